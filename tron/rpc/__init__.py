@@ -1,0 +1,1 @@
+"""TronService on the wire."""

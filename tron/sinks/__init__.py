@@ -1,0 +1,23 @@
+"""Where alerts go beside the parent: to operators. A sink never delays a verdict."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tron.alert_book import AlertDraft
+
+
+class Sink(Protocol):
+    """Somebody who must hear what no agent could be told. Must not block and must not raise."""
+
+    def undelivered(self, alert: AlertDraft) -> None:
+        """An alert whose recipient is unknown or away; it is kept for the recipient too."""
+        ...
+
+    def registry_lost(self, seconds: float, why: str) -> None:
+        """TRON has not heard the registry for so long: nobody is judged meanwhile."""
+        ...
+
+    def registry_back(self, seconds: float) -> None:
+        """TRON hears the registry again."""
+        ...

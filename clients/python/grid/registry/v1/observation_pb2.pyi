@@ -179,8 +179,6 @@ class Observation(_message.Message):
     INCARNATION_FIELD_NUMBER: _builtins.int
     OBSERVATION_FIELD_NUMBER: _builtins.int
     PARENT_FIELD_NUMBER: _builtins.int
-    PARENT_ID_FIELD_NUMBER: _builtins.int
-    PARENT_CONNECTED_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     RECONNECT_GRACE_FIELD_NUMBER: _builtins.int
     STALL_AFTER_FIELD_NUMBER: _builtins.int
@@ -203,12 +201,9 @@ class Observation(_message.Message):
     """Grows with each fact about any service. A verdict names the one it was based on."""
     parent: _builtins.str
     """As declared."""
-    parent_id: _builtins.str
-    """The service_id which `parent` names now; empty where there is none."""
-    parent_connected: _builtins.bool
     connected: _builtins.bool
     streamed: _builtins.bool
-    """Whether it was ever carried by a stream in this incarnation; else only silence can judge it."""
+    """Whether it was registered on a stream, so that a broken stream means something; else only silence can judge it."""
     judged: _liveness_pb2.Liveness.ValueType
     """The last judgement, which survives restarts and re-registration."""
     judged_cause: _liveness_pb2.LivenessCause.ValueType
@@ -249,8 +244,6 @@ class Observation(_message.Message):
         incarnation: _builtins.int = ...,
         observation: _builtins.int = ...,
         parent: _builtins.str = ...,
-        parent_id: _builtins.str = ...,
-        parent_connected: _builtins.bool = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
         reconnect_grace: _duration_pb2.Duration | None = ...,
         stall_after: _duration_pb2.Duration | None = ...,
@@ -269,7 +262,7 @@ class Observation(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_until", b"busy_until", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_until", b"busy_until", "connected", b"connected", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "parent_connected", b"parent_connected", "parent_id", b"parent_id", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_until", b"busy_until", "connected", b"connected", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

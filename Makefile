@@ -1,0 +1,70 @@
+# Every developer command. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+DATA_DIR ?= tron-data
+# The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help up setup test lint types fast check fix stubs e2e bench clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.installed  ## install what it needs, and run the whole system here (Ctrl-C ends it)
+	exec $(BIN)/tron up --data-dir $(DATA_DIR)
+
+setup: $(VENV)/.installed-dev  ## install everything for developing
+
+test: setup lint types  ## everything that CI runs; sets itself up
+	$(BIN)/python -m pytest
+
+check: setup lint types fast  ## lint, types, fast tests
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format -d --exit-code
+	tools/check_breaking.sh $(BIN)/buf
+
+types: setup
+	$(BIN)/mypy
+
+fast: setup
+	$(BIN)/python -m pytest -q $(wildcard tests/unit tests/simulation)
+
+fix: setup  ## repair what can be repaired: imports, format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/buf format -w
+
+stubs: setup  ## generate the Python stubs from proto/
+	$(BIN)/python tools/make_stubs.py
+
+e2e: setup  ## tests against real processes
+	$(BIN)/python -m pytest tests/e2e
+
+bench: setup  ## measure; each benchmark prints a table
+	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python "$$benchmark"; done
+
+clean:  ## remove the environment and all caches (not the data)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	python=$$(tools/find_python.sh) && "$$python" -m venv $(VENV)
+
+# The stamps make a second call instant; a change of the requirements makes them stale.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server]' -c constraints.txt
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	touch $@ $(VENV)/.installed

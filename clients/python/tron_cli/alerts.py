@@ -1,0 +1,126 @@
+"""`tron alerts`: what happened and who must be told; `tron alerts ack`: it was heard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption, registry_at
+from tron_cli.output import clock_time, out, print_json, severity_markup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tron_client.models import Event
+
+app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
+
+
+@app.callback()
+def alerts(
+    context: typer.Context,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
+    recipient: Annotated[str, typer.Option(help="Only those for this agent.")] = "",
+    service: Annotated[str, typer.Option(help="Only those about this service_id.")] = "",
+    unacknowledged: Annotated[bool, typer.Option(help="Only those that nobody has acknowledged.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="The newest so many.")] = 20,
+    count: Annotated[int, typer.Option(min=0, help="With --follow: end after this many; 0 never ends.")] = 0,
+) -> None:
+    """Show recent alerts and events, oldest first."""
+    if context.invoked_subcommand is not None:
+        return
+    if follow and unacknowledged:
+        raise typer.BadParameter("it can not be combined with --follow", param_hint="--unacknowledged")
+    with registry_at(registry) as client:
+        page = client.list_events(
+            limit=limit, recipient=recipient, service_id=service, unacknowledged=unacknowledged, newest=True
+        )
+        if not follow:
+            if as_json:
+                print_json(
+                    {
+                        "events": [each.to_dict() for each in page.events],
+                        "first_sequence": page.first_sequence,
+                        "last_sequence": page.last_sequence,
+                    }
+                )
+            else:
+                out.print(_table(page.events) if page.events else "Nothing happened.")
+            return
+        shown = 0
+        for event in page.events:
+            shown += _show(event, as_json)
+            if shown == count:
+                return
+        # From the end of the log as that page saw it: nothing between the page and the stream is lost.
+        for event in client.subscribe_events(page.last_sequence, recipient=recipient, service_id=service):
+            shown += _show(event, as_json)
+            if shown == count:
+                return
+
+
+@app.command()
+def ack(
+    alert_id: Annotated[str, typer.Argument(metavar="ALERT_ID")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+    recipient: Annotated[str, typer.Option(help="Whose copy; empty: all copies.")] = "",
+) -> None:
+    """Acknowledge an alert, so that it is neither sent again nor escalated."""
+    with registry_at(registry) as client:
+        acknowledged = client.acknowledge(alert_id, recipient)
+        if as_json:
+            print_json({"alert_id": alert_id, "acknowledged": acknowledged})
+        elif acknowledged:
+            out.print(f"Acknowledged {acknowledged} {'copy' if acknowledged == 1 else 'copies'}.")
+        else:
+            out.print("It was acknowledged before.")
+
+
+def _show(event: Event, as_json: bool) -> int:
+    if as_json:
+        print_json(event.to_dict())
+    else:
+        out.print(event_markup(event), soft_wrap=True)
+    return 1
+
+
+def event_markup(event: Event) -> str:
+    """Return an event as one line for people."""
+    words = [
+        f"[dim]{clock_time(event.occurred_at)}[/]",
+        severity_markup(event.severity),
+        f"[bold]{escape(event.type)}[/]",
+    ]
+    if event.service_id:
+        words.append(escape(event.service_id))
+    if event.cause:
+        words.append(event.cause.lower())
+    if event.recipient:
+        words.append(f"→ {escape(event.recipient)}")
+    if event.message:
+        words.append(f"[dim]{escape(event.message)}[/]")
+    return "  ".join([*words, f"[dim]{escape(event.alert_id)}[/]"])
+
+
+def _table(events: Iterable[Event]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("when", "severity", "type", "service", "cause", "told", "message", "alert id"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "when")
+    for each in events:
+        table.add_row(
+            clock_time(each.occurred_at),
+            severity_markup(each.severity),
+            escape(each.type),
+            escape(each.service_id),
+            each.cause.lower(),
+            escape(each.recipient),
+            escape(each.message),
+            escape(each.alert_id),
+        )
+    return table

@@ -1,0 +1,42 @@
+"""All commands of `tron`, in the order in which one meets them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import typer
+
+from tron_cli import alerts, services, system, wrapping
+from tron_cli.connection import JsonOption
+from tron_cli.output import out, print_json
+
+app = typer.Typer(
+    help="TRON: a registry and failure detector for fleets of agents.",
+    no_args_is_help=True,
+    # A traceback is for a bug of ours: plain, and without the values of all locals.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RUN, ASK, CHANGE = "Run the system", "Ask", "Take part"
+
+app.command(rich_help_panel=RUN)(system.up)
+app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.registry)
+app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.monitor)
+app.command(rich_help_panel=ASK)(services.services)
+app.command(rich_help_panel=ASK)(services.watch)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=ASK)
+app.command(rich_help_panel=CHANGE, context_settings={"allow_interspersed_args": False})(wrapping.run)
+app.command(rich_help_panel=CHANGE)(services.register)
+app.command(rich_help_panel=CHANGE)(services.deregister)
+
+
+@app.command(rich_help_panel=ASK)
+def version(as_json: JsonOption = False) -> None:
+    """Show which version this is."""
+    versions = {"tron": importlib.metadata.version("tron-grid"), "python": platform.python_version()}
+    if as_json:
+        print_json(versions)
+    else:
+        out.print(f"tron {versions['tron']} (Python {versions['python']})", highlight=False)

@@ -1,0 +1,84 @@
+"""How a command reaches the registry, and what it says where that fails."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tron_cli.output import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tron_client.client import RegistryClient
+
+RegistryOption = Annotated[
+    str, typer.Option("--registry", metavar="ADDR", envvar="TRON_REGISTRY", help="Where the registry listens.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output, and nothing else on stdout.")]
+LabelOption = Annotated[
+    list[str] | None, typer.Option("--label", metavar="K=V", help="A label: key=text, or key:=json. Repeatable.")
+]
+DEFAULT_REGISTRY = "127.0.0.1:6122"
+
+
+@contextmanager
+def registry_at(address: str) -> Iterator[RegistryClient]:
+    """Yield a client. Ctrl-C and a closed pipe end the command well; a failed call ends it with one line and code 1."""
+    # grpc starts threads when it is imported and takes a while: only commands that need it pay for it, and `tron up`
+    # and `tron run` start their children before.
+    from tron_client.client import RegistryClient
+    from tron_client.errors import InvalidRequest, RegistryUnavailable, TronError
+
+    try:
+        with RegistryClient(address) as client:
+            yield client
+    except RegistryUnavailable as error:
+        fail(away(address, error.message))
+    except InvalidRequest as error:
+        fields = "; ".join(f"{each.field}: {each.description}" for each in error.fields)
+        fail(fields or error.message)
+    except TronError as error:
+        fail(error.message or error.reason)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None  # how one leaves a stream
+    except BrokenPipeError:
+        # The reader (head, grep -m1) has what it wanted. Python would complain when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise typer.Exit(0) from None
+
+
+def away(address: str, detail: str = "") -> str:
+    """Return the one line for a registry that does not answer."""
+    slow = " in time" if "deadline" in detail.lower() else ""
+    if slow:
+        return f"the registry at {address} did not answer{slow}; is it overloaded or stopped?"
+    return f"no registry at {address}; start one with: tron up"
+
+
+def require_registry(client: RegistryClient) -> None:
+    """Make sure that the registry answers; a stream by itself would wait for it for ever, and say nothing."""
+    client.list_events(limit=1)
+
+
+def labels_from(words: Iterable[str]) -> dict[str, object]:
+    """Return labels from `key=text` and `key:=json` words. Ends with a usage error where one is neither."""
+    labels: dict[str, object] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        typed = key.endswith(":")
+        key = key.removesuffix(":")
+        if not equals or not key:
+            raise typer.BadParameter(f"{word!r} is neither key=text nor key:=json", param_hint="--label")
+        if not typed:
+            labels[key] = value
+            continue
+        try:
+            labels[key] = json.loads(value)
+        except ValueError as error:
+            raise typer.BadParameter(f"{word!r}: {value!r} is not JSON", param_hint="--label") from error
+    return labels

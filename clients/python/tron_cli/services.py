@@ -1,0 +1,196 @@
+"""`tron services`, `watch`, `register`, `deregister`: who is registered, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from tron_cli.connection import (
+    DEFAULT_REGISTRY,
+    JsonOption,
+    LabelOption,
+    RegistryOption,
+    labels_from,
+    registry_at,
+    require_registry,
+)
+from tron_cli.output import age, liveness_markup, out, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tron_client.models import Service, ServiceChange
+
+ServiceType = Literal["agent", "model", "tool"]
+ServiceRole = Literal["production", "staging", "canary", "experimental"]
+ServiceStatus = Literal[
+    "ok", "degraded", "down", "queued", "running", "blocked", "waiting_approval", "paused", "error", "done"
+]
+Liveness = Literal["alive", "suspect", "down", "unknown"]
+
+
+def services(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+    type_: Annotated[ServiceType | None, typer.Option("--type", case_sensitive=False)] = None,
+    role: Annotated[ServiceRole | None, typer.Option(case_sensitive=False)] = None,
+    cap: Annotated[str, typer.Option(help="A capability that it must have.")] = "",
+    name: Annotated[str, typer.Option(help="Its exact name.")] = "",
+    status: Annotated[ServiceStatus | None, typer.Option(case_sensitive=False, help="What it says of itself.")] = None,
+    liveness: Annotated[Liveness | None, typer.Option(case_sensitive=False, help="What TRON says of it.")] = None,
+    label: LabelOption = None,
+) -> None:
+    """List who is registered, and how each is."""
+    selector = labels_from(label or ())
+    with registry_at(registry) as client:
+        found = client.list_services(
+            type=type_ or "",
+            role=role or "",
+            cap=cap,
+            name=name,
+            status=status or "",
+            liveness=(liveness or "").upper(),
+            label_selector=selector or None,
+        )
+        if as_json:
+            print_json({"revision": found.revision, "services": [each.to_dict() for each in found.services]})
+        elif found.services:
+            out.print(_table(found.services))
+        else:
+            out.print("No services match." if _any(type_, role, cap, name, status, liveness, label) else _NOBODY)
+
+
+_NOBODY = "No services are registered. Try: tron run --id hello --name hello -- sleep 60"
+
+
+def _any(*filters: object) -> bool:
+    return any(filters)
+
+
+def _table(found: Iterable[Service]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("liveness", "id", "name", "type", "parent", "heartbeat", "status", "load", "cause"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("liveness", "heartbeat"))
+    for each in found:
+        table.add_row(
+            liveness_markup(each.liveness),
+            escape(each.service_id),
+            escape(each.name),
+            each.type,
+            escape(each.parent),
+            age(each.last_heartbeat_at),
+            each.status,
+            "" if each.load is None else f"{each.load:.2f}",
+            each.liveness_cause,
+        )
+    return table
+
+
+def watch(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+    since: Annotated[
+        int, typer.Option(min=0, metavar="REVISION", help="The last revision that you have; 0 starts with all.")
+    ] = 0,
+    count: Annotated[int, typer.Option(min=0, help="End after this many changes; 0 never ends.")] = 0,
+) -> None:
+    """Follow the services live; nothing is skipped over a lost connection. Ctrl-C ends it."""
+    with registry_at(registry) as client:
+        require_registry(client)
+        for seen, change in enumerate(client.watch_services(since), 1):
+            if as_json:
+                print_json(change_document(change))
+            else:
+                out.print(change_markup(change), soft_wrap=True)
+            if seen == count:
+                return
+
+
+def change_document(change: ServiceChange) -> dict[str, object]:
+    """Return a change as one line of the JSON stream."""
+    document = change.to_dict()
+    if change.service is not None:
+        document["service_id"] = change.service.service_id  # so that a reader finds the id in the same place always
+    return document
+
+
+def change_markup(change: ServiceChange) -> str:
+    """Return a change as one line for people."""
+    head = f"[dim]{change.revision:>8}[/]  "
+    if change.kind == "snapshot_complete":
+        return f"{head}[dim]-- up to here it was so; what follows is live --[/]"
+    if change.kind == "reset":
+        return f"{head}[dim]-- too much was missed; what follows is everything anew --[/]"
+    if change.service is None:
+        return f"{head}[dim]– REMOVED[/]  {escape(change.service_id)}"
+    service = change.service
+    facts = [service.status]
+    if service.liveness_cause:
+        facts.append(service.liveness_cause.lower())
+    if service.message:
+        facts.append(service.message)
+    title = service.service_id if service.name == service.service_id else f"{service.service_id} ({service.name})"
+    return f"{head}{liveness_markup(service.liveness)}  {escape(title)}  {escape(', '.join(facts))}"
+
+
+def register(
+    name: Annotated[str, typer.Option(help="What people call it; need not be unique.")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+    service_id: Annotated[str, typer.Option("--id", help="Its identity; assigned where it is empty.")] = "",
+    type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False)] = "agent",
+    role: Annotated[ServiceRole, typer.Option(case_sensitive=False)] = "production",
+    url: Annotated[str, typer.Option(help="Where it answers; not interpreted.")] = "",
+    cap: Annotated[list[str] | None, typer.Option(help="A capability. Repeatable.")] = None,
+    label: LabelOption = None,
+    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that is told.")] = "",
+    interval: Annotated[float | None, typer.Option(metavar="SECONDS", help="A beat is due this often.")] = None,
+    ttl: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long to trust it unseen.")] = None,
+    reconnect_grace: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long its stream may stay broken.")
+    ] = None,
+    stall_after: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long its activity counter may stand still.")
+    ] = None,
+    ctx_limit: Annotated[int | None, typer.Option(metavar="TOKENS", help="Size of its context window.")] = None,
+) -> None:
+    """Register a service once; nobody beats for it (see: tron run)."""
+    labels = labels_from(label or ())
+    with registry_at(registry) as client:
+        service = client.register(
+            service_id,
+            name=name,
+            type=type_,
+            role=role,
+            url=url,
+            caps=tuple(cap or ()),
+            labels=labels or None,
+            parent=parent,
+            ctx_limit=ctx_limit,
+            heartbeat_interval=interval,
+            ttl=ttl,
+            reconnect_grace=reconnect_grace,
+            stall_after=stall_after,
+        )
+        if as_json:
+            print_json(service.to_dict())
+        else:
+            out.print(f"Registered {escape(service.service_id)} (incarnation {service.incarnation}).", soft_wrap=True)
+
+
+def deregister(
+    service_id: Annotated[str, typer.Argument(metavar="ID")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+    reason: Annotated[str, typer.Option(help="For the log.")] = "",
+) -> None:
+    """Remove a service on purpose; nobody is alarmed."""
+    with registry_at(registry) as client:
+        client.deregister(service_id, reason)
+        if as_json:
+            print_json({"service_id": service_id, "deregistered": True})
+        else:
+            out.print(f"Deregistered {escape(service_id)}.", soft_wrap=True)

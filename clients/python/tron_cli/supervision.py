@@ -1,0 +1,88 @@
+"""What the supervisor decides: when a child starts again, when to give up, what the ready file says. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """How eagerly a dead child is started again. Times are seconds."""
+
+    first_delay: float = 0.1
+    longest_delay: float = 5.0
+    # A child that lived this long was sound: its next death is treated as the first.
+    sound_after: float = 10.0
+    # A child that never served is a mistake in the set-up (a port in use, a wrong flag), which no restart repairs.
+    attempts_to_serve: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StartAgain:
+    """Start the child again after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The child died `attempts` times without ever having served."""
+
+    attempts: int
+
+
+@dataclass(slots=True)
+class ChildLife:
+    """The lives and deaths of one child, and what follows from them. Times are on one monotonic clock."""
+
+    policy: RestartPolicy = field(default_factory=RestartPolicy)
+    ever_served: bool = False
+    starts: int = 0
+    _started_at: float = 0.0
+    _deaths_in_a_row: int = 0
+
+    def started(self, now: float) -> None:
+        """Take note that the child runs since `now`."""
+        self.starts += 1
+        self._started_at = now
+
+    def served(self) -> None:
+        """Take note that the child was ready to serve."""
+        self.ever_served = True
+
+    def died(self, now: float) -> StartAgain | GiveUp:
+        """Take note that the child died at `now`; return what to do."""
+        if now - self._started_at >= self.policy.sound_after:
+            self._deaths_in_a_row = 0
+        self._deaths_in_a_row += 1
+        if not self.ever_served and self.starts >= self.policy.attempts_to_serve:
+            return GiveUp(self.starts)
+        # The exponent is bounded because a float overflows after some thousand deaths.
+        delay = self.policy.first_delay * 2.0 ** min(self._deaths_in_a_row - 1, 32)
+        return StartAgain(min(delay, self.policy.longest_delay))
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A child that serves: its name, its process, and the address that it answers at."""
+
+    name: str
+    address_key: str
+    address: str
+    pid: int
+
+
+def ready_document(children: Iterable[Serving]) -> dict[str, object]:
+    """Return what the ready file of the whole system says: each address under its key, and the pids by name."""
+    children = tuple(children)
+    addresses: dict[str, object] = {child.address_key: child.address for child in children}
+    return addresses | {"pids": {child.name: child.pid for child in children}}
+
+
+def describe_exit(code: int) -> str:
+    """Return how a process ended, in words. A negative code is the signal that ended it, as `subprocess` has it."""
+    return f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"

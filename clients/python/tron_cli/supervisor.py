@@ -1,0 +1,240 @@
+"""Keeps the child processes of `tron up` alive, and drains them in order: the shell around `supervision.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tron_cli.supervision import ChildLife, GiveUp, RestartPolicy, Serving, describe_exit, ready_document
+from tron_cli.tether import tethered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+# How long a child may drain before it is killed; a container's grace is often 10 s for the whole.
+_DRAIN_SECONDS = 8.0
+# How often the ready file of a child that starts is looked for. Deaths are not polled for.
+_READY_POLL_SECONDS = 0.02
+_SLOW_START_SECONDS = 15.0
+
+
+class StartError(Exception):
+    """A child died again and again without ever having served."""
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One program to keep alive. When ready, it writes a JSON object with `address_key` to its ready file."""
+
+    name: str
+    address_key: str
+    listen: str
+    command: Callable[[str, Path, dict[str, str]], Sequence[str]]
+    life: ChildLife
+    process: asyncio.subprocess.Process | None = None
+    serving: Serving | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def process_id(self) -> int:
+        """The pid of the process that was started last; 0 before the first."""
+        return 0 if self.process is None else self.process.pid
+
+    def send(self, signal_number: int) -> None:
+        """Send a signal to the process, if there is one."""
+        if self.process is not None and self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal_number)
+
+
+def child(
+    name: str,
+    address_key: str,
+    listen: str,
+    command: Callable[[str, Path, dict[str, str]], Sequence[str]],
+    policy: RestartPolicy | None = None,
+) -> Child:
+    """Return a child that `command` starts."""
+    return Child(name, address_key, listen, command, ChildLife(policy or RestartPolicy()))
+
+
+class Supervisor:
+    """Starts the children in order, each once the one before serves, and restarts each that dies.
+
+    `scratch` is an existing folder for the children's ready files; `on_ready` is called once, when all serve.
+    """
+
+    def __init__(
+        self,
+        children: Iterable[Child],
+        *,
+        scratch: Path,
+        ready_file: Path | None = None,
+        on_ready: Callable[[tuple[Serving, ...]], None] = lambda serving: None,
+    ) -> None:
+        self._children = tuple(children)
+        self._scratch = scratch
+        self._ready_file = ready_file
+        self._on_ready = on_ready
+        self._stop_wanted = asyncio.Event()
+        self._killed = False
+        self._announced = False
+
+    def stop(self) -> None:
+        """Drain everything. Asked a second time: kill everything."""
+        if not self._stop_wanted.is_set():
+            self._stop_wanted.set()
+            return
+        self._killed = True
+        _say("killing what still runs")
+        for each in self._children:
+            each.send(signal.SIGKILL)
+
+    async def run(self) -> int:
+        """Run until stopped; return the exit code: 0 after a drain, 1 where a child never came up, 130 after a kill."""
+        loop = asyncio.get_running_loop()
+        handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in handled:
+            loop.add_signal_handler(number, self.stop)
+        tending = {each: loop.create_task(self._tend(each), name=each.name) for each in self._children}
+        stopped = loop.create_task(self._stop_wanted.wait())
+        try:
+            await asyncio.wait({stopped, *tending.values()}, return_when=asyncio.FIRST_COMPLETED)
+            failures = [task.exception() for task in tending.values() if task.done()]
+        finally:
+            await self._drain(tending)
+            stopped.cancel()
+            for number in handled:
+                loop.remove_signal_handler(number)
+            if self._ready_file is not None:
+                self._ready_file.unlink(missing_ok=True)  # it would promise what is no longer there
+        for failure in failures:
+            if isinstance(failure, StartError):
+                _say(str(failure))
+                return 1
+            if failure is not None:
+                raise failure
+        return 130 if self._killed else 0
+
+    async def _tend(self, each: Child) -> None:
+        """Start a child again and again until it is to leave. Raises StartError."""
+        before = self._children[: self._children.index(each)]
+        for earlier in before:
+            if not await _first_of(earlier.ready, each.leaving):
+                return
+        while not each.leaving.is_set():
+            ready_file = self._scratch / f"{each.name}-{each.life.starts}.json"
+            addresses = {earlier.address_key: earlier.listen for earlier in before}
+            command = tethered(list(each.command(each.listen, ready_file, addresses)))
+            each.life.started(time.monotonic())
+            # A session of its own: Ctrl-C in the terminal reaches the supervisor only, which then drains in order.
+            each.process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+            if each.leaving.is_set():
+                each.send(signal.SIGKILL if self._killed else signal.SIGTERM)
+            ended = asyncio.create_task(each.process.wait())
+            announced = asyncio.create_task(self._await_ready(each, ready_file))
+            await asyncio.wait({ended, announced}, return_when=asyncio.FIRST_COMPLETED)
+            if announced.done():
+                announced.result()  # a ready file that can not be read or written ends the supervisor, loudly
+            code = await ended
+            announced.cancel()
+            each.serving = None
+            if each.leaving.is_set():
+                return
+            decision = each.life.died(time.monotonic())
+            if isinstance(decision, GiveUp):
+                raise StartError(
+                    f"{each.name} {describe_exit(code)}, {decision.attempts} times in a row without having served at "
+                    f"{each.listen}; its own words stand above"
+                )
+            _say(f"{each.name} {describe_exit(code)}; starting it again in {decision.delay:.1f} s")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(each.leaving.wait(), decision.delay)
+
+    async def _await_ready(self, each: Child, ready_file: Path) -> None:
+        """Wait for the child's ready file, then tell the world."""
+        warn_at = time.monotonic() + _SLOW_START_SECONDS
+        while (document := _read_ready(ready_file)) is None:
+            if time.monotonic() >= warn_at:
+                warn_at += _SLOW_START_SECONDS
+                _say(f"{each.name} is still not ready")
+            await asyncio.sleep(_READY_POLL_SECONDS)
+        # Whatever port was asked for, from now on the child keeps the one it got.
+        each.listen = str(document[each.address_key])
+        each.serving = Serving(each.name, each.address_key, each.listen, each.process_id)
+        each.life.served()
+        each.ready.set()
+        if each.life.starts > 1:
+            _say(f"{each.name} serves again at {each.listen} (pid {each.serving.pid})")
+        self._announce()
+
+    def _announce(self) -> None:
+        serving = tuple(each.serving for each in self._children if each.serving is not None)
+        if len(serving) < len(self._children) or self._stop_wanted.is_set():
+            return
+        if self._ready_file is not None:
+            write_whole(self._ready_file, json.dumps(ready_document(serving)) + "\n")
+        if not self._announced:
+            self._announced = True
+            self._on_ready(serving)
+
+    async def _drain(self, tending: dict[Child, asyncio.Task[None]]) -> None:
+        """End the children, the last one first, each with time to say goodbye."""
+        for each in self._children:
+            each.leaving.set()  # whoever dies from now on is not started again
+        for each in reversed(self._children):
+            each.send(signal.SIGKILL if self._killed else signal.SIGTERM)
+            gone = asyncio.create_task(_gone(each, tending[each]))
+            _, late = await asyncio.wait({gone}, timeout=_DRAIN_SECONDS)
+            if late:
+                _say(f"{each.name} did not drain within {_DRAIN_SECONDS:.0f} s; killing it")
+                each.send(signal.SIGKILL)
+                await gone
+
+
+async def _gone(each: Child, tending: asyncio.Task[None]) -> None:
+    """Wait until a child's process is no more, however its tending ended."""
+    await asyncio.wait({tending})
+    if each.process is not None:
+        await each.process.wait()
+
+
+async def _first_of(wanted: asyncio.Event, instead: asyncio.Event) -> bool:
+    """Wait for either event; return whether `wanted` is set and `instead` is not."""
+    waits = {asyncio.create_task(wanted.wait()), asyncio.create_task(instead.wait())}
+    _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return not instead.is_set()
+
+
+def _read_ready(path: Path) -> dict[str, object] | None:
+    """Return what a child's ready file says; None where it is not there yet. Children write it whole or not at all."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    document: dict[str, object] = json.loads(text)
+    return document
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or the one before."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def _say(text: str) -> None:
+    print(f"tron up: {text}", file=sys.stderr, flush=True)

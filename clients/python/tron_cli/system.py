@@ -1,0 +1,140 @@
+"""`tron up`, `tron registry`, `tron monitor`: the commands that run the programs of the system."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from tron_cli.connection import DEFAULT_REGISTRY
+from tron_cli.output import fail, out
+from tron_cli.supervisor import Supervisor, child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tron_cli.supervision import Serving
+
+_SERVES = {
+    "registry": "RegistryService, EventService, health, reflection",
+    "monitor": "TronService, health, reflection",
+}
+
+# Everything after the word belongs to the program, --help too.
+PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+def program(module: str, arguments: Sequence[str]) -> list[str]:
+    """Return the command line of one of the programs. -P: a `tron/` folder in the current directory is not ours."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def registry(context: typer.Context) -> None:
+    """Run the registry alone; all flags are its own (see: tron registry --help)."""
+    _become("registry_server", context.args)
+
+
+def monitor(context: typer.Context) -> None:
+    """Run TRON, the failure detector, alone; all flags are its own (see: tron monitor --help)."""
+    _become("tron", context.args)
+
+
+def _become(module: str, arguments: Sequence[str]) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, program(module, arguments))
+
+
+def up(
+    data_dir: Annotated[Path, typer.Option(help="Holds all state; an empty one is a fresh system.")] = Path(
+        "tron-data"
+    ),
+    registry_listen: Annotated[
+        str, typer.Option(help="Where the registry listens; port 0 picks a free one.")
+    ] = DEFAULT_REGISTRY,
+    tron_listen: Annotated[str, typer.Option(help="Where TRON listens; port 0 picks a free one.")] = "127.0.0.1:6123",
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written once all serve: one JSON object with every address and pid.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A tron.toml, passed to both programs.")] = None,
+) -> None:
+    """Run the whole system: registry and TRON, each started again when it dies."""
+    if config is not None and not config.is_file():
+        fail(f"no such file: {config}", code=2)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(f"can not use {data_dir} as data directory: {error.strerror}")
+    if ready_file is not None:
+        if not ready_file.absolute().parent.is_dir():
+            fail(f"no such folder for the ready file: {ready_file.absolute().parent}", code=2)
+        ready_file.unlink(missing_ok=True)  # an old one would be believed
+    shared = [] if config is None else ["--config", str(config)]
+
+    def registry_command(listen: str, ready: Path, _: dict[str, str]) -> list[str]:
+        folder = str(data_dir / "registry")
+        arguments = ["--listen", listen, "--data-dir", folder, "--ready-file", str(ready), *shared]
+        return program("registry_server", arguments)
+
+    def monitor_command(listen: str, ready: Path, addresses: dict[str, str]) -> list[str]:
+        folder, registry_address = str(data_dir / "monitor"), addresses["registry_grpc"]
+        arguments = ["--listen", listen, "--registry", registry_address, "--data-dir", folder]
+        return program("tron", [*arguments, "--ready-file", str(ready), *shared])
+
+    async def supervise(scratch: Path) -> int:
+        children = (
+            child("registry", "registry_grpc", registry_listen, registry_command),
+            child("monitor", "tron_grpc", tron_listen, monitor_command),
+        )
+        supervisor = Supervisor(
+            children, scratch=scratch, ready_file=ready_file, on_ready=lambda serving: _welcome(serving, data_dir)
+        )
+        return await supervisor.run()
+
+    with _only_one(data_dir), tempfile.TemporaryDirectory(prefix="tron-up-") as scratch:
+        for folder in ("registry", "monitor"):
+            (data_dir / folder).mkdir(exist_ok=True)
+        code = asyncio.run(supervise(Path(scratch)))
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory for this process. The kernel lets go of it however the process ends."""
+    with (data_dir / "tron-up.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            fail(f"another `tron up` uses {data_dir}; end it first, or choose another --data-dir")
+        yield
+
+
+def _welcome(serving: tuple[Serving, ...], data_dir: Path) -> None:
+    table = Table(title="TRON is up", title_justify="left", box=None, pad_edge=False)
+    for heading in ("name", "address", "serves"):
+        table.add_column(heading, overflow="fold")
+    for each in serving:
+        table.add_row(each.name, each.address, _SERVES.get(each.name, ""))
+    address = serving[0].address
+    elsewhere = "" if address == DEFAULT_REGISTRY else f" --registry {address}"
+    # Whoever read the first line and closed the pipe does not end the system.
+    with suppress(BrokenPipeError):
+        _print_welcome(table, data_dir, elsewhere)
+
+
+def _print_welcome(table: Table, data_dir: Path, elsewhere: str) -> None:
+    out.print(table)
+    out.print(f"\nAll state is in {data_dir.resolve()}. Ctrl-C ends it. Try next:\n", highlight=False, markup=False)
+    for command in ("tron services", "tron run --id hello --name hello"):
+        arguments = " -- sleep 60" if "run" in command else ""
+        out.print(f"  {command}{elsewhere}{arguments}", highlight=False, markup=False, soft_wrap=True)
+    out.print()
+    sys.stdout.flush()

@@ -1,0 +1,251 @@
+"""An agent: a service that registers, beats by itself, and hears alerts about its children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from tron_client.alerts import Alert, dispatch
+from tron_client.channel import resolve_address
+from tron_client.lifeline import Hooks, Lifeline
+from tron_client.loop_lag import LoopLag
+from tron_client.requests import declare
+from tron_client.vitals import Vitals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
+
+    from tron_client.models import Event, Service
+
+__all__ = ["Agent", "Alert"]
+
+_log = logging.getLogger("tron_client")
+
+
+class Agent:
+    """Holds one stream to the registry for as long as the block, or the time from start to stop, lasts.
+
+    Beats leave from threads: neither a blocked event loop nor a slow callback can silence a healthy agent. The beat
+    tells how late the loop runs, and `advance` how far the work is, so that a hung agent is seen as hung. All methods
+    are safe from any thread. An Agent is used once.
+    """
+
+    def __init__(
+        self,
+        service_id: str,
+        *,
+        name: str = "",
+        type: str = "agent",  # noqa: A002 - the word of the contract
+        role: str = "production",
+        url: str = "",
+        caps: Iterable[str] = (),
+        labels: Mapping[str, Any] | None = None,
+        parent: str = "",
+        ctx_limit: int | None = None,
+        cost_hint: Mapping[str, float] | None = None,
+        heartbeat_interval: float = 30.0,
+        ttl: float | None = None,
+        reconnect_grace: float | None = None,
+        stall_after: float | None = None,
+        registry: str | None = None,
+        status: str = "ok",
+        on_alert: Callable[[Alert], object] | None = None,
+        on_superseded: Callable[[int], object] | None = None,
+        on_declared_down: Callable[[Event], object] | None = None,
+        register_timeout: float = 5.0,
+    ) -> None:
+        """Describe the service; nothing is sent before `start`.
+
+        Intervals are seconds. `on_alert` runs in one thread of its own, and an alert is acknowledged when it returns
+        without an exception. `on_superseded` gets the incarnation that took over, `on_declared_down` the event.
+        Raises InvalidRequest for a type, role or status that does not exist, ValueError for labels that are not JSON
+        or an interval that is not positive.
+        """
+        if not heartbeat_interval > 0:
+            raise ValueError("heartbeat_interval must be positive")
+        declared = declare(
+            service_id,
+            name=name or service_id,
+            type=type,
+            role=role,
+            url=url,
+            caps=caps,
+            labels=labels,
+            parent=parent,
+            ctx_limit=ctx_limit,
+            cost_hint=cost_hint,
+            heartbeat_interval=heartbeat_interval,
+            ttl=ttl,
+            reconnect_grace=reconnect_grace,
+            stall_after=stall_after,
+        )
+        self._vitals = Vitals(status)
+        self._lag = LoopLag()
+        self._register_timeout = register_timeout
+        self._on_alert = on_alert
+        self._address = resolve_address(registry)
+        hooks = Hooks(on_superseded, on_declared_down)
+        self._lifeline = Lifeline(declared, heartbeat_interval, self._address, self._vitals, self._lag, hooks)
+        self._dispatcher: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._started = False
+
+    def start(self) -> None:
+        """Register and begin to beat; does nothing where it was started before.
+
+        Waits up to `register_timeout` seconds. Where the registry is away it warns, returns, and goes on trying for
+        ever in the background. Raises InvalidRequest where the registry refuses the registration.
+        """
+        with contextlib.suppress(RuntimeError):
+            self.attach_loop(asyncio.get_running_loop())
+        self._launch()
+
+    def stop(self, reason: str = "", timeout: float = 2.0) -> None:
+        """Say goodbye and end, within `timeout` seconds. The service is removed and nobody is alarmed.
+
+        Does nothing where it was not started or is over. Without a connection the goodbye is tried until the time is
+        up; after that the registry must find out by itself.
+        """
+        if not self._started:
+            return
+        deadline = time.monotonic() + timeout
+        self._lifeline.say_goodbye(reason)
+        self._lifeline.join(timeout)
+        self._end(deadline - time.monotonic())
+
+    def abandon(self) -> None:
+        """End without a goodbye, as a crash would."""
+        if self._started:
+            self._end(1.0)
+
+    def report(
+        self,
+        status: str | None = None,
+        *,
+        p95_ms: float | None = None,
+        queue_depth: int | None = None,
+        load: float | None = None,
+        message: str | None = None,
+        progress: float | None = None,
+        busy_for: float | None = None,
+    ) -> None:
+        """Say how it goes; what is None stays as it was. A new status or message is sent at once, else the next beat
+        tells. `progress` is 0 to 1; `busy_for` announces seconds without progress. Raises InvalidRequest for a status
+        that does not exist.
+        """
+        if self._vitals.report(status, p95_ms, queue_depth, load, message, progress, busy_for):
+            self._lifeline.beat_now()
+
+    def advance(self, n: int = 1) -> None:
+        """Raise the activity counter: the work gets on. See `stall_after`."""
+        self._vitals.advance(n)
+
+    def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report how late this event loop runs. Starting inside a running loop does this by itself."""
+        self._lag.attach(loop)
+
+    async def alerts(self) -> AsyncIterator[Alert]:
+        """Alerts as they come, those that came before included; acknowledge each. Ends when the agent ends.
+
+        An alert that was not acknowledged when the next one is asked for may be delivered again.
+        """
+        inbox, loop, came = self._lifeline.inbox, asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody iterates any more
+                loop.call_soon_threadsafe(came.set)
+
+        with inbox.listening(wake):
+            while not inbox.closed:
+                came.clear()
+                alert = inbox.take()
+                if alert is None:
+                    if not inbox.closed:
+                        await came.wait()
+                    continue
+                try:
+                    yield alert
+                finally:
+                    inbox.handled(alert.alert_id)
+
+    def alerts_blocking(self) -> Iterator[Alert]:
+        """As `alerts`, for programs without an event loop."""
+        inbox = self._lifeline.inbox
+        while (alert := inbox.take(None)) is not None:
+            try:
+                yield alert
+            finally:
+                inbox.handled(alert.alert_id)
+
+    def wait_registered(self, timeout: float) -> bool:
+        """Whether it is registered on a stream, waiting up to `timeout` seconds. Raises InvalidRequest as `start`."""
+        return self._lifeline.wait_registered(timeout)
+
+    @property
+    def state(self) -> str:
+        """`starting`, `connected`, `cut_off` (nobody answers), `superseded` (somebody took over: stop) or `stopped`."""
+        return self._lifeline.state
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the registry hears us."""
+        return self.state == "connected"
+
+    @property
+    def service_id(self) -> str:
+        """As declared, or as the registry assigned it."""
+        return self._lifeline.service_id
+
+    @property
+    def service(self) -> Service | None:
+        """The record as the registry told it at the last registration."""
+        return self._lifeline.service
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation that is held; 0 before the first registration."""
+        return self._lifeline.incarnation
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        self.attach_loop(asyncio.get_running_loop())
+        await asyncio.to_thread(self._launch)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _launch(self) -> None:
+        with self._lock:
+            if self._started:
+                return
+            self._started = True
+            if self._on_alert is not None:
+                arguments = (self._lifeline.inbox, self._on_alert)
+                name = f"tron-alerts-{self.service_id}"
+                self._dispatcher = threading.Thread(target=dispatch, args=arguments, name=name, daemon=True)
+                self._dispatcher.start()
+            self._lifeline.start()
+        if not self._lifeline.wait_registered(self._register_timeout) and self.state == "starting":
+            _log.warning("not_registered_yet service_id=%s registry=%s", self.service_id, self._address)
+
+    def _end(self, timeout: float) -> None:
+        self._lifeline.abandon()
+        self._lifeline.join(max(timeout, 0.5))
+        if self._dispatcher is not None and self._dispatcher is not threading.current_thread():
+            self._dispatcher.join(max(0.0, timeout))

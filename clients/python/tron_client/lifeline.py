@@ -1,0 +1,407 @@
+"""The one stream of an agent, kept up for as long as the agent lives.
+
+One worker thread opens the stream and reads; grpc's thread pulls the beats from the outbox. Whatever ends the stream,
+the worker opens the next one, until the agent leaves, is superseded, or was never acceptable.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import random
+import threading
+import time
+import uuid
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_pb2
+from tron_client import wire
+from tron_client.alerts import Alert, AlertInbox
+from tron_client.channel import open_channel
+from tron_client.errors import FieldError, InvalidRequest, Superseded, TronError, UnknownIncarnation, from_rpc_error
+from tron_client.models import Event, Service
+from tron_client.outbox import Outbox
+from tron_client.schedule import Backoff, CutOff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tron_client.loop_lag import LoopLag
+    from tron_client.vitals import Vitals
+
+_log = logging.getLogger("tron_client")
+
+_DRAIN_PATIENCE = 0.5
+"""Seconds that a draining registry may take to end a stream that we half-closed."""
+_EXIT_PATIENCE = 1.0
+"""Seconds that the goodbyes of all agents may take at the exit of the interpreter."""
+
+_running: weakref.WeakSet[Lifeline] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Whom to call; each call has a short-lived thread of its own, so that it can not hold up the stream."""
+
+    on_superseded: Callable[[int], object] | None
+    on_declared_down: Callable[[Event], object] | None
+
+
+class Lifeline:
+    """Registers a service and keeps it registered and beating. Safe from any thread."""
+
+    def __init__(
+        self, declared: service_pb2.Service, interval: float, address: str, vitals: Vitals, lag: LoopLag, hooks: Hooks
+    ) -> None:
+        self._changed = threading.Condition(threading.RLock())
+        self._declared = declared
+        self._address = address
+        self._vitals = vitals
+        self._lag = lag
+        self._hooks = hooks
+        self._outbox = Outbox(interval, self._compose_beat, self._give_up)
+        self.inbox = AlertInbox(self._reattach)
+        self._backoff = Backoff()
+        self._cut_off = CutOff(interval)
+        self._state = "starting"
+        self._service: Service | None = None
+        self._service_id = declared.service_id
+        self._incarnation = 0
+        self._instance_id = uuid.uuid4().hex
+        self._sequence = 0
+        self._registered_at: float | None = None
+        self._reconnect_in: float | None = None
+        self._failure: InvalidRequest | None = None
+        self._rejected: set[str] = set()
+        self._over = False
+        self._told_cut = False
+        self._channel: grpc.Channel | None = None
+        self._suspect = False
+        self._call: Any = None
+        self._worker = threading.Thread(target=self._run, name=f"tron-{declared.service_id}", daemon=True)
+
+    @property
+    def state(self) -> str:
+        """starting, connected, cut_off, superseded or stopped; computed, so that no dead thread can leave it wrong."""
+        with self._changed:
+            cut = self._state == "connected" and self._cut_off.is_cut(time.monotonic())
+            return "cut_off" if cut else self._state
+
+    @property
+    def service(self) -> Service | None:
+        """The record as the registry told it last."""
+        return self._service
+
+    @property
+    def service_id(self) -> str:
+        """The id that is declared, or that the registry assigned."""
+        return self._service_id
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation that is held; 0 before the first registration."""
+        return self._incarnation
+
+    def start(self) -> None:
+        """Start the worker."""
+        _running.add(self)
+        self._worker.start()
+
+    def wait_registered(self, timeout: float) -> bool:
+        """Whether registered on a stream within `timeout` seconds. Raises InvalidRequest where the registry refused."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._over or self._registered_at is not None, timeout)
+            if self._failure is not None:
+                raise self._failure
+            return self._registered_at is not None
+
+    def beat_now(self) -> None:
+        """Beat at once beside the schedule."""
+        self._outbox.beat_now()
+
+    def acknowledge(self, alert_id: str) -> None:
+        """Acknowledge an alert over the stream."""
+        self.inbox.acknowledged(alert_id)
+        self._outbox.acknowledge(alert_id)
+
+    def say_goodbye(self, reason: str) -> None:
+        """Begin to leave: the goodbye goes out as soon as a stream carries it."""
+        self.inbox.close()
+        if not self._incarnation and not self._outbox.announced:
+            self.abandon()  # nobody knows us, so there is nobody to take leave of
+        self._outbox.say_goodbye(heartbeat_pb2.Goodbye(service_id=self._service_id, reason=reason))
+
+    def join(self, timeout: float) -> bool:
+        """Whether the worker ended within `timeout` seconds."""
+        if self._worker.ident is not None and threading.current_thread() is not self._worker:
+            self._worker.join(max(0.0, timeout))
+        return not self._worker.is_alive()
+
+    def abandon(self) -> None:
+        """End without a goodbye: to the registry this looks like a crash."""
+        with self._changed:
+            self._over = True
+            call, channel = self._call, self._channel
+            self._changed.notify_all()
+        self._outbox.close()
+        self.inbox.close()
+        if call is not None:
+            call.cancel()
+        if channel is not None:
+            channel.close()
+        if self._worker.ident is None:
+            self._finish()
+
+    def _run(self) -> None:
+        try:
+            while not self._over:
+                delay = self._hold_stream()
+                with self._changed:
+                    if self._outbox.said_goodbye:
+                        self._over = True
+                    self._changed.wait_for(lambda: self._over, delay)
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        with self._changed:
+            self._over, self._registered_at = True, None
+            if self._state != "superseded":
+                self._state = "stopped"
+            channel, self._channel = self._channel, None
+            self._changed.notify_all()
+        self._outbox.close()
+        self.inbox.close()
+        if channel is not None:
+            channel.close()
+        _running.discard(self)
+
+    def _hold_stream(self) -> float:
+        """Open one stream and read it to its end; returns the seconds until the next one should be opened."""
+        self._reconnect_in = None
+        error: TronError | None = None
+        try:
+            self._read()
+        except grpc.RpcError as failed:
+            error = from_rpc_error(failed)
+        except Exception:
+            if not self._over:  # else the channel was closed under us, as intended
+                _log.exception("stream_failed service_id=%s", self._service_id)
+        finally:
+            self._outbox.close()
+        return self._ended(error)
+
+    def _read(self) -> None:
+        with self._changed:
+            if self._over:
+                return
+            if self._suspect or self._channel is None:
+                if self._channel is not None:
+                    self._channel.close()
+                self._channel = open_channel(self._address, unshared=self._suspect)
+                self._suspect = False
+            self._sequence = 0
+            stub = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
+            # Waits for the connection: the channel tries at most 2 s apart, and a refusal would only add our own wait.
+            call = stub.Heartbeat(self._outbox.open(self._registration()), wait_for_ready=True)
+            self._call = call
+        try:
+            for response in call:
+                self._heed(response)
+                if self._over:
+                    return
+        finally:
+            call.cancel()
+
+    def _ended(self, error: TronError | None) -> float:
+        now = time.monotonic()
+        with self._changed:
+            self._call = None
+            was_registered, self._registered_at = self._registered_at, None
+            if self._over:
+                return 0.0
+            if self._incarnation:
+                self._state = "cut_off"
+            match error:
+                case InvalidRequest() if was_registered is None and not self._incarnation:
+                    self._refuse(error)
+                    return 0.0
+                case Superseded():
+                    self._step_down(error.incarnation)
+                    return 0.0
+                case UnknownIncarnation():
+                    self._forget_incarnation()
+            if was_registered is not None:
+                self._vitals.untold()
+                self._backoff.ended(now - was_registered)
+            delay = self._reconnect_in
+            if delay is None:
+                delay = self._backoff.next_delay(random.random())
+        level = logging.DEBUG if was_registered is None or self._outbox.said_goodbye else logging.WARNING
+        _log.log(level, "stream_ended service_id=%s error=%r retry_in=%.3f", self._service_id, error, delay)
+        return delay
+
+    def _heed(self, response: heartbeat_pb2.HeartbeatResponse) -> None:
+        match response.WhichOneof("kind"):
+            case "registered":
+                self._registered(Service.from_proto(response.registered.service))
+            case "ack":
+                with self._changed:
+                    self._cut_off.heard(time.monotonic())
+                    self._told_cut = False
+            case "alert":
+                self._receive(Event.from_proto(response.alert.event))
+            case "unknown_service":
+                _log.warning("service_unknown service_id=%s incarnation=%d", self._service_id, self._incarnation)
+                with self._changed:
+                    self._forget_incarnation()
+                    self._outbox.announce(self._registration(), pause_beats=True)
+            case "superseded":
+                with self._changed:
+                    self._step_down(response.superseded.incarnation)
+            case "declared_down":
+                event = Event.from_proto(response.declared_down.event)
+                _log.warning(
+                    "declared_down service_id=%s cause=%s message=%s", self._service_id, event.cause, event.message
+                )
+                self._notify("declared_down", self._hooks.on_declared_down, event)
+            case "drain":
+                self._drain(wire.seconds(response.drain.reconnect_after))
+            case "rejected":
+                self._reject(response.rejected.field, response.rejected.description)
+
+    def _registered(self, service: Service) -> None:
+        now = time.monotonic()
+        with self._changed:
+            if self._over:
+                return
+            fresh = self._registered_at is None
+            self._service, self._service_id, self._incarnation = service, service.service_id, service.incarnation
+            self._state = "connected"
+            self._cut_off.heard(now)
+            self._told_cut = False
+            if fresh:
+                self._registered_at = now
+            self._changed.notify_all()
+        self._lag.measure()
+        self._outbox.registered(beat_now=self._vitals.urgent)
+        if fresh:
+            _log.info("registered service_id=%s incarnation=%d", service.service_id, service.incarnation)
+
+    def _receive(self, event: Event) -> None:
+        match self.inbox.offer(Alert(event, time.monotonic(), self.acknowledge)):
+            case "acknowledged":
+                self._outbox.acknowledge(event.alert_id)
+            case "full":
+                _log.warning("alert_not_taken service_id=%s alert_id=%s", self._service_id, event.alert_id)
+
+    def _reattach(self) -> None:
+        with self._changed:
+            if self._registered_at is not None:
+                self._outbox.announce(self._registration(), pause_beats=False)
+
+    def _drain(self, within: float) -> None:
+        self._reconnect_in = random.uniform(0.0, max(0.0, within))
+        _log.info("registry_draining service_id=%s reconnect_in=%.3f", self._service_id, self._reconnect_in)
+        self._outbox.close()
+        timer = threading.Timer(_DRAIN_PATIENCE, self._call.cancel)
+        timer.daemon = True
+        timer.start()
+
+    def _reject(self, field: str, description: str) -> None:
+        with self._changed:
+            if self._registered_at is None and not field.startswith("beat"):
+                wrong = FieldError(field, description)
+                if not self._incarnation:
+                    self._refuse(InvalidRequest(f"{field}: {description}", fields=(wrong,)))
+                return
+            known = field in self._rejected or len(self._rejected) >= 100
+            self._rejected.add(field) if not known else None
+        if not known:
+            _log.warning("rejected service_id=%s field=%s why=%s", self._service_id, field, description)
+
+    def _refuse(self, failure: InvalidRequest) -> None:
+        _log.error("registration_refused service_id=%s why=%s", self._service_id, failure)
+        self._failure, self._over = failure, True
+        self._changed.notify_all()
+
+    def _step_down(self, incarnation: int) -> None:
+        if self._over:
+            return
+        _log.warning("superseded service_id=%s by_incarnation=%d", self._service_id, incarnation)
+        self._state, self._over = "superseded", True
+        self._changed.notify_all()
+        self._notify("superseded", self._hooks.on_superseded, incarnation)
+
+    def _forget_incarnation(self) -> None:
+        # A new word too: with the old one the registration would pass for a retry of the one that is gone.
+        self._incarnation, self._instance_id = 0, uuid.uuid4().hex
+
+    def _registration(self) -> heartbeat_pb2.Register:
+        service = service_pb2.Service()
+        service.CopyFrom(self._declared)
+        service.service_id = self._service_id
+        service.incarnation = self._incarnation
+        return heartbeat_pb2.Register(service=service, instance_id=self._instance_id)
+
+    def _compose_beat(self, now: float) -> heartbeat_pb2.HeartbeatRequest | None:
+        lag = self._lag.measure()
+        with self._changed:
+            if self._cut_off.is_lost(now):
+                lost = True
+            else:
+                lost = False
+                if self._cut_off.is_cut(now) and not self._told_cut:
+                    self._told_cut = True
+                    _log.warning("cut_off service_id=%s limit=%.1f", self._service_id, self._cut_off.limit)
+                self._cut_off.beaten(now)
+                self._sequence += 1
+                beat = heartbeat_pb2.Beat(
+                    service_id=self._service_id,
+                    incarnation=self._incarnation,
+                    sequence=self._sequence,
+                    loop_lag=wire.duration(lag),
+                )
+        if lost:
+            self._give_up()
+            return None
+        self._vitals.fill(beat)
+        return heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=[beat], ack_requested=self._cut_off.asks))
+
+    def _give_up(self) -> None:
+        """Nobody answers on this stream: break it, and do not trust its connection again."""
+        with self._changed:
+            self._suspect = True
+            call = self._call
+        _log.warning("stream_given_up service_id=%s", self._service_id)
+        if call is not None:
+            call.cancel()
+
+    def _notify(self, what: str, callback: Callable[[Any], object] | None, argument: object) -> None:
+        if callback is None:
+            return
+
+        def call() -> None:
+            try:
+                callback(argument)
+            except Exception:
+                _log.exception("callback_failed service_id=%s callback=on_%s", self._service_id, what)
+
+        threading.Thread(target=call, name=f"tron-{what}", daemon=True).start()
+
+
+def _leave_at_exit() -> None:
+    """Nobody should be alarmed because a program ended in good order without stopping its agents."""
+    lifelines = tuple(_running)
+    for lifeline in lifelines:
+        lifeline.say_goodbye("the interpreter exits")
+    deadline = time.monotonic() + _EXIT_PATIENCE
+    for lifeline in lifelines:
+        lifeline.join(deadline - time.monotonic())
+
+
+atexit.register(_leave_at_exit)

@@ -1,0 +1,204 @@
+"""What the registry knows, as values of Python: frozen, comparable, JSON-able.
+
+Times are aware datetimes in UTC or None; intervals are seconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from grid.events.v1 import event_pb2
+from grid.registry.v1 import service_pb2
+from tron_client import wire
+
+
+def _to_dict(value: Any) -> dict[str, Any]:
+    def plain(item: Any) -> Any:
+        if isinstance(item, datetime):
+            return wire.rfc3339(item)
+        return list(item) if isinstance(item, tuple) else item
+
+    return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: what it declared, what it reported, when it was heard, and what TRON thinks of it."""
+
+    service_id: str
+    name: str = ""
+    type: str = "agent"
+    """agent, model or tool."""
+    role: str = "production"
+    """production, staging, canary or experimental."""
+    url: str = ""
+    caps: tuple[str, ...] = ()
+    labels: dict[str, Any] = field(default_factory=dict)
+    parent: str = ""
+    ctx_limit: int | None = None
+    cost_hint: dict[str, float] = field(default_factory=dict)
+    heartbeat_interval: float = 30.0
+    ttl: float = 90.0
+    reconnect_grace: float | None = None
+    stall_after: float | None = None
+    incarnation: int = 0
+    registered_at: datetime | None = None
+    last_heartbeat_at: datetime | None = None
+    connected: bool = False
+    status: str = "ok"
+    p95_ms: float | None = None
+    queue_depth: int | None = None
+    load: float | None = None
+    message: str = ""
+    progress: float | None = None
+    activity: int = 0
+    loop_lag: float | None = None
+    busy_until: datetime | None = None
+    liveness: str = ""
+    """ALIVE, SUSPECT, DOWN, or UNKNOWN while nobody watches."""
+    liveness_cause: str = ""
+    """DISCONNECTED, SILENT or STALLED; empty while alive."""
+    liveness_since: datetime | None = None
+
+    @classmethod
+    def from_proto(cls, pb: service_pb2.Service) -> Service:
+        """The value of a grid.registry.v1.Service."""
+        return cls(
+            service_id=pb.service_id,
+            name=pb.name,
+            type=wire.TYPES.word(pb.type),
+            role=wire.ROLES.word(pb.role),
+            url=pb.url,
+            caps=tuple(pb.caps),
+            labels=wire.json_object(pb.labels),
+            parent=pb.parent,
+            ctx_limit=pb.ctx_limit if pb.HasField("ctx_limit") else None,
+            cost_hint=dict(pb.cost_hint),
+            heartbeat_interval=wire.seconds(pb.heartbeat_interval),
+            ttl=wire.seconds(pb.ttl),
+            reconnect_grace=wire.seconds(pb.reconnect_grace) if pb.HasField("reconnect_grace") else None,
+            stall_after=wire.seconds(pb.stall_after) if pb.HasField("stall_after") else None,
+            incarnation=pb.incarnation,
+            registered_at=wire.moment(pb.registered_at) if pb.HasField("registered_at") else None,
+            last_heartbeat_at=wire.moment(pb.last_heartbeat_at) if pb.HasField("last_heartbeat_at") else None,
+            connected=pb.connected,
+            status=wire.STATUSES.word(pb.status),
+            p95_ms=pb.p95_ms if pb.HasField("p95_ms") else None,
+            queue_depth=pb.queue_depth if pb.HasField("queue_depth") else None,
+            load=pb.load if pb.HasField("load") else None,
+            message=pb.message,
+            progress=pb.progress if pb.HasField("progress") else None,
+            activity=pb.activity,
+            loop_lag=wire.seconds(pb.loop_lag) if pb.HasField("loop_lag") else None,
+            busy_until=wire.moment(pb.busy_until) if pb.HasField("busy_until") else None,
+            liveness=wire.LIVENESS.word(pb.liveness),
+            liveness_cause=wire.CAUSES.word(pb.liveness_cause),
+            liveness_since=wire.moment(pb.liveness_since) if pb.HasField("liveness_since") else None,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        return _to_dict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the event log; with a recipient it is an alert."""
+
+    sequence: int = 0
+    alert_id: str = ""
+    occurred_at: datetime | None = None
+    type: str = ""
+    severity: str = "INFO"
+    """INFO, WARNING or CRITICAL."""
+    service_id: str = ""
+    service_name: str = ""
+    recipient: str = ""
+    cause: str = ""
+    missed_beats: int = 0
+    last_seen_at: datetime | None = None
+    action: str = ""
+    message: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_proto(cls, pb: event_pb2.Event) -> Event:
+        """The value of a grid.events.v1.Event."""
+        return cls(
+            sequence=pb.sequence,
+            alert_id=pb.alert_id,
+            occurred_at=wire.moment(pb.occurred_at) if pb.HasField("occurred_at") else None,
+            type=pb.type,
+            severity=wire.SEVERITIES.word(pb.severity) or "INFO",
+            service_id=pb.service_id,
+            service_name=pb.service_name,
+            recipient=pb.recipient,
+            cause=wire.CAUSES.word(pb.cause),
+            missed_beats=pb.missed_beats,
+            last_seen_at=wire.moment(pb.last_seen_at) if pb.HasField("last_seen_at") else None,
+            action=pb.action,
+            message=pb.message,
+            details=wire.json_object(pb.details),
+        )
+
+    def to_proto(self) -> event_pb2.Event:
+        """The grid.events.v1.Event of this value. Raises InvalidRequest for a severity or cause that does not exist."""
+        return event_pb2.Event(
+            sequence=self.sequence,
+            alert_id=self.alert_id,
+            occurred_at=wire.timestamp(self.occurred_at),
+            type=self.type,
+            severity=wire.SEVERITIES.number(self.severity),
+            service_id=self.service_id,
+            service_name=self.service_name,
+            recipient=self.recipient,
+            cause=wire.CAUSES.number(self.cause),
+            missed_beats=self.missed_beats,
+            last_seen_at=wire.timestamp(self.last_seen_at),
+            action=self.action,
+            message=self.message,
+            details=wire.struct(self.details or None),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        return _to_dict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """One step of a watch.
+
+    `upserted` carries the service, `removed` its id. `snapshot_complete`: what came before is all there is, what follows
+    is live. `reset`: forget everything, a new snapshot follows.
+    """
+
+    revision: int
+    kind: Literal["upserted", "removed", "snapshot_complete", "reset"]
+    service: Service | None = None
+    service_id: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object with the names of the fields."""
+        return _to_dict(self) | {"service": None if self.service is None else self.service.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceList:
+    """Services, and the revision at which the list was true: watch from there."""
+
+    services: tuple[Service, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """One page of the log. `next_after_sequence` is 0 where this was the last; first and last are what is kept."""
+
+    events: tuple[Event, ...]
+    next_after_sequence: int
+    first_sequence: int
+    last_sequence: int

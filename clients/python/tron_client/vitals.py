@@ -1,0 +1,88 @@
+"""What the agent reports of itself with each beat."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tron_client import wire
+
+if TYPE_CHECKING:
+    from grid.registry.v1 import heartbeat_pb2
+
+
+class Vitals:
+    """The newest figures; each beat carries all of them, so that a lost beat loses nothing. Safe from any thread."""
+
+    def __init__(self, status: str) -> None:
+        self._lock = threading.Lock()
+        self._status = wire.STATUSES.number(status)
+        self._p95_ms: float | None = None
+        self._queue_depth: int | None = None
+        self._load: float | None = None
+        self._message: str | None = None
+        self._progress: float | None = None
+        self._activity: int | None = None
+        self._busy_until: datetime | None = None
+        self._urgent = self._status != wire.STATUSES.number("ok")
+
+    def report(
+        self,
+        status: str | None,
+        p95_ms: float | None,
+        queue_depth: int | None,
+        load: float | None,
+        message: str | None,
+        progress: float | None,
+        busy_for: float | None,
+    ) -> bool:
+        """Keep what is not None; returns whether it should be told at once."""
+        number = self._status if status is None else wire.STATUSES.number(status)
+        with self._lock:
+            changed = number != self._status or (message is not None and message != (self._message or ""))
+            self._urgent = self._urgent or changed
+            self._status = number
+            self._p95_ms = self._p95_ms if p95_ms is None else float(p95_ms)
+            self._queue_depth = self._queue_depth if queue_depth is None else int(queue_depth)
+            self._load = self._load if load is None else float(load)
+            self._message = self._message if message is None else message
+            self._progress = self._progress if progress is None else float(progress)
+            if busy_for is not None:
+                self._busy_until = datetime.now(UTC) + timedelta(seconds=busy_for)
+        return changed
+
+    def advance(self, n: int) -> None:
+        """Raise the activity counter."""
+        with self._lock:
+            self._activity = (self._activity or 0) + n
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something that should be told at once was not yet in a beat."""
+        return self._urgent
+
+    def untold(self) -> None:
+        """The stream broke: whether the last beat arrived is not known, so tell a status that is not ok once more."""
+        with self._lock:
+            self._urgent = True
+
+    def fill(self, beat: heartbeat_pb2.Beat) -> None:
+        """Write everything known into a beat."""
+        with self._lock:
+            self._urgent = False
+            beat.status = self._status
+            if self._p95_ms is not None:
+                beat.p95_ms = self._p95_ms
+            if self._queue_depth is not None:
+                beat.queue_depth = self._queue_depth
+            if self._load is not None:
+                beat.load = self._load
+            if self._message is not None:
+                beat.message = self._message
+            if self._progress is not None:
+                beat.progress = self._progress
+            if self._activity is not None:
+                beat.activity = self._activity
+            if self._busy_until is not None:
+                beat.busy_until.FromDatetime(self._busy_until)

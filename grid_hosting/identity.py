@@ -1,0 +1,27 @@
+"""Our own programs are agents like everyone else: they register and beat, and are seen in every list."""
+
+from __future__ import annotations
+
+from tron_client import Agent
+
+BEAT_EVERY = 5.0
+"""Seconds between beats of our own programs."""
+
+
+def own_agent(
+    service_id: str, name: str, address: str, registry: str, caps: tuple[str, ...], scheme: str = "grpc"
+) -> Agent:
+    """An agent, not yet started, for one of our programs that serves on `address`."""
+    port = int(address.rsplit(":", 1)[1])
+    return Agent(
+        service_id,
+        name=name,
+        type="agent",
+        role="production",
+        url=f"{scheme}://{address}",
+        caps=caps,
+        labels={"tier": "core", "category": "infrastructure", "agent_role": "infrastructure", "port": port},
+        heartbeat_interval=BEAT_EVERY,
+        registry=registry,
+        register_timeout=0.0,
+    )

@@ -1,0 +1,141 @@
+"""How a program of ours starts and stops: settings, logs, a ready file, signals."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliImplicitFlag,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+C = TypeVar("C", bound="ProgramConfig")
+
+
+class ProgramConfig(BaseSettings):
+    """Settings: defaults < tron.toml < environment < flags. Read once, then frozen; an unknown name stops the start."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        use_attribute_docstrings=True,
+        toml_file="tron.toml",
+        env_ignore_empty=True,
+    )
+
+    ready_file: Path | None = None
+    """Written once the program serves: one JSON object with its real address and pid."""
+    log_json: CliImplicitFlag[bool] = False
+    """Log JSON lines instead of text."""
+    log_level: str = "info"
+    """debug, info, warning or error."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags are put before these by pydantic-settings."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
+    """The settings of one program: `[table]` of the file, environment, flags. Exits with 2 where they are wrong."""
+    finder = argparse.ArgumentParser(add_help=False)
+    finder.add_argument("--config", type=Path)
+    found, flags = finder.parse_known_args(argv)
+    if found.config is not None and not found.config.is_file():
+        sys.exit(f"tron {table}: --config {found.config}: no such file")
+
+    class Configured(kind):  # type: ignore[valid-type,misc]
+        __doc__ = kind.__doc__
+        model_config = SettingsConfigDict(
+            toml_file=found.config or "tron.toml",
+            toml_table_header=(table,),
+            env_prefix=f"TRON_{table.upper()}_",
+            cli_prog_name=f"tron {table}",
+        )
+
+    try:
+        config: C = Configured(_cli_parse_args=list(flags))
+    except (ValidationError, SettingsError) as error:
+        problems = (
+            [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+            if isinstance(error, ValidationError)
+            else [str(error)]
+        )
+        print(f"tron {table}: " + "; ".join(problems), file=sys.stderr)
+        sys.exit(2)
+    return config
+
+
+def set_up_logs(config: ProgramConfig) -> None:
+    """Constant events with facts as keys, to stderr; a person's format on a terminal, JSON lines where asked for."""
+    level = logging.getLevelNamesMapping().get(config.log_level.upper(), logging.INFO)
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if config.log_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks if config.log_json else structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+
+
+def write_ready(path: Path | None, facts: dict[str, object]) -> None:
+    """Write one JSON object so that a reader sees all of it or nothing."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps({**facts, "pid": os.getpid()}) + "\n")
+    draft.replace(path)
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a program on its event loop; SIGTERM and SIGINT set the event that asks it to stop."""
+
+    async def hosted() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    # grpc's fork handlers only get in the way of a program that never forks.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(hosted())
+    else:
+        uvloop.run(hosted())

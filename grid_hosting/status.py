@@ -1,0 +1,123 @@
+"""The one table from domain errors to gRPC codes, and the interceptor that uses it.
+
+Handlers raise domain errors. What the client gets is a google.rpc.Status with ErrorInfo (reason, domain "grid") and,
+for bad fields, BadRequest. Anything else is a bug: INTERNAL without details, and one line with a traceback in our log.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from grid_hosting.errors import DomainError
+
+log = structlog.get_logger("rpc")
+
+DOMAIN = "grid"
+
+REASON_CODES: dict[str, grpc.StatusCode] = {
+    "ERROR_REASON_INVALID_REQUEST": grpc.StatusCode.INVALID_ARGUMENT,
+    "ERROR_REASON_SERVICE_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "ERROR_REASON_ALERT_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "ERROR_REASON_SUPERSEDED": grpc.StatusCode.ABORTED,
+    "ERROR_REASON_UNKNOWN_INCARNATION": grpc.StatusCode.FAILED_PRECONDITION,
+    "ERROR_REASON_REVISION_COMPACTED": grpc.StatusCode.OUT_OF_RANGE,
+    "ERROR_REASON_READER_TOO_SLOW": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "ERROR_REASON_QUOTA_EXCEEDED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "ERROR_REASON_DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "ERROR_REASON_SILENT_STREAM": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "ERROR_REASON_NOT_IMPLEMENTED": grpc.StatusCode.UNIMPLEMENTED,
+    "ERROR_REASON_INTERNAL": grpc.StatusCode.INTERNAL,
+}
+
+
+def to_status(error: DomainError) -> grpc.Status:
+    """The status that tells a client all it needs to decide by."""
+    details = [_packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))]
+    if error.fields:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=each.field, description=each.description)
+            for each in error.fields
+        ]
+        details.append(_packed(error_details_pb2.BadRequest(field_violations=violations)))
+    code = REASON_CODES[error.reason]
+    status: grpc.Status = rpc_status.to_status(
+        status_pb2.Status(code=code.value[0], message=str(error), details=details)
+    )
+    return status
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: DomainError) -> NoReturn:
+    """End the call with the error. Raises AbortError."""
+    status = to_status(error)
+    await context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def _packed(message: Any) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Turns what handlers raise into statuses. Wraps each handler once."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler, wrapped."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or method.startswith("/grpc.reflection."):
+            return handler
+        if method not in self._wrapped:
+            self._wrapped[method] = _wrap(handler, method)
+        return self._wrapped[method]
+
+
+def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+    if handler.request_streaming:
+        function, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
+    elif handler.response_streaming:
+        function, make = handler.unary_stream, grpc.unary_stream_rpc_method_handler
+    else:
+        function, make = handler.unary_unary, grpc.unary_unary_rpc_method_handler
+
+    async def fail(error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        if isinstance(error, (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError)):
+            raise error  # already answered, or nobody is there to be answered
+        if isinstance(error, DomainError):
+            await abort(context, error)
+        log.exception("call_failed", method=method)
+        await abort(context, DomainError("internal error; the server's log has it"))
+
+    if inspect.isasyncgenfunction(function):
+
+        async def answer_many(request: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                async for response in function(request, context):
+                    yield response
+            except Exception as error:
+                await fail(error, context)
+
+        return make(answer_many, handler.request_deserializer, handler.response_serializer)
+
+    async def answer(request: Any, context: Any) -> Any:
+        try:
+            return await function(request, context)
+        except Exception as error:
+            await fail(error, context)
+
+    return make(answer, handler.request_deserializer, handler.response_serializer)

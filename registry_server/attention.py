@@ -1,0 +1,39 @@
+"""The attentive clock: silence counts only while the registry was demonstrably able to hear.
+
+A process that was stopped, starved or swapped out for a minute did not hear a minute of silence; it heard nothing. So
+time that judges others is not the monotonic clock but the part of it during which this process kept ticking.
+"""
+
+from __future__ import annotations
+
+TICK = 0.1
+"""Seconds between two ticks."""
+
+STALL = 1.0
+"""A gap between two ticks that is longer than this many seconds is a stall: clients may have given us up meanwhile."""
+
+
+class AttentiveClock:
+    """Counts attentive seconds from monotonic readings. Each tick adds at most two ticks."""
+
+    def __init__(self, now: float, tick: float = TICK, stall: float = STALL) -> None:
+        self._cap = 2 * tick
+        self._stall = stall
+        self._last = now
+        self._time = 0.0
+        self.hearing_since = 0.0
+        """The attentive time since which there was no stall."""
+
+    def tick(self, now: float) -> float:
+        """Advance to the monotonic `now`, after pending input was read. Return the stall that ended here, or 0.0."""
+        gap = max(0.0, now - self._last)
+        self._time += min(gap, self._cap)
+        self._last = now
+        if gap <= self._stall:
+            return 0.0
+        self.hearing_since = self._time
+        return gap
+
+    def read(self, now: float) -> float:
+        """Attentive seconds at the monotonic `now`, without advancing. Never decreases, never passes the next tick."""
+        return self._time + min(max(0.0, now - self._last), self._cap)

@@ -1,0 +1,710 @@
+"""Who is registered, who is connected, what was heard: commands in, effects out. One writer, no clock, no I/O.
+
+Facts only: nothing here knows what a timeout is. Verdicts come from outside and are compared with the facts they were
+based on before they are applied, together with the alert that they raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from registry_server.changes import ChangeLog
+from registry_server.effects import (
+    Acknowledge,
+    Alert,
+    AppendEvent,
+    BuryService,
+    CompactEvents,
+    DeclaredDown,
+    DropIntent,
+    Effects,
+    Message,
+    PutHeartbeats,
+    PutIntent,
+    PutService,
+    Registered,
+    ReserveRevisions,
+    SupersededBy,
+    UnknownService,
+    Write,
+)
+from registry_server.errors import (
+    FieldError,
+    InvalidRequest,
+    QuotaExceeded,
+    ServiceNotFound,
+    Superseded,
+    UnknownIncarnation,
+)
+from registry_server.event_log import EventLog
+from registry_server.mailbox import Mailboxes
+from registry_server.observations import Heard, ObservationFeed
+from registry_server.service import (
+    Event,
+    Instant,
+    Intent,
+    Judgement,
+    Liveness,
+    LivenessCause,
+    Report,
+    Service,
+    ServiceRole,
+    ServiceSpec,
+    StoredService,
+    Tombstone,
+)
+
+MAX_SERVICES = 200_000
+MAX_TOMBSTONES = 10_000
+MAX_INSTANCES = 8
+"""Registrations remembered for each service, so that a retry is known as one."""
+
+REVISION_BLOCK = 100_000
+"""Revisions are reserved on disk in blocks of this size."""
+
+WATCHER_GONE_AFTER = 0.2
+"""Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
+
+WATCHER_STALE_AFTER = 2.0
+"""Attentive seconds without a word from an observer whose stream stands until judgement counts as unknown."""
+
+
+class VerdictKind(IntEnum):
+    """What TRON decided; the numbers of the wire."""
+
+    ALIVE = 1
+    SUSPECT = 2
+    DOWN = 3
+    DEREGISTER = 4
+
+
+class VerdictOutcome(IntEnum):
+    """What became of a verdict; the numbers of the wire."""
+
+    APPLIED = 1
+    STALE = 2
+    UNCHANGED = 3
+    GONE = 4
+    INVALID = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision, the observation it was based on, and the alert that becomes true with it."""
+
+    service_id: str
+    incarnation: int
+    observation: int
+    kind: VerdictKind
+    cause: LivenessCause = LivenessCause.NONE
+    missed_beats: int = 0
+    alert: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictResult:
+    """What became of it; `delivered`: the alert goes out on a stream of its recipient."""
+
+    outcome: VerdictOutcome
+    delivered: bool = False
+    alert: Event | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything known about one registered service. Times `*_at` are attentive unless said otherwise."""
+
+    spec: ServiceSpec
+    declared_role: ServiceRole
+    incarnation: int
+    instances: tuple[tuple[str, int], ...]
+    registered_at: float  # seconds since the epoch
+    last_heartbeat_at: float  # seconds since the epoch
+    heard_at: float
+    streamed: bool = False
+    session: int | None = None
+    attached_at: float | None = None
+    detached_at: float | None = None
+    observation: int = 0
+    report: Report = field(default_factory=Report)
+    active_at: float = 0.0
+    judgement: Judgement = field(default_factory=Judgement)
+    judged_at: float = 0.0
+    told_down: bool = False
+    unsaved: bool = False
+    unpublished: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """One Heartbeat stream, as data: which incarnations it carries, and which ids it must give up."""
+
+    services: dict[str, int] = field(default_factory=dict)
+    superseded: dict[str, int] = field(default_factory=dict)
+
+
+class Catalogue:
+    """The registry's state. Every method is one atomic command; `take()` returns what follows from those before."""
+
+    def __init__(
+        self,
+        *,
+        revision: int = 0,
+        incarnation: int = 0,
+        event_log: EventLog | None = None,
+        mailboxes: Mailboxes | None = None,
+    ) -> None:
+        self.changes = ChangeLog(revision, tombstones=MAX_TOMBSTONES)
+        self.events = event_log or EventLog()
+        self.mailboxes = mailboxes or Mailboxes()
+        self.records: dict[str, Record] = {}
+        self.tombstones: dict[str, Tombstone] = {}
+        self.watched = False
+        """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
+        self._incarnation = incarnation
+        self._observation = 0
+        self._ceiling = revision
+        self._sessions: dict[int, Session] = {}
+        self._by_name: dict[str, set[str]] = {}
+        self._intents: dict[str, Intent] = {}
+        self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
+        self._observer = ""
+        self._last_word: float | None = None
+        self._observer_gone_at: float | None = None
+        self._sends: list[tuple[int, Message]] = []
+        self._writes: list[Write] = []
+
+    def take(self) -> Effects:
+        """What the commands since the last call asked for, in order."""
+        if self.changes.revision > self._ceiling - REVISION_BLOCK // 2:
+            self._ceiling = self.changes.revision + REVISION_BLOCK
+            self._writes.append(ReserveRevisions(self._ceiling))
+        effects = Effects(self._sends, self._writes)
+        self._sends = []
+        self._writes = []
+        return effects
+
+    def restore(
+        self,
+        services: Iterable[StoredService],
+        tombstones: Iterable[Tombstone],
+        intents: Iterable[Intent],
+        waiting: Iterable[Event],
+        now: Instant,
+    ) -> None:
+        """Take over what was stored. Everyone is disconnected and was last heard, as far as silence goes, now."""
+        for tombstone in sorted(tombstones, key=lambda stone: stone.revision):
+            self.tombstones[tombstone.service_id] = tombstone
+            self.changes.restore_removed(tombstone.service_id, tombstone.revision)
+        self._intents = {intent.service_id: intent for intent in intents}
+        for event in waiting:
+            self.mailboxes.put(event)
+        for stored in services:
+            record = Record(
+                spec=stored.spec,
+                declared_role=stored.declared_role,
+                incarnation=stored.incarnation,
+                instances=stored.instances,
+                registered_at=stored.registered_at,
+                last_heartbeat_at=stored.last_heartbeat_at,
+                heard_at=now.attentive,
+                streamed=stored.streamed,
+                report=stored.report,
+                active_at=now.attentive,
+                judgement=stored.judgement,
+                judged_at=now.attentive,
+            )
+            self._index(record)
+            self._fact(record)
+            self._publish(record)
+
+    # --- agents -----------------------------------------------------------------------------------------------------
+
+    def open_session(self, session_id: int) -> None:
+        """A Heartbeat stream was opened."""
+        self._sessions[session_id] = Session()
+
+    def close_session(self, session_id: int, now: Instant) -> None:
+        """The stream ended, by whatever cause: whoever it carried is disconnected. Nobody left by this."""
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            return
+        for service_id in session.services:
+            record = self.records.get(service_id)
+            if record is not None and record.session == session_id:
+                record.session = None
+                record.detached_at = now.attentive
+                self._lose_connection(record)
+                self._fact(record)
+                self._publish(record)
+
+    def carries(self, session_id: int) -> bool:
+        """Whether the stream carries any service."""
+        return bool(self._sessions[session_id].services)
+
+    def register(
+        self, spec: ServiceSpec, incarnation: int, instance_id: str, session_id: int | None, now: Instant
+    ) -> Service:
+        """Start a new incarnation, or re-attach the one that is held; return the record.
+
+        Raises Superseded for an incarnation, or a retried registration, that a newer one has overtaken;
+        UnknownIncarnation for one that is not known; InvalidRequest for a parent that would close a circle.
+        """
+        record = self.records.get(spec.service_id)
+        if incarnation:
+            record = self._held(spec.service_id, incarnation, session_id)
+        elif record is not None and instance_id:
+            record = self._retried(record, instance_id)
+        else:
+            record = None
+        if record is None:
+            record = self._start_incarnation(spec, instance_id, session_id, now)
+        self._hear(record, now)
+        if session_id is not None:
+            record.streamed = True
+            self._attach(record, session_id, now)
+        self._writes.append(PutService(self._stored(record)))
+        self._fact(record)
+        self._publish(record)
+        service = self.view(record)
+        if session_id is not None:
+            self._sends.append((session_id, Registered(service)))
+            self._tell_declared_down(record, session_id)
+            self._deliver_waiting(record)
+        return service
+
+    def beat(
+        self, session_id: int, service_id: str, incarnation: int, report: Report | None, now: Instant
+    ) -> Record | None:
+        """Record a sign of life. Return the record that was heard, None where the beat was answered instead.
+
+        `report` None keeps what was reported before.
+        """
+        session = self._sessions[session_id]
+        record = self.records.get(service_id)
+        if record is None:
+            tombstone = self.tombstones.get(service_id)
+            if tombstone and tombstone.judgement and tombstone.judgement.down_event:
+                self._sends.append((session_id, DeclaredDown(service_id, tombstone.judgement.down_event)))
+            session.services.pop(service_id, None)
+            self._sends.append((session_id, UnknownService(service_id)))
+            return None
+        held = incarnation or session.services.get(service_id, 0)
+        if (held and held < record.incarnation) or (not incarnation and service_id in session.superseded):
+            self._sends.append((session_id, SupersededBy(service_id, record.incarnation)))
+            return None
+        if held > record.incarnation:
+            self._sends.append((session_id, UnknownService(service_id)))
+            return None
+        if record.session != session_id:
+            # The stream that last spoke for an incarnation carries it. A beat that names none, from a stream that was
+            # never told one, is another client's: the one before must give up.
+            self._attach(record, session_id, now, give_up=not held)
+            self._fact(record)
+            self._publish(record)
+            self._deliver_waiting(record)
+        self._hear(record, now)
+        self._tell_declared_down(record, session_id)
+        if report is not None and report != record.report:
+            self._take_report(record, report, now)
+        heard = Heard(record.incarnation, record.observation, now.attentive)
+        for _, feed in self._feeds.values():
+            feed.heard(heard)
+        return record
+
+    def acknowledge(self, alert_id: str, recipient: str, now: Instant) -> int:
+        """The recipient (empty: everyone) has heard the alert. Return how many copies were waiting."""
+        recipients = [recipient] if recipient else sorted(self.mailboxes.recipients(alert_id))
+        count = 0
+        for word in recipients:
+            if self.mailboxes.acknowledge(alert_id, word):
+                count += 1
+                self._writes.append(Acknowledge(alert_id, word, now.wall))
+        return count
+
+    def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
+        """A stream has heard alerts: those that are addressed to a service that it carries."""
+        for alert_id in alert_ids:
+            for recipient in sorted(self.mailboxes.recipients(alert_id)):
+                record = self.resolve(recipient)
+                if record is not None and record.session == session_id:
+                    self.acknowledge(alert_id, recipient, now)
+                    self._deliver_waiting(record)
+
+    def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant) -> None:
+        """The service leaves on purpose. Only the incarnation that this stream carries can leave by it."""
+        session = self._sessions[session_id]
+        held = session.services.get(service_id)
+        record = self.records.get(service_id)
+        if record is None:
+            self._sends.append((session_id, UnknownService(service_id)))
+        elif held != record.incarnation:
+            self._sends.append((session_id, SupersededBy(service_id, record.incarnation)))
+        else:
+            self._bury(record, reason or "goodbye", None, now)
+
+    def deregister(self, service_id: str, reason: str, now: Instant) -> None:
+        """Remove a service on purpose. Raises ServiceNotFound."""
+        self._bury(self.get(service_id), reason or "deregistered", None, now)
+
+    def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
+        """Change the role of every instance; return how many there were. Raises ServiceNotFound where there is none."""
+        found = [
+            self.records[service_id]
+            for service_id in sorted(self._by_name.get(name, ()))
+            if self.records[service_id].spec.role == from_role
+        ]
+        if not found:
+            raise ServiceNotFound(f"no service has the name {name!r} and the role {from_role.name}")
+        for record in found:
+            record.spec = replace(record.spec, role=to_role)
+            intent = Intent(record.spec.service_id, record.declared_role, to_role)
+            self._intents[record.spec.service_id] = intent
+            self._writes += [PutIntent(intent), PutService(self._stored(record))]
+            self._publish(record)
+        return len(found)
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    def get(self, service_id: str) -> Record:
+        """The record; raises ServiceNotFound."""
+        record = self.records.get(service_id)
+        if record is None:
+            raise ServiceNotFound(f"no service has the id {service_id!r}")
+        return record
+
+    def view(self, record: Record) -> Service:
+        """The record as a reader sees it: with nobody watching, the last judgement is not repeated."""
+        judgement = record.judgement
+        known = self.watched
+        return Service(
+            spec=record.spec,
+            incarnation=record.incarnation,
+            registered_at=record.registered_at,
+            last_heartbeat_at=record.last_heartbeat_at,
+            connected=record.session is not None,
+            report=record.report,
+            liveness=judgement.liveness if known else Liveness.UNKNOWN,
+            cause=judgement.cause if known else LivenessCause.NONE,
+            since=judgement.since,
+        )
+
+    def resolve(self, word: str) -> Record | None:
+        """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
+        record = self.records.get(word)
+        if record is None:
+            named = self._by_name.get(word, ())
+            if len(named) == 1:
+                record = self.records[next(iter(named))]
+        return record
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def publish(self, event: Event) -> tuple[Event, bool]:
+        """Append an event; return it, and whether it goes out now. With a recipient it is kept until acknowledged."""
+        recipient = self.resolve(event.recipient) if event.recipient else None
+        if recipient is not None:
+            event = replace(event, recipient=recipient.spec.service_id)
+        event = self.events.append(event)
+        self._writes.append(AppendEvent(event))
+        if event.recipient:
+            self.mailboxes.put(event)
+        if recipient is None or recipient.session is None:
+            return event, False
+        self._deliver_waiting(recipient)
+        return event, True
+
+    def compact_events(self, first: int) -> None:
+        """Forget events older than the number `first`."""
+        self.events.compact(first)
+        self._writes.append(CompactEvents(first))
+
+    # --- TRON -------------------------------------------------------------------------------------------------------
+
+    def open_feed(self, feed_id: int, observer: str) -> ObservationFeed:
+        """An observer listens from now on; its first frame is everything."""
+        feed = ObservationFeed(list(self.records))
+        self._feeds[feed_id] = (observer, feed)
+        if observer == self._observer:
+            self._observer_gone_at = None
+        return feed
+
+    def close_feed(self, feed_id: int, now: Instant) -> None:
+        """An observer's stream ended."""
+        observer, _ = self._feeds.pop(feed_id, ("", None))
+        if observer and observer == self._observer and not any(other == observer for other, _ in self._feeds.values()):
+            self._observer_gone_at = now.attentive
+
+    def is_urgent(self, feed_id: int) -> bool:
+        """Whether the observer should be told something before the next tick."""
+        feed = self._feeds.get(feed_id)
+        return feed is not None and feed[1].urgent
+
+    def judged(self, observer: str, now: Instant) -> None:
+        """The observer has judged all facts it was told: somebody watches."""
+        self._observer = observer
+        self._last_word = now.attentive
+        open_now = any(other == observer for other, _ in self._feeds.values())
+        self._observer_gone_at = None if open_now else now.attentive
+        self._set_watched(open_now)
+
+    def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
+        """Compare and set: apply the verdict and its alert if no newer fact came since the one that it names."""
+        record = self.records.get(verdict.service_id)
+        if record is None or record.incarnation != verdict.incarnation:
+            return VerdictResult(VerdictOutcome.GONE)
+        if verdict.kind is VerdictKind.ALIVE:
+            if record.streamed and record.session is None:
+                return VerdictResult(VerdictOutcome.STALE)
+        elif verdict.observation != record.observation:
+            return VerdictResult(VerdictOutcome.STALE)
+        before = record.judgement
+        liveness = Liveness(min(verdict.kind, VerdictKind.DOWN))
+        if verdict.kind is not VerdictKind.DEREGISTER and (liveness, verdict.cause, verdict.missed_beats) == (
+            before.liveness,
+            before.cause,
+            before.missed_beats,
+        ):
+            return VerdictResult(VerdictOutcome.UNCHANGED)
+        event, delivered = (None, False) if verdict.alert is None else self.publish(verdict.alert)
+        down_event = before.down_event
+        if verdict.kind is VerdictKind.DOWN:
+            down_event = event
+        elif verdict.kind is VerdictKind.ALIVE:
+            down_event = None
+        occurred = event.occurred_at if event is not None else now.wall
+        since = before.since if liveness is before.liveness else occurred
+        record.judgement = Judgement(liveness, verdict.cause, since, verdict.missed_beats, down_event)
+        record.judged_at = now.attentive
+        record.told_down = False
+        if verdict.kind is VerdictKind.DEREGISTER:
+            self._bury(record, "judged", record.judgement, now)
+        else:
+            self._writes.append(PutService(self._stored(record)))
+            self._publish(record)
+        return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: Instant) -> None:
+        """Notice that nobody watches."""
+        gone = self._observer_gone_at is not None and now.attentive - self._observer_gone_at >= WATCHER_GONE_AFTER
+        stale = self._last_word is None or now.attentive - self._last_word >= WATCHER_STALE_AFTER
+        if gone or stale:
+            self._set_watched(False)
+
+    def publish_figures(self) -> None:
+        """Show readers the load figures that came since the last call: one change a service, however many beats."""
+        for record in self.records.values():
+            if record.unpublished:
+                self._publish(record)
+
+    def save_heartbeats(self) -> None:
+        """Write down when everyone was last heard, for those whose beats are not on disk."""
+        heard: list[tuple[str, float]] = []
+        for record in self.records.values():
+            if record.unsaved:
+                record.unsaved = False
+                heard.append((record.spec.service_id, record.last_heartbeat_at))
+        if heard:
+            self._writes.append(PutHeartbeats(tuple(heard)))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _held(self, service_id: str, incarnation: int, session_id: int | None) -> Record:
+        record = self.records.get(service_id)
+        if record is None:
+            tombstone = self.tombstones.get(service_id)
+            if session_id is not None and tombstone and tombstone.judgement and tombstone.judgement.down_event:
+                self._sends.append((session_id, DeclaredDown(service_id, tombstone.judgement.down_event)))
+            raise UnknownIncarnation(service_id, incarnation)
+        if incarnation < record.incarnation:
+            raise Superseded(service_id, record.incarnation)
+        if incarnation > record.incarnation:
+            raise UnknownIncarnation(service_id, incarnation)
+        return record
+
+    def _retried(self, record: Record, instance_id: str) -> Record | None:
+        """The record where `instance_id` holds it already; None where it is new. Raises Superseded."""
+        for known, incarnation in record.instances:
+            if known == instance_id:
+                if incarnation == record.incarnation:
+                    return record
+                raise Superseded(record.spec.service_id, record.incarnation)
+        return None
+
+    def _start_incarnation(self, spec: ServiceSpec, instance_id: str, session_id: int | None, now: Instant) -> Record:
+        if len(self.records) >= MAX_SERVICES and spec.service_id not in self.records:
+            raise QuotaExceeded(f"{MAX_SERVICES} services are registered; no more are allowed")
+        self._refuse_circle(spec)
+        before = self.records.get(spec.service_id)
+        tombstone = self.tombstones.pop(spec.service_id, None)
+        declared_role = spec.role
+        intent = self._intents.get(spec.service_id)
+        if intent is not None and intent.promoted_from == declared_role:
+            spec = replace(spec, role=intent.promoted_to)
+        elif intent is not None:
+            del self._intents[spec.service_id]
+            self._writes.append(DropIntent(spec.service_id))
+        self._incarnation += 1
+        record = Record(
+            spec=spec,
+            declared_role=declared_role,
+            incarnation=self._incarnation,
+            instances=((before.instances if before else ()) + ((instance_id, self._incarnation),))[-MAX_INSTANCES:],
+            registered_at=now.wall,
+            last_heartbeat_at=now.wall,
+            heard_at=now.attentive,
+            active_at=now.attentive,
+            judgement=Judgement(since=now.wall),
+            judged_at=now.attentive,
+        )
+        # A judgement outlives the incarnation it was passed on: it is TRON that says "restored" where it said "down".
+        if before is not None:
+            record.judgement, record.judged_at, record.told_down = before.judgement, before.judged_at, before.told_down
+            if before.session is not None and before.session != session_id:
+                self._give_up(before, before.session, record.incarnation)
+            self._unindex(before)
+        elif tombstone is not None and tombstone.judgement is not None:
+            record.judgement, record.judged_at = tombstone.judgement, 0.0
+        self._index(record)
+        return record
+
+    def _refuse_circle(self, spec: ServiceSpec) -> None:
+        """Walk up from the parent as declared; meeting the service itself on the way is an error."""
+        seen = {spec.service_id}
+        word = spec.parent
+        while word:
+            if word in seen or (word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))):
+                why = (
+                    "a service can not be its own parent" if word == spec.parent else "would close a circle of parents"
+                )
+                raise InvalidRequest(FieldError("service.parent", why))
+            parent = self.resolve(word)
+            if parent is None:
+                return
+            if parent.spec.service_id in seen:
+                raise InvalidRequest(FieldError("service.parent", "would close a circle of parents"))
+            seen.add(parent.spec.service_id)
+            word = parent.spec.parent
+
+    def _attach(self, record: Record, session_id: int, now: Instant, *, give_up: bool = False) -> None:
+        old = record.session
+        if old is not None and old != session_id:
+            if give_up:
+                self._give_up(record, old, record.incarnation)
+            else:
+                self._sessions[old].services.pop(record.spec.service_id, None)
+        self._lose_connection(record)
+        record.session = session_id
+        record.attached_at = now.attentive
+        record.detached_at = None
+        session = self._sessions[session_id]
+        session.services[record.spec.service_id] = record.incarnation
+        session.superseded.pop(record.spec.service_id, None)
+
+    def _give_up(self, record: Record, session_id: int, incarnation: int) -> None:
+        session = self._sessions[session_id]
+        session.services.pop(record.spec.service_id, None)
+        session.superseded[record.spec.service_id] = incarnation
+        self._lose_connection(record)
+        self._sends.append((session_id, SupersededBy(record.spec.service_id, incarnation)))
+
+    def _hear(self, record: Record, now: Instant) -> None:
+        self._observation += 1
+        record.observation = self._observation
+        record.heard_at = now.attentive
+        record.last_heartbeat_at = now.wall
+        record.unsaved = True
+
+    def _take_report(self, record: Record, report: Report, now: Instant) -> None:
+        before, record.report = record.report, report
+        if report.activity != before.activity:
+            record.active_at = now.attentive
+        if (report.activity, report.busy_until) != (before.activity, before.busy_until):
+            for _, feed in self._feeds.values():
+                feed.changed(record.spec.service_id)
+        if (report.status, report.message, report.busy_until) != (before.status, before.message, before.busy_until):
+            self._publish(record)
+        else:
+            record.unpublished = True
+
+    def _tell_declared_down(self, record: Record, session_id: int) -> None:
+        event = record.judgement.down_event
+        if event is not None and not record.told_down:
+            record.told_down = True
+            self._sends.append((session_id, DeclaredDown(record.spec.service_id, event)))
+
+    def _addresses(self, record: Record) -> list[str]:
+        """The words under which alerts for this service may wait: its id, and its name while that means nobody else."""
+        service_id, name = record.spec.service_id, record.spec.name
+        return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
+
+    def _deliver_waiting(self, record: Record) -> None:
+        if record.session is None:
+            return
+        for word in self._addresses(record):
+            self._sends += [(record.session, Alert(event)) for event in self.mailboxes.take(word)]
+
+    def _lose_connection(self, record: Record) -> None:
+        for word in self._addresses(record):
+            self.mailboxes.connection_lost(word)
+
+    def _bury(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
+        service_id = record.spec.service_id
+        if record.session is not None:
+            self._sessions[record.session].services.pop(service_id, None)
+            self._lose_connection(record)
+        self._unindex(record)
+        revision = self.changes.remove(service_id)
+        tombstone = Tombstone(service_id, record.incarnation, revision, now.wall, reason, judgement)
+        while len(self.tombstones) >= MAX_TOMBSTONES:
+            del self.tombstones[next(iter(self.tombstones))]
+        self.tombstones[service_id] = tombstone
+        self._writes.append(BuryService(tombstone))
+        for _, feed in self._feeds.values():
+            feed.removed(service_id)
+
+    def _index(self, record: Record) -> None:
+        self.records[record.spec.service_id] = record
+        self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
+
+    def _unindex(self, record: Record) -> None:
+        del self.records[record.spec.service_id]
+        named = self._by_name[record.spec.name]
+        named.discard(record.spec.service_id)
+        if not named:
+            del self._by_name[record.spec.name]
+
+    def _fact(self, record: Record) -> None:
+        """Something that judgement may turn on: older verdicts no longer hold."""
+        self._observation += 1
+        record.observation = self._observation
+        for _, feed in self._feeds.values():
+            feed.changed(record.spec.service_id)
+
+    def _publish(self, record: Record) -> None:
+        record.unpublished = False
+        self.changes.upsert(record.spec.service_id, self.view(record))
+
+    def _set_watched(self, watched: bool) -> None:
+        if watched != self.watched:
+            self.watched = watched
+            for record in self.records.values():
+                self._publish(record)
+
+    def _stored(self, record: Record) -> StoredService:
+        record.unsaved = False
+        return StoredService(
+            spec=record.spec,
+            declared_role=record.declared_role,
+            incarnation=record.incarnation,
+            instances=record.instances,
+            registered_at=record.registered_at,
+            last_heartbeat_at=record.last_heartbeat_at,
+            streamed=record.streamed,
+            report=record.report,
+            judgement=record.judgement,
+        )

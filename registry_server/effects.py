@@ -1,0 +1,147 @@
+"""What follows from a command: words to agents, lines for the store. The catalogue names them; the shell does them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from registry_server.service import Event, Intent, Service, StoredService, Tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The service is registered and carried by this stream."""
+
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An event for somebody on this stream."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownService:
+    """Announce it again."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SupersededBy:
+    """A newer incarnation holds the id; stop."""
+
+    service_id: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDown:
+    """You were declared down; the event says when and why."""
+
+    service_id: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Part of a message was refused while the stream goes on."""
+
+    service_id: str
+    field: str
+    description: str
+
+
+Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class PutService:
+    """Store the record of a registered service."""
+
+    service: StoredService
+
+
+@dataclass(frozen=True, slots=True)
+class BuryService:
+    """Remove the record and keep the tombstone."""
+
+    tombstone: Tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class PutIntent:
+    """Store what an operator decided."""
+
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True)
+class DropIntent:
+    """The decision no longer applies."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvent:
+    """Store an event; one with a recipient is kept for delivery too."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The recipient has heard the alert."""
+
+    alert_id: str
+    recipient: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PutHeartbeats:
+    """Store when services were last heard: (service_id, seconds since the epoch). Lazy: lost beats cost nothing."""
+
+    heard: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveRevisions:
+    """No revision above this one is given out before this line is stored, so that none is ever given twice."""
+
+    ceiling: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompactEvents:
+    """Delete events with a smaller number."""
+
+    first: int
+
+
+Write = (
+    PutService
+    | BuryService
+    | PutIntent
+    | DropIntent
+    | AppendEvent
+    | Acknowledge
+    | PutHeartbeats
+    | ReserveRevisions
+    | CompactEvents
+)
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one command, or several, asked for; released to agents only after the writes are on disk."""
+
+    sends: list[tuple[int, Message]]
+    writes: list[Write]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing follows."""
+        return not self.sends and not self.writes

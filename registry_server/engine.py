@@ -1,0 +1,284 @@
+"""The shell around the catalogue: commands run at once on the event loop, what follows leaves after it is on disk.
+
+One writer thread takes everything that waits and commits it in one transaction, so that ten thousand registrations at
+once are a handful of fsyncs. Whatever a command asked to be told is told when its commit, and all before it, are done;
+readers of revisions and events see nothing earlier either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from registry_server.attention import AttentiveClock
+from registry_server.catalogue import Catalogue
+from registry_server.effects import Effects, Message
+from registry_server.errors import QuotaExceeded
+from registry_server.event_log import EventFilter, EventLog
+from registry_server.service import Event, Instant
+from registry_server.store import Store, StoreError
+
+log = structlog.get_logger("registry")
+
+MAX_PENDING_WRITES = 200_000
+"""Lines that wait for the disk. Overflow rule: new registrations and events are refused with QUOTA_EXCEEDED."""
+
+FIGURES_EVERY = 1.0
+"""Seconds between two changes of a service that are nothing but load figures."""
+
+SAVE_HEARTBEATS_EVERY = 10.0
+"""Seconds of beats that a crash may lose; they are only shown, never judged by."""
+
+COMPACT_EVERY = 600.0
+"""Seconds between two looks for events that are older than is kept."""
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """Effects on their way to the disk, and what becomes visible when they are there."""
+
+    effects: Effects
+    revision: int
+    sequence: int
+    done: asyncio.Future[None]
+
+
+class Notifier:
+    """A number that only grows, and tasks that wait for it to pass theirs."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def advance(self, value: int) -> None:
+        """Raise the number and wake everyone who waits."""
+        if value > self.value:
+            self.value = value
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake everyone, whatever the number."""
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def beyond(self, value: int) -> None:
+        """Wait until the number is greater than `value`, or until somebody calls `wake`."""
+        if self.value > value:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
+        try:
+            await future
+        finally:
+            self._waiting.discard(future)
+
+
+class Engine:
+    """One registry. `start` before use, `close` after; `run` must be running for anything to be acknowledged."""
+
+    def __init__(self, store: Store, *, event_retention: float) -> None:
+        self._store = store
+        self._retention = event_retention
+        self._writer = ThreadPoolExecutor(1, "registry-store-write")
+        self._reader = ThreadPoolExecutor(1, "registry-store-read")
+        self._tickets: deque[_Ticket] = deque()
+        self._pending_writes = 0
+        self._work = asyncio.Event()
+        self._clock = AttentiveClock(time.monotonic())
+        self._outlets: dict[int, Callable[[Message], None]] = {}
+        self._wake_feeds: dict[int, Callable[[], None]] = {}
+        self._next_id = 0
+        self.catalogue = Catalogue()
+        self.revisions = Notifier(0)
+        """The newest revision that readers may see."""
+        self.sequences = Notifier(0)
+        """The newest event that readers may see."""
+        self.draining = False
+        self.stalls = 0
+        """How often the clock found that this process was not running."""
+
+    async def start(self) -> None:
+        """Load the store. Raises StoreError."""
+        loop = asyncio.get_running_loop()
+        stored = await loop.run_in_executor(self._writer, self._store.load)
+        log_of_events = EventLog(stored.last_sequence, stored.first_sequence)
+        self.catalogue = Catalogue(revision=stored.revision, incarnation=stored.incarnation, event_log=log_of_events)
+        self.catalogue.changes.compacted = stored.compacted_revision
+        self.catalogue.restore(stored.services, stored.tombstones, stored.intents, stored.waiting, self.now())
+        effects = self.catalogue.take()
+        await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
+        self.revisions.advance(self.catalogue.changes.revision)
+        self.sequences.advance(self.catalogue.events.last)
+        self._clock = AttentiveClock(time.monotonic())
+        log.info(
+            "store_loaded", services=len(stored.services), revision=self.revisions.value, events=self.sequences.value
+        )
+
+    async def run(self) -> None:
+        """Commit and keep time until cancelled. Raises StoreError: a registry that can not write must stop."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._commit_for_ever())
+            tasks.create_task(self._keep_time())
+
+    async def close(self) -> None:
+        """Write what is left, then let go of the store. `run` must have ended."""
+        self.catalogue.save_heartbeats()
+        self.settle()
+        writes = [write for ticket in self._tickets for write in ticket.effects.writes]
+        if writes:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.commit, writes)
+        self._writer.shutdown()
+        self._reader.shutdown()
+        self._store.close()
+
+    def now(self) -> Instant:
+        """This moment, on both clocks."""
+        return Instant(time.time(), self._clock.read(time.monotonic()))
+
+    @property
+    def hearing_since(self) -> float:
+        """The attentive time since which this process did not stall."""
+        return self._clock.hearing_since
+
+    def admit_write(self) -> None:
+        """Raise QuotaExceeded while too much waits for the disk."""
+        if self._pending_writes > MAX_PENDING_WRITES:
+            raise QuotaExceeded(f"{self._pending_writes} changes wait for the disk; try again later")
+
+    def settle(self) -> _Ticket | None:
+        """Send the effects of the commands since the last call on their way. Return the ticket that they travel on."""
+        effects = self.catalogue.take()
+        revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
+        self._wake_observers()
+        if not effects.writes and not self._tickets:
+            self._release(effects, revision, sequence)
+            return None
+        if effects.empty and self._tickets and self._tickets[-1].revision == revision:
+            return self._tickets[-1]
+        ticket = _Ticket(effects, revision, sequence, asyncio.get_running_loop().create_future())
+        self._tickets.append(ticket)
+        self._pending_writes += len(effects.writes)
+        self._work.set()
+        return ticket
+
+    async def settled(self) -> None:
+        """Settle, and wait until all that was asked for up to now is on disk."""
+        ticket = self.settle()
+        if ticket is not None:
+            await asyncio.shield(ticket.done)
+
+    async def read_events(
+        self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
+    ) -> list[Event]:
+        """A page of the log that is on disk; see `Store.read_events`."""
+
+        def read() -> list[Event]:
+            return self._store.read_events(after, limit, wanted, unacknowledged=unacknowledged, newest=newest)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, read)
+
+    async def was_sent(self, alert_id: str, recipient: str) -> bool:
+        """Whether such an alert was ever addressed to `recipient`; see `Store.was_sent`."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._store.was_sent, alert_id, recipient)
+
+    # --- streams ----------------------------------------------------------------------------------------------------
+
+    def open_session(self, outlet: Callable[[Message], None]) -> int:
+        """A Heartbeat stream; `outlet` takes each message for it and must not block. Return its number."""
+        self._next_id += 1
+        self._outlets[self._next_id] = outlet
+        self.catalogue.open_session(self._next_id)
+        return self._next_id
+
+    def close_session(self, session_id: int) -> None:
+        """The stream ended."""
+        self._outlets.pop(session_id, None)
+        self.catalogue.close_session(session_id, self.now())
+        self.settle()
+
+    def open_feed(self, wake: Callable[[], None]) -> int:
+        """A number for an ObserveLiveness stream; `wake` is called when something urgent waits, and at each tick."""
+        self._next_id += 1
+        self._wake_feeds[self._next_id] = wake
+        return self._next_id
+
+    def close_feed(self, feed_id: int) -> None:
+        """The stream ended."""
+        self._wake_feeds.pop(feed_id, None)
+        self.catalogue.close_feed(feed_id, self.now())
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _wake_observers(self) -> None:
+        for feed_id, wake in self._wake_feeds.items():
+            if self.catalogue.is_urgent(feed_id):
+                wake()
+
+    def _release(self, effects: Effects, revision: int, sequence: int) -> None:
+        for session_id, message in effects.sends:
+            outlet = self._outlets.get(session_id)
+            if outlet is not None:
+                outlet(message)
+        self.revisions.advance(revision)
+        self.sequences.advance(sequence)
+
+    async def _commit_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._tickets:
+                batch = list(self._tickets)
+                writes = [write for ticket in batch for write in ticket.effects.writes]
+                if writes:
+                    await loop.run_in_executor(self._writer, self._store.commit, writes)
+                for ticket in batch:
+                    self._tickets.popleft()
+                    self._release(ticket.effects, ticket.revision, ticket.sequence)
+                    ticket.done.set_result(None)
+                self._pending_writes -= len(writes)
+
+    async def _keep_time(self) -> None:
+        """The only loop that watches the clock."""
+        figures = heartbeats = compaction = time.monotonic()
+        while True:
+            await asyncio.sleep(0.1)
+            # What arrived while we slept, or were stopped, is read before time goes on.
+            for _ in range(3):
+                await asyncio.sleep(0)
+            monotonic = time.monotonic()
+            stall = self._clock.tick(monotonic)
+            if stall:
+                self.stalls += 1
+                log.warning("registry_stalled", seconds=round(stall, 3))
+            self.catalogue.tick(self.now())
+            if monotonic - figures >= FIGURES_EVERY:
+                figures = monotonic
+                self.catalogue.publish_figures()
+            if monotonic - heartbeats >= SAVE_HEARTBEATS_EVERY:
+                heartbeats = monotonic
+                self.catalogue.save_heartbeats()
+            if monotonic - compaction >= COMPACT_EVERY:
+                compaction = monotonic
+                await self._compact()
+            self.settle()
+            for wake in self._wake_feeds.values():
+                wake()
+
+    async def _compact(self) -> None:
+        loop = asyncio.get_running_loop()
+        first = await loop.run_in_executor(self._reader, self._store.first_event_since, time.time() - self._retention)
+        if first > self.catalogue.events.first:
+            self.catalogue.compact_events(first)
+            log.info("events_compacted", first=first)
+
+
+__all__ = ["Engine", "Notifier", "StoreError"]

@@ -1,0 +1,78 @@
+"""Alerts that wait for their recipient: kept until acknowledged, in flight at most so many at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from registry_server.service import Event
+
+WAITING = 1000
+"""Alerts kept for one recipient.
+
+Overflow rule: the oldest is no longer pushed; it stays in the event log, unacknowledged.
+"""
+
+IN_FLIGHT = 256
+"""Alerts sent to one recipient and not yet acknowledged. Overflow rule: the next waits for an acknowledgement."""
+
+
+class Mailboxes:
+    """Who is still to be told what. A recipient is a word: the service_id or the name that an event is addressed to."""
+
+    def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT) -> None:
+        self._waiting = waiting
+        self._window = in_flight
+        self._boxes: dict[str, OrderedDict[str, Event]] = {}
+        self._sent: dict[str, set[str]] = {}
+        self._recipients: dict[str, set[str]] = {}
+
+    def put(self, event: Event) -> None:
+        """Keep an alert for its recipient."""
+        box = self._boxes.setdefault(event.recipient, OrderedDict())
+        if len(box) >= self._waiting:
+            oldest, _ = box.popitem(last=False)
+            self._unlink(oldest, event.recipient)
+        box[event.alert_id] = event
+        self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
+
+    def recipients(self, alert_id: str) -> set[str]:
+        """Those who have not acknowledged the alert."""
+        return set(self._recipients.get(alert_id, ()))
+
+    def acknowledge(self, alert_id: str, recipient: str) -> bool:
+        """Whether the alert waited for this recipient; now it does not."""
+        box = self._boxes.get(recipient)
+        if box is None or box.pop(alert_id, None) is None:
+            return False
+        self._unlink(alert_id, recipient)
+        return True
+
+    def take(self, recipient: str) -> list[Event]:
+        """The oldest alerts that may be sent now, oldest first; they count as in flight."""
+        box = self._boxes.get(recipient)
+        if not box:
+            return []
+        sent = self._sent.setdefault(recipient, set())
+        ready: list[Event] = []
+        for alert_id, event in box.items():
+            if len(sent) >= self._window:
+                break
+            if alert_id not in sent:
+                sent.add(alert_id)
+                ready.append(event)
+        return ready
+
+    def connection_lost(self, recipient: str) -> None:
+        """Nothing is in flight any more: what is not acknowledged will be sent again."""
+        self._sent.pop(recipient, None)
+
+    def _unlink(self, alert_id: str, recipient: str) -> None:
+        self._sent.get(recipient, set()).discard(alert_id)
+        waiting = self._recipients.get(alert_id)
+        if waiting is not None:
+            waiting.discard(recipient)
+            if not waiting:
+                del self._recipients[alert_id]
+        if not self._boxes.get(recipient, True):
+            del self._boxes[recipient]
+            self._sent.pop(recipient, None)

@@ -1,0 +1,131 @@
+"""EventService: the numbered log on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+
+from registry_server.engine import Engine
+from registry_server.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
+from registry_server.event_log import EventFilter
+from registry_server.rpc import translate
+from registry_server.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+PAGE = 500
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_TYPES = 64
+MAX_SUBSCRIBERS = 5000
+
+
+class EventService(event_service_pb2_grpc.EventServiceServicer):
+    """Events: appended, followed, read, acknowledged."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._subscribers = 0
+
+    async def PublishEvent(
+        self, request: event_service_pb2.PublishEventRequest, context: Context
+    ) -> event_service_pb2.PublishEventResponse:
+        """Append one, and answer when it is on disk."""
+        self._engine.admit_write()
+        event = translate.to_event(request.event, self._engine.now().wall)
+        check_event(event)
+        event, _ = self._engine.catalogue.publish(event)
+        await self._engine.settled()
+        return event_service_pb2.PublishEventResponse(event=translate.from_event(event))
+
+    async def AcknowledgeEvent(
+        self, request: event_service_pb2.AcknowledgeEventRequest, context: Context
+    ) -> event_service_pb2.AcknowledgeEventResponse:
+        """Acknowledge one, and answer when it is on disk."""
+        errors = [
+            *check_text("alert_id", request.alert_id, 1, MAX_NAME),
+            *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
+        ]
+        if errors:
+            raise InvalidRequest(*errors)
+        count = self._engine.catalogue.acknowledge(request.alert_id, request.recipient, self._engine.now())
+        await self._engine.settled()
+        if not count and not await self._engine.was_sent(request.alert_id, request.recipient):
+            raise AlertNotFound(f"no alert {request.alert_id!r} was sent to {request.recipient or 'anyone'!r}")
+        return event_service_pb2.AcknowledgeEventResponse(acknowledged=count)
+
+    async def ListEvents(
+        self, request: event_service_pb2.ListEventsRequest, context: Context
+    ) -> event_service_pb2.ListEventsResponse:
+        """Read a page of what is on disk."""
+        if request.limit > MAX_LIMIT:
+            raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
+        wanted = _filter(request.recipient, request.service_id, request.types)
+        await self._engine.settled()
+        events_log = self._engine.catalogue.events
+        if request.after_sequence and not request.newest:
+            events_log.check(min(request.after_sequence, events_log.last))
+        limit = request.limit or DEFAULT_LIMIT
+        events = await self._engine.read_events(
+            request.after_sequence,
+            limit + (not request.newest),
+            wanted,
+            unacknowledged=request.unacknowledged,
+            newest=request.newest,
+        )
+        more = len(events) > limit
+        events = events[:limit]
+        return event_service_pb2.ListEventsResponse(
+            events=[translate.from_event(event) for event in events],
+            next_after_sequence=events[-1].sequence if more else 0,
+            first_sequence=events_log.first if events_log.last >= events_log.first else 0,
+            last_sequence=events_log.last,
+        )
+
+    async def SubscribeEvents(
+        self, request: event_service_pb2.SubscribeEventsRequest, context: Context
+    ) -> AsyncIterator[event_service_pb2.SubscribeEventsResponse]:
+        """A cursor over the log: no queue. Who is behind reads from the store, who keeps up from memory."""
+        if request.only_new and request.after_sequence:
+            raise InvalidRequest(FieldError("only_new", "can not be combined with after_sequence"))
+        wanted = _filter(request.recipient, request.service_id, request.types)
+        if self._subscribers >= MAX_SUBSCRIBERS:
+            raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")
+        self._subscribers += 1
+        try:
+            engine = self._engine
+            events_log = engine.catalogue.events
+            cursor = engine.sequences.value if request.only_new else request.after_sequence
+            events_log.check(cursor)
+            # Headers tell the reader that it is subscribed, before the first event.
+            await context.send_initial_metadata(())
+            while True:
+                if engine.draining:
+                    raise Draining("the registry is going away")
+                visible = engine.sequences.value
+                if cursor >= visible:
+                    await engine.sequences.beyond(cursor)
+                    continue
+                events_log.check(cursor)
+                events = events_log.recent_after(cursor, PAGE)
+                if events is not None:
+                    page = [event for event in events if event.sequence <= visible]
+                    cursor = page[-1].sequence
+                    page = [event for event in page if wanted.admits(event)]
+                else:
+                    stored = await engine.read_events(cursor, PAGE, wanted)
+                    page = [event for event in stored if event.sequence <= visible]
+                    cursor = page[-1].sequence if len(page) == PAGE else visible
+                for event in page:
+                    yield event_service_pb2.SubscribeEventsResponse(event=translate.from_event(event))
+        finally:
+            self._subscribers -= 1
+
+
+def _filter(recipient: str, service_id: str, types: Any) -> EventFilter:
+    if len(types) > MAX_TYPES:
+        raise InvalidRequest(FieldError("types", f"has {len(types)} elements; at most {MAX_TYPES} are allowed"))
+    return EventFilter(recipient, service_id, frozenset(types))

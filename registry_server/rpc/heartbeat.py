@@ -1,0 +1,293 @@
+"""The Heartbeat stream of an agent: one reader, one writer, and a bounded outbox between the engine and the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any, cast
+
+import grpc
+from grid.registry.v1 import heartbeat_pb2
+
+from grid_hosting.status import abort
+from registry_server import effects
+from registry_server.config import Config
+from registry_server.engine import Engine
+from registry_server.errors import (
+    Draining,
+    FieldError,
+    InvalidRequest,
+    QuotaExceeded,
+    ReaderTooSlow,
+    RegistryError,
+    SilentStream,
+    Superseded,
+    UnknownIncarnation,
+)
+from registry_server.rpc import translate
+from registry_server.validation import MAX_INSTANCE_ID, check_id, check_report, check_spec, check_text
+
+Context = grpc.aio.ServicerContext[heartbeat_pb2.HeartbeatRequest, heartbeat_pb2.HeartbeatResponse]
+
+OUTBOX = 4096
+"""Messages that wait for one agent to read. Overflow rule: the stream is ended with READER_TOO_SLOW. Nothing is lost by
+that, because alerts are kept until they are acknowledged. Acknowledgements of beats do not queue: the newest counts."""
+
+ACK_EVERY = 1.0
+"""Seconds between acknowledgements of beats that nobody asked to be acknowledged."""
+
+MAX_BEATS = 10_000
+"""Beats in one message."""
+
+
+class HeartbeatStream:
+    """One stream of one agent, or of a gateway that beats for many."""
+
+    def __init__(self, engine: Engine, context: Context) -> None:
+        self._engine = engine
+        self._context = context
+        self._outbox: deque[effects.Message] = deque()
+        self._ack: int | None = None
+        self._heard = 0
+        self._acked_at = float("-inf")
+        self._unacked = False
+        self._drain_after: float | None = None
+        self._cut: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._written = asyncio.Event()
+        self._failure: RegistryError | None = None
+        self._ended = False
+        self._spoke = False
+        self.opened_at = time.monotonic()
+        self.session_id = engine.open_session(self._push)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was ever said on it."""
+        return not self._spoke
+
+    async def serve(self) -> None:
+        """Read and write until either side ends it. Ends itself with a status where there is a reason."""
+        writer = asyncio.create_task(self._write_for_ever())
+        try:
+            while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
+                self._take(request)
+                if self._failure is not None:
+                    break
+            await self._settle_outbox(writer)
+            if self._failure is not None:
+                raise self._failure
+        finally:
+            self._ended = True
+            self._engine.close_session(self.session_id)
+            writer.cancel()
+            with suppress(asyncio.CancelledError, grpc.aio.InternalError, grpc.aio.UsageError):
+                await writer
+
+    async def end(self, error: RegistryError) -> None:
+        """End the stream from outside, with a reason. Returns when the agent was told, or is gone."""
+        if not self._ended:
+            with suppress(grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, asyncio.CancelledError):
+                await asyncio.wait_for(abort(self._context, error), 5.0)
+
+    def drain(self, reconnect_after: float) -> None:
+        """Ask the agent to go elsewhere within so many seconds."""
+        self._drain_after = reconnect_after
+        self._wake.set()
+
+    def flush_ack(self, now: float) -> None:
+        """Acknowledge beats that wait for it, at most once in a while."""
+        if self._unacked and now - self._acked_at >= ACK_EVERY:
+            self._acknowledge(now)
+
+    # --- up ---------------------------------------------------------------------------------------------------------
+
+    def _take(self, request: heartbeat_pb2.HeartbeatRequest) -> None:
+        """One message from the agent. Where the stream carries nobody else, an error ends it; else it is answered."""
+        kind = request.WhichOneof("kind")
+        now = self._engine.now()
+        try:
+            if kind == "beats":
+                self._spoke = True
+                self._take_beats(request.beats)
+            elif kind == "register":
+                self._spoke = True
+                self._register(request.register)
+            elif not self._spoke or kind is None:
+                raise InvalidRequest(FieldError("kind", "the first message must be register or beats"))
+            elif kind == "ack":
+                self._engine.catalogue.acknowledge_on_stream(self.session_id, request.ack.alert_ids, now)
+            else:
+                check_id("goodbye.service_id", request.goodbye.service_id)
+                reason = request.goodbye.reason[:1000]
+                self._engine.catalogue.goodbye(self.session_id, request.goodbye.service_id, reason, now)
+        except RegistryError as error:
+            service_id = request.register.service.service_id if kind == "register" else ""
+            if self._engine.catalogue.carries(self.session_id):
+                fields = error.fields if isinstance(error, InvalidRequest) else (FieldError("", str(error)),)
+                for field in fields:
+                    self._push(effects.Rejected(service_id, field.field, field.description))
+            else:
+                self._failure = error
+        self._engine.settle()
+
+    def _register(self, message: heartbeat_pb2.Register) -> None:
+        if self._engine.draining:
+            raise Draining("the registry is going away")
+        self._engine.admit_write()
+        errors = check_text("register.instance_id", message.instance_id, 0, MAX_INSTANCE_ID)
+        if errors:
+            raise InvalidRequest(*errors)
+        spec = check_spec(translate.to_spec(message.service))
+        catalogue, now = self._engine.catalogue, self._engine.now()
+        try:
+            catalogue.register(spec, message.service.incarnation, message.instance_id, self.session_id, now)
+        except Superseded as error:
+            self._push(effects.SupersededBy(error.service_id, error.incarnation))
+        except UnknownIncarnation as error:
+            self._push(effects.UnknownService(error.service_id))
+
+    def _take_beats(self, message: heartbeat_pb2.Beats) -> None:
+        if len(message.beats) > MAX_BEATS:
+            raise InvalidRequest(
+                FieldError("beats.beats", f"has {len(message.beats)}; at most {MAX_BEATS} are allowed")
+            )
+        catalogue, now = self._engine.catalogue, self._engine.now()
+        for beat in message.beats:
+            if not beat.service_id:
+                self._push(effects.Rejected("", "beat.service_id", "must not be empty"))
+                continue
+            record = catalogue.records.get(beat.service_id)
+            report = None
+            if record is not None:
+                try:
+                    report = translate.to_report(beat, record.report)
+                    errors = check_report(report)
+                except InvalidRequest as error:
+                    errors = list(error.fields)
+                if errors:
+                    report = None  # the sign of life counts, the figures do not
+                    for error_field in errors:
+                        self._push(effects.Rejected(beat.service_id, error_field.field, error_field.description))
+            catalogue.beat(self.session_id, beat.service_id, beat.incarnation, report, now)
+            self._heard = max(self._heard + 1, beat.sequence) if not beat.sequence else max(self._heard, beat.sequence)
+        self._unacked = True
+        monotonic = time.monotonic()
+        if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
+            self._acknowledge(monotonic)
+
+    # --- down -------------------------------------------------------------------------------------------------------
+
+    def _acknowledge(self, now: float) -> None:
+        self._ack = self._heard
+        self._unacked = False
+        self._acked_at = now
+        self._wake.set()
+
+    def _push(self, message: effects.Message) -> None:
+        """Take a message for the agent; never blocks."""
+        if len(self._outbox) >= OUTBOX:
+            if self._failure is None:
+                self._failure = ReaderTooSlow(f"{OUTBOX} messages wait to be read")
+                self._cut = asyncio.create_task(self.end(self._failure))
+            return
+        self._outbox.append(message)
+        self._written.clear()
+        self._wake.set()
+
+    async def _write_for_ever(self) -> None:
+        write = self._context.write
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._written.clear()
+            while self._outbox or self._ack is not None or self._drain_after is not None:
+                if self._outbox:
+                    # Taken out after it was written, so that whoever waits for an empty outbox waits for the wire.
+                    await write(translate.from_message(self._outbox[0]))
+                    self._outbox.popleft()
+                elif self._ack is not None:
+                    ack, self._ack = self._ack, None
+                    await write(heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=ack)))
+                elif self._drain_after is not None:
+                    after, self._drain_after = self._drain_after, None
+                    drain = heartbeat_pb2.Drain(reconnect_after=translate.duration(after))
+                    await write(heartbeat_pb2.HeartbeatResponse(drain=drain))
+            self._written.set()
+
+    async def _settle_outbox(self, writer: asyncio.Task[None]) -> None:
+        """A half-closed stream is still answered, within a second. A broken one fails to write, and does not wait."""
+        if self._engine.settle() is None and not self._outbox and self._ack is None:
+            return
+        await self._engine.settled()
+        written = asyncio.create_task(self._written.wait())
+        await asyncio.wait({writer, written}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        written.cancel()
+
+
+class HeartbeatStreams:
+    """All streams: admission by count, and the sweep that finds those which never speak."""
+
+    def __init__(self, engine: Engine, config: Config) -> None:
+        self._engine = engine
+        self._config = config
+        self._streams: set[HeartbeatStream] = set()
+        self._per_peer: dict[str, int] = {}
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    async def serve(self, context: Context) -> None:
+        """Serve one stream from its beginning to its end. Raises QuotaExceeded, Draining."""
+        if self._engine.draining:
+            raise Draining("the registry is going away")
+        peer = context.peer()
+        if len(self._streams) >= self._config.max_streams:
+            raise QuotaExceeded(f"{len(self._streams)} streams are open; no more are allowed")
+        if self._per_peer.get(peer, 0) >= self._config.max_streams_per_peer:
+            limit = self._config.max_streams_per_peer
+            raise QuotaExceeded(f"{limit} streams are open on this connection; no more are allowed")
+        self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
+        stream = HeartbeatStream(self._engine, context)
+        self._streams.add(stream)
+        self._none_left.clear()
+        try:
+            await stream.serve()
+        finally:
+            self._streams.discard(stream)
+            if not self._streams:
+                self._none_left.set()
+            self._per_peer[peer] -= 1
+            if not self._per_peer[peer]:
+                del self._per_peer[peer]
+
+    async def sweep_for_ever(self) -> None:
+        """Acknowledge what waits for it, and end the streams on which nothing is said."""
+        ending: set[asyncio.Task[Any]] = set()
+        while True:
+            await asyncio.sleep(0.25)
+            now = time.monotonic()
+            for stream in list(self._streams):
+                stream.flush_ack(now)
+                if stream.silent and now - stream.opened_at > self._config.first_message_timeout:
+                    stream.opened_at = now
+                    why = f"nothing was said for {self._config.first_message_timeout:g} s"
+                    task = asyncio.create_task(stream.end(SilentStream(why)))
+                    ending.add(task)
+                    task.add_done_callback(ending.discard)
+
+    async def drain(self, reconnect_after: float) -> None:
+        """Tell everyone to go, then end what is left."""
+        for stream in list(self._streams):
+            stream.drain(reconnect_after)
+        await asyncio.sleep(0.05)
+        await asyncio.gather(*(stream.end(Draining("the registry is going away")) for stream in list(self._streams)))
+
+    async def all_ended(self, timeout: float) -> None:
+        """Wait until no handler runs any more, for at most so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._none_left.wait(), timeout)

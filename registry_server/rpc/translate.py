@@ -1,0 +1,308 @@
+"""Between the wire and the domain. What the domain has no word for is refused here, by the name of its field."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
+from google.protobuf.json_format import MessageToDict, ParseDict
+from grid.events.v1 import event_pb2
+from grid.registry.v1 import heartbeat_pb2, observation_pb2, service_pb2
+
+from registry_server import effects
+from registry_server.catalogue import Record, Verdict, VerdictKind, VerdictResult
+from registry_server.errors import FieldError, InvalidRequest
+from registry_server.service import (
+    Event,
+    Liveness,
+    LivenessCause,
+    Report,
+    Service,
+    ServiceRole,
+    ServiceSpec,
+    ServiceStatus,
+    ServiceType,
+    Severity,
+)
+
+E = TypeVar("E", bound=IntEnum)
+
+DEFAULT_INTERVAL = 30.0
+DEFAULT_TTL_INTERVALS = 3
+
+
+def enum(path: str, kind: type[E], value: int, default: E | None = None) -> E:
+    """The domain's value; unspecified is the default. Raises InvalidRequest that lists what is known."""
+    if value == 0 and default is not None:
+        return default
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(each.name for each in kind)
+        raise InvalidRequest(FieldError(path, f"{value} is not known; use one of {known}")) from None
+
+
+def duration(seconds: float) -> duration_pb2.Duration:
+    """Seconds as a Duration."""
+    whole = math.floor(seconds)
+    return duration_pb2.Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
+
+
+def seconds(path: str, value: duration_pb2.Duration) -> float:
+    """A Duration as seconds; raises InvalidRequest where it is not a valid one."""
+    if abs(value.nanos) > 999_999_999 or value.seconds * value.nanos < 0 or abs(value.seconds) > 315_576_000_000:
+        raise InvalidRequest(FieldError(path, "is not a valid duration"))
+    return value.seconds + value.nanos / 1e9
+
+
+def timestamp(epoch: float) -> timestamp_pb2.Timestamp:
+    """Seconds since the epoch as a Timestamp, to the microsecond."""
+    micros = round(epoch * 1e6)
+    return timestamp_pb2.Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def epoch(path: str, value: timestamp_pb2.Timestamp) -> float:
+    """A Timestamp as seconds since the epoch; raises InvalidRequest where it is not a valid one."""
+    if not (-62_135_596_800 <= value.seconds <= 253_402_300_799) or not 0 <= value.nanos <= 999_999_999:
+        raise InvalidRequest(FieldError(path, "is not a valid timestamp"))
+    return value.seconds + value.nanos / 1e9
+
+
+def struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
+    """A JSON object as a Struct."""
+    message = struct_pb2.Struct()
+    if value:
+        ParseDict(dict(value), message)
+    return message
+
+
+def from_struct(path: str, value: struct_pb2.Struct) -> dict[str, Any]:
+    """A Struct as a JSON object, whole numbers as int. Raises InvalidRequest for what JSON can not say."""
+    if not value.fields:
+        return {}
+    try:
+        return {key: _whole(each) for key, each in MessageToDict(value).items()}
+    except Exception:  # json_format raises several kinds for NaN, unset kinds and depth
+        raise InvalidRequest(FieldError(path, "is not a JSON object, or is nested too deeply")) from None
+
+
+def _whole(value: Any) -> Any:
+    """Struct knows only doubles; a port that went in as 6109 must not come out as 6109.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return value
+
+
+def to_spec(message: service_pb2.Service) -> ServiceSpec:
+    """What a client declared, with defaults filled in. Raises InvalidRequest; bounds are checked elsewhere."""
+    interval = DEFAULT_INTERVAL
+    if message.HasField("heartbeat_interval"):
+        interval = seconds("service.heartbeat_interval", message.heartbeat_interval)
+    return ServiceSpec(
+        service_id=message.service_id or str(uuid.uuid4()),
+        name=message.name,
+        type=enum("service.type", ServiceType, message.type, ServiceType.AGENT),
+        role=enum("service.role", ServiceRole, message.role, ServiceRole.PRODUCTION),
+        url=message.url,
+        caps=tuple(message.caps),
+        labels=from_struct("service.labels", message.labels),
+        parent=message.parent,
+        ctx_limit=message.ctx_limit if message.HasField("ctx_limit") else None,
+        cost_hint=dict(message.cost_hint),
+        heartbeat_interval=interval,
+        ttl=seconds("service.ttl", message.ttl) if message.HasField("ttl") else DEFAULT_TTL_INTERVALS * interval,
+        reconnect_grace=_optional_seconds(message, "reconnect_grace"),
+        stall_after=_optional_seconds(message, "stall_after"),
+    )
+
+
+def _optional_seconds(message: service_pb2.Service, name: str) -> float | None:
+    return seconds(f"service.{name}", getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
+
+
+def to_report(beat: heartbeat_pb2.Beat, before: Report) -> Report:
+    """What a beat says on top of what was said before. Raises InvalidRequest; bounds are checked elsewhere."""
+    has = beat.HasField
+    return Report(
+        status=enum("beat.status", ServiceStatus, beat.status, before.status),
+        p95_ms=beat.p95_ms if has("p95_ms") else before.p95_ms,
+        queue_depth=beat.queue_depth if has("queue_depth") else before.queue_depth,
+        load=beat.load if has("load") else before.load,
+        message=beat.message if has("message") else before.message,
+        progress=beat.progress if has("progress") else before.progress,
+        activity=beat.activity if has("activity") else before.activity,
+        loop_lag=seconds("beat.loop_lag", beat.loop_lag) if has("loop_lag") else before.loop_lag,
+        busy_until=epoch("beat.busy_until", beat.busy_until) if has("busy_until") else before.busy_until,
+    )
+
+
+def from_service(service: Service) -> service_pb2.Service:
+    """A record for the wire."""
+    spec, report = service.spec, service.report
+    message = service_pb2.Service(
+        service_id=spec.service_id,
+        name=spec.name,
+        type=spec.type.value,  # type: ignore[arg-type]
+        role=spec.role.value,  # type: ignore[arg-type]
+        url=spec.url,
+        caps=spec.caps,
+        parent=spec.parent,
+        ctx_limit=spec.ctx_limit,
+        cost_hint=spec.cost_hint,
+        heartbeat_interval=duration(spec.heartbeat_interval),
+        ttl=duration(spec.ttl),
+        incarnation=service.incarnation,
+        registered_at=timestamp(service.registered_at),
+        last_heartbeat_at=timestamp(service.last_heartbeat_at),
+        connected=service.connected,
+        status=report.status.value,  # type: ignore[arg-type]
+        p95_ms=report.p95_ms,
+        queue_depth=report.queue_depth,
+        load=report.load,
+        message=report.message,
+        progress=report.progress,
+        activity=report.activity,
+        liveness=service.liveness.value,  # type: ignore[arg-type]
+        liveness_cause=service.cause.value,  # type: ignore[arg-type]
+        liveness_since=timestamp(service.since),
+    )
+    if spec.labels:
+        message.labels.CopyFrom(struct(spec.labels))
+    if spec.reconnect_grace is not None:
+        message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
+    if spec.stall_after is not None:
+        message.stall_after.CopyFrom(duration(spec.stall_after))
+    if report.loop_lag is not None:
+        message.loop_lag.CopyFrom(duration(report.loop_lag))
+    if report.busy_until is not None:
+        message.busy_until.CopyFrom(timestamp(report.busy_until))
+    return message
+
+
+def from_event(event: Event) -> event_pb2.Event:
+    """An event for the wire."""
+    message = event_pb2.Event(
+        sequence=event.sequence,
+        alert_id=event.alert_id,
+        occurred_at=timestamp(event.occurred_at),
+        type=event.type,
+        severity=event.severity.value,  # type: ignore[arg-type]
+        service_id=event.service_id,
+        service_name=event.service_name,
+        recipient=event.recipient,
+        cause=event.cause.value,  # type: ignore[arg-type]
+        missed_beats=event.missed_beats,
+        action=event.action,
+        message=event.message,
+    )
+    if event.last_seen_at is not None:
+        message.last_seen_at.CopyFrom(timestamp(event.last_seen_at))
+    if event.details:
+        message.details.CopyFrom(struct(event.details))
+    return message
+
+
+def to_event(message: event_pb2.Event, now: float) -> Event:
+    """An event from the wire; id and time are filled in where they are missing. Raises InvalidRequest."""
+    return Event(
+        type=message.type,
+        alert_id=message.alert_id or str(uuid.uuid4()),
+        occurred_at=epoch("event.occurred_at", message.occurred_at) if message.HasField("occurred_at") else now,
+        severity=enum("event.severity", Severity, message.severity, Severity.INFO),
+        service_id=message.service_id,
+        service_name=message.service_name,
+        recipient=message.recipient,
+        cause=enum("event.cause", LivenessCause, message.cause),
+        missed_beats=message.missed_beats,
+        last_seen_at=epoch("event.last_seen_at", message.last_seen_at) if message.HasField("last_seen_at") else None,
+        action=message.action,
+        message=message.message,
+        details=from_struct("event.details", message.details),
+    )
+
+
+def from_message(message: effects.Message) -> heartbeat_pb2.HeartbeatResponse:
+    """A word to an agent, for the wire."""
+    response = heartbeat_pb2.HeartbeatResponse
+    match message:
+        case effects.Registered(service):
+            return response(registered=heartbeat_pb2.Registered(service=from_service(service)))
+        case effects.Alert(event):
+            return response(alert=heartbeat_pb2.Alert(event=from_event(event)))
+        case effects.UnknownService(service_id):
+            return response(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))
+        case effects.SupersededBy(service_id, incarnation):
+            return response(superseded=heartbeat_pb2.Superseded(service_id=service_id, incarnation=incarnation))
+        case effects.DeclaredDown(service_id, event):
+            return response(declared_down=heartbeat_pb2.DeclaredDown(service_id=service_id, event=from_event(event)))
+        case effects.Rejected(service_id, field, description):
+            return response(
+                rejected=heartbeat_pb2.Rejected(service_id=service_id, field=field, description=description)
+            )
+
+
+def from_record(record: Record) -> observation_pb2.Observation:
+    """The facts about one service, for TRON."""
+    spec, judgement = record.spec, record.judgement
+    message = observation_pb2.Observation(
+        service_id=spec.service_id,
+        name=spec.name,
+        incarnation=record.incarnation,
+        observation=record.observation,
+        parent=spec.parent,
+        heartbeat_interval=duration(spec.heartbeat_interval),
+        connected=record.session is not None,
+        streamed=record.streamed,
+        heard_at=duration(record.heard_at),
+        last_heartbeat_at=timestamp(record.last_heartbeat_at),
+        judged=judgement.liveness.value,  # type: ignore[arg-type]
+        judged_cause=judgement.cause.value,  # type: ignore[arg-type]
+        judged_at=duration(record.judged_at),
+        missed_beats=judgement.missed_beats,
+        active_at=duration(record.active_at),
+    )
+    if spec.reconnect_grace is not None:
+        message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
+    if spec.stall_after is not None:
+        message.stall_after.CopyFrom(duration(spec.stall_after))
+    if record.attached_at is not None:
+        message.attached_at.CopyFrom(duration(record.attached_at))
+    if record.detached_at is not None:
+        message.detached_at.CopyFrom(duration(record.detached_at))
+    if record.report.busy_until is not None:
+        message.busy_until.CopyFrom(timestamp(record.report.busy_until))
+    return message
+
+
+def to_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
+    """A verdict from the wire. Raises InvalidRequest."""
+    return Verdict(
+        service_id=message.service_id,
+        incarnation=message.incarnation,
+        observation=message.observation,
+        kind=enum("verdicts.kind", VerdictKind, message.kind),
+        cause=enum("verdicts.cause", LivenessCause, message.cause),
+        missed_beats=message.missed_beats,
+        alert=to_event(message.alert, now) if message.HasField("alert") else None,
+    )
+
+
+def from_result(result: VerdictResult) -> observation_pb2.VerdictResult:
+    """What became of a verdict, for the wire."""
+    message = observation_pb2.VerdictResult(outcome=result.outcome.value, delivered=result.delivered)  # type: ignore[arg-type]
+    if result.alert is not None:
+        message.alert.CopyFrom(from_event(result.alert))
+    return message
+
+
+def to_liveness(value: int) -> Liveness | None:
+    """A filter on liveness; None where it is unspecified. Raises InvalidRequest."""
+    return enum("liveness", Liveness, value) if value else None

@@ -1,0 +1,81 @@
+"""Builds the registry, starts it, keeps it running, and lets everyone go in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import grpc
+import structlog
+from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from grid_hosting.identity import own_agent
+from grid_hosting.options import server_options
+from grid_hosting.program import write_ready
+from grid_hosting.status import ErrorInterceptor
+from registry_server.config import Config
+from registry_server.engine import Engine
+from registry_server.rpc.events import EventService
+from registry_server.rpc.health import HealthService
+from registry_server.rpc.heartbeat import HeartbeatStreams
+from registry_server.rpc.registry import RegistryService
+from registry_server.store.sqlite import SqliteStore
+
+log = structlog.get_logger("registry")
+
+SERVICE_ID = "service-registry"
+RECONNECT_WITHIN = 1.0
+"""Seconds over which agents spread when they are told to go."""
+
+SERVICES = (
+    registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
+    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+    reflection.SERVICE_NAME,
+)
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Run one registry until `stop` is set. Raises StoreError, or RuntimeError where the address is in use."""
+    engine = Engine(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
+    await engine.start()
+    streams = HeartbeatStreams(engine, config)
+    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config.max_message_bytes))
+    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(engine, streams), server)
+    event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(engine), server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthService(engine), server)
+    reflection.enable_server_reflection(SERVICES, server)
+    host = config.listen.rsplit(":", 1)[0]
+    address = f"{host}:{server.add_insecure_port(config.listen)}"
+    agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as tasks:
+        keeper = tasks.create_task(engine.run())
+        sweeper = tasks.create_task(streams.sweep_for_ever())
+        await server.start()
+        # What was loaded lives as long as the process; the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        log.info("registry_serving", address=address, data_dir=str(config.data_dir))
+        if config.self_register:
+            await loop.run_in_executor(None, agent.start)
+        write_ready(config.ready_file, {"registry_grpc": address})
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        log.info("registry_draining", streams=len(streams))
+        if config.self_register:
+            await loop.run_in_executor(None, agent.abandon)
+        engine.draining = True
+        engine.revisions.wake()
+        engine.sequences.wake()
+        await streams.drain(RECONNECT_WITHIN)
+        await server.stop(1.0)
+        await streams.all_ended(2.0)  # handlers finish a moment after stop() returns
+        sweeper.cancel()
+        keeper.cancel()
+    await engine.close()
+    log.info("registry_stopped")

@@ -1,0 +1,196 @@
+"""The nouns of the registry: services, what they report, how they are judged, and events. Frozen values, no behaviour.
+
+The enums have the numbers of the wire, so that translation is a cast; a contract test compares them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+
+class ServiceType(IntEnum):
+    """What kind of thing a service is."""
+
+    MODEL = 1
+    TOOL = 2
+    AGENT = 3
+
+
+class ServiceRole(IntEnum):
+    """What a service may be used for."""
+
+    PRODUCTION = 1
+    STAGING = 2
+    CANARY = 3
+    EXPERIMENTAL = 4
+
+
+class ServiceStatus(IntEnum):
+    """What a service says of itself."""
+
+    OK = 1
+    DEGRADED = 2
+    DOWN = 3
+    QUEUED = 4
+    RUNNING = 5
+    BLOCKED = 6
+    WAITING_APPROVAL = 7
+    PAUSED = 8
+    ERROR = 9
+    DONE = 10
+
+
+class Liveness(IntEnum):
+    """What TRON thinks of a service."""
+
+    ALIVE = 1
+    SUSPECT = 2
+    DOWN = 3
+    UNKNOWN = 4
+
+
+class LivenessCause(IntEnum):
+    """Why a service is suspected or down."""
+
+    NONE = 0
+    DISCONNECTED = 1
+    SILENT = 2
+    STALLED = 3
+
+
+class Severity(IntEnum):
+    """How much an event matters."""
+
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """One moment on two clocks: seconds since the epoch (UTC), and attentive seconds since the registry started."""
+
+    wall: float
+    attentive: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """What a client declares at registration. Intervals in seconds; None is 'not declared'."""
+
+    service_id: str
+    name: str
+    type: ServiceType = ServiceType.AGENT
+    role: ServiceRole = ServiceRole.PRODUCTION
+    url: str = ""
+    caps: tuple[str, ...] = ()
+    labels: dict[str, Any] = field(default_factory=dict)
+    parent: str = ""
+    ctx_limit: int | None = None
+    cost_hint: dict[str, float] = field(default_factory=dict)
+    heartbeat_interval: float = 30.0
+    ttl: float = 90.0
+    reconnect_grace: float | None = None
+    stall_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a service last said of itself. Intervals in seconds, `busy_until` in seconds since the epoch."""
+
+    status: ServiceStatus = ServiceStatus.OK
+    p95_ms: float | None = None
+    queue_depth: int | None = None
+    load: float | None = None
+    message: str = ""
+    progress: float | None = None
+    activity: int = 0
+    loop_lag: float | None = None
+    busy_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the event log; with a recipient it is an alert. Times are seconds since the epoch."""
+
+    type: str
+    sequence: int = 0
+    alert_id: str = ""
+    occurred_at: float = 0.0
+    severity: Severity = Severity.INFO
+    service_id: str = ""
+    service_name: str = ""
+    recipient: str = ""
+    cause: LivenessCause = LivenessCause.NONE
+    missed_beats: int = 0
+    last_seen_at: float | None = None
+    action: str = ""
+    message: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """TRON's last word on a service. `since` in seconds since the epoch; `down_event` is set while it is down."""
+
+    liveness: Liveness = Liveness.ALIVE
+    cause: LivenessCause = LivenessCause.NONE
+    since: float = 0.0
+    missed_beats: int = 0
+    down_event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as readers see it, at one revision."""
+
+    spec: ServiceSpec
+    incarnation: int
+    registered_at: float
+    last_heartbeat_at: float
+    connected: bool
+    report: Report
+    liveness: Liveness
+    cause: LivenessCause
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredService:
+    """What must survive a restart about a registered service."""
+
+    spec: ServiceSpec
+    declared_role: ServiceRole
+    incarnation: int
+    instances: tuple[tuple[str, int], ...]
+    registered_at: float
+    last_heartbeat_at: float
+    streamed: bool
+    report: Report
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is remembered about a removed service. `judgement` is None where it left on purpose."""
+
+    service_id: str
+    incarnation: int
+    revision: int
+    removed_at: float
+    reason: str
+    judgement: Judgement | None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What an operator decided about a service id; it outlives registrations.
+
+    A promotion holds for as long as the agent goes on declaring the role that it was promoted from.
+    """
+
+    service_id: str
+    promoted_from: ServiceRole
+    promoted_to: ServiceRole

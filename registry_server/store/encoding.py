@@ -1,0 +1,77 @@
+"""Records as JSON text, so that a person with `sqlite3` can read what is stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from registry_server.service import (
+    Event,
+    Judgement,
+    Liveness,
+    LivenessCause,
+    Report,
+    ServiceRole,
+    ServiceSpec,
+    ServiceStatus,
+    ServiceType,
+    Severity,
+    StoredService,
+)
+
+
+def encode(value: StoredService | Event | Judgement) -> str:
+    """One line of JSON; enums as their names."""
+    return json.dumps(asdict(value, dict_factory=_named), separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_service(text: str) -> StoredService:
+    """The inverse of `encode`."""
+    raw = json.loads(text)
+    return StoredService(
+        spec=_spec(raw["spec"]),
+        declared_role=ServiceRole[raw["declared_role"]],
+        incarnation=raw["incarnation"],
+        instances=tuple((str(name), int(incarnation)) for name, incarnation in raw["instances"]),
+        registered_at=raw["registered_at"],
+        last_heartbeat_at=raw["last_heartbeat_at"],
+        streamed=raw["streamed"],
+        report=Report(**{**raw["report"], "status": ServiceStatus[raw["report"]["status"]]}),
+        judgement=_judgement(raw["judgement"]),
+    )
+
+
+def decode_event(text: str) -> Event:
+    """The inverse of `encode`."""
+    return _event(json.loads(text))
+
+
+def decode_judgement(text: str) -> Judgement:
+    """The inverse of `encode`."""
+    return _judgement(json.loads(text))
+
+
+def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: value.name if hasattr(value, "name") else value for key, value in pairs}
+
+
+def _spec(raw: dict[str, Any]) -> ServiceSpec:
+    return ServiceSpec(
+        **{**raw, "type": ServiceType[raw["type"]], "role": ServiceRole[raw["role"]], "caps": tuple(raw["caps"])}
+    )
+
+
+def _judgement(raw: dict[str, Any]) -> Judgement:
+    down_event = raw["down_event"]
+    return Judgement(
+        liveness=Liveness[raw["liveness"]],
+        cause=LivenessCause[raw["cause"]],
+        since=raw["since"],
+        missed_beats=raw["missed_beats"],
+        down_event=None if down_event is None else _event(down_event),
+    )
+
+
+def _event(raw: dict[str, Any]) -> Event:
+    return Event(**{**raw, "severity": Severity[raw["severity"]], "cause": LivenessCause[raw["cause"]]})

@@ -1,0 +1,146 @@
+"""A registry that answers from a script and remembers what it was asked: for tests of what clients say and show.
+
+It has no rules at all; tests of behaviour use the real one (`processes.start_registry`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grid.events.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, registry_service_pb2_grpc, service_pb2
+
+
+@dataclass
+class Canned:
+    """What it answers, and what it was asked."""
+
+    address: str = ""
+    services: list[service_pb2.Service] = field(default_factory=list)
+    events: list[event_pb2.Event] = field(default_factory=list)
+    # What each watch stream sends before it stays silent.
+    changes: list[registry_service_pb2.WatchServicesResponse] = field(default_factory=list)
+    # What SubscribeEvents sends before it stays silent.
+    news: list[event_pb2.Event] = field(default_factory=list)
+    # Set to make every unary call fail with this code and text.
+    refusal: tuple[grpc.StatusCode, str] | None = None
+    requests: list[Any] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def asked(self, kind: type) -> list[Any]:
+        """Return the requests of one kind so far, oldest first."""
+        return [each for each in list(self.requests) if isinstance(each, kind)]
+
+    def note(self, request: Any, context: grpc.ServicerContext) -> None:
+        """Remember a request; refuse it where that is in the script."""
+        self.requests.append(request)
+        if self.refusal is not None:
+            context.abort(*self.refusal)
+
+
+class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
+    def __init__(self, canned: Canned) -> None:
+        self._canned = canned
+
+    def Register(
+        self, request: registry_service_pb2.RegisterRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.RegisterResponse:
+        self._canned.note(request, context)
+        return registry_service_pb2.RegisterResponse(service=_registered(request.service))
+
+    def Deregister(
+        self, request: registry_service_pb2.DeregisterRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.DeregisterResponse:
+        self._canned.note(request, context)
+        return registry_service_pb2.DeregisterResponse()
+
+    def ListServices(
+        self, request: registry_service_pb2.ListServicesRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.ListServicesResponse:
+        self._canned.note(request, context)
+        return registry_service_pb2.ListServicesResponse(services=self._canned.services, revision=42)
+
+    def WatchServices(
+        self, request: registry_service_pb2.WatchServicesRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service_pb2.WatchServicesResponse]:
+        self._canned.note(request, context)
+        yield from self._canned.changes
+        self._canned.over.wait()
+
+    def Heartbeat(
+        self, request_iterator: Iterator[heartbeat_pb2.HeartbeatRequest], context: grpc.ServicerContext
+    ) -> Iterator[heartbeat_pb2.HeartbeatResponse]:
+        for request in request_iterator:
+            self._canned.note(request, context)
+            kind = request.WhichOneof("kind")
+            if kind == "register":
+                registered = heartbeat_pb2.Registered(service=_registered(request.register.service))
+                yield heartbeat_pb2.HeartbeatResponse(registered=registered)
+            elif kind == "beats":
+                sequence = max(beat.sequence for beat in request.beats.beats)
+                yield heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=sequence))
+            elif kind == "goodbye":
+                return
+
+
+class _Events(event_service_pb2_grpc.EventServiceServicer):
+    def __init__(self, canned: Canned) -> None:
+        self._canned = canned
+
+    def ListEvents(
+        self, request: event_service_pb2.ListEventsRequest, context: grpc.ServicerContext
+    ) -> event_service_pb2.ListEventsResponse:
+        self._canned.note(request, context)
+        return event_service_pb2.ListEventsResponse(events=self._canned.events, first_sequence=1, last_sequence=9)
+
+    def SubscribeEvents(
+        self, request: event_service_pb2.SubscribeEventsRequest, context: grpc.ServicerContext
+    ) -> Iterator[event_service_pb2.SubscribeEventsResponse]:
+        self._canned.note(request, context)
+        for event in self._canned.news:
+            yield event_service_pb2.SubscribeEventsResponse(event=event)
+        self._canned.over.wait()
+
+    def PublishEvent(
+        self, request: event_service_pb2.PublishEventRequest, context: grpc.ServicerContext
+    ) -> event_service_pb2.PublishEventResponse:
+        self._canned.note(request, context)
+        return event_service_pb2.PublishEventResponse(event=request.event)
+
+    def AcknowledgeEvent(
+        self, request: event_service_pb2.AcknowledgeEventRequest, context: grpc.ServicerContext
+    ) -> event_service_pb2.AcknowledgeEventResponse:
+        self._canned.note(request, context)
+        return event_service_pb2.AcknowledgeEventResponse(acknowledged=1)
+
+
+def _registered(service: service_pb2.Service) -> service_pb2.Service:
+    answer = service_pb2.Service()
+    answer.CopyFrom(service)
+    answer.service_id = service.service_id or "assigned"
+    answer.incarnation = 7
+    return answer
+
+
+@contextmanager
+def canned_registry() -> Iterator[Canned]:
+    """Serve a script on a free loopback port until the block ends."""
+    canned = Canned()
+    # A thread for each stream that a test may hold; the real registry has none per stream.
+    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
+    registry = _Registry(canned)  # type: ignore[abstract]  # what it leaves out answers UNIMPLEMENTED
+    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
+    event_service_pb2_grpc.add_EventServiceServicer_to_server(_Events(canned), server)
+    canned.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield canned
+    finally:
+        canned.over.set()
+        server.stop(grace=1).wait()

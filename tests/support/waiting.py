@@ -1,0 +1,30 @@
+"""Waits for a condition with a deadline, never for a time: the one place in the tests that sleeps."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_LONGEST_PAUSE = 0.05
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+    """Call `predicate` until it is true; return its value. Raises AssertionError, naming `what`, at the deadline.
+
+    The predicate is asked once more after the deadline, so that a test process that was itself stopped does not fail.
+    """
+    deadline = time.monotonic() + timeout
+    pause = 0.002
+    while True:
+        late = time.monotonic() >= deadline
+        if value := predicate():
+            return value
+        if late:
+            raise AssertionError(f"not within {timeout:g} s: {what or predicate}")
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)

@@ -1,0 +1,76 @@
+"""Builds TRON, starts it, keeps it running, and stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import structlog
+from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from tron_client.channel import open_aio_channel
+
+from grid_hosting.identity import own_agent
+from grid_hosting.options import server_options
+from grid_hosting.program import write_ready
+from grid_hosting.status import ErrorInterceptor
+from tron.config import Config
+from tron.monitor import Monitor
+from tron.rpc.tron import TronService
+from tron.sinks.log import LogSink
+
+log = structlog.get_logger("tron")
+
+SERVICE_ID = "tron-heartbeat-monitor"
+TRON_SERVICE = tron_service_pb2.DESCRIPTOR.services_by_name["TronService"].full_name
+MAX_MESSAGE = 1 << 20
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Run one TRON until `stop` is set. Raises ValueError for thresholds, RuntimeError for an address in use."""
+    policies = config.policies()
+    async with open_aio_channel(config.registry) as channel:
+        monitor = Monitor(channel, SERVICE_ID, policies, [LogSink()])
+        health = HealthServicer()
+        await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(MAX_MESSAGE))
+        tron_service_pb2_grpc.add_TronServiceServicer_to_server(TronService(monitor, policies, channel), server)
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        reflection.enable_server_reflection((TRON_SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+        host = config.listen.rsplit(":", 1)[0]
+        address = f"{host}:{server.add_insecure_port(config.listen)}"
+        caps = ("health_monitoring", "timeout_detection", "service_alerts")
+        agent = own_agent(SERVICE_ID, "TRON Heartbeat Monitor", address, config.registry, caps)
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(monitor.run())
+            teller = tasks.create_task(_tell_health(monitor, health))
+            await server.start()
+            log.info("tron_serving", address=address, registry=config.registry)
+            if config.self_register:
+                await loop.run_in_executor(None, agent.start)
+            write_ready(config.ready_file, {"tron_grpc": address})
+            await stop.wait()
+            log.info("tron_draining")
+            await health.enter_graceful_shutdown()
+            teller.cancel()
+            watcher.cancel()
+            if config.self_register:
+                # TRON goes on watching after a restart: it does not leave, it is away for a moment.
+                await loop.run_in_executor(None, agent.abandon)
+            await server.stop(1.0)
+    log.info("tron_stopped")
+
+
+async def _tell_health(monitor: Monitor, health: HealthServicer) -> None:
+    """SERVING means watching: a monitor that hears nothing says so."""
+    last: int | None = None
+    while True:
+        serving = monitor.stats.watching
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        if status != last:
+            last = status
+            await health.set(TRON_SERVICE, status)
+        await asyncio.sleep(0.1)
