@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tron_client import Agent
+from tron_client.agent import Agent
 
 BEAT_EVERY = 5.0
 """Seconds between beats of our own programs."""

@@ -39,9 +39,8 @@ def registry_at(address: str) -> Iterator[RegistryClient]:
             yield client
     except RegistryUnavailable as error:
         fail(away(address, error.message))
-    except InvalidRequest as error:
-        fields = "; ".join(f"{each.field}: {each.description}" for each in error.fields)
-        fail(fields or error.message)
+    except (InvalidRequest, ValueError, OverflowError) as error:
+        fail(refusal(error))
     except TronError as error:
         fail(error.message or error.reason)
     except KeyboardInterrupt:
@@ -52,17 +51,27 @@ def registry_at(address: str) -> Iterator[RegistryClient]:
         raise typer.Exit(0) from None
 
 
+def refusal(error: Exception) -> str:
+    """Return what is wrong with a request, in one line: refused by the registry, or (ValueError) by the SDK before."""
+    fields = getattr(error, "fields", ())
+    return "; ".join(f"{each.field}: {each.description}" for each in fields) or str(error)
+
+
 def away(address: str, detail: str = "") -> str:
     """Return the one line for a registry that does not answer."""
-    slow = " in time" if "deadline" in detail.lower() else ""
-    if slow:
-        return f"the registry at {address} did not answer{slow}; is it overloaded or stopped?"
+    if "deadline" in detail.lower():
+        return f"the registry at {address} did not answer in time; is it overloaded or stopped?"
     return f"no registry at {address}; start one with: tron up"
 
 
 def require_registry(client: RegistryClient) -> None:
     """Make sure that the registry answers; a stream by itself would wait for it for ever, and say nothing."""
     client.list_events(limit=1)
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity are Python's idea of JSON."""
+    raise ValueError(constant)
 
 
 def labels_from(words: Iterable[str]) -> dict[str, object]:
@@ -78,7 +87,7 @@ def labels_from(words: Iterable[str]) -> dict[str, object]:
             labels[key] = value
             continue
         try:
-            labels[key] = json.loads(value)
+            labels[key] = json.loads(value, parse_constant=_refuse)
         except ValueError as error:
             raise typer.BadParameter(f"{word!r}: {value!r} is not JSON", param_hint="--label") from error
     return labels

@@ -7,12 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tron_cli.connection import DEFAULT_REGISTRY, LabelOption, RegistryOption, labels_from
+from tron_cli.connection import DEFAULT_REGISTRY, LabelOption, RegistryOption, labels_from, refusal
 from tron_cli.output import fail
 from tron_cli.services import ServiceRole, ServiceType
 from tron_cli.tether import tethered
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 # The parent should not wait long for the news, nor the user for the prompt, where the registry is away.
 _FAREWELL_SECONDS = 2.0
+# How long a registry may take to restart, and how often to look whether it has.
+_RESTART_SECONDS = 5.0
+_RETRY_SECONDS = 0.2
+# A program that ends at once should not be held up much longer than this where the registry is away.
+_REGISTER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ def run(
     cap: Annotated[list[str] | None, typer.Option(help="A capability. Repeatable.")] = None,
     label: LabelOption = None,
     parent: Annotated[str, typer.Option(help="The id or unique name of the agent that is told.")] = "",
-    interval: Annotated[float, typer.Option(metavar="SECONDS", help="Beat this often.")] = 30.0,
+    interval: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Beat this often.")] = 30.0,
     ttl: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long to trust it unseen.")] = None,
     reconnect_grace: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long its stream may stay broken.")
@@ -85,31 +91,33 @@ def run(
     from tron_client.agent import Agent
     from tron_client.errors import InvalidRequest
 
-    agent = Agent(
-        service_id,
-        name=name,
-        type=type_,
-        role=role,
-        url=url,
-        caps=tuple(cap or ()),
-        labels=labels or None,
-        parent=parent,
-        heartbeat_interval=interval,
-        ttl=ttl,
-        reconnect_grace=reconnect_grace,
-        registry=registry,
-        on_superseded=_say_superseded(service_id),
-    )
     try:
+        agent = Agent(
+            service_id,
+            name=name,
+            type=type_,
+            role=role,
+            url=url,
+            caps=tuple(cap or ()),
+            labels=labels or None,
+            parent=parent,
+            heartbeat_interval=interval,
+            ttl=ttl,
+            reconnect_grace=reconnect_grace,
+            registry=registry,
+            on_superseded=_say_superseded(service_id),
+            register_timeout=_REGISTER_SECONDS,
+        )
         agent.start()
-    except InvalidRequest as error:
+    except (InvalidRequest, ValueError, OverflowError) as error:
         process.terminate()
         process.wait()
-        fields = "; ".join(f"{each.field}: {each.description}" for each in error.fields)
-        fail(fields or error.message)
+        fail(refusal(error))
     ending = Ending.of(process.wait())
     if agent.state != "superseded":  # else somebody else lives under this id, and it is not their news
-        _publish(service_id, name or service_id, registry, parent, command, ending)
+        # Where it was heard before, the registry is probably only restarting.
+        patience = _RESTART_SECONDS if agent.incarnation else 0.0
+        _publish(service_id, name or service_id, registry, parent, command, ending, patience)
     agent.stop(reason=ending.describe(), timeout=_FAREWELL_SECONDS)
     raise typer.Exit(ending.exit_code)
 
@@ -138,29 +146,39 @@ def _terminal_told_everyone() -> bool:
         return False  # no terminal
 
 
-def _say_superseded(service_id: str) -> Callable[..., None]:
-    def say(*_: object) -> None:
+def _say_superseded(service_id: str) -> Callable[[int], None]:
+    def say(_: int) -> None:
         print(f"tron: another process took over {service_id}; this one is watched no more", file=sys.stderr)
 
     return say
 
 
-def _publish(service_id: str, name: str, registry: str, parent: str, command: Sequence[str], ending: Ending) -> None:
-    """Tell the parent how it ended. A registry that is away is no reason to hide the exit code."""
+def _publish(
+    service_id: str, name: str, registry: str, parent: str, command: Sequence[str], ending: Ending, patience: float
+) -> None:
+    """Tell the parent how it ended, trying for `patience` seconds. A registry that is away hides no exit code."""
     from tron_client.client import RegistryClient
-    from tron_client.errors import TronError
+    from tron_client.errors import Draining, RegistryUnavailable, TronError
 
     details = {"exit_code": ending.exit_code, "signal": ending.signal_name, "command": list(command)}
-    try:
-        with RegistryClient(registry, timeout=_FAREWELL_SECONDS) as client:
-            client.publish_event(
-                "process_exited",
-                severity=ending.severity,
-                service_id=service_id,
-                service_name=name,
-                recipient=parent,
-                message=f"{command[0]} {ending.describe()}"[:1000],
-                details=details,
-            )
-    except TronError as error:
-        print(f"tron: could not tell how it ended: {error.message or error.reason}", file=sys.stderr)
+    deadline = time.monotonic() + patience
+    with RegistryClient(registry, timeout=_FAREWELL_SECONDS) as client:
+        while True:
+            try:
+                client.publish_event(
+                    "process_exited",
+                    severity=ending.severity,
+                    service_id=service_id,
+                    service_name=name,
+                    recipient=parent,
+                    message=f"{command[0]} {ending.describe()}"[:1000],
+                    details=details,
+                )
+                return
+            except (TronError, ValueError) as error:
+                retryable = isinstance(error, (Draining, RegistryUnavailable))
+                if retryable and time.monotonic() < deadline:
+                    time.sleep(_RETRY_SECONDS)
+                    continue
+                print(f"tron: could not tell how it ended: {' '.join(str(error).split())}", file=sys.stderr)
+                return

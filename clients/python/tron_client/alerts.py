@@ -33,7 +33,7 @@ class Alert:
     _acknowledge: Callable[[str], None] = field(repr=False, compare=False)
 
     def acknowledge(self) -> None:
-        """Say that it was heard, so that it is not sent again and does not climb. Never blocks; safe from any thread."""
+        """Say that it was heard, so that it is not sent again and does not climb. Never blocks."""
         self._acknowledge(self.event.alert_id)
 
     @property

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
-
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_pb2
+
 from tron_client import wire
 from tron_client.alerts import Alert, AlertInbox
 from tron_client.channel import open_channel
@@ -224,7 +224,7 @@ class Lifeline:
             was_registered, self._registered_at = self._registered_at, None
             if self._over:
                 return 0.0
-            if self._incarnation:
+            if self._state == "connected":
                 self._state = "cut_off"
             match error:
                 case InvalidRequest() if was_registered is None and not self._incarnation:
@@ -296,7 +296,7 @@ class Lifeline:
         match self.inbox.offer(Alert(event, time.monotonic(), self.acknowledge)):
             case "acknowledged":
                 self._outbox.acknowledge(event.alert_id)
-            case "full":
+            case "full" if not self.inbox.closed:
                 _log.warning("alert_not_taken service_id=%s alert_id=%s", self._service_id, event.alert_id)
 
     def _reattach(self) -> None:

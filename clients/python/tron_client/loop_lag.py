@@ -1,4 +1,4 @@
-"""How late the program's event loop runs. Beats leave from a thread, so a hung loop must be said, not shown by silence."""
+"""How late the program's event loop runs: beats leave from a thread, so a hung loop must be said."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import service_pb2
+
 from tron_client import wire
 
 
@@ -172,8 +173,8 @@ class Event:
 class ServiceChange:
     """One step of a watch.
 
-    `upserted` carries the service, `removed` its id. `snapshot_complete`: what came before is all there is, what follows
-    is live. `reset`: forget everything, a new snapshot follows.
+    `upserted` carries the service, `removed` its id. `snapshot_complete`: what came before is all there is, what
+    follows is live. `reset`: forget everything, a new snapshot follows.
     """
 
     revision: int

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from grid.registry.v1 import heartbeat_pb2
+
 from tron_client.schedule import BeatSchedule
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Outbox:
         compose_beat: Callable[[float], heartbeat_pb2.HeartbeatRequest | None],
         on_unanswered: Callable[[], None],
     ) -> None:
-        """`compose_beat(now)` makes a beat, or None to end the stream; `on_unanswered` hears of a registration in vain."""
+        """`compose_beat(now)` makes a beat, or None to end the stream; `on_unanswered`: nobody answered us."""
         self._changed = threading.Condition()
         self._compose_beat = compose_beat
         self._on_unanswered = on_unanswered

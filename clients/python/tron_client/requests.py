@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from grid.registry.v1 import service_pb2
+from grid.events.v1 import event_service_pb2
+from grid.registry.v1 import registry_service_pb2, service_pb2
+
 from tron_client import wire
 from tron_client.errors import FieldError, InvalidRequest
+from tron_client.models import Event, EventPage, Service, ServiceList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+T = TypeVar("T")
 
 
 def declare(
@@ -54,3 +62,107 @@ def _struct(field: str, value: Mapping[str, Any] | None) -> Any:
     except (ValueError, TypeError) as error:
         wrong = FieldError(field, f"not a JSON object: {error}")
         raise InvalidRequest(f"{field}: {wrong.description}", fields=(wrong,)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One unary call: the RPC (`registry` or `events`, then its name), what to send, how to read the answer."""
+
+    service: str
+    method: str
+    request: Any
+    read: Callable[[Any], T]
+
+
+def register(service: service_pb2.Service) -> Call[Service]:
+    """Register a service. A word of its own makes a retry of the transport the same registration."""
+    request = registry_service_pb2.RegisterRequest(service=service, instance_id=uuid.uuid4().hex)
+    return Call("registry", "Register", request, lambda answer: Service.from_proto(answer.service))
+
+
+def deregister(service_id: str, reason: str) -> Call[None]:
+    """Remove a service on purpose."""
+    request = registry_service_pb2.DeregisterRequest(service_id=service_id, reason=reason)
+    return Call("registry", "Deregister", request, lambda _: None)
+
+
+def get_service(service_id: str) -> Call[Service]:
+    """Read one service."""
+    request = registry_service_pb2.GetServiceRequest(service_id=service_id)
+    return Call("registry", "GetService", request, lambda answer: Service.from_proto(answer.service))
+
+
+def promote(name: str, from_role: str, to_role: str) -> Call[int]:
+    """Change the role of all instances with a name."""
+    request = registry_service_pb2.PromoteRequest(
+        name=name, from_role=wire.ROLES.number(from_role), to_role=wire.ROLES.number(to_role)
+    )
+    return Call("registry", "Promote", request, lambda answer: int(answer.updated_instances))
+
+
+class ServicePages:
+    """Reads a list page by page: call what `next_call` gives until it gives None, then take `result`."""
+
+    def __init__(
+        self,
+        *,
+        type: str = "",  # noqa: A002 - the word of the contract
+        role: str = "",
+        cap: str = "",
+        name: str = "",
+        status: str = "",
+        liveness: str = "",
+        label_selector: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._request = registry_service_pb2.ListServicesRequest(
+            type=wire.TYPES.number(type),
+            role=wire.ROLES.number(role),
+            cap=cap,
+            name=name,
+            status=wire.STATUSES.number(status),
+            liveness=wire.LIVENESS.number(liveness),
+            label_selector=_struct("label_selector", label_selector),
+        )
+        self._services: list[Service] = []
+        self._revision = 0
+        self._more = True
+
+    def next_call(self) -> Call[None] | None:
+        """The call for the next page."""
+        return Call("registry", "ListServices", self._request, self._take) if self._more else None
+
+    @property
+    def result(self) -> ServiceList:
+        """All pages; they are true at one revision."""
+        return ServiceList(tuple(self._services), self._revision)
+
+    def _take(self, page: registry_service_pb2.ListServicesResponse) -> None:
+        self._services += [Service.from_proto(service) for service in page.services]
+        self._revision = page.revision
+        self._request.page_token = page.next_page_token
+        self._more = bool(page.next_page_token)
+
+
+def publish_event(type: str, details: Mapping[str, Any] | None, **fields: str) -> Call[Event]:  # noqa: A002
+    """Append one event to the log."""
+    event = Event(type=type, **fields).to_proto()  # type: ignore[arg-type]
+    if details is not None:
+        event.details.CopyFrom(_struct("details", details))
+    request = event_service_pb2.PublishEventRequest(event=event)
+    return Call("events", "PublishEvent", request, lambda answer: Event.from_proto(answer.event))
+
+
+def list_events(**asked: Any) -> Call[EventPage]:
+    """Read one page of the log."""
+
+    def read(answer: event_service_pb2.ListEventsResponse) -> EventPage:
+        events = tuple(Event.from_proto(event) for event in answer.events)
+        return EventPage(events, answer.next_after_sequence, answer.first_sequence, answer.last_sequence)
+
+    return Call("events", "ListEvents", event_service_pb2.ListEventsRequest(**asked), read)
+
+
+def acknowledge(alert_id: str, recipient: str) -> Call[int]:
+    """Say that an alert was heard."""
+    request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id, recipient=recipient)
+    return Call("events", "AcknowledgeEvent", request, lambda answer: int(answer.acknowledged))

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 METADATA_KEY = "grpc-status-details-bin"
 
 _Field = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {"int32": _Field.TYPE_INT32, "string": _Field.TYPE_STRING, "bytes": _Field.TYPE_BYTES}
 
 
 @dataclass(frozen=True, slots=True)

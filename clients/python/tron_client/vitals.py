@@ -25,7 +25,7 @@ class Vitals:
         self._progress: float | None = None
         self._activity: int | None = None
         self._busy_until: datetime | None = None
-        self._urgent = self._status != wire.STATUSES.number("ok")
+        self._urgent: bool = self._status != wire.STATUSES.number("ok")
 
     def report(
         self,
@@ -40,7 +40,7 @@ class Vitals:
         """Keep what is not None; returns whether it should be told at once."""
         number = self._status if status is None else wire.STATUSES.number(status)
         with self._lock:
-            changed = number != self._status or (message is not None and message != (self._message or ""))
+            changed = bool(number != self._status or (message is not None and message != (self._message or "")))
             self._urgent = self._urgent or changed
             self._status = number
             self._p95_ms = self._p95_ms if p95_ms is None else float(p95_ms)
@@ -65,7 +65,7 @@ class Vitals:
     def untold(self) -> None:
         """The stream broke: whether the last beat arrived is not known, so tell a status that is not ok once more."""
         with self._lock:
-            self._urgent = True
+            self._urgent = self._urgent or self._status != wire.STATUSES.number("ok")
 
     def fill(self, beat: heartbeat_pb2.Beat) -> None:
         """Write everything known into a beat."""

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from grid.events.v1 import event_pb2
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import service_pb2
+
 from tron_client.errors import FieldError, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 JsonObject = dict[str, Any]
 """A JSON object: strings, numbers, booleans, None, lists and objects."""
@@ -26,7 +24,7 @@ JsonObject = dict[str, Any]
 class Words:
     """The names of an enum as people write them: without the prefix, the unspecified one as an empty word."""
 
-    def __init__(self, field: str, enum: EnumTypeWrapper[Any], prefix: str, *, lower: bool = False) -> None:
+    def __init__(self, field: str, enum: Any, prefix: str, *, lower: bool = False) -> None:
         self._field = field
         spell = str.lower if lower else str.upper
         self._words = {number: "" if number == 0 else spell(name.removeprefix(prefix)) for name, number in enum.items()}

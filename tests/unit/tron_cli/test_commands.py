@@ -291,7 +291,7 @@ def running(registry: Canned, script: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "TERM"), (signal.SIGINT, "INT")])
 def test_run_forwards_signals_and_the_program_decides(registry: Canned, number: int, name: str) -> None:
-    script = f"trap 'echo heard; exit 5' {name}; echo ready; while :; do read -t 0.05 x <> <(:) || :; done"
+    script = f"trap 'echo heard; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
     process = running(registry, f"exec bash -c {json.dumps(script)}")
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
@@ -308,6 +308,17 @@ def test_the_program_dies_with_a_run_that_is_killed(registry: Canned, tmp_path: 
     process.kill()
     process.communicate()
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), 5, "the program is gone")
+
+
+def test_how_it_ended_is_told_once_a_restarting_registry_is_back(registry: Canned) -> None:
+    process = running(registry, "exec sleep 60")
+    registry.refusal = (grpc.StatusCode.UNAVAILABLE, "restarting")
+    process.terminate()
+    wait_until(lambda: events_sent(registry), 20, "it tries")
+    registry.refusal = None
+    process.communicate(timeout=_PATIENCE)
+    assert len(events_sent(registry)) > 1
+    assert events_sent(registry)[-1].details["signal"] == "SIGTERM"
 
 
 def test_run_gives_the_program_its_identity(registry: Canned) -> None:

@@ -1,0 +1,198 @@
+"""Kill -9 of the registry, then of TRON, under a fleet: is anybody accused, is anything acknowledged lost?
+
+While the registry is killed again and again, a client registers services and publishes events without a pause and notes
+what was acknowledged; a watcher follows the list; afterwards everything noted must be there. While TRON is killed, a
+child is killed too, and its parent must hear of it after TRON's return.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tron_client import RegistryClient, TronError
+
+from benchmarks._fleet import Fleet
+from benchmarks._report import arguments, distribution, table, write
+from benchmarks.kill_to_parent import Parent
+from tests.support.processes import System, start_system
+from tests.support.waiting import wait_until
+
+
+class Writer(threading.Thread):
+    """Registers and publishes as fast as it is answered; notes only what was acknowledged."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(daemon=True)
+        self._client = RegistryClient(address, timeout=2.0)
+        self._over = threading.Event()
+        self.services: list[str] = []
+        self.events: list[int] = []
+
+    def run(self) -> None:
+        """Write until told to stop. What fails was not acknowledged."""
+        number = 0
+        while not self._over.wait(0.005):
+            number += 1
+            try:
+                self.services.append(
+                    self._client.register(f"written-{number}", name="written", heartbeat_interval=3600.0).service_id
+                )
+                self.events.append(self._client.publish_event("written", message=str(number)).sequence)
+            except TronError:
+                continue
+
+    def stop(self) -> None:
+        """End it."""
+        self._over.set()
+        self.join(10)
+
+
+class Watcher(threading.Thread):
+    """Follows the list over every reconnect, and notes who vanished from it."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(daemon=True)
+        self._client = RegistryClient(address)
+        self.known: set[str] = set()
+        self.vanished: list[str] = []
+        self.resets = 0
+
+    def run(self) -> None:
+        """Follow for ever."""
+        fresh: set[str] | None = None
+        for change in self._client.watch_services():
+            if change.kind == "reset":
+                self.resets += 1
+                fresh = set()
+            elif change.kind == "upserted":
+                self.known.add(change.service_id)
+                if fresh is not None:
+                    fresh.add(change.service_id)
+            elif change.kind == "removed":
+                self.vanished.append(change.service_id)
+            elif change.kind == "snapshot_complete" and fresh is not None:
+                self.vanished += sorted(self.known - fresh)
+                fresh = None
+
+
+def _all_attached(client: RegistryClient, expected: set[str]) -> bool:
+    try:
+        listed = client.list_services().services
+    except TronError:
+        return False
+    return expected <= {service.service_id for service in listed if service.connected and service.liveness == "ALIVE"}
+
+
+def registry_rounds(system: System, fleet: Fleet, rounds: int) -> dict[str, Any]:
+    """Kill the registry, wait until everyone is attached and alive again; seconds for each round."""
+    client = RegistryClient(system.registry_address)
+    expected = set(fleet.service_ids)
+    writer, watcher = Writer(system.registry_address), Watcher(system.registry_address)
+    watcher.start()
+    writer.start()
+    took = []
+    for number in range(rounds):
+        old = system.kill_child("registry")
+        killed_at = time.monotonic()
+        system.wait_restarted("registry", old)
+        wait_until(lambda: _all_attached(client, expected), 60, "all attached")
+        took.append(time.monotonic() - killed_at)
+        print(f"registry round {number + 1}: all attached after {took[-1]:.2f} s", flush=True)
+    writer.stop()
+    listed = {service.service_id for service in client.list_services().services}
+    sequences: set[int] = set()
+    after = 0
+    while True:
+        page = client.list_events(after_sequence=after, limit=1000)
+        sequences |= {event.sequence for event in page.events}
+        if not page.next_after_sequence:
+            break
+        after = page.next_after_sequence
+    gaps = sorted(set(range(1, max(sequences) + 1)) - sequences)
+    return {
+        "seconds": took,
+        "registrations_acknowledged": len(writer.services),
+        "registrations_lost": sorted(set(writer.services) - listed),
+        "events_acknowledged": len(writer.events),
+        "events_lost": sorted(set(writer.events) - sequences),
+        "sequence_gaps": gaps,
+        "vanished_from_watch": sorted(set(watcher.vanished)),
+        "watch_resets": watcher.resets,
+    }
+
+
+def tron_rounds(system: System, rounds: int) -> dict[str, Any]:
+    """Kill TRON and, while it is away, a child; seconds until its parent knows it is down."""
+    address = system.registry_address
+    parent = Parent(address)
+    took = []
+    for number in range(rounds):
+        service_id = f"orphaned-{number}"
+        child = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks._child", address, service_id, "bench-parent", "1.0"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline().strip() == "registered"
+        old = system.kill_child("monitor")
+        child.kill()
+        child.wait()
+        killed_at = time.monotonic()
+        system.wait_restarted("monitor", old)
+        took.append(parent.wait(service_id, "service_down", 30)[0] - killed_at)
+        print(f"TRON round {number + 1}: parent knew after {took[-1]:.2f} s", flush=True)
+    parent.stop()
+    return {"seconds": took}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--agents", type=int, default=500)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, start_system(Path(folder)) as system:
+        fleet = Fleet(system.registry_address, chosen.agents, 5, 1.0)
+        registry = registry_rounds(system, fleet, chosen.rounds)
+        tron = tron_rounds(system, chosen.rounds)
+        client = RegistryClient(system.registry_address)
+        downs = [
+            event.service_id
+            for kind in ("service_down", "service_deregistered")
+            for event in client.list_events(types=(kind,), limit=1000).events
+        ]
+        false = [service_id for service_id in downs if not service_id.startswith("orphaned-")]
+        states = fleet.states()
+        fleet.close()
+    rows = {
+        "registry killed -> all attached [ms]": distribution([each * 1000 for each in registry["seconds"]]),
+        "TRON and child killed -> parent knows down [ms]": distribution([each * 1000 for each in tron["seconds"]]),
+    }
+    table(f"{chosen.rounds} kills of each under {chosen.agents} agents", rows)
+    goals = {
+        "no false service_down": not false and not states["declared_down"],
+        "no acknowledged registration lost": not registry["registrations_lost"],
+        "no acknowledged event lost, no gap": not registry["events_lost"] and not registry["sequence_gaps"],
+        "no watcher saw the list shrink": not registry["vanished_from_watch"],
+        "all attached in under 10 s": max(registry["seconds"]) < 10,
+        "every child that died while TRON was away was reported": len(tron["seconds"]) == chosen.rounds,
+    }
+    registrations, events = registry["registrations_acknowledged"], registry["events_acknowledged"]
+    print(f"acknowledged: {registrations} registrations, {events} events")
+    print(f"agents afterwards: {dict(states)}; watch resets: {registry['watch_resets']}")
+    for goal, held in goals.items():
+        print(f"{'holds' if held else 'DOES NOT HOLD'}: {goal}")
+    result = {"distributions_ms": rows, "goals": goals, "registry": registry, "tron": tron, "false_downs": false}
+    write("restart", chosen.out, result)
+    sys.exit(0 if all(goals.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Clients for everything that is not the life of an agent: unary calls and streams of changes.
+
+Both clients are the same but for the stack: what is asked and how answers are read is in requests.py, how streams go on
+is in watcher.py. Every unary call has a deadline and raises a TronError; arguments that the contract can not say raise
+InvalidRequest before anything is sent.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+from grid.events.v1 import event_service_pb2_grpc
+from grid.registry.v1 import registry_service_pb2_grpc
+
+from tron_client import requests
+from tron_client.async_client import AsyncRegistryClient
+from tron_client.channel import open_channel, resolve_address
+from tron_client.errors import TronError, from_rpc_error
+from tron_client.watcher import EventResume, Resume, ServiceResume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from tron_client.models import Event, EventPage, Service, ServiceChange, ServiceList
+
+__all__ = ["AsyncRegistryClient", "RegistryClient"]
+
+T = TypeVar("T")
+
+
+class RegistryClient:
+    """The registry and its event log, for threads. Safe from any thread; a context manager."""
+
+    def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
+        """`timeout` is the deadline of each unary call, in seconds."""
+        self._timeout = timeout
+        self._closed = threading.Event()
+        self._channel = open_channel(resolve_address(address))
+        self._stubs: dict[str, Any] = {
+            "registry": registry_service_pb2_grpc.RegistryServiceStub(self._channel),
+            "events": event_service_pb2_grpc.EventServiceStub(self._channel),
+        }
+
+    def close(self) -> None:
+        """Close the connection; iterators end."""
+        self._closed.set()
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def register(
+        self,
+        service_id: str = "",
+        *,
+        name: str,
+        type: str = "agent",  # noqa: A002 - the word of the contract
+        role: str = "production",
+        url: str = "",
+        caps: Iterable[str] = (),
+        labels: Mapping[str, Any] | None = None,
+        parent: str = "",
+        ctx_limit: int | None = None,
+        cost_hint: Mapping[str, float] | None = None,
+        heartbeat_interval: float | None = None,
+        ttl: float | None = None,
+        reconnect_grace: float | None = None,
+        stall_after: float | None = None,
+    ) -> Service:
+        """Register a service that somebody else beats for; an Agent does this by itself. Intervals are seconds."""
+        declared = requests.declare(
+            service_id,
+            name=name,
+            type=type,
+            role=role,
+            url=url,
+            caps=caps,
+            labels=labels,
+            parent=parent,
+            ctx_limit=ctx_limit,
+            cost_hint=cost_hint,
+            heartbeat_interval=heartbeat_interval,
+            ttl=ttl,
+            reconnect_grace=reconnect_grace,
+            stall_after=stall_after,
+        )
+        return self._do(requests.register(declared))
+
+    def deregister(self, service_id: str, reason: str = "") -> None:
+        """Remove a service on purpose. Raises ServiceNotFound."""
+        self._do(requests.deregister(service_id, reason))
+
+    def get_service(self, service_id: str) -> Service:
+        """Read one service. Raises ServiceNotFound."""
+        return self._do(requests.get_service(service_id))
+
+    def list_services(
+        self,
+        *,
+        type: str = "",  # noqa: A002 - the word of the contract
+        role: str = "",
+        cap: str = "",
+        name: str = "",
+        status: str = "",
+        liveness: str = "",
+        label_selector: Mapping[str, Any] | None = None,
+    ) -> ServiceList:
+        """All services that match; an empty filter admits all."""
+        pages = requests.ServicePages(
+            type=type,
+            role=role,
+            cap=cap,
+            name=name,
+            status=status,
+            liveness=liveness,
+            label_selector=label_selector,
+        )
+        while (call := pages.next_call()) is not None:
+            self._do(call)
+        return pages.result
+
+    def promote(self, name: str, from_role: str, to_role: str) -> int:
+        """Change the role of every instance; returns how many there were. Raises ServiceNotFound where none."""
+        return self._do(requests.promote(name, from_role, to_role))
+
+    def publish_event(
+        self,
+        type: str,  # noqa: A002 - the word of the contract
+        *,
+        severity: str = "INFO",
+        service_id: str = "",
+        service_name: str = "",
+        recipient: str = "",
+        message: str = "",
+        details: Mapping[str, Any] | None = None,
+        action: str = "",
+    ) -> Event:
+        """Append an event; returns it as it was recorded. With a recipient it is delivered as an alert."""
+        call = requests.publish_event(
+            type,
+            details,
+            severity=severity,
+            service_id=service_id,
+            service_name=service_name,
+            recipient=recipient,
+            message=message,
+            action=action,
+        )
+        return self._do(call)
+
+    def list_events(
+        self,
+        *,
+        after_sequence: int = 0,
+        limit: int = 100,
+        recipient: str = "",
+        service_id: str = "",
+        types: Sequence[str] = (),
+        unacknowledged: bool = False,
+        newest: bool = False,
+    ) -> EventPage:
+        """One page of the log, oldest first; `newest` takes the last ones instead."""
+        call = requests.list_events(
+            after_sequence=after_sequence,
+            limit=limit,
+            recipient=recipient,
+            service_id=service_id,
+            types=types,
+            unacknowledged=unacknowledged,
+            newest=newest,
+        )
+        return self._do(call)
+
+    def acknowledge(self, alert_id: str, recipient: str = "") -> int:
+        """Acknowledge an alert, for one recipient or for all; returns how many copies. Raises AlertNotFound."""
+        return self._do(requests.acknowledge(alert_id, recipient))
+
+    def watch_services(self, start_revision: int = 0, *, reconnect: bool = True) -> Iterator[ServiceChange]:
+        """A snapshot (or what came after `start_revision`), then changes as they happen.
+
+        A broken stream is resumed where it broke. What the registry no longer keeps is said by a `reset` and a new
+        snapshot. With `reconnect=False` a broken stream raises instead.
+        """
+        return self._follow("registry", "WatchServices", ServiceResume(start_revision, reconnect=reconnect))
+
+    def subscribe_events(
+        self,
+        after_sequence: int = 0,
+        *,
+        recipient: str = "",
+        service_id: str = "",
+        types: Sequence[str] = (),
+        only_new: bool = False,
+        reconnect: bool = True,
+    ) -> Iterator[Event]:
+        """Events after a sequence, then new ones. A broken stream is resumed. Raises RevisionCompacted for a gap."""
+        resume = EventResume(
+            after_sequence,
+            recipient=recipient,
+            service_id=service_id,
+            types=types,
+            only_new=only_new,
+            reconnect=reconnect,
+        )
+        return self._follow("events", "SubscribeEvents", resume)
+
+    def _do(self, call: requests.Call[T]) -> T:
+        try:
+            answer = getattr(self._stubs[call.service], call.method)(call.request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        return call.read(answer)
+
+    def _follow(self, service: str, method: str, resume: Resume[T]) -> Iterator[T]:
+        while not self._closed.is_set():
+            failure: TronError | None = None
+            try:
+                stream = getattr(self._stubs[service], method)(resume.request(), wait_for_ready=resume.reconnect)
+            except ValueError:  # closed just now
+                return
+            try:
+                for answer in stream:
+                    yield resume.accept(answer)
+            except grpc.RpcError as error:
+                failure = from_rpc_error(error)
+            finally:
+                stream.cancel()
+            if self._closed.is_set() or (failure is None and not resume.reconnect):
+                return
+            delay, said = resume.ended(failure)
+            if said is not None:
+                yield said
+            self._closed.wait(delay)

@@ -1,0 +1,108 @@
+"""Drop-in for the heartbeat module of the legacy services: the same calls, kept alive by an Agent underneath."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from tron_client.agent import Agent
+from tron_client.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+_log = logging.getLogger("tron_client")
+
+_lock = threading.Lock()
+_agents: dict[str, Agent] = {}
+
+
+async def start_registry_heartbeat(
+    service_id: str,
+    name: str,
+    type: str,  # noqa: A002 - the signature of the seed
+    role: str,
+    url: str,
+    caps: Iterable[str],
+    labels: Mapping[str, Any] | None = None,
+    ctx_limit: int | None = None,
+    cost_hint: Mapping[str, float] | None = None,
+    heartbeat_interval_s: float = 30,
+    ttl_s: float = 90,
+    status: str = "ok",
+) -> bool:
+    """Register and beat from now on; returns whether it was registered within 5 seconds.
+
+    False with the registry away: it goes on trying. False with a registration that was refused: the log says why. The
+    registry reads `labels["parent"]` by itself. Several services may live in one process; a second start under one id
+    replaces the first.
+    """
+    try:
+        agent = Agent(
+            service_id,
+            name=name,
+            type=type,
+            role=role,
+            url=url,
+            caps=caps,
+            labels=labels,
+            ctx_limit=ctx_limit,
+            cost_hint=cost_hint,
+            heartbeat_interval=heartbeat_interval_s,
+            ttl=ttl_s,
+            status=status,
+        )
+    except ValueError as error:
+        _log.error("registration_refused service_id=%s why=%s", service_id, error)
+        return False
+    except InvalidRequest as error:
+        _log.error("registration_refused service_id=%s why=%s", service_id, error)
+        return False
+    with _lock:
+        former = _agents.get(service_id)
+        _agents[service_id] = agent
+    if former is not None:
+        # No goodbye: the id lives on, and the new registration supersedes the former one.
+        await asyncio.to_thread(former.abandon)
+    try:
+        await agent.__aenter__()
+    except InvalidRequest:  # logged where it happened
+        with _lock:
+            if _agents.get(service_id) is agent:
+                del _agents[service_id]
+        return False
+    return agent.healthy
+
+
+async def stop_registry_heartbeat(service_id: str | None = None) -> None:
+    """Say goodbye for one service, or for all of this process; does nothing for one that is not there."""
+    with _lock:
+        ids = tuple(_agents) if service_id is None else (service_id,)
+        leaving = [agent for each in ids if (agent := _agents.pop(each, None)) is not None]
+    await asyncio.gather(*(asyncio.to_thread(agent.stop) for agent in leaving))
+
+
+def create_registry_heartbeat_lifespan(
+    service_id: str,
+    name: str,
+    type: str,  # noqa: A002 - the signature of the seed
+    role: str,
+    url: str,
+    caps: Iterable[str],
+    **kwargs: Any,
+) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    """A lifespan for `FastAPI(lifespan=...)`: registered while the application serves."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
+        await start_registry_heartbeat(service_id, name, type, role, url, caps, **kwargs)
+        try:
+            yield
+        finally:
+            await stop_registry_heartbeat(service_id)
+
+    return lifespan

@@ -1,0 +1,281 @@
+"""A small real registry for tests of programs that use the SDK: in memory, on a loopback port, without judgement."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+from grid.events.v1 import event_pb2
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
+
+from tron_client.models import Event, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from grid.registry.v1 import service_pb2
+
+_MOST_STREAMS = 1000
+
+
+class FakeRegistry:
+    """`with FakeRegistry() as fake: Agent("a", registry=fake.address)`: what the agent says can be looked at.
+
+    It registers, re-attaches, acknowledges beats, delivers alerts until they are acknowledged, and forgets who says
+    goodbye. It declares nobody down by itself. All methods are safe from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.RLock())
+        self._records: dict[str, service_pb2.Service] = {}
+        self._words: dict[str, str] = {}
+        self._beats: dict[str, list[heartbeat_pb2.Beat]] = {}
+        self._streams: dict[_Stream, None] = {}
+        self._alerts: dict[str, event_pb2.Event] = {}
+        self._incarnations = 0
+        self._port = 0
+        self._server: grpc.Server | None = None
+        self.acknowledged: set[str] = set()
+        """The alert_ids that were acknowledged."""
+        self.goodbyes: dict[str, str] = {}
+        """Who said goodbye, and why."""
+
+    @property
+    def address(self) -> str:
+        """`host:port`, the same after a restart."""
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """Who is registered now."""
+        with self._changed:
+            return {service_id: Service.from_proto(record) for service_id, record in self._records.items()}
+
+    def beats(self, service_id: str) -> int:
+        """How many beats came from a service."""
+        with self._changed:
+            return len(self._beats.get(service_id, ()))
+
+    def last_beat(self, service_id: str) -> heartbeat_pb2.Beat | None:
+        """The newest beat of a service, as it came."""
+        with self._changed:
+            beats = self._beats.get(service_id)
+            return beats[-1] if beats else None
+
+    def start(self) -> None:
+        """Serve, at the port served before where there was one; what was registered is remembered."""
+        server = grpc.server(ThreadPoolExecutor(_MOST_STREAMS, "fake-registry"), options=(("grpc.so_reuseport", 0),))
+        server.add_generic_rpc_handlers((self._handler(),))
+        self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        """Serve no more: all streams break, and connections are refused."""
+        if self._server is not None:
+            self.cut()
+            self._server.stop(0).wait()
+            self._server = None
+
+    def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
+        """Wait until `predicate()` is true; raises TimeoutError where it is not within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while not predicate():
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(f"not true within {timeout} s")
+                # What is waited for may change elsewhere, for example in the agent: look again soon.
+                self._changed.wait(0.01)
+
+    def alert(self, recipient: str, event: Event | None = None, **fields: Any) -> Event:
+        """Send an alert to a service, now and after each of its registrations, until it is acknowledged."""
+        told = dataclasses.replace(event or Event(type="service_down", severity="CRITICAL"), **fields)
+        told = dataclasses.replace(
+            told,
+            recipient=recipient,
+            alert_id=told.alert_id or uuid.uuid4().hex,
+            occurred_at=told.occurred_at or datetime.now(UTC),
+        )
+        with self._changed:
+            told = dataclasses.replace(told, sequence=len(self._alerts) + 1)
+            self._alerts[told.alert_id] = told.to_proto()
+            response = heartbeat_pb2.HeartbeatResponse(alert=heartbeat_pb2.Alert(event=told.to_proto()))
+            self._send(recipient, response)
+        return told
+
+    def cut(self) -> None:
+        """Break all streams, as a lost connection would."""
+        with self._changed:
+            for stream in tuple(self._streams):
+                stream.outgoing.put(None)
+
+    def supersede(self, service_id: str) -> int:
+        """Let another process take the id over; returns its incarnation."""
+        with self._changed:
+            self._incarnations += 1
+            self._records[service_id].incarnation = self._incarnations
+            told = heartbeat_pb2.Superseded(service_id=service_id, incarnation=self._incarnations)
+            self._send(service_id, heartbeat_pb2.HeartbeatResponse(superseded=told))
+            return self._incarnations
+
+    def declare_down(self, service_id: str) -> None:
+        """Tell a service that it was declared down."""
+        event = Event(type="service_down", severity="CRITICAL", service_id=service_id, cause="SILENT").to_proto()
+        told = heartbeat_pb2.DeclaredDown(service_id=service_id, event=event)
+        self.send(service_id, heartbeat_pb2.HeartbeatResponse(declared_down=told))
+
+    def forget(self, service_id: str) -> None:
+        """Lose a registration: the next beat is answered by `unknown_service`."""
+        with self._changed:
+            del self._records[service_id]
+
+    def send(self, service_id: str, response: heartbeat_pb2.HeartbeatResponse) -> None:
+        """Say anything on the stream of a service."""
+        with self._changed:
+            self._send(service_id, response)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _send(self, service_id: str, response: heartbeat_pb2.HeartbeatResponse) -> None:
+        for stream in self._streams:
+            if service_id in stream.carried:
+                stream.outgoing.put(response)
+
+    def _register(self, registration: heartbeat_pb2.Register) -> heartbeat_pb2.HeartbeatResponse:
+        asked = registration.service
+        service_id = asked.service_id or uuid.uuid4().hex
+        held = self._records.get(service_id)
+        if asked.incarnation and held is not None and asked.incarnation < held.incarnation:
+            told = heartbeat_pb2.Superseded(service_id=service_id, incarnation=held.incarnation)
+            return heartbeat_pb2.HeartbeatResponse(superseded=told)
+        if asked.incarnation and held is None:
+            return _unknown(service_id)
+        retried = held is not None and registration.instance_id == self._words.get(service_id, "")
+        if held is None or not (asked.incarnation or (retried and registration.instance_id)):
+            self._incarnations += 1
+            held = registry_service_pb2.RegisterResponse(service=asked).service
+            held.service_id, held.incarnation = service_id, self._incarnations
+            held.registered_at.GetCurrentTime()
+            self._records[service_id], self._words[service_id] = held, registration.instance_id
+        held.connected = True
+        return heartbeat_pb2.HeartbeatResponse(registered=heartbeat_pb2.Registered(service=held))
+
+    def _heed(self, stream: _Stream, request: heartbeat_pb2.HeartbeatRequest) -> None:
+        with self._changed:
+            match request.WhichOneof("kind"):
+                case "register":
+                    self._attach(stream, self._register(request.register))
+                case "beats":
+                    self._hear(stream, request.beats)
+                case "ack":
+                    self.acknowledged.update(request.ack.alert_ids)
+                case "goodbye":
+                    self.goodbyes[request.goodbye.service_id] = request.goodbye.reason
+                    self._records.pop(request.goodbye.service_id, None)
+            self._changed.notify_all()
+
+    def _attach(self, stream: _Stream, response: heartbeat_pb2.HeartbeatResponse) -> None:
+        stream.outgoing.put(response)
+        if response.WhichOneof("kind") != "registered":
+            return
+        service_id = response.registered.service.service_id
+        stream.carried.add(service_id)
+        for event in self._alerts.values():
+            if event.recipient == service_id and event.alert_id not in self.acknowledged:
+                stream.outgoing.put(heartbeat_pb2.HeartbeatResponse(alert=heartbeat_pb2.Alert(event=event)))
+
+    def _hear(self, stream: _Stream, beats: heartbeat_pb2.Beats) -> None:
+        for beat in beats.beats:
+            if beat.service_id not in self._records:
+                stream.outgoing.put(_unknown(beat.service_id))
+                continue
+            self._beats.setdefault(beat.service_id, []).append(beat)
+            self._records[beat.service_id].last_heartbeat_at.GetCurrentTime()
+            self._records[beat.service_id].status = beat.status
+        highest = max((beat.sequence for beat in beats.beats), default=0)
+        stream.outgoing.put(heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=highest)))
+
+    def _opened(self, stream: _Stream) -> None:
+        with self._changed:
+            self._streams[stream] = None
+
+    def _closed(self, stream: _Stream) -> None:
+        with self._changed:
+            self._streams.pop(stream, None)
+            carried = {each for other in self._streams for each in other.carried}
+            for service_id in stream.carried - carried:
+                if service_id in self._records:
+                    self._records[service_id].connected = False
+            self._changed.notify_all()
+
+    def _handler(self) -> grpc.GenericRpcHandler:
+        def heartbeat(requests: Any, context: Any) -> Iterator[heartbeat_pb2.HeartbeatResponse]:
+            stream = _Stream()
+
+            def read() -> None:
+                try:
+                    for request in requests:
+                        self._heed(stream, request)
+                except Exception:
+                    pass
+                finally:
+                    stream.outgoing.put("end")
+
+            self._opened(stream)
+            context.add_callback(lambda: stream.outgoing.put("end"))
+            threading.Thread(target=read, name="fake-registry-reader", daemon=True).start()
+            try:
+                while not isinstance(response := stream.outgoing.get(), str):
+                    if response is None:
+                        context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
+                    else:
+                        yield response
+            finally:
+                self._closed(stream)
+
+        def listing(_: Any, __: Any) -> registry_service_pb2.ListServicesResponse:
+            with self._changed:
+                return registry_service_pb2.ListServicesResponse(services=self._records.values())
+
+        return grpc.method_handlers_generic_handler(
+            "grid.registry.v1.RegistryService",
+            {
+                "Heartbeat": grpc.stream_stream_rpc_method_handler(
+                    heartbeat,
+                    request_deserializer=heartbeat_pb2.HeartbeatRequest.FromString,
+                    response_serializer=heartbeat_pb2.HeartbeatResponse.SerializeToString,
+                ),
+                "ListServices": grpc.unary_unary_rpc_method_handler(
+                    listing,
+                    request_deserializer=registry_service_pb2.ListServicesRequest.FromString,
+                    response_serializer=registry_service_pb2.ListServicesResponse.SerializeToString,
+                ),
+            },
+        )
+
+
+class _Stream:
+    """One Heartbeat stream: what is to be said on it (None breaks it, "end" ends it), and whom it carries."""
+
+    def __init__(self) -> None:
+        self.outgoing: queue.SimpleQueue[heartbeat_pb2.HeartbeatResponse | str | None] = queue.SimpleQueue()
+        self.carried: set[str] = set()
+
+
+def _unknown(service_id: str) -> heartbeat_pb2.HeartbeatResponse:
+    return heartbeat_pb2.HeartbeatResponse(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))

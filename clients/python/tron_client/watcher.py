@@ -1,0 +1,144 @@
+"""How a stream of changes goes on after it broke: decisions only, shared by the clients of both grpc stacks.
+
+A resume object says what to ask for, turns each answer into a value, and, when the stream ended, says what follows:
+seconds to wait before the next attempt, or the error that ends it all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from grid.events.v1 import event_service_pb2
+from grid.registry.v1 import registry_service_pb2
+
+from tron_client.errors import RETRYABLE, RevisionCompacted, TronError
+from tron_client.models import Event, Service, ServiceChange
+from tron_client.schedule import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+Draw = Callable[[], float]
+"""Draws a random number, 0 to 1."""
+
+
+class Resume(Protocol[T_co]):
+    """One followed stream."""
+
+    reconnect: bool
+
+    def request(self) -> Any:
+        """What to ask for now."""
+
+    def accept(self, answer: Any) -> T_co:
+        """The value of one answer; remembers how far we came."""
+
+    def ended(self, error: TronError | None) -> tuple[float, T_co | None]:
+        """The stream ended: seconds to wait, and a value to say before. Raises the error that can not be mended."""
+
+
+class _Patience(Generic[T]):
+    """The waiting that both streams share."""
+
+    def __init__(self, *, reconnect: bool, draw: Draw = random.random) -> None:
+        self.reconnect = reconnect
+        self._backoff = Backoff()
+        self._draw = draw
+
+    def _wait(self, error: TronError | None) -> float:
+        # What is wrong with the request stays wrong; what we do not know is not ours to repeat.
+        if error is not None and not isinstance(error, RETRYABLE):
+            raise error
+        return self._backoff.next_delay(self._draw())
+
+
+class ServiceResume(_Patience[ServiceChange]):
+    """Follows the services from revision to revision.
+
+    A snapshot that broke off is asked for anew, after a `reset`: its revisions can not be resumed from. So is what the
+    registry no longer keeps. Nothing is silently skipped.
+    """
+
+    def __init__(self, start_revision: int = 0, *, reconnect: bool = True, draw: Draw = random.random) -> None:
+        super().__init__(reconnect=reconnect, draw=draw)
+        self._revision = start_revision
+        self._in_snapshot = start_revision == 0
+        self._said_some = False
+
+    def request(self) -> registry_service_pb2.WatchServicesRequest:
+        """From the last revision that was whole, 0 for a snapshot."""
+        return registry_service_pb2.WatchServicesRequest(start_revision=0 if self._in_snapshot else self._revision)
+
+    def accept(self, answer: registry_service_pb2.WatchServicesResponse) -> ServiceChange:
+        """The change; it is the last one we have from now on."""
+        self._backoff.reset()
+        self._revision = max(self._revision, answer.revision)
+        self._said_some = True
+        match answer.WhichOneof("change"):
+            case "upserted":
+                service = Service.from_proto(answer.upserted)
+                return ServiceChange(answer.revision, "upserted", service, service.service_id)
+            case "removed":
+                return ServiceChange(answer.revision, "removed", service_id=answer.removed.service_id)
+        self._in_snapshot = False
+        return ServiceChange(answer.revision, "snapshot_complete")
+
+    def ended(self, error: TronError | None) -> tuple[float, ServiceChange | None]:
+        """See Resume."""
+        if isinstance(error, RevisionCompacted):
+            if self._revision == 0:
+                raise error
+            return 0.0, self._start_over()
+        if not self.reconnect and error is not None:
+            raise error
+        delay = self._wait(error)
+        return delay, self._start_over() if self._in_snapshot and self._said_some else None
+
+    def _start_over(self) -> ServiceChange:
+        self._revision, self._in_snapshot, self._said_some = 0, True, False
+        return ServiceChange(0, "reset")
+
+
+class EventResume(_Patience[Event]):
+    """Follows the event log from sequence to sequence. A log that no longer goes back far enough raises.
+
+    With `only_new`, events that happen while the stream is broken before its first event are not seen.
+    """
+
+    def __init__(
+        self,
+        after_sequence: int = 0,
+        *,
+        recipient: str = "",
+        service_id: str = "",
+        types: Sequence[str] = (),
+        only_new: bool = False,
+        reconnect: bool = True,
+        draw: Draw = random.random,
+    ) -> None:
+        super().__init__(reconnect=reconnect, draw=draw)
+        self._request = event_service_pb2.SubscribeEventsRequest(
+            after_sequence=after_sequence, recipient=recipient, service_id=service_id, types=types, only_new=only_new
+        )
+
+    def request(self) -> event_service_pb2.SubscribeEventsRequest:
+        """From the last event that we have."""
+        return self._request
+
+    def accept(self, answer: event_service_pb2.SubscribeEventsResponse) -> Event:
+        """The event; it is the last one we have from now on."""
+        self._backoff.reset()
+        self._request.after_sequence = answer.event.sequence
+        self._request.only_new = False
+        return Event.from_proto(answer.event)
+
+    def ended(self, error: TronError | None) -> tuple[float, Event | None]:
+        """See Resume."""
+        if not self.reconnect and error is not None:
+            raise error
+        return self._wait(error), None

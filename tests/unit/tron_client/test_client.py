@@ -1,0 +1,100 @@
+"""Both clients against a registry that follows a script."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from grid.registry.v1 import registry_service_pb2, service_pb2
+from tron_client import AsyncRegistryClient, InvalidRequest, RegistryClient, RegistryUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Answer = registry_service_pb2.WatchServicesResponse
+
+
+class Script:
+    """Two pages of services, and a watch that breaks after each change."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+
+    def list(self, request: Any, _: Any) -> registry_service_pb2.ListServicesResponse:
+        page = int(request.page_token or 0)
+        services = [service_pb2.Service(service_id=f"s{page}")]
+        token = "" if page else "1"
+        return registry_service_pb2.ListServicesResponse(services=services, next_page_token=token, revision=4)
+
+    def watch(self, request: Any, context: Any) -> Iterator[Any]:
+        self.starts.append(request.start_revision)
+        if request.start_revision == 0:
+            yield Answer(revision=1, snapshot_complete=registry_service_pb2.SnapshotComplete())
+        yield Answer(revision=request.start_revision + 2, upserted=service_pb2.Service(service_id="a"))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "cut")
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def address(script: Script) -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(4), options=(("grpc.so_reuseport", 0),))
+    pb = registry_service_pb2
+    handlers: dict[str, Any] = {
+        "ListServices": grpc.unary_unary_rpc_method_handler(
+            script.list, pb.ListServicesRequest.FromString, pb.ListServicesResponse.SerializeToString
+        ),
+        "WatchServices": grpc.unary_stream_rpc_method_handler(
+            script.watch, pb.WatchServicesRequest.FromString, pb.WatchServicesResponse.SerializeToString
+        ),
+    }
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("grid.registry.v1.RegistryService", handlers),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(0).wait()
+
+
+def test_all_pages_are_read(address: str) -> None:
+    with RegistryClient(address) as client:
+        listed = client.list_services()
+    assert [service.service_id for service in listed.services] == ["s0", "s1"]
+    assert listed.revision == 4
+
+
+def test_a_watch_goes_on_where_it_broke(address: str, script: Script) -> None:
+    with RegistryClient(address) as client:
+        changes = client.watch_services()
+        revisions = [next(changes).revision for _ in range(4)]
+    assert revisions == [1, 2, 4, 6]
+    assert script.starts[:3] == [0, 2, 4]
+    assert list(changes) == []  # the client is closed, so the iterator ends
+
+
+async def test_both_work_on_the_other_stack(address: str) -> None:
+    async with AsyncRegistryClient(address) as client:
+        listed = await client.list_services()
+        assert len(listed.services) == 2
+        revisions = []
+        async for change in client.watch_services():
+            revisions.append(change.revision)
+            if len(revisions) == 4:
+                break
+        assert revisions == [1, 2, 4, 6]
+        with pytest.raises(InvalidRequest):
+            await client.list_services(type="nonsense")
+
+
+def test_a_registry_that_is_away_is_said() -> None:
+    with RegistryClient("127.0.0.1:1", timeout=1) as client:
+        with pytest.raises(RegistryUnavailable):
+            client.get_service("a")
+        with pytest.raises(RegistryUnavailable):
+            next(client.watch_services(reconnect=False))
