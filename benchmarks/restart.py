@@ -47,6 +47,11 @@ class Writer(threading.Thread):
             except TronError:
                 continue
 
+    def wait_for_more(self, count: int) -> None:
+        """Wait until so many more events were acknowledged, so that the kill lands in the middle of writing."""
+        goal = len(self.events) + count
+        wait_until(lambda: len(self.events) >= goal, 30, "the writer is at work")
+
     def stop(self) -> None:
         """End it."""
         self._over.set()
@@ -98,6 +103,7 @@ def registry_rounds(system: System, fleet: Fleet, rounds: int) -> dict[str, Any]
     writer.start()
     took = []
     for number in range(rounds):
+        writer.wait_for_more(100)
         old = system.kill_child("registry")
         killed_at = time.monotonic()
         system.wait_restarted("registry", old)
@@ -181,6 +187,7 @@ def main() -> None:
         "no acknowledged registration lost": not registry["registrations_lost"],
         "no acknowledged event lost, no gap": not registry["events_lost"] and not registry["sequence_gaps"],
         "no watcher saw the list shrink": not registry["vanished_from_watch"],
+        "every agent believes itself connected": states["connected"] == len(fleet.service_ids),
         "all attached in under 10 s": max(registry["seconds"]) < 10,
         "every child that died while TRON was away was reported": len(tron["seconds"]) == chosen.rounds,
     }

@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from grid_hosting.errors import DomainError
+from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 
 log = structlog.get_logger("rpc")
 
@@ -66,6 +67,32 @@ def _packed(message: Any) -> any_pb2.Any:
     return packed
 
 
+class _Undecodable:
+    """Stands for a request whose bytes are not the message that they should be."""
+
+
+UNDECODABLE = _Undecodable()
+
+
+def decoded(request: Any) -> Any:
+    """The request; raises InvalidRequest where its bytes could not be decoded. Streams pass all that they read."""
+    if request is UNDECODABLE:
+        raise InvalidRequest(FieldError("request", "is not a message of this method, or is nested too deeply"))
+    return request
+
+
+def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """grpc answers a deserializer that raises with UNKNOWN and the text of the exception; so it must not raise."""
+
+    def tolerant(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return UNDECODABLE
+
+    return tolerant
+
+
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Turns what handlers raise into statuses. Wraps each handler once."""
 
@@ -88,6 +115,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+    deserializer = _tolerant(handler.request_deserializer)
     if handler.request_streaming:
         function, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
     elif handler.response_streaming:
@@ -107,17 +135,17 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
 
         async def answer_many(request: Any, context: Any) -> AsyncIterator[Any]:
             try:
-                async for response in function(request, context):
+                async for response in function(decoded(request), context):
                     yield response
             except Exception as error:
                 await fail(error, context)
 
-        return make(answer_many, handler.request_deserializer, handler.response_serializer)
+        return make(answer_many, deserializer, handler.response_serializer)
 
     async def answer(request: Any, context: Any) -> Any:
         try:
-            return await function(request, context)
+            return await function(request if handler.request_streaming else decoded(request), context)
         except Exception as error:
             await fail(error, context)
 
-    return make(answer, handler.request_deserializer, handler.response_serializer)
+    return make(answer, deserializer, handler.response_serializer)

@@ -22,7 +22,7 @@ from registry_server.effects import Effects, Message
 from registry_server.errors import QuotaExceeded
 from registry_server.event_log import EventFilter, EventLog
 from registry_server.service import Event, Instant
-from registry_server.store import Store, StoreError
+from registry_server.store import Store
 
 log = structlog.get_logger("registry")
 
@@ -112,7 +112,9 @@ class Engine:
         log_of_events = EventLog(stored.last_sequence, stored.first_sequence)
         self.catalogue = Catalogue(revision=stored.revision, incarnation=stored.incarnation, event_log=log_of_events)
         self.catalogue.changes.compacted = stored.compacted_revision
-        self.catalogue.restore(stored.services, stored.tombstones, stored.intents, stored.waiting, self.now())
+        # Attentive time begins now: whatever is known was known before it.
+        beginning = Instant(time.time(), 0.0)
+        self.catalogue.restore(stored.services, stored.tombstones, stored.intents, stored.waiting, beginning)
         effects = self.catalogue.take()
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
         self.revisions.advance(self.catalogue.changes.revision)
@@ -279,6 +281,3 @@ class Engine:
         if first > self.catalogue.events.first:
             self.catalogue.compact_events(first)
             log.info("events_compacted", first=first)
-
-
-__all__ = ["Engine", "Notifier", "StoreError"]

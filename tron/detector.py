@@ -2,7 +2,7 @@
 
 | judged  | what is known                           | becomes    | when                                                |
 |---------|-----------------------------------------|------------|-----------------------------------------------------|
-| alive   | its stream broke                        | suspect    | at once                                             |
+| alive   | its stream broke                        | suspect    | at once; held back where it predates a stall        |
 | alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                   |
 | alive   | no beat                                 | suspect    | 1 x interval + tolerance: a missed beat             |
 | suspect | the stream is still broken              | down       | reconnect_grace after it broke                      |
@@ -231,7 +231,7 @@ class Detector:
         if lease.disconnected:
             broken_at = lease.facts.detached_at
             if lease.state is State.ALIVE:
-                return Kind.SUSPECT, held_until if broken_at is None else broken_at
+                return Kind.SUSPECT, max(broken_at or 0.0, held_until)
             grace = lease.facts.reconnect_grace
             grace = policy.reconnect_grace if grace is None else grace
             return Kind.DOWN, max((lease.judged_at if broken_at is None else broken_at) + grace, held_until)

@@ -19,9 +19,9 @@ class Policy:
     reconnect_grace: float = 2.0
     """How long a broken stream may stay broken. Above what an SDK needs to reconnect; each second is a second of
     delay in reporting a crash as final (the suspicion is reported at once)."""
-    reattach_window: float = 10.0
-    """How long everyone may take to come back after the registry restarted or stalled. It must be above the longest
-    back-off of the SDK (2 s) plus the time that the whole fleet needs to reconnect."""
+    reattach_window: float = 15.0
+    """How long everyone may take to come back after the registry restarted or stalled. It must be above the
+    connect time-out of the SDK (5 s), its longest back-off (2 s), and what the whole fleet needs to reconnect."""
     escalate_after: float = 30.0
     """How long an alert waits for its acknowledgement before it climbs."""
 

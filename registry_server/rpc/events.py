@@ -70,7 +70,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             events_log.check(min(request.after_sequence, events_log.last))
         limit = request.limit or DEFAULT_LIMIT
         events = await self._engine.read_events(
-            request.after_sequence,
+            min(request.after_sequence, events_log.last),
             limit + (not request.newest),
             wanted,
             unacknowledged=request.unacknowledged,

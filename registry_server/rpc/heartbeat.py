@@ -9,13 +9,15 @@ from contextlib import suppress
 from typing import Any, cast
 
 import grpc
+import structlog
 from grid.registry.v1 import heartbeat_pb2
 
-from grid_hosting.status import abort
+from grid_hosting.status import abort, decoded
 from registry_server import effects
 from registry_server.config import Config
 from registry_server.engine import Engine
 from registry_server.errors import (
+    DomainError,
     Draining,
     FieldError,
     InvalidRequest,
@@ -29,6 +31,8 @@ from registry_server.errors import (
 from registry_server.rpc import translate
 from registry_server.validation import MAX_INSTANCE_ID, check_id, check_report, check_spec, check_text
 
+log = structlog.get_logger("rpc")
+
 Context = grpc.aio.ServicerContext[heartbeat_pb2.HeartbeatRequest, heartbeat_pb2.HeartbeatResponse]
 
 OUTBOX = 4096
@@ -37,6 +41,8 @@ that, because alerts are kept until they are acknowledged. Acknowledgements of b
 
 ACK_EVERY = 1.0
 """Seconds between acknowledgements of beats that nobody asked to be acknowledged."""
+
+MAX_SEQUENCE = 2**64 - 1
 
 MAX_BEATS = 10_000
 """Beats in one message."""
@@ -57,7 +63,7 @@ class HeartbeatStream:
         self._cut: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._written = asyncio.Event()
-        self._failure: RegistryError | None = None
+        self._failure: DomainError | None = None
         self._ended = False
         self._spoke = False
         self.opened_at = time.monotonic()
@@ -71,6 +77,7 @@ class HeartbeatStream:
     async def serve(self) -> None:
         """Read and write until either side ends it. Ends itself with a status where there is a reason."""
         writer = asyncio.create_task(self._write_for_ever())
+        writer.add_done_callback(self._writer_ended)
         try:
             while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
                 self._take(request)
@@ -83,10 +90,9 @@ class HeartbeatStream:
             self._ended = True
             self._engine.close_session(self.session_id)
             writer.cancel()
-            with suppress(asyncio.CancelledError, grpc.aio.InternalError, grpc.aio.UsageError):
-                await writer
+            await asyncio.wait({writer})
 
-    async def end(self, error: RegistryError) -> None:
+    async def end(self, error: DomainError) -> None:
         """End the stream from outside, with a reason. Returns when the agent was told, or is gone."""
         if not self._ended:
             with suppress(grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, asyncio.CancelledError):
@@ -106,9 +112,10 @@ class HeartbeatStream:
 
     def _take(self, request: heartbeat_pb2.HeartbeatRequest) -> None:
         """One message from the agent. Where the stream carries nobody else, an error ends it; else it is answered."""
-        kind = request.WhichOneof("kind")
+        kind = None
         now = self._engine.now()
         try:
+            kind = decoded(request).WhichOneof("kind")
             if kind == "beats":
                 self._spoke = True
                 self._take_beats(request.beats)
@@ -123,7 +130,7 @@ class HeartbeatStream:
                 check_id("goodbye.service_id", request.goodbye.service_id)
                 reason = request.goodbye.reason[:1000]
                 self._engine.catalogue.goodbye(self.session_id, request.goodbye.service_id, reason, now)
-        except RegistryError as error:
+        except DomainError as error:
             service_id = request.register.service.service_id if kind == "register" else ""
             if self._engine.catalogue.carries(self.session_id):
                 fields = error.fields if isinstance(error, InvalidRequest) else (FieldError("", str(error)),)
@@ -172,7 +179,7 @@ class HeartbeatStream:
                     for error_field in errors:
                         self._push(effects.Rejected(beat.service_id, error_field.field, error_field.description))
             catalogue.beat(self.session_id, beat.service_id, beat.incarnation, report, now)
-            self._heard = max(self._heard + 1, beat.sequence) if not beat.sequence else max(self._heard, beat.sequence)
+            self._heard = min(MAX_SEQUENCE, max(self._heard, beat.sequence) if beat.sequence else self._heard + 1)
         self._unacked = True
         monotonic = time.monotonic()
         if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
@@ -216,6 +223,15 @@ class HeartbeatStream:
                     drain = heartbeat_pb2.Drain(reconnect_after=translate.duration(after))
                     await write(heartbeat_pb2.HeartbeatResponse(drain=drain))
             self._written.set()
+
+    def _writer_ended(self, writer: asyncio.Task[None]) -> None:
+        """A stream that can not be written to is over; it must not stay open and deaf."""
+        error = None if writer.cancelled() else writer.exception()
+        if error is None or self._ended:
+            return
+        if not isinstance(error, (grpc.aio.InternalError, grpc.aio.UsageError)):
+            log.error("writer_failed", exc_info=error)
+        self._cut = asyncio.create_task(self.end(RegistryError("the stream can not be written to")))
 
     async def _settle_outbox(self, writer: asyncio.Task[None]) -> None:
         """A half-closed stream is still answered, within a second. A broken one fails to write, and does not wait."""

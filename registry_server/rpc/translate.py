@@ -34,6 +34,9 @@ E = TypeVar("E", bound=IntEnum)
 DEFAULT_INTERVAL = 30.0
 DEFAULT_TTL_INTERVALS = 3
 
+_FIRST_SECOND = -62_135_596_800  # year 1
+_LAST_SECOND = 253_402_300_799  # year 9999
+
 
 def enum(path: str, kind: type[E], value: int, default: E | None = None) -> E:
     """The domain's value; unspecified is the default. Raises InvalidRequest that lists what is known."""
@@ -60,14 +63,14 @@ def seconds(path: str, value: duration_pb2.Duration) -> float:
 
 
 def timestamp(epoch: float) -> timestamp_pb2.Timestamp:
-    """Seconds since the epoch as a Timestamp, to the microsecond."""
-    micros = round(epoch * 1e6)
+    """Seconds since the epoch as a Timestamp, to the microsecond, within what a Timestamp can say."""
+    micros = min(max(round(epoch * 1e6), _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
     return timestamp_pb2.Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
 def epoch(path: str, value: timestamp_pb2.Timestamp) -> float:
     """A Timestamp as seconds since the epoch; raises InvalidRequest where it is not a valid one."""
-    if not (-62_135_596_800 <= value.seconds <= 253_402_300_799) or not 0 <= value.nanos <= 999_999_999:
+    if not (_FIRST_SECOND <= value.seconds <= _LAST_SECOND) or not 0 <= value.nanos <= 999_999_999:
         raise InvalidRequest(FieldError(path, "is not a valid timestamp"))
     return value.seconds + value.nanos / 1e9
 

@@ -1,0 +1,16 @@
+"""An agent in ten lines: registers, beats by itself, and hears what becomes of its children. Needs `make up`."""
+
+import asyncio
+
+from tron_client import Agent
+
+
+async def main() -> None:
+    async with Agent("director", name="Director", heartbeat_interval=5) as agent:
+        print(f"{agent.service_id} is {agent.state}, incarnation {agent.incarnation}; Ctrl-C ends it")
+        async for alert in agent.alerts():  # beats go on by themselves; leaving the block says goodbye
+            print(alert.type, alert.service_id, alert.message)
+            alert.acknowledge()
+
+
+asyncio.run(main())

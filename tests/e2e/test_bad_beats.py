@@ -1,0 +1,196 @@
+"""What an agent may say wrongly on its stream: each mistake is answered by name, and no beat is lost for it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import duration_pb2, timestamp_pb2
+from grid.liveness.v1 import liveness_pb2
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
+
+from tests.e2e.conftest import Grid
+from tests.e2e.raw_agent import Beating, RawAgent, a_service, seconds, unique
+from tests.support.waiting import wait_until
+
+BAD_FIGURES: list[tuple[str, dict[str, Any], str]] = [
+    ("progress of 2", {"progress": 2.0}, "beat.progress"),
+    ("progress below 0", {"progress": -0.1}, "beat.progress"),
+    ("progress of NaN", {"progress": math.nan}, "beat.progress"),
+    ("load of NaN", {"load": math.nan}, "beat.load"),
+    ("load without end", {"load": math.inf}, "beat.load"),
+    ("negative latency", {"p95_ms": -1.0}, "beat.p95_ms"),
+    ("negative queue", {"queue_depth": -1}, "beat.queue_depth"),
+    ("an unknown status", {"status": 99}, "beat.status"),
+    ("a negative lag", {"loop_lag": duration_pb2.Duration(seconds=-1)}, "beat.loop_lag"),
+    ("a lag of two minds", {"loop_lag": duration_pb2.Duration(seconds=1, nanos=-1)}, "beat.loop_lag"),
+    ("a message of 1001 characters", {"message": "m" * 1001}, "beat.message"),
+    ("busy until after time", {"busy_until": timestamp_pb2.Timestamp(seconds=2**62)}, "beat.busy_until"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "field"), [each[1:] for each in BAD_FIGURES], ids=[each[0] for each in BAD_FIGURES])
+def test_of_a_beat_with_bad_figures_the_sign_of_life_counts_and_the_figures_do_not(
+    grid: Grid, wrong: dict[str, Any], field: str
+) -> None:
+    service_id = unique("bad-figures")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id)
+        agent.beat(service_id, load=0.5, message="good", sequence=1)
+        agent.wait_acknowledged(1)
+        before = grid.get(service_id).last_heartbeat_at.ToNanoseconds()
+        agent.beat(service_id, **{"p95_ms": 7.0, **wrong}, sequence=2)
+        agent.wait_acknowledged(2)
+        rejected = agent.wait("rejected")[0]
+        assert (rejected.service_id, rejected.field) == (service_id, field)
+        assert rejected.description
+        after = grid.get(service_id)
+        assert after.last_heartbeat_at.ToNanoseconds() > before
+        assert (after.load, after.message, after.HasField("p95_ms"), after.HasField("progress")) == (
+            0.5,
+            "good",
+            False,
+            False,
+        )
+
+
+def test_a_beat_for_an_unknown_service_is_answered_by_its_id(grid: Grid, bystander: Beating) -> None:
+    nobody = unique("nobody")
+    with RawAgent(grid.address) as agent:
+        agent.beat(nobody)
+        assert agent.wait("unknown_service")[0].service_id == nobody
+        assert agent.register(nobody).incarnation > 0
+    assert grid.get(nobody).name == nobody
+
+
+def test_a_beat_of_an_older_incarnation_is_superseded(grid: Grid) -> None:
+    service_id = unique("older")
+    with RawAgent(grid.address) as agent, RawAgent(grid.address) as older:
+        old = agent.register(service_id).incarnation
+        new = agent.register(service_id).incarnation
+        assert new > old
+        before = grid.get(service_id)
+        older.beat(service_id, incarnation=old, load=1.0)
+        told = older.wait("superseded")[0]
+        assert (told.service_id, told.incarnation) == (service_id, new)
+        after = grid.get(service_id)
+        assert (after.last_heartbeat_at, after.HasField("load"), after.connected) == (
+            before.last_heartbeat_at,
+            False,
+            True,
+        )
+
+
+def test_a_beat_of_an_incarnation_that_never_was_is_unknown(grid: Grid) -> None:
+    service_id = unique("from-the-future")
+    with RawAgent(grid.address) as agent:
+        held = agent.register(service_id).incarnation
+        agent.beat(service_id, incarnation=2**64 - 1)
+        assert agent.wait("unknown_service")[0].service_id == service_id
+        assert grid.get(service_id).incarnation == held
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"ack": heartbeat_pb2.AlertAck(alert_ids=["x"])},
+        {"goodbye": heartbeat_pb2.Goodbye(service_id="x")},
+        {},
+    ],
+    ids=["an acknowledgement", "a goodbye", "nothing"],
+)
+def test_a_stream_that_begins_with_anything_but_register_or_beats_is_refused(grid: Grid, first: dict[str, Any]) -> None:
+    with RawAgent(grid.address) as agent:
+        agent.say(**first)
+        refusal = agent.wait_refused()
+    assert (refusal.code, refusal.reason, refusal.fields) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_REQUEST",
+        ("kind",),
+    )
+
+
+def test_a_beat_without_a_service_is_rejected_and_the_others_in_the_message_count(grid: Grid) -> None:
+    service_id = unique("among-others")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id)
+        beats = [heartbeat_pb2.Beat(), heartbeat_pb2.Beat(service_id=service_id, load=0.25)]
+        agent.say(beats=heartbeat_pb2.Beats(beats=beats, ack_requested=True))
+        assert agent.wait("rejected")[0].field == "beat.service_id"
+        agent.wait("ack")
+        wait_until(lambda: grid.get(service_id).load == 0.25, 5, "the other beat counts")
+
+
+def test_more_beats_than_one_message_may_hold_are_refused_and_the_stream_goes_on(grid: Grid) -> None:
+    service_id = unique("too-many")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id)
+        beats = [heartbeat_pb2.Beat(service_id=service_id)] * 10_001
+        agent.say(beats=heartbeat_pb2.Beats(beats=beats))
+        assert agent.wait("rejected")[0].field == "beats.beats"
+        agent.beat(service_id, sequence=1)
+        agent.wait_acknowledged(1)
+
+
+def test_the_goodbye_of_a_stranger_removes_nobody(grid: Grid, bystander: Beating) -> None:
+    service_id = unique("stranger")
+    with RawAgent(grid.address) as stranger:
+        stranger.register(service_id)
+        stranger.say(goodbye=heartbeat_pb2.Goodbye(service_id=bystander.service_id))
+        told = stranger.wait("superseded")[0]
+        assert told.service_id == bystander.service_id
+        stranger.say(goodbye=heartbeat_pb2.Goodbye(service_id="never was"))
+        assert stranger.wait("unknown_service")[0].service_id == "never was"
+
+
+def test_acknowledging_what_was_never_sent_is_no_error(grid: Grid) -> None:
+    service_id = unique("eager")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id)
+        agent.acknowledge("never sent", "", "x" * 10_000)
+        agent.beat(service_id, sequence=1)
+        agent.wait_acknowledged(1)
+
+
+def test_a_sequence_at_the_end_of_numbers_does_not_make_the_stream_deaf(grid: Grid) -> None:
+    service_id = unique("last-number")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id)
+        agent.beat(service_id, sequence=2**64 - 1)
+        agent.beat(service_id)
+        agent.beat(service_id, load=0.75)
+        wait_until(lambda: grid.get(service_id).load == 0.75, 5, "the last beat was heard")
+        heard = len(agent.heard)
+        agent.announce(a_service(service_id))
+        wait_until(lambda: len(agent.heard) > heard or agent.ended, 3, "an answer")
+
+
+def test_the_last_moment_of_time_does_not_spoil_the_list_for_others(grid: Grid) -> None:
+    service_id = unique("busy-for-ever")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id, heartbeat_interval=seconds(60))
+        agent.beat(service_id, busy_until=timestamp_pb2.Timestamp(seconds=253_402_300_799, nanos=999_999_999))
+        agent.wait("ack")
+        listed = grid.registry.ListServices(registry_service_pb2.ListServicesRequest(name=service_id)).services[0]
+        assert listed.busy_until.seconds < 253_402_300_800, "no JSON can say this"
+        grid.registry.Deregister(registry_service_pb2.DeregisterRequest(service_id=service_id))
+
+
+def test_an_agent_that_errs_all_the_time_stays_alive_by_its_beats(grid: Grid) -> None:
+    service_id = unique("clumsy")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id, heartbeat_interval=seconds(0.5))
+        sequence = 0
+        deadline = grid.get(service_id).registered_at.ToSeconds() + 3
+
+        def beat_badly() -> bool:
+            nonlocal sequence
+            sequence += 1
+            agent.beat(service_id, sequence=sequence, load=math.nan, status=99)
+            return grid.get(service_id).last_heartbeat_at.ToSeconds() > deadline
+
+        wait_until(beat_badly, 10, "three seconds of bad beats")
+        assert grid.get(service_id).liveness == liveness_pb2.LIVENESS_ALIVE
+        assert grid.events_about(service_id) == []

@@ -1,0 +1,221 @@
+"""Clients that are no clients: garbage, floods, silence. They get an answer or nothing, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
+
+from tests.e2e.conftest import Grid
+from tests.e2e.raw_agent import Beating, RawAgent, a_service, beating, open_channel, unique
+from tests.e2e.refusals import Refusal, read_refusal, refused
+from tests.support.processes import Registry, start_registry
+
+REGISTRY = "/grid.registry.v1.RegistryService"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+GARBAGE = b"\xff\xff\xff\xff\x00garbage"
+# Labels of 60 levels, which Python's own protobuf can neither build nor read, but others can.
+LIMIT_PER_CONNECTION = 1024
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that waits a minute for the first word."""
+    folder = tmp_path_factory.mktemp("patient")
+    with start_registry(folder / "data", "--first-message-timeout", "60") as registry:
+        yield registry
+        assert registry.process.poll() is None, registry.log
+        assert "Traceback" not in registry.log, registry.log
+
+
+def memory(pid: int) -> int:
+    """The resident memory of a process, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) // 1024
+
+
+def deep_labels(levels: int) -> bytes:
+    """A RegisterRequest with nested labels, built by hand."""
+
+    def field(number: int, payload: bytes) -> bytes:
+        length, size = b"", len(payload)
+        while size > 127:
+            length += bytes([size & 127 | 128])
+            size >>= 7
+        return bytes([number << 3 | 2]) + length + bytes([size]) + payload
+
+    struct = b""
+    for _ in range(levels):
+        struct = field(1, field(1, b"a") + field(2, field(5, struct)))
+    return field(1, field(1, b"deep") + field(2, b"deep") + field(7, struct))
+
+
+@pytest.mark.parametrize(
+    "bytes_",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        bytes(range(256)) * 64,
+        PREFACE + b"\xff" * 4096,
+        PREFACE + SETTINGS + b"\x00\x40\x00\x01\x25\x00\x00\x00\x01" + b"\xff" * 16_384,
+        PREFACE + SETTINGS + b"\xff\xff\xff\x00\x00\x00\x00\x00\x01",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids=["HTTP/1.1", "noise", "noise behind the preface", "broken headers", "a frame of 16 MB", "TLS"],
+)
+def test_garbage_on_the_port_disturbs_nobody(grid: Grid, bystander: Beating, bytes_: bytes) -> None:
+    host, _, port = grid.address.rpartition(":")
+    connections = [socket.create_connection((host, int(port)), timeout=5) for _ in range(20)]
+    for connection in connections:
+        connection.sendall(bytes_)
+    bystander.check()
+    for connection in connections:
+        connection.close()
+    bystander.check()
+
+
+BROKEN: list[tuple[str, str, bytes]] = [
+    ("unary", "Register", GARBAGE),
+    ("unary with labels of 60 levels", "Register", deep_labels(60)),
+    ("unary with labels of 5000 levels", "Register", deep_labels(5000)),
+    ("server stream", "WatchServices", GARBAGE),
+    ("Heartbeat", "Heartbeat", GARBAGE),
+]
+
+
+@pytest.mark.parametrize(("method", "payload"), [each[1:] for each in BROKEN], ids=[each[0] for each in BROKEN])
+def test_a_payload_that_is_no_message_is_refused_without_a_word_of_python(
+    grid: Grid, bystander: Beating, method: str, payload: bytes
+) -> None:
+    with open_channel(grid.address) as channel:
+        call = channel.stream_stream(f"{REGISTRY}/{method}")
+        refusal = refused(lambda: list(call(iter([payload]), timeout=10)))
+    assert refusal.code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL}
+    assert refusal.reason in {"INVALID_REQUEST", "INTERNAL"}
+    for word in ("<class", "Traceback", "DecodeError", "google.protobuf"):
+        assert word not in refusal.text
+
+
+def test_garbage_in_the_middle_of_a_stream_ends_it_and_leaves_its_service_registered(grid: Grid) -> None:
+    service_id = unique("derailed")
+    first = heartbeat_pb2.HeartbeatRequest(register=heartbeat_pb2.Register(service=a_service(service_id)))
+    with open_channel(grid.address) as channel:
+        call = channel.stream_stream(f"{REGISTRY}/Heartbeat")
+        refusal = refused(lambda: list(call(iter([first.SerializeToString(), GARBAGE]), timeout=10)))
+    assert refusal.code in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL}
+    assert not grid.get(service_id).connected
+
+
+def test_a_method_that_does_not_exist_is_unimplemented(grid: Grid) -> None:
+    with open_channel(grid.address) as channel:
+        refusal = refused(lambda: channel.unary_unary(f"{REGISTRY}/Explode")(b"", timeout=10))
+    assert refusal.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_message_over_the_size_limit_ends_its_own_call_only(grid: Grid, bystander: Beating) -> None:
+    with open_channel(grid.address) as channel:
+        huge = bytes(2 << 20)
+        unary = refused(lambda: channel.unary_unary(f"{REGISTRY}/Register")(huge, timeout=10))
+        stream = refused(lambda: list(channel.stream_stream(f"{REGISTRY}/Heartbeat")(iter([huge]), timeout=10)))
+        assert {unary.code, stream.code} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+def test_a_stream_on_which_nothing_is_said_is_ended_with_a_reason(tmp_path: Path) -> None:
+    with (
+        start_registry(tmp_path / "data", "--first-message-timeout", "1") as registry,
+        beating(registry.address, "speaks") as speaker,
+    ):
+        with RawAgent(registry.address) as silent:
+            refusal = silent.wait_refused(5)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "SILENT_STREAM")
+        speaker.check()
+
+
+@pytest.mark.parametrize("what", ["beats", "registrations"])
+def test_a_client_that_floods_and_never_reads_is_cut_off_and_costs_no_memory(grid: Grid, what: str) -> None:
+    flooder = unique("flooder")
+    with beating(grid.address, unique("bystander")) as bystander:
+        before = memory(grid.registry_pid)
+        refusal, sent = asyncio.run(flood(grid.address, flooder, what, lambda: bystander.check(10)))
+        bystander.check()
+        assert grid.events_about(bystander.service_id) == []
+    assert refusal is None or refusal.reason == "READER_TOO_SLOW", refusal
+    assert sent > 1000
+    assert memory(grid.registry_pid) - before < 150
+
+
+async def flood(address: str, service_id: str, what: str, check: Callable[[], None]) -> tuple[Refusal | None, int]:
+    """Write for a few seconds, as much as is taken, and read nothing. Return why it was cut off, if it was."""
+    service = a_service(service_id, url="u" * 2000)
+    if what == "beats":
+        beats = [heartbeat_pb2.Beat(service_id=f"nobody {n}") for n in range(1000)]
+        message = heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=beats, ack_requested=True))
+    else:
+        message = heartbeat_pb2.HeartbeatRequest(register=heartbeat_pb2.Register(service=service))
+    sent = 0
+    async with grpc.aio.insecure_channel(address) as channel:
+        call: Any = registry_service_pb2_grpc.RegistryServiceStub(channel).Heartbeat()  # type: ignore[arg-type]
+
+        async def write() -> None:
+            nonlocal sent
+            while True:
+                await call.write(message)
+                sent += len(message.beats.beats) or 1
+
+        writer = asyncio.ensure_future(write())
+        await asyncio.wait({writer}, timeout=4)
+        await asyncio.to_thread(check)
+        if not writer.done():
+            writer.cancel()
+            call.cancel()
+            await asyncio.wait({writer})
+            return None, sent
+        error = writer.exception()
+        assert isinstance(error, (grpc.RpcError, asyncio.InvalidStateError)), error
+        status = grpc.aio.AioRpcError(
+            await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
+        )
+        return read_refusal(status), sent
+
+
+def test_of_ten_thousand_streams_on_one_connection_the_first_1024_are_served(patient: Registry) -> None:
+    with beating(patient.address, "bystander") as bystander:
+        counts = asyncio.run(open_streams(patient.address, 10_000, lambda: bystander.check(10)))
+        assert counts == {"open": LIMIT_PER_CONNECTION, "QUOTA_EXCEEDED": 10_000 - LIMIT_PER_CONNECTION}
+        bystander.check()
+        # What was used up is given back.
+        with RawAgent(patient.address) as next_one:
+            next_one.register("next one")
+
+
+async def open_streams(address: str, number: int, check: Callable[[], None]) -> dict[str, int]:
+    """Open streams on one connection; return how many stand, and why the others do not."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        await channel.channel_ready()
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        calls: list[Any] = [stub.Heartbeat() for _ in range(number)]  # type: ignore[arg-type]
+        ends = [asyncio.ensure_future(call.code()) for call in calls]
+        deadline = asyncio.get_running_loop().time() + 40
+        pending: set[Any] = set(ends)
+        while len(pending) > LIMIT_PER_CONNECTION and asyncio.get_running_loop().time() < deadline:
+            _, pending = await asyncio.wait(pending, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.to_thread(check)
+        counts: Counter[str] = Counter()
+        for call, end in zip(calls, ends, strict=True):
+            if end.done():
+                trailing = await call.trailing_metadata()
+                error = grpc.aio.AioRpcError(end.result(), grpc.aio.Metadata(), trailing, await call.details())
+                refusal = read_refusal(error)
+                counts[refusal.reason or f"{refusal.code.name} {refusal.text}"] += 1
+            else:
+                counts["open"] += 1
+                call.cancel()
+        await asyncio.wait(ends)
+        return dict(counts)

@@ -1,0 +1,131 @@
+"""Short ways to say what a test is about: a spec, a moment, an event, and a catalogue with agents on it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from registry_server.catalogue import Catalogue, Verdict, VerdictKind, VerdictOutcome, VerdictResult
+from registry_server.effects import Effects, Message, Write
+from registry_server.observations import ObservationFeed
+from registry_server.service import Event, Instant, LivenessCause, Report, Service, ServiceSpec
+
+EPOCH = 1_700_000_000.0
+OBSERVER = "tron"
+
+M = TypeVar("M")
+
+
+def at(attentive: float) -> Instant:
+    """A moment, so many attentive seconds after the start."""
+    return Instant(EPOCH + attentive, attentive)
+
+
+def make_spec(service_id: str = "a", **fields: Any) -> ServiceSpec:
+    """What a client declares; the name is the id unless told."""
+    return ServiceSpec(**{"service_id": service_id, "name": service_id, **fields})
+
+
+def make_event(kind: str = "note", **fields: Any) -> Event:
+    """An event; its alert_id is its type unless told."""
+    return Event(**{"type": kind, "alert_id": kind, "occurred_at": EPOCH, **fields})
+
+
+class Grid:
+    """A catalogue with its clock at hand. Sessions are opened as they are first named."""
+
+    def __init__(self, catalogue: Catalogue | None = None) -> None:
+        self.catalogue = catalogue or Catalogue()
+        self.time = 0.0
+        self._sessions: set[int] = set()
+
+    def later(self, seconds: float = 1.0) -> Instant:
+        """Let time pass; return the moment."""
+        self.time += seconds
+        return at(self.time)
+
+    def register(
+        self,
+        service_id: str = "a",
+        session: int | None = None,
+        *,
+        incarnation: int = 0,
+        instance: str = "",
+        **fields: Any,
+    ) -> Service:
+        """Register on a stream, or by the unary call where `session` is None."""
+        self._open(session)
+        spec = make_spec(service_id, **fields)
+        return self.catalogue.register(spec, incarnation, instance, session, self.later())
+
+    def beat(self, session: int, service_id: str = "a", incarnation: int = 0, report: Report | None = None) -> bool:
+        """Beat; return whether it was heard."""
+        self._open(session)
+        return self.catalogue.beat(session, service_id, incarnation, report, self.later()) is not None
+
+    def goodbye(self, session: int, service_id: str = "a", reason: str = "") -> None:
+        """Leave on purpose."""
+        self._open(session)
+        self.catalogue.goodbye(session, service_id, reason, self.later())
+
+    def close(self, session: int) -> None:
+        """The stream ends."""
+        self._sessions.discard(session)
+        self.catalogue.close_session(session, self.later())
+
+    def watch(self) -> ObservationFeed:
+        """Somebody watches from now on."""
+        feed = self.catalogue.open_feed(999, OBSERVER)
+        self.catalogue.judged(OBSERVER, self.later(0.01))
+        return feed
+
+    def judge(
+        self,
+        kind: VerdictKind,
+        service_id: str = "a",
+        *,
+        alert: Event | None = None,
+        cause: LivenessCause = LivenessCause.NONE,
+        missed: int = 0,
+        observation: int | None = None,
+    ) -> VerdictResult:
+        """Apply a verdict that is based on the newest observation, unless told."""
+        record = self.catalogue.get(service_id)
+        based_on = record.observation if observation is None else observation
+        verdict = Verdict(service_id, record.incarnation, based_on, kind, cause, missed, alert)
+        return self.catalogue.apply(verdict, self.later())
+
+    def declare_down(self, service_id: str = "a") -> Event:
+        """Declare it down, with an alert to nobody; return the event."""
+        result = self.judge(VerdictKind.DOWN, service_id, alert=make_event("service_down", service_id=service_id))
+        assert result.outcome is VerdictOutcome.APPLIED
+        assert result.alert is not None
+        return result.alert
+
+    def take(self) -> Effects:
+        """What followed since the last call."""
+        return self.catalogue.take()
+
+    def said(self, session: int, kind: type[M]) -> list[M]:
+        """The messages of one kind to one stream since the last call; all other effects are dropped."""
+        return messages(self.take(), session, kind)
+
+    def _open(self, session: int | None) -> None:
+        if session is not None and session not in self._sessions:
+            self._sessions.add(session)
+            self.catalogue.open_session(session)
+
+
+def messages(effects: Effects, session: int, kind: type[M]) -> list[M]:
+    """The messages of one kind to one stream, in order."""
+    return [message for to, message in effects.sends if to == session and isinstance(message, kind)]
+
+
+def everything_said(effects: Effects) -> list[Message]:
+    """All messages to all streams, in order."""
+    return [message for _, message in effects.sends]
+
+
+def lines(effects: Effects, kind: type[M]) -> list[M]:
+    """The lines of one kind for the store, in order."""
+    writes: list[Write] = effects.writes
+    return [write for write in writes if isinstance(write, kind)]

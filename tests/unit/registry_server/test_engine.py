@@ -1,0 +1,115 @@
+"""What the engine promises about the disk: nothing is told before its commit, and commits are shared."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from registry_server.effects import PutService, Registered, Write
+from registry_server.engine import Engine
+from registry_server.event_log import EventFilter
+from registry_server.service import Event, ServiceSpec
+from registry_server.store import Stored, StoreError
+
+
+class HeldStore:
+    """A store whose commits wait until they are let go, and which counts them."""
+
+    def __init__(self) -> None:
+        self.commits: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.broken = False
+
+    def load(self) -> Stored:
+        return Stored()
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        assert self.gate.wait(10)
+        if self.broken:
+            raise StoreError("disk full")
+        self.commits.append(sum(isinstance(write, PutService) for write in writes))
+
+    def read_events(
+        self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
+    ) -> list[Event]:
+        return []
+
+    def was_sent(self, alert_id: str, recipient: str) -> bool:
+        return False
+
+    def first_event_since(self, occurred_at: float) -> int:
+        return 1
+
+    def close(self) -> None:
+        return
+
+
+@asynccontextmanager
+async def running(store: HeldStore) -> AsyncIterator[Engine]:
+    engine = Engine(store, event_retention=60)
+    await engine.start()
+    task = asyncio.create_task(engine.run())
+    try:
+        yield engine
+    finally:
+        store.gate.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await engine.close()
+
+
+async def test_ten_thousand_registrations_at_once_are_a_handful_of_commits() -> None:
+    store = HeldStore()
+    async with running(store) as engine:
+        before = len(store.commits)
+        told: list[object] = []
+
+        async def register(number: int) -> None:
+            engine.catalogue.register(ServiceSpec(f"s{number}", "s"), 0, "", None, engine.now())
+            await engine.settled()
+            told.append(number)
+
+        await asyncio.gather(*(register(number) for number in range(10_000)))
+        assert len(told) == 10_000
+        assert sum(store.commits[before:]) == 10_000
+        assert len(store.commits) - before < 100
+
+
+async def test_nobody_is_told_before_it_is_on_disk() -> None:
+    store = HeldStore()
+    async with running(store) as engine:
+        told: list[object] = []
+        session = engine.open_session(told.append)
+        seen_before = engine.revisions.value
+        store.gate.clear()
+        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
+        waiting = asyncio.ensure_future(engine.settled())
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done
+        assert told == []
+        assert engine.revisions.value == seen_before
+        store.gate.set()
+        await asyncio.wait_for(waiting, 5)
+        assert [type(each) for each in told] == [Registered]
+        assert engine.revisions.value > seen_before
+
+
+async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
+    store = HeldStore()
+    engine = Engine(store, event_retention=60)
+    await engine.start()
+    task = asyncio.create_task(engine.run())
+    told: list[object] = []
+    session = engine.open_session(told.append)
+    store.broken = True
+    engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
+    engine.settle()
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(task, 5)
+    assert caught.group_contains(StoreError)
+    assert told == []

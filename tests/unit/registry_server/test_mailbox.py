@@ -1,0 +1,92 @@
+"""Alerts wait until they are acknowledged, so many in flight at once, and memory is bounded."""
+
+from __future__ import annotations
+
+from registry_server.mailbox import Mailboxes
+from tests.unit.registry_server.builders import make_event
+
+
+def fill(boxes: Mailboxes, count: int, recipient: str = "boss") -> None:
+    """Alerts 0, 1, 2 ... for one recipient."""
+    for n in range(count):
+        boxes.put(make_event(str(n), recipient=recipient))
+
+
+def taken(boxes: Mailboxes, recipient: str = "boss") -> list[str]:
+    """The ids that may be sent now."""
+    return [event.alert_id for event in boxes.take(recipient)]
+
+
+def test_alerts_are_sent_oldest_first_and_not_twice_on_one_connection() -> None:
+    boxes = Mailboxes()
+    fill(boxes, 3)
+    assert taken(boxes) == ["0", "1", "2"]
+    assert taken(boxes) == []
+
+
+def test_a_full_window_waits_for_an_acknowledgement() -> None:
+    boxes = Mailboxes(in_flight=2)
+    fill(boxes, 4)
+    assert taken(boxes) == ["0", "1"]
+    assert boxes.acknowledge("1", "boss")
+    assert taken(boxes) == ["2"]
+    assert boxes.acknowledge("0", "boss")
+    assert boxes.acknowledge("2", "boss")
+    assert taken(boxes) == ["3"]
+
+
+def test_what_is_not_acknowledged_is_sent_again_after_the_connection_was_lost() -> None:
+    boxes = Mailboxes()
+    fill(boxes, 3)
+    taken(boxes)
+    boxes.acknowledge("1", "boss")
+    boxes.connection_lost("boss")
+    assert taken(boxes) == ["0", "2"]
+
+
+def test_an_acknowledged_alert_is_gone_and_a_second_acknowledgement_counts_nothing() -> None:
+    boxes = Mailboxes()
+    fill(boxes, 1)
+    assert boxes.acknowledge("0", "boss")
+    assert not boxes.acknowledge("0", "boss")
+    assert not boxes.acknowledge("0", "nobody")
+    assert taken(boxes) == []
+    assert boxes.recipients("0") == set()
+
+
+def test_recipients_have_windows_and_copies_of_their_own() -> None:
+    boxes = Mailboxes(in_flight=1)
+    for recipient in ("x", "y"):
+        boxes.put(make_event("same", recipient=recipient))
+    assert boxes.recipients("same") == {"x", "y"}
+    assert taken(boxes, "x") == taken(boxes, "y") == ["same"]
+    boxes.acknowledge("same", "x")
+    assert boxes.recipients("same") == {"y"}
+
+
+def test_an_overflowing_box_no_longer_pushes_its_oldest_alert() -> None:
+    boxes = Mailboxes(waiting=3)
+    fill(boxes, 5)
+    assert taken(boxes) == ["2", "3", "4"]
+    assert boxes.recipients("0") == set()
+
+
+def test_an_overflow_frees_the_place_in_flight() -> None:
+    boxes = Mailboxes(waiting=2, in_flight=2)
+    fill(boxes, 2)
+    assert taken(boxes) == ["0", "1"]
+    boxes.put(make_event("2", recipient="boss"))
+    assert taken(boxes) == ["2"]
+
+
+def test_a_box_of_one_place_holds_the_newest_alert() -> None:
+    boxes = Mailboxes(waiting=1)
+    fill(boxes, 2)
+    assert taken(boxes) == ["1"]
+
+
+def test_the_same_alert_put_twice_pushes_nobody_out() -> None:
+    boxes = Mailboxes(waiting=2)
+    fill(boxes, 2)
+    boxes.put(make_event("1", recipient="boss"))
+    assert taken(boxes) == ["0", "1"]

@@ -1,0 +1,196 @@
+"""What is refused is named field by field, as the client typed it; what stands on a bound is admitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from registry_server import validation
+from registry_server.errors import InvalidRequest
+from registry_server.service import Event, Report, ServiceSpec
+from tests.unit.registry_server.builders import make_event, make_spec
+
+NAN, INF = float("nan"), float("inf")
+
+
+def refused_fields(check: Callable[[], Any]) -> list[str]:
+    """The paths of all fields that a check refuses; empty where it admits."""
+    try:
+        check()
+    except InvalidRequest as error:
+        return [field.field for field in error.fields]
+    return []
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """Objects within objects, so many levels of them."""
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"k": value}
+    return value
+
+
+ADMITTED: list[dict[str, Any]] = [
+    {"service_id": "x"},
+    {"service_id": "x" * 512},
+    {"service_id": "PAS Root"},
+    {"service_id": "größe/日本-№1"},
+    {"name": "n" * 100},
+    {"url": ""},
+    {"url": "u" * 2048},
+    {"parent": "p" * 512},
+    {"caps": ("c" * 128,) * 64},
+    {"labels": nested(16)},
+    {"labels": {"a": [1, 2.5, True, None, "x", {"deep": [[]]}]}},
+    {"cost_hint": {f"unit{n}": 0.0 for n in range(32)}},
+    {"ctx_limit": 0},
+    {"heartbeat_interval": 0.1, "ttl": 0.1},
+    {"heartbeat_interval": 24 * 3600.0, "ttl": 30 * 24 * 3600.0},
+    {"reconnect_grace": 0.0, "stall_after": 0.1},
+    {"reconnect_grace": 3600.0, "stall_after": 24 * 3600.0},
+]
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"service_id": ""}, "service.service_id"),
+    ({"service_id": "x" * 513}, "service.service_id"),
+    ({"service_id": " x"}, "service.service_id"),
+    ({"service_id": "x\n"}, "service.service_id"),
+    ({"service_id": "x\0y"}, "service.service_id"),
+    ({"name": ""}, "service.name"),
+    ({"name": "n" * 101}, "service.name"),
+    ({"name": "n\t"}, "service.name"),
+    ({"url": "u" * 2049}, "service.url"),
+    ({"parent": "p" * 513}, "service.parent"),
+    ({"parent": "a"}, "service.parent"),
+    ({"caps": ("c",) * 65}, "service.caps"),
+    ({"caps": ("ok", "c" * 129)}, "service.caps[1]"),
+    ({"caps": ("",)}, "service.caps[0]"),
+    ({"labels": nested(17)}, "service.labels"),
+    ({"labels": {"k": "v" * (16 * 1024)}}, "service.labels"),
+    ({"labels": {"k": NAN}}, "service.labels"),
+    ({"labels": {"k": [INF]}}, "service.labels"),
+    ({"cost_hint": {f"unit{n}": 0.0 for n in range(33)}}, "service.cost_hint"),
+    ({"cost_hint": {"": 1.0}}, "service.cost_hint"),
+    ({"cost_hint": {"usd": -0.1}}, "service.cost_hint['usd']"),
+    ({"cost_hint": {"usd": INF}}, "service.cost_hint['usd']"),
+    ({"ctx_limit": -1}, "service.ctx_limit"),
+    ({"heartbeat_interval": 0.09}, "service.heartbeat_interval"),
+    ({"heartbeat_interval": 86_401.0, "ttl": 90_000.0}, "service.heartbeat_interval"),
+    ({"heartbeat_interval": NAN}, "service.heartbeat_interval"),
+    ({"heartbeat_interval": -1.0}, "service.heartbeat_interval"),
+    ({"ttl": 30 * 24 * 3600.0 + 1}, "service.ttl"),
+    ({"heartbeat_interval": 5.0, "ttl": 4.9}, "service.ttl"),
+    ({"reconnect_grace": -0.1}, "service.reconnect_grace"),
+    ({"reconnect_grace": 3600.1}, "service.reconnect_grace"),
+    ({"stall_after": 0.0}, "service.stall_after"),
+    ({"stall_after": 86_401.0}, "service.stall_after"),
+]
+
+
+@pytest.mark.parametrize("fields", ADMITTED, ids=lambda fields: "+".join(fields))
+def test_a_spec_on_its_bounds_is_admitted_as_it_is(fields: dict[str, Any]) -> None:
+    spec = make_spec(**{"service_id": "a", "name": "a", **fields})
+    assert validation.check_spec(spec) == spec
+
+
+@pytest.mark.parametrize(("fields", "path"), REFUSED, ids=lambda each: each if isinstance(each, str) else "")
+def test_a_spec_beyond_a_bound_is_refused_by_the_name_of_the_field(fields: dict[str, Any], path: str) -> None:
+    spec = make_spec(**{"service_id": "a", "name": "a", **fields})
+    assert refused_fields(lambda: validation.check_spec(spec)) == [path]
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    spec = ServiceSpec("", "", caps=("",), ctx_limit=-1, ttl=0.0)
+    assert refused_fields(lambda: validation.check_spec(spec)) == [
+        "service.service_id",
+        "service.name",
+        "service.caps[0]",
+        "service.ttl",
+        "service.ctx_limit",
+    ]
+
+
+def test_labels_count_in_bytes_keys_and_values_alike() -> None:
+    for labels in ({"k": "é" * 9000}, {"é" * 9000: "v"}):
+        assert refused_fields(lambda spec=make_spec(labels=labels): validation.check_spec(spec)) == ["service.labels"]
+
+
+def test_the_legacy_label_fills_an_empty_parent_only() -> None:
+    assert validation.check_spec(make_spec(labels={"parent": "boss"})).parent == "boss"
+    assert validation.check_spec(make_spec(labels={"parent": "boss"}, parent="chief")).parent == "chief"
+    assert validation.check_spec(make_spec(labels={"parent": 7})).parent == ""
+
+
+def test_the_legacy_label_is_checked_like_the_parent_that_it_becomes() -> None:
+    assert refused_fields(lambda: validation.check_spec(make_spec(labels={"parent": "a"}))) == ["service.parent"]
+    assert refused_fields(lambda: validation.check_spec(make_spec(labels={"parent": "x" * 513}))) == ["service.parent"]
+
+
+def test_a_report_on_its_bounds_is_admitted() -> None:
+    for progress in (0.0, 1.0, None):
+        report = Report(p95_ms=0.0, queue_depth=0, load=0.0, loop_lag=0.0, message="m" * 1000, progress=progress)
+        assert validation.check_report(report) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("p95_ms", -1.0),
+        ("p95_ms", NAN),
+        ("p95_ms", INF),
+        ("load", -0.1),
+        ("load", NAN),
+        ("queue_depth", -1),
+        ("progress", -0.01),
+        ("progress", 1.01),
+        ("progress", NAN),
+        ("loop_lag", -0.1),
+        ("message", "m" * 1001),
+    ],
+)
+def test_a_figure_beyond_its_bound_is_named(name: str, value: Any) -> None:
+    report = replace(Report(), **{name: value})
+    assert [error.field for error in validation.check_report(report)] == [f"beat.{name}"]
+
+
+def test_an_event_on_its_bounds_is_admitted() -> None:
+    event = Event(
+        "t" * 100,
+        alert_id="i" * 100,
+        service_id="s" * 512,
+        service_name="n" * 100,
+        recipient="r" * 512,
+        action="a" * 100,
+        message="m" * 1000,
+        details=nested(16),
+    )
+    assert refused_fields(lambda: validation.check_event(event)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("type", ""),
+        ("type", "t" * 101),
+        ("type", "a\nb"),
+        ("alert_id", "i" * 101),
+        ("service_id", "s" * 513),
+        ("service_name", "n" * 101),
+        ("recipient", "r" * 513),
+        ("action", "a" * 101),
+        ("message", "m" * 1001),
+        ("details", {"k": "v" * (16 * 1024)}),
+        ("details", nested(17)),
+    ],
+)
+def test_an_event_beyond_a_bound_is_refused_by_the_name_of_the_field(name: str, value: Any) -> None:
+    event = replace(make_event(), **{name: value})
+    assert refused_fields(lambda: validation.check_event(event)) == [f"event.{name}"]
+
+
+def test_an_id_is_refused_under_the_path_where_it_stood() -> None:
+    assert refused_fields(lambda: validation.check_id("goodbye.service_id", "")) == ["goodbye.service_id"]
+    assert refused_fields(lambda: validation.check_id("service_id", "fine")) == []
