@@ -14,7 +14,7 @@ def main() -> None:
     agent = Agent(service_id, parent=parent, heartbeat_interval=float(interval), registry=address)
     agent.start()
     print("registered" if agent.wait_registered(20) else "away", flush=True)
-    signal.pause()
+    signal.pause()  # stdout stays open: its end tells when the kernel closed the files of a killed child
 
 
 if __name__ == "__main__":

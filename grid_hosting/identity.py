@@ -23,5 +23,5 @@ def own_agent(
         labels={"tier": "core", "category": "infrastructure", "agent_role": "infrastructure", "port": port},
         heartbeat_interval=BEAT_EVERY,
         registry=registry,
-        register_timeout=0.0,
+        register_timeout=1.0,
     )

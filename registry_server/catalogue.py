@@ -176,6 +176,11 @@ class Catalogue:
         self._sends: list[tuple[int, Message]] = []
         self._writes: list[Write] = []
 
+    @property
+    def pending_writes(self) -> int:
+        """How many lines for the store the next `take` returns, or one more."""
+        return len(self._writes)
+
     def take(self) -> Effects:
         """What the commands since the last call asked for, in order."""
         if self.changes.revision > self._ceiling - REVISION_BLOCK // 2:

@@ -22,12 +22,15 @@ from registry_server.effects import Effects, Message
 from registry_server.errors import QuotaExceeded
 from registry_server.event_log import EventFilter, EventLog
 from registry_server.service import Event, Instant
-from registry_server.store import Store
+from registry_server.store import Store, StoreError
 
 log = structlog.get_logger("registry")
 
 MAX_PENDING_WRITES = 200_000
 """Lines that wait for the disk. Overflow rule: new registrations and events are refused with QUOTA_EXCEEDED."""
+
+MAX_INLINE_WRITES = 16
+"""A batch of verdicts with at most so many lines is committed on the event loop; see `Engine.settled_now`."""
 
 FIGURES_EVERY = 1.0
 """Seconds between two changes of a service that are nothing but load figures."""
@@ -92,6 +95,7 @@ class Engine:
         self._tickets: deque[_Ticket] = deque()
         self._pending_writes = 0
         self._work = asyncio.Event()
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._clock = AttentiveClock(time.monotonic())
         self._outlets: dict[int, Callable[[Message], None]] = {}
         self._wake_feeds: dict[int, Callable[[], None]] = {}
@@ -129,6 +133,7 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._commit_for_ever())
             tasks.create_task(self._keep_time())
+            await self._broken
 
     async def close(self) -> None:
         """Write what is left, then let go of the store. `run` must have ended."""
@@ -170,6 +175,26 @@ class Engine:
         self._pending_writes += len(effects.writes)
         self._work.set()
         return ticket
+
+    async def settled_now(self) -> None:
+        """As `settled`, for the one caller whose wait somebody's life hangs on: verdicts.
+
+        With nothing else on its way to the disk, a small commit is made here, without the two thread switches (about
+        half a millisecond where cores sleep). Callers that come in crowds must share a commit instead.
+        """
+        effects_fit = not self._tickets and self.catalogue.pending_writes <= MAX_INLINE_WRITES
+        if not effects_fit:
+            await self.settled()
+            return
+        effects = self.catalogue.take()
+        revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
+        if effects.writes:
+            try:
+                self._store.commit(effects.writes)
+            except StoreError as error:
+                self._broken.set_exception(error)
+                raise
+        self._release(effects, revision, sequence)
 
     async def settled(self) -> None:
         """Settle, and wait until all that was asked for up to now is on disk."""

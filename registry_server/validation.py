@@ -59,8 +59,11 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
         *_check_caps(spec.caps),
         *check_object("service.labels", spec.labels),
         *_check_costs(spec.cost_hint),
-        *_check_interval("service.heartbeat_interval", spec.heartbeat_interval, MIN_INTERVAL, MAX_INTERVAL),
-        *_check_interval("service.ttl", spec.ttl, MIN_INTERVAL, MAX_TTL),
+        # A ttl that was not declared follows the interval, so it is looked at only where the interval is right.
+        *(
+            _check_interval("service.heartbeat_interval", spec.heartbeat_interval, MIN_INTERVAL, MAX_INTERVAL)
+            or _check_interval("service.ttl", spec.ttl, MIN_INTERVAL, MAX_TTL)
+        ),
     ]
     if spec.reconnect_grace is not None:
         errors += _check_interval("service.reconnect_grace", spec.reconnect_grace, 0.0, MAX_GRACE)

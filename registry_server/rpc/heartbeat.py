@@ -65,6 +65,7 @@ class HeartbeatStream:
         self._written = asyncio.Event()
         self._failure: DomainError | None = None
         self._ended = False
+        self._told = False
         self._spoke = False
         self.opened_at = time.monotonic()
         self.session_id = engine.open_session(self._push)
@@ -84,7 +85,7 @@ class HeartbeatStream:
                 if self._failure is not None:
                     break
             await self._settle_outbox(writer)
-            if self._failure is not None:
+            if self._failure is not None and not self._told:
                 raise self._failure
         finally:
             self._ended = True
@@ -94,7 +95,8 @@ class HeartbeatStream:
 
     async def end(self, error: DomainError) -> None:
         """End the stream from outside, with a reason. Returns when the agent was told, or is gone."""
-        if not self._ended:
+        if not self._ended and not self._told:
+            self._told = True
             with suppress(grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, asyncio.CancelledError):
                 await asyncio.wait_for(abort(self._context, error), 5.0)
 
@@ -229,7 +231,7 @@ class HeartbeatStream:
         error = None if writer.cancelled() else writer.exception()
         if error is None or self._ended:
             return
-        if not isinstance(error, (grpc.aio.InternalError, grpc.aio.UsageError)):
+        if not isinstance(error, (grpc.aio.InternalError, grpc.aio.UsageError, grpc.aio.AbortError)):
             log.error("writer_failed", exc_info=error)
         self._cut = asyncio.create_task(self.end(RegistryError("the stream can not be written to")))
 

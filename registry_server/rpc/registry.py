@@ -226,7 +226,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 results.append(engine.catalogue.apply(verdict, now))
         engine.catalogue.judged(request.observer, now)
         if request.verdicts:
-            await engine.settled()
+            await engine.settled_now()
         else:
             engine.settle()
         return observation_pb2.ApplyVerdictsResponse(results=[translate.from_result(each) for each in results])

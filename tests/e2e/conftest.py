@@ -41,7 +41,8 @@ class Client:
             request = registry_service_pb2.GetServiceRequest(service_id=service_id)
             found: service_pb2.Service = self.registry.GetService(request).service
         except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
             return None
         return found
 
@@ -62,7 +63,7 @@ class Client:
         """What was recorded about a service, oldest first."""
         return list(self.events.ListEvents(event_service_pb2.ListEventsRequest(service_id=service_id)).events)
 
-    def wait_liveness(self, service_id: str, liveness: liveness_pb2.Liveness, timeout: float = 10.0) -> None:
+    def wait_liveness(self, service_id: str, liveness: liveness_pb2.Liveness.ValueType, timeout: float = 10.0) -> None:
         """Wait until a service is judged so."""
         name = liveness_pb2.Liveness.Name(liveness)
         wait_until(lambda: self.get(service_id).liveness == liveness, timeout, f"{service_id} is {name}")

@@ -1,0 +1,207 @@
+"""The cores of the registry and of TRON with a manual clock between them: no process, no wire, no waiting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from registry_server.attention import AttentiveClock
+from registry_server.catalogue import Catalogue, Record, Verdict, VerdictKind, VerdictOutcome
+from registry_server.effects import AppendEvent, BuryService, DropIntent, PutIntent, PutService
+from registry_server.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
+from tron.alert_book import alert_for
+from tron.detector import Cause, Detector, Facts, Kind, State, Transition
+from tron.policy import Policies, Policy
+
+TICK = 0.1
+EPOCH = 1_700_000_000.0
+OBSERVER = "tron"
+
+VERDICTS = {
+    Kind.MISS: VerdictKind.SUSPECT,
+    Kind.SUSPECT: VerdictKind.SUSPECT,
+    Kind.DOWN: VerdictKind.DOWN,
+    Kind.DEREGISTER: VerdictKind.DEREGISTER,
+    Kind.RECOVER: VerdictKind.ALIVE,
+    Kind.RESTORE: VerdictKind.ALIVE,
+}
+
+
+@dataclass(slots=True)
+class Agent:
+    """A program that registers, and beats by itself while it runs and its stream stands."""
+
+    service_id: str
+    interval: float
+    incarnation: int
+    session: int | None
+    next_beat: float
+    beats: bool
+
+
+class World:
+    """One registry, one TRON, and agents. `now` is the monotonic clock that they share."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.now = -TICK  # the registry starts a tick before anybody comes
+        self.policy = policy
+        self.agents: dict[str, Agent] = {}
+        self.judged: list[tuple[float, Transition]] = []
+        """What was decided and accepted, and when."""
+        self.events: list[Event] = []
+        self._services: dict[str, StoredService] = {}
+        self._tombstones: dict[str, Tombstone] = {}
+        self._intents: dict[str, Intent] = {}
+        self._sessions = 0
+        self._start(Catalogue(), self.now)
+        self.step()
+
+    def instant(self) -> Instant:
+        """This moment, on the registry's clocks."""
+        return Instant(EPOCH + self.now, self._clock.read(self.now))
+
+    def step(self) -> None:
+        """Let one tick pass: agents beat, the clock goes on, TRON judges."""
+        self.now += TICK
+        for agent in self.agents.values():
+            if agent.beats and agent.session is not None and agent.next_beat <= self.now + 1e-9:
+                self.beat(agent)
+        self._clock.tick(self.now)
+        self.catalogue.tick(self.instant())
+        self.look()
+
+    def look(self) -> None:
+        """TRON reads a frame, judges, and has its verdicts applied."""
+        now = self.instant()
+        frame = self._feed.take()
+        for service_id in frame.removed:
+            self.detector.forget(service_id)
+        for service_id in frame.changed:
+            self.detector.observe(facts_of(self.catalogue.get(service_id)))
+        for beat in frame.beats:
+            self.detector.heard(beat.incarnation, beat.observation, beat.at)
+        decided = self.detector.advance(now.attentive, self._clock.hearing_since)
+        outcomes = [self.catalogue.apply(self._verdict(each, now), now).outcome for each in decided]
+        for transition, outcome in zip(reversed(decided), reversed(outcomes), strict=True):
+            if outcome is VerdictOutcome.STALE:
+                self.detector.refused(transition)
+        accepted = zip(decided, outcomes, strict=True)
+        self.judged += [(self.now, each) for each, outcome in accepted if outcome is VerdictOutcome.APPLIED]
+        self.catalogue.judged(OBSERVER, now)
+        self.save()
+
+    def register(self, service_id: str, interval: float, *, beats: bool) -> None:
+        """A process starts and registers on a stream of its own."""
+        session = self._open()
+        spec = ServiceSpec(service_id, service_id, heartbeat_interval=interval)
+        service = self.catalogue.register(spec, 0, "", session, self.instant())
+        self.agents[service_id] = Agent(service_id, interval, service.incarnation, session, self.now + interval, beats)
+
+    def beat(self, agent: Agent) -> None:
+        """It says that it is alive."""
+        assert agent.session is not None
+        self.catalogue.beat(agent.session, agent.service_id, 0, None, self.instant())
+        agent.next_beat = self.now + agent.interval
+
+    def break_stream(self, agent: Agent) -> None:
+        """Its stream ends without a word."""
+        if agent.session is not None:
+            self.catalogue.close_session(agent.session, self.instant())
+        agent.session = None
+
+    def re_attach(self, agent: Agent) -> None:
+        """It opens a new stream with the incarnation that it holds."""
+        agent.session = self._open()
+        spec = ServiceSpec(agent.service_id, agent.service_id, heartbeat_interval=agent.interval)
+        self.catalogue.register(spec, agent.incarnation, "", agent.session, self.instant())
+        agent.next_beat = self.now + agent.interval
+
+    def stall(self, seconds: float) -> None:
+        """The registry stands still; nobody's beat is read meanwhile."""
+        self.now += seconds
+
+    def restart(self) -> None:
+        """The registry is killed and starts again from what it stored; TRON reconnects."""
+        self.save()
+        for agent in self.agents.values():
+            agent.session = None
+        catalogue = Catalogue(revision=1_000_000, incarnation=1000)
+        begin = Instant(EPOCH + self.now, 0.0)
+        catalogue.restore(self._services.values(), self._tombstones.values(), self._intents.values(), [], begin)
+        self._start(catalogue, self.now)
+
+    def rebuilt_detector(self) -> Detector:
+        """What a TRON that starts now would know: the registry's snapshot, and nothing else."""
+        detector = Detector(Policies(self.policy, {}))
+        for record in self.catalogue.records.values():
+            detector.observe(facts_of(record))
+        return detector
+
+    def hearing_since(self) -> float:
+        """Since when the registry hears without a break."""
+        return self._clock.hearing_since
+
+    def _start(self, catalogue: Catalogue, now: float) -> None:
+        self.catalogue = catalogue
+        self._clock = AttentiveClock(now)
+        self._feed = catalogue.open_feed(0, OBSERVER)
+        self.detector = Detector(Policies(self.policy, {}))
+
+    def _open(self) -> int:
+        self._sessions += 1
+        self.catalogue.open_session(self._sessions)
+        return self._sessions
+
+    def _verdict(self, transition: Transition, now: Instant) -> Verdict:
+        draft = alert_for(transition, now.wall, now.attentive)
+        alert = None
+        if draft is not None:
+            alert = Event(draft.type, alert_id=draft.alert_id, occurred_at=draft.occurred_at)
+        return Verdict(
+            transition.service_id,
+            transition.incarnation,
+            transition.observation,
+            VERDICTS[transition.kind],
+            LivenessCause(transition.cause),
+            transition.missed,
+            alert,
+        )
+
+    def save(self) -> None:
+        """What the registry asked to be stored is stored."""
+        for write in self.catalogue.take().writes:
+            match write:
+                case PutService(service):
+                    self._services[service.spec.service_id] = service
+                    self._tombstones.pop(service.spec.service_id, None)
+                case BuryService(tombstone):
+                    self._services.pop(tombstone.service_id, None)
+                    self._tombstones[tombstone.service_id] = tombstone
+                case PutIntent(intent):
+                    self._intents[intent.service_id] = intent
+                case DropIntent(service_id):
+                    self._intents.pop(service_id, None)
+                case AppendEvent(event):
+                    self.events.append(event)
+
+
+def facts_of(record: Record) -> Facts:
+    """What the registry tells TRON about a service."""
+    return Facts(
+        service_id=record.spec.service_id,
+        name=record.spec.name,
+        incarnation=record.incarnation,
+        observation=record.observation,
+        parent=record.spec.parent,
+        interval=record.spec.heartbeat_interval,
+        reconnect_grace=record.spec.reconnect_grace,
+        connected=record.session is not None,
+        streamed=record.streamed,
+        attached_at=record.attached_at,
+        detached_at=record.detached_at,
+        heard_at=record.heard_at,
+        last_heartbeat_at=record.last_heartbeat_at,
+        judged=State(int(record.judgement.liveness)),
+        cause=Cause(int(record.judgement.cause)),
+        judged_at=record.judged_at,
+        missed=record.judgement.missed_beats,
+    )

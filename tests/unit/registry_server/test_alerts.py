@@ -1,0 +1,161 @@
+"""An alert reaches its recipient over the stream that it holds, at least once, until that stream acknowledges."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_server.catalogue import VerdictKind
+from registry_server.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
+from registry_server.mailbox import Mailboxes
+from registry_server.service import Event
+from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
+
+
+@pytest.fixture
+def grid() -> Grid:
+    """A registry in which a boss (named chief) listens on stream 1."""
+    grid = Grid()
+    grid.register("boss", 1, name="chief")
+    grid.take()
+    return grid
+
+
+def alerts(effects: Effects, session: int = 1) -> list[str]:
+    """The ids of the alerts that go out on a stream."""
+    return [message.event.alert_id for to, message in effects.sends if to == session and isinstance(message, Alert)]
+
+
+def publish(grid: Grid, alert_id: str, recipient: str) -> tuple[Event, bool]:
+    """Publish an alert."""
+    return grid.catalogue.publish(make_event("service_down", alert_id=alert_id, recipient=recipient))
+
+
+@pytest.mark.parametrize("word", ["boss", "chief"])
+def test_an_alert_goes_out_at_once_to_an_id_or_a_unique_name(grid: Grid, word: str) -> None:
+    event, delivered = publish(grid, "x", word)
+    assert delivered
+    effects = grid.take()
+    assert alerts(effects) == ["x"]
+    assert event.recipient == lines(effects, AppendEvent)[0].event.recipient == "boss"
+
+
+def test_a_verdicts_alert_goes_to_the_parent_as_declared(grid: Grid) -> None:
+    grid.register("child", 2, parent="chief")
+    grid.take()
+    result = grid.judge(VerdictKind.SUSPECT, "child", alert=make_event("service_suspect", recipient="chief"))
+    assert result.delivered
+    assert alerts(grid.take()) == ["service_suspect"]
+
+
+def test_an_event_without_a_recipient_goes_to_the_log_alone(grid: Grid) -> None:
+    event, delivered = publish(grid, "x", "")
+    effects = grid.take()
+    assert (event.sequence, delivered, effects.sends) == (1, False, [])
+    assert lines(effects, AppendEvent) == [AppendEvent(event)]
+
+
+def test_an_alert_to_a_disconnected_parent_waits_for_its_return(grid: Grid) -> None:
+    grid.close(1)
+    _, delivered = publish(grid, "x", "boss")
+    assert not delivered
+    grid.take()
+    grid.register("boss", 2, name="chief")
+    effects = grid.take()
+    assert isinstance(effects.sends[0][1], Registered)
+    assert alerts(effects, 2) == ["x"]
+
+
+@pytest.mark.parametrize("word", ["late", "latecomer"])
+def test_an_alert_to_a_parent_that_comes_later_waits_for_it(grid: Grid, word: str) -> None:
+    _, delivered = publish(grid, "x", word)
+    assert not delivered
+    grid.register("late", 5, name="latecomer")
+    assert alerts(grid.take(), 5) == ["x"]
+
+
+def test_an_ambiguous_name_is_nobody_until_one_is_left(grid: Grid) -> None:
+    grid.register("boss2", 2, name="chief")
+    grid.take()
+    _, delivered = publish(grid, "x", "chief")
+    assert not delivered
+    assert grid.take().sends == []
+    grid.catalogue.deregister("boss", "", grid.later())
+    assert alerts(grid.take(), 2) == ["x"]
+
+
+def test_an_unacknowledged_alert_comes_again_on_the_next_stream_only(grid: Grid) -> None:
+    publish(grid, "x", "boss")
+    publish(grid, "y", "boss")
+    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
+    grid.beat(1, "boss")
+    assert alerts(grid.take()) == ["x", "y"]
+    grid.close(1)
+    grid.register("boss", 2, name="chief")
+    assert alerts(grid.take(), 2) == ["y"]
+
+
+def test_only_the_stream_that_carries_the_recipient_can_acknowledge(grid: Grid) -> None:
+    publish(grid, "x", "boss")
+    grid.register("other", 2)
+    grid.take()
+    grid.catalogue.acknowledge_on_stream(2, ["x"], grid.later())
+    assert lines(grid.take(), Acknowledge) == []
+    grid.catalogue.acknowledge_on_stream(1, ["x", "never sent"], grid.later())
+    assert lines(grid.take(), Acknowledge) == [Acknowledge("x", "boss", EPOCH + grid.time)]
+
+
+def test_the_stream_that_was_superseded_can_not_acknowledge_any_more(grid: Grid) -> None:
+    publish(grid, "x", "boss")
+    grid.register("boss", 2, name="chief")
+    grid.take()
+    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
+    assert lines(grid.take(), Acknowledge) == []
+
+
+def test_an_operator_acknowledges_every_copy(grid: Grid) -> None:
+    publish(grid, "x", "boss")
+    publish(grid, "x", "nobody yet")
+    assert grid.catalogue.acknowledge("x", "", grid.later()) == 2
+    assert grid.catalogue.acknowledge("x", "", grid.later()) == 0
+    grid.close(1)
+    grid.take()
+    grid.register("boss", 2, name="chief")
+    assert alerts(grid.take(), 2) == []
+
+
+def test_an_acknowledgement_makes_room_for_the_next_alert() -> None:
+    grid = Grid()
+    grid.catalogue.mailboxes = Mailboxes(in_flight=1)
+    grid.register("boss", 1)
+    publish(grid, "x", "boss")
+    publish(grid, "y", "boss")
+    assert alerts(grid.take()) == ["x"]
+    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
+    assert alerts(grid.take()) == ["y"]
+
+
+def test_an_alert_behind_a_full_window_is_not_called_delivered() -> None:
+    grid = Grid()
+    grid.catalogue.mailboxes = Mailboxes(in_flight=1)
+    grid.register("boss", 1)
+    assert publish(grid, "x", "boss")[1]
+    assert not publish(grid, "y", "boss")[1]
+
+
+def test_an_alert_that_is_no_longer_pushed_can_still_be_acknowledged() -> None:
+    grid = Grid()
+    grid.catalogue.mailboxes = Mailboxes(waiting=2)
+    for alert_id in "xyz":
+        publish(grid, alert_id, "boss")
+    grid.take()
+    grid.catalogue.acknowledge("x", "boss", grid.later())
+    assert [write.alert_id for write in lines(grid.take(), Acknowledge)] == ["x"]
+
+
+def test_an_alert_that_went_out_by_name_can_be_acknowledged_after_a_namesake_came(grid: Grid) -> None:
+    publish(grid, "x", "late")
+    grid.register("l1", 5, name="late")
+    assert alerts(grid.take(), 5) == ["x"]
+    grid.register("l2", 6, name="late")
+    grid.catalogue.acknowledge_on_stream(5, ["x"], grid.later())
+    assert [write.alert_id for write in lines(grid.take(), Acknowledge)] == ["x"]

@@ -1,0 +1,249 @@
+"""What was committed is there after a restart, after compaction, and after a kill in the middle of a commit."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from registry_server.effects import (
+    Acknowledge,
+    AppendEvent,
+    BuryService,
+    CompactEvents,
+    DropIntent,
+    PutHeartbeats,
+    PutIntent,
+    PutService,
+    ReserveRevisions,
+    Write,
+)
+from registry_server.event_log import EventFilter
+from registry_server.service import (
+    Event,
+    Intent,
+    Judgement,
+    Liveness,
+    LivenessCause,
+    Report,
+    ServiceRole,
+    ServiceStatus,
+    StoredService,
+    Tombstone,
+)
+from registry_server.store import Stored, StoreError
+from registry_server.store import sqlite as sqlite_store
+from registry_server.store.sqlite import SqliteStore
+from tests.unit.registry_server.builders import make_event, make_spec
+
+EVERYTHING = EventFilter()
+DOWN = Judgement(Liveness.DOWN, LivenessCause.SILENT, 5.0, 2, make_event("service_down", sequence=3))
+
+
+def stored_service(service_id: str = "a", incarnation: int = 7) -> StoredService:
+    """A record with something in every field."""
+    spec = make_spec(service_id, labels={"k": [1, None, {"x": 2.5}]}, caps=("x", "y"), cost_hint={"usd": 0.1})
+    report = Report(ServiceStatus.BLOCKED, 1.5, 3, 0.25, "größer", 0.5, 2**64 - 1, 0.1, 1e9)
+    return StoredService(spec, ServiceRole.CANARY, incarnation, (("i", 6), ("", 7)), 1.0, 2.0, True, report, DOWN)
+
+
+def append(*sequences: int, recipient: str = "", **fields: object) -> list[Write]:
+    """Lines for events with these numbers; each an alert of its own, ten seconds after the one before."""
+    return [
+        AppendEvent(make_event(sequence=n, alert_id=f"alert {n}", recipient=recipient, occurred_at=n * 10.0, **fields))
+        for n in sequences
+    ]
+
+
+def numbers(events: list[Event]) -> list[int]:
+    """Their places in the log."""
+    return [event.sequence for event in events]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """An empty store."""
+    with closing(SqliteStore(tmp_path)) as store:
+        yield store
+
+
+def reopened(folder: Path) -> Stored:
+    """What another process would find."""
+    with closing(SqliteStore(folder)) as store:
+        return store.load()
+
+
+def test_an_empty_store_is_a_fresh_system(store: SqliteStore) -> None:
+    assert store.load() == Stored()
+
+
+def test_everything_that_was_committed_is_loaded_again(tmp_path: Path) -> None:
+    stone = Tombstone("gone", 5, 44, 9.0, "judged", DOWN)
+    left = Tombstone("left", 6, 45, 10.0, "goodbye", None)
+    intent = Intent("a", ServiceRole.STAGING, ServiceRole.PRODUCTION)
+    alert = make_event("service_down", sequence=1, recipient="boss", details={"k": [1, {"x": None}]})
+    with closing(SqliteStore(tmp_path)) as store:
+        store.commit(
+            [
+                ReserveRevisions(1000),
+                PutService(stored_service()),
+                BuryService(stone),
+                BuryService(left),
+                PutIntent(intent),
+                AppendEvent(alert),
+            ]
+        )
+    found = reopened(tmp_path)
+    assert found.services == [stored_service()]
+    assert sorted(found.tombstones, key=lambda each: each.revision) == [stone, left]
+    assert found.intents == [intent]
+    assert found.waiting == [alert]
+    assert (found.revision, found.incarnation) == (1000, 7)
+    assert (found.first_sequence, found.last_sequence) == (1, 1)
+
+
+def test_a_service_that_comes_back_leaves_no_tombstone_and_one_that_leaves_no_record(store: SqliteStore) -> None:
+    stone = Tombstone("a", 7, 44, 9.0, "goodbye", None)
+    store.commit([PutService(stored_service()), BuryService(stone)])
+    assert (store.load().services, store.load().tombstones) == ([], [stone])
+    store.commit([PutService(stored_service("a", 8))])
+    assert (store.load().services, store.load().tombstones) == ([stored_service("a", 8)], [])
+
+
+def test_incarnations_never_fall_though_the_holder_of_the_highest_is_gone(store: SqliteStore) -> None:
+    store.commit([PutService(stored_service("a", 9)), PutService(stored_service("b", 8))])
+    store.commit([BuryService(Tombstone("a", 9, 1, 0.0, "goodbye", None))])
+    assert store.load().incarnation == 9
+
+
+def test_heartbeats_move_the_time_of_those_who_are_registered(store: SqliteStore) -> None:
+    store.commit([PutService(stored_service())])
+    store.commit([PutHeartbeats((("a", 77.5), ("gone", 78.0)))])
+    (found,) = store.load().services
+    assert found.last_heartbeat_at == 77.5
+
+
+def test_an_intent_is_replaced_and_dropped(store: SqliteStore) -> None:
+    store.commit([PutIntent(Intent("a", ServiceRole.STAGING, ServiceRole.CANARY))])
+    newer = Intent("a", ServiceRole.STAGING, ServiceRole.PRODUCTION)
+    store.commit([PutIntent(newer)])
+    assert store.load().intents == [newer]
+    store.commit([DropIntent("a")])
+    assert store.load().intents == []
+
+
+def test_alerts_wait_in_order_until_they_are_acknowledged(store: SqliteStore) -> None:
+    store.commit(append(1, 2, 3, recipient="boss"))
+    store.commit([Acknowledge("alert 2", "boss", 5.0), Acknowledge("alert 3", "other", 5.0)])
+    assert numbers(store.load().waiting) == [1, 3]
+    assert numbers(store.read_events(0, 10, EVERYTHING, unacknowledged=True)) == [1, 3]
+    assert store.was_sent("alert 2", "boss")
+    assert store.was_sent("alert 2", "")
+    assert not store.was_sent("alert 2", "other")
+
+
+def test_a_batch_is_committed_whole_or_not_at_all(store: SqliteStore) -> None:
+    store.commit(append(1))
+    with pytest.raises(StoreError):
+        store.commit([PutService(stored_service()), *append(1)])
+    assert store.load().services == []
+    store.commit([PutService(stored_service())])
+    assert store.load().services == [stored_service()]
+
+
+def test_events_are_read_by_page_and_by_filter(store: SqliteStore) -> None:
+    store.commit([*append(1, 2, recipient="boss"), *append(3, 4, service_id="a"), *append(5, type="other")])
+    assert numbers(store.read_events(0, 2, EVERYTHING)) == [1, 2]
+    assert numbers(store.read_events(2, 9, EVERYTHING)) == [3, 4, 5]
+    assert numbers(store.read_events(0, 2, EVERYTHING, newest=True)) == [4, 5]
+    assert numbers(store.read_events(0, 9, EventFilter(recipient="boss"))) == [1, 2]
+    assert numbers(store.read_events(3, 9, EventFilter(service_id="a"))) == [4]
+    assert numbers(store.read_events(0, 9, EventFilter(types=frozenset({"other", "x"})))) == [5]
+
+
+def test_numbers_go_on_after_every_event_was_compacted(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path)) as store:
+        store.commit(append(1, 2, 3, recipient="boss"))
+        store.commit([CompactEvents(4)])
+    found = reopened(tmp_path)
+    assert (found.first_sequence, found.last_sequence, found.waiting) == (4, 3, [])
+
+
+def test_compaction_keeps_what_is_not_older(store: SqliteStore) -> None:
+    store.commit(append(1, 2, 3, recipient="boss"))
+    assert store.first_event_since(20.0) == 2
+    assert store.first_event_since(0.0) == 1
+    assert store.first_event_since(99.0) == 4
+    store.commit([CompactEvents(2)])
+    found = store.load()
+    assert (found.first_sequence, found.last_sequence, numbers(found.waiting)) == (2, 3, [2, 3])
+
+
+def test_tombstones_beyond_the_bound_become_a_gap_that_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "KEPT_TOMBSTONES", 2)
+    with closing(SqliteStore(tmp_path)) as store:
+        store.commit([BuryService(Tombstone(f"s{n}", n, n * 10, 0.0, "goodbye", None)) for n in range(1, 6)])
+    for _ in range(2):
+        found = reopened(tmp_path)
+        assert sorted(stone.revision for stone in found.tombstones) == [40, 50]
+        assert found.compacted_revision == 30
+
+
+def test_a_second_registry_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path)) as first:
+        with pytest.raises(StoreError, match="in use"):
+            SqliteStore(tmp_path)
+        first.commit([PutService(stored_service())])
+    assert reopened(tmp_path).services == [stored_service()]
+
+
+def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(SqliteStore(tmp_path)) as store:
+        store.commit([PutService(stored_service())])
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_store, "SCHEMA_VERSION", 2)
+        with pytest.raises(StoreError, match="schema"):
+            SqliteStore(tmp_path)
+    assert reopened(tmp_path).services == [stored_service()]
+
+
+COMMIT_FOR_EVER = """
+import sys
+from itertools import count
+from pathlib import Path
+from registry_server.effects import AppendEvent, PutService
+from registry_server.store.sqlite import SqliteStore
+from tests.unit.registry_server.builders import make_event
+from tests.unit.registry_server.test_sqlite_store import stored_service
+
+store = SqliteStore(Path(sys.argv[1]))
+for n in count(1):
+    event = make_event(sequence=n, alert_id=str(n), recipient="boss")
+    store.commit([PutService(stored_service(f"s{n}", n)), AppendEvent(event)])
+    print(n, flush=True)  # acknowledged
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 40])
+def test_a_kill_in_the_middle_of_commits_loses_nothing_that_was_acknowledged(tmp_path: Path, acknowledged: int) -> None:
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-c", COMMIT_FOR_EVER, str(tmp_path)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        for _ in range(acknowledged):
+            assert writer.stdout.readline()
+        writer.send_signal(signal.SIGKILL)
+        rest = [line for line in writer.stdout if line.endswith("\n")]
+    promised = int(rest[-1]) if rest else acknowledged
+    found = reopened(tmp_path)
+    # One commit more may have reached the disk before its acknowledgement was said; it is there whole.
+    assert found.last_sequence in (promised, promised + 1)
+    assert numbers(found.waiting) == list(range(1, found.last_sequence + 1))
+    assert {service.incarnation for service in found.services} == set(range(1, found.last_sequence + 1))

@@ -1,0 +1,250 @@
+"""Every row of the detector's table, and what holds it back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.tron.builders import POLICY, WINDOW, make_detector, make_facts, story, walk
+from tron.detector import Cause, Kind, State
+from tron.policy import Policy
+
+MISS, SUSPECT, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
+
+BROKEN = make_facts(connected=False, detached_at=2.0)
+
+
+def test_silence_is_a_miss_then_down_then_given_up() -> None:
+    decided = walk(make_detector(make_facts()), 10.0)
+    assert story(decided) == [(2.3, MISS), (3.3, DOWN), (4.3, DEREGISTER)]
+    assert [(each.cause, each.missed) for _, each in decided] == [(Cause.SILENT, n) for n in (1, 2, 3)]
+
+
+def test_a_transition_is_due_when_it_became_true_not_when_it_was_noticed() -> None:
+    late = make_detector(make_facts()).advance(60.0, 0.0)
+    assert [(each.kind, each.due) for each in late] == [(MISS, 2.25), (DOWN, 3.25)]
+
+
+def test_nobody_is_given_up_sooner_than_one_interval_after_it_was_declared_down() -> None:
+    detector = make_detector(make_facts())
+    detector.advance(60.0, 0.0)
+    assert story(walk(detector, 62.0, begin=60.1)) == [(61.0, DEREGISTER)]
+
+
+def test_every_beat_moves_the_deadline() -> None:
+    detector = make_detector(make_facts())
+    for n in range(2, 50):
+        assert walk(detector, n, begin=n - 1) == []
+        detector.heard(1, 10 + n, float(n))
+    assert story(walk(detector, 51.0, begin=49.1)) == [(50.3, MISS)]
+
+
+def test_a_beat_of_another_incarnation_or_an_older_one_moves_nothing() -> None:
+    detector = make_detector(make_facts())
+    detector.heard(2, 99, 2.0)
+    detector.heard(1, 10, 2.0)
+    assert story(walk(detector, 2.5)) == [(2.3, MISS)]
+
+
+def test_a_missed_beat_that_comes_is_a_recovery_without_a_word() -> None:
+    detector = make_detector(make_facts())
+    walk(detector, 2.3)
+    detector.heard(1, 11, 2.35)
+    assert story(walk(detector, 3.3, begin=2.4)) == [(2.4, RECOVER)]
+    assert detector.states()[State.ALIVE] == 1
+
+
+def test_a_broken_stream_is_suspect_at_once_and_down_after_the_grace() -> None:
+    decided = walk(make_detector(BROKEN), 4.1, begin=2.0)
+    assert story(decided) == [(2.0, SUSPECT), (4.0, DOWN)]
+    assert {each.cause for _, each in decided} == {Cause.DISCONNECTED}
+
+
+def test_a_grace_of_its_own_comes_before_the_policys() -> None:
+    assert story(walk(make_detector(replace(BROKEN, reconnect_grace=0.5)), 2.6, begin=2.0)) == [
+        (2.0, SUSPECT),
+        (2.5, DOWN),
+    ]
+    assert story(walk(make_detector(replace(BROKEN, reconnect_grace=0.0)), 2.0, begin=2.0)) == [
+        (2.0, SUSPECT),
+        (2.0, DOWN),
+    ]
+
+
+def test_a_stream_that_is_back_within_the_grace_is_a_recovery() -> None:
+    detector = make_detector(BROKEN)
+    walk(detector, 3.0, begin=2.0)
+    back = {"connected": True, "attached_at": 3.05, "heard_at": 3.05}
+    suspect = {"judged": State.SUSPECT, "cause": Cause.DISCONNECTED, "judged_at": 2.0}
+    detector.observe(make_facts(observation=11, **back, **suspect))
+    assert story(walk(detector, 4.2, begin=3.1)) == [(3.1, RECOVER)]
+
+
+def test_who_was_down_and_is_heard_again_is_restored() -> None:
+    detector = make_detector(make_facts())
+    walk(detector, 3.5)
+    detector.heard(1, 11, 3.55)
+    ((_, restored),) = walk(detector, 4.0, begin=3.6)
+    assert (restored.kind, restored.cause, restored.missed) == (RESTORE, Cause.NONE, 0)
+    assert restored.facts.judged is State.DOWN
+
+
+def test_a_stream_that_stands_is_no_beat() -> None:
+    silent = make_facts(judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3, attached_at=3.5)
+    assert story(walk(make_detector(silent), 4.2, begin=3.6)) == []
+
+
+def test_a_new_incarnation_inherits_the_judgement_and_is_restored() -> None:
+    detector = make_detector(make_facts(judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3))
+    detector.observe(
+        make_facts(incarnation=2, observation=11, judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3, heard_at=5.0)
+    )
+    ((_, restored),) = walk(detector, 5.1, begin=5.1)
+    assert (restored.kind, restored.incarnation) == (RESTORE, 2)
+
+
+def test_who_was_never_on_a_stream_is_judged_by_silence_alone() -> None:
+    unary = make_facts(connected=False, streamed=False, attached_at=None)
+    assert story(walk(make_detector(unary), 4.0)) == [(2.3, MISS), (3.3, DOWN)]
+
+
+def test_a_suspect_by_silence_whose_stream_breaks_is_down_after_the_grace() -> None:
+    detector = make_detector(replace(BROKEN, judged=State.SUSPECT, cause=Cause.SILENT, judged_at=1.9))
+    assert story(walk(detector, 4.1, begin=2.0)) == [(4.0, DOWN)]
+
+
+AFTER_RESTART = make_facts(connected=False, attached_at=None, heard_at=0.0, judged_at=0.0)
+
+
+def test_after_a_restart_everyone_has_the_reattach_window() -> None:
+    decided = walk(make_detector(AFTER_RESTART), WINDOW + 2.5)
+    assert story(decided) == [(WINDOW, SUSPECT), (WINDOW + 2, DOWN)]
+    assert decided[0][1].due == WINDOW
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_who_was_down_before_a_restart_is_not_given_up_within_the_window(streamed: bool) -> None:
+    down = replace(AFTER_RESTART, streamed=streamed, judged=State.DOWN, cause=Cause.SILENT)
+    assert story(walk(make_detector(down), WINDOW + 1)) == [(WINDOW, DEREGISTER)]
+
+
+def test_a_short_interval_does_not_shorten_the_window() -> None:
+    unary = replace(AFTER_RESTART, streamed=False, interval=0.1)
+    decided = walk(make_detector(unary), WINDOW + 1)
+    assert decided[0][0] == WINDOW
+
+
+def test_who_re_attached_after_a_restart_is_judged_as_ever() -> None:
+    assert story(walk(make_detector(make_facts()), 2.5)) == [(2.3, MISS)]
+
+
+def test_silence_across_a_stall_of_the_registry_is_held_for_the_window() -> None:
+    detector = make_detector(make_facts(heard_at=1.9))
+    assert walk(detector, 2.0) == []
+    assert story(walk(detector, 2.2 + WINDOW, begin=2.2, hearing_since=2.2)) == [
+        (2.2 + WINDOW, MISS),
+        (2.2 + WINDOW, DOWN),
+    ]
+
+
+def test_who_is_heard_after_a_stall_is_judged_as_ever() -> None:
+    detector = make_detector(make_facts())
+    detector.advance(2.2, 2.2)
+    detector.heard(1, 11, 3.0)
+    assert story(walk(detector, 4.5, begin=2.3, hearing_since=2.2)) == [(4.3, MISS)]
+
+
+def test_a_stream_from_before_a_stall_that_breaks_is_held_for_the_window() -> None:
+    detector = make_detector(make_facts())
+    detector.advance(2.2, 2.2)
+    detector.observe(make_facts(observation=11, connected=False, detached_at=2.3))
+    decided = walk(detector, 2.2 + WINDOW, begin=2.3, hearing_since=2.2)
+    assert story(decided) == [(2.2 + WINDOW, SUSPECT), (2.2 + WINDOW, DOWN)]
+
+
+def test_a_stream_that_came_after_a_stall_and_breaks_is_suspect_at_once() -> None:
+    detector = make_detector(make_facts())
+    detector.advance(2.2, 2.2)
+    detector.observe(make_facts(observation=11, connected=False, attached_at=2.5, heard_at=2.5, detached_at=3.0))
+    assert story(walk(detector, 5.1, begin=3.0, hearing_since=2.2)) == [(3.0, SUSPECT), (5.0, DOWN)]
+
+
+def test_a_refused_verdict_is_taken_back_and_judged_again() -> None:
+    detector = make_detector(make_facts())
+    (miss,) = detector.advance(2.3, 0.0)
+    detector.refused(miss)
+    assert detector.states()[State.ALIVE] == 1
+    (again,) = detector.advance(2.4, 0.0)
+    assert (again.kind, again.due) == (miss.kind, miss.due)
+
+
+def test_refused_verdicts_are_taken_back_one_after_the_other() -> None:
+    detector = make_detector(make_facts())
+    late = detector.advance(60.0, 0.0)
+    for transition in reversed(late):
+        detector.refused(transition)
+    assert detector.states()[State.ALIVE] == 1
+    detector.heard(1, 11, 59.9)
+    assert story(walk(detector, 61.2, begin=60.1)) == [(61.2, MISS)]
+
+
+def test_a_refused_deregistration_is_judged_again() -> None:
+    detector = make_detector(make_facts())
+    *_, (_, given_up) = walk(detector, 4.3)
+    assert given_up.kind is DEREGISTER
+    assert walk(detector, 9.0, begin=4.4) == []
+    detector.refused(given_up)
+    assert story(walk(detector, 10.0, begin=9.1)) == [(9.1, DEREGISTER)]
+
+
+def test_a_refusal_about_an_older_incarnation_changes_nothing() -> None:
+    detector = make_detector(make_facts())
+    (miss,) = detector.advance(2.3, 0.0)
+    detector.observe(make_facts(incarnation=2, observation=11, heard_at=2.4, judged=State.DOWN, judged_at=2.0))
+    detector.refused(miss)
+    assert detector.states()[State.DOWN] == 1
+
+
+def test_whoever_is_gone_is_not_judged() -> None:
+    detector = make_detector(make_facts())
+    detector.forget("a")
+    detector.forget("a")
+    detector.heard(1, 11, 2.0)
+    assert walk(detector, 10.0) == []
+    assert len(detector) == 0
+
+
+def test_the_judge_is_never_judged_and_alive_if_anyone_thought_otherwise() -> None:
+    assert walk(make_detector(make_facts(), exempt="a"), 100.0) == []
+    suspected = make_facts(judged=State.SUSPECT, cause=Cause.SILENT)
+    assert story(walk(make_detector(suspected, exempt="a"), 100.0)) == [(0.0, RECOVER)]
+
+
+def test_a_service_is_judged_by_its_own_policy() -> None:
+    patient = Policy(misses_before_warning=2, misses_before_down=4, misses_before_deregister=6)
+    detector = make_detector(make_facts(), make_facts("b", incarnation=2), b=patient)
+    decided = walk(detector, 8.0)
+    assert [(at, each.kind) for at, each in decided if each.service_id == "b"] == [
+        (3.3, MISS),
+        (5.3, DOWN),
+        (7.3, DEREGISTER),
+    ]
+    assert [each.missed for _, each in decided if each.service_id == "b"] == [2, 4, 6]
+
+
+def test_who_needs_no_warning_goes_down_by_the_same_miss() -> None:
+    strict = replace(POLICY, misses_before_down=1)
+    assert story(walk(make_detector(make_facts(), policy=strict), 2.3)) == [(2.3, MISS), (2.3, DOWN)]
+
+
+def test_many_are_judged_oldest_first() -> None:
+    detector = make_detector()
+    for n in range(9, 0, -1):
+        detector.observe(make_facts(f"s{n}", incarnation=n, heard_at=1.0 + n / 100))
+    assert [each.service_id for each in detector.advance(2.5, 0.0)] == [f"s{n}" for n in range(1, 10)]
+
+
+def test_a_detector_counts_how_many_are_judged_how() -> None:
+    detector = make_detector(make_facts(), make_facts("b", incarnation=2, judged=State.DOWN, cause=Cause.SILENT))
+    assert detector.states() == {State.ALIVE: 1, State.SUSPECT: 0, State.DOWN: 1}
