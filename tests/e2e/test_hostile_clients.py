@@ -198,7 +198,7 @@ async def open_streams(address: str, number: int, check: Callable[[], None]) -> 
     async with grpc.aio.insecure_channel(address) as channel:
         await channel.channel_ready()
         stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
-        calls: list[Any] = [stub.Heartbeat() for _ in range(number)]  # type: ignore[arg-type]
+        calls: list[Any] = [stub.Heartbeat() for _ in range(number)]
         ends = [asyncio.ensure_future(call.code()) for call in calls]
         deadline = asyncio.get_running_loop().time() + 40
         pending: set[Any] = set(ends)

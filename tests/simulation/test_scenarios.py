@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,14 +68,14 @@ def act(world: World, what: str, words: list[str]) -> None:
         "resume": lambda: setattr(agent, "beats", True),
         "break": lambda: world.break_stream(agent),
         "return": lambda: world.re_attach(agent),
-        "kill": lambda: (setattr(agent, "beats", False), world.break_stream(agent))[1],
+        "kill": lambda: world.kill(agent),
     }
     acts[what]()
 
 
 def replay(text: str) -> list[str]:
     """Play a scenario; return its lines with what was really judged."""
-    policy = Policy()
+    thresholds: dict[str, Any] = {}
     world: World | None = None
     played: list[str] = []
     for line in text.splitlines():
@@ -83,12 +83,11 @@ def replay(text: str) -> list[str]:
         if not code:
             continue
         if code.startswith("policy "):
-            values = dict(word.split("=") for word in code.split()[1:])
-            policy = replace(policy, **{name: seconds(value) for name, value in values.items()})
+            thresholds |= {name: seconds(value) for name, value in (word.split("=") for word in code.split()[1:])}
             continue
         match = LINE.fullmatch(code)
         assert match is not None, f"not a line of a scenario: {line!r}"
-        world = world or World(policy)
+        world = world or World(Policy(**thresholds))
         while world.now < float(match["at"]) - 1e-9:
             world.step()
         act(world, match["act"], match["words"].split())

@@ -108,6 +108,11 @@ class World:
             self.catalogue.close_session(agent.session, self.instant())
         agent.session = None
 
+    def kill(self, agent: Agent) -> None:
+        """It ends as a crash does."""
+        agent.beats = False
+        self.break_stream(agent)
+
     def re_attach(self, agent: Agent) -> None:
         """It opens a new stream with the incarnation that it holds."""
         agent.session = self._open()

@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 
 from registry_server import catalogue
-from registry_server.effects import BuryService, DeclaredDown, PutService, Registered, SupersededBy, UnknownService
+from registry_server.effects import (
+    BuryService,
+    DeclaredDown,
+    PutService,
+    Registered,
+    SupersededBy,
+    UnknownService,
+)
 from registry_server.errors import InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from registry_server.service import Report, ServiceStatus
-from tests.unit.registry_server.builders import EPOCH, Grid, everything_said, lines, messages
+from tests.unit.registry_server.builders import Grid, everything_said, lines, messages
 
 
 @pytest.fixture
@@ -214,35 +221,6 @@ def test_a_beat_for_nobody_asks_for_an_announcement(grid: Grid) -> None:
     assert grid.said(1, UnknownService) == [UnknownService("nobody")]
 
 
-def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
-    grid.register("a", 1)
-    grid.beat(1, report=Report(load=0.7))
-    grid.beat(1)
-    assert grid.catalogue.get("a").report.load == 0.7
-    assert grid.catalogue.get("a").last_heartbeat_at == EPOCH + grid.time
-
-
-def test_load_figures_are_one_change_however_many_beats(grid: Grid) -> None:
-    grid.register("a", 1)
-    before = grid.catalogue.changes.revision
-    for n in range(10):
-        grid.beat(1, report=Report(load=float(n)))
-    assert grid.catalogue.changes.revision == before
-    grid.catalogue.publish_figures()
-    (change,) = grid.catalogue.changes.since(before)
-    assert change.service is not None
-    assert change.service.report.load == 9.0
-    grid.catalogue.publish_figures()
-    assert grid.catalogue.changes.revision == before + 1
-
-
-def test_a_status_that_changes_is_shown_at_once(grid: Grid) -> None:
-    grid.register("a", 1)
-    before = grid.catalogue.changes.revision
-    grid.beat(1, report=Report(status=ServiceStatus.BLOCKED))
-    assert grid.catalogue.changes.revision == before + 1
-
-
 def test_a_deregistration_of_nobody_is_refused(grid: Grid) -> None:
     with pytest.raises(ServiceNotFound):
         grid.catalogue.deregister("nobody", "", grid.later())
@@ -278,26 +256,6 @@ def test_the_number_of_tombstones_is_bounded_and_the_oldest_goes_first(
         grid.register(service_id)
         grid.catalogue.deregister(service_id, "", grid.later())
     assert list(grid.catalogue.tombstones) == ["b", "c"]
-
-
-def test_revisions_are_reserved_before_they_are_given_out(grid: Grid) -> None:
-    grid.register("a")
-    (reserved,) = lines(grid.take(), catalogue.ReserveRevisions)
-    assert reserved.ceiling > grid.catalogue.changes.revision
-    grid.register("b")
-    assert lines(grid.take(), catalogue.ReserveRevisions) == []
-
-
-def test_beats_are_written_down_once_and_only_where_one_came(grid: Grid) -> None:
-    grid.register("a", 1)
-    grid.register("b", 2)
-    grid.take()
-    grid.beat(1)
-    grid.catalogue.save_heartbeats()
-    (written,) = lines(grid.take(), catalogue.PutHeartbeats)
-    assert written.heard == (("a", EPOCH + grid.time),)
-    grid.catalogue.save_heartbeats()
-    assert grid.take().empty
 
 
 def test_a_refused_registration_changes_nothing(grid: Grid) -> None:

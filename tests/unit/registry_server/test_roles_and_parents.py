@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from registry_server.effects import DropIntent, PutIntent, PutService
@@ -73,7 +75,7 @@ def test_a_promotion_ends_when_the_agent_declares_another_role(grid: Grid) -> No
     assert role(grid) is STAGING
 
 
-def refuses_parent(grid: Grid, service_id: str, **fields: str) -> str:
+def refuses_parent(grid: Grid, service_id: str, **fields: Any) -> str:
     """Register; return why the parent was refused."""
     with pytest.raises(InvalidRequest) as refused:
         grid.register(service_id, **fields)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def stored_service(service_id: str = "a", incarnation: int = 7) -> StoredService
     return StoredService(spec, ServiceRole.CANARY, incarnation, (("i", 6), ("", 7)), 1.0, 2.0, True, report, DOWN)
 
 
-def append(*sequences: int, recipient: str = "", **fields: object) -> list[Write]:
+def append(*sequences: int, recipient: str = "", **fields: Any) -> list[Write]:
     """Lines for events with these numbers; each an alert of its own, ten seconds after the one before."""
     return [
         AppendEvent(make_event(sequence=n, alert_id=f"alert {n}", recipient=recipient, occurred_at=n * 10.0, **fields))
@@ -218,6 +219,7 @@ COMMIT_FOR_EVER = """
 import sys
 from itertools import count
 from pathlib import Path
+from typing import Any
 from registry_server.effects import AppendEvent, PutService
 from registry_server.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import make_event

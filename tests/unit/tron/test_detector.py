@@ -75,9 +75,8 @@ def test_a_grace_of_its_own_comes_before_the_policys() -> None:
 def test_a_stream_that_is_back_within_the_grace_is_a_recovery() -> None:
     detector = make_detector(BROKEN)
     walk(detector, 3.0, begin=2.0)
-    back = {"connected": True, "attached_at": 3.05, "heard_at": 3.05}
-    suspect = {"judged": State.SUSPECT, "cause": Cause.DISCONNECTED, "judged_at": 2.0}
-    detector.observe(make_facts(observation=11, **back, **suspect))
+    suspected = make_facts(judged=State.SUSPECT, cause=Cause.DISCONNECTED, judged_at=2.0)
+    detector.observe(replace(suspected, observation=11, attached_at=3.05, heard_at=3.05))
     assert story(walk(detector, 4.2, begin=3.1)) == [(3.1, RECOVER)]
 
 
@@ -153,6 +152,13 @@ def test_who_is_heard_after_a_stall_is_judged_as_ever() -> None:
     detector.advance(2.2, 2.2)
     detector.heard(1, 11, 3.0)
     assert story(walk(detector, 4.5, begin=2.3, hearing_since=2.2)) == [(4.3, MISS)]
+
+
+def test_a_beat_after_a_stall_ends_the_window_for_whoever_sent_it() -> None:
+    detector = make_detector(make_facts())
+    assert walk(detector, 5.0, begin=2.2, hearing_since=2.2) == []
+    detector.heard(1, 11, 5.0)
+    assert story(walk(detector, 7.5, begin=5.1, hearing_since=2.2)) == [(6.3, MISS), (7.3, DOWN)]
 
 
 def test_a_stream_from_before_a_stall_that_breaks_is_held_for_the_window() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.simulation.world import World
@@ -14,7 +14,7 @@ POLICY = Policy(reattach_window=3.0, reconnect_grace=0.5)
 ACTS = st.sampled_from(["tick", "tick", "beat", "break", "return", "register", "goodbye", "stall", "restart"])
 STEPS = st.lists(st.tuples(ACTS, st.sampled_from("abc"), st.integers(1, 12)), max_size=40)
 
-Decision = tuple[Kind, str, int, int, int, float]
+Decision = tuple[int, Kind, str, int, int, int, float]
 
 
 def act(world: World, what: str, service_id: str) -> None:
@@ -39,9 +39,9 @@ def act(world: World, what: str, service_id: str) -> None:
 
 
 def future(detector: Detector, now: float, hearing_since: float) -> list[Decision]:
-    """What it will decide in the next ten seconds if nothing more happens."""
+    """What it will decide, and at which tick, in the next ten seconds if nothing more happens."""
     return [
-        (each.kind, each.service_id, each.incarnation, each.observation, each.missed, each.due)
+        (tick, each.kind, each.service_id, each.incarnation, each.observation, each.missed, each.due)
         for tick in range(100)
         for each in sorted(
             detector.advance(now + tick / 10, hearing_since), key=lambda each: (each.service_id, each.due)
@@ -51,6 +51,7 @@ def future(detector: Detector, now: float, hearing_since: float) -> list[Decisio
 
 @settings(deadline=None, max_examples=150)
 @given(STEPS)
+@example([("register", "a", 1), ("stall", "a", 12), ("beat", "a", 1)])
 def test_a_state_that_is_rebuilt_from_a_snapshot_decides_like_the_one_that_was_kept(
     steps: list[tuple[str, str, int]],
 ) -> None:

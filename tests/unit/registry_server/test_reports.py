@@ -1,0 +1,64 @@
+"""What beats say: shown to readers and written down, but never once a beat."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_server.effects import PutHeartbeats, ReserveRevisions
+from registry_server.service import Report, ServiceStatus
+from tests.unit.registry_server.builders import EPOCH, Grid, lines
+
+
+@pytest.fixture
+def grid() -> Grid:
+    """An empty registry."""
+    return Grid()
+
+
+def test_load_figures_are_one_change_however_many_beats(grid: Grid) -> None:
+    grid.register("a", 1)
+    before = grid.catalogue.changes.revision
+    for n in range(10):
+        grid.beat(1, report=Report(load=float(n)))
+    assert grid.catalogue.changes.revision == before
+    grid.catalogue.publish_figures()
+    (change,) = grid.catalogue.changes.since(before)
+    assert change.service is not None
+    assert change.service.report.load == 9.0
+    grid.catalogue.publish_figures()
+    assert grid.catalogue.changes.revision == before + 1
+
+
+def test_a_status_that_changes_is_shown_at_once(grid: Grid) -> None:
+    grid.register("a", 1)
+    before = grid.catalogue.changes.revision
+    grid.beat(1, report=Report(status=ServiceStatus.BLOCKED))
+    assert grid.catalogue.changes.revision == before + 1
+
+
+def test_revisions_are_reserved_before_they_are_given_out(grid: Grid) -> None:
+    grid.register("a")
+    (reserved,) = lines(grid.take(), ReserveRevisions)
+    assert reserved.ceiling > grid.catalogue.changes.revision
+    grid.register("b")
+    assert lines(grid.take(), ReserveRevisions) == []
+
+
+def test_beats_are_written_down_once_and_only_where_one_came(grid: Grid) -> None:
+    grid.register("a", 1)
+    grid.register("b", 2)
+    grid.take()
+    grid.beat(1)
+    grid.catalogue.save_heartbeats()
+    (written,) = lines(grid.take(), PutHeartbeats)
+    assert written.heard == (("a", EPOCH + grid.time),)
+    grid.catalogue.save_heartbeats()
+    assert grid.take().empty
+
+
+def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
+    grid.register("a", 1)
+    grid.beat(1, report=Report(load=0.7))
+    grid.beat(1)
+    assert grid.catalogue.get("a").report.load == 0.7
+    assert grid.catalogue.get("a").last_heartbeat_at == EPOCH + grid.time
