@@ -316,7 +316,7 @@ class Catalogue:
             self._take_report(record, report, now)
         heard = Heard(record.incarnation, record.observation, now.attentive)
         for _, feed in self._feeds.values():
-            feed.heard(heard)
+            feed.heard(service_id, heard)
         return record
 
     def acknowledge(self, alert_id: str, recipient: str, now: Instant) -> int:
@@ -324,19 +324,22 @@ class Catalogue:
         recipients = [recipient] if recipient else sorted(self.mailboxes.recipients(alert_id))
         count = 0
         for word in recipients:
-            if self.mailboxes.acknowledge(alert_id, word):
-                count += 1
-                self._writes.append(Acknowledge(alert_id, word, now.wall))
+            count += self.mailboxes.acknowledge(alert_id, word)
+            # Written in any case: an alert that is no longer pushed still waits in the store.
+            self._writes.append(Acknowledge(alert_id, word, now.wall))
         return count
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
         """A stream has heard alerts: those that are addressed to a service that it carries."""
         for alert_id in alert_ids:
             for recipient in sorted(self.mailboxes.recipients(alert_id)):
-                record = self.resolve(recipient)
-                if record is not None and record.session == session_id:
-                    self.acknowledge(alert_id, recipient, now)
-                    self._deliver_waiting(record)
+                # By name too, though a namesake may have come since it was delivered.
+                named = [recipient, *sorted(self._by_name.get(recipient, ()))]
+                for record in (self.records[each] for each in named if each in self.records):
+                    if record.session == session_id:
+                        self.acknowledge(alert_id, recipient, now)
+                        self._deliver_waiting(record)
+                        break
 
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant) -> None:
         """The service leaves on purpose. Only the incarnation that this stream carries can leave by it."""
@@ -418,8 +421,7 @@ class Catalogue:
             self.mailboxes.put(event)
         if recipient is None or recipient.session is None:
             return event, False
-        self._deliver_waiting(recipient)
-        return event, True
+        return event, event.alert_id in self._deliver_waiting(recipient)
 
     def compact_events(self, first: int) -> None:
         """Forget events older than the number `first`."""
@@ -448,12 +450,12 @@ class Catalogue:
         return feed is not None and feed[1].urgent
 
     def judged(self, observer: str, now: Instant) -> None:
-        """The observer has judged all facts it was told: somebody watches."""
-        self._observer = observer
-        self._last_word = now.attentive
-        open_now = any(other == observer for other, _ in self._feeds.values())
-        self._observer_gone_at = None if open_now else now.attentive
-        self._set_watched(open_now)
+        """The observer has judged all facts it was told: somebody watches. Who has no ear does not count."""
+        if any(other == observer for other, _ in self._feeds.values()):
+            self._observer = observer
+            self._last_word = now.attentive
+            self._observer_gone_at = None
+            self._set_watched(True)
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
         """Compare and set: apply the verdict and its alert if no newer fact came since the one that it names."""
@@ -575,6 +577,8 @@ class Catalogue:
         elif tombstone is not None and tombstone.judgement is not None:
             record.judgement, record.judged_at = tombstone.judgement, 0.0
         self._index(record)
+        if before is not None and before.spec.name != spec.name:
+            self._name_released(before.spec.name)
         return record
 
     def _refuse_circle(self, spec: ServiceSpec) -> None:
@@ -582,7 +586,8 @@ class Catalogue:
         seen = {spec.service_id}
         word = spec.parent
         while word:
-            if word in seen or (word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))):
+            own_name = word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))
+            if word == spec.service_id or own_name:
                 why = (
                     "a service can not be its own parent" if word == spec.parent else "would close a circle of parents"
                 )
@@ -590,8 +595,10 @@ class Catalogue:
             parent = self.resolve(word)
             if parent is None:
                 return
-            if parent.spec.service_id in seen:
+            if parent.spec.service_id == spec.service_id:
                 raise InvalidRequest(FieldError("service.parent", "would close a circle of parents"))
+            if parent.spec.service_id in seen:
+                return  # a circle of others, which arose when a name changed its meaning
             seen.add(parent.spec.service_id)
             word = parent.spec.parent
 
@@ -647,11 +654,13 @@ class Catalogue:
         service_id, name = record.spec.service_id, record.spec.name
         return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
 
-    def _deliver_waiting(self, record: Record) -> None:
+    def _deliver_waiting(self, record: Record) -> set[str]:
+        """Send what waits for this service and may go out now; return the alert_ids."""
         if record.session is None:
-            return
-        for word in self._addresses(record):
-            self._sends += [(record.session, Alert(event)) for event in self.mailboxes.take(word)]
+            return set()
+        events = [event for word in self._addresses(record) for event in self.mailboxes.take(word)]
+        self._sends += [(record.session, Alert(event)) for event in events]
+        return {event.alert_id for event in events}
 
     def _lose_connection(self, record: Record) -> None:
         for word in self._addresses(record):
@@ -663,6 +672,7 @@ class Catalogue:
             self._sessions[record.session].services.pop(service_id, None)
             self._lose_connection(record)
         self._unindex(record)
+        self._name_released(record.spec.name)
         revision = self.changes.remove(service_id)
         tombstone = Tombstone(service_id, record.incarnation, revision, now.wall, reason, judgement)
         while len(self.tombstones) >= MAX_TOMBSTONES:
@@ -682,6 +692,13 @@ class Catalogue:
         named.discard(record.spec.service_id)
         if not named:
             del self._by_name[record.spec.name]
+
+    def _name_released(self, name: str) -> None:
+        """Where the name means one service again, what waited under it is that one's."""
+        named = self._by_name.get(name, ())
+        if len(named) == 1:
+            self.mailboxes.connection_lost(name)
+            self._deliver_waiting(self.records[next(iter(named))])
 
     def _fact(self, record: Record) -> None:
         """Something that judgement may turn on: older verdicts no longer hold."""

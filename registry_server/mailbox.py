@@ -29,11 +29,11 @@ class Mailboxes:
     def put(self, event: Event) -> None:
         """Keep an alert for its recipient."""
         box = self._boxes.setdefault(event.recipient, OrderedDict())
-        if len(box) >= self._waiting:
-            oldest, _ = box.popitem(last=False)
-            self._unlink(oldest, event.recipient)
         box[event.alert_id] = event
         self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
+        if len(box) > self._waiting:
+            oldest, _ = box.popitem(last=False)
+            self._unlink(oldest, event.recipient)
 
     def recipients(self, alert_id: str) -> set[str]:
         """Those who have not acknowledged the alert."""

@@ -32,7 +32,7 @@ class ObservationFeed:
 
     def __init__(self, service_ids: list[str]) -> None:
         self._changed: dict[str, None] = dict.fromkeys(service_ids)
-        self._beats: dict[int, Heard] = {}
+        self._beats: dict[str, Heard] = {}
         self._removed: dict[str, None] = {}
         self.urgent = False
         """Whether something waits that must not wait for the next tick."""
@@ -43,13 +43,14 @@ class ObservationFeed:
         self._changed[service_id] = None
         self.urgent = True
 
-    def heard(self, beat: Heard) -> None:
-        """A beat came."""
-        self._beats[beat.incarnation] = beat
+    def heard(self, service_id: str, beat: Heard) -> None:
+        """A beat of this service came."""
+        self._beats[service_id] = beat
 
     def removed(self, service_id: str) -> None:
         """The service is gone."""
         self._changed.pop(service_id, None)
+        self._beats.pop(service_id, None)
         self._removed[service_id] = None
         self.urgent = True
 

@@ -127,7 +127,7 @@ def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
         if depth > MAX_OBJECT_DEPTH:
             return [FieldError(path, f"is nested deeper than {MAX_OBJECT_DEPTH} levels")]
         if isinstance(node, dict):
-            size += sum(len(str(key)) + 4 for key in node)
+            size += sum(len(str(key).encode("utf-8", "replace")) + 4 for key in node)
             todo.extend((child, depth + 1) for child in node.values())
         elif isinstance(node, list):
             size += 2 * len(node)

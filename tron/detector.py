@@ -154,15 +154,15 @@ class Detector:
         self._schedule(lease)
 
     def heard(self, incarnation: int, observation: int, at: float) -> None:
-        """A beat. A later deadline needs no new entry: the earlier one is looked at again when it is due."""
+        """A beat. A later deadline needs no new entry: the earlier one is looked at again when it is due. An earlier
+        one does: a beat can end what was held back, or bring somebody back."""
         lease = self._by_incarnation.get(incarnation)
         if lease is None or observation <= lease.observation:
             return
         lease.last_heartbeat_at += max(0.0, at - lease.heard_at)
         lease.observation = observation
         lease.heard_at = at
-        if lease.state is not State.ALIVE:
-            self._schedule(lease)
+        self._schedule(lease)
 
     def forget(self, service_id: str) -> None:
         """The service is gone."""

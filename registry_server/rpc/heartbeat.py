@@ -23,7 +23,6 @@ from registry_server.errors import (
     InvalidRequest,
     QuotaExceeded,
     ReaderTooSlow,
-    RegistryError,
     SilentStream,
     Superseded,
     UnknownIncarnation,
@@ -35,9 +34,16 @@ log = structlog.get_logger("rpc")
 
 Context = grpc.aio.ServicerContext[heartbeat_pb2.HeartbeatRequest, heartbeat_pb2.HeartbeatResponse]
 
-OUTBOX = 4096
-"""Messages that wait for one agent to read. Overflow rule: the stream is ended with READER_TOO_SLOW. Nothing is lost by
-that, because alerts are kept until they are acknowledged. Acknowledgements of beats do not queue: the newest counts."""
+HIGH_WATER = 4096
+"""Messages that wait for one agent to read. Overflow rule: above it nothing more is read from that agent until all is
+written; if it reads nothing for PATIENCE, the stream is ended with READER_TOO_SLOW. Nothing is lost by that, because
+alerts are kept until they are acknowledged. Acknowledgements of beats do not queue: the newest counts."""
+
+OUTBOX = 50_000
+"""The same, whatever the reason: more than one message of an agent can be answered by, and all alerts in flight."""
+
+PATIENCE = 5.0
+"""Seconds that an agent has to read what waits, or to hear why its stream ends."""
 
 ACK_EVERY = 1.0
 """Seconds between acknowledgements of beats that nobody asked to be acknowledged."""
@@ -60,11 +66,12 @@ class HeartbeatStream:
         self._acked_at = float("-inf")
         self._unacked = False
         self._drain_after: float | None = None
-        self._cut: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._written = asyncio.Event()
+        self._progress = 0
+        self._aborting: asyncio.Future[Any] | None = None
         self._failure: DomainError | None = None
-        self._ended = False
+        self._over = asyncio.Event()
         self._told = False
         self._spoke = False
         self.opened_at = time.monotonic()
@@ -80,25 +87,33 @@ class HeartbeatStream:
         writer = asyncio.create_task(self._write_for_ever())
         writer.add_done_callback(self._writer_ended)
         try:
+            # Else the first write and an abort would both bring the headers, and the abort would be lost.
+            await self._context.send_initial_metadata(())
             while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
                 self._take(request)
+                if len(self._outbox) > HIGH_WATER and not await self._is_read():
+                    self._fail(
+                        ReaderTooSlow(f"{len(self._outbox)} messages wait, and none was read for {PATIENCE:g} s")
+                    )
                 if self._failure is not None:
+                    await asyncio.wait({writer}, timeout=PATIENCE)  # it tells the agent, after all that came before
                     break
-            await self._settle_outbox(writer)
+            else:
+                await self._settle_outbox(writer)
             if self._failure is not None and not self._told:
+                self._told = True
                 raise self._failure
         finally:
-            self._ended = True
+            self._over.set()
             self._engine.close_session(self.session_id)
             writer.cancel()
             await asyncio.wait({writer})
 
     async def end(self, error: DomainError) -> None:
-        """End the stream from outside, with a reason. Returns when the agent was told, or is gone."""
-        if not self._ended and not self._told:
-            self._told = True
-            with suppress(grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError, asyncio.CancelledError):
-                await asyncio.wait_for(abort(self._context, error), 5.0)
+        """End the stream from outside, with a reason. Returns when it is over, or after a while."""
+        self._fail(error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), PATIENCE)
 
     def drain(self, reconnect_after: float) -> None:
         """Ask the agent to go elsewhere within so many seconds."""
@@ -139,7 +154,7 @@ class HeartbeatStream:
                 for field in fields:
                     self._push(effects.Rejected(service_id, field.field, field.description))
             else:
-                self._failure = error
+                self._fail(error)
         self._engine.settle()
 
     def _register(self, message: heartbeat_pb2.Register) -> None:
@@ -187,6 +202,12 @@ class HeartbeatStream:
         if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)
 
+    def _fail(self, error: DomainError) -> None:
+        """End the stream for this reason, once. The writer says so: nobody else may speak on the stream meanwhile."""
+        if self._failure is None:
+            self._failure = error
+            self._wake.set()
+
     # --- down -------------------------------------------------------------------------------------------------------
 
     def _acknowledge(self, now: float) -> None:
@@ -198,9 +219,7 @@ class HeartbeatStream:
     def _push(self, message: effects.Message) -> None:
         """Take a message for the agent; never blocks."""
         if len(self._outbox) >= OUTBOX:
-            if self._failure is None:
-                self._failure = ReaderTooSlow(f"{OUTBOX} messages wait to be read")
-                self._cut = asyncio.create_task(self.end(self._failure))
+            self._fail(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
             return
         self._outbox.append(message)
         self._written.clear()
@@ -213,6 +232,7 @@ class HeartbeatStream:
             self._wake.clear()
             self._written.clear()
             while self._outbox or self._ack is not None or self._drain_after is not None:
+                self._progress += 1
                 if self._outbox:
                     # Taken out after it was written, so that whoever waits for an empty outbox waits for the wire.
                     await write(translate.from_message(self._outbox[0]))
@@ -225,15 +245,31 @@ class HeartbeatStream:
                     drain = heartbeat_pb2.Drain(reconnect_after=translate.duration(after))
                     await write(heartbeat_pb2.HeartbeatResponse(drain=drain))
             self._written.set()
+            if self._failure is not None and not self._told:
+                self._told = True
+                await abort(self._context, self._failure)
 
     def _writer_ended(self, writer: asyncio.Task[None]) -> None:
         """A stream that can not be written to is over; it must not stay open and deaf."""
         error = None if writer.cancelled() else writer.exception()
-        if error is None or self._ended:
+        if error is None or self._over.is_set():
             return
         if not isinstance(error, (grpc.aio.InternalError, grpc.aio.UsageError, grpc.aio.AbortError)):
             log.error("writer_failed", exc_info=error)
-        self._cut = asyncio.create_task(self.end(RegistryError("the stream can not be written to")))
+            self._aborting = asyncio.ensure_future(
+                abort(self._context, DomainError("the stream can not be written to"))
+            )
+            self._aborting.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _is_read(self) -> bool:
+        """Wait until all that waits was written. False where nothing at all was, for PATIENCE."""
+        while True:
+            before = self._progress
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._written.wait(), PATIENCE)
+                return True
+            if self._failure is not None or self._progress == before:
+                return False
 
     async def _settle_outbox(self, writer: asyncio.Task[None]) -> None:
         """A half-closed stream is still answered, within a second. A broken one fails to write, and does not wait."""

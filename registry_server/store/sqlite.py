@@ -66,7 +66,8 @@ class SqliteStore:
             self._db.execute("PRAGMA synchronous=FULL")
             self._check_version()
             self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreError) as error:
+            self._lock.close()
             raise StoreError(f"{folder / FILE}: {error}") from error
 
     def load(self) -> Stored:

@@ -198,9 +198,7 @@ BAD_CALLS: list[tuple[str, str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("method", "call", "field"), [each[1:] for each in BAD_CALLS], ids=[x[0] for x in BAD_CALLS]
-)
+@pytest.mark.parametrize(("method", "call", "field"), [each[1:] for each in BAD_CALLS], ids=[x[0] for x in BAD_CALLS])
 def test_a_bad_call_is_refused_by_the_name_of_its_field(grid: Grid, method: str, call: Any, field: str) -> None:
     refusal = refused(lambda: getattr(grid.registry, method)(call))
     assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_REQUEST", (field,))

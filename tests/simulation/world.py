@@ -129,7 +129,9 @@ class World:
         self.save()
         for agent in self.agents.values():
             agent.session = None
-        catalogue = Catalogue(revision=1_000_000, incarnation=1000)
+        known = [service.incarnation for service in self._services.values()]
+        known += [tombstone.incarnation for tombstone in self._tombstones.values()]
+        catalogue = Catalogue(revision=self.catalogue.changes.revision, incarnation=max(known, default=0))
         begin = Instant(EPOCH + self.now, 0.0)
         catalogue.restore(self._services.values(), self._tombstones.values(), self._intents.values(), [], begin)
         self._start(catalogue, self.now)

@@ -20,7 +20,7 @@ def test_the_first_frame_names_everybody_and_the_second_only_what_is_new() -> No
 def test_a_later_beat_takes_the_place_of_an_earlier_one() -> None:
     feed = ObservationFeed([])
     for n in range(100):
-        feed.heard(Heard(incarnation=1, observation=n, at=n / 10))
+        feed.heard("a", Heard(incarnation=1, observation=n, at=n / 10))
     assert feed.take().beats == (Heard(1, 99, 9.9),)
 
 
@@ -40,7 +40,7 @@ def test_a_service_that_came_and_left_is_only_removed() -> None:
 
 def test_a_beat_is_not_urgent_but_a_change_and_a_removal_are() -> None:
     feed = ObservationFeed([])
-    feed.heard(Heard(1, 1, 0.1))
+    feed.heard("a", Heard(1, 1, 0.1))
     assert not feed.urgent
     feed.changed("a")
     assert feed.urgent
