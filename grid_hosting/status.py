@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import grpc
@@ -126,10 +127,11 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
     async def fail(error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if isinstance(error, (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError)):
             raise error  # already answered, or nobody is there to be answered
-        if isinstance(error, DomainError):
+        if not isinstance(error, DomainError):
+            log.exception("call_failed", method=method)
+            error = DomainError("internal error; the server's log has it")
+        with suppress(grpc.aio.InternalError):  # the client went away while it was told
             await abort(context, error)
-        log.exception("call_failed", method=method)
-        await abort(context, DomainError("internal error; the server's log has it"))
 
     if inspect.isasyncgenfunction(function):
 

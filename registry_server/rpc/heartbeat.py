@@ -42,7 +42,7 @@ alerts are kept until they are acknowledged. Acknowledgements of beats do not qu
 OUTBOX = 50_000
 """The same, whatever the reason: more than one message of an agent can be answered by, and all alerts in flight."""
 
-PATIENCE = 5.0
+PATIENCE = 3.0
 """Seconds that an agent has to read what waits, or to hear why its stream ends."""
 
 ACK_EVERY = 1.0
@@ -92,9 +92,7 @@ class HeartbeatStream:
             while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
                 self._take(request)
                 if len(self._outbox) > HIGH_WATER and not await self._is_read():
-                    self._fail(
-                        ReaderTooSlow(f"{len(self._outbox)} messages wait, and none was read for {PATIENCE:g} s")
-                    )
+                    raise ReaderTooSlow(f"{len(self._outbox)} messages wait, and none was read for {PATIENCE:g} s")
                 if self._failure is not None:
                     await asyncio.wait({writer}, timeout=PATIENCE)  # it tells the agent, after all that came before
                     break

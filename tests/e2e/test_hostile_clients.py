@@ -161,7 +161,7 @@ def test_a_stream_on_which_nothing_is_said_is_ended_with_a_reason(tmp_path: Path
 def test_a_client_that_floods_and_never_reads_is_cut_off_and_costs_no_memory(grid: Grid, what: str) -> None:
     flooder = unique("flooder")
     register = heartbeat_pb2.Register(service=a_service(flooder, url="u" * 2000))
-    beats = heartbeat_pb2.Beats(beats=[heartbeat_pb2.Beat(service_id=f"nobody {n}") for n in range(1000)])
+    beats = heartbeat_pb2.Beats(beats=[heartbeat_pb2.Beat(service_id=f"nobody {n} {'x' * 400}") for n in range(1000)])
     first = heartbeat_pb2.HeartbeatRequest(register=register)
     flood = Flood(first, heartbeat_pb2.HeartbeatRequest(beats=beats) if what == "beats" else first)
     with beating(grid.address, unique("bystander")) as bystander, open_channel(grid.address) as channel:
