@@ -9,9 +9,10 @@ import logging
 import os
 import signal
 import sys
+import tomllib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -24,11 +25,17 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+PROGRAMS = frozenset({"registry", "monitor", "gateway"})
+"""The programs that one settings file may have tables for."""
+
 C = TypeVar("C", bound="ProgramConfig")
 
 
 class ProgramConfig(BaseSettings):
-    """Settings: defaults < tron.toml < environment < flags. Read once, then frozen; an unknown name stops the start."""
+    """Settings: defaults < tron.toml < environment < flags. Read once, then frozen.
+
+    A name that is not known, in the file or as a flag, stops the start.
+    """
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -36,7 +43,6 @@ class ProgramConfig(BaseSettings):
         cli_kebab_case=True,
         cli_hide_none_type=True,
         use_attribute_docstrings=True,
-        toml_file="tron.toml",
         env_ignore_empty=True,
     )
 
@@ -44,8 +50,8 @@ class ProgramConfig(BaseSettings):
     """Written once the program serves: one JSON object with its real address and pid."""
     log_json: CliImplicitFlag[bool] = False
     """Log JSON lines instead of text."""
-    log_level: str = "info"
-    """debug, info, warning or error."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Below info there is a line for each beat-level detail; above it none for transitions."""
 
     @classmethod
     def settings_customise_sources(
@@ -57,24 +63,24 @@ class ProgramConfig(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags are put before these by pydantic-settings."""
+        if settings_cls.model_config.get("toml_file") is None:
+            return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
 def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
     """The settings of one program: `[table]` of the file, environment, flags. Exits with 2 where they are wrong."""
-    finder = argparse.ArgumentParser(add_help=False)
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     found, flags = finder.parse_known_args(argv)
-    if found.config is not None and not found.config.is_file():
-        sys.exit(f"tron {table}: --config {found.config}: no such file")
+    file = _find_table(table, found.config)
 
     class Configured(kind):  # type: ignore[valid-type,misc]
         __doc__ = kind.__doc__
         model_config = SettingsConfigDict(
-            toml_file=found.config or "tron.toml",
-            toml_table_header=(table,),
             env_prefix=f"TRON_{table.upper()}_",
             cli_prog_name=f"tron {table}",
+            **({} if file is None else {"toml_file": file, "toml_table_header": (table,)}),
         )
 
     try:
@@ -90,9 +96,29 @@ def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
     return config
 
 
+def _find_table(table: str, named: Path | None) -> Path | None:
+    """The settings file, None where it has nothing for this program. Exits with 2 where it can not be read."""
+    path = named or Path("tron.toml")
+    try:
+        tables = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if named is None:
+            return None
+        problem = "no such file"
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    else:
+        unknown = sorted(tables.keys() - PROGRAMS)
+        if not unknown:
+            return path if table in tables else None
+        problem = f"[{unknown[0]}] is not a program; the tables are {', '.join(sorted(PROGRAMS))}"
+    print(f"tron {table}: {path}: {problem}", file=sys.stderr)
+    sys.exit(2)
+
+
 def set_up_logs(config: ProgramConfig) -> None:
     """Constant events with facts as keys, to stderr; a person's format on a terminal, JSON lines where asked for."""
-    level = logging.getLevelNamesMapping().get(config.log_level.upper(), logging.INFO)
+    level = logging.getLevelNamesMapping()[config.log_level.upper()]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if config.log_json

@@ -64,6 +64,9 @@ MAX_INSTANCES = 8
 REVISION_BLOCK = 100_000
 """Revisions are reserved on disk in blocks of this size."""
 
+OBSERVATION_BITS = 43
+"""Each life of the registry reserves at least one block of revisions; the number of the block is above these bits."""
+
 WATCHER_GONE_AFTER = 0.2
 """Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
 
@@ -164,7 +167,8 @@ class Catalogue:
         self.watched = False
         """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
         self._incarnation = incarnation
-        self._observation = 0
+        # Unlike in any life before, so that an alert_id, which follows from it, never comes twice.
+        self._observation = revision // REVISION_BLOCK << OBSERVATION_BITS
         self._ceiling = revision
         self._sessions: dict[int, Session] = {}
         self._by_name: dict[str, set[str]] = {}
@@ -449,13 +453,16 @@ class Catalogue:
         feed = self._feeds.get(feed_id)
         return feed is not None and feed[1].urgent
 
-    def judged(self, observer: str, now: Instant) -> None:
-        """The observer has judged all facts it was told: somebody watches. Who has no ear does not count."""
+    def judged(self, observer: str, now: Instant, until: float | None = None) -> None:
+        """The observer has judged all facts up to the attentive time `until` (None: now): somebody watches.
+
+        Not where that is long ago: then it is still catching up. Who has no ear does not count.
+        """
         if any(other == observer for other, _ in self._feeds.values()):
             self._observer = observer
-            self._last_word = now.attentive
+            self._last_word = now.attentive if until is None else min(until, now.attentive)
             self._observer_gone_at = None
-            self._set_watched(True)
+            self._set_watched(now.attentive - self._last_word < WATCHER_STALE_AFTER)
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
         """Compare and set: apply the verdict and its alert if no newer fact came since the one that it names."""

@@ -67,11 +67,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         log.info("registry_draining", streams=len(streams))
-        if config.self_register:
-            await loop.run_in_executor(None, agent.abandon)
+        # First of all nobody is told any more who lost a stream: they lose it because of us.
         engine.draining = True
         engine.revisions.wake()
         engine.sequences.wake()
+        if config.self_register:
+            await loop.run_in_executor(None, agent.abandon)
         await streams.drain(RECONNECT_WITHIN)
         await server.stop(1.0)
         await streams.all_ended(2.0)  # handlers finish a moment after stop() returns

@@ -33,7 +33,7 @@ class PolicyConfig(BaseModel):
     reattach_window: float = _DEFAULT.reattach_window
     """How long everyone may take to come back after the registry restarted or stalled."""
     escalate_after: float = _DEFAULT.escalate_after
-    """How long an alert waits for its acknowledgement before it climbs."""
+    """How long an alert waits for its acknowledgement before it climbs. Not used in this version."""
 
 
 class Config(ProgramConfig):
@@ -44,11 +44,11 @@ class Config(ProgramConfig):
     registry: str = "127.0.0.1:6122"
     """Address of the registry."""
     data_dir: Path = Path("tron-data")
-    """Folder for what operators are still to be told; TRON's judgement is kept by the registry."""
+    """Folder for TRON's own state. Nothing is kept there in this version: its judgement is in the registry's store."""
     policy: PolicyConfig = PolicyConfig()
     """The thresholds for everyone."""
     overrides: dict[str, PolicyConfig] = Field(default_factory=dict)
-    """Thresholds for single services, by service_id; what is not given is the default's default."""
+    """Thresholds for single services, by service_id; what is not given is as in `policy`."""
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it is seen like everyone else."""
 

@@ -224,7 +224,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 results.append(VerdictResult(VerdictOutcome.INVALID))
             else:
                 results.append(engine.catalogue.apply(verdict, now))
-        engine.catalogue.judged(request.observer, now)
+        until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
+        engine.catalogue.judged(request.observer, now, until)
         if request.verdicts:
             await engine.settled_now()
         else:

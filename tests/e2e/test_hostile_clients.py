@@ -14,7 +14,7 @@ import pytest
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
 
 from tests.e2e.conftest import Grid
-from tests.e2e.raw_agent import Beating, RawAgent, a_service, beating, open_channel, unique
+from tests.e2e.raw_agent import Beating, RawAgent, a_service, beating, open_channel, seconds, unique
 from tests.e2e.refusals import read_refusal, refused
 from tests.support.processes import Registry, start_registry
 from tests.support.waiting import wait_until
@@ -160,7 +160,7 @@ def test_a_stream_on_which_nothing_is_said_is_ended_with_a_reason(tmp_path: Path
 @pytest.mark.parametrize("what", ["beats", "registrations"])
 def test_a_client_that_floods_and_never_reads_is_cut_off_and_costs_no_memory(grid: Grid, what: str) -> None:
     flooder = unique("flooder")
-    register = heartbeat_pb2.Register(service=a_service(flooder, url="u" * 2000))
+    register = heartbeat_pb2.Register(service=a_service(flooder, url="u" * 2000, heartbeat_interval=seconds(60)))
     beats = heartbeat_pb2.Beats(beats=[heartbeat_pb2.Beat(service_id=f"nobody {n} {'x' * 400}") for n in range(1000)])
     first = heartbeat_pb2.HeartbeatRequest(register=register)
     flood = Flood(first, heartbeat_pb2.HeartbeatRequest(beats=beats) if what == "beats" else first)

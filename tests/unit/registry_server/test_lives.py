@@ -1,0 +1,27 @@
+"""What must differ between two lives of one registry."""
+
+from __future__ import annotations
+
+from registry_server.catalogue import REVISION_BLOCK, Catalogue
+from registry_server.effects import PutService, ReserveRevisions
+from registry_server.service import Instant, ServiceSpec
+
+
+def test_no_observation_of_one_life_comes_again_in_the_next() -> None:
+    """An alert_id follows from the observation: the same one twice would be taken for a repetition and dropped."""
+    seen: set[int] = set()
+    ceiling, stored = 0, []
+    for life in range(4):
+        catalogue = Catalogue(revision=ceiling, incarnation=life)
+        catalogue.restore(stored, [], [], [], Instant(1000.0 + life, 0.0))
+        catalogue.open_session(1)
+        catalogue.register(ServiceSpec("a", "a"), 0, "", 1, Instant(1000.5 + life, 0.5))
+        catalogue.close_session(1, Instant(1000.6 + life, 0.6))
+        observation = catalogue.records["a"].observation
+        assert observation not in seen
+        assert 0 < observation < 2**63
+        seen.add(observation)
+        writes = catalogue.take().writes
+        ceiling = next(write.ceiling for write in writes if isinstance(write, ReserveRevisions))
+        stored = [next(write.service for write in writes if isinstance(write, PutService))]
+    assert ceiling >= 4 * REVISION_BLOCK

@@ -1,0 +1,53 @@
+"""Settings: what is wrong stops the start with one clear line; what is left out has a default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grid_hosting.program import read_config
+from registry_server.config import Config
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("tron.toml").write_text('[registry]\nlisten = "file:1"\nmax_streams = 7\nevent_retention_days = 1.5\n')
+    monkeypatch.setenv("TRON_REGISTRY_LISTEN", "environment:1")
+    monkeypatch.setenv("TRON_REGISTRY_MAX_STREAMS", "8")
+    config = read_config(Config, "registry", ["--listen", "flag:1"])
+    assert (config.listen, config.max_streams, config.event_retention_days) == ("flag:1", 8, 1.5)
+
+
+def test_a_file_without_a_table_for_this_program_leaves_it_at_its_defaults() -> None:
+    Path("tron.toml").write_text("[monitor.policy]\nreconnect_grace = 1.0\n")
+    assert read_config(Config, "registry", []).listen == "127.0.0.1:6122"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[registri]\n", "registri"),
+        ("[registry\n", "wrong.toml"),
+        ("[registry]\nlisten_on = 'x'\n", "listen_on"),
+        ("[registry]\nmax_streams = 0\n", "max_streams"),
+        ("[registry]\nlog_level = 'loud'\n", "log_level"),
+    ],
+)
+def test_what_is_wrong_is_named_and_stops_the_start(text: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("wrong.toml").write_text(text)
+    with pytest.raises(SystemExit) as stopped:
+        read_config(Config, "registry", ["--config", "wrong.toml"])
+    assert stopped.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+def test_a_file_that_was_named_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        read_config(Config, "registry", ["--config", "nowhere.toml"])
+    assert stopped.value.code == 2
+    assert "nowhere.toml" in capsys.readouterr().err
