@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from registry_server.catalogue import REVISION_BLOCK, Catalogue
 from registry_server.effects import PutService, ReserveRevisions
-from registry_server.service import Instant, ServiceSpec
+from registry_server.service import Instant, ServiceSpec, StoredService
 
 
 def test_no_observation_of_one_life_comes_again_in_the_next() -> None:
     """An alert_id follows from the observation: the same one twice would be taken for a repetition and dropped."""
     seen: set[int] = set()
-    ceiling, stored = 0, []
+    ceiling = 0
+    stored: list[StoredService] = []
     for life in range(4):
         catalogue = Catalogue(revision=ceiling, incarnation=life)
         catalogue.restore(stored, [], [], [], Instant(1000.0 + life, 0.0))
