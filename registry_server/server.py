@@ -10,11 +10,11 @@ import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from grid_hosting.identity import own_agent
 from grid_hosting.options import server_options
 from grid_hosting.program import write_ready
+from grid_hosting.reflection import enable_reflection
 from grid_hosting.status import ErrorInterceptor
 from registry_server.config import Config
 from registry_server.engine import Engine
@@ -34,7 +34,6 @@ SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-    reflection.SERVICE_NAME,
 )
 
 
@@ -47,7 +46,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(engine, streams), server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(engine), server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(engine), server)
-    reflection.enable_server_reflection(SERVICES, server)
+    enable_reflection(SERVICES, server)
     host = config.listen.rsplit(":", 1)[0]
     address = f"{host}:{server.add_insecure_port(config.listen)}"
     agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))

@@ -9,12 +9,12 @@ import structlog
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
 from tron_client.channel import open_aio_channel
 
 from grid_hosting.identity import own_agent
 from grid_hosting.options import server_options
 from grid_hosting.program import write_ready
+from grid_hosting.reflection import enable_reflection
 from grid_hosting.status import ErrorInterceptor
 from tron.config import Config
 from tron.monitor import Monitor
@@ -38,7 +38,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(MAX_MESSAGE))
         tron_service_pb2_grpc.add_TronServiceServicer_to_server(TronService(monitor, policies, channel), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        reflection.enable_server_reflection((TRON_SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+        enable_reflection((TRON_SERVICE, "grpc.health.v1.Health"), server)
         host = config.listen.rsplit(":", 1)[0]
         address = f"{host}:{server.add_insecure_port(config.listen)}"
         caps = ("health_monitoring", "timeout_detection", "service_alerts")

@@ -126,6 +126,16 @@ def test_reflection_lists_and_describes_everything(grid: Grid) -> None:
             assert f"{service} is a service" in described
 
 
+def test_a_method_and_a_message_are_described_by_their_names(grid: Grid) -> None:
+    for symbol, kind in ((f"{REGISTRY}.Heartbeat", "method"), ("grid.registry.v1.Beat", "message")):
+        done = subprocess.run(
+            command(grid.address, "describe", symbol), capture_output=True, text=True, check=True
+        ).stdout
+        assert f"{symbol} is a {kind}" in done
+    unknown = subprocess.run(command(grid.address, "describe", f"{REGISTRY}.Explode"), capture_output=True, text=True)
+    assert unknown.returncode != 0
+
+
 def test_a_service_is_registered_read_promoted_and_removed(grid: Grid) -> None:
     service_id = unique("typed")
     service = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -130,11 +131,23 @@ def _welcome(serving: tuple[Serving, ...], data_dir: Path) -> None:
         _print_welcome(table, data_dir, elsewhere)
 
 
+def _as_typed() -> str:
+    """Return what a person must type for this very `tron`: a path where the shell would find none, or another."""
+    own = Path(sys.executable).with_name("tron")
+    found = shutil.which("tron")
+    if (found is not None and Path(found).samefile(own)) or not own.exists():
+        return "tron"
+    with suppress(ValueError):
+        return str(own.relative_to(Path.cwd()))
+    return str(own)
+
+
 def _print_welcome(table: Table, data_dir: Path, elsewhere: str) -> None:
     out.print(table)
+    command_name = _as_typed()
     out.print(f"\nAll state is in {data_dir.resolve()}. Ctrl-C ends it. Try next:\n", highlight=False, markup=False)
-    for command in ("tron services", "tron run --id hello --name hello"):
-        arguments = " -- sleep 60" if "run" in command else ""
+    for command in (f"{command_name} services", f"{command_name} run --id hello --name hello"):
+        arguments = " -- sleep 60" if " run " in command else ""
         out.print(f"  {command}{elsewhere}{arguments}", highlight=False, markup=False, soft_wrap=True)
     out.print()
     sys.stdout.flush()
