@@ -374,7 +374,7 @@ class Catalogue:
             record.spec = replace(record.spec, role=to_role)
             intent = Intent(record.spec.service_id, record.declared_role, to_role)
             self._intents[record.spec.service_id] = intent
-            self._writes += [PutIntent(intent), PutService(self._stored(record))]
+            self._writes += [PutIntent(intent), PutService(self._stored(record), fresh=False)]
             self._publish(record)
         return len(found)
 
@@ -496,7 +496,7 @@ class Catalogue:
         if verdict.kind is VerdictKind.DEREGISTER:
             self._bury(record, "judged", record.judgement, now)
         else:
-            self._writes.append(PutService(self._stored(record)))
+            self._writes.append(PutService(self._stored(record), fresh=False))
             self._publish(record)
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
 

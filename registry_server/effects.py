@@ -58,9 +58,10 @@ Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Re
 
 @dataclass(frozen=True, slots=True)
 class PutService:
-    """Store the record of a registered service."""
+    """Store the record of a registered service; `fresh`: of an incarnation that is not stored yet."""
 
     service: StoredService
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)

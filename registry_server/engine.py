@@ -195,6 +195,7 @@ class Engine:
                 self._broken.set_exception(error)
                 raise
         self._release(effects, revision, sequence)
+        await asyncio.sleep(0)  # those who are to be told go first, then the caller
 
     async def settled(self) -> None:
         """Settle, and wait until all that was asked for up to now is on disk."""

@@ -16,6 +16,7 @@ from grid.registry.v1 import (
     registry_service_pb2_grpc,
     service_pb2,
 )
+from tron_client import wire
 
 from registry_server.catalogue import Record, VerdictOutcome, VerdictResult
 from registry_server.changes import Change
@@ -24,7 +25,15 @@ from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaEx
 from registry_server.rpc import translate
 from registry_server.rpc.heartbeat import HeartbeatStreams
 from registry_server.service import Liveness, ServiceRole, ServiceStatus, ServiceType
-from registry_server.validation import MAX_INSTANCE_ID, MAX_MESSAGE, check_event, check_id, check_spec, check_text
+from registry_server.validation import (
+    MAX_INSTANCE_ID,
+    MAX_MESSAGE,
+    check_event,
+    check_id,
+    check_object,
+    check_spec,
+    check_text,
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -253,7 +262,10 @@ def _filter(request: registry_service_pb2.ListServicesRequest) -> Callable[[Reco
     role = translate.enum("role", ServiceRole, request.role) if request.role else None
     status = translate.enum("status", ServiceStatus, request.status) if request.status else None
     translate.enum("liveness", Liveness, request.liveness, Liveness.UNKNOWN)
-    labels = translate.from_struct("label_selector", request.label_selector)
+    labels = wire.json_object(request.label_selector)
+    errors = check_object("label_selector", labels)
+    if errors:
+        raise InvalidRequest(*errors)
 
     def admits(record: Record) -> bool:
         spec = record.spec

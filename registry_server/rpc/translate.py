@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf import duration_pb2, timestamp_pb2
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import heartbeat_pb2, observation_pb2, service_pb2
+from tron_client import wire
 
 from registry_server import effects
 from registry_server.catalogue import Record, Verdict, VerdictKind, VerdictResult
@@ -75,35 +74,6 @@ def epoch(path: str, value: timestamp_pb2.Timestamp) -> float:
     return value.seconds + value.nanos / 1e9
 
 
-def struct(value: Mapping[str, Any]) -> struct_pb2.Struct:
-    """A JSON object as a Struct."""
-    message = struct_pb2.Struct()
-    if value:
-        ParseDict(dict(value), message)
-    return message
-
-
-def from_struct(path: str, value: struct_pb2.Struct) -> dict[str, Any]:
-    """A Struct as a JSON object, whole numbers as int. Raises InvalidRequest for what JSON can not say."""
-    if not value.fields:
-        return {}
-    try:
-        return {key: _whole(each) for key, each in MessageToDict(value).items()}
-    except Exception:  # json_format raises several kinds for NaN, unset kinds and depth
-        raise InvalidRequest(FieldError(path, "is not a JSON object, or is nested too deeply")) from None
-
-
-def _whole(value: Any) -> Any:
-    """Struct knows only doubles; a port that went in as 6109 must not come out as 6109.0."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_whole(each) for each in value]
-    return value
-
-
 def to_spec(message: service_pb2.Service) -> ServiceSpec:
     """What a client declared, with defaults filled in. Raises InvalidRequest; bounds are checked elsewhere."""
     interval = DEFAULT_INTERVAL
@@ -116,7 +86,7 @@ def to_spec(message: service_pb2.Service) -> ServiceSpec:
         role=enum("service.role", ServiceRole, message.role, ServiceRole.PRODUCTION),
         url=message.url,
         caps=tuple(message.caps),
-        labels=from_struct("service.labels", message.labels),
+        labels=wire.json_object(message.labels),
         parent=message.parent,
         ctx_limit=message.ctx_limit if message.HasField("ctx_limit") else None,
         cost_hint=dict(message.cost_hint),
@@ -178,7 +148,7 @@ def from_service(service: Service) -> service_pb2.Service:
         liveness_since=timestamp(service.since),
     )
     if spec.labels:
-        message.labels.CopyFrom(struct(spec.labels))
+        message.labels.update(spec.labels)
     if spec.reconnect_grace is not None:
         message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
     if spec.stall_after is not None:
@@ -209,7 +179,7 @@ def from_event(event: Event) -> event_pb2.Event:
     if event.last_seen_at is not None:
         message.last_seen_at.CopyFrom(timestamp(event.last_seen_at))
     if event.details:
-        message.details.CopyFrom(struct(event.details))
+        message.details.update(event.details)
     return message
 
 
@@ -228,7 +198,7 @@ def to_event(message: event_pb2.Event, now: float) -> Event:
         last_seen_at=epoch("event.last_seen_at", message.last_seen_at) if message.HasField("last_seen_at") else None,
         action=message.action,
         message=message.message,
-        details=from_struct("event.details", message.details),
+        details=wire.json_object(message.details),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from enum import Enum
 from typing import Any
 
 from registry_server.service import (
@@ -23,7 +23,7 @@ from registry_server.service import (
 
 def encode(value: StoredService | Event | Judgement) -> str:
     """One line of JSON; enums as their names."""
-    return json.dumps(asdict(value, dict_factory=_named), separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
 
 
 def decode_service(text: str) -> StoredService:
@@ -52,8 +52,17 @@ def decode_judgement(text: str) -> Judgement:
     return _judgement(json.loads(text))
 
 
-def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key: value.name if hasattr(value, "name") else value for key, value in pairs}
+def _plain(value: StoredService | Event | Judgement | ServiceSpec | Report) -> dict[str, Any]:
+    """The fields of a record. By hand, because dataclasses.asdict copies every leaf, and alerts wait for this."""
+    plain: dict[str, Any] = {}
+    for name in value.__slots__:
+        field = getattr(value, name)
+        if isinstance(field, Enum):
+            field = field.name
+        elif isinstance(field, (ServiceSpec, Report, Judgement, Event)):
+            field = _plain(field)
+        plain[name] = field
+    return plain
 
 
 def _spec(raw: dict[str, Any]) -> ServiceSpec:

@@ -196,6 +196,8 @@ def _put_service(db: sqlite3.Connection, write: PutService) -> None:
     db.execute(
         "INSERT OR REPLACE INTO services VALUES (?, ?, ?)", (service_id, service.last_heartbeat_at, encode(service))
     )
+    if not write.fresh:
+        return
     db.execute("DELETE FROM tombstones WHERE service_id = ?", (service_id,))
     db.execute(
         "INSERT INTO meta VALUES ('incarnation', ?) ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)",
