@@ -15,8 +15,9 @@ class RestartPolicy:
 
     first_delay: float = 0.1
     longest_delay: float = 5.0
-    # A child that lived this long was sound: its next death is treated as the first.
-    sound_after: float = 10.0
+    # A child that lived this long was sound: its next death is treated as the first. Short, because while it waits
+    # nobody is watched; long enough that a child which dies while it starts does not take a core.
+    sound_after: float = 2.0
     # A child that never served is a mistake in the set-up (a port in use, a wrong flag), which no restart repairs.
     attempts_to_serve: int = 3
 
