@@ -45,8 +45,8 @@ def test_a_child_that_lived_ten_seconds_starts_from_the_first_delay(sound: Child
     assert deaths(sound, 2, alive_for=10.0) == [StartAgain(0.1), StartAgain(0.1)]
 
 
-def test_a_child_that_lived_almost_ten_seconds_keeps_its_backoff(sound: ChildLife) -> None:
-    assert deaths(sound, 2, alive_for=9.9) == [StartAgain(0.1), StartAgain(0.2)]
+def test_a_child_that_lived_almost_two_seconds_keeps_its_backoff(sound: ChildLife) -> None:
+    assert deaths(sound, 2, alive_for=1.9) == [StartAgain(0.1), StartAgain(0.2)]
 
 
 def test_a_child_that_never_served_is_given_up_at_the_third_death() -> None:
