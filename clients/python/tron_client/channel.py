@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import grpc
 import grpc.aio
@@ -29,19 +30,35 @@ def resolve_address(address: str | None) -> str:
     return address or os.environ.get("TRON_REGISTRY", "").strip() or DEFAULT_ADDRESS
 
 
-def open_channel(address: str, *, unshared: bool = False) -> grpc.Channel:
+class Trust:
+    """Which connection the agents of this process share: its number grows each time that one of them gives it up.
+
+    All who share it follow to the next, so that a hundred agents that lose faith at once open one connection and not
+    a hundred, at the very moment when the registry may be coming back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.generation = 0
+
+    def give_up(self, generation: int) -> None:
+        """Whoever connects from now on does not use the connection of this number, nor an older one."""
+        with self._lock:
+            self.generation = max(self.generation, generation + 1)
+
+
+TRUST = Trust()
+
+
+def open_channel(address: str, generation: int = 0) -> grpc.Channel:
     """A channel of the synchronous stack.
 
-    Channels with the same address and options share one connection, so hundreds of agents in a process cost one.
-    `unshared` makes a connection of its own, for when the shared one is under suspicion.
+    Channels with the same address and generation share one connection, so hundreds of agents in a process cost one.
     """
-    return grpc.insecure_channel(address, _unshared() if unshared else _OPTIONS)
+    # grpc shares a connection among channels whose options are all the same; this one means nothing else to it.
+    return grpc.insecure_channel(address, (*_OPTIONS, ("tron.connection_generation", generation)))
 
 
 def open_aio_channel(address: str) -> grpc.aio.Channel:
     """A channel for the running event loop."""
     return grpc.aio.insecure_channel(address, _OPTIONS)
-
-
-def _unshared() -> tuple[tuple[str, int], ...]:
-    return (*_OPTIONS, ("grpc.use_local_subchannel_pool", 1))

@@ -21,7 +21,7 @@ from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_p
 
 from tron_client import wire
 from tron_client.alerts import Alert, AlertInbox
-from tron_client.channel import open_channel
+from tron_client.channel import TRUST, open_channel
 from tron_client.errors import FieldError, InvalidRequest, Superseded, TronError, UnknownIncarnation, from_rpc_error
 from tron_client.models import Event, Service
 from tron_client.outbox import Outbox
@@ -80,7 +80,7 @@ class Lifeline:
         self._over = False
         self._told_cut = False
         self._channel: grpc.Channel | None = None
-        self._suspect = False
+        self._generation = 0
         self._call: Any = None
         self._worker = threading.Thread(target=self._run, name=f"tron-{declared.service_id}", daemon=True)
 
@@ -199,11 +199,12 @@ class Lifeline:
         with self._changed:
             if self._over:
                 return
-            if self._suspect or self._channel is None:
+            generation = TRUST.generation
+            if self._channel is None or self._generation != generation:
                 if self._channel is not None:
                     self._channel.close()
-                self._channel = open_channel(self._address, unshared=self._suspect)
-                self._suspect = False
+                self._channel = open_channel(self._address, generation)
+                self._generation = generation
             self._sequence = 0
             stub = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
             # Waits for the connection: the channel tries at most 2 s apart, and a refusal would only add our own wait.
@@ -375,8 +376,8 @@ class Lifeline:
     def _give_up(self) -> None:
         """Nobody answers on this stream: break it, and do not trust its connection again."""
         with self._changed:
-            self._suspect = True
             call = self._call
+        TRUST.give_up(self._generation)
         _log.warning("stream_given_up service_id=%s", self._service_id)
         if call is not None:
             call.cancel()

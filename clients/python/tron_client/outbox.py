@@ -18,8 +18,9 @@ from tron_client.schedule import BeatSchedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ANSWER_PATIENCE = 10.0
-"""Seconds from sending a registration until the stream is given up unanswered."""
+ANSWER_PATIENCE = 30.0
+"""Seconds from when a registration has left until the stream is given up unanswered. Keepalive finds a dead connection
+sooner; a registry under load may need many seconds, and trying again then would only add to it."""
 
 
 class Outbox:
@@ -40,6 +41,7 @@ class Outbox:
         self._open = False
         self._registration: heartbeat_pb2.Register | None = None
         self._announced_at: float | None = None
+        self._leaving = False
         self._sent_registration = False
         self._registered = False
         self._beat_now = False
@@ -63,7 +65,7 @@ class Outbox:
             self._streams += 1
             self._open = True
             self._registration, self._announced_at = registration, None
-            self._registered = self._sent_registration = False
+            self._registered = self._sent_registration = self._leaving = False
             self._schedule.stop()
             self._changed.notify_all()
             stream = self._streams
@@ -88,7 +90,7 @@ class Outbox:
     def registered(self, *, beat_now: bool) -> None:
         """The registry answered: beats and acknowledgements may go."""
         with self._changed:
-            self._registered, self._announced_at = True, None
+            self._registered, self._announced_at, self._leaving = True, None, False
             if self._open and not self._schedule.running:
                 self._schedule.start(time.monotonic())
             self._beat_now = self._beat_now or beat_now
@@ -118,6 +120,10 @@ class Outbox:
 
     def _next(self, stream: int) -> heartbeat_pb2.HeartbeatRequest | None:
         with self._changed:
+            if self._leaving and stream == self._streams:
+                # grpc asks for the next message when the one before has left, which may be long after it was handed
+                # over: a stream waits for its connection. Patience is for an answer, not for the connection.
+                self._leaving, self._announced_at = False, time.monotonic()
             while self._open and stream == self._streams:
                 now = time.monotonic()
                 message = self._waiting_message(now)
@@ -144,7 +150,7 @@ class Outbox:
     def _waiting_message(self, now: float) -> heartbeat_pb2.HeartbeatRequest | None:
         if self._registration is not None:
             registration, self._registration = self._registration, None
-            self._announced_at, self._sent_registration = now, True
+            self._announced_at, self._leaving, self._sent_registration = None, True, True
             return heartbeat_pb2.HeartbeatRequest(register=registration)
         if self._acks and self._registered:
             ack = heartbeat_pb2.AlertAck(alert_ids=self._acks)

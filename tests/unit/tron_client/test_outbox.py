@@ -1,0 +1,79 @@
+"""Patience: a stream that waits for its connection is not one that nobody answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from grid.registry.v1 import heartbeat_pb2
+from tron_client.channel import Trust
+from tron_client.outbox import ANSWER_PATIENCE, Outbox
+
+
+class Clock:
+    """Stands for time.monotonic in the outbox."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("tron_client.outbox.time.monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def gave_up() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def outbox(gave_up: threading.Event) -> Outbox:
+    return Outbox(1.0, lambda _: None, gave_up.set)
+
+
+def pull(messages: Iterator[heartbeat_pb2.HeartbeatRequest]) -> threading.Thread:
+    """Ask for the next message, as grpc does when the one before has left."""
+    thread = threading.Thread(target=lambda: next(messages, None), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_registration_that_waited_for_its_connection_is_not_given_up_when_it_leaves(
+    outbox: Outbox, clock: Clock, gave_up: threading.Event
+) -> None:
+    messages = outbox.open(heartbeat_pb2.Register())
+    assert next(messages).HasField("register")
+    clock.now += 10 * ANSWER_PATIENCE  # the registry was stopped all that time
+    thread = pull(messages)
+    assert not gave_up.wait(0.2)
+    outbox.close()
+    thread.join(5)
+
+
+def test_a_registration_that_left_and_is_not_answered_is_given_up(
+    outbox: Outbox, clock: Clock, gave_up: threading.Event
+) -> None:
+    messages = outbox.open(heartbeat_pb2.Register())
+    next(messages)
+    thread = pull(messages)
+    assert not gave_up.wait(0.2)
+    clock.now += ANSWER_PATIENCE
+    outbox.acknowledge("wakes the scheduler")
+    assert gave_up.wait(5)
+    thread.join(5)
+
+
+def test_a_hundred_agents_that_give_up_one_connection_move_to_one_other() -> None:
+    trust = Trust()
+    for _ in range(100):
+        trust.give_up(0)
+    assert trust.generation == 1
+    trust.give_up(0)  # somebody who was late
+    assert trust.generation == 1
