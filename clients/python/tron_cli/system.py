@@ -135,7 +135,9 @@ def _as_typed() -> str:
     """Return what a person must type for this very `tron`: a path where the shell would find none, or another."""
     own = Path(sys.executable).with_name("tron")
     found = shutil.which("tron")
-    if (found is not None and Path(found).samefile(own)) or not own.exists():
+    # `make up` runs with our own folder in front of PATH; the person who typed it does not.
+    made = "MAKELEVEL" in os.environ
+    if not own.exists() or (found is not None and not made and Path(found).samefile(own)):
         return "tron"
     with suppress(ValueError):
         return str(own.relative_to(Path.cwd()))
