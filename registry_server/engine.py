@@ -106,8 +106,6 @@ class Engine:
         self.sequences = Notifier(0)
         """The newest event that readers may see."""
         self.draining = False
-        self.stalls = 0
-        """How often the clock found that this process was not running."""
 
     async def start(self) -> None:
         """Load the store. Raises StoreError."""
@@ -285,7 +283,6 @@ class Engine:
             monotonic = time.monotonic()
             stall = self._clock.tick(monotonic)
             if stall:
-                self.stalls += 1
                 log.warning("registry_stalled", seconds=round(stall, 3))
             self.catalogue.tick(self.now())
             if monotonic - figures >= FIGURES_EVERY:

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
+from tron_client.wire import seconds
 
 from tron.alert_book import AlertDraft, alert_for
 from tron.detector import Detector, Kind, State, Transition
 from tron.policy import Policies
 from tron.sinks import Sink
-from tron.translate import from_transition, seconds, to_facts
+from tron.translate import from_transition, to_facts
 
 log = structlog.get_logger("tron")
 
@@ -51,7 +52,6 @@ class Stats:
     """What TRON did since it started; `last_check` in seconds since the epoch."""
 
     alerts_issued: int = 0
-    verdicts_refused: int = 0
     last_check: float | None = None
     watching: bool = False
 
@@ -170,7 +170,6 @@ class Monitor:
                     for sink in self._sinks:
                         sink.undelivered(alert)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_STALE:
-            self.stats.verdicts_refused += 1
             log.info("verdict_stale", kind=transition.kind.value, **facts)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_INVALID:
             log.error("verdict_invalid", kind=transition.kind.value, **facts)

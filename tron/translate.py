@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import observation_pb2
+from tron_client.wire import seconds
 
 from tron.alert_book import AlertDraft
 from tron.detector import Cause, Facts, Kind, State, Transition
@@ -17,11 +18,6 @@ _KINDS = {
     Kind.RECOVER: observation_pb2.VERDICT_KIND_ALIVE,
     Kind.RESTORE: observation_pb2.VERDICT_KIND_ALIVE,
 }
-
-
-def seconds(value: duration_pb2.Duration) -> float:
-    """A Duration as seconds."""
-    return value.seconds + value.nanos / 1e9
 
 
 def to_facts(message: observation_pb2.Observation) -> Facts:
