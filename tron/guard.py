@@ -17,6 +17,10 @@ SETTLE = 0.3
 """Attentive seconds (three ticks) for which many must be failing before the guard is up: a parent that fails with all
 its children is one failure, and it may come last."""
 
+ESTABLISHED = 2.0
+"""Attentive seconds for which a service must have been alive for its failure to count: short-lived programs that come
+and go are no fleet that fails."""
+
 ROOTS = 2
 """So many of the failing must have a parent that is not failing: one subtree is told of by the alert of its root."""
 
@@ -64,8 +68,11 @@ class Guard:
         """The attentive second at which it ends where nothing more fails; of meaning only while it is active."""
         return self._clear_at
 
-    def failed(self, service_id: str, at: float, spread: float = 0.0) -> None:
-        """A service was suspected; when it fell silent is known to within `spread` seconds (for a missed beat)."""
+    def failed(self, service_id: str, at: float, alive_since: float, spread: float = 0.0) -> None:
+        """A service was suspected that was alive since then (attentive seconds); when it fell silent is known to within
+        `spread` seconds (for a missed beat)."""
+        if at - alive_since < ESTABLISHED:
+            return
         self._failing.pop(service_id, None)
         self._failing[service_id] = at  # the newest last
         self._last_failure = max(self._last_failure, at)

@@ -202,7 +202,7 @@ class Judge:
             parent = self.lineage.resolve(self.recipient_of(facts))
             lease = None if parent is None else self.detector.find(parent)
             self.suspected.append((facts, lease is not None and lease.facts.connected))
-            self.guard.failed(service_id, facts.judged_at)  # a stream that broke: when is known
+            self.guard.failed(service_id, facts.judged_at, before.judged_at)  # a stream that broke: when is known
             self.damping.suspected(service_id, self.now, self.policies)
 
     def _forget(self, service_id: str) -> None:
@@ -220,7 +220,7 @@ class Judge:
         failing = [each for each in self.detector.leases() if each.state is not State.ALIVE and each.judged_at > 0.0]
         for lease in sorted(failing, key=lambda each: each.judged_at):
             if lease.cause is not Cause.STALLED:
-                self.guard.failed(lease.facts.service_id, lease.judged_at, _spread(lease.cause, lease.facts))
+                self.guard.failed(lease.facts.service_id, lease.judged_at, 0.0, _spread(lease.cause, lease.facts))
 
     # --- transitions ------------------------------------------------------------------------------------------------
 
@@ -229,7 +229,8 @@ class Judge:
         service_id = transition.service_id
         self._standing.touch(service_id)
         if transition.kind in _FAILURES:
-            self.guard.failed(service_id, self.now, _spread(transition.cause, transition.facts))
+            facts = transition.facts
+            self.guard.failed(service_id, self.now, facts.judged_at, _spread(transition.cause, facts))
             return self.damping.suspected(service_id, self.now, self.policies)
         if transition.kind in (Kind.RECOVER, Kind.RESTORE):
             self.guard.ended(service_id)
