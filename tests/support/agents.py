@@ -1,7 +1,8 @@
 """Agents in a process of their own, to be killed and stopped: `python -m tests.support.agents REGISTRY JSON`.
 
 The JSON is a list of what each agent declares, as keywords of `tron_client.Agent`. When all are registered the process
-says so; then it obeys lines on stdin: `freeze` stops the activity counters, `busy SECONDS` announces to be busy.
+says so; then it obeys lines on stdin: `freeze` stops the activity counters, `busy SECONDS` announces to be busy, `spin`
+does nothing but compute.
 """
 
 from __future__ import annotations
@@ -81,6 +82,10 @@ def main() -> None:
         word, _, argument = line.strip().partition(" ")
         if word == "freeze":
             frozen.set()
+        elif word == "spin":
+            frozen.set()
+            while True:
+                sum(range(10_000))
         elif word == "busy":
             for agent in running:
                 agent.report(busy_for=float(argument), message="busy")
