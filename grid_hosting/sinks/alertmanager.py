@@ -99,7 +99,9 @@ class AlertmanagerSink:
             self._forget(gone)
 
     async def run(self) -> None:
-        """Renew what stands until cancelled."""
+        """Renew what stands until cancelled; at once what stood at the start: it may be overdue."""
+        if not self._standing:
+            await asyncio.sleep(self.renewal.renew_every)
         while True:
             try:
                 async with asyncio.timeout(self.timeout):

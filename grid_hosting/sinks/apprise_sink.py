@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 MISSING = "Apprise is not installed; install tron-grid[server,notify]"
 
-SHARE = 0.8
-"""Of an attempt's time that Apprise may take, so that it says why before the attempt is cut off."""
-
 SHOWN_DETAILS = 1000
 """Characters of the details that a message holds: it goes to people, some of them by SMS."""
+
+_NOWHERE = logging.NullHandler()
 
 
 def load_channel(url: str) -> Apprise:
@@ -31,9 +30,12 @@ def load_channel(url: str) -> Apprise:
         from apprise import Apprise, AppriseAsset
     except ImportError as error:
         raise ValueError(MISSING) from error
-    # It says on its own what we say: on each attempt, and not in our form. What went wrong comes with its result.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-    channel = Apprise(asset=AppriseAsset(app_id="TRON", app_desc="TRON", async_mode=False))
+    # It would say on its own, at each attempt, what its result says as well, and what we say once.
+    said = logging.getLogger("apprise")
+    said.propagate = False
+    said.addHandler(_NOWHERE)
+    # With a time-out it would work in threads that all channels share, and that the end of the program waits for.
+    channel = Apprise(asset=AppriseAsset(app_id="TRON", app_desc="TRON", async_mode=False, service_timeout=0))
     if not channel.add(url):
         raise ValueError("is not a URL that Apprise knows")
     return channel
@@ -45,11 +47,10 @@ class AppriseSink:
     Apprise blocks, so each attempt has a thread. A thread can not be ended: while one hangs no other is started.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """`timeout` is that of one attempt. Raises ValueError as `load_channel` does."""
+    def __init__(self, url: str) -> None:
+        """Raises ValueError as `load_channel` does."""
         self.name = f"apprise-{url.partition(':')[0].lower()}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
         self._channel = load_channel(url)
-        self._timeout = timeout * SHARE
         self._attempt: threading.Thread | None = None
 
     async def deliver(self, notice: Notice) -> None:
@@ -84,7 +85,6 @@ class AppriseSink:
                 title=title_of(notice),
                 notify_type=_kind(notice),
                 body_format=NotifyFormat.TEXT,
-                timeout=self._timeout,
             )
             said = " ".join(entry.message for entry in result.logs())
             return "" if result else f"{result.status.name}: {said}".rstrip(": ")

@@ -31,7 +31,7 @@ def build(config: SinksConfig, folder: Path, *, source: str, healthy: Callable[[
     sinks: list[Sink] = [
         WebhookSink(hook.name, str(hook.url), hook.key(), source, hook.headers(), client) for hook in config.webhook
     ]
-    sinks += [AppriseSink(url, config.timeout) for url in config.channels()]
+    sinks += [AppriseSink(url) for url in config.channels()]
     chores: list[Chore] = []
     if (dead_man := config.dead_man) is not None:
         chores.append(DeadMan(str(dead_man.url), dead_man.every, dead_man.method, healthy, config.timeout, client))
