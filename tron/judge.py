@@ -281,7 +281,11 @@ class Judge:
         facts = transition.facts
         self._note_told(facts.service_id, (self.lineage.resolve(alert.recipient) or alert.recipient,), None)
         self._look_at_mail_of(facts.service_id, facts.name)
+        folded = bool(self.folded_into(facts))
         affected = self._failed_with(transition)
+        if folded:
+            # This alert reaches nobody above: it can take along only those whom the alert that lists it lists too.
+            affected = [each for each in affected if self._is_listed(each)]
         orphans = [
             lease.facts
             for lease in map(self.detector.find, self.lineage.children(facts.service_id))
@@ -296,10 +300,14 @@ class Judge:
         return Ruling(
             transition,
             alert,
-            folded=bool(self.folded_into(facts)),
+            folded=folded,
             folds=tuple(affected),
             further=tuple(told[:ORPHANS_AT_ONCE]),
         )
+
+    def _is_listed(self, service_id: str) -> bool:
+        lease = self.detector.find(service_id)
+        return lease is not None and bool(self.folded_into(lease.facts))
 
     def _note_told(self, service_id: str, told_to: tuple[str, ...], untold: AlertDraft | None) -> None:
         """What the registry will say of a service's last death, before it says so."""

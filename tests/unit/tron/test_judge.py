@@ -393,3 +393,22 @@ def test_what_stands_is_held_while_many_fail() -> None:
     court.run(0.2)
     court.kill(members[12])
     assert members[12] not in court.about("boss", "service_suspect")
+
+
+def test_nobody_is_lost_whenever_the_members_of_a_branch_die() -> None:
+    for first in range(0, 30, 3):
+        for second in range(0, 30, 3):
+            court = grown(Court(), FAMILY)
+            moments = {0: "grandpa", first: "pa"} if first else {0: "grandpa"}
+            for tick in range(62):
+                if tick in moments:
+                    court.kill(moments[tick])
+                if tick == 0 and not first:
+                    court.kill("pa")
+                if tick == second:
+                    court.kill("kid")
+                court.step()
+            court.run(20.0)
+            told = set(court.about("root"))
+            told |= {each for event in court.mail("root") for each in event.details.get("affected", ())}
+            assert told == {"grandpa", "pa", "kid"}, (first, second)
