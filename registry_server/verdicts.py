@@ -182,7 +182,9 @@ class Verdicts:
         overruled = maintained and not verdict.quiet and verdict.kind in (VerdictKind.SUSPECT, VerdictKind.DOWN)
         if verdict.alert is not None:
             alert = replace(verdict.alert, recipient="") if verdict.quiet or overruled else verdict.alert
-            event, delivered = catalogue.publish(alert, now, climbed=verdict.folded)
+            # Only where the alert that lists this service was applied: else nobody else tells of it.
+            folded = verdict.folded and bool(before.folded_into)
+            event, delivered = catalogue.publish(alert, now, climbed=folded)
         for further in verdict.further_alerts:
             catalogue.publish(further, now)
         down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into
