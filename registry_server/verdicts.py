@@ -112,16 +112,8 @@ class Verdicts:
         if event is None:
             return True
         recipient = catalogue.meant_by(event.recipient)
-        record = catalogue.records.get(notice.told_about)
-        if record is not None:
-            judgement = record.judgement
-            known = judgement.down_event is not None and judgement.down_event.alert_id == notice.alert_id
-            if known and recipient not in judgement.told_to:
-                record.judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
-                catalogue.keep(record)
-                catalogue.fact_beside_judgement(record)
-            elif not notice.climbs_from:
-                return False  # it is over, or was told before
+        if notice.told_about and not self._note_told(notice, recipient) and not notice.climbs_from:
+            return False  # it is over, or was told before
         if catalogue.mailboxes.get(notice.alert_id, recipient) is not None:
             return False
         catalogue.publish(event, now)
@@ -169,6 +161,24 @@ class Verdicts:
             self._set(record, verdict, now)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _note_told(self, notice: Notice, recipient: str) -> bool:
+        """Remember who is told of a death; whoever was given up may return too. False: over, or told before."""
+        catalogue = self._catalogue
+        record, stone = catalogue.records.get(notice.told_about), catalogue.tombstones.get(notice.told_about)
+        judgement = record.judgement if record is not None else stone.judgement if stone is not None else None
+        if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != notice.alert_id:
+            return False
+        if recipient in judgement.told_to:
+            return False
+        judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
+        if record is not None:
+            record.judgement = judgement
+            catalogue.keep(record)
+            catalogue.fact_beside_judgement(record)
+        elif stone is not None:
+            catalogue.rewrite(replace(stone, judgement=judgement))
+        return True
 
     def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
         catalogue, before = self._catalogue, record.judgement

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registry_server.effects import AppendEvent, SettleCopy
+from registry_server.effects import AppendEvent, BuryService, SettleCopy
 from registry_server.service import Event
 from registry_server.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 from tests.unit.registry_server.builders import Grid, lines, make_event
@@ -166,3 +166,16 @@ def test_the_same_notice_waits_once_for_the_same_recipient(grid: Grid) -> None:
     assert grid.verdicts.notify(cascade, grid.later())
     assert not grid.verdicts.notify(cascade, grid.later())
     assert waits(grid, "operators") == [("cascade", False)]
+
+
+def test_who_is_told_of_a_death_after_the_service_was_given_up_is_remembered_for_its_return(grid: Grid) -> None:
+    rule(grid, DOWN, "kid", alert=down("kid", "pa"))
+    rule(grid, DEREGISTER, "kid")
+    grid.take()
+    climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
+    assert grid.verdicts.notify(climb, grid.later())
+    (burial,) = lines(grid.take(), BuryService)
+    assert burial.tombstone.judgement is not None
+    assert burial.tombstone.judgement.told_to == ("pa", "grandpa")
+    grid.register("kid", 3, parent="pa")
+    assert told_to(grid, "kid") == ("pa", "grandpa")

@@ -412,3 +412,16 @@ def test_nobody_is_lost_whenever_the_members_of_a_branch_die() -> None:
             told = set(court.about("root"))
             told |= {each for event in court.mail("root") for each in event.details.get("affected", ())}
             assert told == {"grandpa", "pa", "kid"}, (first, second)
+
+
+def test_restored_is_told_to_the_ancestor_to_whom_the_alert_climbed_after_the_service_was_given_up() -> None:
+    hasty = replace(PATIENT, misses_before_deregister=3)
+    court = grown(Court(hasty), FAMILY)
+    court.kill("kid")
+    court.run(10.0)
+    assert court.kinds("kid") == [DOWN, DEREGISTER]
+    court.run(PATIENT.escalate_after)
+    assert court.about("grandpa") == ["kid"]
+    court.join("kid", "pa")
+    court.run(0.5)
+    assert court.about("grandpa", "heartbeat_restored") == ["kid"]
