@@ -425,3 +425,29 @@ def test_restored_is_told_to_the_ancestor_to_whom_the_alert_climbed_after_the_se
     court.join("kid", "pa")
     court.run(0.5)
     assert court.about("grandpa", "heartbeat_restored") == ["kid"]
+
+
+def test_the_way_up_beyond_who_is_gone_survives_a_restart_of_tron() -> None:
+    court = grown(Court(), {"root": ""})
+    court.join("pa", "root", name="Director")
+    court.join("kid", "Director")
+    court.run(3.0)
+    court.leave("pa")
+    court.run(0.2)
+    court.restart_tron()
+    court.kill("kid")
+    court.run(2.5)
+    assert court.about("root") == ["kid"]
+
+
+def test_the_way_up_is_known_beyond_a_parent_who_left_whether_named_by_id_or_by_name() -> None:
+    court = grown(Court(), {"root": "", "grandpa": "root"})
+    court.join("pa", "grandpa", name="Director")
+    court.join("kid", "Director")
+    court.join("other", "pa")
+    court.run(3.0)
+    court.leave("pa")
+    court.kill("kid", "other")
+    court.run(2.5)
+    assert sorted(court.about("grandpa")) == ["kid", "other"]
+    assert court.about(OPERATORS) == []
