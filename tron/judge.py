@@ -207,6 +207,7 @@ class Judge:
 
     def _forget(self, service_id: str) -> None:
         lease = self.detector.find(service_id)
+        self._touch_children(service_id)
         self.detector.forget(service_id)
         self.lineage.remove(service_id)
         self.guard.ended(service_id)

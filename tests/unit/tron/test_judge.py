@@ -451,3 +451,11 @@ def test_the_way_up_is_known_beyond_a_parent_who_left_whether_named_by_id_or_by_
     court.run(2.5)
     assert sorted(court.about("grandpa")) == ["kid", "other"]
     assert court.about(OPERATORS) == []
+
+
+def test_who_would_be_adopted_is_suspected_to_the_grandparent_also_where_the_parent_left() -> None:
+    court = grown(Court(replace(PATIENT, orphan_policy=OrphanPolicy.ADOPT)), FAMILY)
+    court.leave("pa")
+    court.run(0.3)
+    court.kill("kid")
+    assert court.about("grandpa", "service_suspect") == ["kid"]
