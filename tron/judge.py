@@ -144,6 +144,7 @@ class Judge:
     def refused(self, ruling: Ruling) -> None:
         """The registry knew better. Newer facts are on their way."""
         self.detector.refused(ruling.transition)
+        self._standing.touch(ruling.transition.service_id)
         before = ruling.transition.facts
         self._note_told(ruling.transition.service_id, before.told_to, before.untold)
         for service_id in ruling.folds:

@@ -459,3 +459,16 @@ def test_who_would_be_adopted_is_suspected_to_the_grandparent_also_where_the_par
     court.run(0.3)
     court.kill("kid")
     assert court.about("grandpa", "service_suspect") == ["kid"]
+
+
+def test_a_suspicion_stands_again_after_a_verdict_was_refused(court: Court) -> None:
+    court.hang("kid")
+    while not (orders := court.decide()).rulings:
+        court.apply(orders)
+    court.beat("kid")
+    court.apply(orders)
+    court.beating.add("kid")
+    court.run(0.5)
+    assert court.kinds("kid") == []
+    court.kill("kid")
+    assert court.about("pa", "service_suspect") == ["kid"]
