@@ -20,7 +20,7 @@ from tron.policy import OrphanPolicy, Policies
 from tron.standing import Standing, StandingSuspicion
 
 ORPHANS_AT_ONCE = 200
-"""Orphans that are told in the transaction of their parent's verdict; the others are told right after."""
+"""Orphans that are told in the transaction of the verdict; the others a tick later, if it was not refused."""
 
 _SUSPICIONS = frozenset({Kind.MISS, Kind.SUSPECT, Kind.STALL})
 _FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
@@ -86,6 +86,8 @@ class Judge:
         self._standing = Standing()
         self._untold: dict[str, None] = {}
         self._folded: dict[str, str] = {}
+        self._orphans: list[AlertDraft] = []
+        """Who is still to be told that its parent is down."""
 
     def set_policies(self, policies: Policies) -> None:
         """Judge by these from now on."""
@@ -131,11 +133,12 @@ class Judge:
         transitions = self.detector.advance(self.now, hearing_since)
         overdone = {each.service_id for each in transitions if self._count(each)}
         self._watch_for_cascades(orders, wall)
+        self._tell_orphans(orders)
         for transition in transitions:
             if transition.kind is Kind.DEREGISTER and self.guard.holds:
                 self.detector.refused(transition)
             else:
-                orders.rulings.append(self._rule(transition, orders, overdone, wall))
+                orders.rulings.append(self._rule(transition, overdone, wall))
         self._release(orders)
         self._climb(orders)
         self._stand_by(orders)
@@ -250,7 +253,7 @@ class Judge:
         elif not self.guard.active:
             self.cascade_alert_id = ""
 
-    def _rule(self, transition: Transition, orders: Orders, overdone: set[str], wall: float) -> Ruling:
+    def _rule(self, transition: Transition, overdone: set[str], wall: float) -> Ruling:
         facts, kind = transition.facts, transition.kind
         recipient = self.recipient_of(facts)
         if kind is Kind.RESTORE and facts.told_to and recipient not in facts.told_to:
@@ -275,10 +278,10 @@ class Judge:
             further = tuple(alert_book.climbing(alert, each, "was told that it was down") for each in others)
             return Ruling(transition, alert, further=further)
         if kind is Kind.DOWN:
-            return self._rule_down(transition, alert, orders, wall)
+            return self._rule_down(transition, alert, wall)
         return Ruling(transition, alert, folded=kind is Kind.DEREGISTER and bool(self.folded_into(facts)))
 
-    def _rule_down(self, transition: Transition, alert: AlertDraft, orders: Orders, wall: float) -> Ruling:
+    def _rule_down(self, transition: Transition, alert: AlertDraft, wall: float) -> Ruling:
         """A death: who failed with it is listed in its alert, and its living children are told."""
         facts = transition.facts
         self._note_told(facts.service_id, (self.lineage.resolve(alert.recipient) or alert.recipient,), None)
@@ -298,7 +301,7 @@ class Judge:
         for service_id in affected:
             self._folded[service_id] = alert.alert_id
         told = [self._orphan_alert(transition, each, wall) for each in orphans]
-        orders.notices += [Notice(each.alert_id, each) for each in told[ORPHANS_AT_ONCE:]]
+        self._orphans += told[ORPHANS_AT_ONCE:]
         return Ruling(
             transition,
             alert,
@@ -345,6 +348,11 @@ class Judge:
         return found
 
     # --- who else is told -------------------------------------------------------------------------------------------
+
+    def _tell_orphans(self, orders: Orders) -> None:
+        """The orphans for whom there was no room with the verdict."""
+        orphans, self._orphans = self._orphans, []
+        orders.notices += [Notice(each.alert_id, each) for each in orphans if self._is_down(each.service_id)]
 
     def _release(self, orders: Orders) -> None:
         """Deaths that were held back are told once nothing holds them any more."""

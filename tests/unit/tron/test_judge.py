@@ -472,3 +472,19 @@ def test_a_suspicion_stands_again_after_a_verdict_was_refused(court: Court) -> N
     assert court.kinds("kid") == []
     court.kill("kid")
     assert court.about("pa", "service_suspect") == ["kid"]
+
+
+def test_a_death_that_the_registry_refuses_tells_no_orphan() -> None:
+    kids = [f"kid{n}" for n in range(250)]
+    court = grown(Court(), {"pa": "", **dict.fromkeys(kids, "pa")})
+    court.hang("pa")
+    orders = court.decide()
+    while DOWN not in [each.transition.kind for each in orders.rulings]:
+        court.apply(orders)
+        orders = court.decide()
+    court.beat("pa")
+    court.apply(orders)
+    court.beating.add("pa")
+    court.run(1.0)
+    assert court.kinds("pa") == [MISS, RECOVER]
+    assert [each for each in kids if court.mail(each)] == []
