@@ -134,12 +134,14 @@ class Judge:
         overdone = {each.service_id for each in transitions if self._count(each)}
         self._watch_for_cascades(orders, wall)
         self._tell_orphans(orders)
+        released = self._release(orders)
         for transition in transitions:
-            if transition.kind is Kind.DEREGISTER and self.guard.holds:
+            # A death that was held is told before it is final.
+            waits = self.guard.holds or transition.service_id in released
+            if transition.kind is Kind.DEREGISTER and waits:
                 self.detector.refused(transition)
             else:
                 orders.rulings.append(self._rule(transition, overdone, wall))
-        self._release(orders)
         self._climb(orders)
         self._stand_by(orders)
         return orders
@@ -354,8 +356,9 @@ class Judge:
         orphans, self._orphans = self._orphans, []
         orders.notices += [Notice(each.alert_id, each) for each in orphans if self._is_down(each.service_id)]
 
-    def _release(self, orders: Orders) -> None:
-        """Deaths that were held back are told once nothing holds them any more."""
+    def _release(self, orders: Orders) -> set[str]:
+        """Deaths that were held back are told once nothing holds them any more; return whose."""
+        released: set[str] = set()
         for service_id in list(self._untold):
             lease = self.detector.find(service_id)
             facts = None if lease is None else lease.facts
@@ -369,6 +372,8 @@ class Judge:
             del self._untold[service_id]
             alert = alert_book.released(facts.untold, recipient)
             orders.notices.append(Notice(alert.alert_id, alert, told_about=service_id))
+            released.add(service_id)
+        return released
 
     def _climb(self, orders: Orders) -> None:
         """What is not acknowledged in time, or waits for somebody who is down or unknown, goes to the next above."""

@@ -488,3 +488,16 @@ def test_a_death_that_the_registry_refuses_tells_no_orphan() -> None:
     court.run(1.0)
     assert court.kinds("pa") == [MISS, RECOVER]
     assert [each for each in kids if court.mail(each)] == []
+
+
+def test_a_death_that_was_held_is_told_before_the_service_is_given_up_and_its_return_is_told() -> None:
+    court = grown(Court(replace(PATIENT, misses_before_deregister=3)), FAMILY)
+    court.maintain("kid", until=30.0)
+    court.run(0.2)
+    court.kill("kid")
+    court.run(40.0)
+    assert court.kinds("kid")[-2:] == [DOWN, DEREGISTER]
+    assert [event.type for event in court.mail("pa")] == ["service_down", "service_deregistered"]
+    court.join("kid", "pa")
+    court.run(0.5)
+    assert court.about("pa", "heartbeat_restored") == ["kid"]
