@@ -15,7 +15,8 @@
 | down    | the same                                | alive      | at once; "restored" is said                         |
 
 Who announced to be busy is excused until then, from silence and from standing still, but not from a broken stream. Who
-beats is never down, however long it stands still. Deregistration waits while it is held (a mass failure, maintenance).
+beats is never down, however long it stands still. Deregistration waits while it is held (a mass failure, maintenance),
+and nobody is called stalled under maintenance.
 
 All times are attentive seconds from the frames of the registry: the detector owns no clock. What was last known before
 the registry stopped hearing (its start, or a stall) is held back for the reattach window: that nobody was heard while
@@ -232,7 +233,8 @@ class Detector:
             silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_down)
             return Kind.DOWN, max(silent_enough, held_until)
         missed_at = max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
-        stalled_at = max(self._stalls_at(lease, policy), held_until)
+        # Whoever stands still gets no worse, so nobody would be told once maintenance is over: it waits until then.
+        stalled_at = NEVER if facts.maintained else max(self._stalls_at(lease, policy), held_until)
         return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
 
     def _held(self, evidence: float, policy: Policy) -> float:

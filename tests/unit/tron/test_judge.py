@@ -501,3 +501,13 @@ def test_a_death_that_was_held_is_told_before_the_service_is_given_up_and_its_re
     court.join("kid", "pa")
     court.run(0.5)
     assert court.about("pa", "heartbeat_restored") == ["kid"]
+
+
+def test_who_stands_still_while_it_is_maintained_is_told_of_when_that_ends(court: Court) -> None:
+    court.join("slow", "pa", stall_after=2.0)
+    court.maintain("slow")
+    court.run(10.0)
+    assert court.mail("pa") == []
+    court.catalogue.release_notices("slow")
+    court.run(0.5)
+    assert court.about("pa", "service_stalled") == ["slow"]
