@@ -22,7 +22,6 @@ from tron.standing import Standing, StandingSuspicion
 ORPHANS_AT_ONCE = 200
 """Orphans that are told in the transaction of the verdict; the others a tick later, if it was not refused."""
 
-_SUSPICIONS = frozenset({Kind.MISS, Kind.SUSPECT, Kind.STALL})
 _FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
 _FOR_OPERATORS = frozenset({Kind.STALL, Kind.DOWN, Kind.DEREGISTER})
 
@@ -182,7 +181,7 @@ class Judge:
             return "maintenance"
         if self.guard.covers(facts.service_id) and kind is not Kind.STALL:
             return "mass failure"
-        if kind in _SUSPICIONS and self.damping.is_damped(facts.service_id, self.now):
+        if kind in _FAILURES and self.damping.is_damped(facts.service_id, self.now):
             return "flapping"
         listed = kind is Kind.DEREGISTER and not facts.parent and facts.service_id in self.guard.listed
         return "told with a mass failure" if listed else ""

@@ -511,3 +511,14 @@ def test_who_stands_still_while_it_is_maintained_is_told_of_when_that_ends(court
     court.catalogue.release_notices("slow")
     court.run(0.5)
     assert court.about("pa", "service_stalled") == ["slow"]
+
+
+def test_who_flaps_and_then_stands_still_is_told_of(court: Court) -> None:
+    for _ in range(7):
+        court.join("slow", "pa", stall_after=2.0)
+        court.run(0.5)
+        court.kill("slow")
+        court.run(0.3)
+    court.join("slow", "pa", stall_after=2.0)
+    court.run(4.0)
+    assert court.about("pa", "service_stalled") == ["slow"]
