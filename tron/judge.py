@@ -444,6 +444,7 @@ class Judge:
             policy = self.policies.of(facts.service_id)
             if self.damping.count(facts.service_id, self.now, policy.flap_window) == policy.flap_count - 1:
                 alert = alert_book.flapping(alert, policy.flap_count, policy.flap_window)
+                self._standing.touch_at(facts.service_id, self.now + policy.flap_window)
         return StandingSuspicion(facts.service_id, facts.incarnation, alert)
 
     def _parent_of(self, service_id: str) -> str | None:

@@ -522,3 +522,10 @@ def test_who_flaps_and_then_stands_still_is_told_of(court: Court) -> None:
     court.join("slow", "pa", stall_after=2.0)
     court.run(4.0)
     assert court.about("pa", "service_stalled") == ["slow"]
+
+
+def test_the_words_about_flapping_are_not_kept_for_a_break_that_comes_much_later(court: Court) -> None:
+    flap(court, "kid", PATIENT.flap_count - 1)
+    court.run(PATIENT.flap_window + 1)
+    flap(court, "kid", 1)
+    assert [event.details.get("damped") for event in court.mail("pa")] == [None] * PATIENT.flap_count
