@@ -120,7 +120,7 @@ def with_subtree(alert: AlertDraft, affected: Sequence[str], orphans: int) -> Al
     details = {**alert.details, "affected_count": len(affected), "orphan_count": orphans}
     message = alert.message
     if affected:
-        details["affected"] = _listed(affected)
+        details["affected"] = within(affected)
         message = f"{message}, and {len(affected)} below it"
     return replace(alert, message=message, details=details)
 
@@ -139,7 +139,7 @@ def flapping(alert: AlertDraft, count: int, window: float) -> AlertDraft:
 def climbing(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
     """The copy for the next recipient: the same alert, with the way it came. `is_back`: it is over meanwhile."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
-    way = _listed(way[::-1], MAX_WAY)[::-1]
+    way = within(way[::-1], MAX_WAY)[::-1]
     details = {**alert.details, "escalated_from": way, "escalated_because": why}
     if is_back:
         details["is_back"] = True
@@ -171,7 +171,7 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
         action="notices_held",
         message=f"{count} of {cascade.live} services failed at once; notices and deregistrations are held",
         details={
-            "affected": _listed(cascade.service_ids),
+            "affected": within(cascade.service_ids),
             "affected_count": count,
             "live_count": cascade.live,
             "share": round(share, 3),
@@ -205,7 +205,8 @@ def _alert_id(service_id: str, incarnation: int, about: int | str, kind: str) ->
     return str(uuid.uuid5(_NAMESPACE, f"{service_id}\0{incarnation}\0{about}\0{kind}"))
 
 
-def _listed(service_ids: Sequence[str], room: int = MAX_LISTED) -> list[str]:
+def within(service_ids: Sequence[str], room: int = MAX_LISTED) -> list[str]:
+    """As many of them, from the first on, as have room in so many bytes."""
     listed: list[str] = []
     for service_id in service_ids:
         room -= len(service_id.encode()) + 6

@@ -22,6 +22,9 @@ from tron.standing import Standing, StandingSuspicion
 ORPHANS_AT_ONCE = 200
 """Orphans that are told in the transaction of the verdict; the others a tick later, if it was not refused."""
 
+MAX_FOLDED = 400_000
+"""Bytes of ids that one verdict takes along: a call has at most 1 MiB. Who has no room is told of by itself."""
+
 _FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
 _FOR_OPERATORS = frozenset({Kind.STALL, Kind.DOWN, Kind.DEREGISTER})
 
@@ -288,7 +291,7 @@ class Judge:
         self._note_told(facts.service_id, (self.lineage.resolve(alert.recipient) or alert.recipient,), None)
         self._look_at_mail_of(facts.service_id, facts.name)
         folded = bool(self.folded_into(facts))
-        affected = self._failed_with(transition)
+        affected = alert_book.within(self._failed_with(transition), MAX_FOLDED)
         if folded:
             # This alert reaches nobody above: it can take along only those whom the alert that lists it lists too.
             affected = [each for each in affected if self._is_listed(each)]

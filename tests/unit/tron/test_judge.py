@@ -8,6 +8,7 @@ import pytest
 
 from registry_server.mailbox import Mailboxes
 from tests.unit.tron.court import PATIENT, Court, grown
+from tron import judge as judge_module
 from tron.facts import OPERATORS, Kind
 from tron.policy import OrphanPolicy, Policy
 
@@ -529,3 +530,14 @@ def test_the_words_about_flapping_are_not_kept_for_a_break_that_comes_much_later
     court.run(PATIENT.flap_window + 1)
     flap(court, "kid", 1)
     assert [event.details.get("damped") for event in court.mail("pa")] == [None] * PATIENT.flap_count
+
+
+def test_who_has_no_room_in_the_verdict_of_its_parent_is_told_of_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_module, "MAX_FOLDED", 50)
+    kids = [f"kid{n}" for n in range(20)]
+    court = grown(Court(), {"root": "", "pa": "root", **dict.fromkeys(kids, "pa")})
+    court.kill("pa", *kids)
+    court.run(5.0)
+    listed = court.mail("root", "service_down")[0].details["affected"]
+    assert 0 < len(listed) < 20
+    assert sorted([*listed, *court.about("root")]) == sorted(["pa", *kids])
