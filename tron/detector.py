@@ -26,10 +26,13 @@ nobody listened means nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from tron.facts import NEVER, Cause, Facts, Kind, Lease, State, Transition
 from tron.policy import Policies, Policy
+
+SPARE_DEADLINES = 1000
+"""Deadlines that may be out of date, beside four for each service."""
 
 
 class Detector:
@@ -203,6 +206,17 @@ class Detector:
         if due < lease.scheduled:
             lease.scheduled = due
             heappush(self._deadlines, (due, lease.facts.service_id, lease.facts.incarnation))
+            if len(self._deadlines) > SPARE_DEADLINES + 4 * len(self._leases):
+                self._drop_old_deadlines()
+
+    def _drop_old_deadlines(self) -> None:
+        """Each new fact brings a deadline; the one before stays until it is due, which may be a day."""
+        self._deadlines = [
+            (lease.scheduled, lease.facts.service_id, lease.facts.incarnation)
+            for lease in self._leases.values()
+            if lease.scheduled != NEVER
+        ]
+        heapify(self._deadlines)
 
     def _next(self, lease: Lease) -> tuple[Kind, float]:
         """The next transition of the table above, and when it becomes true; NEVER where nothing can happen."""

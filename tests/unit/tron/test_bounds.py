@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from registry_server.service import Event
 from registry_server.validation import check_event
+from tests.unit.tron.builders import make_detector, make_facts
 from tests.unit.tron.test_alert_book import draft
 from tron.alert_book import cascade_alert, climbing, with_subtree
 from tron.facts import AlertDraft, Kind
@@ -44,3 +47,14 @@ def test_an_alert_that_climbed_all_the_way_up_a_deep_tree_is_taken_by_the_regist
         alert = climbing(alert, "漢" * 300 + str(n), "not acknowledged within 30 s")
     check(alert)
     assert alert.details["escalated_from"][-1] == "漢" * 300 + "498"
+
+
+def test_deadlines_do_not_pile_up_while_facts_come_faster_than_they_are_due() -> None:
+    detector = make_detector(*(make_facts(f"s{n}", incarnation=n + 1) for n in range(10)))
+    patient = make_facts(interval=86_400.0, incarnation=99)
+    for n in range(20_000):
+        detector.observe(replace(patient, observation=n + 20))
+        if n % 2:
+            detector.observe(replace(patient, observation=n + 20, incarnation=100 + n))
+    assert len(detector._deadlines) < 1100  # noqa: SLF001
+    assert [each.service_id for each in detector.advance(2.3, 0.0)] == [f"s{n}" for n in range(10)]
