@@ -20,9 +20,11 @@ from tron.policy import OrphanPolicy, Policies
 from tron.standing import Standing, StandingSuspicion
 
 ORPHANS_AT_ONCE = 200
-"""Orphans that are told in the transaction of their parent's verdict; the others are told right after."""
+"""Orphans that are told in the transaction of the verdict; the others a tick later, if it was not refused."""
 
-_SUSPICIONS = frozenset({Kind.MISS, Kind.SUSPECT, Kind.STALL})
+MAX_FOLDED = 400_000
+"""Bytes of ids that one verdict takes along: a call has at most 1 MiB. Who has no room is told of by itself."""
+
 _FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
 _FOR_OPERATORS = frozenset({Kind.STALL, Kind.DOWN, Kind.DEREGISTER})
 
@@ -86,6 +88,8 @@ class Judge:
         self._standing = Standing()
         self._untold: dict[str, None] = {}
         self._folded: dict[str, str] = {}
+        self._orphans: list[AlertDraft] = []
+        """Who is still to be told that its parent is down."""
 
     def set_policies(self, policies: Policies) -> None:
         """Judge by these from now on."""
@@ -131,12 +135,15 @@ class Judge:
         transitions = self.detector.advance(self.now, hearing_since)
         overdone = {each.service_id for each in transitions if self._count(each)}
         self._watch_for_cascades(orders, wall)
+        self._tell_orphans(orders)
+        released = self._release(orders)
         for transition in transitions:
-            if transition.kind is Kind.DEREGISTER and self.guard.holds:
+            # A death that was held is told before it is final.
+            waits = self.guard.holds or transition.service_id in released
+            if transition.kind is Kind.DEREGISTER and waits:
                 self.detector.refused(transition)
             else:
-                orders.rulings.append(self._rule(transition, orders, overdone, wall))
-        self._release(orders)
+                orders.rulings.append(self._rule(transition, overdone, wall))
         self._climb(orders)
         self._stand_by(orders)
         return orders
@@ -144,6 +151,7 @@ class Judge:
     def refused(self, ruling: Ruling) -> None:
         """The registry knew better. Newer facts are on their way."""
         self.detector.refused(ruling.transition)
+        self._standing.touch(ruling.transition.service_id)
         before = ruling.transition.facts
         self._note_told(ruling.transition.service_id, before.told_to, before.untold)
         for service_id in ruling.folds:
@@ -176,7 +184,7 @@ class Judge:
             return "maintenance"
         if self.guard.covers(facts.service_id) and kind is not Kind.STALL:
             return "mass failure"
-        if kind in _SUSPICIONS and self.damping.is_damped(facts.service_id, self.now):
+        if kind in _FAILURES and self.damping.is_damped(facts.service_id, self.now):
             return "flapping"
         listed = kind is Kind.DEREGISTER and not facts.parent and facts.service_id in self.guard.listed
         return "told with a mass failure" if listed else ""
@@ -207,6 +215,7 @@ class Judge:
 
     def _forget(self, service_id: str) -> None:
         lease = self.detector.find(service_id)
+        self._touch_children(service_id)
         self.detector.forget(service_id)
         self.lineage.remove(service_id)
         self.guard.ended(service_id)
@@ -248,7 +257,7 @@ class Judge:
         elif not self.guard.active:
             self.cascade_alert_id = ""
 
-    def _rule(self, transition: Transition, orders: Orders, overdone: set[str], wall: float) -> Ruling:
+    def _rule(self, transition: Transition, overdone: set[str], wall: float) -> Ruling:
         facts, kind = transition.facts, transition.kind
         recipient = self.recipient_of(facts)
         if kind is Kind.RESTORE and facts.told_to and recipient not in facts.told_to:
@@ -273,15 +282,19 @@ class Judge:
             further = tuple(alert_book.climbing(alert, each, "was told that it was down") for each in others)
             return Ruling(transition, alert, further=further)
         if kind is Kind.DOWN:
-            return self._rule_down(transition, alert, orders, wall)
+            return self._rule_down(transition, alert, wall)
         return Ruling(transition, alert, folded=kind is Kind.DEREGISTER and bool(self.folded_into(facts)))
 
-    def _rule_down(self, transition: Transition, alert: AlertDraft, orders: Orders, wall: float) -> Ruling:
+    def _rule_down(self, transition: Transition, alert: AlertDraft, wall: float) -> Ruling:
         """A death: who failed with it is listed in its alert, and its living children are told."""
         facts = transition.facts
         self._note_told(facts.service_id, (self.lineage.resolve(alert.recipient) or alert.recipient,), None)
         self._look_at_mail_of(facts.service_id, facts.name)
-        affected = self._failed_with(transition)
+        folded = bool(self.folded_into(facts))
+        affected = alert_book.within(self._failed_with(transition), MAX_FOLDED)
+        if folded:
+            # This alert reaches nobody above: it can take along only those whom the alert that lists it lists too.
+            affected = [each for each in affected if self._is_listed(each)]
         orphans = [
             lease.facts
             for lease in map(self.detector.find, self.lineage.children(facts.service_id))
@@ -292,14 +305,18 @@ class Judge:
         for service_id in affected:
             self._folded[service_id] = alert.alert_id
         told = [self._orphan_alert(transition, each, wall) for each in orphans]
-        orders.notices += [Notice(each.alert_id, each) for each in told[ORPHANS_AT_ONCE:]]
+        self._orphans += told[ORPHANS_AT_ONCE:]
         return Ruling(
             transition,
             alert,
-            folded=bool(self.folded_into(facts)),
+            folded=folded,
             folds=tuple(affected),
             further=tuple(told[:ORPHANS_AT_ONCE]),
         )
+
+    def _is_listed(self, service_id: str) -> bool:
+        lease = self.detector.find(service_id)
+        return lease is not None and bool(self.folded_into(lease.facts))
 
     def _note_told(self, service_id: str, told_to: tuple[str, ...], untold: AlertDraft | None) -> None:
         """What the registry will say of a service's last death, before it says so."""
@@ -336,8 +353,14 @@ class Judge:
 
     # --- who else is told -------------------------------------------------------------------------------------------
 
-    def _release(self, orders: Orders) -> None:
-        """Deaths that were held back are told once nothing holds them any more."""
+    def _tell_orphans(self, orders: Orders) -> None:
+        """The orphans for whom there was no room with the verdict."""
+        orphans, self._orphans = self._orphans, []
+        orders.notices += [Notice(each.alert_id, each) for each in orphans if self._is_down(each.service_id)]
+
+    def _release(self, orders: Orders) -> set[str]:
+        """Deaths that were held back are told once nothing holds them any more; return whose."""
+        released: set[str] = set()
         for service_id in list(self._untold):
             lease = self.detector.find(service_id)
             facts = None if lease is None else lease.facts
@@ -351,6 +374,8 @@ class Judge:
             del self._untold[service_id]
             alert = alert_book.released(facts.untold, recipient)
             orders.notices.append(Notice(alert.alert_id, alert, told_about=service_id))
+            released.add(service_id)
+        return released
 
     def _climb(self, orders: Orders) -> None:
         """What is not acknowledged in time, or waits for somebody who is down or unknown, goes to the next above."""
@@ -422,6 +447,7 @@ class Judge:
             policy = self.policies.of(facts.service_id)
             if self.damping.count(facts.service_id, self.now, policy.flap_window) == policy.flap_count - 1:
                 alert = alert_book.flapping(alert, policy.flap_count, policy.flap_window)
+                self._standing.touch_at(facts.service_id, self.now + policy.flap_window)
         return StandingSuspicion(facts.service_id, facts.incarnation, alert)
 
     def _parent_of(self, service_id: str) -> str | None:
