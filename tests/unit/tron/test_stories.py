@@ -175,6 +175,39 @@ def test_those_who_fail_with_their_parent_are_listed_and_do_not_climb() -> None:
     assert not [event for event in bench.log if event.type == "cascading_failure"]
 
 
+def test_who_is_listed_in_an_alert_that_is_listed_itself_is_told_of_though_it_is_gone_by_then() -> None:
+    bench = Bench(Policy(reconnect_grace=2.0))
+    bench.start("root")
+    bench.start("parent", "root")
+    bench.start("child", "parent")
+    bench.run(3.0)
+    for service_id in ("child", "parent", "root"):
+        bench.kill(service_id)
+        bench.run(0.9)
+    bench.run(30.0)
+    assert bench.told(OPERATORS, DOWN) == [(DOWN, "root")]
+    (down,) = bench.copies(DOWN, "root")
+    assert sorted(down.details["affected"]) == ["child", "parent"]
+
+
+def test_who_is_listed_by_one_that_was_listed_before_it_failed_itself_is_told_of() -> None:
+    """The alert of the root lists the parent, and can not list the child: the parent's own alert must climb then."""
+    bench = Bench(Policy(reconnect_grace=1.0))
+    bench.start("root")
+    parent = bench.start("parent", "root")
+    child = bench.start("child", "parent")
+    bench.run(3.0)
+    parent.beats = False
+    bench.run(0.5)
+    bench.kill("root")
+    bench.run(0.1)
+    child.beats = False
+    bench.run(30.0)
+    told = [event for event in bench.log if event.recipient == OPERATORS and event.type == DOWN]
+    lists = [(event.service_id, event.details["affected"]) for event in told]
+    assert lists == [("root", ["parent"]), ("parent", ["child"])]
+
+
 def test_one_who_was_listed_comes_back_and_dies_again_is_told_again() -> None:
     bench = Bench(Policy(misses_before_deregister=100))
     bench.start("root")
