@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _PACKAGE = "tron_catalogue"
+_TABLES = ("title", "favourite", "defaults", "service")
 
 
 class CatalogueError(Exception):
@@ -67,10 +68,12 @@ class Row(BaseModel):
 class Catalogue:
     """A fleet: rows in the order of the file."""
 
-    def __init__(self, source: str, title: str, rows: tuple[Row, ...]) -> None:
+    def __init__(self, source: str, title: str, rows: tuple[Row, ...], favourite: str = "") -> None:
         self.source = source
         self.title = title
         self.rows = rows
+        self.favourite = favourite
+        """The service_id of whom people are told to try things on; empty where there is none."""
 
     def find(self, word: str) -> Row | None:
         """Return the row with this service_id, key, or name that only it has; None where there is none."""
@@ -118,10 +121,11 @@ def parse(text: str, source: str) -> Catalogue:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(source, (f"not TOML: {error}",)) from None
-    problems = [f"[{name}] is not known" for name in document if name not in ("title", "defaults", "service")]
-    title, defaults, listed = document.get("title", ""), document.get("defaults", {}), document.get("service", [])
-    if not isinstance(title, str):
-        problems.append("title: must be a text")
+    problems = [f"[{name}] is not known" for name in document if name not in _TABLES]
+    problems += [
+        f"{name}: must be a text" for name in ("title", "favourite") if not isinstance(document.get(name, ""), str)
+    ]
+    defaults, listed = document.get("defaults", {}), document.get("service", [])
     if not isinstance(defaults, dict) or not isinstance(defaults.get("labels", {}), dict):
         raise CatalogueError(source, [*problems, "defaults: must be a table, and so must its labels"])
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
@@ -138,10 +142,11 @@ def parse(text: str, source: str) -> Catalogue:
                 f"{where}: {'.'.join(map(str, each['loc'])) or 'row'}: {each['msg']}" for each in error.errors()
             ]
     if not problems:
-        problems = _contradictions(Catalogue(source, title, tuple(rows)))
+        catalogue = Catalogue(source, document.get("title", ""), tuple(rows), document.get("favourite", ""))
+        problems = _contradictions(catalogue)
     if problems:
         raise CatalogueError(source, problems)
-    return Catalogue(source, title, tuple(rows))
+    return catalogue
 
 
 def _with_defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,9 +178,10 @@ def _contradictions(catalogue: Catalogue) -> list[str]:
             problems.append(
                 f"{where}: parent: {row.parent!r} is no service of this catalogue, or several have that name"
             )
-    if not problems:
-        problems += _circles(catalogue)
-    return problems
+    favourite = catalogue.find(catalogue.favourite)
+    if catalogue.favourite and (favourite is None or favourite.system):
+        problems.append(f"favourite: {catalogue.favourite!r} is no service of this catalogue, or one of the system")
+    return problems or _circles(catalogue)
 
 
 def _circles(catalogue: Catalogue) -> list[str]:
