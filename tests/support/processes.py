@@ -18,6 +18,12 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+GATEWAY_FLAGS = {
+    "registry_http": "--registry-http-listen",
+    "tron_http": "--tron-http-listen",
+    "events_http": "--events-http-listen",
+    "hmi_http": "--hmi-listen",
+}
 READY_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 
@@ -104,6 +110,16 @@ class Monitor(Program):
         return str(self.ready["tron_grpc"])
 
 
+class Gateway(Program):
+    """A gateway alone."""
+
+    __slots__ = ()
+
+    def url(self, key: str) -> str:
+        """Where one of its ports is: `registry_http`, `tron_http`, `events_http` or `hmi_http`."""
+        return f"http://{self.ready[key]}"
+
+
 class System(Program):
     """`tron up` with all that it supervises."""
 
@@ -169,6 +185,23 @@ def start_monitor(
     command = ("tron", "--listen", listen, "--registry", registry, "--data-dir", str(data_dir), *arguments)
     with _running(Monitor, data_dir.parent, "monitor", command, env) as monitor:
         yield monitor
+
+
+@contextmanager
+def start_gateway(
+    data_dir: Path,
+    registry: str,
+    tron: str,
+    *arguments: str,
+    listen: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Gateway]:
+    """Run a gateway until the block ends. `listen`: addresses by key, for a restart where it was; else free ports."""
+    command = ["gateway_http", "--registry", registry, "--tron", tron, "--data-dir", str(data_dir)]
+    for key, flag in GATEWAY_FLAGS.items():
+        command += [flag, (listen or {}).get(key, "127.0.0.1:0")]
+    with _running(Gateway, data_dir.parent, "gateway", [*command, *arguments], env) as gateway:
+        yield gateway
 
 
 @contextmanager
