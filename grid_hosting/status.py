@@ -7,7 +7,7 @@ for bad fields, BadRequest. Anything else is a bug: INTERNAL without details, an
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -54,6 +54,31 @@ def to_status(error: DomainError) -> grpc.Status:
         status_pb2.Status(code=code.value[0], message=str(error), details=details)
     )
     return status
+
+
+class PassedOn(DomainError):
+    """What another server of ours refused, to be passed on as it is."""
+
+    def __init__(self, message: str, reason: str, facts: Mapping[str, str], fields: tuple[FieldError, ...]) -> None:
+        self.reason = reason  # type: ignore[misc]  # not known before
+        self.facts, self.fields = facts, fields
+        super().__init__(message)
+
+
+def to_domain_error(error: grpc.aio.AioRpcError) -> DomainError | None:
+    """What another server of ours refused; None where the error is not of that kind (it is away, or it is a bug)."""
+    status = rpc_status.from_call(error)
+    reason = ""
+    facts: dict[str, str] = {}
+    fields: tuple[FieldError, ...] = ()
+    for detail in () if status is None else status.details:
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            reason, facts = info.reason, dict(info.metadata)
+        elif detail.Unpack(bad):
+            fields = tuple(FieldError(each.field, each.description) for each in bad.field_violations)
+    known = reason in REASON_CODES and reason not in ("ERROR_REASON_INTERNAL", "ERROR_REASON_DRAINING")
+    return PassedOn(error.details() or "", reason, facts, fields) if known else None
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: DomainError) -> NoReturn:

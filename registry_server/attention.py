@@ -37,3 +37,11 @@ class AttentiveClock:
     def read(self, now: float) -> float:
         """Attentive seconds at the monotonic `now`, without advancing. Never decreases, never passes the next tick."""
         return self._time + min(max(0.0, now - self._last), self._cap)
+
+    def lags(self, now: float) -> bool:
+        """Whether more than two ticks went by without one: what is read now may have happened long ago."""
+        return now - self._last > self._cap
+
+    def hears_since(self, now: float) -> float:
+        """The attentive time since which there was no stall, also where one is just about to be noticed."""
+        return self.read(now) if now - self._last > self._stall else self.hearing_since

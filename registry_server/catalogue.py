@@ -1,14 +1,12 @@
 """Who is registered, who is connected, what was heard: commands in, effects out. One writer, no clock, no I/O.
 
-Facts only: nothing here knows what a timeout is. Verdicts come from outside and are compared with the facts they were
-based on before they are applied, together with the alert that they raise.
+Facts only: nothing here knows what a timeout is. What TRON makes of them is applied in `verdicts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 
 from registry_server.changes import ChangeLog
 from registry_server.effects import (
@@ -19,13 +17,16 @@ from registry_server.effects import (
     CompactEvents,
     DeclaredDown,
     DropIntent,
+    DropMaintenance,
     Effects,
     Message,
     PutHeartbeats,
     PutIntent,
+    PutMaintenance,
     PutService,
     Registered,
     ReserveRevisions,
+    SettleCopy,
     SupersededBy,
     UnknownService,
     Write,
@@ -42,12 +43,14 @@ from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.observations import Heard, ObservationFeed
 from registry_server.service import (
+    Copy,
     Event,
     Instant,
     Intent,
     Judgement,
     Liveness,
     LivenessCause,
+    Maintenance,
     Report,
     Service,
     ServiceRole,
@@ -74,47 +77,6 @@ WATCHER_STALE_AFTER = 2.0
 """Attentive seconds without a word from an observer whose stream stands until judgement counts as unknown."""
 
 
-class VerdictKind(IntEnum):
-    """What TRON decided; the numbers of the wire."""
-
-    ALIVE = 1
-    SUSPECT = 2
-    DOWN = 3
-    DEREGISTER = 4
-
-
-class VerdictOutcome(IntEnum):
-    """What became of a verdict; the numbers of the wire."""
-
-    APPLIED = 1
-    STALE = 2
-    UNCHANGED = 3
-    GONE = 4
-    INVALID = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One decision, the observation it was based on, and the alert that becomes true with it."""
-
-    service_id: str
-    incarnation: int
-    observation: int
-    kind: VerdictKind
-    cause: LivenessCause = LivenessCause.NONE
-    missed_beats: int = 0
-    alert: Event | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictResult:
-    """What became of it; `delivered`: the alert goes out on a stream of its recipient."""
-
-    outcome: VerdictOutcome
-    delivered: bool = False
-    alert: Event | None = None
-
-
 @dataclass(slots=True)
 class Record:
     """Everything known about one registered service. Times `*_at` are attentive unless said otherwise."""
@@ -133,6 +95,8 @@ class Record:
     observation: int = 0
     report: Report = field(default_factory=Report)
     active_at: float = 0.0
+    busy_until_at: float | None = None
+    busy_declared_at: float | None = None
     judgement: Judgement = field(default_factory=Judgement)
     judged_at: float = 0.0
     told_down: bool = False
@@ -173,6 +137,7 @@ class Catalogue:
         self._sessions: dict[int, Session] = {}
         self._by_name: dict[str, set[str]] = {}
         self._intents: dict[str, Intent] = {}
+        self._maintenance: dict[str, Maintenance] = {}
         self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
         self._observer = ""
         self._last_word: float | None = None
@@ -200,16 +165,18 @@ class Catalogue:
         services: Iterable[StoredService],
         tombstones: Iterable[Tombstone],
         intents: Iterable[Intent],
-        waiting: Iterable[Event],
+        waiting: Iterable[Copy],
         now: Instant,
+        maintenance: Iterable[Maintenance] = (),
     ) -> None:
         """Take over what was stored. Everyone is disconnected and was last heard, as far as silence goes, now."""
         for tombstone in sorted(tombstones, key=lambda stone: stone.revision):
             self.tombstones[tombstone.service_id] = tombstone
             self.changes.restore_removed(tombstone.service_id, tombstone.revision)
         self._intents = {intent.service_id: intent for intent in intents}
-        for event in waiting:
-            self.mailboxes.put(event)
+        self._maintenance = {each.service_id: each for each in maintenance}
+        for copy in waiting:
+            self.mailboxes.put(replace(copy, since=now.attentive))
         for stored in services:
             record = Record(
                 spec=stored.spec,
@@ -225,9 +192,12 @@ class Catalogue:
                 judgement=stored.judgement,
                 judged_at=now.attentive,
             )
+            if stored.report.busy_until is not None:
+                record.busy_declared_at = now.attentive
+                record.busy_until_at = now.attentive + max(0.0, stored.report.busy_until - now.wall)
             self._index(record)
             self._fact(record)
-            self._publish(record)
+            self.show(record)
 
     # --- agents -----------------------------------------------------------------------------------------------------
 
@@ -235,19 +205,20 @@ class Catalogue:
         """A Heartbeat stream was opened."""
         self._sessions[session_id] = Session()
 
-    def close_session(self, session_id: int, now: Instant) -> None:
-        """The stream ended, by whatever cause: whoever it carried is disconnected. Nobody left by this."""
+    def close_session(self, session_id: int, now: Instant) -> list[Record]:
+        """The stream ended, by whatever cause: whoever it carried is disconnected; return them. Nobody left by this."""
         session = self._sessions.pop(session_id, None)
-        if session is None:
-            return
-        for service_id in session.services:
+        broken: list[Record] = []
+        for service_id in () if session is None else session.services:
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
                 record.session = None
                 record.detached_at = now.attentive
                 self._lose_connection(record)
                 self._fact(record)
-                self._publish(record)
+                self.show(record)
+                broken.append(record)
+        return broken
 
     def carries(self, session_id: int) -> bool:
         """Whether the stream carries any service."""
@@ -274,9 +245,9 @@ class Catalogue:
         if session_id is not None:
             record.streamed = True
             self._attach(record, session_id, now)
-        self._writes.append(PutService(self._stored(record)))
+        self.keep(record, fresh=True)
         self._fact(record)
-        self._publish(record)
+        self.show(record)
         service = self.view(record)
         if session_id is not None:
             self._sends.append((session_id, Registered(service)))
@@ -319,7 +290,7 @@ class Catalogue:
             # never told one, is another client's: the one before must give up.
             self._attach(record, session_id, now, give_up=not held)
             self._fact(record)
-            self._publish(record)
+            self.show(record)
             self._deliver_waiting(record)
         self._hear(record, now)
         if not relayed:
@@ -336,7 +307,9 @@ class Catalogue:
         recipients = [recipient] if recipient else sorted(self.mailboxes.recipients(alert_id))
         count = 0
         for word in recipients:
-            count += self.mailboxes.acknowledge(alert_id, word)
+            if self.mailboxes.acknowledge(alert_id, word):
+                count += 1
+                self._copy_changed(alert_id, word)
             # Written in any case: an alert that is no longer pushed still waits in the store.
             self._writes.append(Acknowledge(alert_id, word, now.wall))
         return count
@@ -363,11 +336,25 @@ class Catalogue:
         elif held != record.incarnation:
             self._sends.append((session_id, SupersededBy(service_id, record.incarnation)))
         else:
-            self._bury(record, reason or "goodbye", None, now)
+            self.bury(record, reason or "goodbye", None, now)
 
     def deregister(self, service_id: str, reason: str, now: Instant) -> None:
         """Remove a service on purpose. Raises ServiceNotFound."""
-        self._bury(self.get(service_id), reason or "deregistered", None, now)
+        self.bury(self.get(service_id), reason or "deregistered", None, now)
+
+    def hold_notices(self, maintenance: Maintenance) -> Record:
+        """An operator holds notices about a service; it stays with the id. Raises ServiceNotFound."""
+        record = self.get(maintenance.service_id)
+        self._maintenance[maintenance.service_id] = maintenance
+        self._writes.append(PutMaintenance(maintenance))
+        self._maintenance_changed(record)
+        return record
+
+    def release_notices(self, service_id: str) -> Record:
+        """Notices are held no more. Raises ServiceNotFound."""
+        record = self.get(service_id)
+        self._drop_maintenance(service_id)
+        return record
 
     def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
         """Change the role of every instance; return how many there were. Raises ServiceNotFound where there is none."""
@@ -382,8 +369,9 @@ class Catalogue:
             record.spec = replace(record.spec, role=to_role)
             intent = Intent(record.spec.service_id, record.declared_role, to_role)
             self._intents[record.spec.service_id] = intent
-            self._writes += [PutIntent(intent), PutService(self._stored(record), fresh=False)]
-            self._publish(record)
+            self._writes.append(PutIntent(intent))
+            self.keep(record)
+            self.show(record)
         return len(found)
 
     # --- readers ----------------------------------------------------------------------------------------------------
@@ -409,7 +397,12 @@ class Catalogue:
             liveness=judgement.liveness if known else Liveness.UNKNOWN,
             cause=judgement.cause if known else LivenessCause.NONE,
             since=judgement.since,
+            maintenance=self._maintenance.get(record.spec.service_id),
         )
+
+    def maintenance_of(self, service_id: str) -> Maintenance | None:
+        """The operator's word that holds notices about a service; None where there is none."""
+        return self._maintenance.get(service_id)
 
     def resolve(self, word: str) -> Record | None:
         """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
@@ -431,18 +424,37 @@ class Catalogue:
 
     # --- events -----------------------------------------------------------------------------------------------------
 
-    def publish(self, event: Event) -> tuple[Event, bool]:
-        """Append an event; return it, and whether it goes out now. With a recipient it is kept until acknowledged."""
+    def publish(self, event: Event, now: Instant, *, climbed: bool = False) -> tuple[Event, bool]:
+        """Append an event; return it, and whether it goes out now. With a recipient it is kept until acknowledged.
+
+        `climbed`: that copy is settled for the way up from the start.
+        """
         recipient = self.resolve(event.recipient) if event.recipient else None
         if recipient is not None:
             event = replace(event, recipient=recipient.spec.service_id)
         event = self.events.append(event)
-        self._writes.append(AppendEvent(event))
+        self._writes.append(AppendEvent(event, climbed))
         if event.recipient:
-            self.mailboxes.put(event)
+            dropped = self.mailboxes.put(Copy(event, now.attentive, climbed))
+            self._copy_changed(event.alert_id, event.recipient)
+            if dropped is not None:
+                self._copy_changed(dropped.alert_id, dropped.recipient)
         if recipient is None or recipient.session is None:
             return event, False
         return event, event.alert_id in self._deliver_waiting(recipient)
+
+    def settle_copy(self, alert_id: str, recipient: str) -> bool:
+        """A copy climbs no further. Return whether it waited and could have."""
+        if self.mailboxes.settle(alert_id, recipient) is None:
+            return False
+        self._writes.append(SettleCopy(alert_id, recipient))
+        self._copy_changed(alert_id, recipient)
+        return True
+
+    def meant_by(self, recipient: str) -> str:
+        """The word under which alerts for `recipient` wait: the service_id where the word names a service now."""
+        record = self.resolve(recipient)
+        return recipient if record is None else record.spec.service_id
 
     def compact_events(self, first: int) -> None:
         """Forget events older than the number `first`."""
@@ -453,7 +465,8 @@ class Catalogue:
 
     def open_feed(self, feed_id: int, observer: str) -> ObservationFeed:
         """An observer listens from now on; its first frame is everything."""
-        feed = ObservationFeed(list(self.records))
+        copies = [(copy.event.alert_id, copy.event.recipient) for copy in self.mailboxes.all_waiting()]
+        feed = ObservationFeed(list(self.records), copies)
         self._feeds[feed_id] = (observer, feed)
         if observer == self._observer:
             self._observer_gone_at = None
@@ -481,46 +494,13 @@ class Catalogue:
             self._observer_gone_at = None
             self._set_watched(now.attentive - self._last_word < WATCHER_STALE_AFTER)
 
-    def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
-        """Compare and set: apply the verdict and its alert if no newer fact came since the one that it names."""
-        record = self.records.get(verdict.service_id)
-        if record is None or record.incarnation != verdict.incarnation:
-            return VerdictResult(VerdictOutcome.GONE)
-        if verdict.kind is VerdictKind.ALIVE:
-            if record.streamed and record.session is None:
-                return VerdictResult(VerdictOutcome.STALE)
-        elif verdict.observation != record.observation:
-            return VerdictResult(VerdictOutcome.STALE)
-        before = record.judgement
-        liveness = Liveness(min(verdict.kind, VerdictKind.DOWN))
-        if verdict.kind is not VerdictKind.DEREGISTER and (liveness, verdict.cause, verdict.missed_beats) == (
-            before.liveness,
-            before.cause,
-            before.missed_beats,
-        ):
-            return VerdictResult(VerdictOutcome.UNCHANGED)
-        event, delivered = (None, False) if verdict.alert is None else self.publish(verdict.alert)
-        down_event = before.down_event
-        if verdict.kind is VerdictKind.DOWN:
-            down_event = event
-        elif verdict.kind is VerdictKind.ALIVE:
-            down_event = None
-        occurred = event.occurred_at if event is not None else now.wall
-        since = before.since if liveness is before.liveness else occurred
-        record.judgement = Judgement(liveness, verdict.cause, since, verdict.missed_beats, down_event)
-        record.judged_at = now.attentive
-        record.told_down = False
-        if verdict.kind is VerdictKind.DEREGISTER:
-            self._bury(record, "judged", record.judgement, now)
-        else:
-            self._writes.append(PutService(self._stored(record), fresh=False))
-            self._publish(record)
-        return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
-
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:
-        """Notice that nobody watches."""
+        """Notice that nobody watches, and that a time of maintenance is over."""
+        for each in list(self._maintenance.values()):
+            if each.until is not None and each.until <= now.wall:
+                self._drop_maintenance(each.service_id)
         gone = self._observer_gone_at is not None and now.attentive - self._observer_gone_at >= WATCHER_GONE_AFTER
         stale = self._last_word is None or now.attentive - self._last_word >= WATCHER_STALE_AFTER
         if gone or stale:
@@ -530,7 +510,7 @@ class Catalogue:
         """Show readers the load figures that came since the last call: one change a service, however many beats."""
         for record in self.records.values():
             if record.unpublished:
-                self._publish(record)
+                self.show(record)
 
     def save_heartbeats(self) -> None:
         """Write down when everyone was last heard, for those whose beats are not on disk."""
@@ -541,6 +521,42 @@ class Catalogue:
                 heard.append((record.spec.service_id, record.last_heartbeat_at))
         if heard:
             self._writes.append(PutHeartbeats(tuple(heard)))
+
+    # --- for verdicts -----------------------------------------------------------------------------------------------
+
+    def bury(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
+        """Remove a service and remember it; `judgement` None where it left on purpose."""
+        service_id = record.spec.service_id
+        if record.session is not None:
+            self._sessions[record.session].services.pop(service_id, None)
+            self._lose_connection(record)
+        self._unindex(record)
+        self._name_released(record.spec.name)
+        revision = self.changes.remove(service_id)
+        spec = record.spec
+        tombstone = Tombstone(
+            service_id, record.incarnation, revision, now.wall, reason, judgement, spec.name, spec.parent
+        )
+        while len(self.tombstones) >= MAX_TOMBSTONES:
+            del self.tombstones[next(iter(self.tombstones))]
+        self.tombstones[service_id] = tombstone
+        self._writes.append(BuryService(tombstone))
+        for _, feed in self._feeds.values():
+            feed.removed(service_id)
+
+    def show(self, record: Record) -> None:
+        """Let readers see the record as it is now."""
+        record.unpublished = False
+        self.changes.upsert(record.spec.service_id, self.view(record))
+
+    def keep(self, record: Record, *, fresh: bool = False) -> None:
+        """Have the record stored as it is now; `fresh`: of an incarnation that is not stored yet."""
+        self._writes.append(PutService(self._stored(record), fresh=fresh))
+
+    def fact_beside_judgement(self, record: Record) -> None:
+        """Tell observers what changed about a record although no judgement turns on it: older verdicts still hold."""
+        for _, feed in self._feeds.values():
+            feed.changed(record.spec.service_id, urgent=False)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -657,13 +673,18 @@ class Catalogue:
 
     def _take_report(self, record: Record, report: Report, now: Instant) -> None:
         before, record.report = record.report, report
+        telling = report.busy_until != before.busy_until
+        if telling:
+            record.busy_declared_at = now.attentive
+            record.busy_until_at = now.attentive + max(0.0, (report.busy_until or now.wall) - now.wall)
         if report.activity != before.activity:
             record.active_at = now.attentive
-        if (report.activity, report.busy_until) != (before.activity, before.busy_until):
+            telling = telling or record.spec.stall_after is not None
+        if telling:
             for _, feed in self._feeds.values():
-                feed.changed(record.spec.service_id)
+                feed.changed(record.spec.service_id, urgent=False)
         if (report.status, report.message, report.busy_until) != (before.status, before.message, before.busy_until):
-            self._publish(record)
+            self.show(record)
         else:
             record.unpublished = True
 
@@ -690,22 +711,6 @@ class Catalogue:
         for word in self._addresses(record):
             self.mailboxes.connection_lost(word)
 
-    def _bury(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
-        service_id = record.spec.service_id
-        if record.session is not None:
-            self._sessions[record.session].services.pop(service_id, None)
-            self._lose_connection(record)
-        self._unindex(record)
-        self._name_released(record.spec.name)
-        revision = self.changes.remove(service_id)
-        tombstone = Tombstone(service_id, record.incarnation, revision, now.wall, reason, judgement)
-        while len(self.tombstones) >= MAX_TOMBSTONES:
-            del self.tombstones[next(iter(self.tombstones))]
-        self.tombstones[service_id] = tombstone
-        self._writes.append(BuryService(tombstone))
-        for _, feed in self._feeds.values():
-            feed.removed(service_id)
-
     def _index(self, record: Record) -> None:
         self.records[record.spec.service_id] = record
         self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
@@ -716,6 +721,21 @@ class Catalogue:
         named.discard(record.spec.service_id)
         if not named:
             del self._by_name[record.spec.name]
+
+    def _copy_changed(self, alert_id: str, recipient: str) -> None:
+        for _, feed in self._feeds.values():
+            feed.copy(alert_id, recipient)
+
+    def _drop_maintenance(self, service_id: str) -> None:
+        if self._maintenance.pop(service_id, None) is not None:
+            self._writes.append(DropMaintenance(service_id))
+            record = self.records.get(service_id)
+            if record is not None:
+                self._maintenance_changed(record)
+
+    def _maintenance_changed(self, record: Record) -> None:
+        self.fact_beside_judgement(record)
+        self.show(record)
 
     def _name_released(self, name: str) -> None:
         """Where the name means one service again, what waited under it is that one's."""
@@ -731,15 +751,11 @@ class Catalogue:
         for _, feed in self._feeds.values():
             feed.changed(record.spec.service_id)
 
-    def _publish(self, record: Record) -> None:
-        record.unpublished = False
-        self.changes.upsert(record.spec.service_id, self.view(record))
-
     def _set_watched(self, watched: bool) -> None:
         if watched != self.watched:
             self.watched = watched
             for record in self.records.values():
-                self._publish(record)
+                self.show(record)
 
     def _stored(self, record: Record) -> StoredService:
         record.unsaved = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_server.service import Event, Intent, Service, StoredService, Tombstone
+from registry_server.service import Event, Intent, Maintenance, Service, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,33 @@ class DropIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class PutMaintenance:
+    """Store that an operator holds notices."""
+
+    maintenance: Maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class DropMaintenance:
+    """Notices are held no more."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AppendEvent:
-    """Store an event; one with a recipient is kept for delivery too."""
+    """Store an event; one with a recipient is kept for delivery too. `climbed`: that copy does not climb."""
 
     event: Event
+    climbed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SettleCopy:
+    """A copy climbed to another recipient, or is listed in the alert of another service."""
+
+    alert_id: str
+    recipient: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +150,10 @@ Write = (
     | BuryService
     | PutIntent
     | DropIntent
+    | PutMaintenance
+    | DropMaintenance
     | AppendEvent
+    | SettleCopy
     | Acknowledge
     | PutHeartbeats
     | ReserveRevisions

@@ -23,6 +23,7 @@ from registry_server.errors import QuotaExceeded
 from registry_server.event_log import EventFilter, EventLog
 from registry_server.service import Event, Instant
 from registry_server.store import Store, StoreError
+from registry_server.verdicts import Verdicts
 
 log = structlog.get_logger("registry")
 
@@ -30,7 +31,10 @@ MAX_PENDING_WRITES = 200_000
 """Lines that wait for the disk. Overflow rule: new registrations and events are refused with QUOTA_EXCEEDED."""
 
 MAX_INLINE_WRITES = 16
-"""A batch of verdicts with at most so many lines is committed on the event loop; see `Engine.settled_now`."""
+"""What may be committed on the event loop has at most so many lines; see `Engine.settle_now`."""
+
+INLINE_APART = 0.005
+"""Seconds between two commits on the event loop: in a crowd they must be shared."""
 
 FIGURES_EVERY = 1.0
 """Seconds between two changes of a service that are nothing but load figures."""
@@ -101,6 +105,8 @@ class Engine:
         self._wake_feeds: dict[int, Callable[[], None]] = {}
         self._next_id = 0
         self.catalogue = Catalogue()
+        self.verdicts = Verdicts(self.catalogue)
+        self._inline_at = float("-inf")
         self.revisions = Notifier(0)
         """The newest revision that readers may see."""
         self.sequences = Notifier(0)
@@ -113,10 +119,13 @@ class Engine:
         stored = await loop.run_in_executor(self._writer, self._store.load)
         log_of_events = EventLog(stored.last_sequence, stored.first_sequence)
         self.catalogue = Catalogue(revision=stored.revision, incarnation=stored.incarnation, event_log=log_of_events)
+        self.verdicts = Verdicts(self.catalogue)
         self.catalogue.changes.compacted = stored.compacted_revision
         # Attentive time begins now: whatever is known was known before it.
         beginning = Instant(time.time(), 0.0)
-        self.catalogue.restore(stored.services, stored.tombstones, stored.intents, stored.waiting, beginning)
+        self.catalogue.restore(
+            stored.services, stored.tombstones, stored.intents, stored.waiting, beginning, stored.maintenance
+        )
         effects = self.catalogue.take()
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
         self.revisions.advance(self.catalogue.changes.revision)
@@ -151,7 +160,7 @@ class Engine:
     @property
     def hearing_since(self) -> float:
         """The attentive time since which this process did not stall."""
-        return self._clock.hearing_since
+        return self._clock.hears_since(time.monotonic())
 
     def admit_write(self) -> None:
         """Raise QuotaExceeded while too much waits for the disk."""
@@ -174,16 +183,16 @@ class Engine:
         self._work.set()
         return ticket
 
-    async def settled_now(self) -> None:
-        """As `settled`, for the one caller whose wait somebody's life hangs on: verdicts.
+    def settle_now(self) -> _Ticket | None:
+        """As `settle`, for what somebody's life hangs on: verdicts, and streams that break.
 
         With nothing else on its way to the disk, a small commit is made here, without the two thread switches (about
-        half a millisecond where cores sleep). Callers that come in crowds must share a commit instead.
+        half a millisecond where cores sleep). What comes in crowds shares commits all the same. Raises StoreError.
         """
-        effects_fit = not self._tickets and self.catalogue.pending_writes <= MAX_INLINE_WRITES
-        if not effects_fit:
-            await self.settled()
-            return
+        now = time.monotonic()
+        crowd = self._tickets or now - self._inline_at < INLINE_APART
+        if crowd or self.catalogue.pending_writes > MAX_INLINE_WRITES:
+            return self.settle()
         effects = self.catalogue.take()
         revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
         if effects.writes:
@@ -192,8 +201,18 @@ class Engine:
             except StoreError as error:
                 self._broken.set_exception(error)
                 raise
+            self._inline_at = time.monotonic()
         self._release(effects, revision, sequence)
-        await asyncio.sleep(0)  # those who are to be told go first, then the caller
+        self._wake_observers()
+        return None
+
+    async def settled_now(self) -> None:
+        """As `settled`, but by `settle_now`."""
+        ticket = self.settle_now()
+        if ticket is not None:
+            await asyncio.shield(ticket.done)
+        else:
+            await asyncio.sleep(0)  # those who are to be told go first, then the caller
 
     async def settled(self) -> None:
         """Settle, and wait until all that was asked for up to now is on disk."""
@@ -225,10 +244,14 @@ class Engine:
         return self._next_id
 
     def close_session(self, session_id: int) -> None:
-        """The stream ended."""
+        """The stream ended. Raises StoreError."""
         self._outlets.pop(session_id, None)
-        self.catalogue.close_session(session_id, self.now())
-        self.settle()
+        now = self.now()
+        broken = self.catalogue.close_session(session_id, now)
+        # After a stall nobody knows how long ago it broke: that is for TRON to judge, which holds back for it.
+        if broken and not self.draining and not self._clock.lags(time.monotonic()):
+            self.verdicts.streams_broke(broken, now)
+        self.settle_now()
 
     def open_feed(self, wake: Callable[[], None]) -> int:
         """A number for an ObserveLiveness stream; `wake` is called when something urgent waits, and at each tick."""
@@ -240,6 +263,7 @@ class Engine:
         """The stream ended."""
         self._wake_feeds.pop(feed_id, None)
         self.catalogue.close_feed(feed_id, self.now())
+        self.verdicts.stand_down()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -284,6 +308,7 @@ class Engine:
             stall = self._clock.tick(monotonic)
             if stall:
                 log.warning("registry_stalled", seconds=round(stall, 3))
+                self.verdicts.stand_down()
             self.catalogue.tick(self.now())
             if monotonic - figures >= FIGURES_EVERY:
                 figures = monotonic

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
-from registry_server.service import Event
+from registry_server.service import Copy, Event
 
 WAITING = 1000
 """Alerts kept for one recipient.
@@ -22,18 +23,42 @@ class Mailboxes:
     def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT) -> None:
         self._waiting = waiting
         self._window = in_flight
-        self._boxes: dict[str, OrderedDict[str, Event]] = {}
+        self._boxes: dict[str, OrderedDict[str, Copy]] = {}
         self._sent: dict[str, set[str]] = {}
         self._recipients: dict[str, set[str]] = {}
 
-    def put(self, event: Event) -> None:
-        """Keep an alert for its recipient."""
+    def put(self, copy: Copy) -> Event | None:
+        """Keep a copy for its recipient; return the event that had to make room, if one had."""
+        event = copy.event
         box = self._boxes.setdefault(event.recipient, OrderedDict())
-        box[event.alert_id] = event
+        box[event.alert_id] = copy
         self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
-        if len(box) > self._waiting:
-            oldest, _ = box.popitem(last=False)
-            self._unlink(oldest, event.recipient)
+        if len(box) <= self._waiting:
+            return None
+        oldest, dropped = box.popitem(last=False)
+        self._unlink(oldest, event.recipient)
+        return dropped.event
+
+    def get(self, alert_id: str, recipient: str) -> Copy | None:
+        """The copy that waits for this recipient; None where none does."""
+        box = self._boxes.get(recipient)
+        return None if box is None else box.get(alert_id)
+
+    def settle(self, alert_id: str, recipient: str) -> Copy | None:
+        """The copy climbs no further; return it as it is now, None where none waits that could climb."""
+        copy = self.get(alert_id, recipient)
+        if copy is None or copy.climbed:
+            return None
+        settled = self._boxes[recipient][alert_id] = replace(copy, climbed=True)
+        return settled
+
+    def waiting_for(self, recipient: str) -> list[Copy]:
+        """All copies that wait for a recipient, oldest first."""
+        return list(self._boxes.get(recipient, OrderedDict()).values())
+
+    def all_waiting(self) -> list[Copy]:
+        """Every copy that waits for anybody."""
+        return [copy for box in self._boxes.values() for copy in box.values()]
 
     def recipients(self, alert_id: str) -> set[str]:
         """Those who have not acknowledged the alert."""
@@ -54,12 +79,12 @@ class Mailboxes:
             return []
         sent = self._sent.setdefault(recipient, set())
         ready: list[Event] = []
-        for alert_id, event in box.items():
+        for alert_id, copy in box.items():
             if len(sent) >= self._window:
                 break
             if alert_id not in sent:
                 sent.add(alert_id)
-                ready.append(event)
+                ready.append(copy.event)
         return ready
 
     def connection_lost(self, recipient: str) -> None:

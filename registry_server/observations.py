@@ -21,27 +21,43 @@ class Frame:
     changed: tuple[str, ...]
     beats: tuple[Heard, ...]
     removed: tuple[str, ...]
+    copies: tuple[tuple[str, str], ...] = ()
+    """Copies of alerts to read, as (alert_id, recipient); one that is not found waits no more."""
 
 
 class ObservationFeed:
     """What one observer has not been told yet.
 
     Overflow rule: nothing queues. Facts are named, not copied, and read when the frame is built; a later beat takes the
-    place of an earlier one. So what waits is bounded by the number of services.
+    place of an earlier one. So what waits is bounded by the number of services, and of alerts since the last frame.
     """
 
-    def __init__(self, service_ids: list[str]) -> None:
+    MAX_COPIES = 100_000
+    """Copies that wait to be told of. Overflow rule: the feed is over, and the observer starts from a snapshot."""
+
+    def __init__(self, service_ids: list[str], copies: list[tuple[str, str]]) -> None:
         self._changed: dict[str, None] = dict.fromkeys(service_ids)
+        self._copies: dict[tuple[str, str], None] = dict.fromkeys(copies)
         self._beats: dict[str, Heard] = {}
         self._removed: dict[str, None] = {}
         self.urgent = False
         """Whether something waits that must not wait for the next tick."""
 
-    def changed(self, service_id: str) -> None:
-        """More than a beat changed about this service."""
+    def changed(self, service_id: str, *, urgent: bool = True) -> None:
+        """More than a beat changed about this service; where it is not `urgent` it may wait for the next tick."""
         self._removed.pop(service_id, None)
         self._changed[service_id] = None
-        self.urgent = True
+        self.urgent = self.urgent or urgent
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether so much waits that the observer must start again."""
+        return len(self._copies) > self.MAX_COPIES
+
+    def copy(self, alert_id: str, recipient: str) -> None:
+        """A copy of an alert was put, settled, acknowledged or dropped; its recipient and time are facts too."""
+        if not self.overflowed:
+            self._copies[alert_id, recipient] = None
 
     def heard(self, service_id: str, beat: Heard) -> None:
         """A beat of this service came."""
@@ -56,8 +72,9 @@ class ObservationFeed:
 
     def take(self) -> Frame:
         """All that waits, which is then told."""
-        frame = Frame(tuple(self._changed), tuple(self._beats.values()), tuple(self._removed))
+        frame = Frame(tuple(self._changed), tuple(self._beats.values()), tuple(self._removed), tuple(self._copies))
         self._changed = {}
+        self._copies = {}
         self._beats = {}
         self._removed = {}
         self.urgent = False

@@ -131,6 +131,20 @@ class Event:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+OPERATORS = "operators"
+"""The recipient that stands for the people in charge. No service may have this id: TRON takes these alerts, hands them
+to its sinks, and acknowledges them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy of an alert that waits. `since` in attentive seconds; `climbed`: it is settled for the way up."""
+
+    event: Event
+    since: float
+    climbed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """TRON's last word on a service. `since` in seconds since the epoch; `down_event` is set while it is down."""
@@ -140,6 +154,20 @@ class Judgement:
     since: float = 0.0
     missed_beats: int = 0
     down_event: Event | None = None
+    told_to: tuple[str, ...] = ()
+    """Who got a copy of `down_event`."""
+    folded_into: str = ""
+    """The alert of another service that lists this one as failed with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """An operator's word that notices are held; times in seconds since the epoch, `until` None: until it is ended."""
+
+    service_id: str
+    since: float
+    until: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +183,7 @@ class Service:
     liveness: Liveness
     cause: LivenessCause
     since: float
+    maintenance: Maintenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +211,8 @@ class Tombstone:
     removed_at: float
     reason: str
     judgement: Judgement | None
+    name: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from registry_server.errors import FieldError, InvalidRequest
-from registry_server.service import Event, Report, ServiceSpec
+from registry_server.service import OPERATORS, Event, Report, ServiceSpec
 
 MAX_SERVICE_ID = 512
 MAX_NAME = 100
@@ -75,6 +75,8 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
         errors.append(
             FieldError("service.ttl", f"is {spec.ttl:g} s, below heartbeat_interval ({spec.heartbeat_interval:g} s)")
         )
+    if spec.service_id == OPERATORS:
+        errors.append(FieldError("service.service_id", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
     if spec.parent and spec.parent == spec.service_id:
         errors.append(FieldError("service.parent", "a service can not be its own parent"))
     if errors:

@@ -1,41 +1,24 @@
-"""What is said about a transition, and to whom. Pure: an alert is a value with the facts that led to it."""
+"""What is said, and in which words. Pure: an alert is a value with the facts that led to it.
+
+The id of an alert follows from what it is about, so that the same judgement passed twice (by a TRON that was killed
+between deciding and hearing the answer) is one alert.
+"""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
-from enum import IntEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from tron.detector import Cause, Kind, Transition
+from tron.facts import OPERATORS, AlertDraft, Cause, Facts, Kind, Severity, Transition
+from tron.guard import Cascade
+from tron.policy import OrphanPolicy
 
 _NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
-
-class Severity(IntEnum):
-    """How much an alert matters; the numbers of the wire."""
-
-    INFO = 1
-    WARNING = 2
-    CRITICAL = 3
-
-
-@dataclass(frozen=True, slots=True)
-class AlertDraft:
-    """An alert before the registry numbers it. Times are seconds since the epoch."""
-
-    alert_id: str
-    type: str
-    severity: Severity
-    service_id: str
-    service_name: str
-    recipient: str
-    cause: Cause
-    missed_beats: int
-    occurred_at: float
-    last_seen_at: float
-    action: str
-    message: str
-    details: dict[str, float | str | bool] = field(default_factory=dict)
+MAX_LISTED = 8_000
+"""Characters of ids that one alert lists; what is left out is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +32,48 @@ class _Form:
 _FORMS = {
     Kind.MISS: _Form("heartbeat_miss", Severity.WARNING, "warning", "{name} missed a beat"),
     Kind.SUSPECT: _Form("service_suspect", Severity.WARNING, "suspected", "{name} lost its stream"),
+    Kind.STALL: _Form("service_stalled", Severity.CRITICAL, "marked_stalled", "{name} beats, and does not get on"),
     Kind.DOWN: _Form("service_down", Severity.CRITICAL, "marked_down", "{name} is down ({cause})"),
     Kind.DEREGISTER: _Form("service_deregistered", Severity.CRITICAL, "deregistered", "{name} was given up ({cause})"),
     Kind.RESTORE: _Form("heartbeat_restored", Severity.INFO, "restored", "{name} is back"),
 }
 
+ALERT_TYPES = (*(form.type for form in _FORMS.values()), "cascading_failure", "parent_down")
+"""Every type of alert that TRON issues."""
 
-def alert_for(transition: Transition, wall_now: float, attentive_now: float) -> AlertDraft | None:
-    """The alert that a transition raises; None where nobody needs to be told.
+_ORPHANS = {
+    OrphanPolicy.KEEP: ("keep", "go on"),
+    OrphanPolicy.STOP: ("stop", "stop"),
+    OrphanPolicy.ADOPT: ("adopt", "{by} stands in"),
+}
 
-    Its id follows from what it is about, so that the same judgement passed twice (by a TRON that was killed between
-    deciding and hearing the answer) is one alert. `wall_now` is the epoch time of `attentive_now`.
-    """
+
+def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> AlertDraft | None:
+    """The alert that a transition raises; None where nobody needs to be told. `wall_now` is the epoch time of
+    `attentive_now`."""
     form = _FORMS.get(transition.kind)
     if form is None:
         return None
     facts = transition.facts
-    identity = f"{facts.service_id}\0{facts.incarnation}\0{transition.observation}\0{form.type}"
-    silent_for = max(0.0, attentive_now - transition.heard_at)
-    details: dict[str, float | str | bool] = {
+    details: dict[str, Any] = {
         "incarnation": facts.incarnation,
         "heartbeat_interval_seconds": facts.interval,
-        "silent_for_seconds": round(silent_for, 3),
+        "silent_for_seconds": round(max(0.0, attentive_now - transition.heard_at), 3),
         "connected": facts.connected,
         "judged_late_by_seconds": round(max(0.0, attentive_now - transition.due), 3),
     }
     if transition.kind is Kind.RESTORE:
         details["down_for_seconds"] = round(max(0.0, attentive_now - facts.judged_at), 3)
+    if transition.kind is Kind.STALL:
+        details["stall_after_seconds"] = facts.stall_after
+        details["inactive_for_seconds"] = round(max(0.0, attentive_now - facts.active_at), 3)
     return AlertDraft(
-        alert_id=str(uuid.uuid5(_NAMESPACE, identity)),
+        alert_id=_alert_id(facts.service_id, facts.incarnation, transition.observation, form.type),
         type=form.type,
         severity=form.severity,
         service_id=facts.service_id,
         service_name=facts.name,
-        recipient=facts.parent,
+        recipient=recipient,
         cause=transition.cause,
         missed_beats=transition.missed,
         occurred_at=wall_now - max(0.0, attentive_now - transition.due),
@@ -93,5 +84,129 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float) -> 
     )
 
 
-ALERT_TYPES = tuple(form.type for form in _FORMS.values())
-"""Every type of alert that TRON issues."""
+def standing_alert(facts: Facts, recipient: str) -> AlertDraft:
+    """The alert of a suspicion that the registry applies by itself; it knows when, and when it was last heard."""
+    form = _FORMS[Kind.SUSPECT]
+    # One for each stream: the moment at which it was taken up is in no other. Nanoseconds, as on the wire.
+    attached = round((facts.attached_at or 0.0) * 1e9)
+    return AlertDraft(
+        alert_id=_alert_id(facts.service_id, facts.incarnation, attached, f"standing {form.type}"),
+        type=form.type,
+        severity=form.severity,
+        service_id=facts.service_id,
+        service_name=facts.name,
+        recipient=recipient,
+        cause=Cause.DISCONNECTED,
+        missed_beats=0,
+        occurred_at=0.0,
+        last_seen_at=None,
+        action=form.action,
+        message=form.text.format(name=facts.name),
+        details={
+            "incarnation": facts.incarnation,
+            "heartbeat_interval_seconds": facts.interval,
+            "connected": False,
+        },
+    )
+
+
+def with_subtree(alert: AlertDraft, affected: Sequence[str], orphans: int) -> AlertDraft:
+    """The alert of a failed parent, which lists who failed with it and counts who lost it."""
+    if not affected and not orphans:
+        return alert
+    details = {**alert.details, "affected_count": len(affected), "orphan_count": orphans}
+    message = alert.message
+    if affected:
+        details["affected"] = _listed(affected)
+        message = f"{message}, and {len(affected)} below it"
+    return replace(alert, message=message, details=details)
+
+
+def held(alert: AlertDraft, why: str) -> AlertDraft:
+    """The same, marked as told to nobody for now."""
+    return replace(alert, details={**alert.details, "held_for": why})
+
+
+def flapping(alert: AlertDraft, count: int, window: float) -> AlertDraft:
+    """The last suspicion that is told before it is damped."""
+    text = f"{alert.message}, {count} times in {window:g} s; further suspicions are not told until it is quiet"
+    return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": count})
+
+
+def climbing(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
+    """The copy for the next recipient: the same alert, with the way it came. `is_back`: it is over meanwhile."""
+    way = [*alert.details.get("escalated_from", ()), alert.recipient]
+    details = {**alert.details, "escalated_from": way, "escalated_because": why}
+    if is_back:
+        details["is_back"] = True
+    return replace(alert, recipient=recipient, details=details)
+
+
+def released(alert: AlertDraft, recipient: str) -> AlertDraft:
+    """The copy that tells what was held back."""
+    details = {name: value for name, value in alert.details.items() if name != "held_for"}
+    details["was_held_for"] = alert.details.get("held_for", "")
+    return replace(alert, recipient=recipient, details=details)
+
+
+def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) -> AlertDraft:
+    """One alert for a mass failure, to operators."""
+    count = len(cascade.service_ids)
+    share = count / cascade.live
+    return AlertDraft(
+        alert_id=_alert_id(observer, count, round(cascade.since * 1e9), "cascading_failure"),
+        type="cascading_failure",
+        severity=Severity.CRITICAL,
+        service_id="",
+        service_name="",
+        recipient=OPERATORS,
+        cause=Cause.NONE,
+        missed_beats=0,
+        occurred_at=wall_now - max(0.0, now - cascade.since),
+        last_seen_at=None,
+        action="notices_held",
+        message=f"{count} of {cascade.live} services failed at once; notices and deregistrations are held",
+        details={
+            "affected": _listed(cascade.service_ids),
+            "affected_count": count,
+            "live_count": cascade.live,
+            "share": round(share, 3),
+        },
+    )
+
+
+def orphan_alert(transition: Transition, child: Facts, policy: OrphanPolicy, stands_in: str, wall: float) -> AlertDraft:
+    """What a child is told when its parent is down. `stands_in`: who is told about the child instead."""
+    parent = transition.facts
+    action, text = _ORPHANS[policy]
+    about = f"{parent.incarnation} {transition.observation} {child.service_id}"
+    return AlertDraft(
+        alert_id=_alert_id(parent.service_id, child.incarnation, about, "parent_down"),
+        type="parent_down",
+        severity=Severity.WARNING,
+        service_id=parent.service_id,
+        service_name=parent.name,
+        recipient=child.service_id,
+        cause=transition.cause,
+        missed_beats=transition.missed,
+        occurred_at=wall,
+        last_seen_at=parent.last_heartbeat_at,
+        action=action,
+        message=f"your parent {parent.name} is down ({transition.cause.name}); {text.format(by=stands_in)}",
+        details={"parent": parent.service_id, "orphan_policy": policy.name, "stands_in": stands_in},
+    )
+
+
+def _alert_id(service_id: str, incarnation: int, about: int | str, kind: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, f"{service_id}\0{incarnation}\0{about}\0{kind}"))
+
+
+def _listed(service_ids: Sequence[str]) -> list[str]:
+    listed: list[str] = []
+    room = MAX_LISTED
+    for service_id in service_ids:
+        room -= len(service_id) + 4
+        if room < 0:
+            break
+        listed.append(service_id)
+    return listed

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.program import ProgramConfig
-from tron.policy import Policies, Policy
+from tron.policy import OrphanPolicy, Policies, Policy
 
 _DEFAULT = Policy()
 
@@ -33,7 +34,32 @@ class PolicyConfig(BaseModel):
     reattach_window: float = _DEFAULT.reattach_window
     """How long everyone may take to come back after the registry restarted or stalled."""
     escalate_after: float = _DEFAULT.escalate_after
-    """How long an alert waits for its acknowledgement before it climbs. Not used in this version."""
+    """How long an alert waits for its acknowledgement before it climbs to the next ancestor."""
+    busy_cap: float = _DEFAULT.busy_cap
+    """A service that announced to be busy is excused for at most so long."""
+    orphan_policy: Literal["keep", "stop", "adopt"] = "keep"
+    """What becomes of the children of a service that is down: they go on, are told to stop, or are adopted."""
+    confirm_by_probe: bool = _DEFAULT.confirm_by_probe
+    """Whether a refused connection to the url of a suspect confirms at once that it is down; see `probe_targets`."""
+    flap_count: int = _DEFAULT.flap_count
+    """So many suspicions within `flap_window`, and further ones are not told until it was quiet."""
+    flap_window: float = _DEFAULT.flap_window
+    """The window of `flap_count`."""
+    guard_ratio: float = _DEFAULT.guard_ratio
+    """The guard: a mass failure is more than this share of the live services ..."""
+    guard_min: int = _DEFAULT.guard_min
+    """... and at least so many ..."""
+    guard_burst: float = _DEFAULT.guard_burst
+    """... that fail within so many seconds."""
+    guard_window: float = _DEFAULT.guard_window
+    """The guard ends so long after the last failure."""
+
+    def values(self) -> dict[str, Any]:
+        """What is given, as a policy takes it."""
+        given = self.model_dump(exclude_unset=True)
+        if "orphan_policy" in given:
+            given["orphan_policy"] = OrphanPolicy[given["orphan_policy"].upper()]
+        return given
 
 
 class Config(ProgramConfig):
@@ -44,19 +70,20 @@ class Config(ProgramConfig):
     registry: str = "127.0.0.1:6122"
     """Address of the registry."""
     data_dir: Path = Path("tron-data")
-    """Folder for TRON's own state. Nothing is kept there in this version: its judgement is in the registry's store."""
+    """Folder for what operators told TRON (SetPolicy), and what they are still to be told. Its judgement is in the
+    registry's store."""
     policy: PolicyConfig = PolicyConfig()
     """The thresholds for everyone."""
     overrides: dict[str, PolicyConfig] = Field(default_factory=dict)
     """Thresholds for single services, by service_id; what is not given is as in `policy`."""
+    probe_targets: tuple[str, ...] = ()
+    """`host` or `host:port` that TRON may connect to where a policy asks to confirm by probe; whoever registers names
+    the url."""
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it is seen like everyone else."""
 
     def policies(self) -> Policies:
         """The thresholds for the detector. Raises ValueError where they contradict each other."""
-        given = self.policy.model_dump()
-        overrides = {
-            service_id: Policy(**{**given, **each.model_dump(exclude_unset=True)})
-            for service_id, each in self.overrides.items()
-        }
+        given = self.policy.values()
+        overrides = {service_id: Policy(**{**given, **each.values()}) for service_id, each in self.overrides.items()}
         return Policies(Policy(**given), overrides)

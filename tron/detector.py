@@ -5,11 +5,17 @@
 | alive   | its stream broke                        | suspect    | at once; held back where it predates a stall        |
 | alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                   |
 | alive   | no beat                                 | suspect    | 1 x interval + tolerance: a missed beat             |
+| alive   | beats, but no activity                  | suspect    | stall_after after the activity counter last moved   |
 | suspect | the stream is still broken              | down       | reconnect_grace after it broke                      |
+| suspect | a refused connection confirms it        | down       | at once                                             |
 | suspect | still no beat                           | down       | 2 x interval + tolerance after the last beat        |
 | down    | still nothing                           | deregister | 3 x interval + tolerance, one interval after down   |
 | suspect | heard, and connected if it was before   | alive      | at once; nobody is told                             |
+| suspect | stalled, and its counter moved          | alive      | at once; nobody is told                             |
 | down    | the same                                | alive      | at once; "restored" is said                         |
+
+Who announced to be busy is excused until then, from silence and from standing still, but not from a broken stream. Who
+beats is never down, however long it stands still. Deregistration waits while it is held (a mass failure, maintenance).
 
 All times are attentive seconds from the frames of the registry: the detector owns no clock. What was last known before
 the registry stopped hearing (its start, or a stall) is held back for the reattach window: that nobody was heard while
@@ -18,100 +24,11 @@ nobody listened means nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum, IntEnum
+from dataclasses import replace
 from heapq import heappop, heappush
 
+from tron.facts import NEVER, Cause, Facts, Kind, Lease, State, Transition
 from tron.policy import Policies, Policy
-
-NEVER = float("inf")
-
-
-class State(IntEnum):
-    """TRON's last word; the numbers of the wire."""
-
-    ALIVE = 1
-    SUSPECT = 2
-    DOWN = 3
-
-
-class Cause(IntEnum):
-    """Why; the numbers of the wire."""
-
-    NONE = 0
-    DISCONNECTED = 1
-    SILENT = 2
-    STALLED = 3
-
-
-class Kind(Enum):
-    """What a transition does."""
-
-    MISS = "miss"
-    SUSPECT = "suspect"
-    DOWN = "down"
-    DEREGISTER = "deregister"
-    RECOVER = "recover"
-    """Back before it was down: nobody is told."""
-    RESTORE = "restore"
-    """Back after it was down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the registry says about one service. Times `*_at` are attentive seconds; None: did not happen."""
-
-    service_id: str
-    name: str
-    incarnation: int
-    observation: int
-    parent: str
-    interval: float
-    reconnect_grace: float | None
-    connected: bool
-    streamed: bool
-    attached_at: float | None
-    detached_at: float | None
-    heard_at: float
-    last_heartbeat_at: float
-    """Seconds since the epoch; for people, never for judgement."""
-    judged: State
-    cause: Cause
-    judged_at: float
-    missed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """One decision. `due` is when it became true, in attentive seconds, not when it was noticed."""
-
-    kind: Kind
-    service_id: str
-    incarnation: int
-    observation: int
-    cause: Cause
-    missed: int
-    due: float
-    facts: Facts
-    heard_at: float
-
-
-@dataclass(slots=True)
-class _Lease:
-    facts: Facts
-    observation: int
-    heard_at: float
-    last_heartbeat_at: float
-    state: State
-    cause: Cause
-    judged_at: float
-    missed: int
-    scheduled: float = NEVER
-    given_up: bool = False
-
-    @property
-    def disconnected(self) -> bool:
-        return self.facts.streamed and not self.facts.connected
 
 
 class Detector:
@@ -120,10 +37,11 @@ class Detector:
     def __init__(self, policies: Policies, exempt: frozenset[str] = frozenset()) -> None:
         self._policies = policies
         self._exempt = exempt
-        self._leases: dict[str, _Lease] = {}
-        self._by_incarnation: dict[int, _Lease] = {}
+        self._leases: dict[str, Lease] = {}
+        self._by_incarnation: dict[int, Lease] = {}
         self._deadlines: list[tuple[float, str, int]] = []
-        self._hearing_since = 0.0
+        self._deregistration_held = False
+        self.hearing_since = 0.0
         self.now = 0.0
 
     def __len__(self) -> int:
@@ -136,10 +54,19 @@ class Detector:
             counts[lease.state] += 1
         return counts
 
+    def find(self, service_id: str) -> Lease | None:
+        """What is known and judged of a service; None where it is not registered. Not to be changed."""
+        return self._leases.get(service_id)
+
+    def leases(self) -> list[Lease]:
+        """All of them."""
+        return list(self._leases.values())
+
     def observe(self, facts: Facts) -> None:
         """Take over all that is known about a service."""
+        before = self._leases.get(facts.service_id)
         self.forget(facts.service_id)
-        lease = _Lease(
+        lease = Lease(
             facts=facts,
             observation=facts.observation,
             heard_at=facts.heard_at,
@@ -149,6 +76,10 @@ class Detector:
             judged_at=facts.judged_at,
             missed=facts.missed,
         )
+        if before is not None and before.facts.incarnation == facts.incarnation:
+            lease.worst_gap = before.worst_gap
+            self._note_gap(lease, before.heard_at, facts.heard_at)
+            lease.confirmed = before.confirmed and not facts.connected
         self._leases[facts.service_id] = lease
         self._by_incarnation[facts.incarnation] = lease
         self._schedule(lease)
@@ -159,6 +90,7 @@ class Detector:
         lease = self._by_incarnation.get(incarnation)
         if lease is None or observation <= lease.observation:
             return
+        self._note_gap(lease, lease.heard_at, at)
         lease.last_heartbeat_at += max(0.0, at - lease.heard_at)
         lease.observation = observation
         lease.heard_at = at
@@ -170,14 +102,33 @@ class Detector:
         if gone is not None:
             del self._by_incarnation[gone.facts.incarnation]
 
+    def confirm_down(self, service_id: str, incarnation: int) -> None:
+        """Its host refuses connections to it: a suspect whose stream broke is down."""
+        lease = self._leases.get(service_id)
+        if lease is not None and lease.facts.incarnation == incarnation and lease.disconnected:
+            lease.confirmed = True
+            self._schedule(lease)
+
+    def hold_deregistrations(self, held: bool) -> None:
+        """While held, nobody is given up."""
+        if held != self._deregistration_held:
+            self._deregistration_held = held
+            self._schedule_all()
+
+    def set_policies(self, policies: Policies) -> None:
+        """Judge by these from now on. What was judged stays."""
+        self._policies = policies
+        for lease in self._leases.values():
+            lease.scheduled = NEVER
+        self._schedule_all()
+
     def advance(self, now: float, hearing_since: float) -> list[Transition]:
         """Everything that is due at `now`, oldest first. The detector takes its own decisions for accepted at once;
         what the registry refuses comes back by `refused`."""
         self.now = now
-        if hearing_since != self._hearing_since:
-            self._hearing_since = hearing_since
-            for each in self._leases.values():
-                self._schedule(each)
+        if hearing_since != self.hearing_since:
+            self.hearing_since = hearing_since
+            self._schedule_all()
         decided: list[Transition] = []
         while self._deadlines and self._deadlines[0][0] <= now:
             due, service_id, incarnation = heappop(self._deadlines)
@@ -206,55 +157,111 @@ class Detector:
         )
         self._schedule(lease)
 
+    def deadlines(self, service_id: str) -> list[tuple[Kind, float]]:
+        """What will become of a service, and when, if nothing more is heard: soonest first. Attentive seconds."""
+        lease = self._leases.get(service_id)
+        if lease is None or service_id in self._exempt:
+            return []
+        imagined = replace(lease)
+        now, due = self.now, self.now
+        found: list[tuple[Kind, float]] = []
+        try:
+            while len(found) < len(Kind):
+                kind, at = self._next(imagined)
+                if at == NEVER:
+                    break
+                due = max(due, at)
+                found.append((kind, due))
+                self.now = due
+                self._decide(imagined, kind, due)
+        finally:
+            self.now = now
+        return found
+
+    def held_until(self, lease: Lease) -> float:
+        """Until when nothing is concluded, because the last evidence is from before the registry could hear again."""
+        evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
+        return self._held(evidence, self._policies.of(lease.facts.service_id))
+
+    def break_held_until(self, lease: Lease) -> float:
+        """The same for a stream that stands, should it break."""
+        return self._held(lease.facts.attached_at or 0.0, self._policies.of(lease.facts.service_id))
+
+    def busy_until(self, lease: Lease) -> float:
+        """Until when a service is excused; 0 where it never announced to be busy."""
+        return self._busy_until(lease, self._policies.of(lease.facts.service_id))
+
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _schedule(self, lease: _Lease) -> None:
+    def _schedule_all(self) -> None:
+        for lease in self._leases.values():
+            self._schedule(lease)
+
+    def _schedule(self, lease: Lease) -> None:
         _, due = self._next(lease)
         if due < lease.scheduled:
             lease.scheduled = due
             heappush(self._deadlines, (due, lease.facts.service_id, lease.facts.incarnation))
 
-    def _next(self, lease: _Lease) -> tuple[Kind, float]:
+    def _next(self, lease: Lease) -> tuple[Kind, float]:
         """The next transition of the table above, and when it becomes true; NEVER where nothing can happen."""
         if lease.given_up:
             return Kind.DEREGISTER, NEVER
-        if lease.facts.service_id in self._exempt:
+        facts = lease.facts
+        if facts.service_id in self._exempt:
             return Kind.RECOVER, NEVER if lease.state is State.ALIVE else 0.0
-        policy = self._policies.of(lease.facts.service_id)
-        held_until = self._held_until(lease, policy)
-        interval = lease.facts.interval
+        policy = self._policies.of(facts.service_id)
+        held_until = self.held_until(lease)
         if lease.state is not State.ALIVE and self._is_back(lease, policy):
             return (Kind.RESTORE if lease.state is State.DOWN else Kind.RECOVER), 0.0
+        silent_since = max(lease.heard_at, self._busy_until(lease, policy))
         if lease.state is State.DOWN:
-            silent_enough = lease.heard_at + policy.silence(interval, policy.misses_before_deregister)
-            return Kind.DEREGISTER, max(silent_enough, lease.judged_at + interval, held_until)
+            if self._deregistration_held or facts.maintained:
+                return Kind.DEREGISTER, NEVER
+            silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_deregister)
+            return Kind.DEREGISTER, max(silent_enough, lease.judged_at + facts.interval, held_until)
         if lease.disconnected:
-            broken_at = lease.facts.detached_at
+            broken_at = facts.detached_at
             if lease.state is State.ALIVE:
                 return Kind.SUSPECT, max(broken_at or 0.0, held_until)
-            grace = lease.facts.reconnect_grace
-            grace = policy.reconnect_grace if grace is None else grace
+            grace = policy.reconnect_grace if facts.reconnect_grace is None else facts.reconnect_grace
+            if lease.confirmed:
+                grace = 0.0
             return Kind.DOWN, max((lease.judged_at if broken_at is None else broken_at) + grace, held_until)
-        misses = policy.misses_before_warning if lease.state is State.ALIVE else policy.misses_before_down
-        due = max(lease.heard_at + policy.silence(interval, misses), held_until)
-        return (Kind.MISS if lease.state is State.ALIVE else Kind.DOWN), due
+        if lease.state is not State.ALIVE:
+            silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_down)
+            return Kind.DOWN, max(silent_enough, held_until)
+        missed_at = max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
+        stalled_at = max(self._stalls_at(lease, policy), held_until)
+        return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
 
-    def _held_until(self, lease: _Lease, policy: Policy) -> float:
-        """Until when nothing is concluded, because the last evidence is from before the registry could hear again."""
-        evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
-        if evidence > self._hearing_since:
+    def _held(self, evidence: float, policy: Policy) -> float:
+        return 0.0 if evidence > self.hearing_since else self.hearing_since + policy.reattach_window
+
+    def _busy_until(self, lease: Lease, policy: Policy) -> float:
+        facts = lease.facts
+        if facts.busy_until_at is None:
             return 0.0
-        return self._hearing_since + policy.reattach_window
+        return min(facts.busy_until_at, (facts.busy_declared_at or 0.0) + policy.busy_cap)
 
-    def _is_back(self, lease: _Lease, policy: Policy) -> bool:
+    def _stalls_at(self, lease: Lease, policy: Policy) -> float:
+        facts = lease.facts
+        if facts.stall_after is None:
+            return NEVER
+        return max(facts.active_at, self._busy_until(lease, policy)) + facts.stall_after
+
+    def _is_back(self, lease: Lease, policy: Policy) -> bool:
         if lease.disconnected:
             return False
+        silent_since = max(lease.heard_at, self._busy_until(lease, policy))
+        within = self.now < silent_since + policy.silence(lease.facts.interval, policy.misses_before_warning)
+        if lease.cause is Cause.STALLED:
+            return within and self.now < self._stalls_at(lease, policy)
         # Only what was heard after the judgement speaks against it; a stream that stands is not a beat.
         since = lease.heard_at if lease.cause is Cause.SILENT else max(lease.heard_at, lease.facts.attached_at or 0.0)
-        within = self.now < lease.heard_at + policy.silence(lease.facts.interval, policy.misses_before_warning)
         return since > lease.judged_at and within
 
-    def _decide(self, lease: _Lease, kind: Kind, due: float) -> Transition:
+    def _decide(self, lease: Lease, kind: Kind, due: float) -> Transition:
         before = lease.facts
         state_before = replace(
             before,
@@ -272,6 +279,8 @@ class Detector:
                 lease.state, missed = State.SUSPECT, policy.misses_before_warning
             case Kind.SUSPECT:
                 lease.state = State.SUSPECT
+            case Kind.STALL:
+                lease.state, cause = State.SUSPECT, Cause.STALLED
             case Kind.DOWN:
                 lease.state = State.DOWN
                 missed = policy.misses_before_down if cause is Cause.SILENT else self._missed(lease)
@@ -293,5 +302,10 @@ class Detector:
             heard_at=lease.heard_at,
         )
 
-    def _missed(self, lease: _Lease) -> int:
+    def _missed(self, lease: Lease) -> int:
         return max(0, int((self.now - lease.heard_at) / lease.facts.interval))
+
+    def _note_gap(self, lease: Lease, before: float, at: float) -> None:
+        """The longest time between two beats, as far as the registry was able to hear all the while."""
+        if before > self.hearing_since and lease.facts.connected:
+            lease.worst_gap = max(lease.worst_gap, at - before)

@@ -1,6 +1,6 @@
-"""The shell around the detector: read a frame of facts, judge, apply, and go on; reconnect when the registry is away.
+"""The shell around the judge: read a frame of facts, judge, apply, and go on; reconnect when the registry is away.
 
-Frames are judged one by one and in order, by their own time. While a verdict is on its way the registry merges what
+Frames are judged one by one and in order, by their own time. While orders are on their way the registry merges what
 happens, so that nothing queues here. TRON keeps no state: what it knows is rebuilt from the registry's snapshot.
 """
 
@@ -10,18 +10,20 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
-from tron_client.wire import seconds
 
-from tron.alert_book import AlertDraft, alert_for
-from tron.detector import Detector, Kind, State, Transition
+from tron.alert_book import standing_alert
+from tron.desk import Desk
+from tron.facts import Cause, Facts, Kind
+from tron.judge import Judge, Orders, Ruling
 from tron.policy import Policies
-from tron.sinks import Sink
-from tron.translate import from_transition, to_facts
+from tron.probe import Prober
+from tron.translate import from_notice, from_ruling, from_standing, to_frame
 
 log = structlog.get_logger("tron")
 
@@ -29,17 +31,20 @@ WORD_EVERY = 0.2
 """Attentive seconds between two words to the registry that somebody watches."""
 
 BATCH = 1000
-"""Verdicts in one call, so that ten thousand at once do not stand behind each other for long."""
+"""Orders of one kind in one call, so that ten thousand at once do not stand behind each other for long ..."""
+
+BATCH_BYTES = 600_000
+"""... and not so many that the call is larger than the registry takes (1 MiB)."""
 
 LOST_AFTER = 1.0
 """Seconds without the registry until operators are told."""
 
 CALL_TIMEOUT = 10.0
 
-
 _LOGGED = {
     Kind.MISS: "beat_missed",
     Kind.SUSPECT: "service_suspected",
+    Kind.STALL: "service_stalled",
     Kind.DOWN: "service_down",
     Kind.DEREGISTER: "service_deregistered",
     Kind.RECOVER: "service_recovered",
@@ -59,17 +64,23 @@ class Stats:
 class Monitor:
     """Follows one registry, for ever. `observer` is TRON's own service_id; it is never judged by itself."""
 
-    def __init__(self, channel: grpc.aio.Channel, observer: str, policies: Policies, sinks: Sequence[Sink]) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, observer: str, policies: Policies, desk: Desk, prober: Prober | None = None
+    ) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         self._observer = observer
-        self._policies = policies
-        self._sinks = sinks
-        self._detector = self._fresh()
+        self.policies = policies
+        self._desk = desk
+        self._prober = prober
+        self._standing_held = False
+        self.judge = Judge(policies, observer)
+        """What is thought now; a new one for each stream."""
         self.stats = Stats()
 
-    def states(self) -> dict[State, int]:
-        """How many services are judged how."""
-        return self._detector.states()
+    def set_policies(self, policies: Policies) -> None:
+        """Judge by these from the next frame on."""
+        self.policies = policies
+        self.judge.set_policies(policies)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -84,8 +95,7 @@ class Monitor:
                     if not heard:
                         heard, attempt = True, 0
                         if told:
-                            for sink in self._sinks:
-                                sink.registry_back(time.monotonic() - lost_at)
+                            self._desk.registry_back(time.monotonic() - lost_at)
                             told = False
             except grpc.aio.AioRpcError as error:
                 why = f"{error.code().name}: {error.details()}"
@@ -99,77 +109,133 @@ class Monitor:
             attempt = min(attempt + 1, 8)
             if not told and time.monotonic() - lost_at > LOST_AFTER:
                 told = True
-                for sink in self._sinks:
-                    sink.registry_lost(time.monotonic() - lost_at, why)
+                self._desk.registry_lost(time.monotonic() - lost_at, why)
 
     async def _watch(self) -> AsyncIterator[None]:
         """One stream, from its snapshot to its end; yields after each frame that was judged."""
-        self._detector = self._fresh()
+        judge = self.judge = Judge(self.policies, self._observer)
+        self._standing_held = False
         spoke_at = float("-inf")
-        complete = False
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
-        async for frame in call:
-            now = seconds(frame.now)
-            self._learn(frame)
-            complete = complete or frame.snapshot_complete
-            if not complete:
+        async for message in call:
+            frame = to_frame(message)
+            judge.learn(frame)
+            if not judge.complete:
                 continue
-            transitions = self._detector.advance(now, seconds(frame.hearing_since))
-            if transitions or now - spoke_at >= WORD_EVERY:
-                await self._apply(transitions, now)
-                spoke_at = now
+            wall = time.time()
+            orders = judge.decide(frame.hearing_since, wall)
+            held_changed = judge.guard.many_fail != self._standing_held
+            if not orders.empty or held_changed or judge.now - spoke_at >= WORD_EVERY:
+                await self._apply(judge, orders)
+                spoke_at = judge.now
+            self._note_suspected(judge, wall)
+            self._desk.look(judge.mail)
             self.stats.last_check = time.time()
             if not self.stats.watching:
                 self.stats.watching = True
-                log.info("watching", services=len(self._detector))
+                log.info("watching", services=len(judge.detector))
             yield
 
-    def _fresh(self) -> Detector:
-        return Detector(self._policies, exempt=frozenset({self._observer}))
-
-    def _learn(self, frame: observation_pb2.ObserveLivenessResponse) -> None:
-        now = seconds(frame.now)
-        for service_id in frame.removed:
-            self._detector.forget(service_id)
-        for observation in frame.observations:
-            self._detector.observe(to_facts(observation))
-        beats = zip(frame.beat_incarnations, frame.beat_observations, frame.beat_ages_ms, strict=True)
-        for incarnation, observation_number, age in beats:
-            self._detector.heard(incarnation, observation_number, now - age / 1000)
-
-    async def _apply(self, transitions: list[Transition], now: float) -> None:
+    async def _apply(self, judge: Judge, orders: Orders) -> None:
         """Tell the registry what was decided, or only that somebody watches. What it refuses is taken back."""
-        wall = time.time()
-        for start in range(0, max(1, len(transitions)), BATCH):
-            batch = transitions[start : start + BATCH]
-            alerts = [alert_for(transition, wall, now) for transition in batch]
+        verdicts = [from_ruling(each) for each in orders.rulings]
+        sent = 0
+        for request in self._requests(judge, orders, verdicts):
+            response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)
+            batch = orders.rulings[sent : sent + len(request.verdicts)]
+            sent += len(batch)
+            outcomes = list(zip(batch, response.results, strict=True))
+            for ruling, result in outcomes:
+                self._note(ruling, result)
+            for ruling, result in reversed(outcomes):
+                if result.outcome in (observation_pb2.VERDICT_OUTCOME_STALE, observation_pb2.VERDICT_OUTCOME_INVALID):
+                    judge.refused(ruling)
+        self._standing_held = judge.guard.many_fail
+        for notice in orders.notices:
+            if notice.alert is not None:
+                self.stats.alerts_issued += not notice.climbs_from
+                log.info(
+                    "alert_climbed" if notice.climbs_from else "alert_sent",
+                    type=notice.alert.type,
+                    service_id=notice.alert.service_id,
+                    recipient=notice.alert.recipient,
+                    alert_id=notice.alert_id,
+                    why=notice.alert.details.get("escalated_because"),
+                )
+
+    def _requests(
+        self, judge: Judge, orders: Orders, verdicts: Sequence[observation_pb2.Verdict]
+    ) -> list[observation_pb2.ApplyVerdictsRequest]:
+        """The orders, in calls of a size that the registry takes; at least one, in the order of the orders."""
+        requests: list[observation_pb2.ApplyVerdictsRequest] = []
+
+        def new() -> observation_pb2.ApplyVerdictsRequest:
             request = observation_pb2.ApplyVerdictsRequest(
                 observer=self._observer,
-                verdicts=[from_transition(*each) for each in zip(batch, alerts, strict=True)],
+                standing_held=judge.guard.many_fail,
+                cascade_alert_id=judge.cascade_alert_id,
             )
-            request.judged_until.FromNanoseconds(int(now * 1e9))
-            response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)
-            outcomes = list(zip(batch, alerts, response.results, strict=True))
-            for transition, alert, result in outcomes:
-                self._note(transition, alert, result)
-            for transition, _, result in reversed(outcomes):
-                if result.outcome in (observation_pb2.VERDICT_OUTCOME_STALE, observation_pb2.VERDICT_OUTCOME_INVALID):
-                    self._detector.refused(transition)
+            request.judged_until.FromNanoseconds(int(judge.now * 1e9))
+            requests.append(request)
+            return request
 
-    def _note(self, transition: Transition, alert: AlertDraft | None, result: observation_pb2.VerdictResult) -> None:
+        request, count, size = new(), 0, 0
+        request.standing_withdrawn.extend(orders.withdrawn)
+        parts = (
+            ("verdicts", verdicts),
+            ("notices", [from_notice(each) for each in orders.notices]),
+            ("standing", [from_standing(each) for each in orders.standing]),
+        )
+        for name, messages in parts:
+            for message in messages:
+                length = message.ByteSize()
+                if count and (count >= BATCH or size + length > BATCH_BYTES):
+                    request, count, size = new(), 0, 0
+                getattr(request, name).append(message)
+                count, size = count + 1, size + length
+        return requests
+
+    def _note(self, ruling: Ruling, result: observation_pb2.VerdictResult) -> None:
+        transition, alert = ruling.transition, ruling.alert
         facts = {
             "service_id": transition.service_id,
             "incarnation": transition.incarnation,
             "cause": transition.cause.name,
         }
         if result.outcome == observation_pb2.VERDICT_OUTCOME_APPLIED:
-            log.info(_LOGGED[transition.kind], **facts, missed=transition.missed)
-            if alert is not None:
-                self.stats.alerts_issued += 1
-                if not result.delivered:
-                    for sink in self._sinks:
-                        sink.undelivered(alert)
+            hushed = {"hushed": ruling.hushed} if ruling.hushed else {}
+            log.info(_LOGGED[transition.kind], **facts, missed=transition.missed, **hushed)
+            if transition.kind is Kind.SUSPECT:
+                self._probe(transition.facts)
+            if alert is not None and not ruling.hushed:
+                self.stats.alerts_issued += 1 + len(ruling.further)
+                if not result.delivered and not ruling.folded:
+                    self._desk.undelivered(alert)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_STALE:
             log.info("verdict_stale", kind=transition.kind.value, **facts)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_INVALID:
             log.error("verdict_invalid", kind=transition.kind.value, **facts)
+
+    def _note_suspected(self, judge: Judge, wall: float) -> None:
+        """Whom the registry suspected in our name."""
+        suspected, judge.suspected = judge.suspected, []
+        for facts, heard in suspected:
+            log.info(
+                _LOGGED[Kind.SUSPECT],
+                service_id=facts.service_id,
+                incarnation=facts.incarnation,
+                cause=Cause.DISCONNECTED.name,
+                standing=True,
+            )
+            self._probe(facts)
+            if not judge.hush(Kind.SUSPECT, facts):
+                self.stats.alerts_issued += 1
+                if not heard:
+                    alert = standing_alert(facts, judge.recipient_of(facts))
+                    self._desk.undelivered(replace(alert, occurred_at=wall))
+
+    def _probe(self, facts: Facts) -> None:
+        if self._prober is not None and self.policies.of(facts.service_id).confirm_by_probe:
+            judge = self.judge
+            confirmed = partial(judge.detector.confirm_down, facts.service_id, facts.incarnation)
+            self._prober.probe(facts.service_id, facts.url, confirmed)

@@ -17,7 +17,10 @@ from grid_hosting.program import write_ready
 from grid_hosting.reflection import enable_reflection
 from grid_hosting.status import ErrorInterceptor
 from tron.config import Config
+from tron.desk import Desk
 from tron.monitor import Monitor
+from tron.policy_store import PolicyStore
+from tron.probe import Prober
 from tron.rpc.tron import TronService
 from tron.sinks.log import LogSink
 
@@ -30,13 +33,18 @@ MAX_MESSAGE = 1 << 20
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one TRON until `stop` is set. Raises ValueError for thresholds, RuntimeError for an address in use."""
-    policies = config.policies()
+    store = PolicyStore(config.data_dir)
+    policies = store.load(config.policies())
+    for each in policies.default.reckless():
+        log.warning("policy_reckless", threshold=each.field, why=each.description)
     async with open_aio_channel(config.registry) as channel:
-        monitor = Monitor(channel, SERVICE_ID, policies, [LogSink()])
+        desk = Desk(channel, [LogSink()])
+        prober = Prober(frozenset(config.probe_targets))
+        monitor = Monitor(channel, SERVICE_ID, policies, desk, prober)
         health = HealthServicer()
         await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(MAX_MESSAGE))
-        tron_service_pb2_grpc.add_TronServiceServicer_to_server(TronService(monitor, policies, channel), server)
+        tron_service_pb2_grpc.add_TronServiceServicer_to_server(TronService(monitor, store, channel), server)
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         enable_reflection((TRON_SERVICE, "grpc.health.v1.Health"), server)
         host = config.listen.rsplit(":", 1)[0]
@@ -46,6 +54,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             watcher = tasks.create_task(monitor.run())
+            clerk = tasks.create_task(desk.serve_for_ever())
             teller = tasks.create_task(_tell_health(monitor, health))
             await server.start()
             log.info("tron_serving", address=address, registry=config.registry)
@@ -57,10 +66,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             await health.enter_graceful_shutdown()
             teller.cancel()
             watcher.cancel()
+            clerk.cancel()
             if config.self_register:
                 # TRON goes on watching after a restart: it does not leave, it is away for a moment.
                 await loop.run_in_executor(None, agent.abandon)
             await server.stop(1.0)
+            await prober.close()
     log.info("tron_stopped")
 
 

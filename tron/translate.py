@@ -1,18 +1,20 @@
-"""Between the wire and the detector's values."""
+"""Between the wire and the values of judgement."""
 
 from __future__ import annotations
 
 from google.protobuf import struct_pb2, timestamp_pb2
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import observation_pb2
-from tron_client.wire import seconds
+from tron_client.wire import json_object, seconds
 
-from tron.alert_book import AlertDraft
-from tron.detector import Cause, Facts, Kind, State, Transition
+from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, Severity, State
+from tron.judge import Notice, Ruling
+from tron.standing import StandingSuspicion
 
 _KINDS = {
     Kind.MISS: observation_pb2.VERDICT_KIND_SUSPECT,
     Kind.SUSPECT: observation_pb2.VERDICT_KIND_SUSPECT,
+    Kind.STALL: observation_pb2.VERDICT_KIND_SUSPECT,
     Kind.DOWN: observation_pb2.VERDICT_KIND_DOWN,
     Kind.DEREGISTER: observation_pb2.VERDICT_KIND_DEREGISTER,
     Kind.RECOVER: observation_pb2.VERDICT_KIND_ALIVE,
@@ -20,8 +22,25 @@ _KINDS = {
 }
 
 
-def to_facts(message: observation_pb2.Observation) -> Facts:
-    """What the registry says about one service."""
+def to_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
+    """What the registry tells at one moment."""
+    now = seconds(message.now)
+    beats = zip(message.beat_incarnations, message.beat_observations, message.beat_ages_ms, strict=True)
+    return Frame(
+        now=now,
+        hearing_since=seconds(message.hearing_since),
+        observations=tuple(map(_to_facts, message.observations)),
+        beats=tuple((incarnation, observation, now - age / 1000) for incarnation, observation, age in beats),
+        removed=tuple(message.removed),
+        copies=tuple(OpenCopy(to_alert(each.event), seconds(each.since), each.climbed) for each in message.deliveries),
+        copies_ended=tuple((each.alert_id, each.recipient) for each in message.deliveries_ended),
+        forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in message.forebears),
+        cascade_alert_id=message.cascade_alert_id,
+        snapshot_complete=message.snapshot_complete,
+    )
+
+
+def _to_facts(message: observation_pb2.Observation) -> Facts:
     has = message.HasField
     return Facts(
         service_id=message.service_id,
@@ -36,16 +55,46 @@ def to_facts(message: observation_pb2.Observation) -> Facts:
         attached_at=seconds(message.attached_at) if has("attached_at") else None,
         detached_at=seconds(message.detached_at) if has("detached_at") else None,
         heard_at=seconds(message.heard_at),
-        last_heartbeat_at=message.last_heartbeat_at.seconds + message.last_heartbeat_at.nanos / 1e9,
+        last_heartbeat_at=_epoch(message.last_heartbeat_at),
         judged=State(int(message.judged)),
         cause=Cause(int(message.judged_cause)),
         judged_at=seconds(message.judged_at),
         missed=message.missed_beats,
+        stall_after=seconds(message.stall_after) if has("stall_after") else None,
+        active_at=seconds(message.active_at),
+        busy_until_at=seconds(message.busy_until_at) if has("busy_until_at") else None,
+        busy_declared_at=seconds(message.busy_declared_at) if has("busy_declared_at") else None,
+        url=message.url,
+        told_to=tuple(message.told_to),
+        untold=to_alert(message.untold) if has("untold") else None,
+        folded_into=message.folded_into,
+        maintained=has("maintenance"),
+        maintenance_reason=message.maintenance.reason,
     )
 
 
-def from_transition(transition: Transition, alert: AlertDraft | None) -> observation_pb2.Verdict:
-    """A verdict, with the alert that becomes true with it."""
+def to_alert(event: event_pb2.Event) -> AlertDraft:
+    """An event of the log, as an alert that can be said again."""
+    return AlertDraft(
+        alert_id=event.alert_id,
+        type=event.type,
+        severity=Severity(int(event.severity)),
+        service_id=event.service_id,
+        service_name=event.service_name,
+        recipient=event.recipient,
+        cause=Cause(int(event.cause)),
+        missed_beats=event.missed_beats,
+        occurred_at=_epoch(event.occurred_at),
+        last_seen_at=_epoch(event.last_seen_at) if event.HasField("last_seen_at") else None,
+        action=event.action,
+        message=event.message,
+        details=json_object(event.details),
+    )
+
+
+def from_ruling(ruling: Ruling) -> observation_pb2.Verdict:
+    """A verdict, with the alerts that become true with it."""
+    transition = ruling.transition
     verdict = observation_pb2.Verdict(
         service_id=transition.service_id,
         incarnation=transition.incarnation,
@@ -53,16 +102,40 @@ def from_transition(transition: Transition, alert: AlertDraft | None) -> observa
         kind=_KINDS[transition.kind],
         cause=transition.cause.value,  # type: ignore[arg-type]
         missed_beats=transition.missed,
+        quiet=bool(ruling.hushed),
+        folded=ruling.folded,
+        folds=ruling.folds,
+        further_alerts=[_from_alert(each) for each in ruling.further],
     )
-    if alert is not None:
-        verdict.alert.CopyFrom(_from_alert(alert))
+    if ruling.alert is not None:
+        verdict.alert.CopyFrom(_from_alert(ruling.alert))
     return verdict
+
+
+def from_notice(notice: Notice) -> observation_pb2.Notice:
+    """An alert that comes with no verdict."""
+    message = observation_pb2.Notice(
+        alert_id=notice.alert_id, climbs_from=notice.climbs_from, told_about=notice.told_about
+    )
+    if notice.alert is not None:
+        message.event.CopyFrom(_from_alert(notice.alert))
+    return message
+
+
+def from_standing(suspicion: StandingSuspicion) -> observation_pb2.StandingSuspicion:
+    """A suspicion that stands."""
+    message = observation_pb2.StandingSuspicion(service_id=suspicion.service_id, incarnation=suspicion.incarnation)
+    if suspicion.alert is not None:
+        alert = _from_alert(suspicion.alert)
+        alert.ClearField("occurred_at")  # the registry fills it in
+        message.alert.CopyFrom(alert)
+    return message
 
 
 def _from_alert(alert: AlertDraft) -> event_pb2.Event:
     details = struct_pb2.Struct()
     details.update(alert.details)
-    return event_pb2.Event(
+    event = event_pb2.Event(
         alert_id=alert.alert_id,
         occurred_at=_timestamp(alert.occurred_at),
         type=alert.type,
@@ -72,13 +145,19 @@ def _from_alert(alert: AlertDraft) -> event_pb2.Event:
         recipient=alert.recipient,
         cause=alert.cause.value,  # type: ignore[arg-type]
         missed_beats=alert.missed_beats,
-        last_seen_at=_timestamp(alert.last_seen_at),
         action=alert.action,
         message=alert.message,
         details=details,
     )
+    if alert.last_seen_at is not None:
+        event.last_seen_at.CopyFrom(_timestamp(alert.last_seen_at))
+    return event
 
 
 def _timestamp(epoch: float) -> timestamp_pb2.Timestamp:
     micros = round(epoch * 1e6)
     return timestamp_pb2.Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def _epoch(message: timestamp_pb2.Timestamp) -> float:
+    return message.seconds + message.nanos / 1e9

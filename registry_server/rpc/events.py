@@ -37,7 +37,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._engine.admit_write()
         event = translate.to_event(request.event, self._engine.now().wall)
         check_event(event)
-        event, _ = self._engine.catalogue.publish(event)
+        event, _ = self._engine.catalogue.publish(event, self._engine.now())
         await self._engine.settled()
         return event_service_pb2.PublishEventResponse(event=translate.from_event(event))
 

@@ -7,7 +7,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc
@@ -20,17 +20,17 @@ from grid.registry.v1 import (
 )
 from tron_client import wire
 
-from registry_server.catalogue import Record, VerdictOutcome, VerdictResult
+from registry_server.catalogue import Record
 from registry_server.changes import Change
 from registry_server.engine import Engine
 from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaExceeded
 from registry_server.rpc import translate
 from registry_server.rpc.heartbeat import HeartbeatStreams
-from registry_server.service import Liveness, ServiceRole, ServiceStatus, ServiceType
+from registry_server.rpc.observer import ObserverDoors
+from registry_server.service import Liveness, Maintenance, ServiceRole, ServiceStatus, ServiceType
 from registry_server.validation import (
     MAX_INSTANCE_ID,
     MAX_MESSAGE,
-    check_event,
     check_id,
     check_object,
     check_spec,
@@ -42,8 +42,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 1000
 MAX_WATCHERS = 5000
-MAX_OBSERVERS = 16
-MAX_VERDICTS = 10_000
+MAX_MAINTENANCE = 7 * 86_400
+"""Seconds for which notices may be held; for longer they must be held until that is ended."""
 
 HEARD_EVERY = 1.0
 """Seconds between two words to a watcher about who was heard."""
@@ -55,8 +55,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     def __init__(self, engine: Engine, streams: HeartbeatStreams) -> None:
         self._engine = engine
         self._streams = streams
+        self._doors = ObserverDoors(engine)
         self._watchers = 0
-        self._observers = 0
 
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context
@@ -193,68 +193,41 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ObserveLiveness(
         self, request: observation_pb2.ObserveLivenessRequest, context: Context
     ) -> AsyncIterator[observation_pb2.ObserveLivenessResponse]:
-        """Facts for TRON: at once when a stream opens or breaks, and each tick."""
-        check_id("observer", request.observer)
-        if self._observers >= MAX_OBSERVERS:
-            raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
-        engine = self._engine
-        wake = asyncio.Event()
-        feed_id = engine.open_feed(wake.set)
-        self._observers += 1
-        try:
-            feed = engine.catalogue.open_feed(feed_id, request.observer)
-            snapshot = True
-            while True:
-                if engine.draining:
-                    raise Draining("the registry is going away")
-                frame = feed.take()
-                records = engine.catalogue.records
-                now = engine.now().attentive
-                yield observation_pb2.ObserveLivenessResponse(
-                    now=translate.duration(now),
-                    hearing_since=translate.duration(engine.hearing_since),
-                    observations=[translate.from_record(records[each]) for each in frame.changed if each in records],
-                    beat_incarnations=[beat.incarnation for beat in frame.beats],
-                    beat_observations=[beat.observation for beat in frame.beats],
-                    beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
-                    removed=frame.removed,
-                    snapshot_complete=snapshot,
-                )
-                snapshot = False
-                await wake.wait()
-                wake.clear()
-        finally:
-            self._observers -= 1
-            engine.close_feed(feed_id)
+        """Facts for TRON; see `rpc/observer.py`."""
+        async with aclosing(self._doors.observe(request)) as frames:
+            async for frame in frames:
+                yield frame
 
     async def ApplyVerdicts(
         self, request: observation_pb2.ApplyVerdictsRequest, context: Context
     ) -> observation_pb2.ApplyVerdictsResponse:
-        """Apply verdicts with their alerts, and answer when both are on disk."""
-        check_id("observer", request.observer)
-        if len(request.verdicts) > MAX_VERDICTS:
-            raise InvalidRequest(
-                FieldError("verdicts", f"has {len(request.verdicts)}; at most {MAX_VERDICTS} are allowed")
-            )
-        engine = self._engine
-        now = engine.now()
-        results: list[VerdictResult] = []
-        for message in request.verdicts:
-            try:
-                verdict = translate.to_verdict(message, now.wall)
-                if verdict.alert is not None:
-                    check_event(verdict.alert)
-            except InvalidRequest:
-                results.append(VerdictResult(VerdictOutcome.INVALID))
-            else:
-                results.append(engine.catalogue.apply(verdict, now))
-        until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
-        engine.catalogue.judged(request.observer, now, until)
-        if request.verdicts:
-            await engine.settled_now()
+        """Judgement from TRON; see `rpc/observer.py`."""
+        return await self._doors.apply(request)
+
+    async def RecordMaintenance(
+        self, request: registry_service_pb2.RecordMaintenanceRequest, context: Context
+    ) -> registry_service_pb2.RecordMaintenanceResponse:
+        """Record an operator's word, and answer when it is on disk."""
+        check_id("service_id", request.service_id)
+        errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
+        if errors:
+            raise InvalidRequest(*errors)
+        catalogue, now = self._engine.catalogue, self._engine.now()
+        until = None
+        if request.HasField("duration"):
+            seconds = translate.seconds("duration", request.duration)
+            if not 0 < seconds <= MAX_MAINTENANCE:
+                why = f"is {seconds:g} s; it must be above 0 and at most {MAX_MAINTENANCE} s (7 days)"
+                raise InvalidRequest(FieldError("duration", why))
+            until = now.wall + seconds
+        self._engine.admit_write()
+        if request.enabled:
+            record = catalogue.hold_notices(Maintenance(request.service_id, now.wall, until, request.reason))
         else:
-            engine.settle()
-        return observation_pb2.ApplyVerdictsResponse(results=[translate.from_result(each) for each in results])
+            record = catalogue.release_notices(request.service_id)
+        service = translate.from_service(catalogue.view(record))
+        await self._engine.settled()
+        return registry_service_pb2.RecordMaintenanceResponse(service=service)
 
 
 def _change(change: Change) -> registry_service_pb2.WatchServicesResponse:

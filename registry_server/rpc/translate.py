@@ -13,12 +13,14 @@ from grid.registry.v1 import heartbeat_pb2, observation_pb2, service_pb2
 from tron_client import wire
 
 from registry_server import effects
-from registry_server.catalogue import Record, Verdict, VerdictKind, VerdictResult
+from registry_server.catalogue import Record
 from registry_server.errors import FieldError, InvalidRequest
 from registry_server.service import (
+    Copy,
     Event,
     Liveness,
     LivenessCause,
+    Maintenance,
     Report,
     Service,
     ServiceRole,
@@ -26,7 +28,9 @@ from registry_server.service import (
     ServiceStatus,
     ServiceType,
     Severity,
+    Tombstone,
 )
+from registry_server.verdicts import Notice, StandingSuspicion, Verdict, VerdictKind, VerdictResult
 
 E = TypeVar("E", bound=IntEnum)
 
@@ -157,6 +161,15 @@ def from_service(service: Service) -> service_pb2.Service:
         message.loop_lag.CopyFrom(duration(report.loop_lag))
     if report.busy_until is not None:
         message.busy_until.CopyFrom(timestamp(report.busy_until))
+    if service.maintenance is not None:
+        message.maintenance.CopyFrom(_from_maintenance(service.maintenance))
+    return message
+
+
+def _from_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
+    message = service_pb2.Maintenance(since=timestamp(maintenance.since), reason=maintenance.reason)
+    if maintenance.until is not None:
+        message.until.CopyFrom(timestamp(maintenance.until))
     return message
 
 
@@ -222,7 +235,7 @@ def from_message(message: effects.Message) -> heartbeat_pb2.HeartbeatResponse:
             )
 
 
-def from_record(record: Record) -> observation_pb2.Observation:
+def from_record(record: Record, maintenance: Maintenance | None) -> observation_pb2.Observation:
     """The facts about one service, for TRON."""
     spec, judgement = record.spec, record.judgement
     message = observation_pb2.Observation(
@@ -241,7 +254,18 @@ def from_record(record: Record) -> observation_pb2.Observation:
         judged_at=duration(record.judged_at),
         missed_beats=judgement.missed_beats,
         active_at=duration(record.active_at),
+        url=spec.url,
+        told_to=judgement.told_to,
+        folded_into=judgement.folded_into,
     )
+    if judgement.down_event is not None and not judgement.told_to:
+        message.untold.CopyFrom(from_event(judgement.down_event))
+    if maintenance is not None:
+        message.maintenance.CopyFrom(_from_maintenance(maintenance))
+    if record.busy_until_at is not None:
+        message.busy_until_at.CopyFrom(duration(record.busy_until_at))
+    if record.busy_declared_at is not None:
+        message.busy_declared_at.CopyFrom(duration(record.busy_declared_at))
     if spec.reconnect_grace is not None:
         message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
     if spec.stall_after is not None:
@@ -265,7 +289,36 @@ def to_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
         cause=enum("verdicts.cause", LivenessCause, message.cause),
         missed_beats=message.missed_beats,
         alert=to_event(message.alert, now) if message.HasField("alert") else None,
+        quiet=message.quiet,
+        folded=message.folded,
+        folds=tuple(message.folds),
+        further_alerts=tuple(to_event(each, now) for each in message.further_alerts),
     )
+
+
+def to_standing(message: observation_pb2.StandingSuspicion, now: float) -> StandingSuspicion:
+    """A suspicion that stands, from the wire. Raises InvalidRequest."""
+    alert = to_event(message.alert, now) if message.HasField("alert") else None
+    return StandingSuspicion(message.service_id, message.incarnation, alert)
+
+
+def to_notice(message: observation_pb2.Notice, now: float) -> Notice:
+    """A notice from the wire. Raises InvalidRequest."""
+    event = to_event(message.event, now) if message.HasField("event") else None
+    alert_id = message.alert_id or ("" if event is None else event.alert_id)
+    if not alert_id:
+        raise InvalidRequest(FieldError("notices.alert_id", "must be set where there is no event"))
+    return Notice(alert_id, event, message.climbs_from, message.told_about)
+
+
+def from_copy(copy: Copy) -> observation_pb2.Delivery:
+    """A copy of an alert that waits, for TRON."""
+    return observation_pb2.Delivery(event=from_event(copy.event), since=duration(copy.since), climbed=copy.climbed)
+
+
+def from_tombstone(tombstone: Tombstone) -> observation_pb2.Forebear:
+    """Who was removed, for TRON."""
+    return observation_pb2.Forebear(service_id=tombstone.service_id, name=tombstone.name, parent=tombstone.parent)
 
 
 def from_result(result: VerdictResult) -> observation_pb2.VerdictResult:

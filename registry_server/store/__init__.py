@@ -8,7 +8,7 @@ from typing import Protocol
 
 from registry_server.effects import Write
 from registry_server.event_log import EventFilter
-from registry_server.service import Event, Intent, StoredService, Tombstone
+from registry_server.service import Copy, Event, Intent, Maintenance, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,9 @@ class Stored:
     services: list[StoredService] = field(default_factory=list)
     tombstones: list[Tombstone] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
-    waiting: list[Event] = field(default_factory=list)
-    """Alerts that were not acknowledged, oldest first."""
+    maintenance: list[Maintenance] = field(default_factory=list)
+    waiting: list[Copy] = field(default_factory=list)
+    """Copies of alerts that were not acknowledged, oldest first; when they were put is not stored."""
     revision: int = 0
     """No revision above this was ever given out."""
     compacted_revision: int = 0

@@ -79,6 +79,9 @@ def _judgement(raw: dict[str, Any]) -> Judgement:
         since=raw["since"],
         missed_beats=raw["missed_beats"],
         down_event=None if down_event is None else _event(down_event),
+        # Records of the first schema do not have these.
+        told_to=tuple(raw.get("told_to", ())),
+        folded_into=raw.get("folded_into", ""),
     )
 
 

@@ -16,19 +16,22 @@ from registry_server.effects import (
     BuryService,
     CompactEvents,
     DropIntent,
+    DropMaintenance,
     PutHeartbeats,
     PutIntent,
+    PutMaintenance,
     PutService,
     ReserveRevisions,
+    SettleCopy,
     Write,
 )
 from registry_server.event_log import EventFilter
-from registry_server.service import Event, Intent, ServiceRole, Tombstone
+from registry_server.service import Copy, Event, Intent, Maintenance, ServiceRole, Tombstone
 from registry_server.store import Stored, StoreError
 from registry_server.store.encoding import decode_event, decode_judgement, decode_service, encode
 
 FILE = "registry.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEPT_TOMBSTONES = 10_000
 
 _SCHEMA = """
@@ -37,9 +40,12 @@ CREATE TABLE IF NOT EXISTS services (
     service_id TEXT PRIMARY KEY, last_heartbeat_at REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tombstones (
     service_id TEXT PRIMARY KEY, incarnation INTEGER NOT NULL, revision INTEGER NOT NULL,
-    removed_at REAL NOT NULL, reason TEXT NOT NULL, judgement TEXT) WITHOUT ROWID;
+    removed_at REAL NOT NULL, reason TEXT NOT NULL, judgement TEXT,
+    name TEXT NOT NULL DEFAULT '', parent TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intents (
     service_id TEXT PRIMARY KEY, promoted_from TEXT NOT NULL, promoted_to TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS maintenance (
+    service_id TEXT PRIMARY KEY, since REAL NOT NULL, until REAL, reason TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
     sequence INTEGER PRIMARY KEY, occurred_at REAL NOT NULL, type TEXT NOT NULL, service_id TEXT NOT NULL,
     recipient TEXT NOT NULL, event TEXT NOT NULL);
@@ -47,8 +53,14 @@ CREATE INDEX IF NOT EXISTS events_by_service ON events (service_id, sequence) WH
 CREATE INDEX IF NOT EXISTS events_by_recipient ON events (recipient, sequence) WHERE recipient <> '';
 CREATE TABLE IF NOT EXISTS deliveries (
     alert_id TEXT NOT NULL, recipient TEXT NOT NULL, sequence INTEGER NOT NULL, acknowledged_at REAL,
-    PRIMARY KEY (alert_id, recipient)) WITHOUT ROWID;
+    climbed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (alert_id, recipient)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (sequence) WHERE acknowledged_at IS NULL;
+"""
+
+_FROM_FIRST_SCHEMA = """
+ALTER TABLE tombstones ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE tombstones ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN climbed INTEGER NOT NULL DEFAULT 0;
 """
 
 
@@ -91,17 +103,20 @@ class SqliteStore:
             return Stored(
                 services=[replace(service, last_heartbeat_at=heard[service.spec.service_id]) for service in services],
                 tombstones=[
-                    Tombstone(row[0], row[1], row[2], row[3], row[4], decode_judgement(row[5]) if row[5] else None)
-                    for row in rows[:KEPT_TOMBSTONES]
+                    Tombstone(
+                        service_id, number, revision, at, why, decode_judgement(text) if text else None, name, parent
+                    )
+                    for service_id, number, revision, at, why, text, name, parent in rows[:KEPT_TOMBSTONES]
                 ],
                 intents=[
                     Intent(service_id, ServiceRole[before], ServiceRole[after])
                     for service_id, before, after in db.execute("SELECT * FROM intents")
                 ],
+                maintenance=[Maintenance(*row) for row in db.execute("SELECT * FROM maintenance")],
                 waiting=[
-                    decode_event(event)
-                    for (event,) in db.execute(
-                        "SELECT event FROM deliveries JOIN events USING (sequence)"
+                    Copy(decode_event(event), 0.0, bool(climbed))
+                    for event, climbed in db.execute(
+                        "SELECT event, climbed FROM deliveries JOIN events USING (sequence)"
                         " WHERE acknowledged_at IS NULL ORDER BY sequence"
                     )
                 ],
@@ -174,8 +189,10 @@ class SqliteStore:
 
     def _check_version(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
+        if version not in (0, 1, SCHEMA_VERSION):
             raise StoreError(f"the store has schema {version}; this program knows {SCHEMA_VERSION}")
+        if version == 1:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_FIRST_SCHEMA} PRAGMA user_version = 2; COMMIT")
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
@@ -210,8 +227,17 @@ def _bury_service(db: sqlite3.Connection, write: BuryService) -> None:
     judgement = None if stone.judgement is None else encode(stone.judgement)
     db.execute("DELETE FROM services WHERE service_id = ?", (stone.service_id,))
     db.execute(
-        "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?)",
-        (stone.service_id, stone.incarnation, stone.revision, stone.removed_at, stone.reason, judgement),
+        "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            stone.service_id,
+            stone.incarnation,
+            stone.revision,
+            stone.removed_at,
+            stone.reason,
+            judgement,
+            stone.name,
+            stone.parent,
+        ),
     )
 
 
@@ -225,14 +251,30 @@ def _drop_intent(db: sqlite3.Connection, write: DropIntent) -> None:
     db.execute("DELETE FROM intents WHERE service_id = ?", (write.service_id,))
 
 
+def _put_maintenance(db: sqlite3.Connection, write: PutMaintenance) -> None:
+    each = write.maintenance
+    row = (each.service_id, each.since, each.until, each.reason)
+    db.execute("INSERT OR REPLACE INTO maintenance VALUES (?, ?, ?, ?)", row)
+
+
+def _drop_maintenance(db: sqlite3.Connection, write: DropMaintenance) -> None:
+    db.execute("DELETE FROM maintenance WHERE service_id = ?", (write.service_id,))
+
+
 def _append_event(db: sqlite3.Connection, write: AppendEvent) -> None:
     event = write.event
     row = (event.sequence, event.occurred_at, event.type, event.service_id, event.recipient, encode(event))
     db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", row)
     if event.recipient:
         db.execute(
-            "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, NULL)", (event.alert_id, event.recipient, event.sequence)
+            "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, NULL, ?)",
+            (event.alert_id, event.recipient, event.sequence, write.climbed),
         )
+
+
+def _settle_copy(db: sqlite3.Connection, write: SettleCopy) -> None:
+    row = (write.alert_id, write.recipient)
+    db.execute("UPDATE deliveries SET climbed = 1 WHERE alert_id = ? AND recipient = ?", row)
 
 
 def _acknowledge(db: sqlite3.Connection, write: Acknowledge) -> None:
@@ -265,7 +307,10 @@ _APPLY: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     BuryService: _bury_service,
     PutIntent: _put_intent,
     DropIntent: _drop_intent,
+    PutMaintenance: _put_maintenance,
+    DropMaintenance: _drop_maintenance,
     AppendEvent: _append_event,
+    SettleCopy: _settle_copy,
     Acknowledge: _acknowledge,
     PutHeartbeats: _put_heartbeats,
     ReserveRevisions: _reserve_revisions,

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.simulation.world import World
-from tron.detector import Kind, Transition
+from tron.facts import Kind, Transition
 from tron.policy import Policy
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))

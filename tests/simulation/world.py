@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from registry_server.attention import AttentiveClock
-from registry_server.catalogue import Catalogue, Record, Verdict, VerdictKind, VerdictOutcome
+from registry_server.catalogue import Catalogue, Record
 from registry_server.effects import AppendEvent, BuryService, DropIntent, PutIntent, PutService
 from registry_server.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
-from tron.alert_book import alert_for
-from tron.detector import Cause, Detector, Facts, Kind, State, Transition
+from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, Verdicts
+from tron.detector import Detector
+from tron.facts import Cause, Facts, Frame, Kind, State, Transition
+from tron.judge import Judge, Ruling
 from tron.policy import Policies, Policy
 
 TICK = 0.1
@@ -19,6 +21,7 @@ OBSERVER = "tron"
 VERDICTS = {
     Kind.MISS: VerdictKind.SUSPECT,
     Kind.SUSPECT: VerdictKind.SUSPECT,
+    Kind.STALL: VerdictKind.SUSPECT,
     Kind.DOWN: VerdictKind.DOWN,
     Kind.DEREGISTER: VerdictKind.DEREGISTER,
     Kind.RECOVER: VerdictKind.ALIVE,
@@ -73,19 +76,23 @@ class World:
         """TRON reads a frame, judges, and has its verdicts applied."""
         now = self.instant()
         frame = self._feed.take()
-        for service_id in frame.removed:
-            self.detector.forget(service_id)
-        for service_id in frame.changed:
-            self.detector.observe(facts_of(self.catalogue.get(service_id)))
-        for beat in frame.beats:
-            self.detector.heard(beat.incarnation, beat.observation, beat.at)
-        decided = self.detector.advance(now.attentive, self._clock.hearing_since)
-        outcomes = [self.catalogue.apply(self._verdict(each, now), now).outcome for each in decided]
-        for transition, outcome in zip(reversed(decided), reversed(outcomes), strict=True):
+        self.judge.learn(
+            Frame(
+                now=now.attentive,
+                hearing_since=self._clock.hearing_since,
+                observations=tuple(facts_of(self.catalogue.get(each)) for each in frame.changed),
+                beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
+                removed=frame.removed,
+                snapshot_complete=not self.judge.complete,
+            )
+        )
+        rulings = self.judge.decide(self._clock.hearing_since, now.wall).rulings
+        outcomes = [self.verdicts.apply(self._verdict(each), now).outcome for each in rulings]
+        for ruling, outcome in zip(reversed(rulings), reversed(outcomes), strict=True):
             if outcome is VerdictOutcome.STALE:
-                self.detector.refused(transition)
-        accepted = zip(decided, outcomes, strict=True)
-        self.judged += [(self.now, each) for each, outcome in accepted if outcome is VerdictOutcome.APPLIED]
+                self.judge.refused(ruling)
+        accepted = zip(rulings, outcomes, strict=True)
+        self.judged += [(self.now, each.transition) for each, outcome in accepted if outcome is VerdictOutcome.APPLIED]
         self.catalogue.judged(OBSERVER, now)
         self.save()
 
@@ -147,19 +154,25 @@ class World:
         """Since when the registry hears without a break."""
         return self._clock.hearing_since
 
+    @property
+    def detector(self) -> Detector:
+        """What TRON thinks of single services."""
+        return self.judge.detector
+
     def _start(self, catalogue: Catalogue, now: float) -> None:
         self.catalogue = catalogue
+        self.verdicts = Verdicts(catalogue)
         self._clock = AttentiveClock(now)
         self._feed = catalogue.open_feed(0, OBSERVER)
-        self.detector = Detector(Policies(self.policy, {}))
+        self.judge = Judge(Policies(self.policy, {}), OBSERVER)
 
     def _open(self) -> int:
         self._sessions += 1
         self.catalogue.open_session(self._sessions)
         return self._sessions
 
-    def _verdict(self, transition: Transition, now: Instant) -> Verdict:
-        draft = alert_for(transition, now.wall, now.attentive)
+    def _verdict(self, ruling: Ruling) -> Verdict:
+        transition, draft = ruling.transition, ruling.alert
         alert = None
         if draft is not None:
             alert = Event(draft.type, alert_id=draft.alert_id, occurred_at=draft.occurred_at)
@@ -171,6 +184,7 @@ class World:
             LivenessCause(transition.cause),
             transition.missed,
             alert,
+            quiet=bool(ruling.hushed),
         )
 
     def save(self) -> None:
@@ -211,4 +225,7 @@ def facts_of(record: Record) -> Facts:
         cause=Cause(int(record.judgement.cause)),
         judged_at=record.judged_at,
         missed=record.judgement.missed_beats,
+        stall_after=record.spec.stall_after,
+        active_at=record.active_at,
+        told_to=record.judgement.told_to,
     )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tron.alert_book import AlertDraft
+from tron.facts import AlertDraft
 
 
 class Sink(Protocol):
     """Somebody who must hear what no agent could be told. Must not block and must not raise."""
+
+    async def tell(self, alert: AlertDraft) -> None:
+        """An alert for operators. Returns once it is held for good."""
+        ...
 
     def undelivered(self, alert: AlertDraft) -> None:
         """An alert whose recipient is unknown or away; it is kept for the recipient too."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from registry_server.catalogue import Catalogue, Verdict, VerdictKind, VerdictOutcome, VerdictResult
+from registry_server.catalogue import Catalogue
 from registry_server.effects import Effects, Message, Write
 from registry_server.observations import ObservationFeed
-from registry_server.service import Event, Instant, LivenessCause, Report, Service, ServiceSpec
+from registry_server.service import Copy, Event, Instant, LivenessCause, Report, Service, ServiceSpec
+from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
 
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
@@ -30,11 +31,17 @@ def make_event(kind: str = "note", **fields: Any) -> Event:
     return Event(**{"type": kind, "alert_id": kind, "occurred_at": EPOCH, **fields})
 
 
+def make_copy(kind: str = "note", **fields: Any) -> Copy:
+    """A copy of an event that waits for its recipient."""
+    return Copy(make_event(kind, **fields), 0.0)
+
+
 class Grid:
     """A catalogue with its clock at hand. Sessions are opened as they are first named."""
 
     def __init__(self, catalogue: Catalogue | None = None) -> None:
         self.catalogue = catalogue or Catalogue()
+        self.verdicts = Verdicts(self.catalogue)
         self.time = 0.0
         self._sessions: set[int] = set()
 
@@ -101,7 +108,7 @@ class Grid:
         record = self.catalogue.get(service_id)
         based_on = record.observation if observation is None else observation
         verdict = Verdict(service_id, record.incarnation, based_on, kind, cause, missed, alert)
-        return self.catalogue.apply(verdict, self.later())
+        return self.verdicts.apply(verdict, self.later())
 
     def declare_down(self, service_id: str = "a") -> Event:
         """Declare it down, with an alert to nobody; return the event."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.catalogue import VerdictKind
 from registry_server.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
 from registry_server.mailbox import Mailboxes
 from registry_server.service import Event
+from registry_server.verdicts import VerdictKind
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
 
 
@@ -27,7 +27,7 @@ def alerts(effects: Effects, session: int = 1) -> list[str]:
 
 def publish(grid: Grid, alert_id: str, recipient: str) -> tuple[Event, bool]:
     """Publish an alert."""
-    return grid.catalogue.publish(make_event("service_down", alert_id=alert_id, recipient=recipient))
+    return grid.catalogue.publish(make_event("service_down", alert_id=alert_id, recipient=recipient), grid.later(0.0))
 
 
 @pytest.mark.parametrize("word", ["boss", "chief"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from registry_server.mailbox import Mailboxes
-from tests.unit.registry_server.builders import make_event
+from tests.unit.registry_server.builders import make_copy
 
 
 def fill(boxes: Mailboxes, count: int, recipient: str = "boss") -> None:
     """Alerts 0, 1, 2 ... for one recipient."""
     for n in range(count):
-        boxes.put(make_event(str(n), recipient=recipient))
+        boxes.put(make_copy(str(n), recipient=recipient))
 
 
 def taken(boxes: Mailboxes, recipient: str = "boss") -> list[str]:
@@ -57,7 +57,7 @@ def test_an_acknowledged_alert_is_gone_and_a_second_acknowledgement_counts_nothi
 def test_recipients_have_windows_and_copies_of_their_own() -> None:
     boxes = Mailboxes(in_flight=1)
     for recipient in ("x", "y"):
-        boxes.put(make_event("same", recipient=recipient))
+        boxes.put(make_copy("same", recipient=recipient))
     assert boxes.recipients("same") == {"x", "y"}
     assert taken(boxes, "x") == taken(boxes, "y") == ["same"]
     boxes.acknowledge("same", "x")
@@ -75,7 +75,7 @@ def test_an_overflow_frees_the_place_in_flight() -> None:
     boxes = Mailboxes(waiting=2, in_flight=2)
     fill(boxes, 2)
     assert taken(boxes) == ["0", "1"]
-    boxes.put(make_event("2", recipient="boss"))
+    boxes.put(make_copy("2", recipient="boss"))
     assert taken(boxes) == ["2"]
 
 
@@ -88,5 +88,5 @@ def test_a_box_of_one_place_holds_the_newest_alert() -> None:
 def test_the_same_alert_put_twice_pushes_nobody_out() -> None:
     boxes = Mailboxes(waiting=2)
     fill(boxes, 2)
-    boxes.put(make_event("1", recipient="boss"))
+    boxes.put(make_copy("1", recipient="boss"))
     assert taken(boxes) == ["0", "1"]

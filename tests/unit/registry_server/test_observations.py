@@ -10,7 +10,7 @@ EMPTY = Frame((), (), ())
 
 
 def test_the_first_frame_names_everybody_and_the_second_only_what_is_new() -> None:
-    feed = ObservationFeed(["a", "b"])
+    feed = ObservationFeed(["a", "b"], [])
     assert feed.take() == Frame(("a", "b"), (), ())
     assert feed.take() == EMPTY
     feed.changed("b")
@@ -18,28 +18,28 @@ def test_the_first_frame_names_everybody_and_the_second_only_what_is_new() -> No
 
 
 def test_a_later_beat_takes_the_place_of_an_earlier_one() -> None:
-    feed = ObservationFeed([])
+    feed = ObservationFeed([], [])
     for n in range(100):
         feed.heard("a", Heard(incarnation=1, observation=n, at=n / 10))
     assert feed.take().beats == (Heard(1, 99, 9.9),)
 
 
 def test_a_service_that_left_and_came_back_is_only_changed() -> None:
-    feed = ObservationFeed(["a"])
+    feed = ObservationFeed(["a"], [])
     feed.removed("a")
     feed.changed("a")
     assert feed.take() == Frame(("a",), (), ())
 
 
 def test_a_service_that_came_and_left_is_only_removed() -> None:
-    feed = ObservationFeed([])
+    feed = ObservationFeed([], [])
     feed.changed("a")
     feed.removed("a")
     assert feed.take() == Frame((), (), ("a",))
 
 
 def test_a_beat_is_not_urgent_but_a_change_and_a_removal_are() -> None:
-    feed = ObservationFeed([])
+    feed = ObservationFeed([], [])
     feed.heard("a", Heard(1, 1, 0.1))
     assert not feed.urgent
     feed.changed("a")
@@ -65,15 +65,20 @@ def test_a_catalogue_tells_its_observer_of_registrations_beats_breaks_and_remova
     assert feed.take() == Frame((), (), ("a",))
 
 
-def test_an_activity_that_moves_is_a_fact_and_a_load_figure_is_none() -> None:
+def test_an_activity_that_moves_is_a_fact_where_it_is_judged_and_a_load_figure_is_none() -> None:
     grid = Grid()
-    grid.register("a", 1)
+    grid.register("a", 1, stall_after=5.0)
     feed = grid.watch()
     feed.take()
     grid.beat(1, report=Report(load=0.5))
     assert feed.take().changed == ()
     grid.beat(1, report=Report(load=0.5, activity=1))
+    assert not feed.urgent
     assert feed.take().changed == ("a",)
+    grid.register("b", 1)
+    feed.take()
+    grid.beat(1, "b", report=Report(activity=1))
+    assert feed.take().changed == ()
 
 
 def test_an_observer_that_does_not_read_is_owed_no_more_beats_than_there_are_services() -> None:

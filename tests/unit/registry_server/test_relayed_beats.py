@@ -46,7 +46,7 @@ def test_an_agent_keeps_its_stream_while_somebody_relays_for_it(grid: Grid) -> N
 def test_alerts_wait_for_a_recipient_that_only_a_gateway_speaks_for(grid: Grid) -> None:
     grid.register("parent")
     grid.beat(GATEWAY, "parent", relayed=True)
-    _, delivered = grid.catalogue.publish(make_event("service_down", recipient="parent"))
+    _, delivered = grid.catalogue.publish(make_event("service_down", recipient="parent"), grid.later())
     assert not delivered
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from registry_server.catalogue import Catalogue, VerdictKind
+from registry_server.catalogue import Catalogue
 from registry_server.effects import Alert
 from registry_server.engine import Engine
 from registry_server.errors import RevisionCompacted
 from registry_server.event_log import EventLog
 from registry_server.service import Liveness, ServiceRole
 from registry_server.store.sqlite import SqliteStore
+from registry_server.verdicts import VerdictKind
 from tests.unit.registry_server.builders import Grid, at, make_event, messages
 
 
@@ -59,11 +60,11 @@ def test_incarnations_events_and_revisions_go_on(store: SqliteStore) -> None:
     grid.register("a", 1)
     grid.register("b", 1)
     grid.goodbye(1, "b")
-    grid.catalogue.publish(make_event())
+    grid.catalogue.publish(make_event(), grid.later(0.0))
     revision = grid.catalogue.changes.revision
     grid = restarted(grid, store)
     assert grid.register("c").incarnation == 3
-    assert grid.catalogue.publish(make_event())[0].sequence == 2
+    assert grid.catalogue.publish(make_event(), grid.later(0.0))[0].sequence == 2
     assert grid.catalogue.changes.revision > revision
 
 

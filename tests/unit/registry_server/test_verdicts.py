@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.catalogue import (
-    WATCHER_GONE_AFTER,
-    WATCHER_STALE_AFTER,
-    Verdict,
-    VerdictKind,
-    VerdictOutcome,
-)
+from registry_server.catalogue import WATCHER_GONE_AFTER, WATCHER_STALE_AFTER
 from registry_server.effects import AppendEvent, BuryService, DeclaredDown, PutService, UnknownService
 from registry_server.service import Liveness, LivenessCause
+from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import OBSERVER, Grid, lines, make_event, messages
 
 ALIVE, SUSPECT, DOWN, DEREGISTER = VerdictKind
@@ -107,7 +102,7 @@ def test_a_verdict_on_somebody_who_is_gone_or_came_anew_is_gone(grid: Grid) -> N
     grid.register("a", 1)
     verdicts = [Verdict("a", old.incarnation, old.observation, DOWN), Verdict("nobody", 1, 1, DOWN)]
     for verdict in verdicts:
-        assert grid.catalogue.apply(verdict, grid.later()).outcome is VerdictOutcome.GONE
+        assert grid.verdicts.apply(verdict, grid.later()).outcome is VerdictOutcome.GONE
 
 
 def test_since_is_when_it_became_true_and_stays_while_the_liveness_does(grid: Grid) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tron.detector import Cause, Detector, Facts, Kind, State, Transition
+from tron.detector import Detector
+from tron.facts import Cause, Facts, Kind, State, Transition
 from tron.policy import Policies, Policy
 
 WINDOW = 15.0

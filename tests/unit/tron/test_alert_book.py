@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.tron.builders import make_detector, make_facts, walk
-from tron.alert_book import ALERT_TYPES, AlertDraft, Severity, alert_for
-from tron.detector import Cause, Kind, Transition
+from tron.alert_book import ALERT_TYPES, alert_for
+from tron.facts import AlertDraft, Cause, Kind, Severity, Transition
 
 WALL = 1_700_000_100.0
 
@@ -34,7 +34,7 @@ BY_KIND = transitions()
 
 def draft(kind: Kind, attentive_now: float = 10.0) -> AlertDraft:
     """The alert of a kind."""
-    alert = alert_for(BY_KIND[kind], WALL, attentive_now)
+    alert = alert_for(BY_KIND[kind], WALL, attentive_now, "boss")
     assert alert is not None
     return alert
 
@@ -57,14 +57,14 @@ def test_each_kind_has_its_words(kind: Kind, expected: tuple[str, Severity, str,
 
 
 def test_a_recovery_before_anyone_was_declared_down_is_not_worth_a_word() -> None:
-    assert alert_for(BY_KIND[Kind.RECOVER], WALL, 10.0) is None
+    assert alert_for(BY_KIND[Kind.RECOVER], WALL, 10.0, "boss") is None
 
 
 def test_the_same_judgement_passed_twice_is_the_same_alert() -> None:
     first, second = draft(Kind.DOWN, 10.0), draft(Kind.DOWN, 99.0)
     assert first.alert_id == second.alert_id
     again = make_detector(make_facts())
-    assert {alert_for(each, WALL, 4.0).alert_id for _, each in walk(again, 3.3) if each.kind is Kind.DOWN} == {  # type: ignore[union-attr]
+    assert {alert_for(each, WALL, 4.0, "boss").alert_id for _, each in walk(again, 3.3) if each.kind is Kind.DOWN} == {  # type: ignore[union-attr]
         first.alert_id
     }
 
@@ -78,7 +78,7 @@ def test_another_fact_incarnation_service_or_kind_is_another_alert() -> None:
         replace(down, facts=replace(down.facts, service_id="b")),
         BY_KIND[Kind.MISS],
     ]
-    ids = {alert.alert_id for each in others if (alert := alert_for(each, WALL, 10.0)) is not None}
+    ids = {alert.alert_id for each in others if (alert := alert_for(each, WALL, 10.0, "boss")) is not None}
     assert len(ids) == len(others)
 
 

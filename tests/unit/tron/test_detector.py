@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.tron.builders import POLICY, WINDOW, make_detector, make_facts, story, walk
-from tron.detector import Cause, Kind, State
+from tron.facts import Cause, Kind, State
 from tron.policy import Policy
 
-MISS, SUSPECT, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
+MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
 
 BROKEN = make_facts(connected=False, detached_at=2.0)
 

@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.simulation.world import World
-from tron.detector import Detector, Kind
+from tron.detector import Detector
+from tron.facts import Kind
 from tron.policy import Policy
 
 POLICY = Policy(reattach_window=3.0, reconnect_grace=0.5)

@@ -26,31 +26,42 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from grid.events.v1 import event_pb2 as grid_dot_events_dot_v1_dot_event__pb2
 from grid.liveness.v1 import liveness_pb2 as grid_dot_liveness_dot_v1_dot_liveness__pb2
+from grid.registry.v1 import service_pb2 as grid_dot_registry_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"grid/registry/v1/observation.proto\x12\x10grid.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a\x1fgrid/liveness/v1/liveness.proto\"*\n\x16ObserveLivenessRequest\x12\x10\n\x08observer\x18\x01 \x01(\t\"\xa0\x02\n\x17ObserveLivenessResponse\x12&\n\x03now\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rhearing_since\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x0cobservations\x18\x03 \x03(\x0b\x32\x1d.grid.registry.v1.Observation\x12\x19\n\x11\x62\x65\x61t_incarnations\x18\x04 \x03(\x04\x12\x19\n\x11\x62\x65\x61t_observations\x18\x05 \x03(\x04\x12\x14\n\x0c\x62\x65\x61t_ages_ms\x18\x06 \x03(\r\x12\x0f\n\x07removed\x18\x07 \x03(\t\x12\x19\n\x11snapshot_complete\x18\x08 \x01(\x08\"\xf2\x05\n\x0bObservation\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x04\x12\x13\n\x0bobservation\x18\x04 \x01(\x04\x12\x0e\n\x06parent\x18\x05 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0freconnect_grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bstall_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tconnected\x18\t \x01(\x08\x12\x10\n\x08streamed\x18\n \x01(\x08\x12.\n\x0b\x61ttached_at\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64\x65tached_at\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08heard_at\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x11last_heartbeat_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06judged\x18\x0f \x01(\x0e\x32\x1a.grid.liveness.v1.Liveness\x12\x35\n\x0cjudged_cause\x18\x10 \x01(\x0e\x32\x1f.grid.liveness.v1.LivenessCause\x12,\n\tjudged_at\x18\x11 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmissed_beats\x18\x12 \x01(\r\x12,\n\tactive_at\x18\x13 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nbusy_until\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x86\x01\n\x14\x41pplyVerdictsRequest\x12\x10\n\x08observer\x18\x01 \x01(\t\x12/\n\x0cjudged_until\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08verdicts\x18\x03 \x03(\x0b\x32\x19.grid.registry.v1.Verdict\"\xe0\x01\n\x07Verdict\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x13\n\x0bobservation\x18\x03 \x01(\x04\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.grid.registry.v1.VerdictKind\x12.\n\x05\x63\x61use\x18\x05 \x01(\x0e\x32\x1f.grid.liveness.v1.LivenessCause\x12\x14\n\x0cmissed_beats\x18\x06 \x01(\r\x12$\n\x05\x61lert\x18\x07 \x01(\x0b\x32\x15.grid.events.v1.Event\"{\n\rVerdictResult\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .grid.registry.v1.VerdictOutcome\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12$\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x15.grid.events.v1.Event\"I\n\x15\x41pplyVerdictsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.grid.registry.v1.VerdictResult*\x91\x01\n\x0bVerdictKind\x12\x1c\n\x18VERDICT_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12VERDICT_KIND_ALIVE\x10\x01\x12\x18\n\x14VERDICT_KIND_SUSPECT\x10\x02\x12\x15\n\x11VERDICT_KIND_DOWN\x10\x03\x12\x1b\n\x17VERDICT_KIND_DEREGISTER\x10\x04*\xbf\x01\n\x0eVerdictOutcome\x12\x1f\n\x1bVERDICT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17VERDICT_OUTCOME_APPLIED\x10\x01\x12\x19\n\x15VERDICT_OUTCOME_STALE\x10\x02\x12\x1d\n\x19VERDICT_OUTCOME_UNCHANGED\x10\x03\x12\x18\n\x14VERDICT_OUTCOME_GONE\x10\x04\x12\x1b\n\x17VERDICT_OUTCOME_INVALID\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"grid/registry/v1/observation.proto\x12\x10grid.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a\x1fgrid/liveness/v1/liveness.proto\x1a\x1egrid/registry/v1/service.proto\"*\n\x16ObserveLivenessRequest\x12\x10\n\x08observer\x18\x01 \x01(\t\"\xd4\x03\n\x17ObserveLivenessResponse\x12&\n\x03now\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rhearing_since\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x0cobservations\x18\x03 \x03(\x0b\x32\x1d.grid.registry.v1.Observation\x12\x19\n\x11\x62\x65\x61t_incarnations\x18\x04 \x03(\x04\x12\x19\n\x11\x62\x65\x61t_observations\x18\x05 \x03(\x04\x12\x14\n\x0c\x62\x65\x61t_ages_ms\x18\x06 \x03(\r\x12\x0f\n\x07removed\x18\x07 \x03(\t\x12\x19\n\x11snapshot_complete\x18\x08 \x01(\x08\x12.\n\ndeliveries\x18\t \x03(\x0b\x32\x1a.grid.registry.v1.Delivery\x12\x39\n\x10\x64\x65liveries_ended\x18\n \x03(\x0b\x32\x1f.grid.registry.v1.DeliveryEnded\x12-\n\tforebears\x18\x0b \x03(\x0b\x32\x1a.grid.registry.v1.Forebear\x12\x18\n\x10\x63\x61scade_alert_id\x18\x0c \x01(\t\"k\n\x08\x44\x65livery\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\x12(\n\x05since\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x63limbed\x18\x03 \x01(\x08\"4\n\rDeliveryEnded\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\"<\n\x08\x46orebear\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06parent\x18\x03 \x01(\t\"\xe7\x07\n\x0bObservation\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x04\x12\x13\n\x0bobservation\x18\x04 \x01(\x04\x12\x0e\n\x06parent\x18\x05 \x01(\t\x12\x35\n\x12heartbeat_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0freconnect_grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bstall_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tconnected\x18\t \x01(\x08\x12\x10\n\x08streamed\x18\n \x01(\x08\x12.\n\x0b\x61ttached_at\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x64\x65tached_at\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08heard_at\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x11last_heartbeat_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06judged\x18\x0f \x01(\x0e\x32\x1a.grid.liveness.v1.Liveness\x12\x35\n\x0cjudged_cause\x18\x10 \x01(\x0e\x32\x1f.grid.liveness.v1.LivenessCause\x12,\n\tjudged_at\x18\x11 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmissed_beats\x18\x12 \x01(\r\x12,\n\tactive_at\x18\x13 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nbusy_until\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\rbusy_until_at\x18\x15 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x62usy_declared_at\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0b\n\x03url\x18\x17 \x01(\t\x12\x0f\n\x07told_to\x18\x18 \x03(\t\x12%\n\x06untold\x18\x19 \x01(\x0b\x32\x15.grid.events.v1.Event\x12\x13\n\x0b\x66olded_into\x18\x1a \x01(\t\x12\x32\n\x0bmaintenance\x18\x1b \x01(\x0b\x32\x1d.grid.registry.v1.Maintenance\"\xb5\x02\n\x14\x41pplyVerdictsRequest\x12\x10\n\x08observer\x18\x01 \x01(\t\x12/\n\x0cjudged_until\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08verdicts\x18\x03 \x03(\x0b\x32\x19.grid.registry.v1.Verdict\x12\x35\n\x08standing\x18\x04 \x03(\x0b\x32#.grid.registry.v1.StandingSuspicion\x12\x1a\n\x12standing_withdrawn\x18\x05 \x03(\x04\x12\x15\n\rstanding_held\x18\x06 \x01(\x08\x12)\n\x07notices\x18\x07 \x03(\x0b\x32\x18.grid.registry.v1.Notice\x12\x18\n\x10\x63\x61scade_alert_id\x18\x08 \x01(\t\"b\n\x11StandingSuspicion\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12$\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x15.grid.events.v1.Event\"i\n\x06Notice\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\x12\x13\n\x0b\x63limbs_from\x18\x02 \x01(\t\x12\x10\n\x08\x61lert_id\x18\x03 \x01(\t\x12\x12\n\ntold_about\x18\x04 \x01(\t\"\xbd\x02\n\x07Verdict\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x13\n\x0bobservation\x18\x03 \x01(\x04\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.grid.registry.v1.VerdictKind\x12.\n\x05\x63\x61use\x18\x05 \x01(\x0e\x32\x1f.grid.liveness.v1.LivenessCause\x12\x14\n\x0cmissed_beats\x18\x06 \x01(\r\x12$\n\x05\x61lert\x18\x07 \x01(\x0b\x32\x15.grid.events.v1.Event\x12\r\n\x05quiet\x18\x08 \x01(\x08\x12\x0e\n\x06\x66olded\x18\t \x01(\x08\x12\r\n\x05\x66olds\x18\n \x03(\t\x12-\n\x0e\x66urther_alerts\x18\x0b \x03(\x0b\x32\x15.grid.events.v1.Event\"{\n\rVerdictResult\x12\x31\n\x07outcome\x18\x01 \x01(\x0e\x32 .grid.registry.v1.VerdictOutcome\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12$\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x15.grid.events.v1.Event\"I\n\x15\x41pplyVerdictsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.grid.registry.v1.VerdictResult*\x91\x01\n\x0bVerdictKind\x12\x1c\n\x18VERDICT_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12VERDICT_KIND_ALIVE\x10\x01\x12\x18\n\x14VERDICT_KIND_SUSPECT\x10\x02\x12\x15\n\x11VERDICT_KIND_DOWN\x10\x03\x12\x1b\n\x17VERDICT_KIND_DEREGISTER\x10\x04*\xbf\x01\n\x0eVerdictOutcome\x12\x1f\n\x1bVERDICT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17VERDICT_OUTCOME_APPLIED\x10\x01\x12\x19\n\x15VERDICT_OUTCOME_STALE\x10\x02\x12\x1d\n\x19VERDICT_OUTCOME_UNCHANGED\x10\x03\x12\x18\n\x14VERDICT_OUTCOME_GONE\x10\x04\x12\x1b\n\x17VERDICT_OUTCOME_INVALID\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grid.registry.v1.observation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICTKIND']._serialized_start=1839
-  _globals['_VERDICTKIND']._serialized_end=1984
-  _globals['_VERDICTOUTCOME']._serialized_start=1987
-  _globals['_VERDICTOUTCOME']._serialized_end=2178
-  _globals['_OBSERVELIVENESSREQUEST']._serialized_start=182
-  _globals['_OBSERVELIVENESSREQUEST']._serialized_end=224
-  _globals['_OBSERVELIVENESSRESPONSE']._serialized_start=227
-  _globals['_OBSERVELIVENESSRESPONSE']._serialized_end=515
-  _globals['_OBSERVATION']._serialized_start=518
-  _globals['_OBSERVATION']._serialized_end=1272
-  _globals['_APPLYVERDICTSREQUEST']._serialized_start=1275
-  _globals['_APPLYVERDICTSREQUEST']._serialized_end=1409
-  _globals['_VERDICT']._serialized_start=1412
-  _globals['_VERDICT']._serialized_end=1636
-  _globals['_VERDICTRESULT']._serialized_start=1638
-  _globals['_VERDICTRESULT']._serialized_end=1761
-  _globals['_APPLYVERDICTSRESPONSE']._serialized_start=1763
-  _globals['_APPLYVERDICTSRESPONSE']._serialized_end=1836
+  _globals['_VERDICTKIND']._serialized_start=2996
+  _globals['_VERDICTKIND']._serialized_end=3141
+  _globals['_VERDICTOUTCOME']._serialized_start=3144
+  _globals['_VERDICTOUTCOME']._serialized_end=3335
+  _globals['_OBSERVELIVENESSREQUEST']._serialized_start=214
+  _globals['_OBSERVELIVENESSREQUEST']._serialized_end=256
+  _globals['_OBSERVELIVENESSRESPONSE']._serialized_start=259
+  _globals['_OBSERVELIVENESSRESPONSE']._serialized_end=727
+  _globals['_DELIVERY']._serialized_start=729
+  _globals['_DELIVERY']._serialized_end=836
+  _globals['_DELIVERYENDED']._serialized_start=838
+  _globals['_DELIVERYENDED']._serialized_end=890
+  _globals['_FOREBEAR']._serialized_start=892
+  _globals['_FOREBEAR']._serialized_end=952
+  _globals['_OBSERVATION']._serialized_start=955
+  _globals['_OBSERVATION']._serialized_end=1954
+  _globals['_APPLYVERDICTSREQUEST']._serialized_start=1957
+  _globals['_APPLYVERDICTSREQUEST']._serialized_end=2266
+  _globals['_STANDINGSUSPICION']._serialized_start=2268
+  _globals['_STANDINGSUSPICION']._serialized_end=2366
+  _globals['_NOTICE']._serialized_start=2368
+  _globals['_NOTICE']._serialized_end=2473
+  _globals['_VERDICT']._serialized_start=2476
+  _globals['_VERDICT']._serialized_end=2793
+  _globals['_VERDICTRESULT']._serialized_start=2795
+  _globals['_VERDICTRESULT']._serialized_end=2918
+  _globals['_APPLYVERDICTSRESPONSE']._serialized_start=2920
+  _globals['_APPLYVERDICTSRESPONSE']._serialized_end=2993
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from grid.events.v1 import event_pb2 as _event_pb2
 from grid.liveness.v1 import liveness_pb2 as _liveness_pb2
+from grid.registry.v1 import service_pb2 as _service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -120,8 +121,14 @@ class ObserveLivenessResponse(_message.Message):
     BEAT_AGES_MS_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     SNAPSHOT_COMPLETE_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    DELIVERIES_ENDED_FIELD_NUMBER: _builtins.int
+    FOREBEARS_FIELD_NUMBER: _builtins.int
+    CASCADE_ALERT_ID_FIELD_NUMBER: _builtins.int
     snapshot_complete: _builtins.bool
     """Whether this frame ends the snapshot that each stream starts with."""
+    cascade_alert_id: _builtins.str
+    """In the snapshot: the alert of the mass failure that the observer last said to be in; empty where in none."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
         """The attentive time up to which this frame tells everything."""
@@ -148,6 +155,18 @@ class ObserveLivenessResponse(_message.Message):
     def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Services that are gone."""
 
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Delivery]:
+        """Copies of alerts that wait for an acknowledgement: all of them in the snapshot, then each new or changed one."""
+
+    @_builtins.property
+    def deliveries_ended(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliveryEnded]:
+        """Copies that wait no more."""
+
+    @_builtins.property
+    def forebears(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forebear]:
+        """In the snapshot: who was removed, so that the way to the next ancestor is known beyond them."""
+
     def __init__(
         self,
         *,
@@ -159,14 +178,103 @@ class ObserveLivenessResponse(_message.Message):
         beat_ages_ms: _abc.Iterable[_builtins.int] | None = ...,
         removed: _abc.Iterable[_builtins.str] | None = ...,
         snapshot_complete: _builtins.bool = ...,
+        deliveries: _abc.Iterable[Global___Delivery] | None = ...,
+        deliveries_ended: _abc.Iterable[Global___DeliveryEnded] | None = ...,
+        forebears: _abc.Iterable[Global___Forebear] | None = ...,
+        cascade_alert_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hearing_since", b"hearing_since", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ages_ms", b"beat_ages_ms", "beat_incarnations", b"beat_incarnations", "beat_observations", b"beat_observations", "hearing_since", b"hearing_since", "now", b"now", "observations", b"observations", "removed", b"removed", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ages_ms", b"beat_ages_ms", "beat_incarnations", b"beat_incarnations", "beat_observations", b"beat_observations", "cascade_alert_id", b"cascade_alert_id", "deliveries", b"deliveries", "deliveries_ended", b"deliveries_ended", "forebears", b"forebears", "hearing_since", b"hearing_since", "now", b"now", "observations", b"observations", "removed", b"removed", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ObserveLivenessResponse: _TypeAlias = ObserveLivenessResponse  # noqa: Y015
+
+@_typing.final
+class Delivery(_message.Message):
+    """One copy of an alert that its recipient has not acknowledged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    CLIMBED_FIELD_NUMBER: _builtins.int
+    climbed: _builtins.bool
+    """It is settled for the way up: it climbed to another recipient, or is listed in the alert of another."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """As it was recorded; its recipient is whose copy it is."""
+
+    @_builtins.property
+    def since(self) -> _duration_pb2.Duration:
+        """When it was put, in attentive time; the registry's start where that was before."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.Event | None = ...,
+        since: _duration_pb2.Duration | None = ...,
+        climbed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["climbed", b"climbed", "event", b"event", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+@_typing.final
+class DeliveryEnded(_message.Message):
+    """A copy that was acknowledged, or is no longer pushed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    recipient: _builtins.str
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "recipient", b"recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveryEnded: _TypeAlias = DeliveryEnded  # noqa: Y015
+
+@_typing.final
+class Forebear(_message.Message):
+    """A service that was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    name: _builtins.str
+    parent: _builtins.str
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "parent", b"parent", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Forebear: _TypeAlias = Forebear  # noqa: Y015
 
 @_typing.final
 class Observation(_message.Message):
@@ -194,6 +302,13 @@ class Observation(_message.Message):
     MISSED_BEATS_FIELD_NUMBER: _builtins.int
     ACTIVE_AT_FIELD_NUMBER: _builtins.int
     BUSY_UNTIL_FIELD_NUMBER: _builtins.int
+    BUSY_UNTIL_AT_FIELD_NUMBER: _builtins.int
+    BUSY_DECLARED_AT_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    TOLD_TO_FIELD_NUMBER: _builtins.int
+    UNTOLD_FIELD_NUMBER: _builtins.int
+    FOLDED_INTO_FIELD_NUMBER: _builtins.int
+    MAINTENANCE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     name: _builtins.str
     incarnation: _builtins.int
@@ -208,6 +323,9 @@ class Observation(_message.Message):
     """The last judgement, which survives restarts and re-registration."""
     judged_cause: _liveness_pb2.LivenessCause.ValueType
     missed_beats: _builtins.int
+    url: _builtins.str
+    folded_into: _builtins.str
+    """The alert of another service that lists this one as failed with it; empty where none does."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -236,6 +354,24 @@ class Observation(_message.Message):
 
     @_builtins.property
     def busy_until(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def busy_until_at(self) -> _duration_pb2.Duration:
+        """The same in attentive time, and when it was declared; unset where nothing was."""
+
+    @_builtins.property
+    def busy_declared_at(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def told_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who got a copy of the alert of the last DOWN; empty while it is told to nobody."""
+
+    @_builtins.property
+    def untold(self) -> _event_pb2.Event:
+        """The alert of the last DOWN where it is told to nobody yet."""
+
+    @_builtins.property
+    def maintenance(self) -> _service_pb2.Maintenance:
+        """Set while an operator holds notices about it."""
+
     def __init__(
         self,
         *,
@@ -259,10 +395,17 @@ class Observation(_message.Message):
         missed_beats: _builtins.int = ...,
         active_at: _duration_pb2.Duration | None = ...,
         busy_until: _timestamp_pb2.Timestamp | None = ...,
+        busy_until_at: _duration_pb2.Duration | None = ...,
+        busy_declared_at: _duration_pb2.Duration | None = ...,
+        url: _builtins.str = ...,
+        told_to: _abc.Iterable[_builtins.str] | None = ...,
+        untold: _event_pb2.Event | None = ...,
+        folded_into: _builtins.str = ...,
+        maintenance: _service_pb2.Maintenance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_until", b"busy_until", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after", "untold", b"untold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_until", b"busy_until", "connected", b"connected", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,27 +420,123 @@ class ApplyVerdictsRequest(_message.Message):
     OBSERVER_FIELD_NUMBER: _builtins.int
     JUDGED_UNTIL_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    STANDING_WITHDRAWN_FIELD_NUMBER: _builtins.int
+    STANDING_HELD_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
+    CASCADE_ALERT_ID_FIELD_NUMBER: _builtins.int
     observer: _builtins.str
+    standing_held: _builtins.bool
+    """Standing suspicions are not applied while this is set: a mass failure is under way."""
+    cascade_alert_id: _builtins.str
+    """The alert of the mass failure that is under way; empty where none is. Told to the next observer."""
     @_builtins.property
     def judged_until(self) -> _duration_pb2.Duration:
         """The attentive time up to which all facts were judged."""
 
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]: ...
+    @_builtins.property
+    def standing(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingSuspicion]:
+        """Suspicions to be applied by the registry in the observer's name, each at most once; see StandingSuspicion."""
+
+    @_builtins.property
+    def standing_withdrawn(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Incarnations whose standing suspicion no longer holds."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
+        """Alerts, or copies of alerts, that come with no verdict."""
+
     def __init__(
         self,
         *,
         observer: _builtins.str = ...,
         judged_until: _duration_pb2.Duration | None = ...,
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
+        standing: _abc.Iterable[Global___StandingSuspicion] | None = ...,
+        standing_withdrawn: _abc.Iterable[_builtins.int] | None = ...,
+        standing_held: _builtins.bool = ...,
+        notices: _abc.Iterable[Global___Notice] | None = ...,
+        cascade_alert_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["judged_until", b"judged_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["judged_until", b"judged_until", "observer", b"observer", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade_alert_id", b"cascade_alert_id", "judged_until", b"judged_until", "notices", b"notices", "observer", b"observer", "standing", b"standing", "standing_held", b"standing_held", "standing_withdrawn", b"standing_withdrawn", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApplyVerdictsRequest: _TypeAlias = ApplyVerdictsRequest  # noqa: Y015
+
+@_typing.final
+class StandingSuspicion(_message.Message):
+    """"If the stream of this incarnation breaks, it is suspect at once, and this is the alert." It saves a suspicion the way
+    to the observer and back. Applied only while the observer watches, the registry did not stall, and the service is
+    judged ALIVE; the registry fills in when it broke and when it was last heard. Used up when it is applied, gone when the
+    observer's stream ends.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    ALERT_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    incarnation: _builtins.int
+    @_builtins.property
+    def alert(self) -> _event_pb2.Event:
+        """Unset: nobody is told."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+        alert: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "incarnation", b"incarnation", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingSuspicion: _TypeAlias = StandingSuspicion  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """An alert that comes with no verdict, or one more copy of one. Applied at most once for each alert_id and recipient."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    CLIMBS_FROM_FIELD_NUMBER: _builtins.int
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    TOLD_ABOUT_FIELD_NUMBER: _builtins.int
+    climbs_from: _builtins.str
+    """Whose copy it comes from: that copy is settled and climbs no further. Empty: it comes from none."""
+    alert_id: _builtins.str
+    """The alert that the copy is of. Empty: that of `event`."""
+    told_about: _builtins.str
+    """Where set: the alert is that of this service's last DOWN, which counts as told to the recipient from now on."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """Unset: nothing is sent, only the copy that is named below is settled."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.Event | None = ...,
+        climbs_from: _builtins.str = ...,
+        alert_id: _builtins.str = ...,
+        told_about: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "climbs_from", b"climbs_from", "event", b"event", "told_about", b"told_about"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class Verdict(_message.Message):
@@ -312,6 +551,10 @@ class Verdict(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     MISSED_BEATS_FIELD_NUMBER: _builtins.int
     ALERT_FIELD_NUMBER: _builtins.int
+    QUIET_FIELD_NUMBER: _builtins.int
+    FOLDED_FIELD_NUMBER: _builtins.int
+    FOLDS_FIELD_NUMBER: _builtins.int
+    FURTHER_ALERTS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     incarnation: _builtins.int
     observation: _builtins.int
@@ -321,9 +564,21 @@ class Verdict(_message.Message):
     kind: Global___VerdictKind.ValueType
     cause: _liveness_pb2.LivenessCause.ValueType
     missed_beats: _builtins.int
+    quiet: _builtins.bool
+    """The alert is recorded and told to nobody for now: a notice may follow."""
+    folded: _builtins.bool
+    """The alert waits for its recipient and does not climb: the alert of another service lists this one."""
     @_builtins.property
     def alert(self) -> _event_pb2.Event:
         """Unset where nobody needs to be told. `recipient` is the parent as declared."""
+
+    @_builtins.property
+    def folds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Services that this alert lists as failed with it: their alerts to this service climb no further."""
+
+    @_builtins.property
+    def further_alerts(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """Further alerts that become true with it: to orphans, or to others who were told of the DOWN that is over."""
 
     def __init__(
         self,
@@ -335,10 +590,14 @@ class Verdict(_message.Message):
         cause: _liveness_pb2.LivenessCause.ValueType = ...,
         missed_beats: _builtins.int = ...,
         alert: _event_pb2.Event | None = ...,
+        quiet: _builtins.bool = ...,
+        folded: _builtins.bool = ...,
+        folds: _abc.Iterable[_builtins.str] | None = ...,
+        further_alerts: _abc.Iterable[_event_pb2.Event] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "cause", b"cause", "incarnation", b"incarnation", "kind", b"kind", "missed_beats", b"missed_beats", "observation", b"observation", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert", b"alert", "cause", b"cause", "folded", b"folded", "folds", b"folds", "further_alerts", b"further_alerts", "incarnation", b"incarnation", "kind", b"kind", "missed_beats", b"missed_beats", "observation", b"observation", "quiet", b"quiet", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
@@ -282,6 +283,63 @@ class PromoteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PromoteResponse: _TypeAlias = PromoteResponse  # noqa: Y015
+
+@_typing.final
+class RecordMaintenanceRequest(_message.Message):
+    """Whom, and for how long."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    ENABLED_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    enabled: _builtins.bool
+    """False ends it."""
+    reason: _builtins.str
+    """At most 1000 characters."""
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """Up to 7 days. Unset: until it is ended."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        enabled: _builtins.bool = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "enabled", b"enabled", "reason", b"reason", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordMaintenanceRequest: _TypeAlias = RecordMaintenanceRequest  # noqa: Y015
+
+@_typing.final
+class RecordMaintenanceResponse(_message.Message):
+    """The record as it stands now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def service(self) -> _service_pb2.Service: ...
+    def __init__(
+        self,
+        *,
+        service: _service_pb2.Service | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordMaintenanceResponse: _TypeAlias = RecordMaintenanceResponse  # noqa: Y015
 
 @_typing.final
 class WatchServicesRequest(_message.Message):

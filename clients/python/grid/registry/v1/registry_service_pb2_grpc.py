@@ -72,6 +72,11 @@ class RegistryServiceStub:
                 request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.WatchServicesRequest.SerializeToString,
                 response_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.WatchServicesResponse.FromString,
                 _registered_method=True)
+        self.RecordMaintenance = channel.unary_unary(
+                '/grid.registry.v1.RegistryService/RecordMaintenance',
+                request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceRequest.SerializeToString,
+                response_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceResponse.FromString,
+                _registered_method=True)
         self.ObserveLiveness = channel.unary_stream(
                 '/grid.registry.v1.RegistryService/ObserveLiveness',
                 request_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessRequest.SerializeToString,
@@ -137,6 +142,14 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordMaintenance(self, request, context):
+        """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service. For people
+        there is TronService.SetMaintenance.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ObserveLiveness(self, request, context):
         """The facts that TRON judges by.
         """
@@ -188,6 +201,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.WatchServices,
                     request_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.WatchServicesRequest.FromString,
                     response_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.WatchServicesResponse.SerializeToString,
+            ),
+            'RecordMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordMaintenance,
+                    request_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceRequest.FromString,
+                    response_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceResponse.SerializeToString,
             ),
             'ObserveLiveness': grpc.unary_stream_rpc_method_handler(
                     servicer.ObserveLiveness,
@@ -390,6 +408,33 @@ class RegistryService:
             '/grid.registry.v1.RegistryService/WatchServices',
             grid_dot_registry_dot_v1_dot_registry__service__pb2.WatchServicesRequest.SerializeToString,
             grid_dot_registry_dot_v1_dot_registry__service__pb2.WatchServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.registry.v1.RegistryService/RecordMaintenance',
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceRequest.SerializeToString,
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

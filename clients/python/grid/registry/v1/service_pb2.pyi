@@ -155,6 +155,7 @@ class Service(_message.Message):
     LIVENESS_FIELD_NUMBER: _builtins.int
     LIVENESS_CAUSE_FIELD_NUMBER: _builtins.int
     LIVENESS_SINCE_FIELD_NUMBER: _builtins.int
+    MAINTENANCE_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """1 to 512 printable characters, spaces inside allowed. Empty: the registry assigns a UUID."""
     name: _builtins.str
@@ -226,6 +227,10 @@ class Service(_message.Message):
 
     @_builtins.property
     def liveness_since(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def maintenance(self) -> Global___Maintenance:
+        """Set while an operator holds notices about this service."""
+
     def __init__(
         self,
         *,
@@ -259,10 +264,11 @@ class Service(_message.Message):
         liveness: _liveness_pb2.Liveness.ValueType = ...,
         liveness_cause: _liveness_pb2.LivenessCause.ValueType = ...,
         liveness_since: _timestamp_pb2.Timestamp | None = ...,
+        maintenance: Global___Maintenance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit", "_load", b"_load", "_p95_ms", b"_p95_ms", "_progress", b"_progress", "_queue_depth", b"_queue_depth", "busy_until", b"busy_until", "ctx_limit", b"ctx_limit", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "liveness_since", b"liveness_since", "load", b"load", "loop_lag", b"loop_lag", "p95_ms", b"p95_ms", "progress", b"progress", "queue_depth", b"queue_depth", "reconnect_grace", b"reconnect_grace", "registered_at", b"registered_at", "stall_after", b"stall_after", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit", "_load", b"_load", "_p95_ms", b"_p95_ms", "_progress", b"_progress", "_queue_depth", b"_queue_depth", "busy_until", b"busy_until", "ctx_limit", b"ctx_limit", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "liveness_since", b"liveness_since", "load", b"load", "loop_lag", b"loop_lag", "maintenance", b"maintenance", "p95_ms", b"p95_ms", "progress", b"progress", "queue_depth", b"queue_depth", "reconnect_grace", b"reconnect_grace", "registered_at", b"registered_at", "stall_after", b"stall_after", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit", "_load", b"_load", "_p95_ms", b"_p95_ms", "_progress", b"_progress", "_queue_depth", b"_queue_depth", "activity", b"activity", "busy_until", b"busy_until", "caps", b"caps", "connected", b"connected", "cost_hint", b"cost_hint", "ctx_limit", b"ctx_limit", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "liveness", b"liveness", "liveness_cause", b"liveness_cause", "liveness_since", b"liveness_since", "load", b"load", "loop_lag", b"loop_lag", "message", b"message", "name", b"name", "p95_ms", b"p95_ms", "parent", b"parent", "progress", b"progress", "queue_depth", b"queue_depth", "reconnect_grace", b"reconnect_grace", "registered_at", b"registered_at", "role", b"role", "service_id", b"service_id", "stall_after", b"stall_after", "status", b"status", "ttl", b"ttl", "type", b"type", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit", "_load", b"_load", "_p95_ms", b"_p95_ms", "_progress", b"_progress", "_queue_depth", b"_queue_depth", "activity", b"activity", "busy_until", b"busy_until", "caps", b"caps", "connected", b"connected", "cost_hint", b"cost_hint", "ctx_limit", b"ctx_limit", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "liveness", b"liveness", "liveness_cause", b"liveness_cause", "liveness_since", b"liveness_since", "load", b"load", "loop_lag", b"loop_lag", "maintenance", b"maintenance", "message", b"message", "name", b"name", "p95_ms", b"p95_ms", "parent", b"parent", "progress", b"progress", "queue_depth", b"queue_depth", "reconnect_grace", b"reconnect_grace", "registered_at", b"registered_at", "role", b"role", "service_id", b"service_id", "stall_after", b"stall_after", "status", b"status", "ttl", b"ttl", "type", b"type", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ctx_limit: _TypeAlias = _typing.Literal["ctx_limit"]  # noqa: Y015
     _WhichOneofArgType__ctx_limit: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit"]  # noqa: Y015
@@ -286,3 +292,37 @@ class Service(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_depth) -> _WhichOneofReturnType__queue_depth | None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
+
+@_typing.final
+class Maintenance(_message.Message):
+    """An operator's word that notices about a service are held; it stays with the service_id through reconnects, restarts
+    and registrations.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """At most 1000 characters."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """Unset: until it is ended."""
+
+    def __init__(
+        self,
+        *,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "since", b"since", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Maintenance: _TypeAlias = Maintenance  # noqa: Y015

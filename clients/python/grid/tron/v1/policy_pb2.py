@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19grid/tron/v1/policy.proto\x12\x0cgrid.tron.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc1\x03\n\x06Policy\x12\x1c\n\x0ftolerance_ratio\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x30\n\rtolerance_min\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x15misses_before_warning\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1f\n\x12misses_before_down\x18\x04 \x01(\rH\x02\x88\x01\x01\x12%\n\x18misses_before_deregister\x18\x05 \x01(\rH\x03\x88\x01\x01\x12\x32\n\x0freconnect_grace\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0freattach_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x65scalate_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\n\x10_tolerance_ratioB\x18\n\x16_misses_before_warningB\x15\n\x13_misses_before_downB\x1b\n\x19_misses_before_deregisterb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19grid/tron/v1/policy.proto\x12\x0cgrid.tron.v1\x1a\x1egoogle/protobuf/duration.proto\"\xde\x06\n\x06Policy\x12\x1c\n\x0ftolerance_ratio\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x30\n\rtolerance_min\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x15misses_before_warning\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x1f\n\x12misses_before_down\x18\x04 \x01(\rH\x02\x88\x01\x01\x12%\n\x18misses_before_deregister\x18\x05 \x01(\rH\x03\x88\x01\x01\x12\x32\n\x0freconnect_grace\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x32\n\x0freattach_window\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x65scalate_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x62usy_cap\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\rorphan_policy\x18\n \x01(\x0e\x32\x1a.grid.tron.v1.OrphanPolicy\x12\x1d\n\x10\x63onfirm_by_probe\x18\x0b \x01(\x08H\x04\x88\x01\x01\x12\x17\n\nflap_count\x18\x0c \x01(\rH\x05\x88\x01\x01\x12.\n\x0b\x66lap_window\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x0bguard_ratio\x18\x0e \x01(\x01H\x06\x88\x01\x01\x12\x16\n\tguard_min\x18\x0f \x01(\rH\x07\x88\x01\x01\x12/\n\x0cguard_window\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bguard_burst\x18\x11 \x01(\x0b\x32\x19.google.protobuf.DurationB\x12\n\x10_tolerance_ratioB\x18\n\x16_misses_before_warningB\x15\n\x13_misses_before_downB\x1b\n\x19_misses_before_deregisterB\x13\n\x11_confirm_by_probeB\r\n\x0b_flap_countB\x0e\n\x0c_guard_ratioB\x0c\n\n_guard_min*v\n\x0cOrphanPolicy\x12\x1d\n\x19ORPHAN_POLICY_UNSPECIFIED\x10\x00\x12\x16\n\x12ORPHAN_POLICY_KEEP\x10\x01\x12\x16\n\x12ORPHAN_POLICY_STOP\x10\x02\x12\x17\n\x13ORPHAN_POLICY_ADOPT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grid.tron.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ORPHANPOLICY']._serialized_start=940
+  _globals['_ORPHANPOLICY']._serialized_end=1058
   _globals['_POLICY']._serialized_start=76
-  _globals['_POLICY']._serialized_end=525
+  _globals['_POLICY']._serialized_end=938
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ Judgement: what it is based on, and what came of it."""
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,6 +17,32 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OrphanPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrphanPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrphanPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORPHAN_POLICY_UNSPECIFIED: _OrphanPolicy.ValueType  # 0
+    ORPHAN_POLICY_KEEP: _OrphanPolicy.ValueType  # 1
+    """It is told and goes on."""
+    ORPHAN_POLICY_STOP: _OrphanPolicy.ValueType  # 2
+    """It is told to stop."""
+    ORPHAN_POLICY_ADOPT: _OrphanPolicy.ValueType  # 3
+    """It is told and goes on; alerts about it go to its next live ancestor until its parent is back."""
+
+class OrphanPolicy(_OrphanPolicy, metaclass=_OrphanPolicyEnumTypeWrapper):
+    """What a child is told, and done about it, when its parent is down."""
+
+ORPHAN_POLICY_UNSPECIFIED: OrphanPolicy.ValueType  # 0
+ORPHAN_POLICY_KEEP: OrphanPolicy.ValueType  # 1
+"""It is told and goes on."""
+ORPHAN_POLICY_STOP: OrphanPolicy.ValueType  # 2
+"""It is told to stop."""
+ORPHAN_POLICY_ADOPT: OrphanPolicy.ValueType  # 3
+"""It is told and goes on; alerts about it go to its next live ancestor until its parent is back."""
+Global___OrphanPolicy: _TypeAlias = OrphanPolicy  # noqa: Y015
 
 @_typing.final
 class Policy(_message.Message):
@@ -31,12 +58,34 @@ class Policy(_message.Message):
     RECONNECT_GRACE_FIELD_NUMBER: _builtins.int
     REATTACH_WINDOW_FIELD_NUMBER: _builtins.int
     ESCALATE_AFTER_FIELD_NUMBER: _builtins.int
+    BUSY_CAP_FIELD_NUMBER: _builtins.int
+    ORPHAN_POLICY_FIELD_NUMBER: _builtins.int
+    CONFIRM_BY_PROBE_FIELD_NUMBER: _builtins.int
+    FLAP_COUNT_FIELD_NUMBER: _builtins.int
+    FLAP_WINDOW_FIELD_NUMBER: _builtins.int
+    GUARD_RATIO_FIELD_NUMBER: _builtins.int
+    GUARD_MIN_FIELD_NUMBER: _builtins.int
+    GUARD_WINDOW_FIELD_NUMBER: _builtins.int
+    GUARD_BURST_FIELD_NUMBER: _builtins.int
     tolerance_ratio: _builtins.float
     """A miss is counted at n x interval + tolerance; tolerance is this share of the interval ..."""
     misses_before_warning: _builtins.int
     """Missed beats until a warning, until down, and until deregistration."""
     misses_before_down: _builtins.int
     misses_before_deregister: _builtins.int
+    orphan_policy: Global___OrphanPolicy.ValueType
+    """What becomes of the children of a service that is down."""
+    confirm_by_probe: _builtins.bool
+    """A refused connection to the url of a suspect confirms at once that it is down; only for targets that the settings of
+    TRON allow.
+    """
+    flap_count: _builtins.int
+    """So many suspicions within flap_window, and further ones are not told until it was quiet for one window."""
+    guard_ratio: _builtins.float
+    """The guard: more than this share of the live services, and at least so many, fail within one burst. It ends one
+    window after the last of them.
+    """
+    guard_min: _builtins.int
     @_builtins.property
     def tolerance_min(self) -> _duration_pb2.Duration:
         """... but at least this long."""
@@ -53,6 +102,16 @@ class Policy(_message.Message):
     def escalate_after(self) -> _duration_pb2.Duration:
         """How long an alert waits for its acknowledgement before it climbs."""
 
+    @_builtins.property
+    def busy_cap(self) -> _duration_pb2.Duration:
+        """A service that announced to be busy is excused for at most so long."""
+
+    @_builtins.property
+    def flap_window(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def guard_window(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def guard_burst(self) -> _duration_pb2.Duration: ...
     def __init__(
         self,
         *,
@@ -64,11 +123,28 @@ class Policy(_message.Message):
         reconnect_grace: _duration_pb2.Duration | None = ...,
         reattach_window: _duration_pb2.Duration | None = ...,
         escalate_after: _duration_pb2.Duration | None = ...,
+        busy_cap: _duration_pb2.Duration | None = ...,
+        orphan_policy: Global___OrphanPolicy.ValueType = ...,
+        confirm_by_probe: _builtins.bool | None = ...,
+        flap_count: _builtins.int | None = ...,
+        flap_window: _duration_pb2.Duration | None = ...,
+        guard_ratio: _builtins.float | None = ...,
+        guard_min: _builtins.int | None = ...,
+        guard_window: _duration_pb2.Duration | None = ...,
+        guard_burst: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "escalate_after", b"escalate_after", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe", "_flap_count", b"_flap_count", "_guard_min", b"_guard_min", "_guard_ratio", b"_guard_ratio", "_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "busy_cap", b"busy_cap", "confirm_by_probe", b"confirm_by_probe", "escalate_after", b"escalate_after", "flap_count", b"flap_count", "flap_window", b"flap_window", "guard_burst", b"guard_burst", "guard_min", b"guard_min", "guard_ratio", b"guard_ratio", "guard_window", b"guard_window", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "escalate_after", b"escalate_after", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe", "_flap_count", b"_flap_count", "_guard_min", b"_guard_min", "_guard_ratio", b"_guard_ratio", "_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "busy_cap", b"busy_cap", "confirm_by_probe", b"confirm_by_probe", "escalate_after", b"escalate_after", "flap_count", b"flap_count", "flap_window", b"flap_window", "guard_burst", b"guard_burst", "guard_min", b"guard_min", "guard_ratio", b"guard_ratio", "guard_window", b"guard_window", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "orphan_policy", b"orphan_policy", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__confirm_by_probe: _TypeAlias = _typing.Literal["confirm_by_probe"]  # noqa: Y015
+    _WhichOneofArgType__confirm_by_probe: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe"]  # noqa: Y015
+    _WhichOneofReturnType__flap_count: _TypeAlias = _typing.Literal["flap_count"]  # noqa: Y015
+    _WhichOneofArgType__flap_count: _TypeAlias = _typing.Literal["_flap_count", b"_flap_count"]  # noqa: Y015
+    _WhichOneofReturnType__guard_min: _TypeAlias = _typing.Literal["guard_min"]  # noqa: Y015
+    _WhichOneofArgType__guard_min: _TypeAlias = _typing.Literal["_guard_min", b"_guard_min"]  # noqa: Y015
+    _WhichOneofReturnType__guard_ratio: _TypeAlias = _typing.Literal["guard_ratio"]  # noqa: Y015
+    _WhichOneofArgType__guard_ratio: _TypeAlias = _typing.Literal["_guard_ratio", b"_guard_ratio"]  # noqa: Y015
     _WhichOneofReturnType__misses_before_deregister: _TypeAlias = _typing.Literal["misses_before_deregister"]  # noqa: Y015
     _WhichOneofArgType__misses_before_deregister: _TypeAlias = _typing.Literal["_misses_before_deregister", b"_misses_before_deregister"]  # noqa: Y015
     _WhichOneofReturnType__misses_before_down: _TypeAlias = _typing.Literal["misses_before_down"]  # noqa: Y015
@@ -77,6 +153,14 @@ class Policy(_message.Message):
     _WhichOneofArgType__misses_before_warning: _TypeAlias = _typing.Literal["_misses_before_warning", b"_misses_before_warning"]  # noqa: Y015
     _WhichOneofReturnType__tolerance_ratio: _TypeAlias = _typing.Literal["tolerance_ratio"]  # noqa: Y015
     _WhichOneofArgType__tolerance_ratio: _TypeAlias = _typing.Literal["_tolerance_ratio", b"_tolerance_ratio"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confirm_by_probe) -> _WhichOneofReturnType__confirm_by_probe | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flap_count) -> _WhichOneofReturnType__flap_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__guard_min) -> _WhichOneofReturnType__guard_min | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__guard_ratio) -> _WhichOneofReturnType__guard_ratio | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__misses_before_deregister) -> _WhichOneofReturnType__misses_before_deregister | None: ...
     @_typing.overload

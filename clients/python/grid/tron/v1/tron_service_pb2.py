@@ -30,7 +30,7 @@ from grid.registry.v1 import service_pb2 as grid_dot_registry_dot_v1_dot_service
 from grid.tron.v1 import policy_pb2 as grid_dot_tron_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgrid/tron/v1/tron_service.proto\x12\x0cgrid.tron.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a\x1egrid/registry/v1/service.proto\x1a\x19grid/tron/v1/policy.proto\"\x11\n\x0fGetStatsRequest\"\xff\x01\n\x10GetStatsResponse\x12\x16\n\x0etotal_services\x18\x01 \x01(\r\x12\x18\n\x10healthy_services\x18\x02 \x01(\r\x12\x19\n\x11\x64\x65graded_services\x18\x03 \x01(\r\x12\x15\n\rdown_services\x18\x04 \x01(\r\x12\x18\n\x10suspect_services\x18\x05 \x01(\r\x12\x15\n\ralerts_issued\x18\x06 \x01(\x04\x12.\n\nlast_check\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cguard_active\x18\x08 \x01(\x08\x12\x10\n\x08watching\x18\t \x01(\x08\"N\n\x11ListAlertsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x12\n\nservice_id\x18\x03 \x01(\t\"X\n\x12ListAlertsResponse\x12%\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\"&\n\x10GetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"9\n\x11GetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\"L\n\x10SetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x06policy\x18\x02 \x01(\x0b\x32\x14.grid.tron.v1.Policy\"9\n\x11SetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\"y\n\x15SetMaintenanceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x04 \x01(\t\"D\n\x16SetMaintenanceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"$\n\x0e\x45xplainRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\xb2\x01\n\x0f\x45xplainResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x0f\n\x07verdict\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\x12)\n\tdeadlines\x18\x04 \x03(\x0b\x32\x16.grid.tron.v1.Deadline\x12)\n\x08\x65vidence\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"C\n\x08\x44\x65\x61\x64line\x12\x0c\n\x04what\x18\x01 \x01(\t\x12)\n\x06\x64ue_in\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xea\x03\n\x0bTronService\x12I\n\x08GetStats\x12\x1d.grid.tron.v1.GetStatsRequest\x1a\x1e.grid.tron.v1.GetStatsResponse\x12O\n\nListAlerts\x12\x1f.grid.tron.v1.ListAlertsRequest\x1a .grid.tron.v1.ListAlertsResponse\x12L\n\tGetPolicy\x12\x1e.grid.tron.v1.GetPolicyRequest\x1a\x1f.grid.tron.v1.GetPolicyResponse\x12L\n\tSetPolicy\x12\x1e.grid.tron.v1.SetPolicyRequest\x1a\x1f.grid.tron.v1.SetPolicyResponse\x12[\n\x0eSetMaintenance\x12#.grid.tron.v1.SetMaintenanceRequest\x1a$.grid.tron.v1.SetMaintenanceResponse\x12\x46\n\x07\x45xplain\x12\x1c.grid.tron.v1.ExplainRequest\x1a\x1d.grid.tron.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgrid/tron/v1/tron_service.proto\x12\x0cgrid.tron.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a\x1egrid/registry/v1/service.proto\x1a\x19grid/tron/v1/policy.proto\"\x11\n\x0fGetStatsRequest\"\x8c\x03\n\x10GetStatsResponse\x12\x16\n\x0etotal_services\x18\x01 \x01(\r\x12\x18\n\x10healthy_services\x18\x02 \x01(\r\x12\x19\n\x11\x64\x65graded_services\x18\x03 \x01(\r\x12\x15\n\rdown_services\x18\x04 \x01(\r\x12\x18\n\x10suspect_services\x18\x05 \x01(\r\x12\x15\n\ralerts_issued\x18\x06 \x01(\x04\x12.\n\nlast_check\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cguard_active\x18\x08 \x01(\x08\x12\x10\n\x08watching\x18\t \x01(\x08\x12\x18\n\x10stalled_services\x18\n \x01(\r\x12\x1b\n\x13maintained_services\x18\x0b \x01(\r\x12\x17\n\x0f\x64\x61mped_services\x18\x0c \x01(\r\x12\x13\n\x0bopen_alerts\x18\r \x01(\r\x12&\n\x05sinks\x18\x0e \x03(\x0b\x32\x17.grid.tron.v1.SinkStats\"q\n\tSinkStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x11\n\tdelivered\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x04\x12\x12\n\nlast_error\x18\x06 \x01(\t\"N\n\x11ListAlertsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x12\n\nservice_id\x18\x03 \x01(\t\"X\n\x12ListAlertsResponse\x12%\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\"&\n\x10GetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"9\n\x11GetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\"L\n\x10SetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x06policy\x18\x02 \x01(\x0b\x32\x14.grid.tron.v1.Policy\"9\n\x11SetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\"y\n\x15SetMaintenanceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x04 \x01(\t\"D\n\x16SetMaintenanceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"$\n\x0e\x45xplainRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\xb2\x01\n\x0f\x45xplainResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x0f\n\x07verdict\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\x12)\n\tdeadlines\x18\x04 \x03(\x0b\x32\x16.grid.tron.v1.Deadline\x12)\n\x08\x65vidence\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"C\n\x08\x44\x65\x61\x64line\x12\x0c\n\x04what\x18\x01 \x01(\t\x12)\n\x06\x64ue_in\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xea\x03\n\x0bTronService\x12I\n\x08GetStats\x12\x1d.grid.tron.v1.GetStatsRequest\x1a\x1e.grid.tron.v1.GetStatsResponse\x12O\n\nListAlerts\x12\x1f.grid.tron.v1.ListAlertsRequest\x1a .grid.tron.v1.ListAlertsResponse\x12L\n\tGetPolicy\x12\x1e.grid.tron.v1.GetPolicyRequest\x1a\x1f.grid.tron.v1.GetPolicyResponse\x12L\n\tSetPolicy\x12\x1e.grid.tron.v1.SetPolicyRequest\x1a\x1f.grid.tron.v1.SetPolicyResponse\x12[\n\x0eSetMaintenance\x12#.grid.tron.v1.SetMaintenanceRequest\x1a$.grid.tron.v1.SetMaintenanceResponse\x12\x46\n\x07\x45xplain\x12\x1c.grid.tron.v1.ExplainRequest\x1a\x1d.grid.tron.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,29 +40,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATSREQUEST']._serialized_start=231
   _globals['_GETSTATSREQUEST']._serialized_end=248
   _globals['_GETSTATSRESPONSE']._serialized_start=251
-  _globals['_GETSTATSRESPONSE']._serialized_end=506
-  _globals['_LISTALERTSREQUEST']._serialized_start=508
-  _globals['_LISTALERTSREQUEST']._serialized_end=586
-  _globals['_LISTALERTSRESPONSE']._serialized_start=588
-  _globals['_LISTALERTSRESPONSE']._serialized_end=676
-  _globals['_GETPOLICYREQUEST']._serialized_start=678
-  _globals['_GETPOLICYREQUEST']._serialized_end=716
-  _globals['_GETPOLICYRESPONSE']._serialized_start=718
-  _globals['_GETPOLICYRESPONSE']._serialized_end=775
-  _globals['_SETPOLICYREQUEST']._serialized_start=777
-  _globals['_SETPOLICYREQUEST']._serialized_end=853
-  _globals['_SETPOLICYRESPONSE']._serialized_start=855
-  _globals['_SETPOLICYRESPONSE']._serialized_end=912
-  _globals['_SETMAINTENANCEREQUEST']._serialized_start=914
-  _globals['_SETMAINTENANCEREQUEST']._serialized_end=1035
-  _globals['_SETMAINTENANCERESPONSE']._serialized_start=1037
-  _globals['_SETMAINTENANCERESPONSE']._serialized_end=1105
-  _globals['_EXPLAINREQUEST']._serialized_start=1107
-  _globals['_EXPLAINREQUEST']._serialized_end=1143
-  _globals['_EXPLAINRESPONSE']._serialized_start=1146
-  _globals['_EXPLAINRESPONSE']._serialized_end=1324
-  _globals['_DEADLINE']._serialized_start=1326
-  _globals['_DEADLINE']._serialized_end=1393
-  _globals['_TRONSERVICE']._serialized_start=1396
-  _globals['_TRONSERVICE']._serialized_end=1886
+  _globals['_GETSTATSRESPONSE']._serialized_end=647
+  _globals['_SINKSTATS']._serialized_start=649
+  _globals['_SINKSTATS']._serialized_end=762
+  _globals['_LISTALERTSREQUEST']._serialized_start=764
+  _globals['_LISTALERTSREQUEST']._serialized_end=842
+  _globals['_LISTALERTSRESPONSE']._serialized_start=844
+  _globals['_LISTALERTSRESPONSE']._serialized_end=932
+  _globals['_GETPOLICYREQUEST']._serialized_start=934
+  _globals['_GETPOLICYREQUEST']._serialized_end=972
+  _globals['_GETPOLICYRESPONSE']._serialized_start=974
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1031
+  _globals['_SETPOLICYREQUEST']._serialized_start=1033
+  _globals['_SETPOLICYREQUEST']._serialized_end=1109
+  _globals['_SETPOLICYRESPONSE']._serialized_start=1111
+  _globals['_SETPOLICYRESPONSE']._serialized_end=1168
+  _globals['_SETMAINTENANCEREQUEST']._serialized_start=1170
+  _globals['_SETMAINTENANCEREQUEST']._serialized_end=1291
+  _globals['_SETMAINTENANCERESPONSE']._serialized_start=1293
+  _globals['_SETMAINTENANCERESPONSE']._serialized_end=1361
+  _globals['_EXPLAINREQUEST']._serialized_start=1363
+  _globals['_EXPLAINREQUEST']._serialized_end=1399
+  _globals['_EXPLAINRESPONSE']._serialized_start=1402
+  _globals['_EXPLAINRESPONSE']._serialized_end=1580
+  _globals['_DEADLINE']._serialized_start=1582
+  _globals['_DEADLINE']._serialized_end=1649
+  _globals['_TRONSERVICE']._serialized_start=1652
+  _globals['_TRONSERVICE']._serialized_end=2142
 # @@protoc_insertion_point(module_scope)

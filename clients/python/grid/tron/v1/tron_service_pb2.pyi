@@ -56,6 +56,11 @@ class GetStatsResponse(_message.Message):
     LAST_CHECK_FIELD_NUMBER: _builtins.int
     GUARD_ACTIVE_FIELD_NUMBER: _builtins.int
     WATCHING_FIELD_NUMBER: _builtins.int
+    STALLED_SERVICES_FIELD_NUMBER: _builtins.int
+    MAINTAINED_SERVICES_FIELD_NUMBER: _builtins.int
+    DAMPED_SERVICES_FIELD_NUMBER: _builtins.int
+    OPEN_ALERTS_FIELD_NUMBER: _builtins.int
+    SINKS_FIELD_NUMBER: _builtins.int
     total_services: _builtins.int
     healthy_services: _builtins.int
     degraded_services: _builtins.int
@@ -67,9 +72,21 @@ class GetStatsResponse(_message.Message):
     """Whether the mass-failure guard holds judgement back."""
     watching: _builtins.bool
     """Whether TRON hears the registry now."""
+    stalled_services: _builtins.int
+    """Services whose activity counter stands still."""
+    maintained_services: _builtins.int
+    """Services about which an operator holds notices."""
+    damped_services: _builtins.int
+    """Services whose suspicions are not told because there were too many."""
+    open_alerts: _builtins.int
+    """Alerts that nobody has acknowledged yet."""
     @_builtins.property
     def last_check(self) -> _timestamp_pb2.Timestamp:
         """When the last frame of facts was judged; unset before the first."""
+
+    @_builtins.property
+    def sinks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SinkStats]:
+        """Where operators are told, and how that goes."""
 
     def __init__(
         self,
@@ -83,14 +100,55 @@ class GetStatsResponse(_message.Message):
         last_check: _timestamp_pb2.Timestamp | None = ...,
         guard_active: _builtins.bool = ...,
         watching: _builtins.bool = ...,
+        stalled_services: _builtins.int = ...,
+        maintained_services: _builtins.int = ...,
+        damped_services: _builtins.int = ...,
+        open_alerts: _builtins.int = ...,
+        sinks: _abc.Iterable[Global___SinkStats] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_check", b"last_check"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts_issued", b"alerts_issued", "degraded_services", b"degraded_services", "down_services", b"down_services", "guard_active", b"guard_active", "healthy_services", b"healthy_services", "last_check", b"last_check", "suspect_services", b"suspect_services", "total_services", b"total_services", "watching", b"watching"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts_issued", b"alerts_issued", "damped_services", b"damped_services", "degraded_services", b"degraded_services", "down_services", b"down_services", "guard_active", b"guard_active", "healthy_services", b"healthy_services", "last_check", b"last_check", "maintained_services", b"maintained_services", "open_alerts", b"open_alerts", "sinks", b"sinks", "stalled_services", b"stalled_services", "suspect_services", b"suspect_services", "total_services", b"total_services", "watching", b"watching"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class SinkStats(_message.Message):
+    """One way to operators."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    LAST_ERROR_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    queued: _builtins.int
+    delivered: _builtins.int
+    failed: _builtins.int
+    dropped: _builtins.int
+    last_error: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        queued: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        last_error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "dropped", b"dropped", "failed", b"failed", "last_error", b"last_error", "name", b"name", "queued", b"queued"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SinkStats: _TypeAlias = SinkStats  # noqa: Y015
 
 @_typing.final
 class ListAlertsRequest(_message.Message):

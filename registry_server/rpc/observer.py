@@ -1,0 +1,134 @@
+"""TRON's two doors: the facts that it judges by, and the judgement that it came to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from grid.registry.v1 import observation_pb2
+
+from registry_server.engine import Engine
+from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ReaderTooSlow
+from registry_server.rpc import translate
+from registry_server.service import Event
+from registry_server.validation import check_event, check_id
+from registry_server.verdicts import VerdictOutcome, VerdictResult
+
+log = structlog.get_logger("rpc")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+M = TypeVar("M")
+
+MAX_OBSERVERS = 16
+MAX_AT_ONCE = 10_000
+"""Verdicts, standing suspicions or notices in one call."""
+
+
+class ObserverDoors:
+    """Serves ObserveLiveness and ApplyVerdicts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._observers = 0
+
+    async def observe(
+        self, request: observation_pb2.ObserveLivenessRequest
+    ) -> AsyncGenerator[observation_pb2.ObserveLivenessResponse, None]:
+        """Facts: at once when a stream opens or breaks, and each tick. Raises QuotaExceeded, ReaderTooSlow."""
+        check_id("observer", request.observer)
+        if self._observers >= MAX_OBSERVERS:
+            raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
+        engine = self._engine
+        catalogue = engine.catalogue
+        wake = asyncio.Event()
+        feed_id = engine.open_feed(wake.set)
+        self._observers += 1
+        try:
+            feed = catalogue.open_feed(feed_id, request.observer)
+            engine.verdicts.stand_down()
+            snapshot = True
+            while True:
+                if engine.draining:
+                    raise Draining("the registry is going away")
+                if feed.overflowed:
+                    raise ReaderTooSlow("too many alerts came while nothing was read; start again from a snapshot")
+                frame = feed.take()
+                records = catalogue.records
+                now = engine.now().attentive
+                message = observation_pb2.ObserveLivenessResponse(
+                    now=translate.duration(now),
+                    hearing_since=translate.duration(engine.hearing_since),
+                    observations=[
+                        translate.from_record(records[each], catalogue.maintenance_of(each))
+                        for each in frame.changed
+                        if each in records
+                    ],
+                    beat_incarnations=[beat.incarnation for beat in frame.beats],
+                    beat_observations=[beat.observation for beat in frame.beats],
+                    beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
+                    removed=frame.removed,
+                    snapshot_complete=snapshot,
+                )
+                for alert_id, recipient in frame.copies:
+                    copy = catalogue.mailboxes.get(alert_id, recipient)
+                    if copy is None:
+                        message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
+                    else:
+                        message.deliveries.append(translate.from_copy(copy))
+                if snapshot:
+                    message.forebears.extend(translate.from_tombstone(each) for each in catalogue.tombstones.values())
+                    message.cascade_alert_id = engine.verdicts.cascade_alert_id
+                yield message
+                snapshot = False
+                await wake.wait()
+                wake.clear()
+        finally:
+            self._observers -= 1
+            engine.close_feed(feed_id)
+
+    async def apply(self, request: observation_pb2.ApplyVerdictsRequest) -> observation_pb2.ApplyVerdictsResponse:
+        """Apply what TRON decided, and answer when all of it is on disk. Raises InvalidRequest."""
+        check_id("observer", request.observer)
+        for name in ("verdicts", "standing", "notices"):
+            count = len(getattr(request, name))
+            if count > MAX_AT_ONCE:
+                raise InvalidRequest(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
+        engine = self._engine
+        verdicts, now = engine.verdicts, engine.now()
+        results: list[VerdictResult] = []
+        for message in request.verdicts:
+            try:
+                verdict = translate.to_verdict(message, now.wall)
+                _check_all((verdict.alert, *verdict.further_alerts))
+            except InvalidRequest:
+                results.append(VerdictResult(VerdictOutcome.INVALID))
+            else:
+                results.append(verdicts.apply(verdict, now))
+        for notice_message in request.notices:
+            try:
+                notice = translate.to_notice(notice_message, now.wall)
+                _check_all((notice.event,))
+            except InvalidRequest as error:
+                log.error("notice_invalid", alert_id=notice_message.alert_id, why=str(error))
+            else:
+                verdicts.notify(notice, now)
+        standing = [translate.to_standing(each, now.wall) for each in request.standing]
+        _check_all(each.alert for each in standing)
+        verdicts.stand_by(standing, request.standing_withdrawn, held=request.standing_held)
+        verdicts.cascade_alert_id = request.cascade_alert_id
+        until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
+        engine.catalogue.judged(request.observer, now, until)
+        if request.verdicts or request.notices:
+            await engine.settled_now()
+        else:
+            engine.settle()
+        return observation_pb2.ApplyVerdictsResponse(results=[translate.from_result(each) for each in results])
+
+
+def _check_all(events: Iterable[Event | None]) -> None:
+    for event in events:
+        if event is not None:
+            check_event(event)

@@ -1,0 +1,218 @@
+"""Judgement as the registry sees it: compared with the facts that it was based on, then applied, or refused.
+
+Nothing here decides who is dead. A verdict comes from the observer; a standing suspicion came from it beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from registry_server.catalogue import Catalogue, Record
+from registry_server.service import Event, Instant, Judgement, Liveness, LivenessCause
+
+
+class VerdictKind(IntEnum):
+    """What TRON decided; the numbers of the wire."""
+
+    ALIVE = 1
+    SUSPECT = 2
+    DOWN = 3
+    DEREGISTER = 4
+
+
+class VerdictOutcome(IntEnum):
+    """What became of a verdict; the numbers of the wire."""
+
+    APPLIED = 1
+    STALE = 2
+    UNCHANGED = 3
+    GONE = 4
+    INVALID = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision, the observation it was based on, and the alerts that become true with it.
+
+    `quiet`: the alert is recorded and told to nobody for now. `folded`: it does not climb. `folds`: whose alerts to
+    this service climb no further, because this alert lists them.
+    """
+
+    service_id: str
+    incarnation: int
+    observation: int
+    kind: VerdictKind
+    cause: LivenessCause = LivenessCause.NONE
+    missed_beats: int = 0
+    alert: Event | None = None
+    quiet: bool = False
+    folded: bool = False
+    folds: tuple[str, ...] = ()
+    further_alerts: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictResult:
+    """What became of it; `delivered`: the alert goes out on a stream of its recipient."""
+
+    outcome: VerdictOutcome
+    delivered: bool = False
+    alert: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingSuspicion:
+    """If the stream of this incarnation breaks, it is suspect at once; `alert` None: nobody is told."""
+
+    service_id: str
+    incarnation: int
+    alert: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An alert that comes with no verdict, or one more copy of one; see the contract."""
+
+    alert_id: str
+    event: Event | None = None
+    climbs_from: str = ""
+    told_about: str = ""
+
+
+class Verdicts:
+    """Applies judgement to the catalogue. Every method is one atomic command, like the catalogue's own."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._standing: dict[int, StandingSuspicion] = {}
+        self._standing_held = False
+        self.cascade_alert_id = ""
+        """The mass failure that the observer last said to be in."""
+
+    def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
+        """Compare and set: apply the verdict and its alerts if no newer fact came since the one that it names."""
+        record = self._catalogue.records.get(verdict.service_id)
+        if record is None or record.incarnation != verdict.incarnation:
+            return VerdictResult(VerdictOutcome.GONE)
+        if verdict.kind is VerdictKind.ALIVE:
+            if record.streamed and record.session is None:
+                return VerdictResult(VerdictOutcome.STALE)
+        elif verdict.observation != record.observation:
+            return VerdictResult(VerdictOutcome.STALE)
+        return self._set(record, verdict, now)
+
+    def notify(self, notice: Notice, now: Instant) -> bool:
+        """Send an alert, or one more copy of one. Return whether it was new; False changes nothing."""
+        catalogue = self._catalogue
+        if notice.climbs_from and not catalogue.settle_copy(notice.alert_id, notice.climbs_from):
+            return False
+        event = notice.event
+        if event is None:
+            return True
+        recipient = catalogue.meant_by(event.recipient)
+        record = catalogue.records.get(notice.told_about)
+        if record is not None:
+            judgement = record.judgement
+            known = judgement.down_event is not None and judgement.down_event.alert_id == notice.alert_id
+            if known and recipient not in judgement.told_to:
+                record.judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
+                catalogue.keep(record)
+                catalogue.fact_beside_judgement(record)
+            elif not notice.climbs_from:
+                return False  # it is over, or was told before
+        if catalogue.mailboxes.get(notice.alert_id, recipient) is not None:
+            return False
+        catalogue.publish(event, now)
+        return True
+
+    # --- standing suspicions ----------------------------------------------------------------------------------------
+
+    def stand_by(self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool) -> None:
+        """Take over what the observer says beforehand. Those of incarnations that are gone are forgotten at once."""
+        self._standing_held = held
+        for incarnation in withdrawn:
+            self._standing.pop(incarnation, None)
+        for suspicion in suspicions:
+            record = self._catalogue.records.get(suspicion.service_id)
+            if record is not None and record.incarnation == suspicion.incarnation:
+                self._standing[suspicion.incarnation] = suspicion
+        if len(self._standing) > 2 * len(self._catalogue.records):
+            current = {record.incarnation for record in self._catalogue.records.values()}
+            self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
+
+    def stand_down(self) -> None:
+        """No suspicion stands any more: the observer is gone, the registry stalled or is leaving."""
+        self._standing.clear()
+
+    def streams_broke(self, broken: Iterable[Record], now: Instant) -> None:
+        """Suspect, in the observer's name, those of whom it said so beforehand."""
+        for record in broken:
+            suspicion = self._standing.pop(record.incarnation, None)
+            judged_alive = record.judgement.liveness is Liveness.ALIVE
+            if suspicion is None or self._standing_held or not self._catalogue.watched or not judged_alive:
+                continue
+            alert = suspicion.alert
+            if alert is not None:
+                alert = replace(alert, occurred_at=now.wall, last_seen_at=record.last_heartbeat_at)
+            verdict = Verdict(
+                record.spec.service_id,
+                record.incarnation,
+                record.observation,
+                VerdictKind.SUSPECT,
+                LivenessCause.DISCONNECTED,
+                alert=alert,
+            )
+            self._set(record, verdict, now)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
+        catalogue, before = self._catalogue, record.judgement
+        liveness = Liveness(min(verdict.kind, VerdictKind.DOWN))
+        judged_before = (before.liveness, before.cause, before.missed_beats)
+        known = (liveness, verdict.cause, verdict.missed_beats) == judged_before
+        if known and verdict.kind is not VerdictKind.DEREGISTER:
+            return VerdictResult(VerdictOutcome.UNCHANGED)
+        event, delivered = None, False
+        if verdict.alert is not None:
+            alert = replace(verdict.alert, recipient="") if verdict.quiet else verdict.alert
+            event, delivered = catalogue.publish(alert, now, climbed=verdict.folded)
+        for further in verdict.further_alerts:
+            catalogue.publish(further, now)
+        down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into
+        if verdict.kind is VerdictKind.DOWN:
+            down_event = event
+            told_to = (event.recipient,) if event is not None and event.recipient else ()
+        elif verdict.kind is VerdictKind.ALIVE:
+            down_event, told_to, folded_into = None, (), ""
+        occurred = event.occurred_at if event is not None else now.wall
+        since = before.since if liveness is before.liveness else occurred
+        record.judgement = Judgement(
+            liveness, verdict.cause, since, verdict.missed_beats, down_event, told_to, folded_into
+        )
+        record.judged_at = now.attentive
+        record.told_down = False
+        if event is not None and verdict.folds:
+            self._fold(verdict.service_id, verdict.folds, event.alert_id)
+        if verdict.kind is VerdictKind.DEREGISTER:
+            catalogue.bury(record, "judged", record.judgement, now)
+        else:
+            catalogue.keep(record)
+            catalogue.show(record)
+        return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
+
+    def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
+        """Their failures are told by another's alert: their own copies to it climb no further."""
+        catalogue = self._catalogue
+        listed = set(folds)
+        for service_id in sorted(listed):
+            record = catalogue.records.get(service_id)
+            if record is not None:
+                record.judgement = replace(record.judgement, folded_into=alert_id)
+                catalogue.keep(record)
+                catalogue.fact_beside_judgement(record)
+        for copy in catalogue.mailboxes.waiting_for(recipient):
+            if copy.event.service_id in listed:
+                catalogue.settle_copy(copy.event.alert_id, recipient)

@@ -1,0 +1,56 @@
+"""Flap damping: who is suspected again and again is told of a few times, then not until it was quiet for a while.
+
+Only suspicions are damped. A death is always told, and so is the return from one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from tron.policy import Policies
+
+MAX_SERVICES = 50_000
+"""Services whose suspicions are remembered. Overflow rule: those that were quiet for longest are forgotten."""
+
+
+@dataclass(slots=True)
+class _Flaps:
+    times: deque[float] = field(default_factory=deque)
+    until: float = 0.0
+
+
+class Damping:
+    """Counts suspicions by service_id, so that a new registration does not start a new count. Attentive seconds."""
+
+    def __init__(self) -> None:
+        self._flaps: dict[str, _Flaps] = {}
+
+    def suspected(self, service_id: str, now: float, policies: Policies) -> bool:
+        """Count a suspicion. Return whether it was the one that makes too many."""
+        policy = policies.of(service_id)
+        flaps = self._flaps.pop(service_id, None) or _Flaps()
+        self._flaps[service_id] = flaps  # the newest last
+        if len(self._flaps) > MAX_SERVICES:
+            del self._flaps[next(iter(self._flaps))]
+        damped_before = now < flaps.until
+        flaps.times.append(now)
+        while len(flaps.times) > policy.flap_count or flaps.times[0] < now - policy.flap_window:
+            flaps.times.popleft()
+        if damped_before or len(flaps.times) >= policy.flap_count:
+            flaps.until = now + policy.flap_window
+        return flaps.until > now and not damped_before
+
+    def is_damped(self, service_id: str, now: float) -> bool:
+        """Whether further suspicions of this service are not told."""
+        flaps = self._flaps.get(service_id)
+        return flaps is not None and now < flaps.until
+
+    def count(self, service_id: str, now: float, window: float) -> int:
+        """How often it was suspected within the window, as far as that is counted."""
+        flaps = self._flaps.get(service_id)
+        return 0 if flaps is None else sum(1 for each in flaps.times if each >= now - window)
+
+    def damped(self, now: float) -> list[str]:
+        """Everyone who is damped now."""
+        return [service_id for service_id, flaps in self._flaps.items() if now < flaps.until]

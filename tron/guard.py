@@ -1,0 +1,128 @@
+"""The guard against mass failures: where many fail at once, the network, the host or the monitor is the likelier cause.
+
+It looks at the last moments only, and at who lives now: who has been dead for longer counts on neither side, so that it
+ends by itself one window after the last failure and can not ratchet, however often a fleet is replaced. It holds the
+notices about those who failed together; who fails alone a little later is told of as ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from tron.policy import Policy
+
+SETTLE = 0.3
+"""Attentive seconds (three ticks) for which many must be failing before the guard is up: a parent that fails with all
+its children is one failure, and it may come last."""
+
+ESTABLISHED = 2.0
+"""Attentive seconds for which a service must have been alive for its failure to count: short-lived programs that come
+and go are no fleet that fails."""
+
+ROOTS = 2
+"""So many of the failing must have a parent that is not failing: one subtree is told of by the alert of its root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """A mass failure: who failed at once, oldest first, and how many lived until then."""
+
+    service_ids: tuple[str, ...]
+    live: int
+    since: float
+
+
+class Guard:
+    """Whether notices are held. `active` from when the failure is certain; `holds` from when it may be one."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.active = False
+        self.listed: set[str] = set()
+        """Who is listed in an alert of this guard and did not come back since."""
+        self._together: set[str] = set()
+        self._failing: dict[str, float] = {}
+        self._until: list[tuple[float, str]] = []
+        self._many_since: float | None = None
+        self._last_failure = 0.0
+        self._clear_at = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is a mass failure, or there may be one: nobody is given up meanwhile."""
+        return self.active or self._many_since is not None
+
+    @property
+    def many_fail(self) -> bool:
+        """Whether many are failing at this moment: who fails now belongs to it."""
+        return self._many_since is not None
+
+    def covers(self, service_id: str) -> bool:
+        """Whether notices about a service are held now."""
+        return self.holds and service_id in self._together
+
+    @property
+    def clear_at(self) -> float:
+        """The attentive second at which it ends where nothing more fails; of meaning only while it is active."""
+        return self._clear_at
+
+    def failed(self, service_id: str, at: float, alive_since: float, spread: float = 0.0) -> None:
+        """A service was suspected that was alive since then (attentive seconds); when it fell silent is known to within
+        `spread` seconds (for a missed beat)."""
+        if at - alive_since < ESTABLISHED:
+            return
+        self._failing.pop(service_id, None)
+        self._failing[service_id] = at  # the newest last
+        self._last_failure = max(self._last_failure, at)
+        heappush(self._until, (at + max(self.policy.guard_burst, spread), service_id))
+
+    def ended(self, service_id: str) -> None:
+        """It is back, or left on purpose: it does not fail any more."""
+        self._failing.pop(service_id, None)
+        self._together.discard(service_id)
+        self.listed.discard(service_id)
+
+    def resume(self, now: float, failed: Iterable[str]) -> None:
+        """The observer before this one was in a mass failure and has told of it: do not tell again. `failed`: who is
+        not alive now."""
+        self.active = True
+        self._together |= set(failed)
+        self._clear_at = now + self.policy.guard_window
+
+    def update(self, now: float, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> Cascade | None:
+        """Look again; return the mass failure that was just recognised, None where there is none or it is known.
+
+        `alive`: how many are judged alive now. `parent_of`: the id of a service's parent, None where it has none.
+        """
+        while self._until and self._until[0][0] <= now:
+            until, service_id = heappop(self._until)
+            at = self._failing.get(service_id)
+            if at is not None and at + self.policy.guard_burst <= until:
+                del self._failing[service_id]
+        if self._are_many(alive, parent_of):
+            self._together |= self._failing.keys()
+            self._many_since = now if self._many_since is None else self._many_since
+            self._clear_at = self._last_failure + self.policy.guard_window
+            if not self.active and now - self._many_since >= SETTLE:
+                self.active = True
+                self.listed |= self._failing.keys()
+                return Cascade(tuple(self._failing), alive() + len(self._failing), min(self._failing.values()))
+        else:
+            self._many_since = None
+            self.active = self.active and now < self._clear_at
+            if not self.active:
+                self._together.clear()
+        return None
+
+    def _are_many(self, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> bool:
+        count = len(self._failing)
+        if count < self.policy.guard_min or count <= self.policy.guard_ratio * (alive() + count):
+            return False
+        roots = 0
+        for service_id in self._failing:
+            roots += parent_of(service_id) not in self._failing
+            if roots >= ROOTS:
+                return True
+        return False

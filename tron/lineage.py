@@ -1,0 +1,95 @@
+"""Who is whose parent: from a word to a service, up to the next who can be told, down to all who depend on one."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from tron.facts import Forebear
+
+MAX_FOREBEARS = 10_000
+"""Services that are gone and remembered. Overflow rule: the oldest is forgotten; alerts to it go to operators."""
+
+
+class Lineage:
+    """The tree of parents as declared; a parent is named by service_id, or by a name that means one service."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Forebear] = {}
+        self._named: dict[str, dict[str, None]] = {}
+        self._children: dict[str, dict[str, None]] = {}
+        self._gone: OrderedDict[str, Forebear] = OrderedDict()
+
+    def put(self, service: Forebear) -> None:
+        """A service is there, with this name and parent."""
+        self._drop(service.service_id)
+        self._gone.pop(service.service_id, None)
+        self._live[service.service_id] = service
+        self._named.setdefault(service.name, {})[service.service_id] = None
+        if service.parent:
+            self._children.setdefault(service.parent, {})[service.service_id] = None
+
+    def remove(self, service_id: str) -> None:
+        """A service is gone; its parent is remembered."""
+        gone = self._drop(service_id)
+        if gone is not None:
+            self.remember(gone)
+
+    def remember(self, forebear: Forebear) -> None:
+        """A service was there before."""
+        if forebear.service_id in self._live:
+            return
+        self._gone[forebear.service_id] = forebear
+        self._gone.move_to_end(forebear.service_id)
+        while len(self._gone) > MAX_FOREBEARS:
+            self._gone.popitem(last=False)
+
+    def resolve(self, word: str) -> str | None:
+        """The id of the service that a word means now; None where it means none, or more than one."""
+        if word in self._live:
+            return word
+        named = self._named.get(word, {})
+        return next(iter(named)) if len(named) == 1 else None
+
+    def ancestors(self, word: str) -> Iterator[str]:
+        """The words above the service that `word` means, nearest first, also beyond those who are gone."""
+        seen = {word}
+        while True:
+            service_id = self.resolve(word) or word
+            service = self._live.get(service_id) or self._gone.get(service_id)
+            if service is None or not service.parent or service.parent in seen:
+                return
+            word = service.parent
+            seen.add(word)
+            yield word
+
+    def children(self, service_id: str) -> list[str]:
+        """The services that declare this one as their parent."""
+        service = self._live.get(service_id)
+        words = [service_id]
+        if service is not None and service.name != service_id and self.resolve(service.name) == service_id:
+            words.append(service.name)
+        return [child for word in words for child in self._children.get(word, ()) if child != service_id]
+
+    def descendants(self, service_id: str) -> list[str]:
+        """All services below this one, those next to it first."""
+        found: dict[str, None] = {}
+        todo = self.children(service_id)
+        while todo:
+            each = todo.pop(0)
+            if each not in found and each != service_id:
+                found[each] = None
+                todo += self.children(each)
+        return list(found)
+
+    def _drop(self, service_id: str) -> Forebear | None:
+        service = self._live.pop(service_id, None)
+        if service is None:
+            return None
+        for index, word in ((self._named, service.name), (self._children, service.parent)):
+            group = index.get(word)
+            if group is not None:
+                group.pop(service_id, None)
+                if not group:
+                    del index[word]
+        return service

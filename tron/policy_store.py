@@ -1,0 +1,64 @@
+"""What operators changed by SetPolicy: kept beside the settings, in TRON's own folder, so that it survives restarts."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tron.policy import POLICY_FIELDS, OrphanPolicy, Policies
+
+log = structlog.get_logger("tron")
+
+FILE = "policy.json"
+
+
+class PolicyStore:
+    """The changes by service_id; the empty one stands for everyone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._changes: dict[str, dict[str, Any]] = {}
+
+    def load(self, settings: Policies) -> Policies:
+        """The settings with all that was changed. What no longer fits is left out, and said in the log."""
+        try:
+            stored = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return settings
+        except (OSError, ValueError) as error:
+            log.error("policy_unreadable", path=str(self._path), why=str(error))
+            return settings
+        policies = settings
+        # The change for everyone first: it is what those for single services come on top of.
+        for service_id in sorted(stored):
+            changes = {name: value for name, value in stored[service_id].items() if name in POLICY_FIELDS}
+            try:
+                if "orphan_policy" in changes:
+                    changes["orphan_policy"] = OrphanPolicy(changes["orphan_policy"])
+                policies = policies.changed(service_id, changes)
+            except (ValueError, TypeError) as error:
+                log.error("policy_left_out", service_id=service_id or None, why=str(error))
+            else:
+                self._changes[service_id] = changes
+        return policies
+
+    def save(self, service_id: str, changes: dict[str, Any]) -> None:
+        """Keep a change; when it returns it survives a power cut. Raises OSError."""
+        wanted = {**self._changes, service_id: {**self._changes.get(service_id, {}), **changes}}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_name(f".{FILE}.{os.getpid()}")
+        with draft.open("w") as file:
+            json.dump(wanted, file, indent=2, sort_keys=True)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._changes = wanted

@@ -1,0 +1,73 @@
+"""A second look at a suspect: does its host still take connections for it?
+
+Only a refusal says something: the host is there and nothing listens. A time-out may be the network, an open port may be
+anybody's. Off unless a policy asks for it, and only for targets that the settings allow, since whoever registers names
+the address that TRON would connect to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import structlog
+
+log = structlog.get_logger("tron")
+
+PROBE_TIMEOUT = 1.0
+
+MAX_PROBES = 100
+"""Probes at once. Overflow rule: the suspect is not probed, and the grace decides as ever."""
+
+
+class Prober:
+    """Connects to suspects. `targets`: the `host:port` or `host` that it may connect to."""
+
+    def __init__(self, targets: frozenset[str]) -> None:
+        self._targets = targets
+        self._probes: set[asyncio.Task[None]] = set()
+
+    def probe(self, service_id: str, url: str, confirmed: Callable[[], None]) -> None:
+        """Look, and call `confirmed` where the connection is refused."""
+        target = target_of(url)
+        if target is None or len(self._probes) >= MAX_PROBES:
+            return
+        host, port = target
+        if not self._targets & {host, f"{host}:{port}"}:
+            log.info("probe_not_allowed", service_id=service_id, target=f"{host}:{port}")
+            return
+        task = asyncio.create_task(_look(service_id, host, port, confirmed))
+        self._probes.add(task)
+        task.add_done_callback(self._probes.discard)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        for task in self._probes:
+            task.cancel()
+        await asyncio.gather(*self._probes, return_exceptions=True)
+
+
+def target_of(url: str) -> tuple[str, int] | None:
+    """Host and port of a url; None where it names none."""
+    defaults = {"http": 80, "https": 443}
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}")
+        port = parts.port or defaults.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.hostname, port) if parts.hostname and port else None
+
+
+async def _look(service_id: str, host: str, port: int, confirmed: Callable[[], None]) -> None:
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            _, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        log.info("probe_refused", service_id=service_id, target=f"{host}:{port}")
+        confirmed()
+    except (OSError, TimeoutError) as error:
+        log.info("probe_undecided", service_id=service_id, target=f"{host}:{port}", why=repr(error))
+    else:
+        log.info("probe_answered", service_id=service_id, target=f"{host}:{port}")
+        writer.close()

@@ -1,0 +1,45 @@
+"""Thresholds on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grid.tron.v1 import policy_pb2
+from tron_client.wire import duration, seconds
+
+from grid_hosting.errors import FieldError, InvalidRequest
+from tron.policy import POLICY_FIELDS, OrphanPolicy, Policy
+
+_MESSAGES = frozenset(each.name for each in policy_pb2.Policy.DESCRIPTOR.fields if each.message_type is not None)
+
+
+def from_policy(policy: Policy) -> policy_pb2.Policy:
+    """All thresholds, nothing unset."""
+    message = policy_pb2.Policy()
+    for name in POLICY_FIELDS:
+        value = getattr(policy, name)
+        if name in _MESSAGES:
+            getattr(message, name).CopyFrom(duration(value))
+        else:
+            setattr(message, name, value)
+    return message
+
+
+def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
+    """The thresholds that are set. Raises InvalidRequest for one that says nothing that is known."""
+    changes: dict[str, Any] = {}
+    for name in POLICY_FIELDS:
+        if name == "orphan_policy":
+            number = int(message.orphan_policy)
+            if number:
+                try:
+                    changes[name] = OrphanPolicy(number)
+                except ValueError:
+                    known = ", ".join(each.name for each in OrphanPolicy)
+                    raise InvalidRequest(
+                        FieldError("policy.orphan_policy", f"{number} is not known; use one of {known}")
+                    ) from None
+        elif message.HasField(name):  # type: ignore[arg-type]
+            value = getattr(message, name)
+            changes[name] = seconds(value) if name in _MESSAGES else value
+    return changes

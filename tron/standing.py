@@ -1,0 +1,67 @@
+"""Standing suspicions: what the registry is to say at once, in TRON's name, when a stream breaks.
+
+That a broken stream is a suspicion is no matter of thresholds, so the way to TRON and back can be saved. Whether it is
+one for this service now, and who is told, is decided here and beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tron.facts import AlertDraft
+
+
+@dataclass(frozen=True, slots=True)
+class StandingSuspicion:
+    """If the stream of this incarnation breaks, it is suspect; `alert` None: nobody is told."""
+
+    service_id: str
+    incarnation: int
+    alert: AlertDraft | None
+
+
+class Standing:
+    """What the registry was told, and of whom that should be looked at again."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, StandingSuspicion] = {}
+        self._touched: dict[str, None] = {}
+        self._later: dict[str, float] = {}
+
+    def touch(self, service_id: str) -> None:
+        """Something about a service changed."""
+        self._touched[service_id] = None
+
+    def touch_at(self, service_id: str, at: float) -> None:
+        """Look at a service again at this attentive second."""
+        self._later[service_id] = at
+
+    def touched(self, now: float) -> list[str]:
+        """Of whom to look again now; each of them once."""
+        due = [service_id for service_id, at in self._later.items() if at <= now] if self._later else []
+        for service_id in due:
+            del self._later[service_id]
+            self._touched[service_id] = None
+        found, self._touched = list(self._touched), {}
+        return found
+
+    def used_up(self, service_id: str) -> None:
+        """The registry has applied it, or the service is gone."""
+        self._told.pop(service_id, None)
+
+    def forget_all(self, service_ids: Iterable[str]) -> None:
+        """The registry has forgotten everything: it stalled."""
+        self._told.clear()
+        self._touched.update(dict.fromkeys(service_ids))
+
+    def change(self, service_id: str, wanted: StandingSuspicion | None) -> tuple[StandingSuspicion | None, int | None]:
+        """What to tell the registry so that it knows what is wanted: a suspicion, or an incarnation to withdraw."""
+        told = self._told.get(service_id)
+        if wanted == told:
+            return None, None
+        if wanted is not None:
+            self._told[service_id] = wanted
+            return wanted, None
+        del self._told[service_id]
+        return None, told.incarnation if told is not None else None
