@@ -14,7 +14,7 @@ import uvicorn
 
 from gateway_http.app import Gateway, connected
 from gateway_http.config import Config
-from gateway_http.legacy import registry
+from gateway_http.legacy import registry, tron
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
 
@@ -96,7 +96,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     ]
     addresses = {each.key: each.address for each in listeners}
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
-        apps = [registry.RegistryPort(gateway, listeners[0].port)]
+        apps = [registry.RegistryPort(gateway, listeners[0].port), tron.build(gateway, listeners[1].port)]
         ports = [port_of(app, gateway) for app in apps]
         serving = [
             tasks.create_task(port.serve(sockets=[listener.socket]))

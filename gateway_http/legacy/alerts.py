@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tron_client.models import Event, Service
@@ -34,3 +35,8 @@ def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
         "ts": iso(event.occurred_at),
         "parent": parent_of(event, service),
     }
+
+
+def distinct(events: Iterable[Event]) -> list[Event]:
+    """Each alert once: the log has a line for every copy, to every recipient that it climbed to."""
+    return list({event.alert_id: event for event in reversed(list(events))}.values())[::-1]
