@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tron_client import AsyncRegistryClient
@@ -19,6 +19,8 @@ from gateway_http.judge import Judge
 from gateway_http.legacy.alerts import LEGACY_ALERTS
 from gateway_http.live_feed import LiveFeed
 from gateway_http.v1.stream import Streams
+from gateway_http.watch_log import WatchLog
+from gateway_http.watch_recorder import WatchRecorder
 
 _LIVE = (b"x-registry-live", b"true")
 _NOT_LIVE = (b"x-registry-live", b"false")
@@ -41,6 +43,8 @@ class Gateway:
     streams: Streams
     closing: asyncio.Event
     """Set when streams must end, because the gateway does."""
+    watched: WatchLog = field(default_factory=WatchLog)
+    """When nobody watched the services."""
 
     @property
     def max_body_bytes(self) -> int:
@@ -73,7 +77,8 @@ async def connected(config: Config) -> AsyncIterator[Gateway]:
         judge = Judge(tron_channel, feed.nudge)
         streams = Streams(feed, judge, closing)
         gateway = Gateway(config, feed, client, Actions(feed, client, relay), relay, judge, streams, closing)
-        running = [tasks.create_task(each.run()) for each in (feed, relay, judge)]
+        recorder = WatchRecorder(gateway.watched, feed, judge)
+        running = [tasks.create_task(each.run()) for each in (feed, relay, judge, recorder)]
         try:
             yield gateway
         finally:

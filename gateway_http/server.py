@@ -14,7 +14,7 @@ import uvicorn
 
 from gateway_http.app import Gateway, connected
 from gateway_http.config import Config
-from gateway_http.legacy import registry, tron
+from gateway_http.legacy import hmi, registry, tron
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
 
@@ -96,12 +96,15 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     ]
     addresses = {each.key: each.address for each in listeners}
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
-        apps = [registry.RegistryPort(gateway, listeners[0].port), tron.build(gateway, listeners[1].port)]
-        ports = [port_of(app, gateway) for app in apps]
-        serving = [
-            tasks.create_task(port.serve(sockets=[listener.socket]))
-            for port, listener in zip(ports, listeners, strict=False)
-        ]
+        names = ("registry", "heartbeat_monitor", "event_stream")
+        neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
+        apps = {
+            listeners[0]: registry.RegistryPort(gateway, listeners[0].port),
+            listeners[1]: tron.build(gateway, listeners[1].port),
+            listeners[3]: hmi.build(gateway, listeners[3].port, neighbours),
+        }
+        ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
+        serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
         agents = _agents(config, listeners) if config.self_register else []
         await gateway.feed.wait_loaded(LOAD_WITHIN)
         log.info("gateway_serving", registry=config.registry, tron=config.tron, **addresses)
@@ -114,7 +117,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         stopping.cancel()
         log.info("gateway_draining")
         gateway.closing.set()
-        for port in ports:
+        for port in ports.values():
             port.should_exit = True
         for agent in agents:
             # The gateway comes back after a restart: it does not leave, it is away for a moment.

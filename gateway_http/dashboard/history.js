@@ -4,6 +4,8 @@
 /** What a slot can be, in the order in which one wins over another in the same slot. */
 export const STATES = ["none", "unseen", "alive", "gone", "suspect", "down"];
 
+const JUDGEMENTS = new Set(["heartbeat_miss", "service_suspect", "service_stalled", "service_down", "service_deregistered", "heartbeat_restored"]);
+
 const WINS = new Map(STATES.map((state, rank) => [state, rank]));
 
 /**
@@ -13,13 +15,15 @@ const WINS = new Map(STATES.map((state, rank) => [state, rank]));
  * oldest first. `covered` is the moment since which the event log is known to us; `gaps` are the stretches [from, to] in
  * which nobody judged, `to` null where one goes on.
  */
-export function slotsOf({ row, events, gaps, covered, now, slots, slotLength }) {
+export function slotsOf({ row, events: all, gaps, covered, now, slots, slotLength }) {
+  const events = judgements(all);
   const end = Math.floor(now / slotLength) * slotLength + slotLength;
   const start = end - slots * slotLength;
   const states = new Array(slots).fill("none");
   const paint = (from, to, state) => {
     const first = Math.max(0, Math.floor((from - start) / slotLength));
-    const last = Math.min(slots - 1, Math.floor((Math.min(to, now) - start) / slotLength));
+    // A stretch ends before `to`, so that what ended on the edge does not reach into the next slot; a moment has its slot.
+    const last = Math.min(slots - 1, Math.max(first, Math.ceil((Math.min(to, now) - start) / slotLength) - 1));
     for (let slot = first; slot <= last; slot += 1) {
       if (WINS.get(state) > WINS.get(states[slot])) states[slot] = state;
     }
@@ -51,9 +55,19 @@ export function sentenceOf(states, slotLength) {
   return `${over}: ${parts.length > 0 ? parts.join(", ") : "alive throughout"}${known < states.length ? ", registered for part of it" : ""}`;
 }
 
+// The judgements among the events, each once: an alert that climbed is in the log once for each who was told.
+function judgements(events) {
+  const told = new Set();
+  return events.filter((event) => {
+    if (!JUDGEMENTS.has(event.type) || told.has(event.id)) return false;
+    told.add(event.id);
+    return true;
+  });
+}
+
 // Before its first sign there was no such service, as far as we know.
 function birth(row, events, start) {
-  const signs = events.length > 0 ? [events[0].last_seen ?? events[0].at, events[0].at] : [];
+  const signs = events.length > 0 ? [events[0].lastSeen ?? events[0].at, events[0].at] : [];
   if (row !== null) signs.push(row.registered ?? start, row.known?.since ?? row.since ?? Infinity);
   return Math.max(start, Math.min(...signs));
 }
