@@ -69,7 +69,7 @@ export function createPanel({ explain, open, onClose }) {
     made.close.addEventListener("click", hide);
     made.section = {};
     const section = (key, title, ...children) => {
-      made.section[key] = make("section", { "aria-label": title }, make("h3", {}, title), ...children);
+      made.section[key] = make("section", {}, make("h3", {}, title), ...children);
       return made.section[key];
     };
     panel.replaceChildren(
