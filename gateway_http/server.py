@@ -14,7 +14,7 @@ import uvicorn
 
 from gateway_http.app import Gateway, connected
 from gateway_http.config import Config
-from gateway_http.legacy import hmi, registry, tron
+from gateway_http.legacy import events, hmi, registry, tron
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
 
@@ -74,7 +74,7 @@ def port_of(app: Any, gateway: Gateway) -> Port:
             http="httptools",
             ws="websockets-sansio",
             loop="none",
-            lifespan="off",
+            lifespan="auto",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -101,6 +101,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         apps = {
             listeners[0]: registry.RegistryPort(gateway, listeners[0].port),
             listeners[1]: tron.build(gateway, listeners[1].port),
+            listeners[2]: events.build(gateway, listeners[2].port),
             listeners[3]: hmi.build(gateway, listeners[3].port, neighbours),
         }
         ports = {listener: port_of(app, gateway) for listener, app in apps.items()}

@@ -12,6 +12,18 @@ from gateway_http.legacy.rows import iso
 LEGACY_ALERTS = ("heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored")
 """The types that the legacy contract knows. What else TRON says is for /v1 and the event stream."""
 
+TRON_ALERTS = (
+    *LEGACY_ALERTS,
+    "service_suspect",
+    "service_stalled",
+    "cascading_failure",
+    "parent_down",
+)
+"""The types of event that are judgements of TRON."""
+
+BROADCAST = "broadcast"
+"""The action of an event that came by POST /broadcast: it is nobody's judgement, whatever its type."""
+
 ACTIONS = dict(zip(LEGACY_ALERTS, ("warning", "marked_down", "deregistered", "restored"), strict=True))
 
 
@@ -39,4 +51,8 @@ def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
 
 def distinct(events: Iterable[Event]) -> list[Event]:
     """Each alert once: the log has a line for every copy, to every recipient that it climbed to."""
-    return list({event.alert_id: event for event in reversed(list(events))}.values())[::-1]
+    alerts: dict[str, Event] = {}
+    for event in events:
+        if event.action != BROADCAST:
+            alerts.setdefault(event.alert_id, event)
+    return list(alerts.values())

@@ -7,26 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
-from starlette.types import Receive, Scope, Send
 from tron_client import Event, RegistryUnavailable, Service
 
 from gateway_http.app import Gateway
+from gateway_http.legacy.alerts import TRON_ALERTS
 from gateway_http.problems import PROBLEM_TYPE, Refused
 from gateway_http.v1 import views
 from gateway_http.v1.prometheus import target_groups
-from gateway_http.v1.stream import Streams, state_of, to_json
-
-TRON_ALERTS = (
-    "heartbeat_miss",
-    "service_suspect",
-    "service_down",
-    "service_deregistered",
-    "heartbeat_restored",
-    "service_stalled",
-    "cascading_failure",
-    "parent_down",
-)
-"""The types of event that are judgements of TRON."""
+from gateway_http.v1.stream import RawStream, state_of, to_json
 
 MOST_EVENTS = 1000
 
@@ -44,18 +32,6 @@ AWAY = _problem(503, "The registry or TRON is away; try again after `Retry-After
 MISSING = _problem(404, "There is no such thing")
 WRONG = _problem(422, "A parameter is wrong; `errors` says which")
 UPSTREAM = _problem(501, "Not in this version")
-
-
-class _Stream(Response):
-    """Answers with a stream of its own making."""
-
-    def __init__(self, streams: Streams, last_event_id: str) -> None:
-        super().__init__()
-        self._streams = streams
-        self._last_event_id = last_event_id
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._streams.serve(self._last_event_id, receive, send)
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -170,11 +146,14 @@ def router(gateway: Gateway) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events"}},
     )
-    async def stream(last_event_id: Annotated[str, Header()] = "") -> Response:
-        """Server-Sent Events: `state`, `snapshot`, `services`, `heard`, `event`, `gap`. See docs/gateway.md."""
+    async def stream(last_event_id: Annotated[str, Header()] = "", cursor: Word = "") -> Response:
+        """Server-Sent Events: `state`, `snapshot`, `services`, `heard`, `event`, `gap`. See docs/gateway.md.
+
+        `cursor` is the id of the last message, for a page that makes its EventSource anew and can not set the header.
+        """
         if not streams.admit():
             raise Refused(503, "too many streams are open, or the gateway is going away")
-        return _Stream(streams, last_event_id)
+        return RawStream(streams, streams.follow(last_event_id or cursor))
 
     @routes.get("/sd/prometheus", response_model=list[views.TargetGroup])
     async def prometheus(request: Request) -> Response:

@@ -12,11 +12,12 @@ import json
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from fastapi.responses import Response
 from tron_client import Event, Service, wire
 
 from gateway_http.asgi import Receive, Send
@@ -70,11 +71,11 @@ class Streams:
         """Whether one more may be served."""
         return self.count < MOST_STREAMS and not self._closing.is_set()
 
-    async def serve(self, last_event_id: str, receive: Receive, send: Send) -> None:
-        """One stream, from its start to its end."""
+    async def serve(self, parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+        """One stream, from its start to its end: until the parts end, the client leaves, or the gateway does."""
         self.count += 1
         left = asyncio.create_task(_disconnected(receive))
-        telling = asyncio.create_task(self._tell(self._reader(last_event_id), send))
+        telling = asyncio.create_task(_tell(parts, send))
         closing = asyncio.create_task(self._closing.wait())
         tasks = {left, telling, closing}
         try:
@@ -103,14 +104,10 @@ class Streams:
                 return feed.reader(int(revision) or None, int(sequence))
         return feed.reader()
 
-    async def _tell(self, reader: Reader, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-
-        async def say(data: bytes) -> None:
-            async with asyncio.timeout(PATIENCE):
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-
-        await say(b"retry: 1000\n\n")
+    async def follow(self, cursor: str) -> AsyncIterator[bytes]:
+        """Everything that a page needs, from a cursor of ours on; from the beginning for anything else."""
+        reader = self._reader(cursor)
+        yield b"retry: 1000\n\n"
         said: object = None
         said_at = 0.0
         revision, sequence = reader.revision or 0, reader.sequence
@@ -119,14 +116,14 @@ class Streams:
             state = self._key()
             if state != said or time.monotonic() - said_at >= STATE_EVERY:
                 said, said_at = state, time.monotonic()
-                await say(_message("state", to_json(state_of(self._feed, self._judge))))
+                yield _message("state", to_json(state_of(self._feed, self._judge)))
             for update in updates:
                 revision = update.revision
                 for part in self._update(update, self._cursor(revision, sequence)):
-                    await say(part)
+                    yield part
             for event in events:
                 sequence = event.sequence if isinstance(event, Event) else event.last
-                await say(self._event(event, self._cursor(revision, sequence)))
+                yield self._event(event, self._cursor(revision, sequence))
             await reader.wait(max(0.0, said_at + STATE_EVERY - time.monotonic()))
 
     def _key(self) -> object:
@@ -203,6 +200,26 @@ def _heard(heard: Any) -> bytes:
 def _message(name: str, data: bytes, cursor: bytes = b"") -> bytes:
     event_id = b"id: " + cursor + b"\n" if cursor else b""
     return event_id + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+async def _tell(parts: AsyncIterator[bytes], send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    async for part in parts:
+        async with asyncio.timeout(PATIENCE):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+class RawStream(Response):
+    """Answers with a stream of Server-Sent Events."""
+
+    def __init__(self, streams: Streams, parts: AsyncIterator[bytes]) -> None:
+        super().__init__()
+        self._streams = streams
+        self._parts = parts
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve it."""
+        await self._streams.serve(self._parts, receive, send)
 
 
 async def _disconnected(receive: Receive) -> None:
