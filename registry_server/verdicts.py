@@ -153,7 +153,9 @@ class Verdicts:
             judged_alive = record.judgement.liveness is Liveness.ALIVE
             if suspicion is None or self._standing_held or not self._catalogue.watched or not judged_alive:
                 continue
-            alert = suspicion.alert
+            # The operator's word may be newer than the observer's.
+            held = self._catalogue.maintenance_of(record.spec.service_id) is not None
+            alert = None if held else suspicion.alert
             if alert is not None:
                 alert = replace(alert, occurred_at=now.wall, last_seen_at=record.last_heartbeat_at)
             verdict = Verdict(
@@ -176,8 +178,10 @@ class Verdicts:
         if known and verdict.kind is not VerdictKind.DEREGISTER:
             return VerdictResult(VerdictOutcome.UNCHANGED)
         event, delivered = None, False
+        maintained = catalogue.maintenance_of(verdict.service_id) is not None
+        overruled = maintained and not verdict.quiet and verdict.kind in (VerdictKind.SUSPECT, VerdictKind.DOWN)
         if verdict.alert is not None:
-            alert = replace(verdict.alert, recipient="") if verdict.quiet else verdict.alert
+            alert = replace(verdict.alert, recipient="") if verdict.quiet or overruled else verdict.alert
             event, delivered = catalogue.publish(alert, now, climbed=verdict.folded)
         for further in verdict.further_alerts:
             catalogue.publish(further, now)
@@ -201,6 +205,8 @@ class Verdicts:
         else:
             catalogue.keep(record)
             catalogue.show(record)
+            if overruled:
+                catalogue.fact_beside_judgement(record)  # the observer believes that somebody was told
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
 
     def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:

@@ -12,7 +12,7 @@ from google.protobuf import duration_pb2, struct_pb2
 from grid.events.v1 import event_pb2, event_service_pb2
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import observation_pb2, registry_service_pb2, service_pb2
-from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.e2e.conftest import Grid
@@ -275,5 +275,45 @@ def test_tron_refuses_bad_input_in_the_same_words(grid: Grid) -> None:
         tron = tron_service_pb2_grpc.TronServiceStub(channel)
         refusal = refused(lambda: tron.ListAlerts(tron_service_pb2.ListAlertsRequest(limit=1001)))
         assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_REQUEST", ("limit",))
-        unfinished = refused(lambda: tron.Explain(tron_service_pb2.ExplainRequest(service_id="a")))
-        assert unfinished.code in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND}
+        for ask in (
+            lambda: tron.Explain(tron_service_pb2.ExplainRequest(service_id=unique("nobody"))),
+            lambda: tron.SetMaintenance(
+                tron_service_pb2.SetMaintenanceRequest(service_id=unique("nobody"), enabled=True)
+            ),
+        ):
+            refusal = refused(ask)
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "SERVICE_NOT_FOUND")
+        too_long = tron_service_pb2.SetMaintenanceRequest(service_id="service-registry", enabled=True)
+        too_long.duration.FromSeconds(8 * 86_400)
+        assert refused(lambda: tron.SetMaintenance(too_long)).fields == ("duration",)
+        assert refused(lambda: tron.Explain(tron_service_pb2.ExplainRequest())).fields == ("service_id",)
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        (policy_pb2.Policy(), "policy"),
+        (policy_pb2.Policy(misses_before_deregister=2), "policy.misses_before_deregister"),
+        (policy_pb2.Policy(misses_before_down=1), "policy.misses_before_down"),
+        (policy_pb2.Policy(misses_before_warning=9), "policy.misses_before_down"),
+        (policy_pb2.Policy(reattach_window=duration_pb2.Duration(seconds=7)), "policy.reattach_window"),
+        (policy_pb2.Policy(reconnect_grace=duration_pb2.Duration()), "policy.reconnect_grace"),
+        (policy_pb2.Policy(reconnect_grace=duration_pb2.Duration(seconds=-1)), "policy.reconnect_grace"),
+        (policy_pb2.Policy(escalate_after=duration_pb2.Duration(seconds=100_000)), "policy.escalate_after"),
+        (policy_pb2.Policy(tolerance_ratio=float("nan")), "policy.tolerance_ratio"),
+        (policy_pb2.Policy(guard_ratio=1.5), "policy.guard_ratio"),
+        (policy_pb2.Policy(guard_min=1), "policy.guard_min"),
+        (policy_pb2.Policy(orphan_policy=99), "policy.orphan_policy"),  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+def test_a_policy_that_would_accuse_healthy_services_is_refused_by_name_and_changes_nothing(
+    grid: Grid, policy: policy_pb2.Policy, field: str
+) -> None:
+    with open_channel(grid.tron_address) as channel:
+        tron = tron_service_pb2_grpc.TronServiceStub(channel)
+        before = tron.GetPolicy(tron_service_pb2.GetPolicyRequest()).policy
+        refusal = refused(lambda: tron.SetPolicy(tron_service_pb2.SetPolicyRequest(policy=policy)))
+        assert (refusal.code, refusal.reason) == (INVALID, "INVALID_REQUEST")
+        assert field in refusal.fields
+        assert tron.GetPolicy(tron_service_pb2.GetPolicyRequest()).policy == before

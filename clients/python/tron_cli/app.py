@@ -7,7 +7,7 @@ import platform
 
 import typer
 
-from tron_cli import alerts, services, system, wrapping
+from tron_cli import alerts, judgement, selftest, services, system, wrapping
 from tron_cli.connection import JsonOption
 from tron_cli.output import out, print_json
 
@@ -27,6 +27,11 @@ app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.mo
 app.command(rich_help_panel=ASK)(services.services)
 app.command(rich_help_panel=ASK)(services.watch)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=ASK)
+app.command(rich_help_panel=ASK)(judgement.explain)
+app.command(rich_help_panel=ASK)(judgement.stats)
+app.command(rich_help_panel=ASK)(selftest.selftest)
+app.command(rich_help_panel=CHANGE)(judgement.policy)
+app.command(rich_help_panel=CHANGE)(judgement.maintenance)
 app.command(rich_help_panel=CHANGE, context_settings={"allow_interspersed_args": False})(wrapping.run)
 app.command(rich_help_panel=CHANGE)(services.register)
 app.command(rich_help_panel=CHANGE)(services.deregister)

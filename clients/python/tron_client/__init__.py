@@ -1,7 +1,7 @@
 """The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
 
 Read in this order: agent.py (what programs hold), lifeline.py and outbox.py (its one stream), schedule.py (when), then
-client.py, requests.py and watcher.py. testing.py is a registry for the tests of programs that use the SDK.
+client.py, requests.py, watcher.py and monitor.py. testing.py is a registry for the tests of programs that use the SDK.
 """
 
 from tron_client.agent import Agent
@@ -30,7 +30,8 @@ from tron_client.heartbeat import (
     start_registry_heartbeat,
     stop_registry_heartbeat,
 )
-from tron_client.models import Event, EventPage, Service, ServiceChange, ServiceList
+from tron_client.models import Event, EventPage, Maintenance, Service, ServiceChange, ServiceList
+from tron_client.monitor import MonitorClient
 
 __all__ = [
     "Agent",
@@ -43,6 +44,8 @@ __all__ = [
     "FieldError",
     "InternalError",
     "InvalidRequest",
+    "Maintenance",
+    "MonitorClient",
     "NotImplementedYet",
     "QuotaExceeded",
     "ReaderTooSlow",

@@ -182,6 +182,16 @@ class Agent:
             finally:
                 inbox.handled(alert.alert_id)
 
+    def take_alert(self, timeout: float | None = None) -> Alert | None:
+        """The oldest alert that waits, or the next one within `timeout` seconds (None: for ever); None where none came.
+
+        One that is not acknowledged may be delivered again.
+        """
+        alert = self._lifeline.inbox.take(timeout)
+        if alert is not None:
+            self._lifeline.inbox.handled(alert.alert_id)
+        return alert
+
     def wait_registered(self, timeout: float) -> bool:
         """Whether it is registered on a stream, waiting up to `timeout` seconds. Raises InvalidRequest as `start`."""
         return self._lifeline.wait_registered(timeout)

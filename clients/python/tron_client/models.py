@@ -20,9 +20,33 @@ def _to_dict(value: Any) -> dict[str, Any]:
     def plain(item: Any) -> Any:
         if isinstance(item, datetime):
             return wire.rfc3339(item)
+        if isinstance(item, Maintenance):
+            return item.to_dict()
         return list(item) if isinstance(item, tuple) else item
 
     return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """An operator's word that notices about a service are held; `until` None: until it is ended."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    reason: str = ""
+
+    @classmethod
+    def from_proto(cls, pb: service_pb2.Maintenance) -> Maintenance:
+        """The value of a grid.registry.v1.Maintenance."""
+        return cls(
+            since=wire.moment(pb.since) if pb.HasField("since") else None,
+            until=wire.moment(pb.until) if pb.HasField("until") else None,
+            reason=pb.reason,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        return _to_dict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +87,8 @@ class Service:
     liveness_cause: str = ""
     """DISCONNECTED, SILENT or STALLED; empty while alive."""
     liveness_since: datetime | None = None
+    maintenance: Maintenance | None = None
+    """Set while an operator holds notices about it."""
 
     @classmethod
     def from_proto(cls, pb: service_pb2.Service) -> Service:
@@ -98,6 +124,7 @@ class Service:
             liveness=wire.LIVENESS.word(pb.liveness),
             liveness_cause=wire.CAUSES.word(pb.liveness_cause),
             liveness_since=wire.moment(pb.liveness_since) if pb.HasField("liveness_since") else None,
+            maintenance=Maintenance.from_proto(pb.maintenance) if pb.HasField("maintenance") else None,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""`tron explain`, `maintenance`, `policy`, `stats`: what TRON thinks and why, and an operator's word to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from tron_cli.connection import JsonOption, refusal
+from tron_cli.output import clock_time, fail, liveness_markup, out, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tron_client.monitor import Explanation, MonitorClient
+
+DEFAULT_MONITOR = "127.0.0.1:6123"
+
+MonitorOption = Annotated[
+    str, typer.Option("--monitor", metavar="ADDR", envvar="TRON_MONITOR", help="Where TRON listens.")
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID")]
+
+
+@contextmanager
+def monitor_at(address: str) -> Iterator[MonitorClient]:
+    """Yield a client of TRON; a failed call ends the command with one line and code 1."""
+    from tron_client.errors import InvalidRequest, RegistryUnavailable, TronError
+    from tron_client.monitor import MonitorClient
+
+    try:
+        with MonitorClient(address) as client:
+            yield client
+    except RegistryUnavailable as error:
+        if "registry" in error.message:
+            fail(f"TRON at {address} can not reach the registry")
+        fail(f"no TRON at {address}; start one with: tron up")
+    except (InvalidRequest, ValueError) as error:
+        fail(refusal(error))
+    except TronError as error:
+        fail(error.message or error.reason)
+
+
+def explain(service_id: IdArgument, monitor: MonitorOption = DEFAULT_MONITOR, as_json: JsonOption = False) -> None:
+    """Say why a service is judged as it is: what is known, which rule fired, what happens next."""
+    with monitor_at(monitor) as client:
+        explanation = client.explain(service_id)
+        if as_json:
+            print_json(
+                {
+                    "service": explanation.service.to_dict(),
+                    "verdict": explanation.verdict,
+                    "rule": explanation.rule,
+                    "deadlines": [dataclasses.asdict(each) for each in explanation.deadlines],
+                    "evidence": explanation.evidence,
+                }
+            )
+        else:
+            _print(explanation)
+
+
+def _print(explanation: Explanation) -> None:
+    service = explanation.service
+    out.print(f"{liveness_markup(service.liveness)}  [bold]{escape(explanation.verdict)}[/]", soft_wrap=True)
+    name, _, text = explanation.rule.partition(": ")
+    out.print(f"\n[bold]Rule[/]  {escape(name)}{f': {escape(text)}' if text else ''}", soft_wrap=True)
+    if explanation.deadlines:
+        out.print("\n[bold]Next[/], unless a sign of life comes")
+        for each in explanation.deadlines:
+            when = "now" if each.due_in <= 0 else f"in {each.due_in:.1f} s"
+            out.print(f"  {when:<12} {escape(each.what)}")
+    evidence = explanation.evidence
+    if evidence:
+        out.print("\n[bold]Known[/]")
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
+        for key, value in sorted(evidence.items()):
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            if shown not in ("", "[]"):
+                table.add_row(key.replace("_", " "), escape(shown))
+        out.print(table)
+
+
+def maintenance(
+    service_id: IdArgument,
+    monitor: MonitorOption = DEFAULT_MONITOR,
+    as_json: JsonOption = False,
+    off: Annotated[bool, typer.Option("--off", help="End it: what was held is told now, if it still holds.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option("--for", metavar="MINUTES", help="End by itself after so long.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="For whoever looks at it.")] = "",
+) -> None:
+    """Hold notices about a service; it stays with the id, through restarts and registrations."""
+    if off and (minutes is not None or reason):
+        raise typer.BadParameter("it takes neither --for nor --reason", param_hint="--off")
+    with monitor_at(monitor) as client:
+        duration = None if minutes is None else minutes * 60
+        service = client.set_maintenance(service_id, not off, duration=duration, reason=reason)
+        held = service.maintenance
+        if as_json:
+            print_json({"service_id": service_id, "maintenance": None if held is None else held.to_dict()})
+        elif held is None:
+            out.print(f"Notices about {escape(service_id)} are told again.", soft_wrap=True)
+        else:
+            until = "until you end it" if held.until is None else f"until {clock_time(held.until)}"
+            out.print(f"Notices about {escape(service_id)} are held {until}.", soft_wrap=True)
+
+
+def policy(
+    changes: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="What to change.")] = None,
+    monitor: MonitorOption = DEFAULT_MONITOR,
+    as_json: JsonOption = False,
+    service: Annotated[str, typer.Option(metavar="ID", help="The policy of one service; empty: of everyone.")] = "",
+) -> None:
+    """Show the thresholds in force, or change some: at once, and for good."""
+    wanted = dict(_change(each) for each in changes or ())
+    with monitor_at(monitor) as client:
+        before = client.get_policy(service)
+        after = client.set_policy(service, **wanted) if wanted else before
+        if as_json:
+            print_json({"service_id": service, "policy": after})
+            return
+        table = Table(box=None, pad_edge=False)
+        for heading in ("threshold", "value", "was"):
+            table.add_column(heading)
+        for name, value in after.items():
+            was = "" if value == before[name] else _shown(before[name])
+            table.add_row(f"[bold]{name}[/]" if was else name, _shown(value), was)
+        out.print(table)
+
+
+def _change(word: str) -> tuple[str, object]:
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{word!r} is not NAME=VALUE", param_hint="NAME=VALUE")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return name.replace("-", "_"), value
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def stats(monitor: MonitorOption = DEFAULT_MONITOR, as_json: JsonOption = False) -> None:
+    """Count the services by judgement; say whether TRON watches, and how its ways to operators go."""
+    with monitor_at(monitor) as client:
+        found = client.get_stats()
+        if as_json:
+            print_json(dataclasses.asdict(found))
+            return
+        if not found.watching:
+            out.print("[red]TRON does not hear the registry: nobody is judged.[/]")
+        if found.guard_active:
+            out.print("[yellow]A mass failure is under way: notices about it are held.[/]")
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for each in dataclasses.fields(found):
+            value = getattr(found, each.name)
+            if each.name == "last_check":
+                value = clock_time(value)
+            if each.name != "sinks":
+                table.add_row(each.name.replace("_", " "), _shown(value))
+        out.print(table)
+        for sink in found.sinks:
+            trouble = f"  {sink.last_error}" if sink.last_error else ""
+            facts = (
+                f"{sink.delivered} delivered, {sink.queued} wait, {sink.failed} attempts failed, {sink.dropped} dropped"
+            )
+            out.print(f"{escape(sink.name)}: {facts}{escape(trouble)}", soft_wrap=True)

@@ -1,0 +1,188 @@
+"""`tron selftest`: Test 13 on a live system. Does it watch, does it notice, does it judge, does the parent hear?
+
+It registers a parent and a child of its own, lets the child fall silent, and waits for what must follow. Both are gone
+again when it ends, whatever it found.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from tron_cli.judgement import DEFAULT_MONITOR, MonitorOption
+from tron_cli.output import out, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tron_client.agent import Agent
+    from tron_client.client import RegistryClient
+
+PHASES: tuple[str, ...] = ("connectivity", "simulated timeout", "marked down", "parent alerted")
+
+INTERVAL = 0.5
+_LOOK_EVERY = 0.05
+
+
+class PhaseFailed(Exception):
+    """A phase did not come to its end; the text says what was missing."""
+
+
+@dataclass(slots=True)
+class Phase:
+    """One step: what it shows, how it went, and how long it took in seconds."""
+
+    name: str
+    passed: bool = False
+    seconds: float = 0.0
+    detail: str = "not reached"
+
+
+@dataclass(slots=True)
+class SelfTest:
+    """The four phases, in order; the first that fails ends it."""
+
+    registry: str
+    monitor: str
+    patience: float
+    phases: list[Phase] = field(default_factory=lambda: [Phase(name) for name in PHASES])
+
+    def run(self) -> bool:
+        """Run all phases. Return whether all passed."""
+        from tron_client.client import RegistryClient
+
+        with RegistryClient(self.registry) as client:
+            if not self._do(0, lambda: self._connect(client)):
+                return False
+            word = uuid.uuid4().hex[:8]
+            with self._family(client, f"selftest-parent-{word}", f"selftest-child-{word}") as (parent, child_id):
+                return (
+                    self._do(1, lambda: self._fall_silent(client, child_id))
+                    and self._do(2, lambda: self._be_judged(client, child_id))
+                    and self._do(3, lambda: self._be_told(parent, child_id))
+                )
+
+    def _do(self, number: int, work: Callable[[], str]) -> bool:
+        from tron_client.errors import TronError
+
+        phase, begin = self.phases[number], time.monotonic()
+        try:
+            phase.detail, phase.passed = work(), True
+        except PhaseFailed as failed:
+            phase.detail = str(failed)
+        except TronError as error:
+            phase.detail = error.message or error.reason
+        phase.seconds = round(time.monotonic() - begin, 3)
+        return phase.passed
+
+    def _connect(self, client: RegistryClient) -> str:
+        from tron_client.errors import TronError
+        from tron_client.monitor import MonitorClient
+
+        try:
+            client.list_events(limit=1)
+        except TronError as error:
+            raise PhaseFailed(f"the registry at {self.registry} does not answer: {error.message}") from error
+        with MonitorClient(self.monitor) as tron:
+            try:
+                stats = tron.get_stats()
+            except TronError as error:
+                raise PhaseFailed(f"TRON at {self.monitor} does not answer: {error.message}") from error
+        if not stats.watching:
+            raise PhaseFailed("TRON answers, but it does not hear the registry: nobody is judged")
+        return f"registry and TRON answer; {stats.total_services} services are watched"
+
+    @contextmanager
+    def _family(self, client: RegistryClient, parent_id: str, child_id: str) -> Iterator[tuple[Agent, str]]:
+        from tron_client.agent import Agent
+        from tron_client.errors import ServiceNotFound, TronError
+
+        labels = {"selftest": True}
+        with Agent(parent_id, registry=self.registry, heartbeat_interval=1.0, labels=labels) as parent:
+            try:
+                yield parent, child_id
+            finally:
+                try:
+                    client.deregister(child_id, "the self test is over")
+                except ServiceNotFound:
+                    pass
+                except TronError as error:
+                    out.print(f"[dim]could not remove {escape(child_id)}: {escape(error.message)}[/]")
+
+    def _fall_silent(self, client: RegistryClient, child_id: str) -> str:
+        """The child is registered by a unary call: it has no stream, so only its silence can tell."""
+        parent_id = child_id.replace("child", "parent", 1)
+        client.register(
+            child_id, name=child_id, parent=parent_id, heartbeat_interval=INTERVAL, labels={"selftest": True}
+        )
+        self._wait(lambda: self._liveness(client, child_id) == "ALIVE", "the child was not judged ALIVE")
+        self._wait(lambda: self._liveness(client, child_id) != "ALIVE", "its silence was not noticed")
+        return f"a child with an interval of {INTERVAL:g} s fell silent, and it was noticed"
+
+    def _be_judged(self, client: RegistryClient, child_id: str) -> str:
+        self._wait(
+            lambda: bool(client.list_events(service_id=child_id, types=("service_down",)).events),
+            "it was not marked down",
+        )
+        event = client.list_events(service_id=child_id, types=("service_down",)).events[0]
+        return f"marked down, cause {event.cause}, after {event.missed_beats} missed beats"
+
+    def _be_told(self, parent: Agent, child_id: str) -> str:
+        deadline = time.monotonic() + self.patience
+        while time.monotonic() < deadline:
+            alert = parent.take_alert(_LOOK_EVERY)
+            if alert is None:
+                continue
+            alert.acknowledge()
+            if alert.service_id == child_id and alert.type == "service_down":
+                return "the parent heard service_down over its own stream, and acknowledged"
+        raise PhaseFailed(f"the parent did not hear of it within {self.patience:g} s")
+
+    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + self.patience
+        while not condition():
+            if time.monotonic() > deadline:
+                raise PhaseFailed(f"{otherwise} within {self.patience:g} s")
+            time.sleep(_LOOK_EVERY)
+
+    @staticmethod
+    def _liveness(client: RegistryClient, service_id: str) -> str:
+        from tron_client.errors import ServiceNotFound
+
+        try:
+            return client.get_service(service_id).liveness
+        except ServiceNotFound:
+            return ""
+
+
+def selftest(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    monitor: MonitorOption = DEFAULT_MONITOR,
+    as_json: JsonOption = False,
+    patience: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="How long each phase may take.")] = 10.0,
+) -> None:
+    """Prove on the live system that a silent agent is noticed and its parent told. Exits with 1 where it is not."""
+    test = SelfTest(registry, monitor, patience)
+    passed = test.run()
+    if as_json:
+        phases = [
+            {"name": each.name, "passed": each.passed, "seconds": each.seconds, "detail": each.detail}
+            for each in test.phases
+        ]
+        print_json({"passed": passed, "phases": phases})
+    else:
+        for number, phase in enumerate(test.phases, 1):
+            reached = phase.detail != "not reached"
+            mark = "[green]PASS[/]" if phase.passed else "[red]FAIL[/]" if reached else "[dim]SKIP[/]"
+            out.print(
+                f"{mark}  {number} {phase.name:<18} {phase.seconds:6.2f} s  {escape(phase.detail)}", soft_wrap=True
+            )
+        out.print("All four phases pass." if passed else "The system does not do what it promises.")
+    raise typer.Exit(0 if passed else 1)

@@ -1,0 +1,95 @@
+"""Agents in a process of their own, to be killed and stopped: `python -m tests.support.agents REGISTRY JSON`.
+
+The JSON is a list of what each agent declares, as keywords of `tron_client.Agent`. When all are registered the process
+says so; then it obeys lines on stdin: `freeze` stops the activity counters, `busy SECONDS` announces to be busy, `spin`
+does nothing but compute.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from tron_client import Agent
+
+
+class Agents:
+    """A process with agents in it."""
+
+    def __init__(self, registry: str, declared: Sequence[dict[str, Any]]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.agents", registry, json.dumps(list(declared))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait(self) -> None:
+        """Wait until all are registered."""
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline().strip() == "registered"
+
+    def say(self, line: str) -> None:
+        """Have it do something."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+
+@contextmanager
+def agents(registry: str, *declared: dict[str, Any]) -> Iterator[Agents]:
+    """Agents that are registered, in one process, until the block ends."""
+    process = Agents(registry, declared)
+    try:
+        process.wait()
+        yield process
+    finally:
+        process.kill()
+
+
+def main() -> None:
+    """Run the agents until stdin ends."""
+    registry, declared = sys.argv[1], json.loads(sys.argv[2])
+    running = [Agent(registry=registry, register_timeout=0.0, **each) for each in declared]
+    for agent in running:
+        agent.start()
+    for agent in running:
+        assert agent.wait_registered(30), agent.service_id
+    frozen = threading.Event()
+
+    def work() -> None:
+        while not frozen.wait(0.05):
+            for agent in running:
+                agent.advance()
+
+    threading.Thread(target=work, daemon=True).start()
+    print("registered", flush=True)
+    for line in sys.stdin:
+        word, _, argument = line.strip().partition(" ")
+        if word == "freeze":
+            frozen.set()
+        elif word == "spin":
+            frozen.set()
+            while True:
+                sum(range(10_000))
+        elif word == "busy":
+            for agent in running:
+                agent.report(busy_for=float(argument), message="busy")
+
+
+if __name__ == "__main__":
+    main()
