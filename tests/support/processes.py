@@ -135,8 +135,12 @@ class System(Program):
         """Where TRON listens; the same after a restart."""
         return str(self.ready["tron_grpc"])
 
+    def url(self, key: str) -> str:
+        """Where a port of the gateway is: `registry_http`, `tron_http`, `events_http` or `hmi_http`."""
+        return f"http://{self.ready[key]}"
+
     def child_pid(self, name: str) -> int:
-        """Return the pid of `registry` or `monitor` as it is now."""
+        """Return the pid of `registry`, `monitor` or `gateway` as it is now."""
         return int(self.ready["pids"][name])
 
     def kill_child(self, name: str) -> int:
@@ -157,7 +161,8 @@ P = TypeVar("P", bound=Program)
 @contextmanager
 def start_system(tmp_path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[System]:
     """Run `tron up` below `tmp_path` until the block ends, and drain it then. Yields when all of it serves."""
-    addresses = ("--registry-listen", "127.0.0.1:0", "--tron-listen", "127.0.0.1:0")
+    flags = ("--registry-listen", "--tron-listen", *GATEWAY_FLAGS.values())
+    addresses = [word for flag in flags for word in (flag, "127.0.0.1:0")]
     command = ("tron_cli", "up", "--data-dir", str(tmp_path / "data"), *addresses, *arguments)
     with _running(System, tmp_path, "system", command, env) as system:
         yield system

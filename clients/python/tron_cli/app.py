@@ -24,6 +24,7 @@ RUN, ASK, CHANGE = "Run the system", "Ask", "Take part"
 app.command(rich_help_panel=RUN)(system.up)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.registry)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.monitor)
+app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.gateway)
 app.command(rich_help_panel=ASK)(services.services)
 app.command(rich_help_panel=ASK)(services.watch)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=ASK)
