@@ -53,7 +53,7 @@ export function createAlerts({ open, acknowledge }) {
   function update(state, now) {
     const at = serverTime(state, now);
     const newest = state.events.at(-1)?.seq ?? 0;
-    const fresh = `${newest} ${state.events.length} ${state.structure} ${[...state.openAlerts].join()}`;
+    const fresh = `${newest} ${state.events.length} ${state.structure} ${state.openAsOf} ${[...state.openAlerts].join()}`;
     if (fresh !== key) {
       key = fresh;
       arrange(state);
@@ -84,7 +84,7 @@ export function createAlerts({ open, acknowledge }) {
       const told = event.to === "" ? "nobody to tell" : `${event.climbed ? "climbed to" : "to"} ${resolve(state, event.to)?.name ?? event.to}`;
       setText(drawn.to, told);
       const waits = state.openAlerts.has(event.id);
-      drawn.heard.hidden = waits || event.to === "";
+      drawn.heard.hidden = waits || event.to === "" || event.seq > state.openAsOf;
       drawn.button.hidden = !waits;
       if (!waits) drawn.button.disabled = false;
       setText(drawn.problem, waits ? drawn.problem.textContent : "");

@@ -56,8 +56,9 @@ function askOpenSoon() {
   openAskedAt = Date.now();
   gathering ??= setTimeout(async () => {
     gathering = null;
+    const newest = state.events.at(-1)?.seq ?? 0;
     const { ok, body } = await ask("/api/history?events=0");
-    if (ok && body !== null) takeOpen(state, body.open);
+    if (ok && body !== null) takeOpen(state, body.open, newest);
     view.changed();
   }, GATHER);
 }
@@ -66,7 +67,7 @@ function askOpenSoon() {
 async function acknowledge(event) {
   const { ok, status, body } = await send("/api/alerts/acknowledge", { alert_id: event.id });
   if (!ok) return body?.detail ?? (status === 0 ? "The gateway does not answer." : `Refused (${status}).`);
-  takeOpen(state, [...state.openAlerts].filter((id) => id !== event.id));
+  takeOpen(state, [...state.openAlerts].filter((id) => id !== event.id), 0);
   view.changed();
   return undefined;
 }

@@ -78,11 +78,11 @@ export function matches(row, words, look) {
 
 /**
  * Who is told about whom now: [{target, children, level}], for each service in trouble whose recipient is on the page. The
- * recipients are those of its alerts since the trouble began, or else its parent. None while nobody is sure, or while the
- * guard holds judgement back.
+ * recipients are those of its alerts since the trouble began, or else its parent. None while nobody is sure, while TRON is
+ * away, or while the guard holds judgement back.
  */
 export function alarms(state, now) {
-  if (!isSure(state, now) || state.tron.guard) return [];
+  if (!isSure(state, now) || tronState(state) === "away" || state.tron.guard) return [];
   const young = serverTime(state, now) - MOURNED_FOR;
   const mourned = tombstones(state, now).filter((tomb) => tomb.since > young);
   const byTarget = new Map();

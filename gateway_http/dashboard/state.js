@@ -24,6 +24,7 @@ export function createState(now) {
     events: [],
     eventsAbout: new Map(),
     openAlerts: new Set(),
+    openAsOf: 0,
     gaps: [],
     covered: now,
     registry: { live: false, since: now },
@@ -76,12 +77,13 @@ export function takeHistory(state, { events, covered, gaps, open }, now) {
   state.covered = Date.parse(covered) || now;
   state.gaps = gaps.map(([from, to]) => [Date.parse(from), to === null ? null : Date.parse(to)]);
   keepGaps(state, now);
-  takeOpen(state, open);
+  takeOpen(state, open, events.at(-1)?.sequence ?? 0);
 }
 
-/** Take the ids of the alerts that nobody has acknowledged. */
-export function takeOpen(state, open) {
+/** Take the ids of the alerts that nobody has acknowledged; about events after `asOf` the list may say nothing yet. */
+export function takeOpen(state, open, asOf) {
   state.openAlerts = new Set(open);
+  state.openAsOf = Math.max(state.openAsOf, asOf);
   state.version += 1;
 }
 

@@ -173,7 +173,10 @@ function put(drawn, place, parent, x, y, level, corridor, plane, bus = null) {
   const inner = isWide ? x : x + sizes.indent;
   const under = y + (isWide ? sizes.height + sizes.below : sizes.pitch);
   const { bottom, middle } = putChildren(drawn, inner, under, level, corridor, plane);
-  if (isWide) box.x = Math.max(x, Math.min(middle - sizes.width / 2, x + breadth(drawn, sizes) - sizes.width));
+  if (isWide) {
+    box.x = Math.max(x, Math.min(middle - sizes.width / 2, x + breadth(drawn, sizes) - sizes.width));
+    box.corridor = box.x + sizes.width; // above it stand only those that it hangs from
+  }
   return { bottom, middle: box.x + sizes.width / 2 };
 }
 

@@ -1,7 +1,7 @@
 // The tree on the page: boxes, lines, and TRON's orange line to the one who is told.
 
 import { byId, make, makeSvg, setAttribute, setSymbol, setText, symbol } from "./dom.js";
-import { parentOf, rowsByGroup } from "./fleet.js";
+import { parentOf, rowsByGroup, tombstones } from "./fleet.js";
 import { flash } from "./list.js";
 import { alarms, isSure, lookOf } from "./outlook.js";
 import { serverTime } from "./state.js";
@@ -50,7 +50,10 @@ export function createTree({ open }) {
 
   function arrange(state, now, isTroubled) {
     const rows = [...rowsByGroup(state, now).values()].flat().filter((row) => row.id !== TRON_ID);
-    const result = layout(forest(rows, (row) => parentOf(state, row), isTroubled, folds), scroller.clientWidth);
+    // Who was given up keeps its place, and its children, for as long as it is shown.
+    const gone = new Map(tombstones(state, now).flatMap((tomb) => [[tomb.name, tomb], [tomb.id, tomb]]));
+    const above = (row) => parentOf(state, row) ?? (gone.get(row.parent) === row ? undefined : gone.get(row.parent));
+    const result = layout(forest(rows, above, isTroubled, folds), scroller.clientWidth);
     boxes = result.boxes;
     // The plane is as wide as the drawing; without a px more it would make a scroll bar of its own.
     plane.style.width = result.width > scroller.clientWidth ? `${result.width}px` : "100%";

@@ -51,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """`open_page(url, width=…, height=…, dark=…)`: a page of its own, shown and loaded. No error may be printed on it."""
+    """`open_page(url, width=…, height=…, dark=…)`: a page of its own, loaded. No error may be printed on it."""
     contexts = []
     complaints: list[str] = []
 

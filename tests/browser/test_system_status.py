@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -37,7 +38,9 @@ FLEET = [
     *(agent(f"Prog-00{number}", "Mgr-Code-01", report={"progress": number / 4}) for number in (1, 2, 3)),
     agent("Resource Manager"),
     agent("Token Governor"),
-    agent("hostile", "Mgr-Code-02", name=HOSTILE, labels={"note": HOSTILE}, caps=[HOSTILE], report={"message": HOSTILE}),
+    agent(
+        "hostile", "Mgr-Code-02", name=HOSTILE, labels={"note": HOSTILE}, caps=[HOSTILE], report={"message": HOSTILE}
+    ),
 ]
 
 
@@ -126,9 +129,7 @@ def is_same(page: Page) -> bool:
     return bool(page.evaluate("window.mark === 'the same page'"))
 
 
-def test_tron_stands_under_core_services_with_status_ok_and_a_ticking_age(
-    tmp_path: Path, open_page: OpenPage
-) -> None:
+def test_tron_stands_under_core_services_with_status_ok_and_a_ticking_age(tmp_path: Path, open_page: OpenPage) -> None:
     grid = Grid(tmp_path)
     began = time.monotonic()
     try:
@@ -153,7 +154,7 @@ def test_tron_stands_under_core_services_with_status_ok_and_a_ticking_age(
             return len(set(seen)) >= 4
 
         wait_until(has_ticked, 10, "the age ticks")
-        assert all(after - before in (0, 1) or after <= 1 for before, after in zip(seen, seen[1:], strict=False))
+        assert all(after - before in (0, 1) or after <= 1 for before, after in itertools.pairwise(seen))
         assert max(seen) <= 6, "TRON beats every 5 s"
         shoot(page, "1-fresh-system")
     finally:
@@ -331,7 +332,6 @@ def test_the_page_says_when_tron_is_not_watching(grid: Grid, open_page: OpenPage
     finally:
         grid.start("tron")
     wait_alive(page, "Architect")
-
 
     def is_remembered() -> bool:
         gaps = httpx.get(f"{grid.url}api/history").json()["gaps"]
