@@ -12,8 +12,9 @@ import { ageWord, causeWord, LOOKS, shorten, some } from "./words.js";
 const TRON_ID = "tron-heartbeat-monitor";
 const MOST_LINES = 12;
 const CORNER = 6;
-const TAG_ROOM = 150;
 const TAG_HEIGHT = 22;
+const TAG_LETTER = 7.5;
+const TAG_PADDING = 18;
 
 /** The tree. `open(id)` is called for the service that somebody chose. */
 export function createTree({ open }) {
@@ -126,6 +127,7 @@ export function createTree({ open }) {
     const shown = told.map((alarm) => ({ ...alarm, box: visible(places, last.state, alarm.target) })).filter((alarm) => alarm.box !== undefined);
     shown.sort((one, other) => one.box.y - other.box.y);
     const lanes = new Map();
+    const taken = [[], []];
     const kept = new Set();
     let arrived = null;
     for (const alarm of shown.slice(0, MOST_LINES)) {
@@ -150,9 +152,11 @@ export function createTree({ open }) {
       setAttribute(drawn.path, "data-level", level);
       setAttribute(drawn.path, "data-target", target.id);
       setText(drawn.tag, shorten(some(children.map((row) => row.name), 1), 28));
-      const isLeft = lane === 0 || x + TAG_ROOM > plane.clientWidth;
-      drawn.tag.classList.toggle("left", isLeft);
-      drawn.tag.style.transform = `translate(${isLeft ? `calc(${x + 1}px - 100%)` : `${x - 1}px`}, ${isLeft ? TAG_HEIGHT * lane : TAG_HEIGHT * (lane - 1)}px)`;
+      const place = placeTag(taken, x, drawn.tag.textContent.length * TAG_LETTER + TAG_PADDING, plane.clientWidth);
+      drawn.tag.hidden = place === null;
+      if (place === null) continue;
+      drawn.tag.classList.toggle("left", place.isLeft);
+      drawn.tag.style.transform = `translate(${place.isLeft ? `calc(${x + 1}px - 100%)` : `${x - 1}px`}, ${place.at * TAG_HEIGHT}px)`;
     }
     for (const [id, drawn] of drawnLines) {
       if (kept.has(id)) continue;
@@ -219,6 +223,19 @@ export function createTree({ open }) {
   new ResizeObserver(() => last !== null && update(last.state, last.now)).observe(scroller);
 
   return { update };
+}
+
+// Where a tag hangs on its line: left or right of it, in the first row that is free there; null where none is.
+function placeTag(taken, x, width, room) {
+  for (const [at, row] of taken.entries()) {
+    for (const isLeft of [true, false]) {
+      const [from, to] = isLeft ? [x - width, x] : [x, x + width];
+      if (from < 0 || to > room || row.some(([left, right]) => from < right && left < to)) continue;
+      row.push([from, to]);
+      return { isLeft, at };
+    }
+  }
+  return null;
 }
 
 function noteOf(row, node, look, alarm, at) {
