@@ -92,7 +92,13 @@ def install_errors(app: FastAPI) -> None:
 
     async def failed(request: Request, error: Exception) -> Response:
         assert isinstance(error, TronError)
-        return answer(request, status_of(error), error.message or error.reason)
+        detail: Any = error.message or error.reason
+        if isinstance(error, InvalidRequest) and error.fields:
+            detail = [
+                {"type": "value_error", "loc": ["body", each.field], "msg": each.description, "input": None}
+                for each in error.fields
+            ]
+        return answer(request, status_of(error), detail)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
