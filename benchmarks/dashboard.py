@@ -1,6 +1,6 @@
 """How fast the System Status page shows 5,000 services, and a change among them, in headless Chromium.
 
-    python benchmarks/dashboard.py [--services 5000] [--rounds 5]
+    python -m benchmarks.dashboard [--services 5000] [--rounds 5]
 
 The data come from a script on loopback, so that only the page is measured. "First useful paint" counts from the
 arrival of the snapshot to its drawing; an update from the arrival of its message to the frame after it was drawn.
@@ -8,13 +8,9 @@ arrival of the snapshot to its drawing; an update from the arrival of its messag
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks._report import arguments, distribution, table, write
 from tests.support.binaries import find_binary
