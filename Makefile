@@ -11,7 +11,7 @@ DATA_DIR ?= tron-data
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e browser bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ stubs: setup  ## generate the Python stubs from proto/
 e2e: setup  ## tests against real processes
 	$(BIN)/python -m pytest tests/e2e
 
+browser: setup  ## tests of the dashboard in Chromium; they leave pictures in tests/browser/shots
+	$(BIN)/python -m pytest tests/browser
+
 bench: setup  ## measure; each benchmark prints a table
 	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python "$$benchmark"; done
 
@@ -70,4 +73,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	tools/install_chromium.sh
 	touch $@ $(VENV)/.installed

@@ -1,8 +1,8 @@
 """The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
 
 Read in this order: agent.py (what programs hold), lifeline.py and outbox.py (its one stream), schedule.py (when), then
-client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py. testing.py is a registry
-for the tests of programs that use the SDK.
+client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py. testing.py is a
+registry for the tests of programs that use the SDK.
 """
 
 from tron_client.agent import Agent
