@@ -43,6 +43,7 @@ from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.observations import Heard, ObservationFeed
 from registry_server.service import (
+    OPERATORS,
     Copy,
     Event,
     Instant,
@@ -399,7 +400,7 @@ class Catalogue:
     def resolve(self, word: str) -> Record | None:
         """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
         record = self.records.get(word)
-        if record is None:
+        if record is None and word != OPERATORS:
             named = self._by_name.get(word, ())
             if len(named) == 1:
                 record = self.records[next(iter(named))]

@@ -159,3 +159,11 @@ def test_an_alert_that_went_out_by_name_can_be_acknowledged_after_a_namesake_cam
     grid.register("l2", 6, name="late")
     grid.catalogue.acknowledge_on_stream(5, ["x"], grid.later())
     assert [write.alert_id for write in lines(grid.take(), Acknowledge)] == ["x"]
+
+
+def test_nobody_takes_the_operators_mail_by_bearing_their_name(grid: Grid) -> None:
+    grid.register("thief", 7, name="operators")
+    grid.take()
+    event, delivered = publish(grid, "x", "operators")
+    assert (event.recipient, delivered) == ("operators", False)
+    assert alerts(grid.take(), 7) == []
