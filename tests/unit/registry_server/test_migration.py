@@ -69,8 +69,8 @@ def write_first_schema(folder: Path) -> None:
         db.execute("INSERT INTO tombstones VALUES ('left', 6, 45, 10.0, 'goodbye', NULL)")
         db.execute("INSERT INTO intents VALUES ('a', 'STAGING', 'PRODUCTION')")
         for event, acknowledged_at in ((TOLD, None), (make_event("old", sequence=2, recipient="boss"), 7.0)):
-            row = (event.sequence, 1.0, event.type, event.service_id, event.recipient, encode(event))
-            db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", row)
+            line = (event.sequence, 1.0, event.type, event.service_id, event.recipient, encode(event))
+            db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", line)
             delivery = (event.alert_id, event.recipient, event.sequence, acknowledged_at)
             db.execute("INSERT INTO deliveries VALUES (?, ?, ?, ?)", delivery)
         db.execute("INSERT INTO meta VALUES ('revision', 1000), ('incarnation', 8)")
