@@ -186,3 +186,13 @@ def test_the_safety_margin_and_what_would_be_safe(court: Court) -> None:
 
 def test_nobody_is_explained_who_is_not_there(court: Court) -> None:
     assert explain(court.judge, "nobody") is None
+
+
+def test_what_an_agent_did_while_it_was_excused_says_nothing_about_its_time_out(court: Court) -> None:
+    until = court.instant().wall + 60
+    court.catalogue.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
+    court.hang("a")
+    court.run(59.0)
+    court.beating.add("a")
+    court.run(5.0)
+    assert asked(court).evidence["worst_gap_seconds"] < 2.0
