@@ -258,11 +258,18 @@ class Catalogue:
         return service
 
     def beat(
-        self, session_id: int, service_id: str, incarnation: int, report: Report | None, now: Instant
+        self,
+        session_id: int,
+        service_id: str,
+        incarnation: int,
+        report: Report | None,
+        now: Instant,
+        *,
+        relayed: bool = False,
     ) -> Record | None:
         """Record a sign of life. Return the record that was heard, None where the beat was answered instead.
 
-        `report` None keeps what was reported before.
+        `report` None keeps what was reported before. `relayed`: the stream only passes it on, and carries nobody by it.
         """
         session = self._sessions[session_id]
         record = self.records.get(service_id)
@@ -280,7 +287,7 @@ class Catalogue:
         if held > record.incarnation:
             self._sends.append((session_id, UnknownService(service_id)))
             return None
-        if record.session != session_id:
+        if record.session != session_id and not relayed:
             # The stream that last spoke for an incarnation carries it. A beat that names none, from a stream that was
             # never told one, is another client's: the one before must give up.
             self._attach(record, session_id, now, give_up=not held)
@@ -288,7 +295,8 @@ class Catalogue:
             self.show(record)
             self._deliver_waiting(record)
         self._hear(record, now)
-        self._tell_declared_down(record, session_id)
+        if not relayed:
+            self._tell_declared_down(record, session_id)
         if report is not None and report != record.report:
             self._take_report(record, report, now)
         heard = Heard(record.incarnation, record.observation, now.attentive)
@@ -406,6 +414,15 @@ class Catalogue:
             if len(named) == 1:
                 record = self.records[next(iter(named))]
         return record
+
+    def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
+        """Who was heard after that observation: incarnation and seconds since the epoch; and the newest observation."""
+        heard = [
+            (record.incarnation, record.last_heartbeat_at)
+            for record in self.records.values()
+            if record.observation > observation
+        ]
+        return heard, self._observation
 
     # --- events -----------------------------------------------------------------------------------------------------
 

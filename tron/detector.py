@@ -264,7 +264,12 @@ class Detector:
         facts = lease.facts
         if facts.stall_after is None:
             return NEVER
-        return max(facts.active_at, self._busy_until(lease, policy)) + facts.stall_after
+        still_since = max(facts.active_at, self._busy_until(lease, policy))
+        if lease.state is State.ALIVE:
+            # A new stream says nothing of the counter before its first beat.
+            still_since = max(still_since, facts.attached_at or 0.0)
+        # The counter is seen with each beat and not between: a shorter patience would accuse whoever beats in time.
+        return still_since + max(facts.stall_after, policy.silence(facts.interval, 1))
 
     def _is_back(self, lease: Lease, policy: Policy) -> bool:
         if lease.disconnected:

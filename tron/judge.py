@@ -90,6 +90,8 @@ class Judge:
         self._folded: dict[str, str] = {}
         self._orphans: list[AlertDraft] = []
         """Who is still to be told that its parent is down."""
+        self._lists: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """By service_id: the alert of its death, and who is listed in it."""
 
     def set_policies(self, policies: Policies) -> None:
         """Judge by these from now on."""
@@ -222,6 +224,7 @@ class Judge:
         self._standing.used_up(service_id)
         self._untold.pop(service_id, None)
         self._folded.pop(service_id, None)
+        self._lists.pop(service_id, None)
         self._look_at_mail_of(service_id, None if lease is None else lease.facts.name)
 
     def _recount(self) -> None:
@@ -290,11 +293,7 @@ class Judge:
         facts = transition.facts
         self._note_told(facts.service_id, (self.lineage.resolve(alert.recipient) or alert.recipient,), None)
         self._look_at_mail_of(facts.service_id, facts.name)
-        folded = bool(self.folded_into(facts))
         affected = alert_book.within(self._failed_with(transition), MAX_FOLDED)
-        if folded:
-            # This alert reaches nobody above: it can take along only those whom the alert that lists it lists too.
-            affected = [each for each in affected if self._is_listed(each)]
         orphans = [
             lease.facts
             for lease in map(self.detector.find, self.lineage.children(facts.service_id))
@@ -304,19 +303,16 @@ class Judge:
         alert = alert_book.with_subtree(alert, affected, len(orphans))
         for service_id in affected:
             self._folded[service_id] = alert.alert_id
+        self._lists[facts.service_id] = alert.alert_id, tuple(affected)
         told = [self._orphan_alert(transition, each, wall) for each in orphans]
         self._orphans += told[ORPHANS_AT_ONCE:]
         return Ruling(
             transition,
             alert,
-            folded=folded,
+            folded=self._is_told_by(self.folded_into(facts), facts.service_id, affected),
             folds=tuple(affected),
             further=tuple(told[:ORPHANS_AT_ONCE]),
         )
-
-    def _is_listed(self, service_id: str) -> bool:
-        lease = self.detector.find(service_id)
-        return lease is not None and bool(self.folded_into(lease.facts))
 
     def _note_told(self, service_id: str, told_to: tuple[str, ...], untold: AlertDraft | None) -> None:
         """What the registry will say of a service's last death, before it says so."""
@@ -337,19 +333,28 @@ class Judge:
         """Everyone below a service whose failure belongs to the same story: not judged yet, judged since a window
         before it was last heard, or told to it and not acknowledged."""
         since = transition.heard_at - self.policies.default.guard_window
-        unheard = {
-            copy.alert.service_id
-            for word in (transition.service_id, transition.facts.name)
-            for copy in self.escalations.waiting_for(word)
-        }
-        found: list[str] = []
+        words = (transition.service_id, transition.facts.name)
+        waiting = [copy.alert for word in words for copy in self.escalations.waiting_for(word)]
+        unheard = {alert.service_id for alert in waiting}
+        # Who is listed in an alert that climbs no further because of this one must be listed here, even if it is gone.
+        lists = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}
+        lists |= {service_id: listed for service_id, (_, listed) in self._lists.items()}
+        found: dict[str, None] = {}
         for service_id in self.lineage.descendants(transition.service_id):
             lease = self.detector.find(service_id)
             if lease is None or lease.state is State.ALIVE or lease.cause is Cause.STALLED:
                 continue
             if lease.state is State.SUSPECT or lease.judged_at >= since or service_id in unheard:
-                found.append(service_id)
-        return found
+                found |= dict.fromkeys((service_id, *lists.get(service_id, ())))
+        return list(found)
+
+    def _is_told_by(self, alert_id: str, service_id: str, affected: list[str]) -> bool:
+        """Whether this alert of an ancestor, which lists the service, lists all who failed with the service too."""
+        for word in self.lineage.ancestors(service_id) if alert_id else ():
+            known, listed = self._lists.get(self.lineage.resolve(word) or word, ("", ()))
+            if known == alert_id:
+                return set(affected) <= set(listed)
+        return bool(alert_id) and not affected
 
     # --- who else is told -------------------------------------------------------------------------------------------
 

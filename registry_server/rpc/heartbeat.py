@@ -28,6 +28,7 @@ from registry_server.errors import (
     UnknownIncarnation,
 )
 from registry_server.rpc import translate
+from registry_server.service import Instant
 from registry_server.validation import MAX_INSTANCE_ID, check_id, check_report, check_spec, check_text
 
 log = structlog.get_logger("rpc")
@@ -61,8 +62,9 @@ class HeartbeatStream:
         self._engine = engine
         self._context = context
         self._outbox: deque[effects.Message] = deque()
-        self._ack: int | None = None
+        self._ack: heartbeat_pb2.BeatAck | None = None
         self._heard = 0
+        self._heard_at = Instant(0.0, 0.0)
         self._acked_at = float("-inf")
         self._unacked = False
         self._drain_after: float | None = None
@@ -193,8 +195,9 @@ class HeartbeatStream:
                     report = None  # the sign of life counts, the figures do not
                     for error_field in errors:
                         self._push(effects.Rejected(beat.service_id, error_field.field, error_field.description))
-            catalogue.beat(self.session_id, beat.service_id, beat.incarnation, report, now)
+            catalogue.beat(self.session_id, beat.service_id, beat.incarnation, report, now, relayed=message.relayed)
             self._heard = min(MAX_SEQUENCE, max(self._heard, beat.sequence) if beat.sequence else self._heard + 1)
+        self._heard_at = now
         self._unacked = True
         monotonic = time.monotonic()
         if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
@@ -209,7 +212,11 @@ class HeartbeatStream:
     # --- down -------------------------------------------------------------------------------------------------------
 
     def _acknowledge(self, now: float) -> None:
-        self._ack = self._heard
+        self._ack = heartbeat_pb2.BeatAck(
+            sequence=self._heard,
+            revision=self._engine.catalogue.changes.revision,
+            heard_at=translate.timestamp(self._heard_at.wall),
+        )
         self._unacked = False
         self._acked_at = now
         self._wake.set()
@@ -237,7 +244,7 @@ class HeartbeatStream:
                     self._outbox.popleft()
                 elif self._ack is not None:
                     ack, self._ack = self._ack, None
-                    await write(heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=ack)))
+                    await write(heartbeat_pb2.HeartbeatResponse(ack=ack))
                 elif self._drain_after is not None:
                     after, self._drain_after = self._drain_after, None
                     drain = heartbeat_pb2.Drain(reconnect_after=translate.duration(after))

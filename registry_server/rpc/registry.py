@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import grpc
@@ -42,6 +44,9 @@ DEFAULT_PAGE = 1000
 MAX_WATCHERS = 5000
 MAX_MAINTENANCE = 7 * 86_400
 """Seconds for which notices may be held; for longer they must be held until that is ended."""
+
+HEARD_EVERY = 1.0
+"""Seconds between two words to a watcher about who was heard."""
 
 
 class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -162,10 +167,20 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             yield registry_service_pb2.WatchServicesResponse(
                 revision=cursor, snapshot_complete=registry_service_pb2.SnapshotComplete()
             )
+            seen, heard_at = 0, time.monotonic()
             while True:
-                await engine.revisions.beyond(cursor)
+                if request.heartbeats:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(heard_at + HEARD_EVERY - time.monotonic()):
+                            await engine.revisions.beyond(cursor)
+                else:
+                    await engine.revisions.beyond(cursor)
                 if engine.draining:
                     raise Draining("the registry is going away")
+                if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
+                    heard, seen = catalogue.heard_after(seen)
+                    heard_at = time.monotonic()
+                    yield _heard(cursor, heard)
                 visible = engine.revisions.value
                 for change in catalogue.changes.since(cursor):
                     if change.revision > visible:
@@ -223,6 +238,14 @@ def _change(change: Change) -> registry_service_pb2.WatchServicesResponse:
     return registry_service_pb2.WatchServicesResponse(
         revision=change.revision, upserted=translate.from_service(change.service)
     )
+
+
+def _heard(revision: int, heard: list[tuple[int, float]]) -> registry_service_pb2.WatchServicesResponse:
+    message = registry_service_pb2.Heard(
+        incarnations=[incarnation for incarnation, _ in heard],
+        heard_at_micros=[max(0, round(at * 1e6)) for _, at in heard],
+    )
+    return registry_service_pb2.WatchServicesResponse(revision=revision, heard=message)
 
 
 def _key(record: Record) -> tuple[str, int, str]:

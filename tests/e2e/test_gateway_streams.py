@@ -60,3 +60,33 @@ def test_who_asks_for_more_answers_than_it_reads_gets_them_or_is_told_why_not(cl
     except grpc.RpcError as error:
         reason = read_refusal(error).reason
     assert reason == "READER_TOO_SLOW" or (reason, answered) == ("", 40_000)
+
+
+def test_a_gateway_that_relays_is_answered_with_what_it_needs_to_show_the_beat_at_once(client: Client) -> None:
+    client.registry.Register(registry_service_pb2.RegisterRequest(service=a_service("relayed for")))
+    with RawAgent(client.address) as gateway:
+        beat = heartbeat_pb2.Beat(service_id="relayed for", load=0.5, sequence=1)
+        gateway.say(beats=heartbeat_pb2.Beats(beats=[beat], ack_requested=True, relayed=True))
+        gateway.wait_acknowledged(1)
+        (ack,) = gateway.every("ack")
+        record = client.get("relayed for")
+        assert (record.connected, record.load, record.last_heartbeat_at) == (False, 0.5, ack.heard_at)
+        assert 0 < ack.revision <= client.list_named("relayed for").revision
+
+
+def test_a_watcher_that_asks_for_heartbeats_hears_of_beats_that_change_nothing(client: Client) -> None:
+    client.registry.Register(registry_service_pb2.RegisterRequest(service=a_service("steady")))
+    stub = registry_service_pb2_grpc.RegistryServiceStub(client.channel)
+    watch = stub.WatchServices(registry_service_pb2.WatchServicesRequest(heartbeats=True), timeout=20)
+    pulses = (each.heard for each in watch if each.WhichOneof("change") == "heard")
+    next(pulses)  # everyone that was heard before
+    with RawAgent(client.address) as gateway:
+        gateway.say(beats=heartbeat_pb2.Beats(beats=[heartbeat_pb2.Beat(service_id="steady")], relayed=True))
+        gateway.wait_acknowledged(1)
+        record = client.get("steady")
+        told = next(
+            dict(zip(each.incarnations, each.heard_at_micros, strict=True)) for each in pulses if each.incarnations
+        )
+    assert told[record.incarnation] == record.last_heartbeat_at.ToMicroseconds()
+    assert not next(pulses).incarnations, "a pulse comes though nobody was heard"
+    watch.cancel()

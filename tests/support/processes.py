@@ -18,6 +18,12 @@ from tests.support.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+GATEWAY_FLAGS = {
+    "registry_http": "--registry-http-listen",
+    "tron_http": "--tron-http-listen",
+    "events_http": "--events-http-listen",
+    "hmi_http": "--hmi-listen",
+}
 READY_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 
@@ -104,6 +110,16 @@ class Monitor(Program):
         return str(self.ready["tron_grpc"])
 
 
+class Gateway(Program):
+    """A gateway alone."""
+
+    __slots__ = ()
+
+    def url(self, key: str) -> str:
+        """Where one of its ports is: `registry_http`, `tron_http`, `events_http` or `hmi_http`."""
+        return f"http://{self.ready[key]}"
+
+
 class System(Program):
     """`tron up` with all that it supervises."""
 
@@ -119,8 +135,12 @@ class System(Program):
         """Where TRON listens; the same after a restart."""
         return str(self.ready["tron_grpc"])
 
+    def url(self, key: str) -> str:
+        """Where a port of the gateway is: `registry_http`, `tron_http`, `events_http` or `hmi_http`."""
+        return f"http://{self.ready[key]}"
+
     def child_pid(self, name: str) -> int:
-        """Return the pid of `registry` or `monitor` as it is now."""
+        """Return the pid of `registry`, `monitor` or `gateway` as it is now."""
         return int(self.ready["pids"][name])
 
     def kill_child(self, name: str) -> int:
@@ -141,7 +161,8 @@ P = TypeVar("P", bound=Program)
 @contextmanager
 def start_system(tmp_path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[System]:
     """Run `tron up` below `tmp_path` until the block ends, and drain it then. Yields when all of it serves."""
-    addresses = ("--registry-listen", "127.0.0.1:0", "--tron-listen", "127.0.0.1:0")
+    flags = ("--registry-listen", "--tron-listen", *GATEWAY_FLAGS.values())
+    addresses = [word for flag in flags for word in (flag, "127.0.0.1:0")]
     command = ("tron_cli", "up", "--data-dir", str(tmp_path / "data"), *addresses, *arguments)
     with _running(System, tmp_path, "system", command, env) as system:
         yield system
@@ -169,6 +190,23 @@ def start_monitor(
     command = ("tron", "--listen", listen, "--registry", registry, "--data-dir", str(data_dir), *arguments)
     with _running(Monitor, data_dir.parent, "monitor", command, env) as monitor:
         yield monitor
+
+
+@contextmanager
+def start_gateway(
+    data_dir: Path,
+    registry: str,
+    tron: str,
+    *arguments: str,
+    listen: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Gateway]:
+    """Run a gateway until the block ends. `listen`: addresses by key, for a restart where it was; else free ports."""
+    command = ["gateway_http", "--registry", registry, "--tron", tron, "--data-dir", str(data_dir)]
+    for key, flag in GATEWAY_FLAGS.items():
+        command += [flag, (listen or {}).get(key, "127.0.0.1:0")]
+    with _running(Gateway, data_dir.parent, "gateway", [*command, *arguments], env) as gateway:
+        yield gateway
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,3 +29,8 @@ def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = ""
             raise AssertionError(f"not within {timeout:g} s: {what or predicate}")
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+async def eventually(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
+    """`wait_until` while the event loop goes on; the predicate is called in another thread."""
+    return await asyncio.to_thread(wait_until, predicate, timeout, what)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,16 @@ class Serving:
     address_key: str
     address: str
     pid: int
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Further addresses, by their keys."""
 
 
 def ready_document(children: Iterable[Serving]) -> dict[str, object]:
     """Return what the ready file of the whole system says: each address under its key, and the pids by name."""
     children = tuple(children)
-    addresses: dict[str, object] = {child.address_key: child.address for child in children}
+    addresses: dict[str, object] = {}
+    for child in children:
+        addresses |= {child.address_key: child.address, **child.more}
     return addresses | {"pids": {child.name: child.pid for child in children}}
 
 

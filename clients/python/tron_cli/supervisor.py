@@ -39,6 +39,8 @@ class Child:
     listen: str
     command: Callable[[str, Path, dict[str, str]], Sequence[str]]
     life: ChildLife
+    # Further addresses that it listens on, by their keys in the ready file; a restarted child keeps them too.
+    more: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     serving: Serving | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,9 +64,11 @@ def child(
     listen: str,
     command: Callable[[str, Path, dict[str, str]], Sequence[str]],
     policy: RestartPolicy | None = None,
+    more: dict[str, str] | None = None,
 ) -> Child:
-    """Return a child that `command` starts."""
-    return Child(name, address_key, listen, command, ChildLife(policy or RestartPolicy()))
+    """Return a child that `command` starts: from its address, its ready file, and the addresses of those before it
+    together with its own further ones."""
+    return Child(name, address_key, listen, command, ChildLife(policy or RestartPolicy()), dict(more or {}))
 
 
 class Supervisor:
@@ -133,7 +137,7 @@ class Supervisor:
                 return
         while not each.leaving.is_set():
             ready_file = self._scratch / f"{each.name}-{each.life.starts}.json"
-            addresses = {earlier.address_key: earlier.listen for earlier in before}
+            addresses = {earlier.address_key: earlier.listen for earlier in before} | each.more
             command = tethered(list(each.command(each.listen, ready_file, addresses)))
             each.life.started(time.monotonic())
             # A session of its own: Ctrl-C in the terminal reaches the supervisor only, which then drains in order.
@@ -172,7 +176,8 @@ class Supervisor:
             await asyncio.sleep(_READY_POLL_SECONDS)
         # Whatever port was asked for, from now on the child keeps the one it got.
         each.listen = str(document[each.address_key])
-        each.serving = Serving(each.name, each.address_key, each.listen, each.process_id)
+        each.more = {key: str(document[key]) for key in each.more}
+        each.serving = Serving(each.name, each.address_key, each.listen, each.process_id, dict(each.more))
         each.life.served()
         each.ready.set()
         if each.life.starts > 1:

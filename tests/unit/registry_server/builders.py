@@ -64,10 +64,19 @@ class Grid:
         spec = make_spec(service_id, **fields)
         return self.catalogue.register(spec, incarnation, instance, session, self.later())
 
-    def beat(self, session: int, service_id: str = "a", incarnation: int = 0, report: Report | None = None) -> bool:
+    def beat(
+        self,
+        session: int,
+        service_id: str = "a",
+        incarnation: int = 0,
+        report: Report | None = None,
+        *,
+        relayed: bool = False,
+    ) -> bool:
         """Beat; return whether it was heard."""
         self._open(session)
-        return self.catalogue.beat(session, service_id, incarnation, report, self.later()) is not None
+        now = self.later()
+        return self.catalogue.beat(session, service_id, incarnation, report, now, relayed=relayed) is not None
 
     def goodbye(self, session: int, service_id: str = "a", reason: str = "") -> None:
         """Leave on purpose."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,10 +19,13 @@ from registry_server.effects import (
     BuryService,
     CompactEvents,
     DropIntent,
+    DropMaintenance,
     PutHeartbeats,
     PutIntent,
+    PutMaintenance,
     PutService,
     ReserveRevisions,
+    SettleCopy,
     Write,
 )
 from registry_server.event_log import EventFilter
@@ -31,6 +35,7 @@ from registry_server.service import (
     Judgement,
     Liveness,
     LivenessCause,
+    Maintenance,
     Report,
     ServiceRole,
     ServiceStatus,
@@ -253,3 +258,40 @@ def test_a_kill_in_the_middle_of_commits_loses_nothing_that_was_acknowledged(tmp
     assert found.last_sequence in (promised, promised + 1)
     assert numbers([copy.event for copy in found.waiting]) == list(range(1, found.last_sequence + 1))
     assert {service.incarnation for service in found.services} == set(range(1, found.last_sequence + 1))
+
+
+def test_a_store_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path)) as store:
+        store.commit([PutService(stored_service())])
+    with closing(sqlite3.connect(tmp_path / sqlite_store.FILE)) as db:
+        db.executescript(
+            """
+            DROP TABLE tombstones; DROP TABLE deliveries; DROP TABLE maintenance;
+            CREATE TABLE tombstones (
+                service_id TEXT PRIMARY KEY, incarnation INTEGER NOT NULL, revision INTEGER NOT NULL,
+                removed_at REAL NOT NULL, reason TEXT NOT NULL, judgement TEXT) WITHOUT ROWID;
+            CREATE TABLE deliveries (
+                alert_id TEXT NOT NULL, recipient TEXT NOT NULL, sequence INTEGER NOT NULL, acknowledged_at REAL,
+                PRIMARY KEY (alert_id, recipient)) WITHOUT ROWID;
+            INSERT INTO tombstones VALUES ('gone', 1, 1, 1.0, 'goodbye', NULL);
+            PRAGMA user_version = 1;
+            """
+        )
+    for _ in range(2):  # the second time it is of the new one
+        with closing(SqliteStore(tmp_path)) as store:
+            found = store.load()
+            assert [service.spec.service_id for service in found.services] == [stored_service().spec.service_id]
+            assert [(stone.service_id, stone.name, stone.parent) for stone in found.tombstones] == [("gone", "", "")]
+
+
+def test_what_an_operator_holds_and_which_copies_climbed_survive_a_restart(tmp_path: Path) -> None:
+    alert = make_event("service_down", recipient="boss", sequence=1)
+    held = Maintenance("a", 1.0, 2.0, "new disk")
+    with closing(SqliteStore(tmp_path)) as store:
+        store.commit([AppendEvent(alert), SettleCopy(alert.alert_id, "boss"), PutMaintenance(held)])
+    with closing(SqliteStore(tmp_path)) as store:
+        found = store.load()
+        assert [(copy.event, copy.climbed) for copy in found.waiting] == [(alert, True)]
+        assert found.maintenance == [held]
+        store.commit([DropMaintenance("a")])
+        assert store.load().maintenance == []

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.tron.builders import POLICY, WINDOW, make_detector, make_facts, story, walk
 from tron.facts import Cause, Kind, State
-from tron.policy import Policy
+from tron.policy import Policies, Policy
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
 
@@ -254,3 +254,87 @@ def test_many_are_judged_oldest_first() -> None:
 def test_a_detector_counts_how_many_are_judged_how() -> None:
     detector = make_detector(make_facts(), make_facts("b", incarnation=2, judged=State.DOWN, cause=Cause.SILENT))
     assert detector.states() == {State.ALIVE: 1, State.SUSPECT: 0, State.DOWN: 1}
+
+
+STALLING = make_facts(stall_after=2.0, active_at=1.0, heard_at=2.5)
+
+
+def test_who_beats_and_does_not_get_on_is_stalled_by_its_own_measure_and_stays_a_suspect() -> None:
+    detector = make_detector(STALLING)
+    decided = walk(detector, 3.0)
+    assert story(decided) == [(3.0, STALL)]
+    assert decided[0][1].cause is Cause.STALLED
+    for n in range(100):
+        detector.heard(1, 11 + n, 3.0 + n / 2)
+    assert walk(detector, 50.0, begin=3.1) == []
+
+
+def test_who_is_stalled_and_gets_on_is_back() -> None:
+    detector = make_detector(STALLING)
+    walk(detector, 3.0)
+    stalled = replace(STALLING, judged=State.SUSPECT, cause=Cause.STALLED, judged_at=3.0)
+    detector.observe(replace(stalled, observation=11, active_at=5.0, heard_at=5.0))
+    assert story(walk(detector, 5.0, begin=5.0)) == [(5.0, RECOVER)]
+
+
+@pytest.mark.parametrize(("busy_until", "expected"), [(20.0, 22.0), (5000.0, 1803.0)])
+def test_who_announced_to_be_busy_is_excused_until_then_or_until_the_cap(busy_until: float, expected: float) -> None:
+    busy = replace(STALLING, heard_at=expected - 0.5, busy_until_at=busy_until, busy_declared_at=1.0)
+    detector = make_detector(busy)
+    assert detector.deadlines("a")[0] == (STALL, expected)
+
+
+def test_a_patience_shorter_than_a_beat_accuses_nobody_who_beats() -> None:
+    """The counter is seen with each beat and not between."""
+    detector = make_detector(replace(STALLING, stall_after=0.1, active_at=2.5))
+    for n in range(3, 20):
+        assert walk(detector, n + 0.2, begin=n - 0.5) == []
+        detector.observe(replace(STALLING, stall_after=0.1, observation=10 + n, heard_at=n + 0.2, active_at=n + 0.2))
+
+
+def test_a_new_stream_says_nothing_of_the_counter_before_its_first_beat() -> None:
+    again = replace(STALLING, attached_at=2.9, heard_at=2.9)
+    detector = make_detector(again)
+    assert walk(detector, 4.1) == []
+    detector.heard(1, 11, 4.1)
+    assert story(walk(detector, 5.0, begin=4.2)) == [(4.9, STALL)]
+
+
+def test_busy_excuses_silence_but_no_broken_stream() -> None:
+    busy = make_facts(busy_until_at=50.0, busy_declared_at=1.0)
+    assert walk(make_detector(busy), 50.0) == []
+    broken = replace(busy, connected=False, detached_at=2.0)
+    assert story(walk(make_detector(broken), 4.0, begin=2.0)) == [(2.0, SUSPECT), (4.0, DOWN)]
+
+
+def test_a_refused_connection_confirms_a_broken_stream_at_once_and_nothing_else() -> None:
+    detector = make_detector(BROKEN)
+    walk(detector, 2.1, begin=2.0)
+    detector.confirm_down("a", 1)
+    assert story(walk(detector, 2.2, begin=2.2)) == [(2.2, DOWN)]
+    silent = make_detector(make_facts())
+    silent.confirm_down("a", 1)
+    assert story(walk(silent, 2.5)) == [(2.3, MISS)]
+
+
+def test_while_it_is_held_nobody_is_given_up() -> None:
+    detector = make_detector(make_facts())
+    detector.hold_deregistrations(True)
+    assert story(walk(detector, 30.0)) == [(2.3, MISS), (3.3, DOWN)]
+    detector.hold_deregistrations(False)
+    assert story(walk(detector, 30.1, begin=30.1)) == [(30.1, DEREGISTER)]
+
+
+def test_the_worst_gap_between_beats_is_remembered_for_the_safety_margin() -> None:
+    detector = make_detector(make_facts())
+    detector.heard(1, 11, 1.8)
+    detector.heard(1, 12, 2.1)
+    lease = detector.find("a")
+    assert lease is not None
+    assert lease.worst_gap == pytest.approx(0.8)
+
+
+def test_new_thresholds_move_the_deadlines_at_once() -> None:
+    detector = make_detector(make_facts())
+    detector.set_policies(Policies(Policy(misses_before_down=4, misses_before_deregister=6), {}))
+    assert story(walk(detector, 8.0)) == [(2.3, MISS), (5.3, DOWN), (7.3, DEREGISTER)]

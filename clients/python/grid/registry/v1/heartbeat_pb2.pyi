@@ -96,8 +96,13 @@ class Beats(_message.Message):
 
     BEATS_FIELD_NUMBER: _builtins.int
     ACK_REQUESTED_FIELD_NUMBER: _builtins.int
+    RELAYED_FIELD_NUMBER: _builtins.int
     ack_requested: _builtins.bool
     """Answer this message with an `ack` at once; else acknowledgements are sent about once a second."""
+    relayed: _builtins.bool
+    """The sender passes on signs of life that reached it by another way (a gateway). The stream does not take the services
+    up: its end says nothing about them, their alerts do not come here, and who carries them goes on.
+    """
     @_builtins.property
     def beats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Beat]: ...
     def __init__(
@@ -105,10 +110,11 @@ class Beats(_message.Message):
         *,
         beats: _abc.Iterable[Global___Beat] | None = ...,
         ack_requested: _builtins.bool = ...,
+        relayed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats", "relayed", b"relayed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,15 +328,25 @@ class BeatAck(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    HEARD_AT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
+    revision: _builtins.int
+    """What these beats said is in every change of a watch above this revision; in those up to it, perhaps."""
+    @_builtins.property
+    def heard_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them was heard."""
+
     def __init__(
         self,
         *,
         sequence: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        heard_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heard_at", b"heard_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_at", b"heard_at", "revision", b"revision", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -348,16 +348,20 @@ class WatchServicesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     START_REVISION_FIELD_NUMBER: _builtins.int
+    HEARTBEATS_FIELD_NUMBER: _builtins.int
     start_revision: _builtins.int
     """The last revision that the reader has. 0: start with a snapshot."""
+    heartbeats: _builtins.bool
+    """Also tell, about once a second and even if nobody was, who was heard. A beat by itself is no change."""
     def __init__(
         self,
         *,
         start_revision: _builtins.int = ...,
+        heartbeats: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["start_revision", b"start_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeats", b"heartbeats", "start_revision", b"start_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,6 +379,7 @@ class WatchServicesResponse(_message.Message):
     UPSERTED_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     SNAPSHOT_COMPLETE_FIELD_NUMBER: _builtins.int
+    HEARD_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     @_builtins.property
     def upserted(self) -> _service_pb2.Service: ...
@@ -382,6 +387,8 @@ class WatchServicesResponse(_message.Message):
     def removed(self) -> Global___Removed: ...
     @_builtins.property
     def snapshot_complete(self) -> Global___SnapshotComplete: ...
+    @_builtins.property
+    def heard(self) -> Global___Heard: ...
     def __init__(
         self,
         *,
@@ -389,12 +396,13 @@ class WatchServicesResponse(_message.Message):
         upserted: _service_pb2.Service | None = ...,
         removed: Global___Removed | None = ...,
         snapshot_complete: Global___SnapshotComplete | None = ...,
+        heard: Global___Heard | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "removed", b"removed", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "heard", b"heard", "removed", b"removed", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "removed", b"removed", "revision", b"revision", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "heard", b"heard", "removed", b"removed", "revision", b"revision", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["upserted", "removed", "snapshot_complete"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["upserted", "removed", "snapshot_complete", "heard"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
@@ -420,6 +428,34 @@ class Removed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Removed: _TypeAlias = Removed  # noqa: Y015
+
+@_typing.final
+class Heard(_message.Message):
+    """Who was heard since the message of this kind before, in two arrays of one length. Its revision is the last one told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATIONS_FIELD_NUMBER: _builtins.int
+    HEARD_AT_MICROS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def heard_at_micros(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """`last_heartbeat_at`, in microseconds since the epoch."""
+
+    def __init__(
+        self,
+        *,
+        incarnations: _abc.Iterable[_builtins.int] | None = ...,
+        heard_at_micros: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_at_micros", b"heard_at_micros", "incarnations", b"incarnations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heard: _TypeAlias = Heard  # noqa: Y015
 
 @_typing.final
 class SnapshotComplete(_message.Message):

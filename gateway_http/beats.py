@@ -1,0 +1,253 @@
+"""Heartbeats of many REST clients, sent upstream as batches on one stream that reconnects by itself.
+
+One batch is on its way at a time; what comes meanwhile is the next one. So a lonely beat leaves at once, and a storm
+leaves as a few large messages. Whoever beat is answered when the registry acknowledged the batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import grpc
+import structlog
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
+from tron_client import RegistryUnavailable, ServiceNotFound, wire
+from tron_client.errors import from_rpc_error
+from tron_client.schedule import Backoff
+
+from gateway_http.mirror import Reported
+
+log = structlog.get_logger("gateway")
+
+MOST_WAITING = 20_000
+"""Beats that wait for their acknowledgement. Overflow rule: the next is refused, its client tries again."""
+
+BATCH_BYTES = 256 << 10
+"""One message; the registry takes a megabyte."""
+
+BATCH_BEATS = 5000
+
+PATIENCE = 2.0
+"""Seconds that a beat waits for its acknowledgement until its client is told to try again. Legacy clients wait 5 s."""
+
+AWAY_AFTER = 1.0
+"""Seconds without a stream until a beat is refused at once instead of waiting for the next stream."""
+
+GIVE_UP_AFTER = 5.0
+"""Seconds that a batch may stay unanswered until the stream is given up for a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The registry heard the beat."""
+
+    heard_at: datetime
+    revision: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The newest word of one service, and who waits for it to be heard."""
+
+    service_id: str
+    reported: Reported
+    futures: list[asyncio.Future[Acknowledged]] = field(default_factory=list)
+
+    def settle(self, answer: Acknowledged | Exception) -> None:
+        for future in self.futures:
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    @property
+    def wanted(self) -> bool:
+        return any(not future.done() for future in self.futures)
+
+
+class BeatRelay:
+    """`beat` for each heartbeat; `run` must be running."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        self._next: dict[str, _Waiting] = {}
+        self._sent: dict[str, _Waiting] = {}
+        self._sequence = 0
+        self._work = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._connected = False
+        self._lost_at = time.monotonic()
+        self._waiting = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the stream stands."""
+        return self._connected
+
+    async def beat(self, service_id: str, reported: Reported) -> Acknowledged:
+        """Relay one beat; return when the registry heard it.
+
+        Raises ServiceNotFound where it knows no such service, RegistryUnavailable where it did not answer in time.
+        """
+        if not self._connected and time.monotonic() - self._lost_at > AWAY_AFTER:
+            raise RegistryUnavailable("the registry is away")
+        if self._waiting >= MOST_WAITING:
+            raise RegistryUnavailable(f"{self._waiting} heartbeats wait for the registry")
+        future: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
+        waiting = self._next.get(service_id)
+        if waiting is None:
+            self._next[service_id] = _Waiting(service_id, reported, [future])
+            self._work.set()
+        else:
+            waiting.reported = reported.on_top_of(waiting.reported)
+            waiting.futures.append(future)
+        self._waiting += 1
+        timer = asyncio.get_running_loop().call_later(PATIENCE, _too_late, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            self._waiting -= 1
+
+    async def run(self) -> None:
+        """Keep the stream until cancelled."""
+        backoff = Backoff(cap=1.0)
+        while True:
+            why = "the stream ended"
+            began = time.monotonic()
+            try:
+                await self._relay()
+            except grpc.aio.AioRpcError as error:
+                why = from_rpc_error(error).message
+            except (grpc.aio.UsageError, grpc.aio.InternalError, asyncio.InvalidStateError, TimeoutError) as error:
+                why = str(error) or "no answer"
+            finally:
+                if self._connected:
+                    self._lost_at = time.monotonic()
+                    log.warning("beats_stream_broken", why=why, waiting=self._waiting)
+                self._connected = False
+                self._take_back()
+            backoff.ended(time.monotonic() - began)
+            await asyncio.sleep(backoff.next_delay(random.random()))
+
+    async def _relay(self) -> None:
+        """One stream, from its first word to its end."""
+        call = self._stub.Heartbeat(wait_for_ready=True)
+        reader: asyncio.Task[None] | None = None
+        try:
+            self._sequence = 0
+            self._answered.clear()
+            # An empty message: the answer says that the registry listens.
+            await call.write(_message([]))
+            reader = asyncio.create_task(self._read(call))
+            await self._answer(reader)
+            self._connected = True
+            while True:
+                work = asyncio.create_task(self._work.wait())
+                try:
+                    await asyncio.wait({work, reader}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    work.cancel()
+                if reader.done():
+                    reader.result()
+                    return
+                self._work.clear()
+                while batch := self._take_batch():
+                    self._answered.clear()
+                    await call.write(_message(batch))
+                    await self._answer(reader)
+        finally:
+            if reader is not None:
+                reader.cancel()
+                await asyncio.wait({reader})
+                if not reader.cancelled():
+                    reader.exception()
+            call.cancel()
+
+    async def _answer(self, reader: asyncio.Task[None]) -> None:
+        """Wait for the acknowledgement of what was sent. Raises what ended the stream, TimeoutError for silence."""
+        answered = asyncio.create_task(self._answered.wait())
+        try:
+            done, _ = await asyncio.wait({answered, reader}, timeout=GIVE_UP_AFTER, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            answered.cancel()
+        if reader in done:
+            reader.result()
+            raise grpc.aio.UsageError("the stream ended")
+        if not done:
+            raise TimeoutError("a batch of heartbeats was not answered")
+
+    async def _read(self, call: grpc.aio.StreamStreamCall[Any, Any]) -> None:
+        async for answer in call:
+            kind = answer.WhichOneof("kind")
+            if kind == "unknown_service":
+                service_id = answer.unknown_service.service_id
+                if (unknown := self._sent.pop(service_id, None)) is not None:
+                    unknown.settle(ServiceNotFound(f"no service has the id {service_id!r}"))
+            elif kind == "rejected":
+                log.warning("beat_rejected", service_id=answer.rejected.service_id, why=answer.rejected.description)
+            elif kind == "ack" and answer.ack.sequence >= self._sequence:
+                acknowledged = Acknowledged(wire.moment(answer.ack.heard_at), answer.ack.revision)
+                sent, self._sent = self._sent, {}
+                for waiting in sent.values():
+                    waiting.settle(acknowledged)
+                self._answered.set()
+
+    def _take_batch(self) -> list[heartbeat_pb2.Beat]:
+        """The beats of the next message; they count as sent."""
+        beats: list[heartbeat_pb2.Beat] = []
+        size = 0
+        if self._next:
+            self._sequence += 1
+        for service_id in list(self._next):
+            waiting = self._next.pop(service_id)
+            if not waiting.wanted:
+                continue  # its clients gave up
+            beat = _beat(waiting, self._sequence)
+            beats.append(beat)
+            self._sent[service_id] = waiting
+            size += beat.ByteSize()
+            if size >= BATCH_BYTES or len(beats) >= BATCH_BEATS:
+                break
+        return beats
+
+    def _take_back(self) -> None:
+        """The stream broke: what was sent and not acknowledged is sent again on the next one."""
+        for service_id, waiting in self._sent.items():
+            later = self._next.get(service_id)
+            if later is not None:
+                waiting.reported = later.reported.on_top_of(waiting.reported)
+                waiting.futures += later.futures
+            self._next[service_id] = waiting
+        self._sent = {}
+        if self._next:
+            self._work.set()
+
+
+def _too_late(future: asyncio.Future[Acknowledged]) -> None:
+    if not future.done():
+        future.set_exception(RegistryUnavailable("the registry did not answer in time"))
+
+
+def _message(beats: list[heartbeat_pb2.Beat]) -> heartbeat_pb2.HeartbeatRequest:
+    return heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=beats, ack_requested=True, relayed=True))
+
+
+def _beat(waiting: _Waiting, sequence: int) -> heartbeat_pb2.Beat:
+    said = waiting.reported
+    return heartbeat_pb2.Beat(
+        service_id=waiting.service_id,
+        sequence=sequence,
+        status=wire.STATUSES.number(said.status or ""),
+        p95_ms=said.p95_ms,
+        queue_depth=said.queue_depth,
+        load=said.load,
+        message=said.message,
+    )

@@ -1,0 +1,35 @@
+"""Settings of the gateway: `tron.toml` table `[gateway]`, environment TRON_GATEWAY_*, flags of `tron gateway`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import CliImplicitFlag
+
+from grid_hosting.program import ProgramConfig
+
+
+class Config(ProgramConfig):
+    """The gateway: the legacy contract, a JSON API and the dashboard, over the gRPC registry and TRON."""
+
+    registry: str = "127.0.0.1:6122"
+    """Address of the registry."""
+    tron: str = "127.0.0.1:6123"
+    """Address of TRON."""
+    registry_http_listen: str = "127.0.0.1:6121"
+    """Where to serve the legacy Registry REST, and the JSON API under /v1. Port 0 picks a free one."""
+    tron_http_listen: str = "127.0.0.1:6109"
+    """Where to serve the legacy TRON REST."""
+    events_http_listen: str = "127.0.0.1:6102"
+    """Where to serve the legacy Event Stream (Socket.IO and SSE)."""
+    hmi_listen: str = "127.0.0.1:6101"
+    """Where to serve the dashboard."""
+    data_dir: Path = Path("tron-data")
+    """Folder for the gateway's own state. Nothing is kept there in this version: it has no truth of its own."""
+    max_body_bytes: int = Field(default=1 << 20, ge=64 << 10)
+    """Size of one request's body. A larger one is answered 413."""
+    max_connections: int = Field(default=2000, ge=10)
+    """Open connections on one port, streams included. Beyond it a request is answered 503."""
+    self_register: CliImplicitFlag[bool] = True
+    """Register the gateway, the Event Stream and the HMI, so that they are seen like everyone else."""

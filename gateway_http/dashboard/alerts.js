@@ -1,0 +1,141 @@
+// The feed of alerts: newest first, each said to be heard, or waiting for somebody to say so.
+
+import { byId, make, setAttribute, setText, symbol } from "./dom.js";
+import { resolve } from "./fleet.js";
+import { serverTime } from "./state.js";
+import { ageWord, clockWord, count } from "./words.js";
+
+const MOST_SHOWN = 100;
+const MOST_CHIPS = 5;
+
+const SYMBOLS = {
+  heartbeat_miss: "suspect",
+  service_suspect: "suspect",
+  service_stalled: "suspect",
+  service_down: "down",
+  service_deregistered: "gone",
+  cascading_failure: "down",
+  parent_down: "attention",
+  heartbeat_restored: "restored",
+};
+
+const WORDS = {
+  heartbeat_miss: "missed a beat",
+  service_suspect: "lost its stream",
+  service_stalled: "stands still",
+  service_down: "is down",
+  service_deregistered: "was given up",
+  cascading_failure: "Many fell silent at once",
+  parent_down: "is down: an orphan is told",
+  heartbeat_restored: "is back",
+};
+
+const TONES = { CRITICAL: "down", WARNING: "suspect", INFO: "ok" };
+
+/** The symbol, and the look, that go with an event. */
+export function signOf(event) {
+  const look = event.type === "heartbeat_restored" ? "ok" : (TONES[event.severity] ?? "unknown");
+  return { symbol: SYMBOLS[event.type] ?? "event", look };
+}
+
+/** What happened, in words, without the name. */
+export function wordsFor(event) {
+  return WORDS[event.type] ?? event.type.replaceAll("_", " ");
+}
+
+/** The feed. `open(id)` shows a service, `acknowledge(event)` says that an alert was heard. */
+export function createAlerts({ open, acknowledge }) {
+  const list = byId("alerts");
+  const chips = byId("tron-chips");
+  const pool = new Map();
+  let key = "";
+
+  function update(state, now) {
+    const at = serverTime(state, now);
+    const newest = state.events.at(-1)?.seq ?? 0;
+    const fresh = `${newest} ${state.events.length} ${state.structure} ${state.openAsOf} ${[...state.openAlerts].join()}`;
+    if (fresh !== key) {
+      key = fresh;
+      arrange(state);
+      drawChips(state);
+    }
+    for (const { event, age } of pool.values()) {
+      setText(age, `${ageWord(at - event.at)} ago`);
+      setAttribute(age, "title", clockWord(event.at, at));
+    }
+    byId("alerts-empty").hidden = pool.size > 0;
+    const waiting = state.openAlerts.size;
+    setText(byId("alerts-note"), waiting > 0 ? `${count(waiting, "waits", "wait")} for acknowledgement` : "");
+    setText(byId("tab-alerts"), waiting > 0 ? ` ${waiting.toLocaleString("en")}` : "");
+  }
+
+  function arrange(state) {
+    const shown = state.events.slice(-MOST_SHOWN).reverse();
+    const keys = new Set(shown.map((event) => event.seq));
+    for (const [seq, drawn] of pool) {
+      if (keys.has(seq)) continue;
+      drawn.element.remove();
+      pool.delete(seq);
+    }
+    const first = pool.size === 0;
+    shown.forEach((event, at) => {
+      const drawn = pool.get(event.seq) ?? create(event, first);
+      if (list.children[at] !== drawn.element) list.insertBefore(drawn.element, list.children[at] ?? null);
+      const told = event.to === "" ? "nobody to tell" : `${event.climbed ? "climbed to" : "to"} ${resolve(state, event.to)?.name ?? event.to}`;
+      setText(drawn.to, told);
+      const waits = state.openAlerts.has(event.id);
+      drawn.heard.hidden = waits || event.to === "" || event.seq > state.openAsOf;
+      drawn.button.hidden = !waits;
+      if (!waits) drawn.button.disabled = false;
+      setText(drawn.problem, waits ? drawn.problem.textContent : "");
+    });
+  }
+
+  function create(event, first) {
+    const { symbol: sign, look } = signOf(event);
+    const about = event.name || event.service;
+    const name = event.service ? make("button", { type: "button", class: "link" }, about) : null;
+    name?.addEventListener("click", () => open(event.service));
+    const parts = {
+      age: make("span", { class: "alert-age" }),
+      to: make("span", { class: "alert-to" }),
+      heard: make("span", { class: "alert-heard" }, symbol("ok"), "acknowledged"),
+      button: make("button", { type: "button", class: "button", hidden: true, "aria-label": `Acknowledge: ${about || event.type} ${wordsFor(event)}` }, "Acknowledge"),
+      problem: make("span", { class: "alert-problem", role: "status" }),
+    };
+    const below = event.affected > 0 && event.service ? `, and ${event.affected.toLocaleString("en")} below it` : "";
+    const words = make("span", { class: "alert-words" }, ...(name === null ? [] : [name, " "]), `${wordsFor(event)}${below}`);
+    const notes = [event.type in WORDS && event.service ? "" : event.message, event.held === "" ? "" : `held back: ${event.held}`];
+    const message = notes.filter((note) => note !== "").join("; ");
+    const element = make(
+      "li",
+      { class: first ? "alert" : "alert arrived", "data-look": look },
+      symbol(sign),
+      make("div", { class: "alert-body" }, words, ...(message ? [make("span", { class: "alert-message" }, message)] : []), make("div", { class: "alert-foot" }, parts.age, parts.to, parts.heard, parts.button, parts.problem)),
+    );
+    parts.button.addEventListener("click", async () => {
+      parts.button.disabled = true;
+      setText(parts.problem, "");
+      const problem = await acknowledge(event);
+      parts.button.disabled = false;
+      setText(parts.problem, problem ?? "");
+    });
+    const drawn = { event, element, ...parts };
+    pool.set(event.seq, drawn);
+    return drawn;
+  }
+
+  function drawChips(state) {
+    const latest = state.events.filter((event) => event.type in WORDS).slice(-MOST_CHIPS).reverse();
+    chips.replaceChildren(
+      ...latest.map((event) => {
+        const name = event.name || event.service || "fleet";
+        const chip = make("button", { type: "button", class: "tron-chip", title: `${name} ${wordsFor(event)}` }, symbol(signOf(event).symbol), make("span", { class: "tron-chip-name" }, name), make("span", { class: "sr-only" }, ` ${wordsFor(event)}`));
+        if (event.service) chip.addEventListener("click", () => open(event.service));
+        return make("li", {}, chip);
+      }),
+    );
+  }
+
+  return { update };
+}

@@ -1,0 +1,84 @@
+// The connection to the gateway: one EventSource, kept alive for as long as the page is open.
+//
+// The browser resumes a broken stream by itself, with Last-Event-ID. This makes a new one, which starts with a snapshot, where
+// it gives up, and where a stream stands but says nothing (a network that vanished, a laptop that slept).
+
+import { QUIET_AFTER } from "./outlook.js";
+
+const KINDS = ["state", "snapshot", "services", "heard", "event", "gap"];
+const LONGEST_WAIT = 5000;
+
+/**
+ * Follow `/v1/stream`. `onMessage(kind, data)` gets each message, `onBroken()` each break. Returns {check, close}: `check(now)`
+ * is to be called now and then, and at once when the page wakes.
+ */
+export function follow(url, { onMessage, onBroken, now = Date.now, random = Math.random }) {
+  let source = null;
+  let heardAt = now();
+  let attempt = 0;
+  let waiting = null;
+  let closed = false;
+
+  function open() {
+    waiting = null;
+    source?.close();
+    heardAt = now();
+    source = new EventSource(url);
+    for (const kind of KINDS) source.addEventListener(kind, (event) => hear(kind, event));
+    source.addEventListener("error", fail);
+  }
+
+  function hear(kind, event) {
+    heardAt = now();
+    attempt = 0;
+    let data;
+    try {
+      data = JSON.parse(event.data);
+    } catch {
+      return; // cut off in the middle; what follows tells it again
+    }
+    onMessage(kind, data);
+  }
+
+  function fail() {
+    onBroken();
+    if (source.readyState === EventSource.CLOSED) again();
+  }
+
+  function again() {
+    if (waiting !== null || closed) return;
+    attempt += 1;
+    // Full jitter: many pages lose the same gateway at the same moment.
+    waiting = setTimeout(open, random() * Math.min(LONGEST_WAIT, 250 * 2 ** attempt));
+  }
+
+  open();
+  return {
+    check(moment = now()) {
+      if (moment - heardAt <= QUIET_AFTER || waiting !== null || closed) return;
+      onBroken();
+      open();
+    },
+    close() {
+      closed = true;
+      clearTimeout(waiting);
+      source.close();
+    },
+  };
+}
+
+/** Ask one of the gateway's JSON endpoints. Answers {ok, status, body}; status 0 where nobody answered. */
+export async function ask(url, options = {}) {
+  try {
+    const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(8000), ...options });
+    const body = await response.json().catch(() => null);
+    return { ok: response.ok, status: response.status, body };
+  } catch {
+    return { ok: false, status: 0, body: null };
+  }
+}
+
+/** Send a JSON object; answers as `ask`. */
+export function send(url, body) {
+  return ask(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+}

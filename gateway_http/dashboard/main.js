@@ -1,0 +1,77 @@
+// Puts the page together: one state, one connection, one timer, and a view that draws what changed.
+
+import { ask, follow, send } from "./feed.js";
+import { broke, createState, receive, takeHistory, takeOpen } from "./state.js";
+import { createView } from "./view.js";
+
+/** A message may bring news about acknowledgements; they are asked for together, this much later (ms). */
+const GATHER = 400;
+/** How often it is asked again whether open alerts were acknowledged elsewhere (ms). */
+const ASK_OPEN_EVERY = 5000;
+
+const state = createState(Date.now());
+const view = createView(state, { acknowledge, explain });
+let historyWanted = false;
+let gathering = null;
+let openAskedAt = 0;
+
+const feed = follow("/v1/stream", {
+  onMessage(kind, data) {
+    const wanted = receive(state, kind, data, Date.now());
+    if (wanted === "history") void loadHistory();
+    else if (wanted === "alerts") askOpenSoon();
+    view.changed();
+  },
+  onBroken() {
+    broke(state, Date.now());
+    view.changed();
+  },
+});
+
+// The one timer: ages tick, deadlines count, and what fell silent is noticed.
+setInterval(() => {
+  const now = Date.now();
+  feed.check(now);
+  if (historyWanted) void loadHistory();
+  if (state.openAlerts.size > 0 && now - openAskedAt > ASK_OPEN_EVERY) askOpenSoon();
+  view.tick();
+}, 1000);
+
+// A tab that slept finds out at once, not at the next tick.
+for (const type of ["pageshow", "online", "focus"]) window.addEventListener(type, () => feed.check());
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) feed.check();
+  view.changed();
+});
+
+async function loadHistory() {
+  historyWanted = false;
+  const { ok, body } = await ask("/api/history");
+  if (!ok || body === null) historyWanted = true; // the next tick asks again
+  else takeHistory(state, body, Date.now());
+  view.changed();
+}
+
+function askOpenSoon() {
+  openAskedAt = Date.now();
+  gathering ??= setTimeout(async () => {
+    gathering = null;
+    const newest = state.events.at(-1)?.seq ?? 0;
+    const { ok, body } = await ask("/api/history?events=0");
+    if (ok && body !== null) takeOpen(state, body.open, newest);
+    view.changed();
+  }, GATHER);
+}
+
+/** Acknowledge an alert for everybody it was sent to. Answers what went wrong, or nothing. */
+async function acknowledge(event) {
+  const { ok, status, body } = await send("/api/alerts/acknowledge", { alert_id: event.id });
+  if (!ok) return body?.detail ?? (status === 0 ? "The gateway does not answer." : `Refused (${status}).`);
+  takeOpen(state, [...state.openAlerts].filter((id) => id !== event.id), 0);
+  view.changed();
+  return undefined;
+}
+
+function explain(id) {
+  return ask(`/api/explain?service_id=${encodeURIComponent(id)}`);
+}

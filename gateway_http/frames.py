@@ -1,0 +1,57 @@
+"""What subscribers are told, merged once for all of them: numbered frames, of which the newest are kept. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tron_client.models import Service
+
+KEPT_FRAMES = 256
+KEPT_SERVICES = 20_000
+"""Frames, and services in them, that are kept. Overflow rule: the oldest frame is forgotten; a reader that is so far
+behind gets what changed since its revision instead, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What a subscriber has not seen yet, merged: the newest state of each service, never a queue."""
+
+    revision: int
+    """The revision that the copy is true at."""
+    snapshot: bool = False
+    """Forget everything first: `upserted` is all there is."""
+    upserted: tuple[Service, ...] = ()
+    removed: tuple[str, ...] = ()
+    heard: Mapping[str, datetime] = field(default_factory=dict)
+    """Services of which nothing changed but when they were last heard (`last_heartbeat_at`)."""
+    live: bool = True
+    stale_for: float = 0.0
+
+
+class FrameLog:
+    """Frames 1, 2, 3 ...; a reader is the number of the last one that it has."""
+
+    def __init__(self, frames: int = KEPT_FRAMES, services: int = KEPT_SERVICES) -> None:
+        self.last = 0
+        self._frames: deque[Update] = deque()
+        self._most = frames
+        self._most_services = services
+        self._services = 0
+
+    def append(self, update: Update) -> None:
+        """The next frame."""
+        self.last += 1
+        self._frames.append(update)
+        self._services += len(update.upserted)
+        while len(self._frames) > self._most or (self._services > self._most_services and len(self._frames) > 1):
+            self._services -= len(self._frames.popleft().upserted)
+
+    def after(self, number: int) -> list[Update] | None:
+        """The frames after that one; None where some of them are no longer kept."""
+        missing = self.last - number
+        if missing > len(self._frames):
+            return None
+        return list(self._frames)[len(self._frames) - missing :] if missing else []

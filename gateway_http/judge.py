@@ -1,0 +1,101 @@
+"""TRON, asked once a second for all requests and browsers: does it watch, and what has it counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from tron_client import wire
+from tron_client.errors import from_rpc_error
+
+ASK_EVERY = 1.0
+CALL_TIMEOUT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TronStatus:
+    """What TRON last said of itself. `reachable`: it answered when it was asked last."""
+
+    reachable: bool = False
+    watching: bool = False
+    """Whether it hears the registry, so that somebody judges."""
+    guard_active: bool = False
+    """Whether the guard against mass failures holds judgement back."""
+    alerts_issued: int = 0
+    """Since that TRON started."""
+    last_check: datetime | None = None
+    """When it judged last; None where it never did, or was never reached."""
+    misses_before_down: int = 2
+    misses_before_deregister: int = 3
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        return {
+            "reachable": self.reachable,
+            "watching": self.watching,
+            "guard_active": self.guard_active,
+            "alerts_issued": self.alerts_issued,
+            "last_check": wire.rfc3339(self.last_check),
+            "misses_before_down": self.misses_before_down,
+            "misses_before_deregister": self.misses_before_deregister,
+        }
+
+
+class Judge:
+    """`status` is at most a second old while `run` runs."""
+
+    def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[], None]) -> None:
+        """`on_change` is called when `status` says something else of TRON than before."""
+        self._on_change = on_change
+        self._stub = tron_service_pb2_grpc.TronServiceStub(channel)
+        self.status = TronStatus()
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            before = self.status
+            self.status = await self._ask()
+            said = (before.reachable, before.watching, before.guard_active)
+            if said != (self.status.reachable, self.status.watching, self.status.guard_active):
+                self._on_change()
+            await asyncio.sleep(ASK_EVERY)
+
+    async def explain(self, service_id: str) -> dict[str, Any]:
+        """Why the service is in its state, in the names of grid.tron.v1.ExplainResponse. Raises TronError."""
+        request = tron_service_pb2.ExplainRequest(service_id=service_id)
+        try:
+            answer = await self._stub.Explain(request, timeout=CALL_TIMEOUT)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        explained: dict[str, Any] = json_format.MessageToDict(
+            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        return explained
+
+    async def _ask(self) -> TronStatus:
+        before = self.status
+        try:
+            stats = await self._stub.GetStats(tron_service_pb2.GetStatsRequest(), timeout=CALL_TIMEOUT)
+            policy = (await self._stub.GetPolicy(tron_service_pb2.GetPolicyRequest(), timeout=CALL_TIMEOUT)).policy
+        except grpc.RpcError:
+            return TronStatus(
+                alerts_issued=before.alerts_issued,
+                last_check=before.last_check,
+                misses_before_down=before.misses_before_down,
+                misses_before_deregister=before.misses_before_deregister,
+            )
+        return TronStatus(
+            reachable=True,
+            watching=stats.watching,
+            guard_active=stats.guard_active,
+            alerts_issued=stats.alerts_issued,
+            last_check=wire.moment(stats.last_check) if stats.HasField("last_check") else None,
+            misses_before_down=policy.misses_before_down,
+            misses_before_deregister=policy.misses_before_deregister,
+        )

@@ -1,0 +1,58 @@
+"""Alerts as the legacy TRON wrote them: four types, eight keys, zone-less times. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tron_client.models import Event, Service
+
+from gateway_http.legacy.rows import iso
+
+LEGACY_ALERTS = ("heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored")
+"""The types that the legacy contract knows. What else TRON says is for /v1 and the event stream."""
+
+TRON_ALERTS = (
+    *LEGACY_ALERTS,
+    "service_suspect",
+    "service_stalled",
+    "cascading_failure",
+    "parent_down",
+)
+"""The types of event that are judgements of TRON."""
+
+BROADCAST = "broadcast"
+"""The action of an event that came by POST /broadcast: it is nobody's judgement, whatever its type."""
+
+ACTIONS = dict(zip(LEGACY_ALERTS, ("warning", "marked_down", "deregistered", "restored"), strict=True))
+
+
+def parent_of(event: Event, service: Service | None) -> str:
+    """The parent as the service declared it; where the service is forgotten, whom the alert went to. Empty: none."""
+    if service is None:
+        return event.recipient
+    labelled = service.labels.get("parent")
+    return labelled if isinstance(labelled, str) and labelled else service.parent
+
+
+def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
+    """One line of the legacy alert file. `service` is whom it is about, as far as it is remembered."""
+    return {
+        "alert_type": event.type,
+        "service_id": event.service_id,
+        "service_name": event.service_name,
+        "missed_beats": event.missed_beats,
+        "last_seen": iso(event.last_seen_at) or iso(event.occurred_at),
+        "action": ACTIONS.get(event.type, event.action),
+        "ts": iso(event.occurred_at),
+        "parent": parent_of(event, service),
+    }
+
+
+def distinct(events: Iterable[Event]) -> list[Event]:
+    """Each alert once: the log has a line for every copy, to every recipient that it climbed to."""
+    alerts: dict[str, Event] = {}
+    for event in events:
+        if event.action != BROADCAST:
+            alerts.setdefault(event.alert_id, event)
+    return list(alerts.values())

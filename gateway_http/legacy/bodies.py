@@ -1,0 +1,154 @@
+"""The bodies of the legacy contract, in and out, as models: they check what comes, and are what /docs shows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from gateway_http.json_bounds import check_object, check_text
+from gateway_http.legacy.rows import ROLES, STATUSES, TYPES
+
+DEFAULT_INTERVAL_S = 60
+DEFAULT_TTL_S = 90
+
+Text = Annotated[str, AfterValidator(check_text)]
+Type = Annotated[str, Field(pattern=f"^({'|'.join(TYPES)})$")]
+Role = Annotated[str, Field(pattern=f"^({'|'.join(ROLES)})$")]
+Status = Annotated[str, Field(pattern=f"^({'|'.join(STATUSES)})$")]
+Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Registration(BaseModel):
+    """What POST /register takes. Unknown fields are ignored."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {
+        "service_id": "agent-architect",
+        "name": "Architect",
+        "type": "agent",
+        "role": "production",
+        "url": "http://localhost:6110",
+        "caps": ["planning"],
+        "labels": {"tier": "2", "parent": "PAS Root"},
+        "heartbeat_interval_s": 30,
+        "ttl_s": 90,
+    }})  # fmt: skip
+
+    service_id: Text | None = None
+    """Absent, null or empty: a UUID is assigned. An id that is registered is registered anew."""
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)]
+    type: Type
+    role: Role
+    url: Text
+    caps: Annotated[list[Text], Field(min_length=1)]
+    labels: Annotated[dict[str, Any], AfterValidator(check_object)] | None = None
+    """Any JSON object, at most 16 KiB and 16 levels deep. `parent` names the agent that is told of failures."""
+    ctx_limit: Count | None = None
+    cost_hint: dict[str, float] | None = None
+    """Only `usd_per_1k` is kept."""
+    heartbeat_interval_s: Annotated[int, Field(ge=1, le=86_400)] = DEFAULT_INTERVAL_S
+    ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = DEFAULT_TTL_S
+    """Recorded, not judged by; raised to the interval where it is below."""
+
+
+class Heartbeat(BaseModel):
+    """What PUT /heartbeat takes. A figure that is absent or null stays as it was. Unknown fields are ignored."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"service_id": "agent-architect", "status": "ok"}})
+
+    service_id: Text
+    status: Status = "ok"
+    p95_ms: Figure | None = None
+    queue_depth: Count | None = None
+    load: Figure | None = None
+    message: Text | None = None
+    """Shown by /v1; cut off after 1000 characters."""
+
+
+class ServiceId(BaseModel):
+    """What POST /deregister takes."""
+
+    service_id: Text
+
+
+class Promotion(BaseModel):
+    """What POST /promote takes."""
+
+    name: Text
+    from_role: Role
+    to_role: Role
+
+
+class Registered(BaseModel):
+    """The answer to POST /register."""
+
+    service_id: str
+    registered_at: Annotated[str, Field(examples=["2025-11-14 18:49:49"])]
+    """UTC, without a zone."""
+
+
+class Done(BaseModel):
+    """The answer to PUT /heartbeat and POST /deregister."""
+
+    success: bool
+    ts: Annotated[str, Field(examples=["2025-11-14T18:49:49.022434"])]
+    """UTC, without a zone."""
+
+
+class Promoted(BaseModel):
+    """The answer to POST /promote."""
+
+    updated_instances: int
+    ts: str
+
+
+class ListedService(BaseModel):
+    """A service in GET /services."""
+
+    service_id: str
+    name: str
+    type: str
+    role: str
+    url: str
+    caps: list[str]
+    labels: dict[str, Any] | None
+    status: str
+    """As the client reported; `down` where TRON judged so."""
+    last_heartbeat_ts: str
+
+
+class DiscoveredService(ListedService):
+    """A service in GET /discover."""
+
+    ctx_limit: int | None
+    cost_hint_usd_per_1k: float | None
+    registered_at: str
+    p95_ms: float | None
+    queue_depth: int | None
+    load: float | None
+
+
+class WholeService(DiscoveredService):
+    """GET /services/{service_id}."""
+
+    heartbeat_interval_s: float
+    ttl_s: float
+
+
+class ServiceList(BaseModel):
+    """GET /services: ordered by name, then role."""
+
+    items: list[ListedService]
+
+
+class DiscoveredList(BaseModel):
+    """GET /discover, in the order of GET /services."""
+
+    items: list[DiscoveredService]
+
+
+class Detail(BaseModel):
+    """An error that is not about a field."""
+
+    detail: str

@@ -1,0 +1,136 @@
+"""The event log as the legacy Event Stream showed it: broadcasts verbatim, and TRON's alerts in its words. Pure.
+
+A broadcast is recorded with the action `broadcast` and its data as details, so that it comes back as it came in. TRON's
+alerts light up what an old dashboard listens for: `alert` for all of them, `hhmrs_*` for what its TRON bar shows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from tron_client import Event, Service
+
+from gateway_http.legacy.alerts import BROADCAST, TRON_ALERTS, parent_of
+
+Envelope = dict[str, Any]
+"""`event_type`, `data` (with its `timestamp`) and `server_timestamp`."""
+
+REMEMBERED = 5000
+"""Alerts and services that are remembered. Overflow rule: the oldest is forgotten; a copy of it would count as new."""
+
+_SEVERITIES = {"INFO": "info", "WARNING": "warning", "CRITICAL": "error"}
+
+
+def local_iso(moment: datetime | None) -> str:
+    """A moment as `datetime.now().isoformat()` wrote it: local time, no zone."""
+    return "" if moment is None else moment.astimezone().replace(tzinfo=None).isoformat()
+
+
+class Translator:
+    """Translates events, each once and in their order; `last_seen` finds the service that an event is about."""
+
+    def __init__(self, last_seen: Callable[[str], Service | None]) -> None:
+        self._last_seen = last_seen
+        self._told: OrderedDict[str, None] = OrderedDict()
+        self._lives: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        """Of each service that was down: the incarnation that was, and how often another came after it."""
+
+    def envelopes(self, event: Event) -> list[Envelope]:
+        """What the event is on the Event Stream; nothing for one more copy of an alert."""
+        stamp = local_iso(event.occurred_at)
+        if event.action == BROADCAST:
+            said = [(event.type, {"timestamp": stamp, **event.details})]
+        elif event.type in TRON_ALERTS:
+            said = self._alert(event)
+        else:
+            said = [(event.type, _published(event))]
+        return [
+            {"event_type": event_type, "data": {"timestamp": stamp, **data}, "server_timestamp": stamp}
+            for event_type, data in said
+        ]
+
+    def _alert(self, event: Event) -> list[tuple[str, dict[str, Any]]]:
+        if "escalated_from" in event.details:
+            return [("hhmrs_escalation", self._escalation(event))]
+        if event.alert_id in self._told:
+            return []
+        _remember(self._told, event.alert_id, None)
+        alert = {
+            "alert_type": event.type,
+            "service_id": event.service_id,
+            "message": event.message,
+            "severity": _SEVERITIES.get(event.severity, "warning"),
+        }
+        return [("alert", alert), *self._consequences(event)]
+
+    def _consequences(self, event: Event) -> list[tuple[str, dict[str, Any]]]:
+        service_id, parent = event.service_id, parent_of(event, self._last_seen(event.service_id))
+        incarnation = event.details.get("incarnation", 0)
+        fallen, restarts = self._lives.get(service_id, (0, 0))
+        agent = {"agent_id": service_id}
+        match event.type:
+            case "service_down":
+                _remember(self._lives, service_id, (incarnation, restarts))
+                timeout = {**agent, "restart_count": restarts + 1, "message": event.message}
+                return [
+                    ("hhmrs_timeout", timeout),
+                    ("status_update", {"service_id": service_id, "status": "down"}),
+                ]
+            case "heartbeat_restored":
+                back = ("status_update", {"service_id": service_id, "status": "ok"})
+                if not fallen or incarnation == fallen:
+                    return [back]
+                _remember(self._lives, service_id, (incarnation, restarts + 1))
+                about = {"parent_id": parent, "restart_count": restarts + 1, "message": f"{event.message}, restarted"}
+                return [("hhmrs_restart", {**agent, **about}), back]
+            case "service_deregistered":
+                family = {"parent_id": parent, "grandparent_id": self._parent_id(parent)}
+                end = {"failure_count": restarts + 1, "reason": "deregistered", "message": event.message}
+                return [("hhmrs_failure", {**agent, **family, **end})]
+        return []
+
+    def _escalation(self, event: Event) -> dict[str, Any]:
+        way = event.details["escalated_from"]
+        _, restarts = self._lives.get(event.service_id, (0, 0))
+        return {
+            "agent_id": event.service_id,
+            "parent_id": str(way[-1]) if isinstance(way, list) and way else "",
+            "grandparent_id": event.recipient,
+            "restart_count": restarts,
+            "reason": str(event.details.get("escalated_because", "")),
+            "message": event.message,
+        }
+
+    def _parent_id(self, service_id: str) -> str:
+        service = self._last_seen(service_id)
+        return "" if service is None else service.parent
+
+
+def flat(envelope: Envelope) -> dict[str, Any]:
+    """An event as the HMI reads it from /events/recent."""
+    data = envelope["data"]
+    return {
+        "event_type": envelope["event_type"],
+        "service_id": data.get("service_id", data.get("agent_id")),
+        "timestamp": data.get("timestamp"),
+        "task_id": data.get("task_id"),
+        "run_id": data.get("run_id"),
+        "task_name": data.get("task_name"),
+        "data": data,
+    }
+
+
+def _published(event: Event) -> dict[str, Any]:
+    """The data of an event that somebody published over gRPC."""
+    known = (("service_id", event.service_id), ("service_name", event.service_name), ("message", event.message))
+    return {**{name: value for name, value in known if value}, **event.details}
+
+
+def _remember(memory: OrderedDict[str, Any], key: str, value: Any) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,335 @@
+"""The legacy Registry REST, port 6121: reads from the copy, writes through gRPC."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from fastapi import FastAPI, Query, Response
+from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
+
+from gateway_http.app import Gateway
+from gateway_http.asgi import JSON_TYPE, Receive, Scope, Send, is_json, read_small, replay, send_bytes
+from gateway_http.legacy import bodies
+from gateway_http.legacy.rows import STATUSES, WHOLE, Listing, Rows, iso, sql_time, status_of, to_json
+from gateway_http.mirror import Reported
+from gateway_http.openapi import describe
+from gateway_http.problems import Refused, headers_of, install_errors
+from gateway_http.v1 import api
+
+BEAT_BYTES = 64 << 10
+"""A heartbeat that is larger takes the long way."""
+
+MOST_MESSAGE = 1000
+"""Characters of a heartbeat's message that the registry takes; the rest is cut off."""
+
+_KNOWN_STATUSES = frozenset(STATUSES)
+
+ENDPOINTS = {
+    "health": "/health",
+    "register": "POST /register",
+    "heartbeat": "PUT /heartbeat",
+    "discover": "GET /discover",
+    "promote": "POST /promote",
+    "deregister": "POST /deregister",
+    "list_all": "GET /services",
+    "get_service": "GET /services/{service_id}",
+}
+
+AWAY: dict[int | str, dict[str, Any]] = {
+    503: {"model": bodies.Detail, "description": "The registry is away; try again after `Retry-After` seconds"}
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": bodies.Detail, "description": "There is no such service"}}
+TOO_LARGE: dict[int | str, dict[str, Any]] = {413: {"model": bodies.Detail, "description": "The body is too large"}}
+UNREADABLE: dict[int | str, dict[str, Any]] = {400: {"model": bodies.Detail, "description": "The body is no JSON"}}
+BODY = {**TOO_LARGE, **UNREADABLE, **AWAY}
+
+
+class RegistryPort:
+    """The application: a short way for reads and heartbeats, and FastAPI for everything else and for /docs."""
+
+    def __init__(self, gateway: Gateway, port: int) -> None:
+        self._gateway = gateway
+        self._feed = gateway.feed
+        self._actions = gateway.actions
+        self._port = port
+        self._listing = Listing(gateway.feed.mirror)
+        self._whole = Rows(WHOLE)
+        self.app = self._build()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "http":
+            method, path = scope["method"], scope["path"]
+            if method == "PUT" and path == "/heartbeat":
+                await self._put_heartbeat(scope, receive, send)
+                return
+            if method == "GET" and self._feed.loaded:
+                if path == "/services":
+                    await send_bytes(send, self._listing.body(), (JSON_TYPE, *self._gateway.freshness()))
+                    return
+                raw: bytes = scope["raw_path"]
+                if raw.startswith(b"/services/") and (word := raw[10:]) and b"/" not in word:
+                    # The raw path tells a slash that is part of an id (%2F) from one that divides the path.
+                    await self._send_service(unquote(word.decode("latin-1")), send)
+                    return
+        await self.app(scope, receive, send)
+
+    # --- heartbeats -------------------------------------------------------------------------------------------------
+
+    async def _put_heartbeat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body, messages = await read_small(receive, BEAT_BYTES)
+        beat = _plain_beat(body) if is_json(scope) and len(body) <= BEAT_BYTES else None
+        if beat is None:
+            # Not an ordinary heartbeat: what is wrong with it, if anything, is said in the long form.
+            await self.app(scope, replay(messages, receive), send)
+            return
+        try:
+            done = await self._beat(*beat)
+        except (ServiceNotFound, InvalidRequest):  # an id that can not be registered is not there either
+            await send_bytes(send, to_json({"detail": _not_found(beat[0])}), status=404)
+        except TronError as error:
+            answer = to_json({"detail": error.message or error.reason})
+            retry = tuple((name.lower().encode(), value.encode()) for name, value in headers_of(503).items())
+            await send_bytes(send, answer, (JSON_TYPE, *retry), 503)
+        else:
+            await send_bytes(send, done)
+
+    async def _beat(self, service_id: str, reported: Reported) -> bytes:
+        acknowledged = await self._actions.beat(service_id, reported)
+        now = max(acknowledged.heard_at, datetime.now(UTC))
+        return b'{"success":true,"ts":"%s"}' % (iso(now) or "").encode()
+
+    # --- reads ------------------------------------------------------------------------------------------------------
+
+    async def _send_service(self, service_id: str, send: Send) -> None:
+        entry = self._feed.mirror.entries.get(service_id)
+        if entry is None:
+            answer = to_json({"detail": _not_found(service_id)})
+            await send_bytes(send, answer, (JSON_TYPE, *self._gateway.freshness()), 404)
+        else:
+            await send_bytes(send, self._whole.of(entry), (JSON_TYPE, *self._gateway.freshness()))
+
+    def _read(self, body: bytes) -> Response:
+        headers = {name.decode(): value.decode() for name, value in self._gateway.freshness()}
+        return Response(body, media_type="application/json", headers=headers)
+
+    def _need_copy(self) -> None:
+        if not self._feed.loaded:
+            raise Refused(503, "the registry is away, and nothing was heard of it yet")
+
+    def _counts(self) -> tuple[int, int]:
+        services = self._feed.services.values()
+        return len(services), sum(status_of(each) == "ok" for each in services)
+
+    # --- FastAPI ----------------------------------------------------------------------------------------------------
+
+    def _build(self) -> FastAPI:
+        app = FastAPI(
+            title="PAS Service Registry",
+            version="1.0.0",
+            summary="The legacy contract of the registry (port 6121), and the JSON API under /v1.",
+            strict_content_type=False,
+            max_body_size=self._gateway.max_body_bytes,
+        )
+        install_errors(app)
+        app.include_router(api.router(self._gateway))
+        describe(app)
+
+        @app.get("/", responses=AWAY)
+        async def about() -> dict[str, Any]:
+            """What this is, and how many services there are."""
+            self._need_copy()
+            registered, healthy = self._counts()
+            return {
+                "service": "PAS Service Registry",
+                "version": "1.0.0",
+                "port": self._port,
+                "status": "running",
+                "registered_services": registered,
+                "healthy_services": healthy,
+                "endpoints": ENDPOINTS,
+                "docs": "/docs",
+            }
+
+        @app.get("/health", responses=AWAY)
+        async def health() -> Response:
+            """Whether it works: `degraded` while the registry is away. `healthy`: those whose status is `ok`."""
+            self._need_copy()
+            registered, healthy = self._counts()
+            status = "ok" if self._feed.live else "degraded"
+            counts = {"registered": registered, "healthy": healthy, "total_events": self._actions.counted}
+            return self._read(to_json({"status": status, **counts}))
+
+        @app.post("/register", responses=BODY)
+        async def register(body: bodies.Registration) -> bodies.Registered:
+            """Register a service, or register it anew. A registration is a heartbeat too."""
+            try:
+                service = await self._actions.register(body.service_id or "", **declared(body))
+            except InvalidRequest as error:
+                raise Refused(422, wrong_fields(error, body)) from error
+            return bodies.Registered(service_id=service.service_id, registered_at=sql_time(service.registered_at) or "")
+
+        @app.put("/heartbeat", responses={**BODY, **NOT_FOUND})
+        async def heartbeat(body: bodies.Heartbeat) -> bodies.Done:
+            """Beat. The registry has heard it when this answers 200."""
+            message = None if body.message is None else body.message[:MOST_MESSAGE]
+            reported = Reported(body.status, body.p95_ms, body.queue_depth, body.load, message)
+            with _named(body.service_id):
+                return bodies.Done(**json.loads(await self._beat(body.service_id, reported)))
+
+        @app.get("/services", response_model=bodies.ServiceList, responses=AWAY)
+        async def list_services() -> Response:
+            """All services."""
+            self._need_copy()
+            return self._read(self._listing.body())
+
+        @app.get("/services/{service_id}", response_model=bodies.WholeService, responses={**AWAY, **NOT_FOUND})
+        async def get_service(service_id: str) -> Response:
+            """One service. A slash in an id is written %2F."""
+            self._need_copy()
+            entry = self._feed.mirror.entries.get(service_id)
+            if entry is None:
+                raise Refused(404, _not_found(service_id))
+            return self._read(self._whole.of(entry))
+
+        @app.get("/discover", response_model=bodies.DiscoveredList, responses=AWAY)
+        async def discover(
+            type: Annotated[str | None, Query(pattern="^(model|tool|agent)$")] = None,  # noqa: A002
+            role: Annotated[str | None, Query(pattern="^(production|staging|canary|experimental)$")] = None,
+            cap: str | None = None,
+            name: str | None = None,
+            status: str | None = None,
+        ) -> Response:
+            """Services that match all that is given, exactly. An empty cap, name or status counts as not given."""
+            self._need_copy()
+
+            def wanted(service: Service) -> bool:
+                return (
+                    (not type or service.type == type)
+                    and (not role or service.role == role)
+                    and (not cap or cap in service.caps)
+                    and (not name or service.name == name)
+                    and (not status or status_of(service) == status)
+                )
+
+            return self._read(self._listing.discover(wanted))
+
+        @app.post("/deregister", responses={**BODY, **NOT_FOUND})
+        async def deregister(body: bodies.ServiceId) -> bodies.Done:
+            """Remove a service on purpose; nobody is alarmed."""
+            with _named(body.service_id):
+                await self._actions.deregister(body.service_id, "deregistered over REST")
+            return bodies.Done(success=True, ts=iso(datetime.now(UTC)) or "")
+
+        @app.post("/promote", responses={**BODY, **NOT_FOUND})
+        async def promote(body: bodies.Promotion) -> bodies.Promoted:
+            """Change the role of every instance with a name and a role."""
+            try:
+                count = await self._actions.promote(body.name, body.from_role, body.to_role)
+            except (ServiceNotFound, InvalidRequest) as error:
+                detail = f"No services found with name='{body.name}' and role='{body.from_role}'"
+                raise Refused(404, detail) from error
+            return bodies.Promoted(updated_instances=count, ts=iso(datetime.now(UTC)) or "")
+
+        return app
+
+
+class _named:  # noqa: N801 - reads as a word
+    """The legacy 404 for an id that is not known, also for one that can not be registered."""
+
+    def __init__(self, service_id: str) -> None:
+        self._service_id = service_id
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ServiceNotFound | InvalidRequest):
+            raise Refused(404, _not_found(self._service_id)) from error
+
+
+def _not_found(service_id: str) -> str:
+    return f"Service {service_id} not found"
+
+
+def declared(body: bodies.Registration) -> dict[str, Any]:
+    """What the registry is told."""
+    cost = (body.cost_hint or {}).get("usd_per_1k")
+    return {
+        "name": body.name,
+        "type": body.type,
+        "role": body.role,
+        "url": body.url,
+        "caps": body.caps,
+        "labels": body.labels or {},
+        "ctx_limit": body.ctx_limit,
+        "cost_hint": None if cost is None else {"usd_per_1k": cost},
+        "heartbeat_interval": float(body.heartbeat_interval_s),
+        "ttl": float(max(body.ttl_s, body.heartbeat_interval_s)),
+    }
+
+
+_FIELDS = {
+    "heartbeat_interval": ("heartbeat_interval_s",),
+    "ttl": ("ttl_s",),
+    "parent": ("labels", "parent"),
+}
+
+
+def wrong_fields(error: InvalidRequest, body: bodies.Registration) -> list[dict[str, Any]]:
+    """What the registry refused, in the legacy shape."""
+    sent = body.model_dump()
+    shown: list[dict[str, Any]] = []
+    for field in error.fields:
+        name, _, index = field.field.removeprefix("service.").partition("[")
+        path: tuple[str | int, ...] = _FIELDS.get(name, (name,))
+        number = index.rstrip("]")
+        if number.isdecimal():
+            path = (*path, int(number))
+        value: Any = sent
+        for step in path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                value = None
+        problem = {"type": "value_error", "loc": ["body", *path], "msg": f"Value error, {field.description}"}
+        shown.append({**problem, "input": value, "ctx": {"error": field.description}})
+    return shown
+
+
+def _plain_beat(body: bytes) -> tuple[str, Reported] | None:
+    """An ordinary heartbeat; None for anything that needs a closer look."""
+    try:
+        document = json.loads(body)
+        service_id = document["service_id"]
+        get = document.get
+        status = get("status", "ok")
+        p95, queue, load, message = get("p95_ms"), get("queue_depth"), get("load"), get("message")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if type(service_id) is not str or type(status) is not str or status not in _KNOWN_STATUSES:
+        return None
+    if not (service_id.isascii() or _is_text(service_id)):
+        return None
+    for figure in (p95, load):
+        if figure is not None and (type(figure) not in (int, float) or not 0 <= figure <= sys.float_info.max):
+            return None
+    if queue is not None and (type(queue) is not int or not 0 <= queue < 2**63):
+        return None
+    if message is not None and (type(message) is not str or len(message) > MOST_MESSAGE or not _is_text(message)):
+        return None
+    return service_id, Reported(
+        status, None if p95 is None else float(p95), queue, None if load is None else float(load), message
+    )
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

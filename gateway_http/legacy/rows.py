@@ -1,0 +1,158 @@
+"""Services as the legacy registry showed them: which keys, in which order, with which nulls and timestamps. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from tron_client.models import Service
+
+from gateway_http.mirror import Entry, Mirror
+
+STATUSES = ("ok", "degraded", "down", "queued", "running", "blocked", "waiting_approval", "paused", "error", "done")
+TYPES = ("model", "tool", "agent")
+ROLES = ("production", "staging", "canary", "experimental")
+
+LISTED = ("service_id", "name", "type", "role", "url", "caps", "labels", "status", "last_heartbeat_ts")
+"""The keys of GET /services."""
+
+DISCOVERED = (*LISTED, "ctx_limit", "cost_hint_usd_per_1k", "registered_at", "p95_ms", "queue_depth", "load")
+"""The keys of GET /discover."""
+
+WHOLE = (
+    *LISTED,
+    "ctx_limit",
+    "cost_hint_usd_per_1k",
+    "heartbeat_interval_s",
+    "ttl_s",
+    "registered_at",
+    "p95_ms",
+    "queue_depth",
+    "load",
+)
+"""The keys of GET /services/{service_id}."""
+
+
+def to_json(document: Any) -> bytes:
+    """JSON as the legacy services wrote it: compact, UTF-8."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A moment as `utcnow().isoformat()` wrote it: UTC, `T`, no zone, the fraction left out where it is zero."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
+
+
+def sql_time(moment: datetime | None) -> str | None:
+    """A moment as CURRENT_TIMESTAMP of SQLite wrote it: UTC, a blank, whole seconds, no zone."""
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def status_of(service: Service) -> str:
+    """What the client reported, but `down` where TRON judged so."""
+    return "down" if service.liveness == "DOWN" else service.status
+
+
+def row(service: Service) -> dict[str, Any]:
+    """All columns of a service."""
+    return {
+        "service_id": service.service_id,
+        "name": service.name,
+        "type": service.type,
+        "role": service.role,
+        "url": service.url,
+        "caps": list(service.caps),
+        "labels": service.labels or None,
+        "status": status_of(service),
+        "last_heartbeat_ts": iso(service.last_heartbeat_at),
+        "ctx_limit": service.ctx_limit,
+        "cost_hint_usd_per_1k": service.cost_hint.get("usd_per_1k"),
+        "heartbeat_interval_s": _seconds(service.heartbeat_interval),
+        "ttl_s": _seconds(service.ttl),
+        "registered_at": sql_time(service.registered_at),
+        "p95_ms": service.p95_ms,
+        "queue_depth": service.queue_depth,
+        "load": service.load,
+    }
+
+
+def _seconds(value: float) -> int | float:
+    return int(value) if value.is_integer() else value
+
+
+class Rows:
+    """The bytes of one kind of row, made again only where the service changed. Bounded by the number of services."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = tuple(keys)
+        self._made: dict[str, tuple[Service, bytes]] = {}
+
+    def of(self, entry: Entry) -> bytes:
+        """The row of a service as it is now."""
+        service = entry.current()
+        made = self._made.get(service.service_id)
+        if made is None or made[0] is not service:
+            columns = row(service)
+            made = self._made[service.service_id] = (service, to_json({key: columns[key] for key in self._keys}))
+        return made[1]
+
+    def forget(self, known: Iterable[str]) -> None:
+        """Keep the rows of those only."""
+        self._made = {service_id: self._made[service_id] for service_id in known if service_id in self._made}
+
+
+class Listing:
+    """All services in the legacy order: by name, then role, both as binary text. Made again as far as it changed.
+
+    It is the one reader of `Mirror.touched`.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self._listed = Rows(LISTED)
+        self._discovered = Rows(DISCOVERED)
+        self._ids: list[str] = []
+        self._places: dict[str, int] = {}
+        self._parts: list[bytes] = []
+        self._listing = -1
+        self._version = -1
+        self._body = b'{"items":[]}'
+
+    def body(self) -> bytes:
+        """The answer to GET /services."""
+        mirror = self._mirror
+        if mirror.version == self._version:
+            return self._body
+        self._version = mirror.version
+        if not self._order():
+            for service_id in mirror.touched:
+                place = self._places.get(service_id)
+                if place is not None:
+                    self._parts[place] = self._listed.of(mirror.entries[service_id])
+        mirror.touched.clear()
+        self._body = b'{"items":[' + b",".join(self._parts) + b"]}"
+        return self._body
+
+    def discover(self, wanted: Callable[[Service], bool]) -> bytes:
+        """The answer to GET /discover: those that are wanted."""
+        self.body()
+        entries = self._mirror.entries
+        found = [self._discovered.of(entries[each]) for each in self._ids if wanted(entries[each].current())]
+        return b'{"items":[' + b",".join(found) + b"]}"
+
+    def _order(self) -> bool:
+        """Whether all was put in order anew."""
+        mirror = self._mirror
+        if mirror.listing == self._listing:
+            return False
+        self._listing = mirror.listing
+        keys = [(each.service.name, each.service.role, service_id) for service_id, each in mirror.entries.items()]
+        keys.sort()
+        self._ids = [service_id for _, _, service_id in keys]
+        self._places = {service_id: place for place, service_id in enumerate(self._ids)}
+        self._listed.forget(self._ids)
+        self._discovered.forget(self._ids)
+        self._parts = [self._listed.of(mirror.entries[service_id]) for service_id in self._ids]
+        return True

@@ -1,0 +1,183 @@
+"""The legacy TRON REST, port 6109: what TRON says of itself, counts from the copy, alerts from the event log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Response
+from pydantic import BaseModel
+from tron_client import Event
+
+from gateway_http.app import Gateway
+from gateway_http.cors import AnyOrigin
+from gateway_http.legacy.alerts import distinct, legacy_alert
+from gateway_http.legacy.bodies import Detail
+from gateway_http.legacy.rows import iso, status_of, to_json
+from gateway_http.openapi import describe
+from gateway_http.problems import Refused, headers_of, install_errors
+from gateway_http.tail import KEPT
+
+CHECK_INTERVAL_S = 30
+"""What the legacy TRON answered. Judgement waits for no pass any more; this is an upper bound that clients know."""
+
+DEFAULT_LIMIT = 50
+
+AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Detail, "description": "The registry is away"}}
+
+
+class Health(BaseModel):
+    """GET /health."""
+
+    status: str
+    """`ok`; `degraded` while TRON does not hear the registry; `unavailable` (503) while TRON does not answer."""
+    check_interval_s: int
+    max_misses_before_down: int
+    max_misses_before_deregister: int
+    total_events: int
+    """Alerts since TRON started."""
+
+
+class Stats(BaseModel):
+    """GET /stats."""
+
+    total_services: int
+    healthy_services: int
+    degraded_services: int
+    down_services: int
+    last_check: str | None
+    """When TRON judged last; UTC, without a zone."""
+
+
+class Alert(BaseModel):
+    """One alert."""
+
+    alert_type: str
+    service_id: str
+    service_name: str
+    missed_beats: int
+    last_seen: str
+    action: str
+    ts: str
+    parent: str
+    """Empty where there is none."""
+
+
+class Alerts(BaseModel):
+    """GET /alerts, oldest first."""
+
+    alerts: list[Alert]
+
+
+class TronPort:
+    """What the routes answer from."""
+
+    def __init__(self, gateway: Gateway, port: int) -> None:
+        self._gateway = gateway
+        self._feed = gateway.feed
+        self._port = port
+        self._seen: tuple[int, int] = (-1, -1)
+        self._alerts: list[Event] = []
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """The status code and the body of /health."""
+        tron = self._gateway.judge.status
+        status = "unavailable" if not tron.reachable else "ok" if tron.watching else "degraded"
+        body = {
+            "status": status,
+            "check_interval_s": CHECK_INTERVAL_S,
+            "max_misses_before_down": tron.misses_before_down,
+            "max_misses_before_deregister": tron.misses_before_deregister,
+            "total_events": tron.alerts_issued,
+        }
+        return (200 if tron.reachable else 503), body
+
+    def counts(self) -> dict[str, int]:
+        """How many services have which status. Raises Refused where nothing is known."""
+        if not self._feed.loaded:
+            raise Refused(503, "the registry is away, and nothing was heard of it yet")
+        statuses = Counter(status_of(each) for each in self._feed.services.values())
+        return {
+            "total": statuses.total(),
+            "healthy": statuses["ok"],
+            "degraded": statuses["degraded"],
+            "down": statuses["down"],
+        }
+
+    def about(self) -> dict[str, Any]:
+        """The body of /."""
+        counts, tron = self.counts(), self._gateway.judge.status
+        return {
+            "service": "PAS Heartbeat Monitor",
+            "version": "1.0.0",
+            "port": self._port,
+            "status": "running",
+            "check_interval_s": CHECK_INTERVAL_S,
+            "monitoring": {
+                "total_services": counts["total"],
+                "healthy": counts["healthy"],
+                "down": counts["down"],
+            },
+            "thresholds": {
+                "misses_before_down": tron.misses_before_down,
+                "misses_before_deregister": tron.misses_before_deregister,
+            },
+            "endpoints": {"health": "/health", "stats": "/stats", "alerts": "/alerts"},
+            "docs": "/docs",
+        }
+
+    def alerts(self, limit: int) -> list[dict[str, Any]]:
+        """The last alerts, oldest first. Raises Refused where nothing is known."""
+        tail = self._feed.alerts
+        if not tail.life:
+            raise Refused(503, "the registry is away, and nothing was heard of it yet")
+        if self._seen != (tail.life, tail.last):
+            self._seen = (tail.life, tail.last)
+            self._alerts = distinct(tail.newest(KEPT))
+        newest = self._alerts[-limit:] if limit else []
+        return [legacy_alert(event, self._feed.mirror.last_seen(event.service_id)) for event in newest]
+
+
+def build(gateway: Gateway, port: int) -> FastAPI:
+    """The application; `port` is the one that it is served on."""
+    answers = TronPort(gateway, port)
+    app = FastAPI(
+        title="PAS Heartbeat Monitor",
+        version="1.0.0",
+        summary="The legacy contract of TRON (port 6109).",
+        max_body_size=gateway.max_body_bytes,
+    )
+    app.add_middleware(AnyOrigin)
+    install_errors(app)
+    describe(app)
+
+    def answer(document: Any, status: int = 200) -> Response:
+        fresh = {name.decode(): value.decode() for name, value in gateway.freshness()}
+        return Response(to_json(document), status, {**fresh, **headers_of(status)}, "application/json")
+
+    @app.get("/", responses=AWAY)
+    async def about() -> dict[str, Any]:
+        """What this is, whom it watches, and by which thresholds."""
+        return answers.about()
+
+    @app.get(
+        "/health", response_model=Health, responses={503: {"model": Health, "description": "TRON does not answer"}}
+    )
+    async def health() -> Response:
+        """Whether TRON works."""
+        status, body = answers.health()
+        return answer(body, status)
+
+    @app.get("/stats", response_model=Stats, responses=AWAY)
+    async def stats() -> Response:
+        """How many services there are, and how they are."""
+        counts = answers.counts()
+        body = {f"{name}_services": count for name, count in counts.items()}
+        return answer({**body, "last_check": iso(gateway.judge.status.last_check)})
+
+    @app.get("/alerts", response_model=Alerts, responses=AWAY)
+    async def alerts(limit: Annotated[int, Query(ge=0)] = DEFAULT_LIMIT) -> Response:
+        """The last alerts of the four legacy types, oldest first. At most the last thousand are kept at hand."""
+        return answer({"alerts": answers.alerts(limit)})
+
+    return app

@@ -1,0 +1,258 @@
+"""The copy of the registry, as data: what the watch told, and the beats that were acknowledged since. Pure.
+
+A beat changes nothing by itself, so a watch may tell of it late. What a client was answered must be seen at once; so
+the copy keeps what acknowledged beats said until a change comes that is known to contain it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from tron_client.models import Service
+
+DEPARTED = 10_000
+"""Services that are remembered after they were removed. Overflow rule: the oldest is forgotten, and whoever has not
+heard of its removal gets a snapshot instead."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What one beat said; None: nothing, so that what was said before stays."""
+
+    status: str | None = None
+    p95_ms: float | None = None
+    queue_depth: int | None = None
+    load: float | None = None
+    message: str | None = None
+
+    def on_top_of(self, before: Reported) -> Reported:
+        """Both in one: what this one leaves open is as before."""
+        return Reported(
+            self.status if self.status is not None else before.status,
+            self.p95_ms if self.p95_ms is not None else before.p95_ms,
+            self.queue_depth if self.queue_depth is not None else before.queue_depth,
+            self.load if self.load is not None else before.load,
+            self.message if self.message is not None else before.message,
+        )
+
+    def fields(self) -> dict[str, str | float | int]:
+        """Those that were said, by the names of `Service`."""
+        said = (
+            ("status", self.status),
+            ("p95_ms", self.p95_ms),
+            ("queue_depth", self.queue_depth),
+            ("load", self.load),
+            ("message", self.message),
+        )
+        return {name: value for name, value in said if value is not None}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One service. `revision` is the change that told of it; `heard_at` may be newer than the service's own."""
+
+    service: Service
+    revision: int
+    heard_at: datetime
+    said: Reported | None = None
+    said_at: int = 0
+    """The revision up to which changes may not contain what acknowledged beats said."""
+
+    def current(self) -> Service:
+        """The service as it is known now."""
+        if self.service.last_heartbeat_at != self.heard_at:
+            self.service = replace(self.service, last_heartbeat_at=self.heard_at)
+        return self.service
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a reader has not seen: all there is (`snapshot`), or what changed and what is gone."""
+
+    revision: int
+    snapshot: bool
+    upserted: tuple[Service, ...]
+    removed: tuple[str, ...]
+
+
+class Mirror:
+    """All services by id, true at `revision`. A snapshot replaces the copy only when it is complete."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.loaded = False
+        self.entries: dict[str, Entry] = {}
+        self.life = 0
+        """Grows where revisions start over: those from another life can not be compared."""
+        self.version = 0
+        """Grows with everything that a reader could see."""
+        self.listing = 0
+        """Grows where who is there, or how they are ordered, may have changed."""
+        self.touched: set[str] = set()
+        """Services of which something changed since the one reader of this cleared it. Bounded by their number."""
+        self._by_incarnation: dict[int, Entry] = {}
+        self._incoming: dict[str, Service] | None = None
+        self._departed: deque[tuple[int, Service]] = deque()
+        self._last_seen: dict[str, Service] = {}
+        self._compacted = 0
+
+    # --- what the watch tells ---------------------------------------------------------------------------------------
+
+    def begin_snapshot(self) -> None:
+        """A snapshot follows. Until it is complete, what was known before is shown."""
+        self._incoming = {}
+
+    def upsert(self, revision: int, service: Service) -> None:
+        """A service as it is at that revision."""
+        if self._incoming is not None:
+            self._incoming[service.service_id] = service
+            return
+        before = self.entries.get(service.service_id)
+        if before is None or (before.service.name, before.service.role) != (service.name, service.role):
+            self.listing += 1
+        self._put(_merged(revision, service, before))
+        self._advance(revision)
+
+    def remove(self, revision: int, service_id: str) -> None:
+        """A service is gone."""
+        if self._incoming is not None:
+            self._incoming.pop(service_id, None)
+            return
+        self._drop(revision, service_id)
+        self._advance(revision)
+
+    def complete(self, revision: int) -> None:
+        """All that was is told; what was not is gone."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            self._replace(revision, incoming)
+        self.loaded = True
+        self._advance(revision)
+
+    def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> list[str]:
+        """When incarnations were last heard, in microseconds since the epoch. Returns of whom that is news."""
+        news: list[str] = []
+        for incarnation, at in zip(incarnations, micros, strict=True):
+            entry = self._by_incarnation.get(incarnation)
+            if entry is None:
+                continue
+            moment = _EPOCH + timedelta(microseconds=at)
+            if moment > entry.heard_at:
+                entry.heard_at = moment
+                self.touched.add(entry.service.service_id)
+                news.append(entry.service.service_id)
+        if news:
+            self.version += 1
+        return news
+
+    # --- what we know before the watch does -------------------------------------------------------------------------
+
+    def beaten(self, service_id: str, reported: Reported, heard_at: datetime, revision: int) -> None:
+        """The registry acknowledged a beat, at that revision."""
+        entry = self.entries.get(service_id)
+        if entry is None:
+            return
+        entry.said = reported if entry.said is None else reported.on_top_of(entry.said)
+        entry.said_at = max(entry.said_at, revision)
+        entry.heard_at = max(entry.heard_at, heard_at)
+        entry.service = replace(entry.service, last_heartbeat_at=entry.heard_at, **reported.fields())  # type: ignore[arg-type]
+        self.touched.add(service_id)
+        self.version += 1
+
+    def registered(self, service: Service) -> None:
+        """The registry acknowledged a registration that the watch did not tell of in time."""
+        before = self.entries.get(service.service_id)
+        if before is None or before.service.incarnation < service.incarnation:
+            self._put(_merged(self.revision, service, before))
+            self.listing += 1
+            self.version += 1
+
+    def deregistered(self, service_id: str, incarnation: int) -> None:
+        """The registry acknowledged a removal that the watch did not tell of in time."""
+        entry = self.entries.get(service_id)
+        if entry is not None and entry.service.incarnation == incarnation:
+            self._drop(self.revision, service_id)
+            self.version += 1
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    def last_seen(self, service_id: str) -> Service | None:
+        """The service, also one that was removed not long ago; None where it is not remembered."""
+        entry = self.entries.get(service_id)
+        return self._last_seen.get(service_id) if entry is None else entry.current()
+
+    def since(self, revision: int | None) -> Changes:
+        """What changed after that revision; a snapshot where that can not be told, or for None."""
+        if revision is None or not self._compacted <= revision <= self.revision:
+            return Changes(self.revision, True, tuple(each.current() for each in self.entries.values()), ())
+        upserted = tuple(each.current() for each in self.entries.values() if each.revision > revision)
+        removed = {service.service_id: None for at, service in self._departed if at > revision}
+        gone = tuple(service_id for service_id in removed if service_id not in self.entries)
+        return Changes(self.revision, False, upserted, gone)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _replace(self, revision: int, incoming: dict[str, Service]) -> None:
+        another_life = revision < self.revision
+        for service_id in [each for each in self.entries if another_life or each not in incoming]:
+            self._drop(revision, service_id)
+        if another_life:
+            self.life += 1
+            self.revision = 0
+            self._departed.clear()
+        if another_life or not self.loaded:
+            self._compacted = revision
+        for service_id, service in incoming.items():
+            before = self.entries.get(service_id)
+            after = _merged(revision, service, before)
+            if before is not None and before.current() == after.current():
+                after.revision = before.revision  # nothing changed about it, so nobody needs to be told
+            self._put(after)
+        self.listing += 1
+
+    def _put(self, entry: Entry) -> None:
+        service = entry.service
+        before = self.entries.get(service.service_id)
+        if before is not None and before.service.incarnation != service.incarnation:
+            self._by_incarnation.pop(before.service.incarnation, None)
+        self.entries[service.service_id] = entry
+        self.touched.add(service.service_id)
+        self._by_incarnation[service.incarnation] = entry
+        self._last_seen.pop(service.service_id, None)
+
+    def _drop(self, revision: int, service_id: str) -> None:
+        entry = self.entries.pop(service_id, None)
+        if entry is None:
+            return
+        self._by_incarnation.pop(entry.service.incarnation, None)
+        self.touched.discard(service_id)
+        self.listing += 1
+        self._departed.append((revision, entry.current()))
+        self._last_seen[service_id] = entry.service
+        while len(self._departed) > DEPARTED:
+            at, oldest = self._departed.popleft()
+            self._compacted = max(self._compacted, at)
+            if self._last_seen.get(oldest.service_id) is oldest:
+                del self._last_seen[oldest.service_id]
+
+    def _advance(self, revision: int) -> None:
+        self.revision = max(self.revision, revision)
+        self.version += 1
+
+
+def _merged(revision: int, service: Service, before: Entry | None) -> Entry:
+    """The entry for a change, with what acknowledged beats said that the change may not contain yet."""
+    heard_at = service.last_heartbeat_at or _EPOCH
+    entry = Entry(service, revision, heard_at)
+    if before is None or before.service.incarnation != service.incarnation:
+        return entry
+    entry.heard_at = max(heard_at, before.heard_at)
+    if before.said is not None and revision <= before.said_at:
+        entry.said, entry.said_at = before.said, before.said_at
+        entry.service = replace(service, **before.said.fields())  # type: ignore[arg-type]
+    return entry

@@ -1,0 +1,62 @@
+"""The files of the dashboard, and what a browser may do with them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "dashboard"
+
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        # No text of a service can become markup or a script, whatever a module does wrong.
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+"""Everything is ours, from here, and nothing is inline."""
+
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    # Asked for each time, answered by 304: after an update nobody runs half of the old page.
+    "cache-control": "no-cache",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """One file, as it is sent."""
+
+    body: bytes
+    media_type: str
+    etag: str
+
+
+def load_page(folder: Path = FOLDER) -> dict[str, PageFile]:
+    """The files by name, read once: what is not among them is not served, whatever a path says."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in MEDIA_TYPES:
+            body = path.read_bytes()
+            etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            files[path.name] = PageFile(body, MEDIA_TYPES[path.suffix], etag)
+    return files

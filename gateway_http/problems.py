@@ -1,0 +1,110 @@
+"""What went wrong, as HTTP: one table from the errors of the SDK to statuses, and errors that are safe to show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from tron_client import AlertNotFound, InvalidRequest, NotImplementedYet, ServiceNotFound, TronError
+from tron_client.errors import RETRYABLE
+
+from gateway_http.json_bounds import showable
+
+RETRY_AFTER_S = "1"
+PROBLEM_TYPE = "application/problem+json"
+
+
+def status_of(error: TronError) -> int:
+    """The HTTP status of a failed call."""
+    match error:
+        case ServiceNotFound() | AlertNotFound():
+            return 404
+        case InvalidRequest():
+            return 422
+        case NotImplementedYet():
+            return 501
+        case _ if isinstance(error, RETRYABLE):
+            return 503
+    return 502
+
+
+def headers_of(status: int) -> dict[str, str]:
+    """What a client that may try again should know."""
+    return {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
+
+
+class Refused(Exception):
+    """Ends a request with the legacy `{"detail": ...}`."""
+
+    def __init__(self, status: int, detail: str | list[dict[str, Any]]) -> None:
+        super().__init__(str(detail))
+        self.status = status
+        self.detail = detail
+
+
+def shown_errors(error: RequestValidationError) -> list[dict[str, Any]]:
+    """The errors of pydantic, with what came in made safe to show."""
+    return [
+        {key: showable(value) for key, value in each.items() if key in ("type", "loc", "msg", "input", "ctx")}
+        for each in error.errors()
+    ]
+
+
+class SafeJSONResponse(JSONResponse):
+    """JSON as the legacy services wrote it."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def install_errors(app: FastAPI) -> None:
+    """Make an app answer errors as the legacy services did (`detail` is a text, or a list for wrong fields), and as
+    problem+json below /v1."""
+
+    def answer(request: Request, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> Response:
+        headers = {**headers_of(status), **(headers or {})}
+        if not request.url.path.startswith("/v1/"):
+            return SafeJSONResponse({"detail": detail}, status, headers)
+        wrong = detail if isinstance(detail, list) else []
+        problem = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": "; ".join(str(each["msg"]) for each in wrong) if wrong else detail,
+            "errors": wrong,
+        }
+        return SafeJSONResponse(problem, status, headers, media_type=PROBLEM_TYPE)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, 422, shown_errors(error))
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return answer(request, error.status, error.detail)
+
+    async def failed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, TronError)
+        detail: Any = error.message or error.reason
+        if isinstance(error, InvalidRequest) and error.fields:
+            detail = [
+                {"type": "value_error", "loc": ["body", each.field], "msg": each.description, "input": None}
+                for each in error.fields
+            ]
+        return answer(request, status_of(error), detail)
+
+    async def http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return answer(request, error.status_code, error.detail, error.headers)
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(TronError, failed)
+    app.add_exception_handler(HTTPException, http_error)

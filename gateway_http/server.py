@@ -1,0 +1,144 @@
+"""Binds the four ports, serves until it is told to stop, and lets everyone go in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvicorn
+
+from gateway_http.app import Gateway, connected
+from gateway_http.config import Config
+from gateway_http.legacy import events, hmi, registry, tron
+from grid_hosting.identity import own_agent
+from grid_hosting.program import write_ready
+
+log = structlog.get_logger("gateway")
+
+LOAD_WITHIN = 5.0
+"""Seconds that the first snapshot may take until the gateway counts as serving without it: reads then answer 503."""
+
+DRAIN_SECONDS = 3
+"""Seconds that requests under way have to end."""
+
+
+class Port(uvicorn.Server):
+    """One listening port. It leaves signals to the program."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: the program stops its ports itself."""
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A socket that listens, and its real address."""
+
+    key: str
+    socket: socket.socket
+    address: str
+
+    @property
+    def port(self) -> int:
+        """Its real port."""
+        return int(self.address.rpartition(":")[2])
+
+
+def bind(key: str, listen: str) -> Listener:
+    """Listen on `host:port`. Raises OSError that names the address."""
+    host, _, port = listen.rpartition(":")
+    try:
+        [family, kind, protocol, _, address] = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except (OSError, ValueError) as error:
+        raise OSError(f"can not listen on {listen}: {error}") from error
+    bound.setblocking(False)
+    return Listener(key, bound, f"{host}:{bound.getsockname()[1]}")
+
+
+def port_of(app: Any, gateway: Gateway) -> Port:
+    """A server for one application."""
+    return Port(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            loop="none",
+            lifespan="auto",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            limit_concurrency=gateway.config.max_connections,
+        )
+    )
+
+
+async def serve(config: Config, stop: asyncio.Event) -> None:
+    """Run one gateway until `stop` is set. Raises OSError where an address can not be used."""
+    listeners = [
+        bind("registry_http", config.registry_http_listen),
+        bind("tron_http", config.tron_http_listen),
+        bind("events_http", config.events_http_listen),
+        bind("hmi_http", config.hmi_listen),
+    ]
+    addresses = {each.key: each.address for each in listeners}
+    async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
+        names = ("registry", "heartbeat_monitor", "event_stream")
+        neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
+        apps = {
+            listeners[0]: registry.RegistryPort(gateway, listeners[0].port),
+            listeners[1]: tron.build(gateway, listeners[1].port),
+            listeners[2]: events.build(gateway, listeners[2].port),
+            listeners[3]: hmi.build(gateway, listeners[3].port, neighbours),
+        }
+        ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
+        serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
+        agents = _agents(config, listeners) if config.self_register else []
+        await gateway.feed.wait_loaded(LOAD_WITHIN)
+        log.info("gateway_serving", registry=config.registry, tron=config.tron, **addresses)
+        loop = asyncio.get_running_loop()
+        for agent in agents:
+            await loop.run_in_executor(None, agent.start)
+        write_ready(config.ready_file, dict(addresses))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopping, *serving}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        log.info("gateway_draining")
+        gateway.closing.set()
+        for port in ports.values():
+            port.should_exit = True
+        for agent in agents:
+            # The gateway comes back after a restart: it does not leave, it is away for a moment.
+            await loop.run_in_executor(None, agent.abandon)
+    log.info("gateway_stopped")
+
+
+def _agents(config: Config, listeners: list[Listener]) -> list[Any]:
+    at = {each.key: each.address for each in listeners}
+    return [
+        own_agent(
+            "service-gateway", "Gateway", at["registry_http"], config.registry, ("legacy_rest", "json_api"), "http"
+        ),
+        own_agent(
+            "service-event-stream",
+            "Event Stream",
+            at["events_http"],
+            config.registry,
+            ("event_broadcasting", "sse_streaming", "real_time_updates"),
+            "http",
+        ),
+        own_agent("service-hmi", "HMI Dashboard", at["hmi_http"], config.registry, ("dashboard",), "http"),
+    ]

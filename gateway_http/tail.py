@@ -1,0 +1,47 @@
+"""The newest lines of the event log, as data: a bounded tail that readers follow by sequence. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from tron_client.models import Event
+
+KEPT = 1000
+"""Events that are kept. Overflow rule: the oldest is forgotten; a reader that has not seen it is told of the gap."""
+
+
+class EventTail:
+    """Events in order of their sequence."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._events: deque[Event] = deque(maxlen=kept)
+        self.last = 0
+        """The newest sequence that is known."""
+        self.life = 0
+        """Grows where the log was read anew: what a reader has may not fit to what follows."""
+
+    def restart(self, events: Iterable[Event], last: int) -> None:
+        """The log was read anew: these are its newest."""
+        self._events.clear()
+        self._events.extend(events)
+        self.life += 1
+        self.last = last
+
+    def append(self, event: Event) -> None:
+        """The next event; one that is known already is ignored."""
+        if event.sequence > self.last:
+            self._events.append(event)
+            self.last = event.sequence
+
+    def newest(self, count: int) -> list[Event]:
+        """At most so many, oldest first."""
+        return [] if count <= 0 else list(self._events)[-count:]
+
+    def after(self, sequence: int) -> list[Event] | None:
+        """Those after a sequence, oldest first; None where some of them are no longer kept."""
+        if sequence >= self.last:
+            return []
+        if not self._events or self._events[0].sequence > sequence + 1:
+            return None
+        return [event for event in self._events if event.sequence > sequence]

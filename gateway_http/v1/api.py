@@ -1,0 +1,198 @@
+"""The JSON API, version 1: aware timestamps, the words of the wire, problem+json errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+from tron_client import Event, RegistryUnavailable, Service
+
+from gateway_http.app import Gateway
+from gateway_http.legacy.alerts import TRON_ALERTS
+from gateway_http.problems import PROBLEM_TYPE, Refused
+from gateway_http.v1 import views
+from gateway_http.v1.prometheus import target_groups
+from gateway_http.v1.stream import RawStream, state_of, to_json
+
+MOST_EVENTS = 1000
+
+Sequence = Annotated[int, Query(ge=0, lt=2**63)]
+Limit = Annotated[int, Query(ge=1, le=MOST_EVENTS)]
+Word = Annotated[str, Query(max_length=512)]
+
+
+def _problem(status: int, description: str) -> dict[int | str, dict[str, Any]]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {status: {"description": description, "content": {PROBLEM_TYPE: {"schema": schema}}}}
+
+
+AWAY = _problem(503, "The registry or TRON is away; try again after `Retry-After` seconds")
+MISSING = _problem(404, "There is no such thing")
+WRONG = _problem(422, "A parameter is wrong; `errors` says which")
+UPSTREAM = _problem(501, "Not in this version")
+
+
+def router(gateway: Gateway) -> APIRouter:
+    """The routes, all below /v1."""
+    routes = APIRouter(prefix="/v1", tags=["v1"], responses={**WRONG, **AWAY})
+    feed = gateway.feed
+    streams = gateway.streams
+
+    def answer(document: Any) -> Response:
+        headers = {name.decode(): value.decode() for name, value in gateway.freshness()}
+        return Response(to_json(document), media_type="application/json", headers=headers)
+
+    def need_copy() -> None:
+        if not feed.loaded:
+            raise Refused(503, "the registry is away, and nothing was heard of it yet")
+
+    @routes.get("/status", response_model=views.Status)
+    async def status() -> Response:
+        """Whether this follows the registry, and whether TRON watches."""
+        return answer(state_of(feed, gateway.judge))
+
+    @routes.get("/services", response_model=views.Services)
+    async def list_services(
+        type: Word = "",  # noqa: A002 - the word of the contract
+        role: Word = "",
+        cap: Word = "",
+        name: Word = "",
+        status: Word = "",
+        liveness: Word = "",
+    ) -> Response:
+        """Services that match all that is given, exactly; by name, then role, then id."""
+        need_copy()
+
+        def wanted(service: Service) -> bool:
+            return (
+                type in ("", service.type)
+                and role in ("", service.role)
+                and name in ("", service.name)
+                and status in ("", service.status)
+                and liveness.upper() in ("", service.liveness)
+                and (not cap or cap in service.caps)
+            )
+
+        found = [each for each in feed.services.values() if wanted(each)]
+        found.sort(key=lambda each: (each.name, each.role, each.service_id))
+        state = {"revision": feed.revision, "live": feed.live, "stale_for": round(feed.stale_for, 3)}
+        return answer({**state, "services": [each.to_dict() for each in found]})
+
+    @routes.get("/services/{service_id:path}/explain", responses={**MISSING, **UPSTREAM})
+    async def explain(service_id: str) -> dict[str, Any]:
+        """Why the service is in its state: what TRON knows, which deadlines stand, which rule fired."""
+        return await gateway.judge.explain(service_id)
+
+    @routes.get("/services/{service_id:path}", response_model=Service, responses=MISSING)
+    async def get_service(service_id: str) -> Response:
+        """One service. Its id may hold slashes."""
+        need_copy()
+        service = feed.service(service_id)
+        if service is None:
+            raise Refused(404, f"no service has the id {service_id!r}")
+        return answer(service.to_dict())
+
+    @routes.get("/events", response_model=views.Events)
+    async def list_events(
+        after: Sequence = 0,
+        limit: Limit = 100,
+        service_id: Word = "",
+        recipient: Word = "",
+        types: Annotated[str, Query(max_length=4000, description="Comma-separated")] = "",
+        newest: bool = False,
+    ) -> Response:
+        """One page of the log, oldest first; `newest` takes the last ones instead."""
+        wanted = [word for word in types.split(",") if word]
+        page = await _page(
+            gateway, after=after, limit=limit, service_id=service_id, recipient=recipient, types=wanted, newest=newest
+        )
+        return answer(page)
+
+    @routes.get("/alerts", response_model=views.Alerts)
+    async def list_alerts(
+        after: Sequence = 0,
+        limit: Limit = 100,
+        service_id: Word = "",
+        recipient: Word = "",
+        unacknowledged: bool = False,
+        newest: bool = False,
+    ) -> Response:
+        """What TRON said, oldest first; `unacknowledged`: what nobody it was for has acknowledged."""
+        page = await _page(
+            gateway,
+            after=after,
+            limit=limit,
+            service_id=service_id,
+            recipient=recipient,
+            types=TRON_ALERTS,
+            newest=newest,
+            unacknowledged=unacknowledged,
+        )
+        return answer({"alerts": page["events"], "next_after": page["next_after"]})
+
+    @routes.post("/alerts/{alert_id}/acknowledge", responses={**MISSING, **_problem(403, "Asked by another site")})
+    async def acknowledge(
+        alert_id: str, recipient: Word = "", sec_fetch_site: Annotated[str, Header()] = ""
+    ) -> views.Acknowledged:
+        """Say that an alert was heard: by one recipient, or by all. Idempotent."""
+        if sec_fetch_site == "cross-site":
+            raise Refused(403, "a page of another site may not acknowledge alerts")
+        return views.Acknowledged(acknowledged=await gateway.actions.acknowledge(alert_id, recipient))
+
+    @routes.get(
+        "/stream",
+        response_class=Response,
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events"}},
+    )
+    async def stream(last_event_id: Annotated[str, Header()] = "", cursor: Word = "") -> Response:
+        """Server-Sent Events: `state`, `snapshot`, `services`, `heard`, `event`, `gap`. See docs/gateway.md.
+
+        `cursor` is the id of the last message, for a page that makes its EventSource anew and can not set the header.
+        """
+        if not streams.admit():
+            raise Refused(503, "too many streams are open, or the gateway is going away")
+        return RawStream(streams, streams.follow(last_event_id or cursor))
+
+    @routes.get("/sd/prometheus", response_model=list[views.TargetGroup])
+    async def prometheus(request: Request) -> Response:
+        """Targets for http_sd_config: every service that is not down and has a host and a port in its url."""
+        need_copy()
+        return answer(target_groups(feed.services.values()))
+
+    return routes
+
+
+async def _page(gateway: Gateway, *, newest: bool, limit: int, **wanted: Any) -> dict[str, Any]:
+    """A page of the log; the newest of those that we have at hand where the registry is away."""
+    try:
+        page = await gateway.registry.list_events(
+            after_sequence=wanted["after"],
+            limit=limit,
+            recipient=wanted["recipient"],
+            service_id=wanted["service_id"],
+            types=wanted["types"],
+            unacknowledged=wanted.get("unacknowledged", False),
+            newest=newest,
+        )
+    except RegistryUnavailable:
+        tail = gateway.feed.tail
+        if not newest or wanted.get("unacknowledged") or not tail.life:
+            raise
+        found = [each for each in gateway.feed.events if _admits(each, **wanted)][-limit:]
+        return _document(found, 0, 0, tail.last)
+    return _document(page.events, page.next_after_sequence, page.first_sequence, page.last_sequence)
+
+
+def _document(events: Iterable[Event], next_after: int, first: int, last: int) -> dict[str, Any]:
+    return {"events": [each.to_dict() for each in events], "next_after": next_after, "first": first, "last": last}
+
+
+def _admits(event: Event, *, after: int, recipient: str, service_id: str, types: Iterable[str], **_: object) -> bool:
+    return (
+        event.sequence > after
+        and recipient in ("", event.recipient)
+        and service_id in ("", event.service_id)
+        and (not types or event.type in types)
+    )

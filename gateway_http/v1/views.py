@@ -1,0 +1,85 @@
+"""What /v1 answers, as models for /docs; services and events are those of the SDK, in the words of the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+from tron_client import Event, Service
+
+
+class Services(BaseModel):
+    """Services, and how current that is."""
+
+    revision: int
+    live: bool
+    """Whether this follows the registry now."""
+    stale_for: float
+    """Seconds since it did; 0 while live."""
+    services: list[Service]
+
+
+class Events(BaseModel):
+    """Events, oldest first."""
+
+    events: list[Event]
+    next_after: int
+    """Where the next page starts; 0 where this was the last."""
+    first: int
+    """The oldest sequence that is kept; 0 where the log is empty."""
+    last: int
+
+
+class Alerts(BaseModel):
+    """Alerts of TRON, oldest first."""
+
+    alerts: list[Event]
+    next_after: int
+
+
+class Acknowledged(BaseModel):
+    """How many copies of the alert waited."""
+
+    acknowledged: int
+
+
+class Tron(BaseModel):
+    """What TRON says of itself."""
+
+    reachable: bool
+    watching: bool
+    """Whether it hears the registry, so that somebody judges."""
+    guard_active: bool
+    alerts_issued: int
+    last_check: str | None
+    misses_before_down: int
+    misses_before_deregister: int
+
+
+class Status(BaseModel):
+    """Whether all of it works."""
+
+    live: bool
+    stale_for: float
+    revision: int
+    now: str
+    """The gateway's clock."""
+    tron: Tron
+
+
+class TargetGroup(BaseModel):
+    """One target for Prometheus' http_sd_config."""
+
+    targets: list[str]
+    labels: dict[str, str]
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] = Field(default_factory=list)
+    """Which parameters are wrong, where that is the problem."""

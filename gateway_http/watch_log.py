@@ -1,0 +1,44 @@
+"""When nobody watched: stretches of time about which a history must say "not observed". Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+
+KEPT = 200
+"""Gaps that are kept. Overflow rule: the oldest is forgotten, and what is known begins after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """From when to when; `until` is None while it goes on."""
+
+    since: datetime
+    until: datetime | None
+
+
+class WatchLog:
+    """Whether the services were watched, from the first note on."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._gaps: deque[Gap] = deque()
+        self._kept = kept
+        self.forgotten_until: datetime | None = None
+        """Gaps before this moment are no longer known."""
+
+    def note(self, watched: bool, at: datetime) -> None:
+        """Whether somebody watches at that moment; moments only grow."""
+        last = self._gaps[-1] if self._gaps else None
+        is_open = last is not None and last.until is None
+        if watched and last is not None and is_open:
+            self._gaps[-1] = Gap(last.since, max(at, last.since))
+        elif not watched and not is_open:
+            self._gaps.append(Gap(at, None))
+            if len(self._gaps) > self._kept:
+                self.forgotten_until = self._gaps.popleft().until
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """The gaps, oldest first."""
+        return list(self._gaps)

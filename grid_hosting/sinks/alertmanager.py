@@ -1,0 +1,170 @@
+"""A Prometheus Alertmanager, through its API v2: an alert is told, renewed while it stands, and resolved.
+
+An Alertmanager keeps alerts in memory, and takes one that is no longer renewed for resolved. So what stands is kept on
+disk beside the queue and told again every `renew_every` seconds, until it is resolved or `active_for` went by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import httpx2
+import structlog
+
+from grid_hosting.sinks import SinkRefused, SinkUnavailable
+from grid_hosting.sinks.http_client import request
+from grid_hosting.sinks.journal import Row, Shelf
+from grid_hosting.sinks.notice import Notice, Severity, rfc3339
+from grid_hosting.sinks.standing import Standing, StandingAlerts
+
+log = structlog.get_logger("operator")
+
+LASTS = 15
+"""Renewals that may fail before the Alertmanager takes an alert for resolved."""
+
+KEPT = 10_000
+"""Alerts that stand at most; beyond it the one told longest ago is not renewed any more."""
+
+BATCH = 500
+"""Alerts in one call."""
+
+PATH = "/api/v2/alerts"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """How long alerts stand, in seconds."""
+
+    renew_every: float = 60.0
+    active_for: float = 86_400.0
+    """An alert that nobody resolved is renewed for so long: the end of what belongs to a service that never returns."""
+
+    @property
+    def lasts(self) -> float:
+        """How long the Alertmanager keeps an alert that is not renewed."""
+        return LASTS * self.renew_every
+
+
+@dataclass(slots=True)
+class AlertmanagerSink:
+    """One Alertmanager; of a cluster each has to be told. `url` is its base, `labels` are added to every alert."""
+
+    name: str
+    url: str
+    labels: dict[str, str]
+    headers: dict[str, str]
+    renewal: Renewal
+    timeout: float
+    shelf: Shelf
+    client: httpx2.AsyncClient
+    _standing: StandingAlerts = field(default_factory=lambda: StandingAlerts(KEPT))
+    _failing: bool = False
+    # A renewal must not overtake the word that an alert is resolved.
+    _calling: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        for row in self.shelf.take_found():
+            try:
+                notice = Notice.from_json(row.text)
+            except (ValueError, TypeError, RecursionError) as error:
+                log.error("notice_unreadable", sink=self.name, why=str(error), text=row.text)
+                self.shelf.remove(row.number)
+                continue
+            _, gone = self._standing.tell(notice, row.at, row.number)
+            self._forget(gone)
+
+    async def deliver(self, notice: Notice) -> None:
+        """Tell one alert, or that those of its service are over. Where none of them was told, nothing is sent."""
+        async with self._calling:
+            now = time.time()
+            if notice.resolved:
+                over = self._standing.ended_by(notice)
+                if over:
+                    await self._post(self._ended(each, notice) for each in over)
+                for each in over:
+                    self._standing.end(each)
+                self._forget(over)
+                return
+            await self._post([self._active(notice, now)])
+            if notice.severity is Severity.INFO:
+                return  # news, not a state: it lapses by itself
+            standing, gone = self._standing.tell(notice, now)
+            self.shelf.put(Row(standing.number, now, notice.to_json()))
+            self._forget(gone)
+
+    async def run(self) -> None:
+        """Renew what stands until cancelled; at once what stood at the start: it may be overdue."""
+        if not self._standing:
+            await asyncio.sleep(self.renewal.renew_every)
+        while True:
+            try:
+                async with asyncio.timeout(self.timeout):
+                    await self._renew()
+            except (SinkUnavailable, SinkRefused, TimeoutError) as error:
+                if not self._failing:
+                    log.warning("renewal_failing", sink=self.name, why=str(error) or "no answer in time")
+                self._failing = True
+            else:
+                if self._failing:
+                    log.info("renewal_recovered", sink=self.name)
+                self._failing = False
+            await asyncio.sleep(self.renewal.renew_every)
+
+    async def _renew(self) -> None:
+        async with self._calling:
+            now = time.time()
+            lapsed = self._standing.told_before(now - self.renewal.active_for)
+            for each in lapsed:
+                self._standing.end(each)
+                log.info("alert_not_renewed", sink=self.name, alert_id=each.notice.alert_id, type=each.notice.type)
+            self._forget(lapsed)
+            alerts = iter([self._active(each.notice, now) for each in self._standing.all()])
+            while batch := list(islice(alerts, BATCH)):
+                await self._post(batch)
+
+    def _forget(self, gone: Iterable[Standing]) -> None:
+        for each in gone:
+            self.shelf.remove(each.number)
+
+    async def _post(self, alerts: Iterable[dict[str, Any]]) -> None:
+        headers = {**self.headers, "content-type": "application/json"}
+        await request(self.client, "POST", self.url.rstrip("/") + PATH, json.dumps(list(alerts)).encode(), headers)
+
+    def _active(self, notice: Notice, now: float) -> dict[str, Any]:
+        return alert(notice, self.labels, now + self.renewal.lasts)
+
+    def _ended(self, standing: Standing, by: Notice) -> dict[str, Any]:
+        # Never before it began, which an Alertmanager refuses; and in its past, or it would not be over.
+        ends_at = max(standing.notice.occurred_at, min(by.occurred_at, time.time()))
+        return alert(standing.notice, self.labels, ends_at)
+
+
+def alert(notice: Notice, labels: dict[str, str], ends_at: float) -> dict[str, Any]:
+    """One alert of the API. Labels say which alert it is, so they hold nothing that changes from telling to telling."""
+    named = {
+        **labels,
+        "alertname": notice.type,
+        "severity": notice.severity.name.lower(),
+        "service_id": notice.service_id,
+        "service_name": notice.service_name,
+    }
+    annotations = {
+        "summary": notice.message,
+        "alert_id": notice.alert_id,
+        "cause": notice.cause,
+        "recipient": notice.recipient,
+        "why": notice.why,
+        "details": json.dumps(notice.details) if notice.details else "",
+    }
+    return {
+        "labels": {name: value for name, value in named.items() if value},
+        "annotations": {name: value for name, value in annotations.items() if value},
+        "startsAt": rfc3339(notice.occurred_at),
+        "endsAt": rfc3339(ends_at),
+    }

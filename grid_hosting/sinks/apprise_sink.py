@@ -1,0 +1,119 @@
+"""The channels of Apprise (mail, chat, SMS, ...), one sink for each of its URLs. The library is the extra `notify`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from grid_hosting.sinks import SinkUnavailable
+from grid_hosting.sinks.notice import Notice, Severity, rfc3339
+
+if TYPE_CHECKING:
+    from apprise import Apprise
+
+MISSING = "Apprise is not installed; install tron-grid[server,notify]"
+
+SHOWN_DETAILS = 1000
+"""Characters of the details that a message holds: it goes to people, some of them by SMS."""
+
+_NOWHERE = logging.NullHandler()
+
+
+def load_channel(url: str) -> Apprise:
+    """The channel behind an Apprise URL. Raises ValueError where the library is missing or does not know the URL."""
+    try:
+        from apprise import Apprise, AppriseAsset
+    except ImportError as error:
+        raise ValueError(MISSING) from error
+    # It would say on its own, at each attempt, what its result says as well, and what we say once.
+    said = logging.getLogger("apprise")
+    said.propagate = False
+    said.addHandler(_NOWHERE)
+    # With a time-out it would work in threads that all channels share, and that the end of the program waits for.
+    channel = Apprise(asset=AppriseAsset(app_id="TRON", app_desc="TRON", async_mode=False, service_timeout=0))
+    if not channel.add(url):
+        raise ValueError("is not a URL that Apprise knows")
+    return channel
+
+
+class AppriseSink:
+    """One channel. Its name is made of the URL's scheme and a digest: URLs hold tokens, and a list has no fixed order.
+
+    Apprise blocks, so each attempt has a thread. A thread can not be ended: while one hangs no other is started.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Raises ValueError as `load_channel` does."""
+        self.name = f"apprise-{url.partition(':')[0].lower()}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+        self._channel = load_channel(url)
+        self._attempt: threading.Thread | None = None
+
+    async def deliver(self, notice: Notice) -> None:
+        """Return once the channel took it. Everything else may pass, as far as Apprise says."""
+        if self._attempt is not None and self._attempt.is_alive():
+            raise SinkUnavailable("an attempt before this one still hangs")
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[str] = loop.create_future()
+
+        def settle(problem: str) -> None:
+            if not outcome.done():
+                outcome.set_result(problem)
+
+        def attempt() -> None:
+            problem = self._notify(notice)
+            with suppress(RuntimeError):  # the loop may be closed by now
+                loop.call_soon_threadsafe(settle, problem)
+
+        # A daemon: a channel that hangs must not hold up the end of the program.
+        self._attempt = threading.Thread(target=attempt, name=self.name, daemon=True)
+        self._attempt.start()
+        if problem := await outcome:
+            raise SinkUnavailable(problem)
+
+    def _notify(self, notice: Notice) -> str:
+        """Deliver; return what went wrong, empty where nothing did."""
+        from apprise import NotifyFormat
+
+        try:
+            result = self._channel.notify(
+                body=body_of(notice),
+                title=title_of(notice),
+                notify_type=_kind(notice),
+                body_format=NotifyFormat.TEXT,
+            )
+            said = " ".join(entry.message for entry in result.logs())
+            return "" if result else f"{result.status.name}: {said}".rstrip(": ")
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+
+
+def title_of(notice: Notice) -> str:
+    """One line: how bad, what, who."""
+    word = "RESOLVED" if notice.resolved else notice.severity.name
+    return " ".join(f"[{word}] {notice.type} {notice.subject}".split())
+
+
+def body_of(notice: Notice) -> str:
+    """What a person needs, the alert_id last."""
+    details = json.dumps(notice.details) if notice.details else ""
+    facts = {
+        "service": notice.service_id,
+        "cause": notice.cause,
+        "for": notice.recipient,
+        "told because": notice.why,
+        "at": rfc3339(notice.occurred_at),
+        "details": details if len(details) <= SHOWN_DETAILS else details[:SHOWN_DETAILS] + " ...",
+        "alert": notice.alert_id,
+    }
+    return "\n".join([notice.message, *(f"{name}: {value}" for name, value in facts.items() if value)])
+
+
+def _kind(notice: Notice) -> str:
+    if notice.resolved:
+        return "success"
+    return {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}[notice.severity]

@@ -1,0 +1,83 @@
+"""What waits for one sink: in which order it goes, what is the same notice, and what is dropped when it is full. Pure.
+
+The overflow rule: the oldest notice of the lowest severity goes first, be it the new one. The one in hand is never
+dropped: the receiver may have it already. So CRITICAL is lost only where everything that waits is CRITICAL, and of
+equals the newest are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grid_hosting.sinks.notice import Notice, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A notice and its place. `queued_at` is in seconds since the epoch, so that it holds across restarts."""
+
+    number: int
+    notice: Notice
+    queued_at: float
+
+
+class Backlog:
+    """At most `bound` notices, each once. Every call takes constant time."""
+
+    def __init__(self, bound: int) -> None:
+        if bound < 1:
+            raise ValueError("bound: must be at least 1")
+        self._bound = bound
+        self._last = 0
+        # Within a severity the oldest comes first; severities rise.
+        self._waiting: dict[Severity, dict[int, Entry]] = {severity: {} for severity in sorted(Severity)}
+        self._keys: set[tuple[str, str, str]] = set()
+        self._in_hand = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def put(self, notice: Notice, queued_at: float) -> tuple[Entry | None, Entry | None]:
+        """What was queued, None where it waits already; and what was dropped for it, which may be the same entry."""
+        if notice.key in self._keys:
+            return None, None
+        entry = Entry(self._last + 1, notice, queued_at)
+        return entry, self.restore(entry)
+
+    def restore(self, entry: Entry) -> Entry | None:
+        """Take an entry with the number it has, which must be above all others; return what was dropped for it."""
+        if entry.number <= self._last:
+            raise ValueError(f"number {entry.number} is not above {self._last}")
+        self._last = entry.number
+        self._keys.add(entry.notice.key)
+        self._waiting[entry.notice.severity][entry.number] = entry
+        if len(self) <= self._bound:
+            return None
+        victim = self._least()
+        self.remove(victim)
+        return victim
+
+    def holds(self, notice: Notice) -> bool:
+        """Whether it waits already."""
+        return notice.key in self._keys
+
+    def take(self) -> Entry | None:
+        """The oldest of all, which is in hand now and stays until it is removed; None where nothing waits."""
+        heads = [next(iter(entries.values())) for entries in self._waiting.values() if entries]
+        if not heads:
+            return None
+        entry = min(heads, key=lambda head: head.number)
+        self._in_hand = entry.number
+        return entry
+
+    def remove(self, entry: Entry) -> None:
+        """It waits no more."""
+        self._keys.discard(entry.notice.key)
+        self._waiting[entry.notice.severity].pop(entry.number, None)
+
+    def _least(self) -> Entry:
+        for entries in self._waiting.values():
+            for entry in entries.values():
+                if entry.number != self._in_hand:
+                    return entry
+        raise AssertionError("one above the bound is never in hand")

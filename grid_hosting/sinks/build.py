@@ -1,0 +1,58 @@
+"""From settings to a dispatcher: the one call that a program needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+
+from grid_hosting.sinks import Chore, Sink
+from grid_hosting.sinks.alertmanager import AlertmanagerSink, Renewal
+from grid_hosting.sinks.apprise_sink import AppriseSink
+from grid_hosting.sinks.config import AlertmanagerConfig, SinksConfig
+from grid_hosting.sinks.dead_man import DeadMan
+from grid_hosting.sinks.dispatcher import Dispatcher
+from grid_hosting.sinks.http_client import open_client
+from grid_hosting.sinks.journal import Journal
+from grid_hosting.sinks.webhook import WebhookSink
+
+
+def build(config: SinksConfig, folder: Path, *, source: str, healthy: Callable[[], bool]) -> Dispatcher:
+    """The dispatcher of one program, to be run by it. `folder` holds its queues, and nobody else's.
+
+    `source` is who tells, as a URI reference (`/grid/tron`); signs of life go out while `healthy` says yes. Without a
+    sink in the settings there is only the log, and no file. Raises ValueError where a secret is gone since the settings
+    were read, and JournalError where the folder can not be used or another program holds it.
+    """
+    if not (config.webhook or config.alertmanager or config.channels() or config.dead_man):
+        return Dispatcher()
+    client = open_client(config.timeout)
+    sinks: list[Sink] = [
+        WebhookSink(hook.name, str(hook.url), hook.key(), source, hook.headers(), client) for hook in config.webhook
+    ]
+    sinks += [AppriseSink(url) for url in config.channels()]
+    chores: list[Chore] = []
+    if (dead_man := config.dead_man) is not None:
+        chores.append(DeadMan(str(dead_man.url), dead_man.every, dead_man.method, healthy, config.timeout, client))
+    journal = Journal(folder) if sinks or config.alertmanager else None
+    if journal is not None:
+        managers = [_alertmanager(each, config.timeout, journal, client) for each in config.alertmanager]
+        sinks += managers
+        chores += managers
+    return Dispatcher(sinks, journal, bound=config.queue_size, retry=config.retry(), chores=chores, close=client.aclose)
+
+
+def _alertmanager(
+    config: AlertmanagerConfig, timeout: float, journal: Journal, client: httpx2.AsyncClient
+) -> AlertmanagerSink:
+    return AlertmanagerSink(
+        name=config.name,
+        url=str(config.url),
+        labels=config.labels,
+        headers=config.headers(),
+        renewal=Renewal(config.renew_every, config.active_for),
+        timeout=timeout,
+        shelf=journal.shelf(f"{config.name}/standing"),
+        client=client,
+    )

@@ -1,0 +1,216 @@
+"""Settings of the operator sinks: the table `[monitor.sinks]`, and `[registry.sinks]`, of `tron.toml`.
+
+A secret is named by its file or its environment variable, and never given itself: a command line is seen by everyone on
+the machine. Files are read at the start, so that what is missing stops it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from grid_hosting.sinks.apprise_sink import load_channel
+from grid_hosting.sinks.retry import Retry
+from grid_hosting.sinks.signature import key_of
+from grid_hosting.sinks.standing import OWN_LABELS
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+_RETRY = Retry()
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,49}$")]
+
+
+def read_secret(file: Path | None, env: str | None) -> str:
+    """The secret, without the white space around it. Raises ValueError where there is none."""
+    if file is not None:
+        try:
+            text = file.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+        where = str(file)
+    else:
+        text, where = os.environ.get(env or "", ""), f"the environment variable {env}"
+    secret = text.strip()
+    if not secret:
+        raise ValueError(f"{where} is empty or not set")
+    if not secret.isprintable() or not secret.isascii():
+        raise ValueError(f"{where} must be one line of ASCII")
+    return secret
+
+
+class ReceiverConfig(BaseModel):
+    """What every HTTP receiver has."""
+
+    model_config = _STRICT
+
+    url: AnyHttpUrl
+    """Where it is."""
+    token_file: Path | None = None
+    """File with a token for the receiver, sent as `Authorization: Bearer`."""
+    token_env: str | None = None
+    """Environment variable with that token."""
+
+    @field_validator("token_file", "token_env")
+    @classmethod
+    def _token_is_there(cls, value: Path | str | None) -> Path | str | None:
+        if value is not None:
+            read_secret(*_source(value))
+        return value
+
+    @model_validator(mode="after")
+    def _one_token(self) -> ReceiverConfig:
+        if self.token_file is not None and self.token_env is not None:
+            raise ValueError("token_file and token_env: give one of them")
+        return self
+
+    def headers(self) -> dict[str, str]:
+        """What is sent along with every call. Raises ValueError where the token is gone."""
+        if self.token_file is None and self.token_env is None:
+            return {}
+        return {"authorization": f"Bearer {read_secret(self.token_file, self.token_env)}"}
+
+
+class WebhookConfig(ReceiverConfig):
+    """A webhook: signed CloudEvents."""
+
+    name: Name = "webhook"
+    """The name of its queue, in the log and on disk; several need one each."""
+    secret_file: Path | None = None
+    """File with the secret that signs. At least 16 bytes, or base64 after `whsec_`."""
+    secret_env: str | None = None
+    """Environment variable with that secret."""
+
+    @field_validator("secret_file", "secret_env")
+    @classmethod
+    def _secret_is_good(cls, value: Path | str | None) -> Path | str | None:
+        if value is not None:
+            key_of(read_secret(*_source(value)))
+        return value
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> WebhookConfig:
+        if (self.secret_file is None) == (self.secret_env is None):
+            raise ValueError("secret_file and secret_env: give one of them; a webhook is always signed")
+        return self
+
+    def key(self) -> bytes:
+        """The key that signs. Raises ValueError where the secret is gone."""
+        return key_of(read_secret(self.secret_file, self.secret_env))
+
+
+class AlertmanagerConfig(ReceiverConfig):
+    """A Prometheus Alertmanager; of a cluster, each member is to be named."""
+
+    name: Name = "alertmanager"
+    """The name of its queue, in the log and on disk; several need one each."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Added to every alert."""
+    renew_every: float = Field(default=60.0, ge=1, le=3600)
+    """Seconds between two tellings of an alert that stands. Shorter: sooner whole after it was restarted."""
+    active_for: float = Field(default=86_400.0, ge=60, le=31_536_000)
+    """Seconds after which an alert that nobody resolved is not renewed any more."""
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_have_names(cls, labels: dict[str, str]) -> dict[str, str]:
+        for label in labels:
+            if label in OWN_LABELS:
+                raise ValueError(f"{label!r} is set by the alert itself")
+            if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label):
+                raise ValueError(f"{label!r} is not the name of a label")
+        return labels
+
+
+class DeadManConfig(BaseModel):
+    """A sign of life to an outside watcher."""
+
+    model_config = _STRICT
+
+    url: AnyHttpUrl
+    """Asked as long as all is well."""
+    every: float = Field(default=60.0, ge=1, le=86_400)
+    """Seconds between two signs. The watcher should wait for two or three."""
+    method: Literal["GET", "POST"] = "GET"
+    """How it is asked."""
+
+
+class SinksConfig(BaseModel):
+    """Where operators are told, beside the log."""
+
+    model_config = _STRICT
+
+    webhook: tuple[WebhookConfig, ...] = ()
+    """Webhooks."""
+    alertmanager: tuple[AlertmanagerConfig, ...] = ()
+    """Alertmanagers."""
+    apprise: tuple[SecretStr, ...] = ()
+    """Apprise URLs: mail, chat, SMS and more. They hold tokens: better in `apprise_file`."""
+    apprise_file: Path | None = None
+    """File with Apprise URLs, one a line; empty lines and those that begin with # are left out."""
+    dead_man: DeadManConfig | None = None
+    """A sign of life to an outside watcher."""
+    queue_size: int = Field(default=5000, ge=10, le=1_000_000)
+    """Notices that wait for one sink; beyond it the oldest of the lowest severity is dropped."""
+    timeout: float = Field(default=_RETRY.timeout, ge=0.1, le=300)
+    """Seconds for one attempt."""
+    longest_pause: float = Field(default=_RETRY.longest_pause, ge=0.1, le=3600)
+    """Seconds between two attempts at most, unless the receiver asks for more."""
+    give_up_after: float = Field(default=_RETRY.give_up_after, ge=60, le=31_536_000)
+    """Seconds after which a notice that could not be delivered is given up."""
+
+    @field_validator("apprise")
+    @classmethod
+    def _channels_are_known(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, url in enumerate(urls):
+            _check_channel(url.get_secret_value(), f"entry {number}")
+        return urls
+
+    @field_validator("apprise_file")
+    @classmethod
+    def _file_is_good(cls, file: Path | None) -> Path | None:
+        for number, url in _lines(file):
+            _check_channel(url, f"{file}, line {number}")
+        return file
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> SinksConfig:
+        names = [*(each.name for each in self.webhook), *(each.name for each in self.alertmanager)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"webhook and alertmanager: {name!r} is the name of two; set `name` of each")
+        return self
+
+    def channels(self) -> list[str]:
+        """All Apprise URLs, each once. Raises ValueError where the file is gone."""
+        given = [url.get_secret_value() for url in self.apprise]
+        return list(dict.fromkeys([*given, *(url for _, url in _lines(self.apprise_file))]))
+
+    def retry(self) -> Retry:
+        """How patient each sink is."""
+        return Retry(timeout=self.timeout, longest_pause=self.longest_pause, give_up_after=self.give_up_after)
+
+
+def _source(value: Path | str) -> tuple[Path | None, str | None]:
+    return (value, None) if isinstance(value, Path) else (None, value)
+
+
+def _lines(file: Path | None) -> list[tuple[int, str]]:
+    if file is None:
+        return []
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    return [(number, line) for number, line in lines if line and not line.startswith("#")]
+
+
+def _check_channel(url: str, where: str) -> None:
+    try:
+        load_channel(url)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

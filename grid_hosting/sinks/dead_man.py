@@ -1,0 +1,60 @@
+"""A sign of life to the outside world: who hears no more of it knows that we are gone, or know nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx2
+import structlog
+
+from grid_hosting.sinks import SinkRefused, SinkUnavailable
+from grid_hosting.sinks.http_client import request
+
+log = structlog.get_logger("operator")
+
+
+@dataclass(slots=True)
+class DeadMan:
+    """Asks `url` every `every` seconds while `healthy` says yes. Each change of its state is logged once."""
+
+    url: str
+    every: float
+    method: str
+    healthy: Callable[[], bool]
+    timeout: float
+    client: httpx2.AsyncClient
+    _state: str = "dead_man_heard"
+
+    async def run(self) -> None:
+        """Give signs until cancelled. One that failed is not repeated: the next one is due soon."""
+        while True:
+            state, why = await self._sign()
+            if state != self._state:
+                level = log.info if state == "dead_man_heard" else log.warning
+                level(state, why=why or None)
+            self._state = state
+            await asyncio.sleep(self.every)
+
+    async def _sign(self) -> tuple[str, str]:
+        """What became of one sign, and why."""
+        if not self._is_healthy():
+            return "dead_man_withheld", "not healthy"
+        try:
+            async with asyncio.timeout(self.timeout):
+                await request(self.client, self.method, self.url)
+        except (SinkUnavailable, SinkRefused) as error:
+            return "dead_man_not_heard", str(error)
+        except TimeoutError:
+            return "dead_man_not_heard", f"no answer within {self.timeout:g} s"
+        return "dead_man_heard", ""
+
+    def _is_healthy(self) -> bool:
+        try:
+            return self.healthy()
+        except Exception:
+            # Who can not say that it is well is not; and a sign of life must not end the program.
+            if self._state != "dead_man_withheld":
+                log.exception("dead_man_broken")
+            return False

@@ -1,0 +1,50 @@
+"""One HTTP client for all sinks of a program, and what its answers mean to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import httpx2
+
+from grid_hosting.sinks import SinkRefused, SinkUnavailable
+from grid_hosting.sinks.retry import Answer, answer_of, asked_pause
+
+READ_AT_MOST = 64 << 10
+"""Bytes of an answer that are read: a receiver can not fill our memory. A longer answer costs it its connection."""
+
+SHOWN = 200
+"""Characters of an answer that are shown in the log."""
+
+
+def open_client(timeout: float) -> httpx2.AsyncClient:
+    """A client that verifies TLS by the system's trust store and follows no redirects. `timeout` is for each step."""
+    return httpx2.AsyncClient(timeout=timeout, headers={"user-agent": "tron-grid"})
+
+
+async def request(
+    client: httpx2.AsyncClient, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> None:
+    """Return where the receiver answered 2xx. Raises SinkUnavailable or SinkRefused, with what it said."""
+    try:
+        async with client.stream(method, url, content=body, headers=headers) as response:
+            said = await _beginning(response)
+    except httpx2.HTTPError as error:
+        raise SinkUnavailable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+    answer = answer_of(response.status_code)
+    if answer is Answer.DELIVERED:
+        return
+    why = f"HTTP {response.status_code} {response.reason_phrase}".rstrip() + (f": {said}" if said else "")
+    if answer is Answer.REFUSED:
+        raise SinkRefused(why)
+    raise SinkUnavailable(why, asked_pause(response.headers.get("retry-after"), time.time()))
+
+
+async def _beginning(response: httpx2.Response) -> str:
+    """The first words of an answer, on one line."""
+    read = b""
+    async for chunk in response.aiter_raw():
+        read += chunk
+        if len(read) > READ_AT_MOST:
+            break
+    return " ".join(read[: 4 * SHOWN].decode(errors="replace").split())[:SHOWN]

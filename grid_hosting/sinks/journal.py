@@ -1,0 +1,253 @@
+"""The disk under all queues of one program: one small SQLite file of numbered rows on named shelves.
+
+Why SQLite, and not a file per sink that is appended to: rows go in the middle (overflow drops the oldest of the lowest
+severity), several queues change in one transaction, a torn write repairs itself, and the space of what was delivered is
+used again. A program may be killed at any moment: what `flush` returned for is there at the next start.
+
+The disk may fail while the program lives (a full one is a classic reason for alerts). Then `flush` raises, what was to
+be written stays pending, bounded by the queues, and every later flush tries again; deliveries go on from memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+log = structlog.get_logger("operator")
+
+FILE = "operator-queue.db"
+VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS rows (
+    shelf TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, text TEXT NOT NULL,
+    PRIMARY KEY (shelf, number)) WITHOUT ROWID;
+"""
+
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""What SQLite says of a file that is no database, or not this one (SQLITE_ERROR: its table is another)."""
+
+
+class JournalError(Exception):
+    """The disk does not take it, or another program holds the file."""
+
+
+class Row(NamedTuple):
+    """One row: its number, a moment in seconds since the epoch, and a text."""
+
+    number: int
+    at: float
+    text: str
+
+
+_Batch = Mapping[tuple[str, int], Row | None]
+
+
+class Journal:
+    """The file in `folder`, which is made where it is missing. Raises JournalError where it can not be used.
+
+    A file that is damaged, or of another version, never stops the start: it is set aside, and a new one begun.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        # A thread of its own: the loop's shared ones may all wait for a name server.
+        self._thread = ThreadPoolExecutor(1, "operator-queue")
+        self._writing = asyncio.Lock()
+        self._failing = False
+        self._closed = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db, self._found = _open(self._path)
+        except (OSError, sqlite3.Error) as error:
+            self._thread.shutdown()
+            raise JournalError(f"{self._path}: {_reason(error)}") from error
+        self._stored = {(shelf, row.number) for shelf, rows in self._found.items() for row in rows}
+        self._pending: dict[tuple[str, int], Row | None] = {}
+
+    def shelf(self, name: str) -> Shelf:
+        """The shelf of that name, with what was found on it. To be asked for once."""
+        return Shelf(self, name, self._found.pop(name, []))
+
+    def drop_unclaimed(self) -> dict[str, int]:
+        """Forget the shelves that nobody asked for; return how many rows each had."""
+        dropped = {name: len(rows) for name, rows in self._found.items()}
+        for name, rows in self._found.items():
+            for row in rows:
+                self.remove(name, row.number)
+        self._found.clear()
+        return dropped
+
+    def put(self, shelf: str, row: Row) -> None:
+        """Have a row written by the next flush."""
+        self._pending[shelf, row.number] = row
+
+    def remove(self, shelf: str, number: int) -> None:
+        """Have a row deleted by the next flush; nothing happens where there is none."""
+        key = (shelf, number)
+        if key in self._stored:
+            self._pending[key] = None
+        else:
+            self._pending.pop(key, None)
+
+    async def flush(self) -> None:
+        """Return when all that was put and removed before is on the disk. Raises JournalError where it can not be.
+
+        Calls that come while one writes share the next transaction.
+        """
+        async with self._writing:
+            if not self._pending:
+                return
+            if self._closed:
+                raise JournalError(f"{self._path}: is closed")
+            batch, self._pending = self._pending, {}
+            fresh = {key for key, row in batch.items() if row is not None} - self._stored
+            self._stored |= fresh
+            written = asyncio.get_running_loop().run_in_executor(self._thread, self._write, batch)
+            try:
+                # The thread does not stop for a cancellation, and only when it is known what it did may the next write.
+                await asyncio.wait([written])
+            finally:
+                if not written.done():
+                    await asyncio.wait([written])
+                error = written.exception()
+                self._settle(batch, fresh, error)
+            if error is not None:
+                raise JournalError(f"{self._path}: {_reason(error)}") from error
+
+    def _settle(self, batch: _Batch, fresh: set[tuple[str, int]], error: BaseException | None) -> None:
+        """Note what is on the disk now; what could not be written is pending again, under what came since."""
+        if error is None:
+            self._stored -= {key for key, row in batch.items() if row is None}
+            if self._failing:
+                log.info("operator_queue_durable_again", file=str(self._path))
+        else:
+            self._stored -= fresh
+            merged = {**batch, **self._pending}
+            self._pending = {key: row for key, row in merged.items() if row is not None or key in self._stored}
+            if not self._failing:
+                log.error("operator_queue_not_durable", file=str(self._path), why=_reason(error))
+        self._failing = error is not None
+
+    async def close(self) -> None:
+        """Write what is pending, where that is possible, and let go of the file."""
+        with suppress(JournalError):
+            await self.flush()
+        async with self._writing:
+            self._closed = True
+            self._thread.shutdown()
+            self._db.close()
+
+    def _write(self, batch: _Batch) -> None:
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for (shelf, number), row in batch.items():
+                if row is None:
+                    db.execute("DELETE FROM rows WHERE shelf = ? AND number = ?", (shelf, number))
+                else:
+                    db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (shelf, *row))
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+
+
+class Shelf:
+    """The numbered rows of one name."""
+
+    def __init__(self, journal: Journal, name: str, found: list[Row]) -> None:
+        self._journal = journal
+        self._name = name
+        self._found = found
+
+    def take_found(self) -> Iterator[Row]:
+        """What was there at the start, by number; given once."""
+        found, self._found = self._found, []
+        return iter(found)
+
+    def put(self, row: Row) -> None:
+        """Have a row written by the next flush."""
+        self._journal.put(self._name, row)
+
+    def remove(self, number: int) -> None:
+        """Have a row deleted by the next flush."""
+        self._journal.remove(self._name, number)
+
+
+def _open(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
+    """The file and what is in it; what can not be read is set aside. Raises sqlite3.Error or OSError."""
+    try:
+        return _read(path)
+    except sqlite3.DatabaseError as error:
+        if _code(error) not in _DAMAGED:
+            raise
+        aside = _set_aside(path)
+        log.error("operator_queue_damaged", file=str(path), why=str(error), set_aside=str(aside))
+        return _read(path)
+
+
+def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+    db.text_factory = lambda text: text.decode(errors="replace")
+    try:
+        # Held until the program ends, also when it is killed: a second one would deliver everything twice.
+        db.execute("PRAGMA locking_mode=EXCLUSIVE")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise _damaged(f"its version is {version}, not {VERSION}")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        if version == 0:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(_SCHEMA)
+            db.execute(f"PRAGMA user_version={VERSION}")
+            db.execute("COMMIT")
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise _damaged(str(verdict))
+        found: dict[str, list[Row]] = {}
+        for shelf, *row in db.execute("SELECT shelf, number, at, text FROM rows ORDER BY shelf, number"):
+            found.setdefault(shelf, []).append(Row(*row))
+    except BaseException:
+        db.close()
+        raise
+    return db, found
+
+
+def _damaged(why: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(why)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename the file, so that a person can look at it, and remove what belongs to it. Returns where it is now."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        belonging = path.with_name(path.name + suffix)
+        with suppress(FileNotFoundError):
+            belonging.replace(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _code(error: BaseException) -> int:
+    """The primary result code of SQLite; 0 where the error is not SQLite's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _reason(error: BaseException) -> str:
+    if _code(error) == sqlite3.SQLITE_BUSY:
+        return "another program holds it; each needs a folder of its own"
+    return str(error)

@@ -1,0 +1,95 @@
+"""What operators are told. Pure: a value, and its text for the disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+
+LAST_MOMENT = 253_402_300_799.0
+"""The last second of the year 9999: no timestamp can write a later one."""
+
+
+class Severity(IntEnum):
+    """How much a notice matters; the numbers of the wire."""
+
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One thing that operators must know. Raises ValueError, naming the field, where it can not be told."""
+
+    alert_id: str
+    """The same for every delivery, to every sink: what a receiver tells repetitions by."""
+    type: str
+    severity: Severity
+    message: str
+    """For people."""
+    occurred_at: float
+    """When it became true, in seconds since the epoch."""
+    service_id: str = ""
+    """Whom it is about; empty where it is about no service."""
+    service_name: str = ""
+    cause: str = ""
+    recipient: str = ""
+    """Who should have heard of it."""
+    why: str = ""
+    """Why operators are told: "no parent", "parent down", "not acknowledged in 30 s"."""
+    details: dict[str, Any] = field(default_factory=dict, hash=False)
+    """Evidence: a JSON object."""
+    resolved: bool = False
+    """What was told before about this service is over."""
+
+    def __post_init__(self) -> None:
+        for name in ("alert_id", "type"):
+            if not getattr(self, name):
+                raise ValueError(f"{name}: is empty")
+        if not 0 <= self.occurred_at < LAST_MOMENT:
+            raise ValueError(f"occurred_at: {self.occurred_at!r} is not in seconds since the epoch")
+        try:
+            json.dumps(self.details, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"details: {error}") from error
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two notices the same one: alert, type and recipient."""
+        return self.alert_id, self.type, self.recipient
+
+    @property
+    def subject(self) -> str:
+        """Whom it is about, for people: the name, else the id; empty where it is about no service."""
+        return self.service_name or self.service_id
+
+    def to_json(self) -> str:
+        """One line of ASCII that `from_json` reads."""
+        document = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps({**document, "severity": self.severity.name.lower()}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Notice:
+        """The notice that was written. Fields that are not known are left out. Raises ValueError for anything else."""
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise ValueError("a notice is a JSON object")
+        known = {each.name: document[each.name] for each in fields(cls) if each.name in document}
+        for name, value in known.items():
+            if not isinstance(value, _KINDS.get(name, str)):
+                raise ValueError(f"{name}: {type(value).__name__} is of the wrong kind")
+        try:
+            return cls(**{**known, "severity": Severity[known["severity"].upper()]})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a whole notice: {error}") from error
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {"occurred_at": (int, float), "details": dict, "resolved": bool}
+
+
+def rfc3339(at: float) -> str:
+    """A moment in seconds since the epoch as text in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,71 @@
+"""When to try again, what an answer means, and when to give up. Pure: `now` and the dice are arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+FIRST_PAUSE = 0.5
+"""Seconds within which the first retry comes; doubled with each failure that follows."""
+
+LONGEST_ASKED = 3600.0
+"""A receiver may ask for a pause of so many seconds; what is above is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How patient a sink is. All times in seconds."""
+
+    timeout: float = 10.0
+    """One attempt is given up after so long."""
+    longest_pause: float = 60.0
+    """Between two attempts there is at most so much, unless the receiver asks for more."""
+    give_up_after: float = 259_200.0
+    """A notice that waited so long is not tried again. Long, so that it survives a weekend; finite, so that one notice
+    that a receiver always fails at can not hold up the others for ever."""
+
+    def pause(self, failures: int, draw: float, asked: float | None = None) -> float:
+        """How long to wait after so many failures in a row (1 or more). `draw` is uniform from 0 to 1: full jitter."""
+        # Above 2**32 nothing changes any more, and a float could not hold it.
+        ceiling = min(self.longest_pause, FIRST_PAUSE * 2.0 ** min(failures - 1, 32))
+        return max(draw * ceiling, min(asked or 0.0, LONGEST_ASKED))
+
+    def is_over(self, queued_at: float, now: float) -> bool:
+        """Whether a notice has waited too long. Both in seconds since the epoch: it must hold across restarts."""
+        return now - queued_at > self.give_up_after
+
+
+class Answer(Enum):
+    """What an HTTP status means for the notice that was sent."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+
+
+_ABOUT_THE_NOTICE = frozenset({400, 406, 410, 411, 413, 414, 415, 422, 431})
+
+
+def answer_of(status: int) -> Answer:
+    """What a status means.
+
+    Refused are only answers about the notice itself, and 410, by which a receiver says that it wants no more. A wrong
+    token, a wrong path, a login page in between (401, 403, 404, 3xx) are about the receiver: somebody will repair them,
+    and what was queued must still be told then.
+    """
+    if 200 <= status < 300:
+        return Answer.DELIVERED
+    return Answer.REFUSED if status in _ABOUT_THE_NOTICE else Answer.UNAVAILABLE
+
+
+def asked_pause(retry_after: str | None, now: float) -> float | None:
+    """The pause that a `Retry-After` header asks for, in seconds; None where it asks for none, or can not be read."""
+    if not retry_after:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,178 @@
+"""The judge before the registry's real catalogue, with the wire's messages between them, in one process and by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from grid.registry.v1 import observation_pb2
+
+from registry_server.catalogue import Catalogue
+from registry_server.effects import Alert
+from registry_server.rpc import translate as registry_wire
+from registry_server.service import OPERATORS, Event, Instant, Maintenance, Report, ServiceSpec
+from registry_server.verdicts import VerdictOutcome, Verdicts
+from tron import translate as tron_wire
+from tron.facts import State
+from tron.judge import Judge
+from tron.policy import Policies, Policy
+
+EPOCH = 1_700_000_000.0
+OBSERVER = "tron"
+STEP = 0.1
+
+
+@dataclass(slots=True)
+class Program:
+    """An agent: beats in every step while it `beats`, acknowledges while it `acknowledges`."""
+
+    service_id: str
+    session: int
+    beats: bool = True
+    acknowledges: bool = True
+    activity: int | None = None
+    heard: list[Event] = field(default_factory=list)
+
+
+class Bench:
+    """One registry and one TRON. `time` is attentive seconds."""
+
+    def __init__(self, policy: Policy | None = None, **overrides: Policy) -> None:
+        self.time = 1.0  # the registry hears for a while before anybody comes
+        self.catalogue = Catalogue()
+        self.verdicts = Verdicts(self.catalogue)
+        self.programs: dict[str, Program] = {}
+        self.log: list[Event] = []
+        self._policies = Policies(policy or Policy(), overrides)
+        self._sessions = 0
+        self.restart_tron()
+
+    def restart_tron(self) -> None:
+        """TRON is killed, and another one reads the snapshot."""
+        self.catalogue.close_feed(0, self.now)
+        self.verdicts.stand_down()
+        self.feed = self.catalogue.open_feed(0, OBSERVER)
+        self.judge = Judge(self._policies, OBSERVER)
+
+    @property
+    def now(self) -> Instant:
+        """This moment."""
+        return Instant(EPOCH + self.time, self.time)
+
+    def start(self, service_id: str, parent: str = "", *, acknowledges: bool = True, **spec: Any) -> Program:
+        """A program starts and registers; its interval is 1 s unless told."""
+        self._sessions += 1
+        self.catalogue.open_session(self._sessions)
+        declared = {"name": service_id, "parent": parent, "heartbeat_interval": 1.0, **spec}
+        self.catalogue.register(ServiceSpec(service_id, **declared), 0, "", self._sessions, self.now)
+        program = Program(service_id, self._sessions, acknowledges=acknowledges)
+        self.programs[service_id] = program
+        return program
+
+    def kill(self, *service_ids: str) -> None:
+        """Programs die, all at once: their streams break."""
+        for service_id in service_ids:
+            program = self.programs.pop(service_id)
+            broken = self.catalogue.close_session(program.session, self.now)
+            self.verdicts.streams_broke(broken, self.now)
+
+    def leave(self, service_id: str) -> None:
+        """A program says goodbye."""
+        self.catalogue.goodbye(self.programs.pop(service_id).session, service_id, "", self.now)
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.time + seconds
+        while self.time < end - 1e-9:
+            self.time = round(self.time + STEP, 6)
+            for program in self.programs.values():
+                if program.beats:
+                    report = None if program.activity is None else Report(activity=program.activity)
+                    self.catalogue.beat(program.session, program.service_id, 0, report, self.now)
+            self.catalogue.tick(self.now)
+            self.look()
+
+    def maintain(self, service_id: str, *, on: bool, until: float | None = None) -> None:
+        """An operator holds notices about a service, or ends that."""
+        if on:
+            self.catalogue.hold_notices(Maintenance(service_id, self.now.wall, until, "work"))
+        else:
+            self.catalogue.release_notices(service_id)
+
+    def look(self) -> None:
+        """TRON reads a frame, judges, and has it applied; then alerts are delivered and acknowledged."""
+        self.judge.learn(tron_wire.to_frame(self._frame()))
+        orders = self.judge.decide(0.0, self.now.wall)
+        outcomes = []
+        for ruling in orders.rulings:
+            verdict = registry_wire.to_verdict(tron_wire.from_ruling(ruling), self.now.wall)
+            outcomes.append((ruling, self.verdicts.apply(verdict, self.now).outcome))
+        for ruling, outcome in reversed(outcomes):
+            if outcome is VerdictOutcome.STALE:
+                self.judge.refused(ruling)
+        for notice in orders.notices:
+            self.verdicts.notify(registry_wire.to_notice(tron_wire.from_notice(notice), self.now.wall), self.now)
+        standing = [registry_wire.to_standing(tron_wire.from_standing(each), 0.0) for each in orders.standing]
+        self.verdicts.stand_by(standing, orders.withdrawn, held=self.judge.guard.many_fail)
+        self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
+        self.catalogue.judged(OBSERVER, self.now)
+        self._deliver()
+
+    def state(self, service_id: str) -> State | None:
+        """What is judged; None where it is not registered."""
+        lease = self.judge.detector.find(service_id)
+        return None if lease is None else lease.state
+
+    def told(self, recipient: str, *types: str) -> list[tuple[str, str]]:
+        """What is on record as addressed to a recipient: (type, service_id), in order."""
+        return [
+            (event.type, event.service_id)
+            for event in self.log
+            if event.recipient == recipient and (not types or event.type in types)
+        ]
+
+    def copies(self, kind: str, service_id: str) -> list[Event]:
+        """All copies of the alerts of one type about a service."""
+        return [event for event in self.log if (event.type, event.service_id) == (kind, service_id)]
+
+    def _deliver(self) -> None:
+        sends = self.catalogue.take().sends
+        by_session = {program.session: program for program in self.programs.values()}
+        for session, message in sends:
+            program = by_session.get(session)
+            if program is not None and isinstance(message, Alert):
+                program.heard.append(message.event)
+                if program.acknowledges and program.beats:
+                    self.catalogue.acknowledge_on_stream(session, [message.event.alert_id], self.now)
+        for copy in list(self.judge.mail.values()):
+            self.catalogue.acknowledge(copy.alert.alert_id, OPERATORS, self.now)
+        after = self.log[-1].sequence if self.log else 0
+        self.log += self.catalogue.events.recent_after(after, 10_000) or []
+
+    def _frame(self) -> observation_pb2.ObserveLivenessResponse:
+        frame = self.feed.take()
+        records, now = self.catalogue.records, self.time
+        message = observation_pb2.ObserveLivenessResponse(
+            now=registry_wire.duration(now),
+            hearing_since=registry_wire.duration(0.0),
+            observations=[
+                registry_wire.from_record(records[each], self.catalogue.maintenance_of(each))
+                for each in frame.changed
+                if each in records
+            ],
+            beat_incarnations=[beat.incarnation for beat in frame.beats],
+            beat_observations=[beat.observation for beat in frame.beats],
+            beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
+            removed=frame.removed,
+            snapshot_complete=not self.judge.complete,
+        )
+        for alert_id, recipient in frame.copies:
+            copy = self.catalogue.mailboxes.get(alert_id, recipient)
+            if copy is None:
+                message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
+            else:
+                message.deliveries.append(registry_wire.from_copy(copy))
+        if not self.judge.complete:
+            message.forebears.extend(registry_wire.from_tombstone(each) for each in self.catalogue.tombstones.values())
+            message.cascade_alert_id = self.verdicts.cascade_alert_id
+        return message
