@@ -43,6 +43,7 @@ from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.observations import Heard, ObservationFeed
 from registry_server.service import (
+    OPERATORS,
     Copy,
     Event,
     Instant,
@@ -55,6 +56,7 @@ from registry_server.service import (
     Service,
     ServiceRole,
     ServiceSpec,
+    Severity,
     StoredService,
     Tombstone,
 )
@@ -407,7 +409,7 @@ class Catalogue:
     def resolve(self, word: str) -> Record | None:
         """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
         record = self.records.get(word)
-        if record is None:
+        if record is None and word != OPERATORS:
             named = self._by_name.get(word, ())
             if len(named) == 1:
                 record = self.records[next(iter(named))]
@@ -438,7 +440,7 @@ class Catalogue:
             dropped = self.mailboxes.put(Copy(event, now.attentive, climbed))
             self._copy_changed(event.alert_id, event.recipient)
             if dropped is not None:
-                self._copy_changed(dropped.alert_id, dropped.recipient)
+                self._dropped(dropped, now)
         if recipient is None or recipient.session is None:
             return event, False
         return event, event.alert_id in self._deliver_waiting(recipient)
@@ -726,6 +728,16 @@ class Catalogue:
         named.discard(record.spec.service_id)
         if not named:
             del self._by_name[record.spec.name]
+
+    def _dropped(self, copy: Copy, now: Instant) -> None:
+        """A mailbox was full. What somebody must act upon is told to operators, who have the largest."""
+        event = copy.event
+        self._copy_changed(event.alert_id, event.recipient)
+        matters = event.severity is Severity.CRITICAL and not copy.climbed and event.recipient != OPERATORS
+        if matters and self.mailboxes.get(event.alert_id, OPERATORS) is None:
+            why = f"too many alerts wait for {event.recipient}"
+            details = {**event.details, "escalated_from": [event.recipient], "escalated_because": why}
+            self.publish(replace(event, recipient=OPERATORS, details=details), now)
 
     def _copy_changed(self, alert_id: str, recipient: str) -> None:
         for _, feed in self._feeds.values():

@@ -199,7 +199,8 @@ class Engine:
             try:
                 self._store.commit(effects.writes)
             except StoreError as error:
-                self._broken.set_exception(error)
+                if not self._broken.done():
+                    self._broken.set_exception(error)
                 raise
             self._inline_at = time.monotonic()
         self._release(effects, revision, sequence)

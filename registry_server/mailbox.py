@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from registry_server.service import Copy, Event
+from registry_server.service import OPERATORS, Copy, Event
 
 WAITING = 1000
 """Alerts kept for one recipient.
 
-Overflow rule: the oldest is no longer pushed; it stays in the event log, unacknowledged.
+Overflow rule: the oldest is no longer pushed; it stays in the event log, unacknowledged. A critical one that did not
+climb yet goes to operators, since nobody else would hear of it.
 """
+
+FOR_OPERATORS = 20_000
+"""The same for operators, beyond whom there is nobody."""
 
 IN_FLIGHT = 256
 """Alerts sent to one recipient and not yet acknowledged. Overflow rule: the next waits for an acknowledgement."""
@@ -20,24 +24,25 @@ IN_FLIGHT = 256
 class Mailboxes:
     """Who is still to be told what. A recipient is a word: the service_id or the name that an event is addressed to."""
 
-    def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT, for_operators: int = FOR_OPERATORS) -> None:
         self._waiting = waiting
+        self._for_operators = for_operators
         self._window = in_flight
         self._boxes: dict[str, OrderedDict[str, Copy]] = {}
         self._sent: dict[str, set[str]] = {}
         self._recipients: dict[str, set[str]] = {}
 
-    def put(self, copy: Copy) -> Event | None:
-        """Keep a copy for its recipient; return the event that had to make room, if one had."""
+    def put(self, copy: Copy) -> Copy | None:
+        """Keep a copy for its recipient; return the copy that had to make room, if one had."""
         event = copy.event
         box = self._boxes.setdefault(event.recipient, OrderedDict())
         box[event.alert_id] = copy
         self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
-        if len(box) <= self._waiting:
+        if len(box) <= (self._for_operators if event.recipient == OPERATORS else self._waiting):
             return None
         oldest, dropped = box.popitem(last=False)
         self._unlink(oldest, event.recipient)
-        return dropped.event
+        return dropped
 
     def get(self, alert_id: str, recipient: str) -> Copy | None:
         """The copy that waits for this recipient; None where none does."""

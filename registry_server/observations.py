@@ -29,11 +29,14 @@ class ObservationFeed:
     """What one observer has not been told yet.
 
     Overflow rule: nothing queues. Facts are named, not copied, and read when the frame is built; a later beat takes the
-    place of an earlier one. So what waits is bounded by the number of services, and of alerts since the last frame.
+    place of an earlier one. So what waits is bounded by the number of services, and by `MAX_COPIES` and `MAX_REMOVED`.
     """
 
     MAX_COPIES = 100_000
     """Copies that wait to be told of. Overflow rule: the feed is over, and the observer starts from a snapshot."""
+
+    MAX_REMOVED = 100_000
+    """Services that are gone and wait to be told of. Overflow rule: the same."""
 
     def __init__(self, service_ids: list[str], copies: list[tuple[str, str]]) -> None:
         self._changed: dict[str, None] = dict.fromkeys(service_ids)
@@ -52,7 +55,7 @@ class ObservationFeed:
     @property
     def overflowed(self) -> bool:
         """Whether so much waits that the observer must start again."""
-        return len(self._copies) > self.MAX_COPIES
+        return len(self._copies) > self.MAX_COPIES or len(self._removed) > self.MAX_REMOVED
 
     def copy(self, alert_id: str, recipient: str) -> None:
         """A copy of an alert was put, settled, acknowledged or dropped; its recipient and time are facts too."""
@@ -67,7 +70,8 @@ class ObservationFeed:
         """The service is gone."""
         self._changed.pop(service_id, None)
         self._beats.pop(service_id, None)
-        self._removed[service_id] = None
+        if not self.overflowed:
+            self._removed[service_id] = None
         self.urgent = True
 
     def take(self) -> Frame:

@@ -77,6 +77,8 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
         )
     if spec.service_id == OPERATORS:
         errors.append(FieldError("service.service_id", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
+    if spec.name == OPERATORS:
+        errors.append(FieldError("service.name", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
     if spec.parent and spec.parent == spec.service_id:
         errors.append(FieldError("service.parent", "a service can not be its own parent"))
     if errors:

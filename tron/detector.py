@@ -327,6 +327,6 @@ class Detector:
         return max(0, int((self.now - lease.heard_at) / lease.facts.interval))
 
     def _note_gap(self, lease: Lease, before: float, at: float) -> None:
-        """The longest time between two beats, as far as the registry was able to hear all the while."""
+        """The longest time between two beats that nothing excuses, as far as the registry could hear all the while."""
         if before > self.hearing_since and lease.facts.connected:
-            lease.worst_gap = max(lease.worst_gap, at - before)
+            lease.worst_gap = max(lease.worst_gap, at - max(before, self.busy_until(lease)))

@@ -49,12 +49,12 @@ def _verdict(judge: Judge, lease: Lease) -> str:
             sentence += ", its stream stands" if facts.connected else _no_stream(facts)
             busy = _busy_for(judge, lease)
             sentence += f"; busy for another {_seconds(busy)}" if busy > 0 else ""
-        case State.SUSPECT if lease.cause is Cause.STALLED:
-            sentence = f"{facts.name} is stalled: it beats, but has not got on for {_seconds(now - facts.active_at)}"
         case State.SUSPECT if lease.disconnected:
             broken = facts.detached_at
             when = "before the registry started" if broken is None else f"{_seconds(now - broken)} ago"
             sentence = f"{facts.name} is suspect: its stream broke {when}, and it is not back yet"
+        case State.SUSPECT if lease.cause is Cause.STALLED:
+            sentence = f"{facts.name} is stalled: it beats, but has not got on for {_seconds(now - facts.active_at)}"
         case State.SUSPECT:
             sentence = f"{facts.name} is suspect: silent for {silent}"
         case State.DOWN:
@@ -80,7 +80,9 @@ def _rule(judge: Judge, lease: Lease, policy: Policy) -> str:
     if lease.state is not State.DOWN and judge.now < held_until:
         return f"reattach_window: the registry hears since {_seconds(judge.now - judge.detector.hearing_since)}; \
 nobody is judged by what was before for {policy.reattach_window:g} s"
-    match lease.state, lease.cause:
+    # What was judged to be something else first, and lost its stream since, is judged by that.
+    broken = lease.state is State.SUSPECT and lease.disconnected
+    match lease.state, Cause.DISCONNECTED if broken else lease.cause:
         case State.ALIVE, _:
             return f"heard_in_time: a beat is due every {interval:g} s; {policy.misses_before_warning} missed \
 (plus {tolerance:g} s) make a suspect"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from tron.facts import NEVER
 from tron.policy import Policy
 
 SETTLE = 0.3
@@ -43,7 +44,8 @@ class Guard:
         self.listed: set[str] = set()
         """Who is listed in an alert of this guard and did not come back since."""
         self._together: set[str] = set()
-        self._failing: dict[str, float] = {}
+        self._failing: dict[str, tuple[float, float]] = {}
+        """Who fails, since when, and until when that counts."""
         self._until: list[tuple[float, str]] = []
         self._many_since: float | None = None
         self._last_failure = 0.0
@@ -74,9 +76,10 @@ class Guard:
         if at - alive_since < ESTABLISHED:
             return
         self._failing.pop(service_id, None)
-        self._failing[service_id] = at  # the newest last
+        until = at + max(self.policy.guard_burst, spread)
+        self._failing[service_id] = at, until  # the newest last
         self._last_failure = max(self._last_failure, at)
-        heappush(self._until, (at + max(self.policy.guard_burst, spread), service_id))
+        heappush(self._until, (until, service_id))
 
     def ended(self, service_id: str) -> None:
         """It is back, or left on purpose: it does not fail any more."""
@@ -98,8 +101,7 @@ class Guard:
         """
         while self._until and self._until[0][0] <= now:
             until, service_id = heappop(self._until)
-            at = self._failing.get(service_id)
-            if at is not None and at + self.policy.guard_burst <= until:
+            if self._failing.get(service_id, (0.0, NEVER))[1] <= until:
                 del self._failing[service_id]
         if self._are_many(alive, parent_of):
             self._together |= self._failing.keys()
@@ -108,7 +110,9 @@ class Guard:
             if not self.active and now - self._many_since >= SETTLE:
                 self.active = True
                 self.listed |= self._failing.keys()
-                return Cascade(tuple(self._failing), alive() + len(self._failing), min(self._failing.values()))
+                return Cascade(
+                    tuple(self._failing), alive() + len(self._failing), min(at for at, _ in self._failing.values())
+                )
         else:
             self._many_since = None
             self.active = self.active and now < self._clear_at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from tron.facts import Forebear
+from tron.facts import OPERATORS, Forebear
 
 MAX_FOREBEARS = 10_000
 """Services that are gone and remembered. Overflow rule: the oldest is forgotten; alerts to it go to operators."""
@@ -51,7 +51,7 @@ class Lineage:
         """The id of the service that a word means now; None where it means none, or more than one."""
         if word in self._live:
             return word
-        named = self._named.get(word, {})
+        named = {} if word == OPERATORS else self._named.get(word, {})
         return next(iter(named)) if len(named) == 1 else None
 
     def ancestors(self, word: str) -> Iterator[str]:

@@ -27,6 +27,8 @@ class PolicyStore:
         """The settings with all that was changed. What no longer fits is left out, and said in the log."""
         try:
             stored = json.loads(self._path.read_text())
+            if not isinstance(stored, dict) or not all(isinstance(each, dict) for each in stored.values()):
+                raise ValueError("it is not an object of objects")
         except FileNotFoundError:
             return settings
         except (OSError, ValueError) as error:

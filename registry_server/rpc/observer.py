@@ -54,7 +54,7 @@ class ObserverDoors:
                 if engine.draining:
                     raise Draining("the registry is going away")
                 if feed.overflowed:
-                    raise ReaderTooSlow("too many alerts came while nothing was read; start again from a snapshot")
+                    raise ReaderTooSlow("too much happened while nothing was read; start again from a snapshot")
                 frame = feed.take()
                 records = catalogue.records
                 now = engine.now().attentive

@@ -72,15 +72,16 @@ def _spec(raw: dict[str, Any]) -> ServiceSpec:
 
 
 def _judgement(raw: dict[str, Any]) -> Judgement:
-    down_event = raw["down_event"]
+    down_event = None if raw["down_event"] is None else _event(raw["down_event"])
+    # Records of the first schema do not say who was told: whoever the alert was addressed to.
+    addressed = () if down_event is None or not down_event.recipient else (down_event.recipient,)
     return Judgement(
         liveness=Liveness[raw["liveness"]],
         cause=LivenessCause[raw["cause"]],
         since=raw["since"],
         missed_beats=raw["missed_beats"],
-        down_event=None if down_event is None else _event(down_event),
-        # Records of the first schema do not have these.
-        told_to=tuple(raw.get("told_to", ())),
+        down_event=down_event,
+        told_to=tuple(raw.get("told_to", addressed)),
         folded_into=raw.get("folded_into", ""),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from registry_server.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
 from registry_server.mailbox import Mailboxes
-from registry_server.service import Event
+from registry_server.service import Event, Severity
 from registry_server.verdicts import VerdictKind
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
 
@@ -159,3 +162,51 @@ def test_an_alert_that_went_out_by_name_can_be_acknowledged_after_a_namesake_cam
     grid.register("l2", 6, name="late")
     grid.catalogue.acknowledge_on_stream(5, ["x"], grid.later())
     assert [write.alert_id for write in lines(grid.take(), Acknowledge)] == ["x"]
+
+
+def test_nobody_takes_the_operators_mail_by_bearing_their_name(grid: Grid) -> None:
+    grid.register("thief", 7, name="operators")
+    grid.take()
+    event, delivered = publish(grid, "x", "operators")
+    assert (event.recipient, delivered) == ("operators", False)
+    assert alerts(grid.take(), 7) == []
+
+
+def crowd(grid: Grid, count: int, **fields: Any) -> None:
+    """So many alerts for somebody who is not there, with room for two."""
+    grid.catalogue.mailboxes = Mailboxes(waiting=2, for_operators=3)
+    for n in range(count):
+        event = make_event("service_down", alert_id=str(n), recipient="away", severity=Severity.CRITICAL)
+        grid.catalogue.publish(replace(event, **fields), grid.later(0.0))
+
+
+def waiting(grid: Grid, recipient: str) -> list[str]:
+    """What waits for a recipient."""
+    return [copy.event.alert_id for copy in grid.catalogue.mailboxes.waiting_for(recipient)]
+
+
+def test_a_critical_alert_that_has_no_room_any_more_goes_to_operators(grid: Grid) -> None:
+    feed = grid.watch()
+    feed.take()
+    crowd(grid, 4)
+    assert (waiting(grid, "away"), waiting(grid, "operators")) == (["2", "3"], ["0", "1"])
+    (first, *_) = grid.catalogue.mailboxes.waiting_for("operators")
+    assert first.event.details["escalated_from"] == ["away"]
+    assert {("0", "away"), ("0", "operators")} <= set(feed.take().copies)
+
+
+def test_operators_have_a_bound_too_and_the_oldest_gives_way(grid: Grid) -> None:
+    crowd(grid, 9)
+    assert waiting(grid, "operators") == ["4", "5", "6"]
+
+
+def test_what_nobody_must_act_upon_is_only_no_longer_pushed(grid: Grid) -> None:
+    crowd(grid, 4, severity=Severity.WARNING)
+    assert waiting(grid, "operators") == []
+
+
+def test_what_climbed_already_is_only_no_longer_pushed(grid: Grid) -> None:
+    crowd(grid, 2)
+    grid.catalogue.settle_copy("0", "away")
+    grid.catalogue.publish(make_event("note", recipient="away"), grid.later(0.0))
+    assert waiting(grid, "operators") == []

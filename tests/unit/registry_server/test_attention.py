@@ -54,3 +54,20 @@ def test_the_clock_never_decreases_and_never_runs_ahead(steps: list[tuple[float,
         assert before <= clock.read(now) <= now - 5.0 + 1e-6
         assert clock.hearing_since <= clock.read(now)
         before = clock.read(now)
+
+
+def test_a_clock_lags_when_more_than_two_ticks_went_by_without_one() -> None:
+    clock = AttentiveClock(100.0)
+    assert not clock.lags(100.0 + 2 * TICK - 0.001)
+    assert clock.lags(100.0 + 2 * TICK + 0.001)
+    clock.tick(101.0)
+    assert not clock.lags(101.0)
+
+
+def test_a_stall_that_is_about_to_be_noticed_is_one_already() -> None:
+    clock = AttentiveClock(100.0)
+    clock.tick(100.1)
+    assert clock.hears_since(100.1 + STALL) == 0.0
+    before_the_tick = clock.hears_since(130.0)
+    clock.tick(130.0)
+    assert before_the_tick == clock.hearing_since == clock.hears_since(130.1)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from registry_server.effects import PutService, Registered, Write
-from registry_server.engine import Engine
+from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
 from registry_server.event_log import EventFilter
 from registry_server.service import Event, ServiceSpec
 from registry_server.store import Stored, StoreError
@@ -113,3 +113,72 @@ async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
         await asyncio.wait_for(task, 5)
     assert caught.group_contains(StoreError)
     assert told == []
+
+
+async def quiet(engine: Engine) -> None:
+    """Nothing is on its way to the disk, and nothing was committed on the loop a moment ago."""
+    await engine.settled()
+    await asyncio.sleep(INLINE_APART * 2)
+
+
+async def test_what_lives_hang_on_is_committed_and_told_at_once() -> None:
+    store = HeldStore()
+    async with running(store) as engine:
+        told: list[object] = []
+        session = engine.open_session(told.append)
+        await quiet(engine)
+        before = len(store.commits)
+        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
+        assert engine.settle_now() is None
+        assert len(store.commits) == before + 1
+        assert [type(each) for each in told] == [Registered]
+        assert engine.revisions.value == engine.catalogue.changes.revision
+
+
+async def test_a_crowd_shares_its_commits() -> None:
+    store = HeldStore()
+    async with running(store) as engine:
+        await quiet(engine)
+        for n in range(MAX_INLINE_WRITES + 1):
+            engine.catalogue.register(ServiceSpec(f"s{n}", "s"), 0, "", None, engine.now())
+        assert engine.settle_now() is not None  # too many for the loop
+        await quiet(engine)
+        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", None, engine.now())
+        assert engine.settle_now() is None
+        engine.catalogue.register(ServiceSpec("b", "b"), 0, "", None, engine.now())
+        assert engine.settle_now() is not None  # too soon after the one before
+        await engine.settled()
+
+
+async def test_nothing_overtakes_what_is_on_its_way_to_the_disk() -> None:
+    store = HeldStore()
+    async with running(store) as engine:
+        told: list[object] = []
+        session = engine.open_session(told.append)
+        await quiet(engine)
+        store.gate.clear()
+        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
+        first = engine.settle()
+        engine.catalogue.register(ServiceSpec("b", "b"), 0, "", session, engine.now())
+        second = engine.settle_now()
+        assert first is not None
+        assert second is not None
+        assert told == []
+        store.gate.set()
+        await asyncio.wait_for(second.done, 5)
+        assert [each.service.spec.service_id for each in told if isinstance(each, Registered)] == ["a", "b"]
+
+
+async def test_a_disk_that_fails_twice_on_the_loop_says_so_twice() -> None:
+    store = HeldStore()
+    engine = Engine(store, event_retention=60)
+    await engine.start()
+    store.broken = True
+    for n in range(2):
+        await asyncio.sleep(INLINE_APART * 2)
+        engine.catalogue.register(ServiceSpec(f"s{n}", "s"), 0, "", None, engine.now())
+        with pytest.raises(StoreError, match="disk full"):
+            engine.settle_now()
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(engine.run(), 5)
+    assert caught.group_contains(StoreError)

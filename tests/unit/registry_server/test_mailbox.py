@@ -90,3 +90,43 @@ def test_the_same_alert_put_twice_pushes_nobody_out() -> None:
     fill(boxes, 2)
     boxes.put(make_copy("1", recipient="boss"))
     assert taken(boxes) == ["0", "1"]
+
+
+def test_a_copy_is_settled_once_and_waits_all_the_same() -> None:
+    boxes = Mailboxes()
+    fill(boxes, 2)
+    settled = boxes.settle("0", "boss")
+    assert settled is not None
+    assert settled.climbed
+    assert boxes.settle("0", "boss") is None
+    assert [(copy.event.alert_id, copy.climbed) for copy in boxes.waiting_for("boss")] == [("0", True), ("1", False)]
+    assert taken(boxes) == ["0", "1"]
+
+
+def test_a_copy_that_does_not_wait_can_not_be_settled() -> None:
+    boxes = Mailboxes()
+    fill(boxes, 1)
+    boxes.acknowledge("0", "boss")
+    assert boxes.settle("0", "boss") is None
+    assert boxes.settle("0", "nobody") is None
+
+
+def test_all_that_waits_is_found_whoever_it_waits_for() -> None:
+    boxes = Mailboxes()
+    fill(boxes, 2)
+    fill(boxes, 1, "other")
+    assert {(copy.event.alert_id, copy.event.recipient) for copy in boxes.all_waiting()} == {
+        ("0", "boss"),
+        ("1", "boss"),
+        ("0", "other"),
+    }
+    assert boxes.get("1", "other") is None
+    assert boxes.waiting_for("nobody") == []
+
+
+def test_the_copy_that_had_to_make_room_is_named() -> None:
+    boxes = Mailboxes(waiting=1)
+    assert boxes.put(make_copy("0", recipient="boss")) is None
+    dropped = boxes.put(make_copy("1", recipient="boss"))
+    assert dropped is not None
+    assert dropped.event.alert_id == "0"

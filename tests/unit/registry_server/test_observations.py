@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from registry_server.observations import Frame, Heard, ObservationFeed
 from registry_server.service import Report
-from tests.unit.registry_server.builders import Grid
+from tests.unit.registry_server.builders import Grid, make_event
 
 EMPTY = Frame((), (), ())
 
@@ -88,3 +90,52 @@ def test_an_observer_that_does_not_read_is_owed_no_more_beats_than_there_are_ser
         grid.register("a", 1)
         grid.beat(1)
     assert len(feed.take().beats) <= len(grid.catalogue.records)
+
+
+def test_copies_of_alerts_are_named_once_however_often_they_change() -> None:
+    feed = ObservationFeed([], [("x", "boss")])
+    feed.copy("x", "boss")
+    feed.copy("y", "boss")
+    assert feed.take() == Frame((), (), (), (("x", "boss"), ("y", "boss")))
+    assert feed.take() == EMPTY
+
+
+def test_a_change_that_no_judgement_turns_on_may_wait_for_the_tick() -> None:
+    feed = ObservationFeed([], [])
+    feed.changed("a", urgent=False)
+    feed.copy("x", "boss")
+    assert not feed.urgent
+    feed.changed("b")
+    feed.changed("a", urgent=False)
+    assert feed.urgent
+
+
+def test_an_observer_that_does_not_read_must_start_again_beyond_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ObservationFeed, "MAX_COPIES", 5)
+    feed = ObservationFeed([], [])
+    for n in range(5):
+        feed.copy(str(n), "boss")
+    assert not feed.overflowed
+    for n in range(100):
+        feed.copy(str(n), "boss")
+    assert feed.overflowed
+    assert len(feed.take().copies) == 6
+
+
+def test_programs_that_come_and_go_do_not_pile_up_before_an_observer_that_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ObservationFeed, "MAX_REMOVED", 5)
+    grid = Grid()
+    feed = grid.watch()
+    for n in range(20):
+        grid.register(f"s{n}", 1)
+        grid.goodbye(1, f"s{n}")
+    assert feed.overflowed
+    assert len(feed.take().removed) == 6
+
+
+def test_the_snapshot_names_every_copy_that_waits() -> None:
+    grid = Grid()
+    grid.catalogue.publish(make_event(recipient="boss"), grid.later(0.0))
+    assert grid.watch().take().copies == (("note", "boss"),)

@@ -59,6 +59,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"service_id": " x"}, "service.service_id"),
     ({"service_id": "x\n"}, "service.service_id"),
     ({"service_id": "x\0y"}, "service.service_id"),
+    ({"service_id": "operators"}, "service.service_id"),
+    ({"name": "operators"}, "service.name"),
     ({"name": ""}, "service.name"),
     ({"name": "n" * 101}, "service.name"),
     ({"name": "n\t"}, "service.name"),

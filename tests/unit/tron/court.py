@@ -225,6 +225,10 @@ class Court:
         self.judge.learn(self.frame())
         return self.judge.decide(self.hearing_since, self.instant().wall)
 
+    def session(self, service_id: str) -> int:
+        """Its stream."""
+        return self._sessions[service_id]
+
     def kinds(self, service_id: str) -> list[Kind]:
         """What was judged of a service, in order."""
         return [kind for _, kind, about in self.judged if about == service_id]

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.tron.builders import POLICY, WINDOW, make_detector, make_facts, story, walk
-from tron.facts import Cause, Kind, State
+from tron.detector import Detector
+from tron.facts import Cause, Facts, Kind, State
 from tron.policy import Policies, Policy
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
@@ -338,3 +339,181 @@ def test_new_thresholds_move_the_deadlines_at_once() -> None:
     detector = make_detector(make_facts())
     detector.set_policies(Policies(Policy(misses_before_down=4, misses_before_deregister=6), {}))
     assert story(walk(detector, 8.0)) == [(2.3, MISS), (5.3, DOWN), (7.3, DEREGISTER)]
+
+
+# --- standing still, and being busy ---------------------------------------------------------------------------------
+
+GETS_ON = make_facts(stall_after=5.0, active_at=1.0)
+
+
+def beats(detector: Detector, *, until: float, begin: float = 1.0, step: float = 0.5) -> list[tuple[float, Kind]]:
+    """Walk while it beats; what was decided."""
+    decided: list[tuple[float, Kind]] = []
+    at, observation = begin, 1000 + round(begin * 10)
+    while at < until:
+        detector.heard(1, observation, at)
+        decided += story(walk(detector, at + step - 0.1, begin=at))
+        at, observation = round(at + step, 3), observation + 1
+    return decided
+
+
+def test_who_beats_and_does_not_get_on_is_stalled_and_never_down_for_it() -> None:
+    detector = make_detector(GETS_ON)
+    assert beats(detector, until=300.0) == [(6.0, STALL)]
+    lease = detector.find("a")
+    assert lease is not None
+    assert (lease.state, lease.cause) == (State.SUSPECT, Cause.STALLED)
+
+
+def test_who_declares_no_counter_never_stalls() -> None:
+    assert beats(make_detector(make_facts()), until=300.0) == []
+
+
+def test_who_gets_on_again_is_a_recovery() -> None:
+    detector = make_detector(GETS_ON)
+    beats(detector, until=8.0)
+    stalled = replace(GETS_ON, judged=State.SUSPECT, cause=Cause.STALLED, judged_at=6.0)
+    detector.observe(replace(stalled, observation=2000, active_at=8.0, heard_at=8.0))
+    assert story(walk(detector, 8.2, begin=8.0)) == [(8.0, RECOVER)]
+
+
+def test_who_is_stalled_and_falls_silent_is_down_and_that_is_the_cause() -> None:
+    detector = make_detector(GETS_ON)
+    beats(detector, until=8.0)
+    ((at, down),) = walk(detector, 10.0, begin=8.0)
+    assert (at, down.kind, down.cause) == (9.8, DOWN, Cause.SILENT)
+
+
+def test_who_is_stalled_and_loses_its_stream_is_down_after_the_grace() -> None:
+    detector = make_detector(GETS_ON)
+    beats(detector, until=8.0)
+    stalled = replace(GETS_ON, judged=State.SUSPECT, cause=Cause.STALLED, judged_at=6.0, heard_at=7.5)
+    detector.observe(replace(stalled, observation=2000, connected=False, detached_at=8.0))
+    ((at, down),) = walk(detector, 10.5, begin=8.0)
+    assert (at, down.kind, down.cause) == (10.0, DOWN, Cause.DISCONNECTED)
+
+
+def test_nobody_is_called_stalled_under_maintenance() -> None:
+    assert beats(make_detector(replace(GETS_ON, maintained=True)), until=20.0) == []
+
+
+def busy(until: float, declared: float = 1.0, **fields: object) -> Facts:
+    """Who announced to be busy."""
+    return replace(make_facts(**fields), busy_until_at=until, busy_declared_at=declared)
+
+
+def test_who_is_busy_is_excused_from_silence_and_judged_from_then_on() -> None:
+    assert story(walk(make_detector(busy(20.0)), 23.0)) == [(21.3, MISS), (22.3, DOWN)]
+
+
+def test_who_is_busy_is_excused_from_standing_still() -> None:
+    facts = busy(20.0, stall_after=5.0, active_at=1.0)
+    assert beats(make_detector(facts), until=40.0) == [(25.0, STALL)]
+
+
+def test_who_is_busy_and_loses_its_stream_is_found_at_once() -> None:
+    facts = busy(600.0, connected=False, detached_at=2.0)
+    assert story(walk(make_detector(facts), 4.5, begin=2.0)) == [(2.0, SUSPECT), (4.0, DOWN)]
+
+
+def test_nobody_is_excused_for_longer_than_the_cap() -> None:
+    strict = replace(POLICY, busy_cap=10.0)
+    detector = make_detector(busy(10_000.0), policy=strict)
+    assert story(walk(detector, 12.5)) == [(12.3, MISS)]
+    lease = detector.find("a")
+    assert lease is not None
+    assert detector.busy_until(lease) == 11.0
+
+
+# --- what is held, and what is confirmed ----------------------------------------------------------------------------
+
+
+def test_a_refused_connection_makes_a_suspect_down_at_once() -> None:
+    detector = make_detector(BROKEN)
+    walk(detector, 2.5, begin=2.0)
+    detector.confirm_down("a", 1)
+    assert story(walk(detector, 2.6, begin=2.6)) == [(2.6, DOWN)]
+
+
+def test_a_refused_connection_says_nothing_of_who_is_back_of_another_life_or_of_nobody() -> None:
+    detector = make_detector(make_facts())
+    detector.confirm_down("a", 1)
+    detector.confirm_down("a", 2)
+    detector.confirm_down("nobody", 1)
+    detector.heard(1, 11, 2.0)
+    assert walk(detector, 3.0) == []
+    detector.observe(replace(BROKEN, observation=12, heard_at=2.0, detached_at=3.0))
+    detector.confirm_down("a", 99)
+    assert story(walk(detector, 5.0, begin=3.0)) == [(3.0, SUSPECT), (5.0, DOWN)]
+
+
+def test_what_was_confirmed_is_forgotten_when_the_stream_is_back() -> None:
+    detector = make_detector(BROKEN)
+    walk(detector, 2.1, begin=2.0)
+    detector.confirm_down("a", 1)
+    suspect = make_facts(judged=State.SUSPECT, cause=Cause.DISCONNECTED, judged_at=2.0)
+    detector.observe(replace(suspect, observation=11, attached_at=2.2, heard_at=2.2))
+    assert story(walk(detector, 2.3, begin=2.2)) == [(2.2, RECOVER)]
+    broken_again = replace(BROKEN, observation=12, attached_at=2.2, heard_at=2.2, detached_at=3.0, judged_at=2.3)
+    detector.observe(broken_again)
+    assert story(walk(detector, 5.0, begin=3.0)) == [(3.0, SUSPECT), (5.0, DOWN)]
+
+
+def test_nobody_is_given_up_while_that_is_held_and_all_at_once_afterwards() -> None:
+    detector = make_detector(make_facts())
+    detector.hold_deregistrations(True)
+    assert story(walk(detector, 60.0)) == [(2.3, MISS), (3.3, DOWN)]
+    detector.hold_deregistrations(False)
+    assert story(walk(detector, 60.1, begin=60.1)) == [(60.1, DEREGISTER)]
+
+
+def test_nobody_is_given_up_under_maintenance() -> None:
+    assert story(walk(make_detector(make_facts(maintained=True)), 60.0)) == [(2.3, MISS), (3.3, DOWN)]
+
+
+def test_thresholds_that_change_move_the_deadlines_that_stand() -> None:
+    detector = make_detector(make_facts())
+    walk(detector, 2.0)
+    detector.set_policies(Policies(replace(POLICY, tolerance_min=3.0), {}))
+    assert walk(detector, 3.9, begin=2.1) == []
+    detector.set_policies(Policies(POLICY, {}))
+    assert [kind for _, kind in story(walk(detector, 4.0, begin=4.0))] == [MISS, DOWN]
+
+
+# --- what is said of it ---------------------------------------------------------------------------------------------
+
+
+def test_the_longest_gap_is_measured_while_the_registry_hears_and_the_stream_stands() -> None:
+    detector = make_detector(make_facts())
+    detector.heard(1, 11, 1.9)
+    detector.heard(1, 12, 4.0)
+    detector.heard(1, 13, 4.5)
+    lease = detector.find("a")
+    assert lease is not None
+    assert lease.worst_gap == pytest.approx(2.1)
+    detector.advance(20.0, 20.0)
+    detector.heard(1, 14, 21.0)
+    assert lease.worst_gap == pytest.approx(2.1)
+    detector.observe(make_facts(observation=15, heard_at=22.0))
+    kept = detector.find("a")
+    assert kept is not None
+    assert kept.worst_gap == pytest.approx(2.1)
+
+
+def test_deadlines_say_what_will_become_of_it_and_change_nothing() -> None:
+    detector = make_detector(make_facts())
+    detector.advance(2.0, 0.0)
+    foreseen = [(MISS, 2.25), (DOWN, 3.25), (DEREGISTER, 4.25)]
+    assert detector.deadlines("a") == foreseen
+    assert detector.deadlines("a") == foreseen
+    assert story(walk(detector, 4.3, begin=2.1)) == [(2.3, MISS), (3.3, DOWN), (4.3, DEREGISTER)]
+    assert detector.deadlines("nobody") == []
+
+
+def test_deadlines_of_the_judge_of_the_maintained_and_of_the_broken() -> None:
+    assert make_detector(make_facts(), exempt="a").deadlines("a") == []
+    maintained = make_detector(make_facts(maintained=True))
+    assert [kind for kind, _ in maintained.deadlines("a")] == [MISS, DOWN]
+    broken = make_detector(BROKEN)
+    broken.advance(2.0, 0.0)
+    assert [kind for kind, _ in broken.deadlines("a")] == [DOWN, DEREGISTER]

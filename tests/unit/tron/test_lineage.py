@@ -106,3 +106,7 @@ def test_the_oldest_of_the_gone_is_forgotten_beyond_the_bound(monkeypatch: pytes
         lineage.remove(f"s{n}")
     assert [list(lineage.ancestors(f"s{n}")) for n in range(4)] == [[], [], ["root"], ["root"]]
     assert [list(lineage.ancestors(f"name {n}")) for n in range(4)] == [[], [], ["root"], ["root"]]
+
+
+def test_nobody_is_meant_by_the_word_for_operators() -> None:
+    assert family(("thief", "operators", "")).resolve("operators") is None

@@ -1,0 +1,116 @@
+"""An operator's word that notices are held: by identity, for as long as was said, whatever happens to the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from registry_server.catalogue import Catalogue
+from registry_server.effects import DropMaintenance, PutMaintenance
+from registry_server.errors import ServiceNotFound
+from registry_server.service import Maintenance
+from registry_server.store.sqlite import SqliteStore
+from tests.unit.registry_server.builders import EPOCH, Grid, at, lines
+
+
+@pytest.fixture
+def grid() -> Grid:
+    """A registry with one service."""
+    grid = Grid()
+    grid.register("a", 1)
+    grid.take()
+    return grid
+
+
+def hold(grid: Grid, until: float | None = None) -> Maintenance:
+    """Notices about it are held, to this second."""
+    maintenance = Maintenance("a", EPOCH, None if until is None else EPOCH + until, "new disk")
+    grid.catalogue.hold_notices(maintenance)
+    return maintenance
+
+
+def held(grid: Grid) -> Maintenance | None:
+    """What readers see."""
+    return grid.catalogue.view(grid.catalogue.get("a")).maintenance
+
+
+def test_it_is_stored_shown_to_readers_and_told_to_the_observer(grid: Grid) -> None:
+    feed = grid.watch()
+    feed.take()
+    revision = grid.catalogue.changes.revision
+    maintenance = hold(grid)
+    assert lines(grid.take(), PutMaintenance) == [PutMaintenance(maintenance)]
+    (change,) = grid.catalogue.changes.since(revision)
+    assert change.service is not None
+    assert change.service.maintenance == maintenance
+    assert feed.take().changed == ("a",)
+
+
+def test_it_makes_no_verdict_stale(grid: Grid) -> None:
+    before = grid.catalogue.get("a").observation
+    hold(grid)
+    assert grid.catalogue.get("a").observation == before
+
+
+def test_it_ends_when_it_was_said_to(grid: Grid) -> None:
+    feed = grid.watch()
+    hold(grid, until=100.0)
+    feed.take()
+    grid.take()
+    grid.catalogue.tick(at(99.9))
+    assert held(grid) is not None
+    assert feed.take().changed == ()
+    grid.catalogue.tick(at(100.0))
+    assert held(grid) is None
+    assert lines(grid.take(), DropMaintenance) == [DropMaintenance("a")]
+    assert feed.take().changed == ("a",)
+
+
+def test_it_ends_by_an_operators_word_and_a_second_word_changes_nothing(grid: Grid) -> None:
+    hold(grid)
+    grid.catalogue.release_notices("a")
+    assert held(grid) is None
+    grid.take()
+    grid.catalogue.release_notices("a")
+    assert grid.take().empty
+
+
+def test_it_survives_a_new_registration_and_its_own_service(grid: Grid) -> None:
+    maintenance = hold(grid)
+    grid.register("a", 2)
+    assert held(grid) == maintenance
+    grid.goodbye(2)
+    grid.register("a", 3)
+    assert held(grid) == maintenance
+
+
+def test_nothing_is_held_about_who_is_not_there(grid: Grid) -> None:
+    with pytest.raises(ServiceNotFound):
+        grid.catalogue.hold_notices(Maintenance("nobody", EPOCH))
+    with pytest.raises(ServiceNotFound):
+        grid.catalogue.release_notices("nobody")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """An empty store."""
+    with closing(SqliteStore(tmp_path)) as store:
+        yield store
+
+
+def test_it_survives_a_restart_and_ends_after_one_where_its_time_is_over(store: SqliteStore) -> None:
+    grid = Grid()
+    grid.register("a", 1)
+    maintenance = hold(grid, until=100.0)
+    store.commit(grid.take().writes)
+    stored = store.load()
+    assert stored.maintenance == [maintenance]
+    catalogue = Catalogue(revision=stored.revision, incarnation=stored.incarnation)
+    catalogue.restore(stored.services, [], [], [], at(0.0), stored.maintenance)
+    assert catalogue.maintenance_of("a") == maintenance
+    catalogue.tick(at(101.0))
+    store.commit(catalogue.take().writes)
+    assert store.load().maintenance == []

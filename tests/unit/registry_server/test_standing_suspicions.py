@@ -1,0 +1,128 @@
+"""What the registry says by itself, in the observer's name, when a stream breaks; and what it then does not say."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry_server.catalogue import WATCHER_STALE_AFTER
+from registry_server.effects import Alert
+from registry_server.service import Liveness, LivenessCause
+from registry_server.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
+from tests.unit.registry_server.builders import Grid, make_event, messages
+
+
+@pytest.fixture
+def grid() -> Grid:
+    """A watched registry with a boss on stream 1 and its child on stream 2."""
+    grid = Grid()
+    grid.watch()
+    grid.register("boss", 1)
+    grid.register("a", 2, parent="boss")
+    grid.take()
+    return grid
+
+
+def stand(grid: Grid, *, told: bool = True, incarnation: int = 0, held: bool = False) -> None:
+    """The observer says beforehand what a break of the child's stream means."""
+    alert = make_event("service_suspect", recipient="boss", occurred_at=0.0) if told else None
+    incarnation = incarnation or grid.catalogue.get("a").incarnation
+    grid.verdicts.stand_by([StandingSuspicion("a", incarnation, alert)], [], held=held)
+
+
+def broken(grid: Grid, session: int = 2) -> Liveness:
+    """The stream breaks; return how the child is judged then."""
+    now = grid.later()
+    grid.verdicts.streams_broke(grid.catalogue.close_session(session, now), now)
+    return grid.catalogue.get("a").judgement.liveness
+
+
+def test_a_stream_that_breaks_is_suspect_at_once_and_the_parent_is_told_when(grid: Grid) -> None:
+    stand(grid)
+    assert broken(grid) is Liveness.SUSPECT
+    (alert,) = messages(grid.take(), 1, Alert)
+    record = grid.catalogue.get("a")
+    assert (alert.event.type, alert.event.occurred_at) == ("service_suspect", record.judgement.since)
+    assert alert.event.last_seen_at == record.last_heartbeat_at
+    assert record.judgement.cause is LivenessCause.DISCONNECTED
+
+
+def test_it_may_be_a_suspicion_that_is_told_to_nobody(grid: Grid) -> None:
+    stand(grid, told=False)
+    assert broken(grid) is Liveness.SUSPECT
+    assert messages(grid.take(), 1, Alert) == []
+
+
+def test_who_says_nothing_beforehand_judges_afterwards(grid: Grid) -> None:
+    assert broken(grid) is Liveness.ALIVE
+
+
+def test_it_is_used_up_by_the_first_break(grid: Grid) -> None:
+    stand(grid)
+    broken(grid)
+    incarnation = grid.catalogue.get("a").incarnation
+    grid.register("a", 3, incarnation=incarnation, parent="boss")
+    grid.judge(VerdictKind.ALIVE)
+    assert broken(grid, 3) is Liveness.ALIVE
+
+
+def test_it_holds_for_the_incarnation_that_it_names(grid: Grid) -> None:
+    stand(grid)
+    grid.register("a", 3, parent="boss")
+    assert broken(grid, 3) is Liveness.ALIVE
+    stand(grid, incarnation=99)
+    grid.register("a", 4, parent="boss")
+    assert broken(grid, 4) is Liveness.ALIVE
+
+
+def test_a_new_one_takes_the_place_of_the_one_before_and_a_withdrawn_one_is_gone(grid: Grid) -> None:
+    stand(grid)
+    stand(grid, told=False)
+    grid.verdicts.stand_by([], [grid.catalogue.get("a").incarnation], held=False)
+    assert broken(grid) is Liveness.ALIVE
+
+
+def test_it_is_not_applied_while_many_fail(grid: Grid) -> None:
+    stand(grid, held=True)
+    assert broken(grid) is Liveness.ALIVE
+
+
+def test_it_is_not_applied_once_the_observer_is_gone_or_says_nothing_any_more(grid: Grid) -> None:
+    stand(grid)
+    grid.verdicts.stand_down()
+    assert broken(grid) is Liveness.ALIVE
+    grid.register("a", 3, parent="boss")
+    stand(grid)
+    grid.catalogue.tick(grid.later(WATCHER_STALE_AFTER + 1))
+    assert broken(grid, 3) is Liveness.ALIVE
+
+
+def test_it_says_nothing_new_of_who_is_suspect_already(grid: Grid) -> None:
+    stand(grid)
+    grid.judge(VerdictKind.SUSPECT, cause=LivenessCause.SILENT, missed=1)
+    broken(grid)
+    assert grid.catalogue.get("a").judgement.cause is LivenessCause.SILENT
+
+
+def test_who_leaves_on_purpose_is_not_suspected(grid: Grid) -> None:
+    stand(grid)
+    grid.goodbye(2)
+    now = grid.later()
+    grid.verdicts.streams_broke(grid.catalogue.close_session(2, now), now)
+    assert messages(grid.take(), 1, Alert) == []
+
+
+def test_the_observer_that_comes_to_the_same_a_moment_later_tells_nobody_twice(grid: Grid) -> None:
+    stand(grid)
+    broken(grid)
+    grid.take()
+    verdict = grid.judge(VerdictKind.SUSPECT, cause=LivenessCause.DISCONNECTED, alert=make_event(recipient="boss"))
+    assert verdict.outcome is VerdictOutcome.UNCHANGED
+    assert grid.take().empty
+
+
+def test_what_stands_is_bounded_by_those_who_are_registered(grid: Grid) -> None:
+    for n in range(100):
+        service = grid.register(f"s{n}", 9)
+        grid.verdicts.stand_by([StandingSuspicion(f"s{n}", service.incarnation, None)], [], held=False)
+        grid.goodbye(9, f"s{n}")
+    assert len(grid.verdicts._standing) <= 2 * len(grid.catalogue.records) + 1  # noqa: SLF001

@@ -1,0 +1,198 @@
+"""What `tron explain` says at three in the morning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from registry_server.service import Report
+from tests.unit.tron.court import PATIENT, Court, grown
+from tron.explanation import Explanation, explain
+from tron.policy import Policy
+
+
+@pytest.fixture
+def court() -> Court:
+    """A boss and an agent that has an activity counter, both fine."""
+    court = grown(Court(), {"boss": ""})
+    court.join("a", "boss", stall_after=5.0, name="Agent A")
+    court.run(1.0)
+    return court
+
+
+def asked(court: Court, service_id: str = "a") -> Explanation:
+    """What is explained of a service."""
+    explanation = explain(court.judge, service_id)
+    assert explanation is not None
+    return explanation
+
+
+def will(explanation: Explanation) -> list[str]:
+    """What would become of it."""
+    return [what for what, _ in explanation.deadlines]
+
+
+def test_who_is_fine_is_explained_too(court: Court) -> None:
+    court.hang("a")
+    court.run(0.4)
+    fine = asked(court)
+    assert fine.verdict == "Agent A is alive: heard 0.4 s ago, its stream stands."
+    assert fine.rule == "heard_in_time: a beat is due every 1 s; 1 missed (plus 0.25 s) make a suspect"
+    assert will(fine) == ["suspect (a beat is missed)", "down", "given up and removed"]
+    (_, miss), (_, down), _ = fine.deadlines
+    assert (miss, down) == (pytest.approx(0.85), pytest.approx(1.85))
+    assert (fine.evidence["state"], fine.evidence["is_told"], fine.evidence["connected"]) == ("ALIVE", "boss", True)
+
+
+def test_a_broken_stream(court: Court) -> None:
+    court.kill("a")
+    court.run(0.5)
+    suspect = asked(court)
+    assert suspect.verdict == "Agent A is suspect: its stream broke 0.5 s ago, and it is not back yet."
+    assert suspect.rule.startswith(
+        "stream_broke: a broken stream is suspect at once, and down after reconnect_grace (2 s)"
+    )
+    assert will(suspect)[0] == "down"
+
+
+def test_a_missed_beat(court: Court) -> None:
+    court.hang("a")
+    court.run(1.5)
+    suspect = asked(court)
+    assert suspect.verdict == "Agent A is suspect: silent for 1.5 s."
+    assert suspect.rule == "missed_beats: 1 x 1 s + 0.25 s without a beat"
+    assert suspect.evidence["missed_beats"] == 1
+
+
+def test_who_is_down_and_who_was_told(court: Court) -> None:
+    court.kill("a")
+    court.run(12.0)
+    down = asked(court)
+    assert down.verdict == (
+        "Agent A is down since 10.0 s ago: its stream broke and it did not come back; last heard 12.0 s ago."
+    )
+    assert down.rule == "reconnect_grace: not back within 2 s after its stream broke"
+    assert down.evidence["told_to"] == ["boss"]
+    assert down.evidence["open_alerts"] == 2
+    assert will(down) == ["given up and removed"]
+
+
+def test_who_fell_silent(court: Court) -> None:
+    court.hang("a")
+    court.run(200.0)
+    down = asked(court)
+    assert "is down since 3 min ago: it fell silent; last heard 3 min ago" in down.verdict
+    assert down.rule == "missed_beats: 2 x 1 s + 0.25 s without a beat"
+
+
+def test_who_beats_and_does_not_get_on(court: Court) -> None:
+    court.run(5.0)
+    stalled = asked(court)
+    assert stalled.verdict == "Agent A is stalled: it beats, but has not got on for 6.0 s."
+    assert stalled.rule == (
+        "stall_after: the activity counter may stand still for 5 s; who beats is never declared down for it"
+    )
+
+
+def test_who_stood_still_and_then_lost_its_stream_does_not_beat(court: Court) -> None:
+    court.run(5.0)
+    court.kill("a")
+    court.run(0.5)
+    broken = asked(court)
+    assert broken.verdict == "Agent A is suspect: its stream broke 0.5 s ago, and it is not back yet."
+    assert broken.rule.startswith("stream_broke:")
+
+
+def test_who_is_busy(court: Court) -> None:
+    until = court.instant().wall + 600
+    court.catalogue.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
+    court.run(10.0)
+    busy = asked(court)
+    assert busy.verdict.endswith(", its stream stands; busy for another 10 min.")
+    assert busy.evidence["busy_for_another_seconds"] == pytest.approx(590.0)
+
+
+def test_who_flaps(court: Court) -> None:
+    for _ in range(7):
+        court.kill("a")
+        court.run(0.2)
+        court.join("a", "boss", name="Agent A")
+        court.run(0.3)
+    damped = asked(court)
+    assert "; it is flapping, so its suspicions are not told." in damped.verdict
+    assert (damped.evidence["damped"], damped.evidence["suspicions_in_flap_window"]) == (True, PATIENT.flap_count)
+
+
+def test_who_is_maintained(court: Court) -> None:
+    court.maintain("a")
+    court.kill("a")
+    court.run(5.0)
+    maintained = asked(court)
+    assert maintained.verdict.endswith("; an operator holds notices about it (new disk).")
+    assert maintained.evidence["told_to"] == []
+    assert will(maintained) == []
+
+
+def test_who_is_listed_in_the_alert_of_an_ancestor() -> None:
+    court = grown(Court(), {"root": "", "pa": "root", "kid": "pa"})
+    court.kill("kid", "pa")
+    court.run(3.0)
+    listed = asked(court, "kid")
+    assert listed.verdict.endswith("; its failure is listed in the alert of an ancestor.")
+    assert listed.evidence["folded_into"] == court.mail("root", "service_down")[0].alert_id
+
+
+def test_who_failed_with_many_others() -> None:
+    fleet = [f"m{n}" for n in range(20)]
+    court = grown(Court(Policy()), dict.fromkeys(fleet, "boss") | {"boss": ""})
+    court.kill(*fleet[:12])
+    court.run(4.0)
+    failed = asked(court, "m0")
+    assert failed.verdict.endswith("; it failed with many others, so notices about it are held.")
+    assert (failed.evidence["mass_failure"], will(failed)) == (True, [])
+
+
+def test_who_is_not_back_after_the_registry_could_not_hear(court: Court) -> None:
+    court.verdicts.stand_down()
+    court.hearing_since = court.now
+    court.hang("a")
+    court.run(3.0)
+    held = asked(court)
+    assert held.verdict == "Agent A is alive: heard 3.0 s ago, its stream stands."
+    assert held.rule == (
+        "reattach_window: the registry hears since 3.0 s; nobody is judged by what was before for 15 s"
+    )
+
+
+def test_who_never_had_a_stream(court: Court) -> None:
+    court.catalogue.register(
+        replace(court.catalogue.get("a").spec, service_id="u", name="U"), 0, "", None, court.instant()
+    )
+    court.run(0.1)
+    assert "(it has no stream: silence judges it)" in asked(court, "u").verdict
+
+
+def test_the_safety_margin_and_what_would_be_safe(court: Court) -> None:
+    court.hang("a")
+    court.run(1.7)
+    court.beating.add("a")
+    court.run(2.0)
+    evidence = asked(court).evidence
+    assert evidence["worst_gap_seconds"] == pytest.approx(1.8)
+    assert evidence["safety_margin"] == pytest.approx(1 - 1.8 / 2.25)
+    assert evidence["suggested_down_after_seconds"] == pytest.approx(3.6)
+
+
+def test_nobody_is_explained_who_is_not_there(court: Court) -> None:
+    assert explain(court.judge, "nobody") is None
+
+
+def test_what_an_agent_did_while_it_was_excused_says_nothing_about_its_time_out(court: Court) -> None:
+    until = court.instant().wall + 60
+    court.catalogue.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
+    court.hang("a")
+    court.run(59.0)
+    court.beating.add("a")
+    court.run(5.0)
+    assert asked(court).evidence["worst_gap_seconds"] < 2.0
