@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from tron_client.agent import Agent
     from tron_client.alerts import Alert
     from tron_client.client import RegistryClient
     from tron_client.models import Service
@@ -82,14 +81,12 @@ class Restarter:
 
     def __init__(
         self,
-        agent: Agent,
         client: RegistryClient,
         journal: RestartLog,
         limits: RestartLimits,
         restart: Callable[[FailedChild], object],
         callbacks: Callbacks,
     ) -> None:
-        self._agent = agent
         self._client = client
         self._journal = journal
         self._limits = limits
@@ -129,8 +126,6 @@ class Restarter:
             before = self._look_when_told(failed.alert)
         except TronError:
             return "postponed"  # nobody can say whether it came back: do nothing blindly
-        if before is not None and not self._is_ours(before):
-            return "not_ours"
         incarnation = incarnation_of(failed.alert)
         if not needs_restart(before, incarnation):
             return "not_needed"
@@ -181,10 +176,6 @@ class Restarter:
             return self._client.get_service(child)
         except ServiceNotFound:
             return None
-
-    def _is_ours(self, child: Service) -> bool:
-        own = self._agent.service
-        return child.parent in {"", self._agent.service_id, "" if own is None else own.name}
 
 
 def incarnation_of(alert: Alert) -> int:

@@ -141,18 +141,11 @@ class Acknowledge:
     alert_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HandOn:
-    """These alerts are not ours to deal with."""
+Decision = Restart | Escalate | Acknowledge
 
-    alert_ids: tuple[str, ...]
-
-
-Decision = Restart | Escalate | Acknowledge | HandOn
-
-Outcome = Literal["up", "not_needed", "failed", "postponed", "not_ours"]
+Outcome = Literal["up", "not_needed", "failed", "postponed"]
 """How a restart ended: the child is alive again; it was alive before anything was done; it is not alive; nothing was
-done because nobody could say how the child is; it is somebody else's child."""
+done because nobody could say how the child is."""
 
 
 class _Phase(Enum):
@@ -217,12 +210,9 @@ class Supervision:
         known.running = False
         known.history.ended(now)
         decisions: list[Decision] = []
-        if outcome in ("not_needed", "not_ours", "postponed"):
+        if outcome in ("not_needed", "postponed"):
             known.history.undo()
-        if outcome == "not_ours":
-            decisions.append(HandOn(tuple(known.open)))
-            known.open.clear()
-        if outcome in ("up", "not_needed", "not_ours"):
+        if outcome in ("up", "not_needed"):
             decisions += self._settle(known)
         elif known.phase is _Phase.RESTARTING and outcome == "postponed":
             known.phase, known.due = _Phase.WAITING, now + self._limits.first_delay

@@ -10,7 +10,6 @@ from tron_client.supervision import (
     Acknowledge,
     Decision,
     Escalate,
-    HandOn,
     Outcome,
     Restart,
     RestartHistory,
@@ -132,11 +131,6 @@ def test_while_nobody_can_say_how_the_child_is_it_is_asked_again_and_nothing_cou
         assert core.tick(now + 1.0) == [restart(1)]
 
 
-def test_an_alert_about_the_child_of_another_is_handed_on(core: Supervision) -> None:
-    down(core, "1", 0.0)
-    assert core.ended("a", "not_ours", 1.0) == [HandOn(("1",))]
-
-
 def test_only_so_many_are_restarted_at_a_time_and_the_longest_due_goes_first(core: Supervision) -> None:
     began = [down(core, name, float(at), child=name) for at, name in enumerate("abcdef")]
     assert [len(each) for each in began] == [1, 1, 1, 1, 0, 0]
@@ -256,7 +250,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("alert"), CHILDREN, st.integers(0, 30)),
         st.tuples(st.just("recovered"), CHILDREN),
-        st.tuples(st.just("ended"), CHILDREN, st.sampled_from(["up", "not_needed", "failed", "postponed", "not_ours"])),
+        st.tuples(st.just("ended"), CHILDREN, st.sampled_from(["up", "not_needed", "failed", "postponed"])),
         st.tuples(st.just("told"), CHILDREN, st.booleans()),
         st.tuples(st.just("wait"), st.floats(0.1, 60.0)),
     ),
@@ -286,7 +280,7 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
                     assert decision.child not in telling
                     telling[decision.child] = decision
                     assert len(telling) <= limits.concurrency
-                case Acknowledge() | HandOn():
+                case Acknowledge():
                     for alert_id in decision.alert_ids:
                         unanswered.pop(alert_id, None)
 
@@ -299,7 +293,7 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
                 carry_out(core.recovered(child, now))
             case ("ended", str(child), outcome) if child in running:
                 del running[child]
-                if outcome in ("not_needed", "not_ours", "postponed") and began[child]:
+                if outcome in ("not_needed", "postponed") and began[child]:
                     began[child].pop()
                 carry_out(core.ended(child, _outcome(outcome), now))
             case ("told", str(child), bool(done)) if child in telling:
@@ -331,6 +325,5 @@ def _outcome(word: object) -> Outcome:
         "not_needed": "not_needed",
         "failed": "failed",
         "postponed": "postponed",
-        "not_ours": "not_ours",
     }
     return known[word]

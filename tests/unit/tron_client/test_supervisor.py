@@ -320,24 +320,26 @@ def test_other_alerts_are_passed_on_and_what_is_not_critical_is_acknowledged(
     assert children.restarts == []
 
 
-def test_the_child_of_another_is_left_to_whoever_hears_the_rest(
+def test_an_alert_that_climbed_is_about_the_child_of_another_and_is_passed_on(
     fake: FakeRegistry, parent: Agent, children: Children
 ) -> None:
     heard: list[Alert] = []
-    children.start("a", parent="somebody")
     with Supervisor(parent, children.restart, on_alert=heard.append):
-        alert_id = children.kill("a")
+        alert_id = children.accuse("a", details={"escalated_from": ["its parent"]})
         fake.wait_for(lambda: alert_id in fake.acknowledged)
     assert [alert.alert_id for alert in heard] == [alert_id]
     assert children.restarts == []
 
 
-def test_a_child_may_name_its_parent_by_name(fake: FakeRegistry, parent: Agent, children: Children) -> None:
-    with Supervisor(parent, children.restart):
-        children.start("a", parent="Parent")
-        alert_id = children.kill("a")
+def test_a_supervisor_without_a_parent_escalates_to_operators(fake: FakeRegistry, children: Children) -> None:
+    with (
+        Agent("parent", registry=fake.address) as root,
+        Supervisor(root, lambda _: None, restart_timeout=0.1, max_restarts=1),
+    ):
+        alert_id = children.accuse("a")
         fake.wait_for(lambda: alert_id in fake.acknowledged)
-    assert len(children.restarts) == 1
+    (escalated,) = recorded(fake, "child_escalated")
+    assert escalated.recipient == escalated.details["grandparent"] == "operators"
 
 
 def test_a_stalled_child_is_restarted_until_it_gets_on(fake: FakeRegistry, parent: Agent, children: Children) -> None:
