@@ -1,11 +1,7 @@
 """The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
 
 Read in this order: agent.py (what programs hold), lifeline.py and outbox.py (its one stream), schedule.py (when), then
-<<<<<<< HEAD
 client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py. testing.py is a
-=======
-client.py, requests.py, watcher.py and monitor.py; supervisor.py and supervision.py are for parents. testing.py is a
->>>>>>> 02a52d2 (Let climbed alerts pass a Supervisor by; escalate to operators at the root)
 registry for the tests of programs that use the SDK.
 """
 

@@ -147,6 +147,9 @@ Outcome = Literal["up", "not_needed", "failed", "postponed"]
 """How a restart ended: the child is alive again; it was alive before anything was done; it is not alive; nothing was
 done because nobody could say how the child is."""
 
+Telling = Literal["told", "not_needed", "failed"]
+"""How an escalation ended: it is recorded; the child is alive, so nothing was said; it could not be recorded."""
+
 
 class _Phase(Enum):
     SOUND = "nothing is known against it"
@@ -220,14 +223,16 @@ class Supervision:
             self._plan(known, now)
         return decisions + self.tick(now)
 
-    def told(self, child: str, done: bool, now: float) -> list[Decision]:
-        """An escalation that was decided is recorded, or could not be."""
+    def told(self, child: str, telling_ended: Telling, now: float) -> list[Decision]:
+        """An escalation that was decided is over."""
         known = self._children[child]
         telling, known.telling = known.telling, None
         if known.phase is not _Phase.ESCALATING or telling is None or telling[0] != known.trouble:
             return self.tick(now)  # it recovered meanwhile
         decisions: list[Decision] = []
-        if not done:
+        if telling_ended == "not_needed":
+            decisions = self._settle(known)
+        elif telling_ended == "failed":
             known.due = now + min(2.0 ** min(known.failures_to_tell, 32), self._limits.longest_delay)
             known.failures_to_tell += 1
         elif telling[1] < known.incarnation:

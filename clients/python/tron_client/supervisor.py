@@ -21,7 +21,7 @@ from tron_client.client import RegistryClient
 from tron_client.errors import TronError
 from tron_client.restart_log import RestartLog
 from tron_client.restarter import JUDGED, Callbacks, Restarter, incarnation_of
-from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, RestartLimits, Supervision
+from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, RestartLimits, Supervision, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,6 +160,7 @@ class Supervisor:
         self._client.close()
 
     def _heed(self, alert: Alert) -> None:
+        self._restarter.look_now(alert.service_id)
         # One that climbed is about the child of another, who did not hear it, and will when it is back.
         climbed = bool(alert.event.details.get("escalated_from"))
         if alert.type in self._types and alert.severity != "INFO" and alert.service_id and not climbed:
@@ -169,7 +170,6 @@ class Supervisor:
             self._carry_out(self._core.alerted(alert.service_id, alert.alert_id, incarnation, time.monotonic()))
             return
         if alert.type == "heartbeat_restored":
-            self._restarter.heard_back(alert.service_id)
             self._carry_out(self._core.recovered(alert.service_id, time.monotonic()))
         self._pass_on(alert)
 
@@ -214,11 +214,14 @@ class Supervisor:
         return partial(self._core.ended, decision.child, self._restarter.carry_out(decision, alert))
 
     def _escalate(self, decision: Escalate, alert: Alert) -> Report:
-        done = False
+        ended: Telling = "failed"
         try:
-            self._journal.escalate(decision, alert)
-            done = True
+            if self._restarter.still_fails(alert):
+                self._journal.escalate(decision, alert)
+                ended = "told"
+            else:
+                ended = "not_needed"
         except Exception as error:
             if not self._over.is_set():
                 _log.warning("not_escalated service_id=%s error=%r", decision.child, error)
-        return partial(self._core.told, decision.child, done)
+        return partial(self._core.told, decision.child, ended)

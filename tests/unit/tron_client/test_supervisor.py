@@ -182,6 +182,22 @@ def test_a_child_that_does_not_come_alive_is_a_restart_that_failed(fake: FakeReg
     assert escalated.message == "gone was given up by parent after 1 restarts in 300 s: no more are allowed"
 
 
+def test_a_child_that_dies_again_before_it_was_seen_alive_is_noticed_at_once(
+    fake: FakeRegistry, parent: Agent, children: Children
+) -> None:
+    def restart(failed: FailedChild) -> None:
+        children.restart(failed)
+        if failed.attempt == 1:
+            children.kill("a")
+
+    with Supervisor(parent, restart, first_delay=0.01, restart_timeout=60.0):
+        children.start("a")
+        alert_id = children.kill("a")
+        fake.wait_for(lambda: alert_id in fake.acknowledged)
+    assert recorded(fake, "restart_failed")[0].details["why"] == "it died again"
+    assert [event.type for event in recorded(fake)][-1] == "restart_succeeded"
+
+
 async def test_a_coroutine_restarts_in_the_event_loop_of_the_program(
     fake: FakeRegistry, parent: Agent, children: Children
 ) -> None:
@@ -242,6 +258,18 @@ def test_a_child_that_came_back_by_itself_is_not_restarted(
         fake.wait_for(lambda: alert_id in fake.acknowledged)
     assert children.restarts == []
     assert recorded(fake) == []
+
+
+def test_late_news_of_a_child_that_is_alive_are_not_escalated(
+    fake: FakeRegistry, parent: Agent, children: Children
+) -> None:
+    with Supervisor(parent, children.restart, max_restarts=1):
+        children.start("a")
+        first = children.kill("a")
+        fake.wait_for(lambda: first in fake.acknowledged)
+        late = children.accuse("a", "service_deregistered", details={"incarnation": 99})
+        fake.wait_for(lambda: late in fake.acknowledged)
+    assert recorded(fake, "child_escalated") == []
 
 
 def test_a_child_that_came_back_while_the_next_restart_waited_is_not_restarted(
