@@ -73,6 +73,14 @@ def test_the_example_of_a_parent_and_its_child_runs_to_its_end(system: System) -
         assert expected in output
 
 
+def test_the_example_of_a_supervisor_runs_to_its_end(system: System) -> None:
+    with _run(system, ROOT / "examples" / "supervisor.py") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "restart 2 of 3" in output
+    assert "restart_succeeded" in output
+
+
 @pytest.mark.parametrize(("kind", "table"), [(RegistryConfig, "registry"), (MonitorConfig, "monitor")])
 def test_the_example_settings_load_and_are_the_defaults(
     kind: type[ProgramConfig], table: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
