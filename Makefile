@@ -11,13 +11,16 @@ DATA_DIR ?= tron-data
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up setup test lint types fast check fix stubs e2e browser bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e browser bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.installed  ## install what it needs, and run the whole system here (Ctrl-C ends it)
 	exec $(BIN)/tron up --data-dir $(DATA_DIR)
+
+demo: $(VENV)/.installed  ## the same, with a fleet to play with
+	exec $(BIN)/tron up --demo --data-dir $(DATA_DIR)
 
 setup: $(VENV)/.installed-dev  ## install everything for developing
 

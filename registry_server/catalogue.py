@@ -544,6 +544,11 @@ class Catalogue:
         for _, feed in self._feeds.values():
             feed.removed(service_id)
 
+    def rewrite(self, tombstone: Tombstone) -> None:
+        """Remember a removed service as it is told here."""
+        self.tombstones[tombstone.service_id] = tombstone
+        self._writes.append(BuryService(tombstone))
+
     def show(self, record: Record) -> None:
         """Let readers see the record as it is now."""
         record.unpublished = False

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.program import ProgramConfig
+from grid_hosting.sinks.config import SinksConfig
 
 
 class Config(ProgramConfig):
@@ -27,5 +28,7 @@ class Config(ProgramConfig):
     """Seconds that an open Heartbeat stream may say nothing at all."""
     max_message_bytes: int = Field(default=1 << 20, ge=64 << 10)
     """Size of one incoming message. A larger one ends its call with RESOURCE_EXHAUSTED."""
+    sinks: SinksConfig = SinksConfig()
+    """Where operators are told that TRON is gone, beside the log."""
     self_register: CliImplicitFlag[bool] = True
     """Register the registry itself, so that it is seen like everyone else."""

@@ -15,6 +15,7 @@ from grid_hosting.identity import own_agent
 from grid_hosting.options import server_options
 from grid_hosting.program import write_ready
 from grid_hosting.reflection import enable_reflection
+from grid_hosting.sinks.build import build
 from grid_hosting.status import ErrorInterceptor
 from registry_server.config import Config
 from registry_server.engine import Engine
@@ -23,6 +24,7 @@ from registry_server.rpc.health import HealthService
 from registry_server.rpc.heartbeat import HeartbeatStreams
 from registry_server.rpc.registry import RegistryService
 from registry_server.store.sqlite import SqliteStore
+from registry_server.watchdog import watch_the_watcher
 
 log = structlog.get_logger("registry")
 
@@ -41,6 +43,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one registry until `stop` is set. Raises StoreError, or RuntimeError where the address is in use."""
     engine = Engine(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
     await engine.start()
+    dispatcher = build(
+        config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: engine.catalogue.watched
+    )
     streams = HeartbeatStreams(engine, config)
     server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config.max_message_bytes))
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(engine, streams), server)
@@ -54,6 +59,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         keeper = tasks.create_task(engine.run())
         sweeper = tasks.create_task(streams.sweep_for_ever())
+        watchdog = tasks.create_task(watch_the_watcher(engine, dispatcher))
+        messenger = tasks.create_task(dispatcher.run())
         await server.start()
         # What was loaded lives as long as the process; the collector need not look at it again and again.
         gc.collect()
@@ -76,6 +83,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         await server.stop(1.0)
         await streams.all_ended(2.0)  # handlers finish a moment after stop() returns
         sweeper.cancel()
+        watchdog.cancel()
+        messenger.cancel()
         keeper.cancel()
     await engine.close()
     log.info("registry_stopped")

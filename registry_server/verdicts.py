@@ -112,16 +112,8 @@ class Verdicts:
         if event is None:
             return True
         recipient = catalogue.meant_by(event.recipient)
-        record = catalogue.records.get(notice.told_about)
-        if record is not None:
-            judgement = record.judgement
-            known = judgement.down_event is not None and judgement.down_event.alert_id == notice.alert_id
-            if known and recipient not in judgement.told_to:
-                record.judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
-                catalogue.keep(record)
-                catalogue.fact_beside_judgement(record)
-            elif not notice.climbs_from:
-                return False  # it is over, or was told before
+        if notice.told_about and not self._note_told(notice, recipient) and not notice.climbs_from:
+            return False  # it is over, or was told before
         if catalogue.mailboxes.get(notice.alert_id, recipient) is not None:
             return False
         catalogue.publish(event, now)
@@ -170,6 +162,24 @@ class Verdicts:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _note_told(self, notice: Notice, recipient: str) -> bool:
+        """Remember who is told of a death; whoever was given up may return too. False: over, or told before."""
+        catalogue = self._catalogue
+        record, stone = catalogue.records.get(notice.told_about), catalogue.tombstones.get(notice.told_about)
+        judgement = record.judgement if record is not None else stone.judgement if stone is not None else None
+        if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != notice.alert_id:
+            return False
+        if recipient in judgement.told_to:
+            return False
+        judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
+        if record is not None:
+            record.judgement = judgement
+            catalogue.keep(record)
+            catalogue.fact_beside_judgement(record)
+        elif stone is not None:
+            catalogue.rewrite(replace(stone, judgement=judgement))
+        return True
+
     def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
         catalogue, before = self._catalogue, record.judgement
         liveness = Liveness(min(verdict.kind, VerdictKind.DOWN))
@@ -182,7 +192,9 @@ class Verdicts:
         overruled = maintained and not verdict.quiet and verdict.kind in (VerdictKind.SUSPECT, VerdictKind.DOWN)
         if verdict.alert is not None:
             alert = replace(verdict.alert, recipient="") if verdict.quiet or overruled else verdict.alert
-            event, delivered = catalogue.publish(alert, now, climbed=verdict.folded)
+            # Only where the alert that lists this service was applied: else nobody else tells of it.
+            folded = verdict.folded and bool(before.folded_into)
+            event, delivered = catalogue.publish(alert, now, climbed=folded)
         for further in verdict.further_alerts:
             catalogue.publish(further, now)
         down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into

@@ -18,7 +18,10 @@ from tron.policy import OrphanPolicy
 _NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 MAX_LISTED = 8_000
-"""Characters of ids that one alert lists; what is left out is counted."""
+"""Bytes of ids that one alert lists; what is left out is counted. The registry takes 16 KiB of details."""
+
+MAX_WAY = 4_000
+"""Bytes of ids of those from whom an alert climbed; what is left out is the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def with_subtree(alert: AlertDraft, affected: Sequence[str], orphans: int) -> Al
     details = {**alert.details, "affected_count": len(affected), "orphan_count": orphans}
     message = alert.message
     if affected:
-        details["affected"] = _listed(affected)
+        details["affected"] = within(affected)
         message = f"{message}, and {len(affected)} below it"
     return replace(alert, message=message, details=details)
 
@@ -136,6 +139,7 @@ def flapping(alert: AlertDraft, count: int, window: float) -> AlertDraft:
 def climbing(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
     """The copy for the next recipient: the same alert, with the way it came. `is_back`: it is over meanwhile."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
+    way = within(way[::-1], MAX_WAY)[::-1]
     details = {**alert.details, "escalated_from": way, "escalated_because": why}
     if is_back:
         details["is_back"] = True
@@ -167,7 +171,7 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
         action="notices_held",
         message=f"{count} of {cascade.live} services failed at once; notices and deregistrations are held",
         details={
-            "affected": _listed(cascade.service_ids),
+            "affected": within(cascade.service_ids),
             "affected_count": count,
             "live_count": cascade.live,
             "share": round(share, 3),
@@ -201,11 +205,11 @@ def _alert_id(service_id: str, incarnation: int, about: int | str, kind: str) ->
     return str(uuid.uuid5(_NAMESPACE, f"{service_id}\0{incarnation}\0{about}\0{kind}"))
 
 
-def _listed(service_ids: Sequence[str]) -> list[str]:
+def within(service_ids: Sequence[str], room: int = MAX_LISTED) -> list[str]:
+    """As many of them, from the first on, as have room in so many bytes."""
     listed: list[str] = []
-    room = MAX_LISTED
     for service_id in service_ids:
-        room -= len(service_id) + 4
+        room -= len(service_id.encode()) + 6
         if room < 0:
             break
         listed.append(service_id)

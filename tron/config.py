@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.program import ProgramConfig
+from grid_hosting.sinks.config import SinksConfig
 from tron.policy import OrphanPolicy, Policies, Policy
 
 _DEFAULT = Policy()
@@ -72,6 +73,8 @@ class Config(ProgramConfig):
     data_dir: Path = Path("tron-data")
     """Folder for what operators told TRON (SetPolicy), and what they are still to be told. Its judgement is in the
     registry's store."""
+    sinks: SinksConfig = SinksConfig()
+    """Where operators are told, beside the log."""
     policy: PolicyConfig = PolicyConfig()
     """The thresholds for everyone."""
     overrides: dict[str, PolicyConfig] = Field(default_factory=dict)

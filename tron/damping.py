@@ -1,6 +1,7 @@
 """Flap damping: who is suspected again and again is told of a few times, then not until it was quiet for a while.
 
-Only suspicions are damped. A death is always told, and so is the return from one.
+Only suspicions are damped that a death would follow. A death is always told, and so are the return from one, and a
+stall, after which nothing more comes.
 """
 
 from __future__ import annotations

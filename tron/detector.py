@@ -15,7 +15,8 @@
 | down    | the same                                | alive      | at once; "restored" is said                         |
 
 Who announced to be busy is excused until then, from silence and from standing still, but not from a broken stream. Who
-beats is never down, however long it stands still. Deregistration waits while it is held (a mass failure, maintenance).
+beats is never down, however long it stands still. Deregistration waits while it is held (a mass failure, maintenance),
+and nobody is called stalled under maintenance.
 
 All times are attentive seconds from the frames of the registry: the detector owns no clock. What was last known before
 the registry stopped hearing (its start, or a stall) is held back for the reattach window: that nobody was heard while
@@ -25,10 +26,13 @@ nobody listened means nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from tron.facts import NEVER, Cause, Facts, Kind, Lease, State, Transition
 from tron.policy import Policies, Policy
+
+SPARE_DEADLINES = 1000
+"""Deadlines that may be out of date, beside four for each service."""
 
 
 class Detector:
@@ -202,6 +206,17 @@ class Detector:
         if due < lease.scheduled:
             lease.scheduled = due
             heappush(self._deadlines, (due, lease.facts.service_id, lease.facts.incarnation))
+            if len(self._deadlines) > SPARE_DEADLINES + 4 * len(self._leases):
+                self._drop_old_deadlines()
+
+    def _drop_old_deadlines(self) -> None:
+        """Each new fact brings a deadline; the one before stays until it is due, which may be a day."""
+        self._deadlines = [
+            (lease.scheduled, lease.facts.service_id, lease.facts.incarnation)
+            for lease in self._leases.values()
+            if lease.scheduled != NEVER
+        ]
+        heapify(self._deadlines)
 
     def _next(self, lease: Lease) -> tuple[Kind, float]:
         """The next transition of the table above, and when it becomes true; NEVER where nothing can happen."""
@@ -232,7 +247,8 @@ class Detector:
             silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_down)
             return Kind.DOWN, max(silent_enough, held_until)
         missed_at = max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
-        stalled_at = max(self._stalls_at(lease, policy), held_until)
+        # Whoever stands still gets no worse, so nobody would be told once maintenance is over: it waits until then.
+        stalled_at = NEVER if facts.maintained else max(self._stalls_at(lease, policy), held_until)
         return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
 
     def _held(self, evidence: float, policy: Policy) -> float:
@@ -248,7 +264,12 @@ class Detector:
         facts = lease.facts
         if facts.stall_after is None:
             return NEVER
-        return max(facts.active_at, self._busy_until(lease, policy)) + facts.stall_after
+        still_since = max(facts.active_at, self._busy_until(lease, policy))
+        if lease.state is State.ALIVE:
+            # A new stream says nothing of the counter before its first beat.
+            still_since = max(still_since, facts.attached_at or 0.0)
+        # The counter is seen with each beat and not between: a shorter patience would accuse whoever beats in time.
+        return still_since + max(facts.stall_after, policy.silence(facts.interval, 1))
 
     def _is_back(self, lease: Lease, policy: Policy) -> bool:
         if lease.disconnected:

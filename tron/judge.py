@@ -20,9 +20,11 @@ from tron.policy import OrphanPolicy, Policies
 from tron.standing import Standing, StandingSuspicion
 
 ORPHANS_AT_ONCE = 200
-"""Orphans that are told in the transaction of their parent's verdict; the others are told right after."""
+"""Orphans that are told in the transaction of the verdict; the others a tick later, if it was not refused."""
 
-_SUSPICIONS = frozenset({Kind.MISS, Kind.SUSPECT, Kind.STALL})
+MAX_FOLDED = 400_000
+"""Bytes of ids that one verdict takes along: a call has at most 1 MiB. Who has no room is told of by itself."""
+
 _FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
 _FOR_OPERATORS = frozenset({Kind.STALL, Kind.DOWN, Kind.DEREGISTER})
 
@@ -86,6 +88,10 @@ class Judge:
         self._standing = Standing()
         self._untold: dict[str, None] = {}
         self._folded: dict[str, str] = {}
+        self._orphans: list[AlertDraft] = []
+        """Who is still to be told that its parent is down."""
+        self._lists: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """By service_id: the alert of its death, and who is listed in it."""
 
     def set_policies(self, policies: Policies) -> None:
         """Judge by these from now on."""
@@ -131,12 +137,15 @@ class Judge:
         transitions = self.detector.advance(self.now, hearing_since)
         overdone = {each.service_id for each in transitions if self._count(each)}
         self._watch_for_cascades(orders, wall)
+        self._tell_orphans(orders)
+        released = self._release(orders)
         for transition in transitions:
-            if transition.kind is Kind.DEREGISTER and self.guard.holds:
+            # A death that was held is told before it is final.
+            waits = self.guard.holds or transition.service_id in released
+            if transition.kind is Kind.DEREGISTER and waits:
                 self.detector.refused(transition)
             else:
-                orders.rulings.append(self._rule(transition, orders, overdone, wall))
-        self._release(orders)
+                orders.rulings.append(self._rule(transition, overdone, wall))
         self._climb(orders)
         self._stand_by(orders)
         return orders
@@ -144,6 +153,7 @@ class Judge:
     def refused(self, ruling: Ruling) -> None:
         """The registry knew better. Newer facts are on their way."""
         self.detector.refused(ruling.transition)
+        self._standing.touch(ruling.transition.service_id)
         before = ruling.transition.facts
         self._note_told(ruling.transition.service_id, before.told_to, before.untold)
         for service_id in ruling.folds:
@@ -176,7 +186,7 @@ class Judge:
             return "maintenance"
         if self.guard.covers(facts.service_id) and kind is not Kind.STALL:
             return "mass failure"
-        if kind in _SUSPICIONS and self.damping.is_damped(facts.service_id, self.now):
+        if kind in _FAILURES and self.damping.is_damped(facts.service_id, self.now):
             return "flapping"
         listed = kind is Kind.DEREGISTER and not facts.parent and facts.service_id in self.guard.listed
         return "told with a mass failure" if listed else ""
@@ -207,12 +217,14 @@ class Judge:
 
     def _forget(self, service_id: str) -> None:
         lease = self.detector.find(service_id)
+        self._touch_children(service_id)
         self.detector.forget(service_id)
         self.lineage.remove(service_id)
         self.guard.ended(service_id)
         self._standing.used_up(service_id)
         self._untold.pop(service_id, None)
         self._folded.pop(service_id, None)
+        self._lists.pop(service_id, None)
         self._look_at_mail_of(service_id, None if lease is None else lease.facts.name)
 
     def _recount(self) -> None:
@@ -248,7 +260,7 @@ class Judge:
         elif not self.guard.active:
             self.cascade_alert_id = ""
 
-    def _rule(self, transition: Transition, orders: Orders, overdone: set[str], wall: float) -> Ruling:
+    def _rule(self, transition: Transition, overdone: set[str], wall: float) -> Ruling:
         facts, kind = transition.facts, transition.kind
         recipient = self.recipient_of(facts)
         if kind is Kind.RESTORE and facts.told_to and recipient not in facts.told_to:
@@ -273,15 +285,15 @@ class Judge:
             further = tuple(alert_book.climbing(alert, each, "was told that it was down") for each in others)
             return Ruling(transition, alert, further=further)
         if kind is Kind.DOWN:
-            return self._rule_down(transition, alert, orders, wall)
+            return self._rule_down(transition, alert, wall)
         return Ruling(transition, alert, folded=kind is Kind.DEREGISTER and bool(self.folded_into(facts)))
 
-    def _rule_down(self, transition: Transition, alert: AlertDraft, orders: Orders, wall: float) -> Ruling:
+    def _rule_down(self, transition: Transition, alert: AlertDraft, wall: float) -> Ruling:
         """A death: who failed with it is listed in its alert, and its living children are told."""
         facts = transition.facts
         self._note_told(facts.service_id, (self.lineage.resolve(alert.recipient) or alert.recipient,), None)
         self._look_at_mail_of(facts.service_id, facts.name)
-        affected = self._failed_with(transition)
+        affected = alert_book.within(self._failed_with(transition), MAX_FOLDED)
         orphans = [
             lease.facts
             for lease in map(self.detector.find, self.lineage.children(facts.service_id))
@@ -291,12 +303,13 @@ class Judge:
         alert = alert_book.with_subtree(alert, affected, len(orphans))
         for service_id in affected:
             self._folded[service_id] = alert.alert_id
+        self._lists[facts.service_id] = alert.alert_id, tuple(affected)
         told = [self._orphan_alert(transition, each, wall) for each in orphans]
-        orders.notices += [Notice(each.alert_id, each) for each in told[ORPHANS_AT_ONCE:]]
+        self._orphans += told[ORPHANS_AT_ONCE:]
         return Ruling(
             transition,
             alert,
-            folded=bool(self.folded_into(facts)),
+            folded=self._is_told_by(self.folded_into(facts), facts.service_id, affected),
             folds=tuple(affected),
             further=tuple(told[:ORPHANS_AT_ONCE]),
         )
@@ -320,24 +333,39 @@ class Judge:
         """Everyone below a service whose failure belongs to the same story: not judged yet, judged since a window
         before it was last heard, or told to it and not acknowledged."""
         since = transition.heard_at - self.policies.default.guard_window
-        unheard = {
-            copy.alert.service_id
-            for word in (transition.service_id, transition.facts.name)
-            for copy in self.escalations.waiting_for(word)
-        }
-        found: list[str] = []
+        words = (transition.service_id, transition.facts.name)
+        waiting = [copy.alert for word in words for copy in self.escalations.waiting_for(word)]
+        unheard = {alert.service_id for alert in waiting}
+        # Who is listed in an alert that climbs no further because of this one must be listed here, even if it is gone.
+        lists = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}
+        lists |= {service_id: listed for service_id, (_, listed) in self._lists.items()}
+        found: dict[str, None] = {}
         for service_id in self.lineage.descendants(transition.service_id):
             lease = self.detector.find(service_id)
             if lease is None or lease.state is State.ALIVE or lease.cause is Cause.STALLED:
                 continue
             if lease.state is State.SUSPECT or lease.judged_at >= since or service_id in unheard:
-                found.append(service_id)
-        return found
+                found |= dict.fromkeys((service_id, *lists.get(service_id, ())))
+        return list(found)
+
+    def _is_told_by(self, alert_id: str, service_id: str, affected: list[str]) -> bool:
+        """Whether this alert of an ancestor, which lists the service, lists all who failed with the service too."""
+        for word in self.lineage.ancestors(service_id) if alert_id else ():
+            known, listed = self._lists.get(self.lineage.resolve(word) or word, ("", ()))
+            if known == alert_id:
+                return set(affected) <= set(listed)
+        return bool(alert_id) and not affected
 
     # --- who else is told -------------------------------------------------------------------------------------------
 
-    def _release(self, orders: Orders) -> None:
-        """Deaths that were held back are told once nothing holds them any more."""
+    def _tell_orphans(self, orders: Orders) -> None:
+        """The orphans for whom there was no room with the verdict."""
+        orphans, self._orphans = self._orphans, []
+        orders.notices += [Notice(each.alert_id, each) for each in orphans if self._is_down(each.service_id)]
+
+    def _release(self, orders: Orders) -> set[str]:
+        """Deaths that were held back are told once nothing holds them any more; return whose."""
+        released: set[str] = set()
         for service_id in list(self._untold):
             lease = self.detector.find(service_id)
             facts = None if lease is None else lease.facts
@@ -351,6 +379,8 @@ class Judge:
             del self._untold[service_id]
             alert = alert_book.released(facts.untold, recipient)
             orders.notices.append(Notice(alert.alert_id, alert, told_about=service_id))
+            released.add(service_id)
+        return released
 
     def _climb(self, orders: Orders) -> None:
         """What is not acknowledged in time, or waits for somebody who is down or unknown, goes to the next above."""
@@ -422,6 +452,7 @@ class Judge:
             policy = self.policies.of(facts.service_id)
             if self.damping.count(facts.service_id, self.now, policy.flap_window) == policy.flap_count - 1:
                 alert = alert_book.flapping(alert, policy.flap_count, policy.flap_window)
+                self._standing.touch_at(facts.service_id, self.now + policy.flap_window)
         return StandingSuspicion(facts.service_id, facts.incarnation, alert)
 
     def _parent_of(self, service_id: str) -> str | None:

@@ -19,11 +19,13 @@ class Lineage:
         self._named: dict[str, dict[str, None]] = {}
         self._children: dict[str, dict[str, None]] = {}
         self._gone: OrderedDict[str, Forebear] = OrderedDict()
+        self._gone_named: dict[str, str] = {}
+        """Who had a name last, of those who are gone."""
 
     def put(self, service: Forebear) -> None:
         """A service is there, with this name and parent."""
         self._drop(service.service_id)
-        self._gone.pop(service.service_id, None)
+        self._forget_gone(service.service_id)
         self._live[service.service_id] = service
         self._named.setdefault(service.name, {})[service.service_id] = None
         if service.parent:
@@ -39,10 +41,11 @@ class Lineage:
         """A service was there before."""
         if forebear.service_id in self._live:
             return
+        self._forget_gone(forebear.service_id)
         self._gone[forebear.service_id] = forebear
-        self._gone.move_to_end(forebear.service_id)
+        self._gone_named[forebear.name] = forebear.service_id
         while len(self._gone) > MAX_FOREBEARS:
-            self._gone.popitem(last=False)
+            self._forget_gone(next(iter(self._gone)))
 
     def resolve(self, word: str) -> str | None:
         """The id of the service that a word means now; None where it means none, or more than one."""
@@ -55,8 +58,7 @@ class Lineage:
         """The words above the service that `word` means, nearest first, also beyond those who are gone."""
         seen = {word}
         while True:
-            service_id = self.resolve(word) or word
-            service = self._live.get(service_id) or self._gone.get(service_id)
+            service = self._live.get(self.resolve(word) or word) or self._who_was(word)
             if service is None or not service.parent or service.parent in seen:
                 return
             word = service.parent
@@ -81,6 +83,17 @@ class Lineage:
                 found[each] = None
                 todo += self.children(each)
         return list(found)
+
+    def _who_was(self, word: str) -> Forebear | None:
+        """Whom a word meant: by id, or by a name that nobody has any more."""
+        if word in self._gone or word in self._named:
+            return self._gone.get(word)
+        return self._gone.get(self._gone_named.get(word, ""))
+
+    def _forget_gone(self, service_id: str) -> None:
+        gone = self._gone.pop(service_id, None)
+        if gone is not None and self._gone_named.get(gone.name) == service_id:
+            del self._gone_named[gone.name]
 
     def _drop(self, service_id: str) -> Forebear | None:
         service = self._live.pop(service_id, None)

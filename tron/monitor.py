@@ -65,7 +65,13 @@ class Monitor:
     """Follows one registry, for ever. `observer` is TRON's own service_id; it is never judged by itself."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, observer: str, policies: Policies, desk: Desk, prober: Prober | None = None
+        self,
+        channel: grpc.aio.Channel,
+        observer: str,
+        policies: Policies,
+        desk: Desk,
+        prober: Prober,
+        stats: Stats,
     ) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         self._observer = observer
@@ -75,7 +81,7 @@ class Monitor:
         self._standing_held = False
         self.judge = Judge(policies, observer)
         """What is thought now; a new one for each stream."""
-        self.stats = Stats()
+        self.stats = stats
 
     def set_policies(self, policies: Policies) -> None:
         """Judge by these from the next frame on."""
@@ -235,7 +241,7 @@ class Monitor:
                     self._desk.undelivered(replace(alert, occurred_at=wall))
 
     def _probe(self, facts: Facts) -> None:
-        if self._prober is not None and self.policies.of(facts.service_id).confirm_by_probe:
+        if self.policies.of(facts.service_id).confirm_by_probe:
             judge = self.judge
             confirmed = partial(judge.detector.confirm_down, facts.service_id, facts.incarnation)
             self._prober.probe(facts.service_id, facts.url, confirmed)

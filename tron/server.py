@@ -15,14 +15,14 @@ from grid_hosting.identity import own_agent
 from grid_hosting.options import server_options
 from grid_hosting.program import write_ready
 from grid_hosting.reflection import enable_reflection
+from grid_hosting.sinks.build import build
 from grid_hosting.status import ErrorInterceptor
 from tron.config import Config
 from tron.desk import Desk
-from tron.monitor import Monitor
+from tron.monitor import Monitor, Stats
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.rpc.tron import TronService
-from tron.sinks.log import LogSink
 
 log = structlog.get_logger("tron")
 
@@ -38,13 +38,17 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     for each in policies.default.reckless():
         log.warning("policy_reckless", threshold=each.field, why=each.description)
     async with open_aio_channel(config.registry) as channel:
-        desk = Desk(channel, [LogSink()])
         prober = Prober(frozenset(config.probe_targets))
-        monitor = Monitor(channel, SERVICE_ID, policies, desk, prober)
+        stats = Stats()
+        dispatcher = build(config.sinks, config.data_dir / "sinks", source="/grid/tron", healthy=lambda: stats.watching)
+        desk = Desk(channel, dispatcher)
+        monitor = Monitor(channel, SERVICE_ID, policies, desk, prober, stats)
         health = HealthServicer()
         await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(MAX_MESSAGE))
-        tron_service_pb2_grpc.add_TronServiceServicer_to_server(TronService(monitor, store, channel), server)
+        tron_service_pb2_grpc.add_TronServiceServicer_to_server(
+            TronService(monitor, store, channel, dispatcher), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         enable_reflection((TRON_SERVICE, "grpc.health.v1.Health"), server)
         host = config.listen.rsplit(":", 1)[0]
@@ -55,6 +59,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             watcher = tasks.create_task(monitor.run())
             clerk = tasks.create_task(desk.serve_for_ever())
+            messenger = tasks.create_task(dispatcher.run())
             teller = tasks.create_task(_tell_health(monitor, health))
             await server.start()
             log.info("tron_serving", address=address, registry=config.registry)
@@ -67,6 +72,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             teller.cancel()
             watcher.cancel()
             clerk.cancel()
+            messenger.cancel()
             if config.self_register:
                 # TRON goes on watching after a restart: it does not leave, it is away for a moment.
                 await loop.run_in_executor(None, agent.abandon)

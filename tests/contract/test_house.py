@@ -14,7 +14,16 @@ from tests.support.binaries import find_binary
 
 ROOT = Path(__file__).resolve().parents[2]
 
-WHEEL_PACKAGES = {"grid", "tron_client", "tron_cli", "grid_hosting", "registry_server", "tron", "gateway_http"}
+WHEEL_PACKAGES = {
+    "grid",
+    "tron_client",
+    "tron_cli",
+    "tron_catalogue",
+    "grid_hosting",
+    "registry_server",
+    "tron",
+    "gateway_http",
+}
 
 
 def committed_files() -> list[Path]:

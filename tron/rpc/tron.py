@@ -13,6 +13,7 @@ from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
 from tron_client.wire import duration
 
 from grid_hosting.errors import DomainError, FieldError, InvalidRequest
+from grid_hosting.sinks.dispatcher import Dispatcher
 from grid_hosting.status import to_domain_error
 from tron.alert_book import ALERT_TYPES
 from tron.explanation import explain
@@ -40,7 +41,8 @@ class RegistryAway(DomainError):
 class TronService(tron_service_pb2_grpc.TronServiceServicer):
     """Answers from the monitor's own state, and from the registry's log."""
 
-    def __init__(self, monitor: Monitor, store: PolicyStore, channel: grpc.aio.Channel) -> None:
+    def __init__(self, monitor: Monitor, store: PolicyStore, channel: grpc.aio.Channel, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
         self._monitor = monitor
         self._store = store
         self._events = event_service_pb2_grpc.EventServiceStub(channel)
@@ -65,6 +67,17 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
             maintained_services=sum(1 for each in leases if each.facts.maintained),
             damped_services=len(judge.damping.damped(judge.now)),
             open_alerts=len(judge.escalations),
+            sinks=[
+                tron_service_pb2.SinkStats(
+                    name=name,
+                    queued=sink.queued,
+                    delivered=sink.delivered,
+                    failed=sink.failed_attempts,
+                    dropped=sink.dropped + sink.refused,
+                    last_error=sink.last_error,
+                )
+                for name, sink in self._dispatcher.stats().items()
+            ],
         )
         if stats.last_check is not None:
             response.last_check.FromMicroseconds(int(stats.last_check * 1e6))

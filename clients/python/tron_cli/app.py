@@ -7,7 +7,7 @@ import platform
 
 import typer
 
-from tron_cli import alerts, judgement, selftest, services, system, wrapping
+from tron_cli import alerts, demo, judgement, selftest, services, system, wrapping
 from tron_cli.connection import JsonOption
 from tron_cli.output import out, print_json
 
@@ -24,6 +24,7 @@ RUN, ASK, CHANGE = "Run the system", "Ask", "Take part"
 app.command(rich_help_panel=RUN)(system.up)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.registry)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.monitor)
+app.command(rich_help_panel=RUN)(demo.demo)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.gateway)
 app.command(rich_help_panel=ASK)(services.services)
 app.command(rich_help_panel=ASK)(services.watch)

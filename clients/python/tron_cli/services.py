@@ -18,6 +18,7 @@ from tron_cli.connection import (
     require_registry,
 )
 from tron_cli.output import age, liveness_markup, out, print_json
+from tron_cli.registering import chosen, load_catalogue, register_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,7 +138,13 @@ def change_markup(change: ServiceChange) -> str:
 
 
 def register(
-    name: Annotated[str, typer.Option(help="What people call it; need not be unique.")],
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="What people call it; need not be unique.")] = "",
+    catalogue: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE", help="Register the services of a catalogue instead: core, pas, or a file."),
+    ] = "",
+    service: Annotated[str, typer.Option(metavar="KEY", help="With --catalogue: only this one.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     service_id: Annotated[str, typer.Option("--id", help="Its identity; assigned where it is empty.")] = "",
@@ -157,10 +164,24 @@ def register(
     ] = None,
     ctx_limit: Annotated[int | None, typer.Option(metavar="TOKENS", help="Size of its context window.")] = None,
 ) -> None:
-    """Register a service once; nobody beats for it (see: tron run)."""
+    """Register a service once, or those of a catalogue; nobody beats for them (see: tron run).
+
+    Those of a catalogue keep their ids: registering them again makes no second ones.
+    """
+    if catalogue:
+        _refuse_others(context, "catalogue", "service", "registry", "as_json")
+        listed = load_catalogue(catalogue)
+        rows = chosen(listed, service)
+        with registry_at(registry) as client:
+            register_rows(client, listed.source, rows, as_json)
+        return
+    if service:
+        raise typer.BadParameter("it names a service of a --catalogue", param_hint="--service")
+    if not name:
+        raise typer.BadParameter("give a --name, or a --catalogue", param_hint="--name")
     labels = labels_from(label or ())
     with registry_at(registry) as client:
-        service = client.register(
+        registered = client.register(
             service_id,
             name=name,
             type=type_,
@@ -176,9 +197,19 @@ def register(
             stall_after=stall_after,
         )
         if as_json:
-            print_json(service.to_dict())
+            print_json(registered.to_dict())
         else:
-            out.print(f"Registered {escape(service.service_id)} (incarnation {service.incarnation}).", soft_wrap=True)
+            told = f"Registered {escape(registered.service_id)} (incarnation {registered.incarnation})."
+            out.print(told, soft_wrap=True)
+
+
+def _refuse_others(context: typer.Context, *allowed: str) -> None:
+    """End with a usage error where a flag was given that the allowed ones leave no meaning to."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in allowed and source is not None and source.name == "COMMANDLINE":
+            flag = next(each.opts[0] for each in context.command.params if each.name == name)
+            raise typer.BadParameter(f"it can not be combined with --{allowed[0]}", param_hint=flag)
 
 
 def deregister(

@@ -16,7 +16,9 @@ import typer
 from rich.table import Table
 
 from tron_cli.connection import DEFAULT_REGISTRY
+from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
 from tron_cli.output import fail, out
+from tron_cli.registering import load_catalogue
 from tron_cli.supervisor import Supervisor, child
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ HOST = "127.0.0.1"
 _SERVES = {
     "registry": "RegistryService, EventService, health, reflection",
     "monitor": "TronService, health, reflection",
+    "demo": "a fleet to play with: tron demo --kill, --hang, --stall, --resume",
     "gateway": "legacy Registry REST, JSON API under /v1",
     "tron_http": "legacy TRON REST",
     "events_http": "legacy Event Stream: Socket.IO, SSE",
@@ -81,8 +84,15 @@ def up(
         Path | None, typer.Option(help="Written once all serve: one JSON object with every address and pid.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A tron.toml, passed to all programs.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Run a demo fleet as well (see: tron demo).")] = False,
+    catalogue: CatalogueOption = DEFAULT_CATALOGUE,
 ) -> None:
     """Run the whole system: registry, TRON and gateway, each started again when it dies."""
+    commands: Sequence[str] = ("services", "run --id hello --name hello")
+    if demo:
+        commands = to_try(load_catalogue(catalogue))  # what is wrong with it is said now, and once
+    elif catalogue != DEFAULT_CATALOGUE:
+        raise typer.BadParameter("it says which fleet --demo runs", param_hint="--catalogue")
     if config is not None and not config.is_file():
         fail(f"no such file: {config}", code=2)
     try:
@@ -105,6 +115,10 @@ def up(
         arguments = ["--listen", listen, "--registry", registry_address, "--data-dir", folder]
         return program("tron", [*arguments, "--ready-file", str(ready), *shared])
 
+    def demo_command(_: str, ready: Path, addresses: dict[str, str]) -> list[str]:
+        arguments = ["--registry", addresses["registry_grpc"], "--catalogue", catalogue]
+        return program("tron_cli", ["demo", *arguments, "--ready-file", str(ready)])
+
     def gateway_command(listen: str, ready: Path, addresses: dict[str, str]) -> list[str]:
         arguments = ["--registry-http-listen", listen, "--tron-http-listen", addresses["tron_http"]]
         arguments += ["--events-http-listen", addresses["events_http"], "--hmi-listen", addresses["hmi_http"]]
@@ -115,13 +129,18 @@ def up(
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
 
     async def supervise(scratch: Path) -> int:
-        children = (
+        children = [
             child("registry", "registry_grpc", registry_listen, registry_command),
             child("monitor", "tron_grpc", tron_listen, monitor_command),
             child("gateway", "registry_http", registry_http_listen, gateway_command, more=also),
-        )
+        ]
+        if demo:
+            children.append(child("demo", "demo_control", "", demo_command))
         supervisor = Supervisor(
-            children, scratch=scratch, ready_file=ready_file, on_ready=lambda serving: _welcome(serving, data_dir)
+            children,
+            scratch=scratch,
+            ready_file=ready_file,
+            on_ready=lambda serving: _welcome(serving, data_dir, commands),
         )
         return await supervisor.run()
 
@@ -143,7 +162,7 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _welcome(serving: tuple[Serving, ...], data_dir: Path) -> None:
+def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[str]) -> None:
     table = Table(title="TRON is up", title_justify="left", box=None, pad_edge=False)
     for heading in ("name", "address", "serves"):
         table.add_column(heading, overflow="fold")
@@ -155,7 +174,7 @@ def _welcome(serving: tuple[Serving, ...], data_dir: Path) -> None:
     elsewhere = "" if address == DEFAULT_REGISTRY else f" --registry {address}"
     # Whoever read the first line and closed the pipe does not end the system.
     with suppress(BrokenPipeError):
-        _print_welcome(table, data_dir, elsewhere)
+        _print_welcome(table, data_dir, commands, elsewhere)
 
 
 def _as_typed() -> str:
@@ -171,12 +190,12 @@ def _as_typed() -> str:
     return str(own)
 
 
-def _print_welcome(table: Table, data_dir: Path, elsewhere: str) -> None:
+def _print_welcome(table: Table, data_dir: Path, commands: Sequence[str], elsewhere: str) -> None:
     out.print(table)
     command_name = _as_typed()
     out.print(f"\nAll state is in {data_dir.resolve()}. Ctrl-C ends it. Try next:\n", highlight=False, markup=False)
-    for command in (f"{command_name} services", f"{command_name} run --id hello --name hello"):
-        arguments = " -- sleep 60" if " run " in command else ""
-        out.print(f"  {command}{elsewhere}{arguments}", highlight=False, markup=False, soft_wrap=True)
+    for command in commands:
+        arguments = " -- sleep 60" if command.startswith("run ") else ""
+        out.print(f"  {command_name} {command}{elsewhere}{arguments}", highlight=False, markup=False, soft_wrap=True)
     out.print()
     sys.stdout.flush()

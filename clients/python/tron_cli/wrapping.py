@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
+    from tron_client.agent import Agent
 
 # The parent should not wait long for the news, nor the user for the prompt, where the registry is away.
 _FAREWELL_SECONDS = 2.0
@@ -30,6 +31,8 @@ _RESTART_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 # A program that ends at once should not be held up much longer than this where the registry is away.
 _REGISTER_SECONDS = 2.0
+# How soon a signal is noticed while the next start waits.
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +79,27 @@ def run(
     reconnect_grace: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long its stream may stay broken.")
     ] = None,
+    restart: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Start it again when it fails, up to so many times within the window."),
+    ] = 0,
+    restart_window: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1.0, help="How long a restart counts.")
+    ] = 300.0,
 ) -> None:
     """Run a program as an agent: beats while it lives, tells the parent how it ended, exits with its code.
 
     The program runs whether or not the registry is there; beats begin once it is. It finds its identity in
-    TRON_SERVICE_ID and the registry in TRON_REGISTRY.
+    TRON_SERVICE_ID and the registry in TRON_REGISTRY. With --restart a program that fails is started again, at once the
+    first time, then after 1 s, 2 s, 4 s ...; the parent is told of each failure, and of the last one as CRITICAL.
     """
     labels = labels_from(label or ())
     if shutil.which(command[0]) is None:
         fail(f"no such program: {command[0]}", code=127)
-    # The program is started before grpc is loaded: a process with grpc's threads should not fork.
-    process = _start(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
+    # The program is started before grpc is loaded, so that it is not held up.
+    program = _Program(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
+    # It may be started again later: Popen runs none of our code between fork and exec, and none of grpc's either.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
     from tron_client.agent import Agent
     from tron_client.errors import InvalidRequest
@@ -110,32 +123,83 @@ def run(
         )
         agent.start()
     except (InvalidRequest, ValueError, OverflowError) as error:
-        process.terminate()
-        process.wait()
+        program.end()
         fail(refusal(error))
-    ending = Ending.of(process.wait())
+    news = _News(agent, name or service_id, parent, command)
+    ending = _keep_running(program, agent, news, restart, restart_window)
     if agent.state != "superseded":  # else somebody else lives under this id, and it is not their news
-        # Where it was heard before, the registry is probably only restarting.
-        patience = _RESTART_SECONDS if agent.incarnation else 0.0
-        _publish(service_id, name or service_id, registry, parent, command, ending, patience)
+        news.tell_end(ending)
     agent.stop(reason=ending.describe(), timeout=_FAREWELL_SECONDS)
     raise typer.Exit(ending.exit_code)
 
 
-def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start the program, tethered: an agent that TRON believes dead must not go on working unwatched."""
-    process: subprocess.Popen[bytes] | None = None
+def _keep_running(program: _Program, agent: Agent, news: _News, most: int, window: float) -> Ending:
+    """Wait for the program's end, and start it again while that is wanted; return how it ended for good."""
+    from tron_client.supervision import RestartHistory, RestartLimits
 
-    def forward(number: int, _: FrameType | None) -> None:
+    limits = RestartLimits(max_restarts=max(1, most), window=window)
+    history = RestartHistory(limits)
+    while True:
+        ending = Ending.of(program.wait())
+        if not most or ending.exit_code == 0 or program.told_to_end or agent.state == "superseded":
+            return ending
+        due = history.next_start(time.monotonic())
+        if due is None:
+            news.given_up(most, window)
+            return ending
+        attempt = history.count(time.monotonic()) + 1
+        agent.report("error", message=f"{ending.describe()}; restart {attempt} of {most}")
+        if not program.rest_until(due):
+            return ending
+        history.started(time.monotonic(), "")
+        program.start()
+        agent.report("ok", message="")
+        news.tell_restart(ending, attempt, most, window)
+
+
+class _Program:
+    """The program, started and tethered: an agent that TRON believes dead must not go on working unwatched."""
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
+        self._command = tethered(list(command))
+        self._environment = os.environ | environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self.told_to_end = False
+        """Whether somebody sent us a signal, which the program got as well."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._forward)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, for the first time or again."""
+        self._process = subprocess.Popen(self._command, env=self._environment)
+        if self.told_to_end:  # just now, when there was nobody to tell
+            self._process.terminate()
+
+    def wait(self) -> int:
+        """Wait until it ends; return its code, negative for a signal."""
+        assert self._process is not None
+        return self._process.wait()
+
+    def end(self) -> None:
+        """Make it end, and wait for that."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait()
+
+    def rest_until(self, moment: float) -> bool:
+        """Wait for a moment of the monotonic clock; return whether nobody told us to end meanwhile."""
+        # An Event could not be set by a signal handler of the thread that waits for it.
+        while not self.told_to_end and (left := moment - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_SECONDS))
+        return not self.told_to_end
+
+    def _forward(self, number: int, _: FrameType | None) -> None:
+        self.told_to_end = True
         if number == signal.SIGINT and _terminal_told_everyone():
             return
-        if process is not None and process.returncode is None:
-            process.send_signal(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, forward)
-    process = subprocess.Popen(tethered(list(command)), env=os.environ | environment)
-    return process
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
 
 
 def _terminal_told_everyone() -> bool:
@@ -153,32 +217,66 @@ def _say_superseded(service_id: str) -> Callable[[int], None]:
     return say
 
 
-def _publish(
-    service_id: str, name: str, registry: str, parent: str, command: Sequence[str], ending: Ending, patience: float
-) -> None:
-    """Tell the parent how it ended, trying for `patience` seconds. A registry that is away hides no exit code."""
-    from tron_client.client import RegistryClient
-    from tron_client.errors import Draining, RegistryUnavailable, TronError
+class _News:
+    """Tells the parent. A registry that is away hides no exit code, and keeps no program from being started again."""
 
-    details = {"exit_code": ending.exit_code, "signal": ending.signal_name, "command": list(command)}
-    deadline = time.monotonic() + patience
-    with RegistryClient(registry, timeout=_FAREWELL_SECONDS) as client:
-        while True:
-            try:
-                client.publish_event(
-                    "process_exited",
-                    severity=ending.severity,
-                    service_id=service_id,
-                    service_name=name,
-                    recipient=parent,
-                    message=f"{command[0]} {ending.describe()}"[:1000],
-                    details=details,
-                )
-                return
-            except (TronError, ValueError) as error:
-                retryable = isinstance(error, (Draining, RegistryUnavailable))
-                if retryable and time.monotonic() < deadline:
-                    time.sleep(_RETRY_SECONDS)
-                    continue
-                print(f"tron: could not tell how it ended: {' '.join(str(error).split())}", file=sys.stderr)
-                return
+    def __init__(self, agent: Agent, name: str, parent: str, command: Sequence[str]) -> None:
+        self._agent = agent
+        self._name = name
+        self._parent = parent
+        self._command = list(command)
+        self._given_up: dict[str, object] = {}
+
+    def given_up(self, restarts: int, window: float) -> None:
+        """Say with the end that there were as many restarts as are allowed."""
+        self._given_up = {
+            "restart_count": restarts,
+            "max_restarts": restarts,
+            "window_seconds": window,
+            "why": "max_restarts_exceeded",
+        }
+
+    def tell_restart(self, ending: Ending, attempt: int, most: int, window: float) -> None:
+        """`process_restarted`: it failed, and was started again."""
+        told = f"{self._command[0]} {ending.describe()}; restart {attempt} of {most}"
+        details: dict[str, object] = {"restart_count": attempt, "max_restarts": most, "window_seconds": window}
+        self._publish("process_restarted", "WARNING", "restarted", told, ending, details)
+
+    def tell_end(self, ending: Ending) -> None:
+        """`process_exited`: it ended for good; CRITICAL unless it went well."""
+        told = f"{self._command[0]} {ending.describe()}"
+        if self._given_up:
+            told += f" and was given up after {self._given_up['restart_count']} restarts"
+        action = "escalated" if self._given_up else ""
+        self._publish("process_exited", ending.severity, action, told, ending, self._given_up)
+
+    def _publish(
+        self, kind: str, severity: str, action: str, told: str, ending: Ending, details: dict[str, object]
+    ) -> None:
+        from tron_client.client import RegistryClient
+        from tron_client.errors import Draining, RegistryUnavailable, TronError
+
+        # Where it was heard before, the registry is probably only restarting.
+        deadline = time.monotonic() + (_RESTART_SECONDS if self._agent.incarnation else 0.0)
+        facts = {"exit_code": ending.exit_code, "signal": ending.signal_name, "command": self._command}
+        with RegistryClient(self._agent.registry, timeout=_FAREWELL_SECONDS) as client:
+            while True:
+                try:
+                    client.publish_event(
+                        kind,
+                        severity=severity,
+                        service_id=self._agent.service_id,
+                        service_name=self._name,
+                        recipient=self._parent,
+                        action=action,
+                        message=told[:1000],
+                        details=facts | details,
+                    )
+                    return
+                except (TronError, ValueError) as error:
+                    retryable = isinstance(error, (Draining, RegistryUnavailable))
+                    if retryable and time.monotonic() < deadline:
+                        time.sleep(_RETRY_SECONDS)
+                        continue
+                    print(f"tron: could not tell how it ended: {' '.join(str(error).split())}", file=sys.stderr)
+                    return

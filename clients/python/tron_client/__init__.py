@@ -1,7 +1,8 @@
 """The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
 
 Read in this order: agent.py (what programs hold), lifeline.py and outbox.py (its one stream), schedule.py (when), then
-client.py, requests.py, watcher.py and monitor.py. testing.py is a registry for the tests of programs that use the SDK.
+client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py. testing.py is a
+registry for the tests of programs that use the SDK.
 """
 
 from tron_client.agent import Agent
@@ -32,6 +33,8 @@ from tron_client.heartbeat import (
 )
 from tron_client.models import Event, EventPage, Maintenance, Service, ServiceChange, ServiceList
 from tron_client.monitor import MonitorClient
+from tron_client.restart_log import FailedChild
+from tron_client.supervisor import Supervisor
 
 __all__ = [
     "Agent",
@@ -41,6 +44,7 @@ __all__ = [
     "Draining",
     "Event",
     "EventPage",
+    "FailedChild",
     "FieldError",
     "InternalError",
     "InvalidRequest",
@@ -58,6 +62,7 @@ __all__ = [
     "ServiceNotFound",
     "SilentStream",
     "Superseded",
+    "Supervisor",
     "TronError",
     "UnknownIncarnation",
     "create_registry_heartbeat_lifespan",

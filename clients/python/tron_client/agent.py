@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from tron_client.alerts import Alert, dispatch
+from tron_client.alerts import Alert, AlertInbox, dispatch
 from tron_client.channel import resolve_address
 from tron_client.lifeline import Hooks, Lifeline
 from tron_client.loop_lag import LoopLag
@@ -192,6 +192,15 @@ class Agent:
             self._lifeline.inbox.handled(alert.alert_id)
         return alert
 
+    def take_over_alerts(self) -> AlertInbox:
+        """The alerts themselves, for whoever handles them in place of `on_alert` and `alerts`, as a Supervisor does.
+
+        Raises ValueError where the agent was given an `on_alert`: each alert is for one of them only.
+        """
+        if self._on_alert is not None:
+            raise ValueError("the agent has an on_alert of its own; give it to whoever takes its alerts over")
+        return self._lifeline.inbox
+
     def wait_registered(self, timeout: float) -> bool:
         """Whether it is registered on a stream, waiting up to `timeout` seconds. Raises InvalidRequest as `start`."""
         return self._lifeline.wait_registered(timeout)
@@ -205,6 +214,11 @@ class Agent:
     def healthy(self) -> bool:
         """Whether the registry hears us."""
         return self.state == "connected"
+
+    @property
+    def registry(self) -> str:
+        """Where its registry is, `host:port`."""
+        return self._address
 
     @property
     def service_id(self) -> str:

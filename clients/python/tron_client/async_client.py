@@ -136,8 +136,13 @@ class AsyncRegistryClient:
         message: str = "",
         details: Mapping[str, Any] | None = None,
         action: str = "",
+        cause: str = "",
+        alert_id: str = "",
     ) -> Event:
-        """Append an event; returns it as it was recorded. With a recipient it is delivered as an alert."""
+        """Append an event; returns it as it was recorded. With a recipient it is delivered as an alert.
+
+        An `alert_id` of one's own makes a repeated call one alert to whoever hears it; empty: one is assigned.
+        """
         call = requests.publish_event(
             type,
             details,
@@ -147,6 +152,8 @@ class AsyncRegistryClient:
             recipient=recipient,
             message=message,
             action=action,
+            cause=cause,
+            alert_id=alert_id,
         )
         return await self._do(call)
 

@@ -259,8 +259,11 @@ class Lifeline:
             case "unknown_service":
                 _log.warning("service_unknown service_id=%s incarnation=%d", self._service_id, self._incarnation)
                 with self._changed:
-                    self._forget_incarnation()
-                    self._outbox.announce(self._registration(), pause_beats=True)
+                    # Each beat on its way is answered so; one registration answers them all. With one for each, we
+                    # might hold one that the next has overtaken, and stop for it.
+                    if self._incarnation:
+                        self._forget_incarnation()
+                        self._outbox.announce(self._registration(), pause_beats=True)
             case "superseded":
                 with self._changed:
                     self._step_down(response.superseded.incarnation)

@@ -1,4 +1,4 @@
-"""Reads the details of a failed call: google.rpc.Status with ErrorInfo and BadRequest.
+"""Reads and writes the details of a failed call: google.rpc.Status with ErrorInfo and BadRequest.
 
 The SDK depends on grpcio and protobuf only, so the three tiny message types are described here, in a descriptor pool
 of their own: googleapis-common-protos, where it is installed, defines the same names in the default pool.
@@ -47,6 +47,14 @@ def decode(payload: bytes) -> Details:
     except DecodeError:
         return Details()
     return Details(reason, domain, metadata, tuple(fields))
+
+
+def encode(code: int, message: str, reason: str) -> bytes:
+    """The value of `grpc-status-details-bin` for an error of the contract, as a registry sends it."""
+    info = _ERROR_INFO(reason=reason, domain="grid").SerializeToString()
+    detail = {"type_url": "type.googleapis.com/google.rpc.ErrorInfo", "value": info}
+    payload: bytes = _STATUS(code=code, message=message, details=[detail]).SerializeToString()
+    return payload
 
 
 def _message(name: str, **fields: tuple[int, str]) -> descriptor_pb2.DescriptorProto:

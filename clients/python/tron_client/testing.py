@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
-from grid.events.v1 import event_pb2
+from grid.events.v1 import event_pb2, event_service_pb2
+from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
 
+from tron_client import status_details, wire
+from tron_client.errors import ServiceNotFound
 from tron_client.models import Event, Service
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ _MOST_STREAMS = 1000
 class FakeRegistry:
     """`with FakeRegistry() as fake: Agent("a", registry=fake.address)`: what the agent says can be looked at.
 
-    It registers, re-attaches, acknowledges beats, delivers alerts until they are acknowledged, and forgets who says
-    goodbye. It declares nobody down by itself. All methods are safe from any thread.
+    It registers, re-attaches, acknowledges beats, delivers alerts until they are acknowledged, records events that are
+    published, and forgets who says goodbye. It declares nobody down by itself: `judge` does. All methods are safe from
+    any thread.
     """
 
     def __init__(self) -> None:
@@ -40,6 +44,7 @@ class FakeRegistry:
         self._beats: dict[str, list[heartbeat_pb2.Beat]] = {}
         self._streams: dict[_Stream, None] = {}
         self._alerts: dict[str, event_pb2.Event] = {}
+        self._events: list[event_pb2.Event] = []
         self._incarnations = 0
         self._port = 0
         self._server: grpc.Server | None = None
@@ -59,6 +64,12 @@ class FakeRegistry:
         with self._changed:
             return {service_id: Service.from_proto(record) for service_id, record in self._records.items()}
 
+    @property
+    def events(self) -> list[Event]:
+        """What was recorded, oldest first: alerts that were sent, events that were published."""
+        with self._changed:
+            return [Event.from_proto(event) for event in self._events]
+
     def beats(self, service_id: str) -> int:
         """How many beats came from a service."""
         with self._changed:
@@ -73,7 +84,7 @@ class FakeRegistry:
     def start(self) -> None:
         """Serve, at the port served before where there was one; what was registered is remembered."""
         server = grpc.server(ThreadPoolExecutor(_MOST_STREAMS, "fake-registry"), options=(("grpc.so_reuseport", 0),))
-        server.add_generic_rpc_handlers((self._handler(),))
+        server.add_generic_rpc_handlers((self._handler(), self._events_handler()))
         self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
         server.start()
         self._server = server
@@ -104,12 +115,13 @@ class FakeRegistry:
             alert_id=told.alert_id or uuid.uuid4().hex,
             occurred_at=told.occurred_at or datetime.now(UTC),
         )
+        return Event.from_proto(self._record(told.to_proto()))
+
+    def judge(self, service_id: str, liveness: str, cause: str = "") -> None:
+        """Say how a service is, as TRON would; it holds until the service registers anew. Nobody is told by this."""
         with self._changed:
-            told = dataclasses.replace(told, sequence=len(self._alerts) + 1)
-            self._alerts[told.alert_id] = told.to_proto()
-            response = heartbeat_pb2.HeartbeatResponse(alert=heartbeat_pb2.Alert(event=told.to_proto()))
-            self._send(recipient, response)
-        return told
+            self._records[service_id].liveness = wire.LIVENESS.number(liveness)
+            self._records[service_id].liveness_cause = wire.CAUSES.number(cause)
 
     def cut(self) -> None:
         """Break all streams, as a lost connection would."""
@@ -156,6 +168,16 @@ class FakeRegistry:
             if service_id in stream.carried:
                 stream.outgoing.put(response)
 
+    def _record(self, event: event_pb2.Event) -> event_pb2.Event:
+        with self._changed:
+            event.sequence = len(self._events) + 1
+            self._events.append(event)
+            if event.recipient:
+                self._alerts[event.alert_id] = event
+                self._send(event.recipient, heartbeat_pb2.HeartbeatResponse(alert=heartbeat_pb2.Alert(event=event)))
+            self._changed.notify_all()
+        return event
+
     def _register(self, registration: heartbeat_pb2.Register) -> heartbeat_pb2.HeartbeatResponse:
         asked = registration.service
         service_id = asked.service_id or uuid.uuid4().hex
@@ -171,6 +193,7 @@ class FakeRegistry:
             held = registry_service_pb2.RegisterResponse(service=asked).service
             held.service_id, held.incarnation = service_id, self._incarnations
             held.registered_at.GetCurrentTime()
+            held.liveness = liveness_pb2.LIVENESS_ALIVE
             self._records[service_id], self._words[service_id] = held, registration.instance_id
         held.connected = True
         return heartbeat_pb2.HeartbeatResponse(registered=heartbeat_pb2.Registered(service=held))
@@ -248,10 +271,6 @@ class FakeRegistry:
             finally:
                 self._closed(stream)
 
-        def listing(_: Any, __: Any) -> registry_service_pb2.ListServicesResponse:
-            with self._changed:
-                return registry_service_pb2.ListServicesResponse(services=self._records.values())
-
         return grpc.method_handlers_generic_handler(
             "grid.registry.v1.RegistryService",
             {
@@ -260,13 +279,65 @@ class FakeRegistry:
                     request_deserializer=heartbeat_pb2.HeartbeatRequest.FromString,
                     response_serializer=heartbeat_pb2.HeartbeatResponse.SerializeToString,
                 ),
-                "ListServices": grpc.unary_unary_rpc_method_handler(
-                    listing,
-                    request_deserializer=registry_service_pb2.ListServicesRequest.FromString,
-                    response_serializer=registry_service_pb2.ListServicesResponse.SerializeToString,
-                ),
+                "ListServices": _unary(self._list_services, registry_service_pb2.ListServicesRequest),
+                "GetService": _unary(self._get_service, registry_service_pb2.GetServiceRequest),
             },
         )
+
+    def _events_handler(self) -> grpc.GenericRpcHandler:
+        return grpc.method_handlers_generic_handler(
+            "grid.events.v1.EventService",
+            {
+                "PublishEvent": _unary(self._publish, event_service_pb2.PublishEventRequest),
+                "ListEvents": _unary(self._list_events, event_service_pb2.ListEventsRequest),
+            },
+        )
+
+    def _list_services(self, _: Any, __: Any) -> registry_service_pb2.ListServicesResponse:
+        with self._changed:
+            return registry_service_pb2.ListServicesResponse(services=self._records.values())
+
+    def _get_service(
+        self, request: registry_service_pb2.GetServiceRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.GetServiceResponse:
+        with self._changed:
+            record = self._records.get(request.service_id)
+            if record is None:
+                code, message = grpc.StatusCode.NOT_FOUND, "no such service"
+                details = status_details.encode(code.value[0], message, ServiceNotFound.reason)
+                context.set_trailing_metadata(((status_details.METADATA_KEY, details),))
+                context.abort(code, message)
+            return registry_service_pb2.GetServiceResponse(service=record)
+
+    def _publish(
+        self, request: event_service_pb2.PublishEventRequest, _: Any
+    ) -> event_service_pb2.PublishEventResponse:
+        event = request.event
+        event.alert_id = event.alert_id or uuid.uuid4().hex
+        if not event.HasField("occurred_at"):
+            event.occurred_at.GetCurrentTime()
+        return event_service_pb2.PublishEventResponse(event=self._record(event))
+
+    def _list_events(
+        self, request: event_service_pb2.ListEventsRequest, _: Any
+    ) -> event_service_pb2.ListEventsResponse:
+        with self._changed:
+            found = [
+                event
+                for event in self._events
+                if (not request.types or event.type in request.types)
+                and (not request.service_id or event.service_id == request.service_id)
+                and (not request.recipient or event.recipient == request.recipient)
+                and not (request.unacknowledged and (not event.recipient or event.alert_id in self.acknowledged))
+            ]
+        limit = request.limit or len(found)
+        return event_service_pb2.ListEventsResponse(events=found[-limit:] if request.newest else found[:limit])
+
+
+def _unary(answer: Callable[[Any, Any], Any], request: Any) -> Any:
+    return grpc.unary_unary_rpc_method_handler(
+        answer, request_deserializer=request.FromString, response_serializer=lambda message: message.SerializeToString()
+    )
 
 
 class _Stream:

@@ -256,7 +256,7 @@ def test_a_detector_counts_how_many_are_judged_how() -> None:
     assert detector.states() == {State.ALIVE: 1, State.SUSPECT: 0, State.DOWN: 1}
 
 
-STALLING = make_facts(stall_after=2.0, active_at=1.0, interval=10.0)
+STALLING = make_facts(stall_after=2.0, active_at=1.0, heard_at=2.5)
 
 
 def test_who_beats_and_does_not_get_on_is_stalled_by_its_own_measure_and_stays_a_suspect() -> None:
@@ -279,9 +279,25 @@ def test_who_is_stalled_and_gets_on_is_back() -> None:
 
 @pytest.mark.parametrize(("busy_until", "expected"), [(20.0, 22.0), (5000.0, 1803.0)])
 def test_who_announced_to_be_busy_is_excused_until_then_or_until_the_cap(busy_until: float, expected: float) -> None:
-    busy = replace(STALLING, interval=5000.0, busy_until_at=busy_until, busy_declared_at=1.0)
+    busy = replace(STALLING, heard_at=expected - 0.5, busy_until_at=busy_until, busy_declared_at=1.0)
     detector = make_detector(busy)
     assert detector.deadlines("a")[0] == (STALL, expected)
+
+
+def test_a_patience_shorter_than_a_beat_accuses_nobody_who_beats() -> None:
+    """The counter is seen with each beat and not between."""
+    detector = make_detector(replace(STALLING, stall_after=0.1, active_at=2.5))
+    for n in range(3, 20):
+        assert walk(detector, n + 0.2, begin=n - 0.5) == []
+        detector.observe(replace(STALLING, stall_after=0.1, observation=10 + n, heard_at=n + 0.2, active_at=n + 0.2))
+
+
+def test_a_new_stream_says_nothing_of_the_counter_before_its_first_beat() -> None:
+    again = replace(STALLING, attached_at=2.9, heard_at=2.9)
+    detector = make_detector(again)
+    assert walk(detector, 4.1) == []
+    detector.heard(1, 11, 4.1)
+    assert story(walk(detector, 5.0, begin=4.2)) == [(4.9, STALL)]
 
 
 def test_busy_excuses_silence_but_no_broken_stream() -> None:

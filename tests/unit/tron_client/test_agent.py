@@ -77,6 +77,17 @@ def test_a_forgotten_service_registers_anew_on_the_same_stream(fake: FakeRegistr
         fake.wait_for(lambda: fake.beats("a") > before)
 
 
+def test_a_service_that_is_unknown_several_times_over_registers_once(fake: FakeRegistry) -> None:
+    unknown = heartbeat_pb2.HeartbeatResponse(unknown_service=heartbeat_pb2.UnknownService(service_id="a"))
+    with Agent("a", registry=fake.address, heartbeat_interval=0.1) as agent:
+        held = agent.incarnation
+        fake.forget("a")
+        for _ in range(5):
+            fake.send("a", unknown)
+        fake.wait_for(lambda: agent.incarnation > held and fake.beats("a") > 0)
+        assert agent.incarnation == fake.services["a"].incarnation == held + 1
+
+
 def test_a_superseded_agent_stops_for_good(fake: FakeRegistry) -> None:
     told: list[int] = []
     agent = Agent("a", registry=fake.address, heartbeat_interval=0.1, on_superseded=told.append)

@@ -1,0 +1,201 @@
+"""Fleets as data: reads a catalogue of services from TOML, and says of each mistake in which row and field it is."""
+
+from __future__ import annotations
+
+import importlib.resources
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_PACKAGE = "tron_catalogue"
+_TABLES = ("title", "favourite", "defaults", "service")
+
+
+class CatalogueError(Exception):
+    """A catalogue that can not be used: all that is wrong with it, one line each."""
+
+    def __init__(self, source: str, problems: Iterable[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__(f"{source}: " + "; ".join(self.problems))
+
+
+class Row(BaseModel):
+    """One service. The fields are those of the contract, where nothing else is said; intervals are seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    service_id: str = Field(min_length=1, max_length=512)
+    name: str = Field(min_length=1, max_length=100)
+    key: str = Field(default="", max_length=100)
+    """A short word for the command line; empty: the service_id."""
+    type: Literal["agent", "model", "tool"] = "agent"
+    role: Literal["production", "staging", "canary", "experimental"] = "production"
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Fills `url` where that is empty, and the label of the same name."""
+    url: str = Field(default="", max_length=2048)
+    caps: tuple[str, ...] = Field(default=(), strict=False)
+    labels: dict[str, Any] = Field(default_factory=dict)
+    parent: str = Field(default="", max_length=512)
+    """The service_id of another row, or its name where only one row has that."""
+    heartbeat_interval: float = Field(default=30.0, ge=0.1, le=86_400)
+    ttl: float | None = Field(default=None, gt=0)
+    reconnect_grace: float | None = Field(default=None, ge=0, le=3600)
+    stall_after: float | None = Field(default=None, ge=0.1, le=86_400)
+    system: bool = False
+    """A program of the system itself: it registers itself, and no demo starts it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_port(cls, given: Any) -> Any:
+        port = given.get("port") if isinstance(given, dict) else None
+        if isinstance(port, int):
+            given = {"url": f"http://localhost:{port}", **given}
+            if isinstance(given.get("labels", {}), dict):
+                given["labels"] = {"port": port, **given.get("labels", {})}
+        return given
+
+    def declaration(self) -> dict[str, Any]:
+        """Return what an agent declares of itself, as keyword arguments of `Agent` and of `RegistryClient.register`."""
+        return self.model_dump(exclude={"key", "port", "system"})
+
+
+class Catalogue:
+    """A fleet: rows in the order of the file."""
+
+    def __init__(self, source: str, title: str, rows: tuple[Row, ...], favourite: str = "") -> None:
+        self.source = source
+        self.title = title
+        self.rows = rows
+        self.favourite = favourite
+        """The service_id of whom people are told to try things on; empty where there is none."""
+
+    def find(self, word: str) -> Row | None:
+        """Return the row with this service_id, key, or name that only it has; None where there is none."""
+        if not word:
+            return None
+        for row in self.rows:
+            if word in (row.service_id, row.key):
+                return row
+        named = [row for row in self.rows if row.name == word]
+        return named[0] if len(named) == 1 else None
+
+    def parent_of(self, row: Row) -> Row | None:
+        """Return the row of its parent; None for one without."""
+        return self.find(row.parent)
+
+    def children_of(self, row: Row) -> tuple[Row, ...]:
+        """Return the rows that name this one as their parent."""
+        return tuple(each for each in self.rows if self.parent_of(each) is row)
+
+
+def built_in() -> tuple[str, ...]:
+    """Return the names of the catalogues that come with the package."""
+    folder = importlib.resources.files(_PACKAGE)
+    return tuple(sorted(each.name.removesuffix(".toml") for each in folder.iterdir() if each.name.endswith(".toml")))
+
+
+def load(name_or_path: str) -> Catalogue:
+    """Return a catalogue: a built-in one by its name, any other by its path. Raises CatalogueError."""
+    if name_or_path in built_in():
+        text = importlib.resources.files(_PACKAGE).joinpath(f"{name_or_path}.toml").read_text(encoding="utf-8")
+        return parse(text, name_or_path)
+    try:
+        text = Path(name_or_path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(built_in())
+        raise CatalogueError(name_or_path, (f"no such file, and no catalogue of that name ({known})",)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogueError(name_or_path, (f"can not be read: {error}",)) from error
+    return parse(text, name_or_path)
+
+
+def parse(text: str, source: str) -> Catalogue:
+    """Return the catalogue that a TOML text describes. Raises CatalogueError with all that is wrong with it."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CatalogueError(source, (f"not TOML: {error}",)) from None
+    problems = [f"[{name}] is not known" for name in document if name not in _TABLES]
+    problems += [
+        f"{name}: must be a text" for name in ("title", "favourite") if not isinstance(document.get(name, ""), str)
+    ]
+    defaults, listed = document.get("defaults", {}), document.get("service", [])
+    if not isinstance(defaults, dict) or not isinstance(defaults.get("labels", {}), dict):
+        raise CatalogueError(source, [*problems, "defaults: must be a table, and so must its labels"])
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise CatalogueError(source, [*problems, "service: must be an array of tables, [[service]]"])
+    if not listed:
+        problems.append("there is no [[service]]")
+    rows: list[Row] = []
+    for number, given in enumerate(listed, 1):
+        try:
+            rows.append(Row.model_validate(_with_defaults(defaults, given)))
+        except ValidationError as error:
+            where = _where(number, given.get("service_id"))
+            problems += [
+                f"{where}: {'.'.join(map(str, each['loc'])) or 'row'}: {each['msg']}" for each in error.errors()
+            ]
+    if not problems:
+        catalogue = Catalogue(source, document.get("title", ""), tuple(rows), document.get("favourite", ""))
+        problems = _contradictions(catalogue)
+    if problems:
+        raise CatalogueError(source, problems)
+    return catalogue
+
+
+def _with_defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with what it leaves out; labels are merged one by one."""
+    row = {**defaults, **given}
+    if isinstance(given.get("labels", {}), dict):
+        row["labels"] = {**defaults.get("labels", {}), **given.get("labels", {})}
+    return row
+
+
+def _where(number: int, service_id: object) -> str:
+    return f"service {number} ({service_id})" if service_id else f"service {number}"
+
+
+def _contradictions(catalogue: Catalogue) -> list[str]:
+    """Return what is wrong between rows that are right by themselves."""
+    problems: list[str] = []
+    seen: dict[str, dict[str, int]] = {"service_id": {}, "key": {}}
+    for number, row in enumerate(catalogue.rows, 1):
+        where = _where(number, row.service_id)
+        for field, taken in seen.items():
+            word = getattr(row, field)
+            if word and word in taken:
+                problems.append(f"{where}: {field}: {word!r} is that of service {taken[word]} already")
+            taken.setdefault(word, number)
+        if row.ttl is not None and row.ttl < row.heartbeat_interval:
+            problems.append(f"{where}: ttl: {row.ttl:g} s is below heartbeat_interval ({row.heartbeat_interval:g} s)")
+        if row.parent and catalogue.parent_of(row) is None:
+            problems.append(
+                f"{where}: parent: {row.parent!r} is no service of this catalogue, or several have that name"
+            )
+    favourite = catalogue.find(catalogue.favourite)
+    if catalogue.favourite and (favourite is None or favourite.system):
+        problems.append(f"favourite: {catalogue.favourite!r} is no service of this catalogue, or one of the system")
+    return problems or _circles(catalogue)
+
+
+def _circles(catalogue: Catalogue) -> list[str]:
+    """Return each circle of parents once, at the first row of it."""
+    problems: list[str] = []
+    settled: set[str] = set()
+    for number, row in enumerate(catalogue.rows, 1):
+        path: list[str] = []
+        step: Row | None = row
+        while step is not None and step.service_id not in settled and step.service_id not in path:
+            path.append(step.service_id)
+            step = catalogue.parent_of(step)
+        if step is not None and step.service_id in path:
+            circle = [*path[path.index(step.service_id) :], step.service_id]
+            problems.append(f"{_where(number, row.service_id)}: parent: closes a circle: {' -> '.join(circle)}")
+        settled.update(path)
+    return problems

@@ -1,0 +1,72 @@
+"""How a running demo is reached: a socket that only its user can open, found by the registry that the demo is at.
+
+One JSON object on one line asks, one answers. Imports nothing heavy: every agent of a demo fleet imports it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ANSWER_SECONDS = 20.0
+"""How long a demo may take to answer: above what an agent needs to start on a busy machine."""
+_LONGEST_PATH = 100  # the kernel takes 107 bytes, and the draft of a name is a little longer
+_LONGEST_LINE = 64 * 1024
+_EVERYWHERE = ("", "0.0.0.0", "[::]", "localhost", "[::1]")
+
+
+class ControlError(Exception):
+    """The demo could not be asked, or refused; the text says why."""
+
+
+class NoDemo(ControlError):
+    """Nobody answers: no demo runs at that registry."""
+
+
+def control_path(registry: str) -> Path:
+    """Return where the demo at a registry listens; the folder exists, and is the user's own. Raises ControlError."""
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = Path(base) / "tron" if base else Path(tempfile.gettempdir()) / f"tron-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise ControlError(f"can not use {folder} for the demo's socket: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ControlError(f"{folder} is not a folder of yours alone; set XDG_RUNTIME_DIR to one that is")
+    host, _, port = registry.rpartition(":")
+    host = "127.0.0.1" if host in _EVERYWHERE else host
+    path = folder / f"demo-{re.sub(r'[^A-Za-z0-9.]', '_', host)}-{port}.sock"
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ControlError(f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder")
+    return path
+
+
+def ask(path: Path, request: dict[str, Any], timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """Return the answer to a request. Raises NoDemo where nobody listens, ControlError with the demo's words."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                line = lines.readline(_LONGEST_LINE)
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise NoDemo("no demo runs there") from None
+    except TimeoutError:
+        raise ControlError(f"the demo did not answer within {timeout:g} s") from None
+    except OSError as error:
+        raise ControlError(f"the demo can not be asked: {error.strerror or error}") from error
+    answer: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):
+        answer = json.loads(line)
+    if not answer.get("ok"):
+        raise ControlError(str(answer.get("error", "the demo ended before it answered")))
+    return answer

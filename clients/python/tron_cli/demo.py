@@ -1,0 +1,141 @@
+"""`tron demo`: runs a fleet of a catalogue, and plays with one that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption, away
+from tron_cli.control import ControlError, NoDemo, ask, control_path
+from tron_cli.output import fail, out, print_json
+from tron_cli.registering import load_catalogue
+from tron_cli.supervisor import write_whole
+
+if TYPE_CHECKING:
+    from tron_cli.catalogue import Catalogue
+    from tron_cli.fleet import Fleet
+
+DEFAULT_CATALOGUE = "pas"
+_KNOCK_SECONDS = 2.0
+
+CatalogueOption = Annotated[
+    str, typer.Option("--catalogue", metavar="NAME|FILE", help="The fleet: one that comes along, or a TOML file.")
+]
+
+
+def demo(
+    catalogue: CatalogueOption = DEFAULT_CATALOGUE,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+    kill: Annotated[
+        str, typer.Option(metavar="ID", help="kill -9 it, and again at each restart, until it is resumed.")
+    ] = "",
+    kill_once: Annotated[str, typer.Option(metavar="ID", help="kill -9 it; its parent starts it again.")] = "",
+    hang: Annotated[str, typer.Option(metavar="ID", help="Stop it: its stream stands, no beats come.")] = "",
+    stall: Annotated[str, typer.Option(metavar="ID", help="Let it beat and get nothing done.")] = "",
+    resume: Annotated[str, typer.Option(metavar="ID", help="Undo all that; start it where it does not run.")] = "",
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written once all agents are registered: one JSON object.")
+    ] = None,
+) -> None:
+    """Run a demo fleet: each row of a catalogue a real agent, in a process of its own, with its real parent.
+
+    Parents restart their children up to three times, then escalate. With --kill, --hang, --stall or --resume it acts on
+    the demo that runs already, in another terminal or in `tron up --demo`. Follow it with: tron alerts --follow
+    """
+    words = {"kill": kill, "kill-once": kill_once, "hang": hang, "stall": stall, "resume": resume}
+    asked = {word: service_id for word, service_id in words.items() if service_id}
+    if len(asked) > 1:
+        raise typer.BadParameter("one at a time", param_hint=" / ".join(f"--{word}" for word in asked))
+    try:
+        control = control_path(registry)
+        for word, service_id in asked.items():
+            _act(control, registry, word, service_id, as_json)
+            return
+        fleet_of = load_catalogue(catalogue)
+        _knock(registry)
+        code = asyncio.run(_run(fleet_of, registry, control, ready_file))
+    except ControlError as error:
+        fail(str(error))
+    raise typer.Exit(code)
+
+
+def _act(control: Path, registry: str, word: str, service_id: str, as_json: bool) -> None:
+    try:
+        answer = ask(control, {"do": word, "id": service_id})
+    except NoDemo:
+        fail(f"no demo runs at the registry {registry}; start one with: tron demo")
+    if as_json:
+        print_json({"id": answer["id"], "did": word, "pid": answer["pid"]})
+    else:
+        out.print(f"{answer['name']} was {answer['did']}.", highlight=False, markup=False, soft_wrap=True)
+
+
+def _knock(registry: str) -> None:
+    """Make sure that somebody listens: the agents by themselves would wait for a registry for ever."""
+    host, _, port = registry.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), _KNOCK_SECONDS):
+            pass
+    except ValueError:
+        fail(f"{registry!r} is not an address: host:port", code=2)
+    except OSError:
+        fail(away(registry))
+
+
+async def _run(catalogue: Catalogue, registry: str, control: Path, ready_file: Path | None) -> int:
+    """Run the fleet until a signal comes; return the exit code."""
+    from tron_cli.fleet import Fleet, FleetError, say
+
+    command = [sys.executable, "-P", "-m", "tron_cli.fleet_agent"]
+    fleet = Fleet(catalogue, registry, control, command, say)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+
+    async def live() -> None:
+        async with fleet.running():
+            if ready_file is not None:
+                pids = {member.service_id: member.pid for member in fleet.members}
+                write_whole(ready_file, json.dumps({"demo_control": str(control), "pids": pids}) + "\n")
+            else:
+                _welcome(catalogue, registry, fleet)
+            await stop.wait()
+
+    living, stopping = asyncio.create_task(live()), asyncio.create_task(stop.wait())
+    await asyncio.wait({living, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stop.is_set():
+        living.cancel()  # it may be starting still; either way all leave
+    try:
+        await living
+    except asyncio.CancelledError:
+        pass
+    except FleetError as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+def to_try(catalogue: Catalogue) -> tuple[str, ...]:
+    """Return what people may type to see something happen, without the `tron`."""
+    kill = (
+        f"demo --kill '{catalogue.favourite}'" if " " in catalogue.favourite else f"demo --kill {catalogue.favourite}"
+    )
+    return ("services", "alerts --follow", *((kill,) if catalogue.favourite else ()))
+
+
+def _welcome(catalogue: Catalogue, registry: str, fleet: Fleet) -> None:
+    elsewhere = "" if registry == DEFAULT_REGISTRY else f" --registry {registry}"
+    out.print(f"{catalogue.title}: {len(fleet.members)} agents run at {registry}. Ctrl-C ends them. Try next:\n")
+    for command in to_try(catalogue):
+        out.print(f"  tron {command}{elsewhere}", highlight=False, markup=False, soft_wrap=True)
+    out.print()
+    sys.stdout.flush()

@@ -1,0 +1,293 @@
+"""A demo fleet: every row of a catalogue as an agent in a process of its own, and what can be done to it.
+
+Why a process each: a kill must be a kill. SIGKILL of one agent is a broken stream that nobody helped to break, SIGSTOP
+a hang of that agent alone; threads or tasks in one process could only pretend. It can be afforded: an agent takes about
+0.15 s of one core to start and 20 MB of its own, so that 31 of them are alive within a few seconds on two cores. Most
+of that time is the import of grpc, and a process that has imported grpc must not fork: a common ancestor saves little.
+
+The fleet owns the processes and starts none again by itself: parents do, by asking here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tron_cli.orders import OrderRefused, take_orders
+from tron_cli.supervision import describe_exit
+from tron_cli.tether import tethered
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from tron_cli.catalogue import Catalogue, Row
+
+_LEAVE_SECONDS = 5.0
+"""How long the agents may take to say goodbye."""
+_START_SECONDS = 60.0
+"""How long an agent may take until it is registered."""
+
+
+class FleetError(OrderRefused):
+    """An agent could not be started."""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One agent and its process."""
+
+    row: Row
+    supervises: bool
+    process: asyncio.subprocess.Process | None = None
+    # Killed by order, and killed again as soon as somebody starts it, until it is resumed.
+    doomed: bool = False
+    hung: bool = False
+    stalled: bool = False
+    expected: bool = False  # that its process ends now
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)  # one start or end at a time
+
+    @property
+    def service_id(self) -> str:
+        """Its id."""
+        return self.row.service_id
+
+    @property
+    def running(self) -> bool:
+        """Whether it has a process, which may be stopped."""
+        return self.process is not None and self.process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """The pid of its process; 0 without one."""
+        return self.process.pid if self.process is not None and self.running else 0
+
+
+class Fleet:
+    """Runs the rows of a catalogue that are not programs of the system, and takes orders from a socket."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        registry: str,
+        control: Path,
+        command: Sequence[str],
+        say: Callable[[str], None],
+    ) -> None:
+        """`command` starts one agent; it is told who it is on stdin. `say` tells people what happens."""
+        self._catalogue = catalogue
+        self._registry = registry
+        self._control = control
+        self._command = list(command)
+        self._say = say
+        self._members = {
+            row.service_id: Member(row, bool(catalogue.children_of(row))) for row in catalogue.rows if not row.system
+        }
+        self._leaving = False
+        self._watches: set[asyncio.Task[None]] = set()  # one for each process
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All agents, in the order of the catalogue."""
+        return tuple(self._members.values())
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start all, and take orders until the block ends; then all leave. Raises FleetError, ControlError."""
+        try:
+            async with take_orders(self._control, self.obey):
+                await self._start_all()
+                yield
+        finally:
+            self._leaving = True
+            await self._end_all()
+
+    async def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Carry out one order and return the answer. Raises OrderRefused."""
+        acts = {
+            "kill": self._kill,
+            "kill-once": self._kill_once,
+            "hang": self._hang,
+            "stall": self._stall,
+            "resume": self._resume,
+            "restart": self._restart,
+        }
+        act = acts.get(str(order.get("do", "")))
+        if act is None:
+            raise OrderRefused(f"{order.get('do')!r} is none of {', '.join(acts)}")
+        member = self._find(str(order.get("id", "")))
+        if self._leaving:
+            raise OrderRefused("the demo is ending")
+        async with member.busy:
+            told = await act(member, str(order.get("by", "")))
+        return {"id": member.service_id, "name": member.row.name, "pid": member.pid, "did": told}
+
+    # --- what can be done to one ------------------------------------------------------------------------------------
+
+    async def _kill(self, member: Member, _: str) -> str:
+        await self._kill_once(member, "")
+        member.doomed = True
+        return "killed, and will be again at each restart, until it is resumed"
+
+    async def _kill_once(self, member: Member, _: str) -> str:
+        if not member.running:
+            raise _does_not_run(member)
+        await self._end(member)
+        self._say(f"{member.service_id} was killed")
+        return "killed"
+
+    async def _hang(self, member: Member, _: str) -> str:
+        self._signal(member, signal.SIGSTOP)
+        member.hung = True
+        self._say(f"{member.service_id} hangs")
+        return "stopped, so that it hangs"
+
+    async def _stall(self, member: Member, _: str) -> str:
+        self._tell(member, "freeze")
+        member.stalled = True
+        self._say(f"{member.service_id} stalls")
+        return "made to stall: it beats, and gets nothing done"
+
+    async def _resume(self, member: Member, _: str) -> str:
+        member.doomed = False
+        if not member.running:
+            await self._start(member)
+            self._say(f"{member.service_id} was started again")
+            return "started again"
+        if not (member.hung or member.stalled):
+            return "well, and left alone"
+        if member.stalled:
+            self._tell(member, "thaw")
+        if member.hung:
+            self._signal(member, signal.SIGCONT)
+        member.hung = member.stalled = False
+        self._say(f"{member.service_id} goes on")
+        return "made to go on"
+
+    async def _restart(self, member: Member, by: str) -> str:
+        """What a parent asks for: end what is left of it, and start it anew."""
+        self._say(f"{member.service_id} is started again{f' by {by}' if by else ''}")
+        await self._end(member)
+        if member.doomed:
+            await self._spawn(member)
+            await self._end(member)
+            raise FleetError(f"{member.service_id} was killed again before it registered")
+        await self._start(member)
+        return "started again"
+
+    def _find(self, word: str) -> Member:
+        row = self._catalogue.find(word)
+        if row is None:
+            meant = " or ".join(difflib.get_close_matches(word, self._members))
+            raise OrderRefused(
+                f"no agent {word!r} in this fleet; {f'did you mean {meant}?' if meant else 'see: tron services'}"
+            )
+        if row.system:
+            raise OrderRefused(f"{row.service_id} is a program of the system, not of the demo")
+        return self._members[row.service_id]
+
+    def _signal(self, member: Member, number: int) -> None:
+        if member.process is None or not member.running:
+            raise _does_not_run(member)
+        member.process.send_signal(number)
+
+    def _tell(self, member: Member, word: str) -> None:
+        if not member.running or member.process is None or member.process.stdin is None:
+            raise _does_not_run(member)
+        with contextlib.suppress(ConnectionError):  # it ended just now, which is noticed elsewhere
+            member.process.stdin.write(f"{word}\n".encode())
+
+    # --- processes --------------------------------------------------------------------------------------------------
+
+    async def _start_all(self) -> None:
+        # More at a time than cores, for each also waits for the registry; not all, or each would be late.
+        room = asyncio.Semaphore(4 * (os.cpu_count() or 1))
+
+        async def start(member: Member) -> None:
+            async with room, member.busy:
+                await self._start(member)
+
+        started = await asyncio.gather(*(start(member) for member in self.members), return_exceptions=True)
+        failures = [each for each in started if isinstance(each, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, FleetError):
+                raise failure
+        if failures:
+            raise FleetError("; ".join(map(str, failures)))
+
+    async def _start(self, member: Member) -> None:
+        """Start the process, and return once it is registered. Raises FleetError where it ended before, or did not."""
+        process = await self._spawn(member)
+        assert process.stdout is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+        except TimeoutError:
+            raise FleetError(f"{member.service_id} was not registered within {_START_SECONDS:g} s") from None
+        if not line:
+            code = await process.wait()
+            raise FleetError(f"{member.service_id} {describe_exit(code)} before it was registered")
+
+    async def _spawn(self, member: Member) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            *tethered([*self._command, member.service_id]),  # for people who look at the processes
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in the terminal reaches the fleet only
+        )
+        assert process.stdin is not None
+        order = {
+            "registry": self._registry,
+            "control": str(self._control),
+            "service": member.row.declaration(),
+            "supervises": member.supervises,
+        }
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        member.process, member.hung, member.stalled, member.expected = process, False, False, False
+        watch = asyncio.create_task(self._watch(member, process))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+        return process
+
+    async def _watch(self, member: Member, process: asyncio.subprocess.Process) -> None:
+        """Say when a process ends that nobody ended."""
+        code = await process.wait()
+        if not (member.expected or self._leaving):
+            self._say(f"{member.service_id} {describe_exit(code)}")
+
+    async def _end(self, member: Member) -> None:
+        """Kill what is left of it, if anything is, and reap it."""
+        if member.process is not None and member.running:
+            member.expected = True
+            with contextlib.suppress(ProcessLookupError):
+                member.process.kill()
+            await member.process.wait()
+
+    async def _end_all(self) -> None:
+        """Ask all to leave; kill who has not after a while."""
+        left = [member for member in self.members if member.running]
+        for member in left:
+            with contextlib.suppress(OrderRefused, ProcessLookupError):
+                self._signal(member, signal.SIGTERM)
+                self._signal(member, signal.SIGCONT)  # one that hangs can say goodbye as well
+        waits = [asyncio.create_task(member.process.wait()) for member in left if member.process is not None]
+        if waits:
+            await asyncio.wait(waits, timeout=_LEAVE_SECONDS)
+        for member in left:
+            await self._end(member)
+        await asyncio.gather(*self._watches)
+
+
+def _does_not_run(member: Member) -> OrderRefused:
+    return OrderRefused(f"{member.service_id} does not run; start it with: tron demo --resume '{member.service_id}'")
+
+
+def say(text: str) -> None:
+    """Tell people, on stderr."""
+    print(f"tron demo: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,102 @@
+"""One agent of a demo fleet, as a process: `python -m tron_cli.fleet_agent`, started by `fleet.py`.
+
+The first line on stdin says who it is, `freeze` and `thaw` stop its activity counter and let it go on, and the end of
+stdin ends it: it does not outlive the fleet. It writes one line to stdout once it is registered. An agent with children
+looks after them with the SDK's Supervisor; to restart one it asks the fleet, which owns the processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tron_client.agent import Agent
+from tron_client.errors import InvalidRequest
+from tron_client.supervisor import Supervisor
+
+from tron_cli.control import ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tron_client.restart_log import FailedChild
+
+_STEP_SECONDS = 0.5
+"""How often the work gets on."""
+_WINDOW_SECONDS = 60.0
+"""A demo forgets restarts sooner than life does, so that one can watch it again."""
+_RESTART_SECONDS = 15.0
+
+
+def main() -> None:
+    """Be the agent until stdin ends or SIGTERM comes; leaves with a goodbye."""
+    logging.getLogger("tron_client").setLevel(logging.ERROR)  # thirty agents that say the same are noise
+    signal.signal(signal.SIGTERM, _leave)
+    lines = _lines()
+    order = json.loads(next(line for line in lines if line))
+    agent = Agent(registry=order["registry"], **order["service"])
+    try:
+        with agent, contextlib.ExitStack() as stack:
+            if order["supervises"]:
+                control = Path(order["control"])
+
+                def restart(failed: FailedChild) -> None:
+                    request = {"do": "restart", "id": failed.service_id, "by": agent.service_id}
+                    ask(control, request, _RESTART_SECONDS)
+
+                stack.enter_context(
+                    Supervisor(agent, restart, window=_WINDOW_SECONDS, restart_timeout=_RESTART_SECONDS)
+                )
+            _work(agent, lines)
+    except InvalidRequest as error:
+        sys.exit(f"tron demo: {order['service']['service_id']}: {error}")
+
+
+def _work(agent: Agent, lines: Iterator[str | None]) -> None:
+    """Get on with the work, which is to say so, until stdin ends."""
+    frozen = told = False
+    while True:
+        if not told and agent.wait_registered(0):
+            told = True
+            print(json.dumps({"incarnation": agent.incarnation}), flush=True)
+        if agent.state == "superseded":
+            return  # somebody else goes by this id
+        if not frozen:
+            agent.advance()
+        try:
+            line = next(lines)
+        except StopIteration:
+            return
+        if line is not None:
+            frozen = line == "freeze"
+
+
+def _lines() -> Iterator[str | None]:
+    """Yield each line of stdin as it comes, and None at least every so many seconds; end with stdin."""
+    rest = b""
+    while True:
+        readable, _, _ = select.select([0], [], [], _STEP_SECONDS)
+        if not readable:
+            yield None
+            continue
+        data = os.read(0, 65536)
+        if not data:
+            return
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            yield line.decode()
+
+
+def _leave(*_: Any) -> NoReturn:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The demo's side of its socket: takes orders, one JSON object on one line each, and answers; see control.py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+from typing import TYPE_CHECKING, Any
+
+from tron_cli.control import ControlError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+_ASKING_SECONDS = 30.0
+"""How long a caller may take to say what it wants, and to read the answer."""
+_MOST_CALLERS = 64
+"""Callers at a time; further ones are refused."""
+
+
+class OrderRefused(Exception):
+    """What was asked can not be done; the text says why."""
+
+
+@contextlib.asynccontextmanager
+async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
+    """Listen at `path` until the block ends; `obey` returns the answer or raises OrderRefused.
+
+    Raises ControlError where another process listens there.
+    """
+    callers: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = asyncio.current_task()
+        assert caller is not None
+        full = len(callers) >= _MOST_CALLERS
+        callers.add(caller)
+        try:
+            answer = {"ok": False, "error": "too many ask at once"} if full else await _answer(reader, obey)
+            writer.write(json.dumps(answer).encode() + b"\n")
+            async with asyncio.timeout(_ASKING_SECONDS):
+                await writer.drain()
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            pass  # nobody is there any more to be told
+        finally:
+            callers.discard(caller)
+            writer.close()
+
+    with _place(path):
+        server = await asyncio.start_unix_server(serve, path)
+        try:
+            yield
+        finally:
+            server.close()
+            for each in tuple(callers):
+                each.cancel()
+
+
+@contextlib.contextmanager
+def _place(path: Path) -> Iterator[None]:
+    """Hold the place of the socket for this process. The kernel lets go of it however the process ends."""
+    with path.with_suffix(".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ControlError("another demo runs at this registry; end it first") from None
+        path.unlink(missing_ok=True)  # left behind by one that was killed
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+async def _answer(
+    reader: asyncio.StreamReader, obey: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    async with asyncio.timeout(_ASKING_SECONDS):
+        try:
+            order = json.loads(await reader.readline())
+        except ValueError as error:  # no JSON, or a line that is too long
+            return {"ok": False, "error": f"not an order: {error}"}
+    if not isinstance(order, dict):
+        return {"ok": False, "error": "an order is a JSON object"}
+    try:
+        return {"ok": True, **await obey(order)}
+    except OrderRefused as error:
+        return {"ok": False, "error": str(error)}

@@ -1,0 +1,111 @@
+"""`tron register --catalogue`: registers the rows of a catalogue, each under the id that it always has."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from tron_cli.connection import refusal
+from tron_cli.output import fail, out, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tron_client.client import RegistryClient
+
+    from tron_cli.catalogue import Catalogue, Row
+
+# Whoever serves on this machine answers at once.
+_KNOCK_SECONDS = 0.5
+
+
+def load_catalogue(name_or_path: str) -> Catalogue:
+    """Return a catalogue; ends the command with one line where it can not be used."""
+    from tron_cli.catalogue import CatalogueError, load  # pydantic takes a while: only who needs it pays for it
+
+    try:
+        return load(name_or_path)
+    except CatalogueError as error:
+        fail(str(error), code=2)
+
+
+def chosen(catalogue: Catalogue, word: str) -> Sequence[Row]:
+    """Return all rows, or the one that is asked for. Ends with a usage error where there is none."""
+    if not word:
+        return catalogue.rows
+    row = catalogue.find(word)
+    if row is None:
+        known = ", ".join(each.key or each.service_id for each in catalogue.rows)
+        raise typer.BadParameter(f"{word!r} is none of {known}", param_hint="--service")
+    return (row,)
+
+
+def register_rows(client: RegistryClient, source: str, rows: Sequence[Row], as_json: bool) -> None:
+    """Register rows and say how it went. Ends with code 1 where one was refused.
+
+    Who is connected beats for itself, and is left alone: registering it anew would take its place.
+    """
+    from tron_client.errors import InvalidRequest
+
+    connected = {each.service_id for each in client.list_services().services if each.connected}
+    outcomes: list[dict[str, object]] = []
+    for row in rows:
+        outcome, why = "registered", ""
+        if row.service_id in connected:
+            outcome = "present"
+        else:
+            try:
+                client.register(**row.declaration())
+            except (InvalidRequest, ValueError) as error:
+                outcome, why = "refused", refusal(error)
+        outcomes.append(
+            {
+                "service_id": row.service_id,
+                "name": row.name,
+                "key": row.key,
+                "outcome": outcome,
+                "why": why,
+                "url": row.url,
+                "answers": _answers(row.url),
+            }
+        )
+    if as_json:
+        print_json({"catalogue": source, "services": outcomes})
+    else:
+        _show(outcomes)
+    if any(each["outcome"] == "refused" for each in outcomes):
+        raise typer.Exit(1)
+
+
+def _show(outcomes: Sequence[dict[str, object]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "name", "outcome", "at", "answers"):
+        table.add_column(heading, overflow="fold")
+    for each in outcomes:
+        answers = {True: "yes", False: "no", None: ""}[each["answers"]]  # type: ignore[index]
+        told = f"{each['outcome']}: {each['why']}" if each["why"] else str(each["outcome"])
+        table.add_row(
+            escape(str(each["service_id"])), escape(str(each["name"])), escape(told), str(each["url"]), answers
+        )
+    out.print(table)
+    if any(each["outcome"] == "registered" for each in outcomes):
+        out.print("Nobody beats for those that were registered: they are given up after three missed intervals.")
+
+
+def _answers(url: str) -> bool | None:
+    """Return whether somebody listens at a url; None where it names no port."""
+    try:
+        address = urlsplit(url)
+        if address.hostname is None or address.port is None:
+            return None
+        with socket.create_connection((address.hostname, address.port), _KNOCK_SECONDS):
+            return True
+    except ValueError:
+        return None
+    except OSError:
+        return False

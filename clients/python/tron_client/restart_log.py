@@ -1,0 +1,142 @@
+"""What a supervisor does about its children, in the registry's log: for people, and for the supervisor's next life."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tron_client.errors import TronError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tron_client.agent import Agent
+    from tron_client.alerts import Alert
+    from tron_client.client import RegistryClient
+    from tron_client.supervision import Escalate, RestartLimits
+
+_log = logging.getLogger("tron_client")
+
+_NAMESPACE = uuid.UUID("a8a1f6de-3c0b-4f5e-9a55-6a4f3f6b7f10")
+_LONGEST_REASON = 500
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChild:
+    """A child that is to be restarted."""
+
+    alert: Alert
+    """What was said of its failure."""
+    attempt: int
+    """The how-manyth restart within the window this is: 1 for the first."""
+    max_restarts: int
+    incident: str
+    """The alert_id with which the trouble began; the same for all restarts that count."""
+
+    @property
+    def service_id(self) -> str:
+        """Whom to restart."""
+        return self.alert.service_id
+
+    @property
+    def service_name(self) -> str:
+        """The name of whom to restart."""
+        return self.alert.service_name or self.alert.service_id
+
+
+class RestartLog:
+    """Writes down each step of a restart. What can not be written down is logged, and hinders nothing."""
+
+    def __init__(self, agent: Agent, client: RegistryClient, limits: RestartLimits) -> None:
+        self._agent = agent
+        self._client = client
+        self._limits = limits
+
+    def started(self, failed: FailedChild) -> None:
+        """`restart_started`: what was said of the child is acted upon."""
+        told = f"{failed.service_name}: restart {failed.attempt} of {failed.max_restarts} by {self._agent.service_id}"
+        severity = "INFO" if failed.attempt == 1 else "WARNING"
+        self._try("restart_started", severity, "restarting", failed, told, failed.alert.type)
+
+    def succeeded(self, failed: FailedChild) -> None:
+        """`restart_succeeded`: the child is alive."""
+        told = f"{failed.service_name} is alive after restart {failed.attempt} of {failed.max_restarts}"
+        self._try("restart_succeeded", "INFO", "restarted", failed, told, "alive")
+
+    def failed(self, failed: FailedChild, why: str) -> None:
+        """`restart_failed`: the callback said so, or the child did not come alive in time."""
+        told = f"{failed.service_name}: restart {failed.attempt} of {failed.max_restarts} failed: {why}"
+        self._try("restart_failed", "WARNING", "restart_failed", failed, told, why)
+
+    def escalate(self, decision: Escalate, alert: Alert) -> None:
+        """`child_escalated`, to the parent of the supervisor: kept until acknowledged there. Raises TronError.
+
+        The same failure escalated twice, because the supervisor died in between, is one alert.
+        """
+        parent = self._agent.service_id
+        own = self._agent.service
+        grandparent = "" if own is None else own.parent
+        name = alert.service_name or alert.service_id
+        reason = "a restart does not end" if decision.why == "restart_stuck" else "no more are allowed"
+        told = (
+            f"{name} was given up by {parent} after {decision.restarts} restarts in {self._limits.window:g} s: {reason}"
+        )
+        self._client.publish_event(
+            "child_escalated",
+            severity="CRITICAL",
+            service_id=alert.service_id,
+            service_name=alert.service_name,
+            recipient=grandparent,
+            cause=alert.cause,
+            action="escalated",
+            message=told,
+            alert_id=str(uuid.uuid5(_NAMESPACE, f"{parent}\0{decision.child}\0{decision.alert_id}")),
+            details=self._details(alert, decision.restarts, decision.incident, decision.why)
+            | {"grandparent": grandparent},
+        )
+
+    def recall(self) -> Iterator[tuple[str, float, str]]:
+        """The restarts of the life before that still count, oldest first: the child, when by our monotonic clock, and
+        the incident. Raises TronError.
+        """
+        now, wall_now = time.monotonic(), datetime.now(UTC)
+        for event in self._client.list_events(types=("restart_started",), newest=True, limit=_PAGE).events:
+            if event.details.get("parent") != self._agent.service_id or event.occurred_at is None:
+                continue
+            # The registry's clock may differ from ours: what seems to lie in the future was just now.
+            age = max(0.0, (wall_now - event.occurred_at).total_seconds())
+            if age < self._limits.window:
+                yield event.service_id, now - age, str(event.details.get("incident", ""))
+
+    def _try(self, kind: str, severity: str, action: str, failed: FailedChild, told: str, why: str) -> None:
+        alert = failed.alert
+        try:
+            self._client.publish_event(
+                kind,
+                severity=severity,
+                service_id=alert.service_id,
+                service_name=alert.service_name,
+                cause=alert.cause,
+                action=action,
+                message=told[:1000],
+                details=self._details(alert, failed.attempt, failed.incident, why),
+            )
+        except (TronError, ValueError) as error:
+            _log.warning("not_recorded type=%s service_id=%s error=%r", kind, alert.service_id, error)
+
+    def _details(self, alert: Alert, restarts: int, incident: str, why: str) -> dict[str, object]:
+        return {
+            "child": alert.service_id,
+            "parent": self._agent.service_id,
+            "restart_count": restarts,
+            "max_restarts": self._limits.max_restarts,
+            "window_seconds": self._limits.window,
+            "why": why[:_LONGEST_REASON],
+            "alert_id": alert.alert_id,
+            "incident": incident,
+        }

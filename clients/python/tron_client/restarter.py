@@ -1,0 +1,193 @@
+"""Carries out one restart of a child: is it still needed, call back, is it alive? Blocks; for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from tron_client.errors import ServiceNotFound, TronError
+from tron_client.restart_log import FailedChild
+from tron_client.supervision import lives, needs_restart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from tron_client.agent import Agent
+    from tron_client.alerts import Alert
+    from tron_client.client import RegistryClient
+    from tron_client.models import Service
+    from tron_client.restart_log import RestartLog
+    from tron_client.supervision import Outcome, Restart, RestartLimits
+
+_log = logging.getLogger("tron_client")
+
+JUDGED = ("service_down", "service_deregistered", "service_stalled")
+"""The alerts that TRON raises about a failure; the record says the same by the time that they are heard."""
+
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at a child. That one is back which was down is heard at once."""
+_FAREWELL = 5.0
+"""Seconds within which a child goes of which its own wrapper said that it ended."""
+
+
+class Callbacks:
+    """Calls back from threads: functions there, coroutines in the event loop of the program where it has one."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._calls: set[Future[None]] = set()
+
+    def call(self, callback: Callable[[Any], object], argument: object, timeout: float | None = None) -> None:
+        """Call back and wait for the end; only a coroutine can be held to `timeout` seconds. Raises what it raises."""
+        awaited = callback(argument)
+        if not inspect.isawaitable(awaited):
+            return
+
+        async def bounded() -> None:
+            async with asyncio.timeout(timeout):
+                await awaited
+
+        try:
+            if self.loop is None or self.loop.is_closed():
+                asyncio.run(bounded())
+                return
+            call = asyncio.run_coroutine_threadsafe(bounded(), self.loop)
+            with self._lock:
+                self._calls.add(call)
+            try:
+                call.result()
+            finally:
+                with self._lock:
+                    self._calls.discard(call)
+        except TimeoutError as error:
+            raise TimeoutError(str(error) or f"did not end within {timeout} s") from None
+
+    def cancel(self) -> None:
+        """Cancel the coroutines that run; functions can not be."""
+        with self._lock:
+            calls = tuple(self._calls)
+        for call in calls:
+            call.cancel()
+
+
+class Restarter:
+    """Restarts children of one agent, several at a time. Safe from any thread."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        client: RegistryClient,
+        journal: RestartLog,
+        limits: RestartLimits,
+        restart: Callable[[FailedChild], object],
+        callbacks: Callbacks,
+    ) -> None:
+        self._agent = agent
+        self._client = client
+        self._journal = journal
+        self._limits = limits
+        self._restart = restart
+        self._callbacks = callbacks
+        self._over = False
+        self._restored: dict[str, threading.Event] = {}
+
+    def heard_back(self, child: str) -> None:
+        """Somebody said that a child is back: look now."""
+        restored = self._restored.get(child)
+        if restored is not None:
+            restored.set()
+
+    def close(self) -> None:
+        """Break off what can be broken off; outcomes do not matter any more."""
+        self._over = True
+        self._callbacks.cancel()
+        for restored in tuple(self._restored.values()):
+            restored.set()
+
+    def carry_out(self, decision: Restart, alert: Alert) -> Outcome:
+        """Restart the child; returns how that ended, whatever happened."""
+        self._restored[decision.child] = threading.Event()
+        try:
+            return self._try(FailedChild(alert, decision.attempt, self._limits.max_restarts, decision.incident))
+        except Exception:
+            if not self._over:
+                _log.exception("restart_broke_off service_id=%s", decision.child)
+            return "failed"
+        finally:
+            self._restored.pop(decision.child, None)
+
+    def _try(self, failed: FailedChild) -> Outcome:
+        deadline = time.monotonic() + self._limits.restart_timeout
+        try:
+            before = self._look_when_told(failed.alert)
+        except TronError:
+            return "postponed"  # nobody can say whether it came back: do nothing blindly
+        if before is not None and not self._is_ours(before):
+            return "not_ours"
+        incarnation = incarnation_of(failed.alert)
+        if not needs_restart(before, incarnation):
+            return "not_needed"
+        self._journal.started(failed)
+        why = ""
+        try:
+            self._callbacks.call(self._restart, failed, self._limits.restart_timeout)
+        except Exception as error:
+            why = str(error) or type(error).__name__
+            _log.warning("restart_failed service_id=%s error=%r", failed.service_id, error)
+        incarnation = max(incarnation, 0 if before is None else before.incarnation)
+        if not why and not self._comes_alive(failed.service_id, incarnation, deadline):
+            why = f"not alive within {self._limits.restart_timeout:g} s"
+        if self._over:
+            return "postponed"
+        if why:
+            self._journal.failed(failed, why)
+            return "failed"
+        self._journal.succeeded(failed)
+        return "up"
+
+    def _look_when_told(self, alert: Alert) -> Service | None:
+        """The record of a child that failed. TRON's alerts and the record are one; others may come before it shows."""
+        deadline = time.monotonic() + (0.0 if alert.type in JUDGED else _FAREWELL)
+        while True:
+            found = self._look(alert.service_id)
+            left = deadline - time.monotonic()
+            if left <= 0 or self._over or needs_restart(found, incarnation_of(alert)):
+                return found
+            self._restored[alert.service_id].wait(min(_LOOK_EVERY, left))
+
+    def _comes_alive(self, child: str, failed_incarnation: int, deadline: float) -> bool:
+        restored = self._restored[child]
+        while not self._over:
+            with contextlib.suppress(TronError):
+                if lives(self._look(child), failed_incarnation):
+                    return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if restored.wait(min(_LOOK_EVERY, left)) and not self._over:
+                restored.clear()
+        return False
+
+    def _look(self, child: str) -> Service | None:
+        """The record, None where there is none. Raises TronError where it can not be asked for."""
+        try:
+            return self._client.get_service(child)
+        except ServiceNotFound:
+            return None
+
+    def _is_ours(self, child: Service) -> bool:
+        own = self._agent.service
+        return child.parent in {"", self._agent.service_id, "" if own is None else own.name}
+
+
+def incarnation_of(alert: Alert) -> int:
+    """In which life the service failed; 0 where the alert does not say."""
+    incarnation = alert.event.details.get("incarnation", 0)
+    return incarnation if isinstance(incarnation, int) else 0

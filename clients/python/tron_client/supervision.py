@@ -1,0 +1,327 @@
+"""What a parent does about children that fail: restart, wait, give up, escalate. Decisions only: no clock and no I/O.
+
+All times are seconds on one monotonic clock, handed in as `now`. `Supervision` takes facts and returns decisions;
+whoever carries them out (supervisor.py) reports how each ended.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from tron_client.models import Service
+
+REMEMBERED = 1000
+"""Alerts that were dealt with and are remembered, so that one that comes again is known. The oldest is forgotten."""
+
+_SLACK = 1.0
+"""Seconds that a restart may exceed its time until it counts as stuck: whoever runs it wants to say so itself first."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartLimits:
+    """How often and how eagerly a child is restarted. Times are seconds."""
+
+    max_restarts: int = 3
+    """So many restarts within `window`; the failure after that is escalated."""
+    window: float = 300.0
+    """How long a restart counts."""
+    first_delay: float = 1.0
+    """The first restart within the window comes at once, the second this long after the first one ended, then doubling:
+    a child that fails at once must not be started in a tight loop."""
+    longest_delay: float = 30.0
+    restart_timeout: float = 20.0
+    """How long a restart may take until the child is alive. Above what the child needs to start, and well below the
+    policy's `escalate_after`, or alerts climb while they are being dealt with."""
+    concurrency: int = 4
+    """How many children are restarted at a time, and how many escalated; further ones wait."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for a limit that can not be meant."""
+        for name in ("max_restarts", "concurrency"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+        for name in ("window", "restart_timeout"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive")
+        if not 0 <= self.first_delay <= self.longest_delay:
+            raise ValueError("first_delay must be between 0 and longest_delay")
+
+
+def lives(service: Service | None, failed_incarnation: int) -> bool:
+    """Whether a service that failed in this incarnation is alive: as judged, or, while nobody judges, as connected."""
+    if service is None:
+        return False
+    if service.liveness == "UNKNOWN":
+        return service.connected and service.incarnation > failed_incarnation > 0
+    return service.liveness == "ALIVE" and service.liveness_cause != "STALLED"
+
+
+def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
+    """Whether a service about which there was an alert is to be restarted still. One that is suspect is not: it came
+    back since, and if it is lost again there will be another alert.
+    """
+    if service is not None and service.liveness == "SUSPECT" and service.liveness_cause != "STALLED":
+        return False
+    return not lives(service, failed_incarnation)
+
+
+class RestartHistory:
+    """The restarts of one program that still count."""
+
+    def __init__(self, limits: RestartLimits) -> None:
+        self._limits = limits
+        self._started: list[float] = []
+        self._ended = float("-inf")
+        self.incident = ""
+        """The alert with which the trouble began; empty where no restart counts."""
+
+    def count(self, now: float) -> int:
+        """How many restarts count."""
+        self._started = [at for at in self._started if now - at < self._limits.window]
+        if not self._started:
+            self.incident = ""
+        return len(self._started)
+
+    def next_start(self, now: float) -> float | None:
+        """When the next restart may begin, now at the earliest; None where there were enough of them."""
+        count = self.count(now)
+        if count >= self._limits.max_restarts:
+            return None
+        if not count:
+            return now
+        # The exponent is bounded because a float overflows after some thousand restarts.
+        delay = min(self._limits.first_delay * 2.0 ** min(count - 1, 32), self._limits.longest_delay)
+        return max(now, self._ended + delay)
+
+    def started(self, at: float, incident: str) -> None:
+        """A restart began."""
+        self._started.append(at)
+        self._ended = max(self._ended, at)
+        self.incident = self.incident or incident
+
+    def ended(self, now: float) -> None:
+        """The restart that ran is over."""
+        self._ended = now
+
+    def undo(self) -> None:
+        """The restart that began last was not needed, so it does not count."""
+        if self._started:
+            self._started.pop()
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Restart the child now: the `attempt`-th time within the window, because of this alert."""
+
+    child: str
+    attempt: int
+    incident: str
+    alert_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Escalate:
+    """Tell the parent's own parent that the child was given up after so many restarts."""
+
+    child: str
+    restarts: int
+    why: Literal["max_restarts_exceeded", "restart_stuck"]
+    incident: str
+    alert_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """These alerts were dealt with."""
+
+    alert_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandOn:
+    """These alerts are not ours to deal with."""
+
+    alert_ids: tuple[str, ...]
+
+
+Decision = Restart | Escalate | Acknowledge | HandOn
+
+Outcome = Literal["up", "not_needed", "failed", "postponed", "not_ours"]
+"""How a restart ended: the child is alive again; it was alive before anything was done; it is not alive; nothing was
+done because nobody could say how the child is; it is somebody else's child."""
+
+
+class _Phase(Enum):
+    SOUND = "nothing is known against it"
+    WAITING = "to be restarted when it is due"
+    RESTARTING = "being restarted"
+    ESCALATING = "given up, to be said"
+    ESCALATED = "given up, and said"
+
+
+@dataclass(slots=True)
+class _Child:
+    history: RestartHistory
+    phase: _Phase = _Phase.SOUND
+    open: dict[str, None] = field(default_factory=dict)  # a set that keeps the order
+    due: float = 0.0
+    started: float = 0.0
+    running: bool = False
+    stuck: bool = False
+    incarnation: int = 0
+    trouble: int = 0  # the number of the trouble it is in: it grows whenever one is over
+    telling: tuple[int, int] | None = None  # which trouble, and in which incarnation, is being escalated
+    failures_to_tell: int = 0
+
+
+class Supervision:
+    """What is known of all children, and what follows. An alert is acknowledged only once it was acted upon: when the
+    child is alive again, or when its failure was escalated."""
+
+    def __init__(self, limits: RestartLimits) -> None:
+        self._limits = limits
+        self._children: dict[str, _Child] = {}
+        self._dealt_with: OrderedDict[str, None] = OrderedDict()
+
+    def recall(self, child: str, started: float, incident: str) -> None:
+        """A restart of the life before, of which only the log tells; oldest first."""
+        self._child(child).history.started(started, incident)
+
+    def alerted(self, child: str, alert_id: str, incarnation: int, now: float) -> list[Decision]:
+        """A child failed; `incarnation` says in which life, 0 where that is not known."""
+        if alert_id in self._dealt_with:
+            return [Acknowledge((alert_id,))]
+        known = self._child(child)
+        if known.phase is _Phase.ESCALATED and incarnation <= known.incarnation:
+            return self._dealt([alert_id])  # the same death, by another name
+        known.open[alert_id] = None
+        known.incarnation = max(known.incarnation, incarnation)
+        if known.phase in (_Phase.SOUND, _Phase.ESCALATED):
+            self._plan(known, now)
+        return self.tick(now)
+
+    def recovered(self, child: str, now: float) -> list[Decision]:
+        """A child is alive, by whatever means."""
+        known = self._children.get(child)
+        if known is None or known.phase is _Phase.RESTARTING:
+            return []  # whoever restarts it will see
+        return [*self._settle(known), *self.tick(now)]
+
+    def ended(self, child: str, outcome: Outcome, now: float) -> list[Decision]:
+        """A restart that was decided is over."""
+        known = self._children[child]
+        known.running = False
+        known.history.ended(now)
+        decisions: list[Decision] = []
+        if outcome in ("not_needed", "not_ours", "postponed"):
+            known.history.undo()
+        if outcome == "not_ours":
+            decisions.append(HandOn(tuple(known.open)))
+            known.open.clear()
+        if outcome in ("up", "not_needed", "not_ours"):
+            decisions += self._settle(known)
+        elif known.phase is _Phase.RESTARTING and outcome == "postponed":
+            known.phase, known.due = _Phase.WAITING, now + self._limits.first_delay
+        elif known.phase is _Phase.RESTARTING:
+            self._plan(known, now)
+        return decisions + self.tick(now)
+
+    def told(self, child: str, done: bool, now: float) -> list[Decision]:
+        """An escalation that was decided is recorded, or could not be."""
+        known = self._children[child]
+        telling, known.telling = known.telling, None
+        if known.phase is not _Phase.ESCALATING or telling is None or telling[0] != known.trouble:
+            return self.tick(now)  # it recovered meanwhile
+        decisions: list[Decision] = []
+        if not done:
+            known.due = now + min(2.0 ** min(known.failures_to_tell, 32), self._limits.longest_delay)
+            known.failures_to_tell += 1
+        elif telling[1] < known.incarnation:
+            self._plan(known, now)  # it lived and died again meanwhile
+        else:
+            known.phase, known.due, known.failures_to_tell = _Phase.ESCALATED, now + self._limits.window, 0
+            decisions = self._dealt(list(known.open))
+            known.open.clear()
+        return decisions + self.tick(now)
+
+    def tick(self, now: float) -> list[Decision]:
+        """What is due now."""
+        decisions: list[Decision] = []
+        for name, child in list(self._children.items()):
+            if child.phase is _Phase.RESTARTING and now >= self._overdue(child):
+                child.phase, child.due, child.stuck = _Phase.ESCALATING, now, True
+            if child.phase is _Phase.ESCALATED and child.due <= now and not child.running:
+                child.phase = _Phase.SOUND
+            idle = child.phase is _Phase.SOUND and not child.running and child.telling is None
+            if idle and not child.history.count(now):
+                del self._children[name]
+        untold = [each for each in self._due(_Phase.ESCALATING, now) if each[1].telling is None]
+        decisions += [self._escalate(name, child, now) for name, child in untold[: self._room_to_tell()]]
+        for name, child in self._due(_Phase.WAITING, now)[: self._room()]:
+            alert_id = next(iter(child.open))
+            child.history.started(now, alert_id)
+            child.phase, child.started, child.running = _Phase.RESTARTING, now, True
+            decisions.append(Restart(name, child.history.count(now), child.history.incident, alert_id))
+        return decisions
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until `tick` has something to decide; None where nothing will be by itself."""
+        children = self._children.values()
+        moments = [self._overdue(each) for each in children if each.phase is _Phase.RESTARTING]
+        if self._room_to_tell():
+            moments += [each.due for each in children if each.phase is _Phase.ESCALATING and each.telling is None]
+        if self._room():
+            moments += [each.due for each in children if each.phase is _Phase.WAITING]
+        return max(0.0, min(moments) - now) if moments else None
+
+    def _child(self, name: str) -> _Child:
+        return self._children.setdefault(name, _Child(RestartHistory(self._limits)))
+
+    def _due(self, phase: _Phase, now: float) -> list[tuple[str, _Child]]:
+        due = [each for each in self._children.items() if each[1].phase is phase and each[1].due <= now]
+        return sorted(due, key=lambda each: each[1].due)
+
+    def _plan(self, child: _Child, now: float) -> None:
+        start = child.history.next_start(now)
+        if child.running or start is None:
+            child.phase, child.due, child.stuck = _Phase.ESCALATING, now, child.running
+        else:
+            child.phase, child.due, child.stuck = _Phase.WAITING, start, False
+
+    def _escalate(self, name: str, child: _Child, now: float) -> Escalate:
+        child.telling = (child.trouble, child.incarnation)
+        restarts = child.history.count(now)
+        alert_id = next(iter(child.open), "")
+        why: Literal["max_restarts_exceeded", "restart_stuck"] = (
+            "restart_stuck" if child.stuck else "max_restarts_exceeded"
+        )
+        return Escalate(name, restarts, why, child.history.incident or alert_id, alert_id)
+
+    def _settle(self, child: _Child) -> list[Decision]:
+        child.phase, child.failures_to_tell = _Phase.SOUND, 0
+        child.trouble += 1
+        dealt = self._dealt(list(child.open))
+        child.open.clear()
+        return dealt
+
+    def _dealt(self, alert_ids: list[str]) -> list[Decision]:
+        if not alert_ids:
+            return []
+        for alert_id in alert_ids:
+            self._dealt_with[alert_id] = None
+        while len(self._dealt_with) > REMEMBERED:
+            self._dealt_with.popitem(last=False)
+        return [Acknowledge(tuple(alert_ids))]
+
+    def _overdue(self, child: _Child) -> float:
+        return child.started + self._limits.restart_timeout + _SLACK
+
+    def _room(self) -> int:
+        return max(0, self._limits.concurrency - sum(each.running for each in self._children.values()))
+
+    def _room_to_tell(self) -> int:
+        return self._limits.concurrency - sum(each.telling is not None for each in self._children.values())

@@ -1,0 +1,225 @@
+"""A parent's helper: restarts children that fail, and escalates where that does not help. The shell of supervision.py.
+
+One thread decides and never waits for anybody; each restart and each escalation has a short-lived thread of its own, at
+most `concurrency` of each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from tron_client.alerts import AlertInbox, dispatch
+from tron_client.client import RegistryClient
+from tron_client.errors import TronError
+from tron_client.restart_log import RestartLog
+from tron_client.restarter import JUDGED, Callbacks, Restarter, incarnation_of
+from tron_client.supervision import Acknowledge, Decision, Escalate, HandOn, Restart, RestartLimits, Supervision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from tron_client.agent import Agent
+    from tron_client.alerts import Alert
+    from tron_client.restart_log import FailedChild
+
+_log = logging.getLogger("tron_client")
+
+Report = Callable[[float], list[Decision]]
+"""How something ended, for the core; takes `now`."""
+
+
+class Supervisor:
+    """Handles the alerts of an agent about its children, for as long as the block, or from start to stop.
+
+    A child that failed is restarted through `restart`, at once for the first time, then after growing pauses. After
+    `max_restarts` within `window` seconds its failure is escalated to the agent's own parent. An alert is acknowledged
+    once the child is alive again or its failure was escalated: a supervisor that dies before leaves it to climb. All
+    methods are safe from any thread. A Supervisor is used once.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        restart: Callable[[FailedChild], object],
+        *,
+        max_restarts: int = 3,
+        window: float = 300.0,
+        first_delay: float = 1.0,
+        longest_delay: float = 30.0,
+        restart_timeout: float = 20.0,
+        concurrency: int = 4,
+        types: Iterable[str] = JUDGED,
+        on_alert: Callable[[Alert], object] | None = None,
+    ) -> None:
+        """Take over the alerts of `agent`; nothing is done before `start`.
+
+        `restart` may be a function, which runs in a thread of its own, or a coroutine function, which runs in the event
+        loop that was running at the start; it returns once the child was started, and raises where it could not be.
+        The child must be alive `restart_timeout` seconds after the restart began. `types` are the alerts to restart
+        upon. `on_alert` gets all others, and those about somebody else's child, and acknowledges by returning; without
+        it those that are not CRITICAL are acknowledged, and the CRITICAL ones are left to climb. Intervals are seconds.
+        Raises ValueError for a limit that can not be meant, and where the agent has an `on_alert` of its own.
+        """
+        limits = RestartLimits(max_restarts, window, first_delay, longest_delay, restart_timeout, concurrency)
+        self._agent = agent
+        self._inbox = agent.take_over_alerts()
+        self._types = frozenset(types)
+        self._on_alert = on_alert
+        self._core = Supervision(limits)
+        self._client = RegistryClient(agent.registry)
+        self._journal = RestartLog(agent, self._client, limits)
+        self._callbacks = Callbacks()
+        self._restarter = Restarter(agent, self._client, self._journal, limits, restart, self._callbacks)
+        self._alerts: dict[str, Alert] = {}  # those that the core has open; what was sent and not acknowledged, so 256
+        self._reports: deque[Report] = deque()  # at most one of each thread that runs
+        # What on_alert has yet to hear. Beyond the inbox's capacity, which is above what the registry sends
+        # unacknowledged, an alert is not taken, and comes again with the next registration.
+        self._others = AlertInbox(lambda: None)
+        self._woken = threading.Event()
+        self._over = threading.Event()
+        self._recalled = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"tron-supervisor-{agent.service_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to handle alerts, those that wait included; does nothing where it was started before."""
+        with self._lock:
+            if self._thread.ident is not None or self._over.is_set():
+                return
+            with contextlib.suppress(RuntimeError):
+                self._callbacks.loop = asyncio.get_running_loop()
+            if self._on_alert is not None:
+                name = f"tron-alerts-{self._agent.service_id}"
+                hear = partial(self._callbacks.call, self._on_alert)
+                threading.Thread(target=dispatch, args=(self._others, hear), name=name, daemon=True).start()
+            self._thread.start()
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """End within `timeout` seconds; does nothing where it is over. What was not acted upon stays unacknowledged.
+
+        A coroutine that restarts a child is cancelled; a function that does is left alone.
+        """
+        with self._lock:
+            self._over.set()
+        self._woken.set()
+        self._restarter.close()
+        if self._thread.ident is None:
+            self._end()
+        elif threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _run(self) -> None:
+        try:
+            with self._inbox.listening(self._woken.set):
+                while not (self._over.is_set() or self._inbox.closed):
+                    self._woken.clear()
+                    while self._reports:
+                        self._carry_out(self._reports.popleft()(time.monotonic()))
+                    while (alert := self._inbox.take()) is not None:
+                        self._heed(alert)
+                    now = time.monotonic()
+                    self._carry_out(self._core.tick(now))
+                    if not (self._over.is_set() or self._inbox.closed):
+                        self._woken.wait(self._core.due_in(now))
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._restarter.close()
+        self._others.close()
+        for alert_id in self._alerts:
+            self._inbox.handled(alert_id)
+        self._client.close()
+
+    def _heed(self, alert: Alert) -> None:
+        if alert.type in self._types and alert.severity != "INFO" and alert.service_id:
+            self._recall()
+            self._alerts[alert.alert_id] = alert
+            incarnation = incarnation_of(alert)
+            self._carry_out(self._core.alerted(alert.service_id, alert.alert_id, incarnation, time.monotonic()))
+            return
+        if alert.type == "heartbeat_restored":
+            self._restarter.heard_back(alert.service_id)
+            self._carry_out(self._core.recovered(alert.service_id, time.monotonic()))
+        self._pass_on(alert)
+
+    def _recall(self) -> None:
+        """Once, before the first decision: a supervisor that is restarted itself, again and again, must not forget."""
+        if self._recalled:
+            return
+        try:
+            for child, started, incident in self._journal.recall():
+                self._core.recall(child, started, incident)
+        except TronError as error:
+            _log.warning("restarts_not_recalled service_id=%s error=%r", self._agent.service_id, error)
+        self._recalled = True
+
+    def _pass_on(self, alert: Alert) -> None:
+        if self._on_alert is not None:
+            self._others.offer(alert)
+        elif alert.severity != "CRITICAL":
+            alert.acknowledge()
+        self._inbox.handled(alert.alert_id)
+
+    def _carry_out(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Restart():
+                    self._begin(self._restart, decision, self._alerts[decision.alert_id])
+                case Escalate():
+                    self._begin(self._escalate, decision, self._alerts[decision.alert_id])
+                case Acknowledge():
+                    for alert_id in decision.alert_ids:
+                        self._alerts.pop(alert_id).acknowledge()
+                        self._inbox.handled(alert_id)
+                case HandOn():
+                    for alert_id in decision.alert_ids:
+                        self._pass_on(self._alerts.pop(alert_id))
+
+    def _begin(self, act: Callable[[Any, Alert], Report], decision: Restart | Escalate, alert: Alert) -> None:
+        def run() -> None:
+            self._reports.append(act(decision, alert))
+            self._woken.set()
+
+        threading.Thread(target=run, name=f"tron-child-{decision.child}", daemon=True).start()
+
+    def _restart(self, decision: Restart, alert: Alert) -> Report:
+        return partial(self._core.ended, decision.child, self._restarter.carry_out(decision, alert))
+
+    def _escalate(self, decision: Escalate, alert: Alert) -> Report:
+        done = False
+        try:
+            self._journal.escalate(decision, alert)
+            done = True
+        except Exception as error:
+            if not self._over.is_set():
+                _log.warning("not_escalated service_id=%s error=%r", decision.child, error)
+        return partial(self._core.told, decision.child, done)

@@ -1,0 +1,73 @@
+"""Who watches the watcher: tells operators, and the event log, that TRON is gone, and that it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import structlog
+
+from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
+from grid_hosting.sinks.notice import Notice, Severity
+from registry_server.engine import Engine
+from registry_server.service import Event
+from registry_server.service import Severity as EventSeverity
+
+log = structlog.get_logger("operator")
+
+LOST_AFTER = 2.0
+"""Seconds without judgement until operators are told, where somebody judged before. A restart takes about one."""
+
+NEVER_CAME_AFTER = 60.0
+"""The same for a registry that nobody has watched since its start."""
+
+LOOK_EVERY = 0.25
+
+
+async def watch_the_watcher(engine: Engine, dispatcher: Dispatcher) -> None:
+    """Look, and tell each change once, until cancelled."""
+    patience, since, loss = NEVER_CAME_AFTER, time.monotonic(), ""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        now = time.monotonic()
+        if engine.catalogue.watched:
+            if loss:
+                await _tell(engine, dispatcher, loss, "TRON watches again", now - since, resolved=True)
+            patience, since, loss = LOST_AFTER, now, ""
+        elif not loss and now - since > patience and not engine.draining:
+            loss = str(uuid.uuid4())
+            await _tell(engine, dispatcher, loss, "TRON does not watch: nobody is judged", now - since, resolved=False)
+
+
+async def _tell(
+    engine: Engine, dispatcher: Dispatcher, loss: str, message: str, seconds: float, *, resolved: bool
+) -> None:
+    alert_id = str(uuid.uuid4()) if resolved else loss
+    kind = "monitor_back" if resolved else "monitor_lost"
+    level = log.warning if resolved else log.critical
+    level(kind, seconds=round(seconds, 2))
+    details = {"seconds": round(seconds, 2), "loss": loss}
+    event = Event(
+        kind,
+        alert_id=alert_id,
+        occurred_at=time.time(),
+        severity=EventSeverity.WARNING if resolved else EventSeverity.CRITICAL,
+        message=message,
+        details=details,
+    )
+    engine.catalogue.publish(event, engine.now())
+    engine.settle()
+    notice = Notice(
+        alert_id=alert_id,
+        type="monitor_lost",
+        severity=Severity.WARNING if resolved else Severity.CRITICAL,
+        message=message,
+        occurred_at=event.occurred_at,
+        details=details,
+        resolved=resolved,
+    )
+    try:
+        await dispatcher.submit(notice)
+    except NotDurable as error:
+        log.error("operators_not_served", why=str(error))

@@ -1,0 +1,211 @@
+"""The demo fleet on the real system: each agent a process with its real parent, and parents that restart children."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tron_cli.catalogue import load
+from tron_client import Event, RegistryClient, TronError
+
+from tests.support.processes import System, is_alive, start_system
+from tests.support.waiting import wait_until
+
+ALIVE_WITHIN = 10.0
+"""Seconds from the command to a fleet that is alive, on two cores and an empty data directory."""
+
+STORY = ("restart_started", "restart_succeeded", "restart_failed", "child_escalated")
+
+
+@dataclass
+class Demo:
+    """`tron up --demo`, and what people do about it."""
+
+    system: System
+    client: RegistryClient
+    env: dict[str, str]
+    alive_after: float
+
+    def tron(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `tron` to its end, in another terminal so to speak."""
+        command = [sys.executable, "-m", "tron_cli", *arguments, "--registry", self.system.registry_address]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=self.env)
+
+    def play(self, what: str, service_id: str) -> dict[str, Any]:
+        """Do something to an agent."""
+        done = self.tron("demo", what, service_id, "--json")
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def story(self, service_id: str) -> list[Event]:
+        """What was recorded of an agent, oldest first."""
+        return list(self.client.list_events(service_id=service_id, limit=1000).events)
+
+    def told(self, service_id: str) -> list[str]:
+        """What parents did about an agent, oldest first."""
+        return [event.type for event in self.story(service_id) if event.type in STORY]
+
+    def wait_told(self, service_id: str, what: str, timeout: float = 30.0) -> None:
+        """Wait until a parent did something about an agent."""
+        wait_until(lambda: what in self.told(service_id), timeout, f"{what} about {service_id}")
+
+    def wait_alive(self, service_id: str, incarnation: int, timeout: float = 15.0) -> None:
+        """Wait until an agent lives another life than the one before."""
+
+        def anew() -> bool:
+            try:
+                service = self.client.get_service(service_id)
+            except TronError:
+                return False
+            return service.liveness == "ALIVE" and service.incarnation > incarnation
+
+        wait_until(anew, timeout, f"{service_id} is alive anew")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """The whole fleet on a fresh data directory."""
+    # The path of a socket must be short; those of pytest are not.
+    with tempfile.TemporaryDirectory(prefix="tron-") as runtime:
+        env = {**os.environ, "XDG_RUNTIME_DIR": runtime}
+        began = time.monotonic()
+        with start_system(tmp_path_factory.mktemp("demo"), "--demo", env=env) as system:
+            with RegistryClient(system.registry_address) as client:
+                ids = {row.service_id for row in load("pas").rows}
+
+                def all_alive() -> bool:
+                    return ids <= {each.service_id for each in client.list_services(liveness="ALIVE").services}
+
+                wait_until(all_alive, 30, "every row is alive")
+                yield Demo(system, client, env, time.monotonic() - began)
+            assert system.process.poll() is None, system.log
+            assert "Traceback" not in system.log, system.log
+
+
+def test_every_row_of_the_catalogue_is_soon_alive_with_its_real_parent(demo: Demo) -> None:
+    assert demo.alive_after < ALIVE_WITHIN
+    services = {each.service_id: each for each in demo.client.list_services().services}
+    for row in load("pas").rows:
+        service = services[row.service_id]
+        assert (service.name, service.connected) == (row.name, True)
+        if not row.system:
+            assert (service.parent, service.labels, service.url) == (row.parent, row.labels, row.url)
+            assert service.stall_after == row.stall_after
+    assert not demo.client.list_events(limit=1000).events
+
+
+def test_an_agent_that_dies_at_each_restart_is_restarted_three_times_and_escalated_to_the_grandparent(
+    demo: Demo,
+) -> None:
+    pid = demo.play("--kill", "Dir-Code")["pid"]
+    assert pid == 0
+    demo.wait_told("Dir-Code", "child_escalated")
+    assert demo.told("Dir-Code") == ["restart_started", "restart_failed"] * 3 + ["child_escalated"]
+    types = [event.type for event in demo.story("Dir-Code")]
+    assert types.index("service_down") < types.index("restart_started")
+    down = next(event for event in demo.story("Dir-Code") if event.type == "service_down")
+    steps = [event for event in demo.story("Dir-Code") if event.type in STORY]
+    assert [step.details["restart_count"] for step in steps] == [1, 1, 2, 2, 3, 3, 3]
+    assert {(step.details["parent"], step.details["incident"]) for step in steps} == {("Architect", down.alert_id)}
+    escalated = steps[-1]
+    assert (escalated.recipient, escalated.severity) == ("PAS Root", "CRITICAL")
+    open_alerts = demo.client.list_events(recipient="PAS Root", unacknowledged=True).events
+    assert escalated.alert_id in {event.alert_id for event in open_alerts}, "it is kept until somebody acknowledges it"
+    shown = demo.tron("alerts", "--service", "Dir-Code").stdout
+    assert "restart 3 of 3" in shown
+    demo.play("--resume", "Dir-Code")
+    demo.wait_alive("Dir-Code", 0)
+
+
+def test_a_killed_agent_is_started_again_by_its_parent(demo: Demo) -> None:
+    before = demo.client.get_service("Prog-004")
+    demo.play("--kill-once", "Prog-004")
+    demo.wait_told("Prog-004", "restart_succeeded")
+    assert demo.told("Prog-004") == ["restart_started", "restart_succeeded"]
+    demo.wait_alive("Prog-004", before.incarnation)
+
+
+def test_an_agent_that_hangs_is_found_silent_and_started_anew(demo: Demo) -> None:
+    before = demo.client.get_service("Mgr-Data-01")
+    demo.play("--hang", "Mgr-Data-01")
+    demo.wait_told("Mgr-Data-01", "restart_succeeded")
+    down = next(event for event in demo.story("Mgr-Data-01") if event.type == "service_down")
+    assert down.cause == "SILENT"
+    demo.wait_alive("Mgr-Data-01", before.incarnation)
+
+
+def test_the_work_of_an_agent_gets_on_until_it_is_told_to_stall(demo: Demo) -> None:
+    def activity() -> int:
+        return demo.client.get_service("Prog-009").activity
+
+    start = activity()
+    wait_until(lambda: activity() > start, 10, "it gets on")
+    demo.play("--stall", "Prog-009")
+    heard = demo.client.get_service("Prog-009").last_heartbeat_at
+    assert heard is not None
+
+    def beats_without_getting_on() -> bool:
+        earlier = demo.client.get_service("Prog-009")
+        wait_until(
+            lambda: demo.client.get_service("Prog-009").last_heartbeat_at != earlier.last_heartbeat_at, 10, "a beat"
+        )
+        return activity() == earlier.activity
+
+    wait_until(beats_without_getting_on, 10, "it beats and gets nothing done")
+    stood_at = activity()
+    demo.play("--resume", "Prog-009")
+    wait_until(lambda: activity() != stood_at, 10, "it gets on again")
+
+
+def test_a_mistake_is_said_in_one_line(demo: Demo) -> None:
+    done = demo.tron("demo", "--kill", "Dir-Cod")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tron: no agent 'Dir-Cod' in this fleet; did you mean Dir-Code")
+    done = demo.tron("demo")
+    assert done.returncode == 1
+    assert "another demo runs at this registry" in done.stderr
+
+
+def test_the_core_services_are_registered_once_however_often_and_those_that_run_are_left_alone(demo: Demo) -> None:
+    before = demo.client.get_service("tron-heartbeat-monitor")
+    for _ in range(2):
+        assert demo.tron("register", "--catalogue", "core").returncode == 0
+    names = [each.name for each in demo.client.list_services().services]
+    assert len(names) == len(set(names))
+    after = demo.client.get_service("tron-heartbeat-monitor")
+    assert (after.incarnation, after.liveness) == (before.incarnation, "ALIVE")
+
+
+def test_a_demo_that_is_killed_comes_back_with_all_its_agents(demo: Demo) -> None:
+    before = {each.service_id: each.incarnation for each in demo.client.list_services().services}
+    old = demo.system.kill_child("demo")
+    new = demo.system.wait_restarted("demo", old)
+    assert is_alive(new)
+
+    def all_back() -> bool:
+        now = {each.service_id: each for each in demo.client.list_services(liveness="ALIVE").services}
+        return all(
+            row.service_id in now and now[row.service_id].incarnation > before[row.service_id]
+            for row in load("pas").rows
+            if not row.system
+        )
+
+    wait_until(all_back, 30, "all are alive anew")
+
+
+def test_at_the_end_all_leave_and_nobody_is_alarmed(demo: Demo) -> None:
+    before = demo.client.list_events(limit=1).last_sequence
+    child = demo.system.child_pid("demo")
+    os.kill(child, 15)  # as `tron up` does when it drains; it is started again, for nobody drains
+    demo.system.wait_restarted("demo", child)
+    events = demo.client.list_events(after_sequence=before, limit=1000).events
+    assert not [event for event in events if event.type in ("service_suspect", "service_down")]

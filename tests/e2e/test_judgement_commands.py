@@ -1,0 +1,111 @@
+"""`tron selftest`, `explain`, `policy`, `maintenance`, `stats` against a whole system."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tron_client import MonitorClient
+
+from tests.e2e.raw_agent import unique
+from tests.support.agents import agents
+from tests.support.processes import System, start_system
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A whole system."""
+    with start_system(tmp_path_factory.mktemp("commands")) as running, MonitorClient(running.tron_address) as tron:
+        wait_until(lambda: tron.get_stats().watching, 10, "TRON watches")
+        yield running
+
+
+def tron(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    env = os.environ | {"TRON_REGISTRY": system.registry_address, "TRON_MONITOR": system.tron_address}
+    command = [sys.executable, "-m", "tron_cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+
+
+def asked(system: System, *arguments: str) -> dict[str, Any]:
+    """What a command answers as JSON."""
+    done = tron(system, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_self_test_passes_all_four_phases_and_leaves_nothing_behind(system: System) -> None:
+    answer = asked(system, "selftest")
+    assert answer["passed"]
+    names = ["connectivity", "simulated timeout", "marked down", "parent alerted"]
+    assert [(each["name"], each["passed"]) for each in answer["phases"]] == [(name, True) for name in names]
+    left = asked(system, "services")["services"]
+    assert [each["service_id"] for each in left if each["service_id"].startswith("selftest")] == []
+
+
+def test_the_self_test_names_the_phase_in_which_it_fails(tmp_path: Path) -> None:
+    with start_system(tmp_path) as system:
+        with MonitorClient(system.tron_address) as client:
+            wait_until(lambda: client.get_stats().watching, 10, "TRON watches")
+        os.kill(system.child_pid("monitor"), signal.SIGSTOP)
+        try:
+            done = tron(system, "selftest", "--patience", "2")
+        finally:
+            os.kill(system.child_pid("monitor"), signal.SIGCONT)
+    assert done.returncode == 1
+    assert "FAIL  1 connectivity" in done.stdout
+    assert "TRON at" in done.stdout
+    assert done.stdout.count("not reached") == 3
+
+
+def test_explain_says_why_in_words_and_as_json(system: System) -> None:
+    child = unique("explained")
+    with agents(
+        system.registry_address, {"service_id": child, "heartbeat_interval": 1.0, "reconnect_grace": 30.0}
+    ) as host:
+        told = tron(system, "explain", child)
+        assert told.returncode == 0
+        assert f"{child} is alive: heard" in told.stdout
+        assert "suspect (a beat is missed)" in told.stdout
+        host.kill()
+        wait_until(lambda: asked(system, "explain", child)["evidence"]["state"] == "SUSPECT", 10, "it is suspect")
+        answer = asked(system, "explain", child)
+        assert answer["rule"].startswith("stream_broke")
+        assert answer["deadlines"][0]["what"] == "down"
+        assert 0 < answer["deadlines"][0]["due_in"] <= 30
+    unknown = tron(system, "explain", "nobody")
+    assert (unknown.returncode, unknown.stderr) == (1, "tron: no service has the id 'nobody'\n")
+
+
+def test_a_policy_is_changed_at_once_and_for_good(tmp_path: Path) -> None:
+    with start_system(tmp_path) as system:
+        refusal = tron(system, "policy", "reattach_window=3")
+        assert refusal.returncode == 1
+        assert "policy.reattach_window: is 3 s" in refusal.stderr
+        assert asked(system, "policy", "escalate-after=12", "orphan_policy=adopt")["policy"]["escalate_after"] == 12
+        asked(system, "policy", "--service", "a", "misses_before_down=4", "misses_before_deregister=9")
+        old = system.kill_child("monitor")
+        system.wait_restarted("monitor", old)
+        policy = asked(system, "policy")["policy"]
+        assert (policy["escalate_after"], policy["orphan_policy"], policy["misses_before_down"]) == (12, "adopt", 2)
+        own = asked(system, "policy", "--service", "a")["policy"]
+        assert (own["misses_before_down"], own["escalate_after"]) == (4, 12)
+
+
+def test_maintenance_is_shown_and_ended(system: System) -> None:
+    child = unique("maintained")
+    with agents(system.registry_address, {"service_id": child}):
+        held = asked(system, "maintenance", child, "--for", "5", "--reason", "new disk")["maintenance"]
+        assert held["reason"] == "new disk"
+        wait_until(lambda: asked(system, "stats")["maintained_services"] == 1, 10, "TRON knows")
+        assert "an operator holds notices about it (new disk)" in tron(system, "explain", child).stdout
+        assert asked(system, "maintenance", child, "--off")["maintenance"] is None

@@ -1,0 +1,304 @@
+"""A judge and the registry's real cores, with nothing between them: what is ordered is applied at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from registry_server.catalogue import Catalogue, Record
+from registry_server.service import Copy, Event, Instant, LivenessCause, Maintenance, ServiceSpec, Severity, Tombstone
+from registry_server.verdicts import Notice as RegistryNotice
+from registry_server.verdicts import StandingSuspicion as RegistrySuspicion
+from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, Verdicts
+from tron import facts as tron_facts
+from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, State
+from tron.judge import Judge, Notice, Orders, Ruling
+from tron.policy import Policies, Policy
+
+EPOCH = 1_700_000_000.0
+OBSERVER = "tron"
+TICK = 0.1
+
+_KINDS = {
+    Kind.MISS: VerdictKind.SUSPECT,
+    Kind.SUSPECT: VerdictKind.SUSPECT,
+    Kind.STALL: VerdictKind.SUSPECT,
+    Kind.DOWN: VerdictKind.DOWN,
+    Kind.DEREGISTER: VerdictKind.DEREGISTER,
+    Kind.RECOVER: VerdictKind.ALIVE,
+    Kind.RESTORE: VerdictKind.ALIVE,
+}
+
+PATIENT = Policy(misses_before_deregister=10_000, guard_ratio=1.0)
+"""Nobody is given up soon, and no failure is a mass failure: for stories about who is told."""
+
+
+class Court:
+    """A registry, and a TRON that judges each tick. Agents beat by themselves for as long as they are in `beating`."""
+
+    def __init__(self, policy: Policy = PATIENT, **overrides: Policy) -> None:
+        self.policies = Policies(policy, overrides)
+        self.catalogue = Catalogue()
+        self.verdicts = Verdicts(self.catalogue)
+        self.now = 0.0
+        self.hearing_since = 0.0
+        self.beating: set[str] = set()
+        self.judged: list[tuple[float, Kind, str]] = []
+        """What was accepted, and when."""
+        self.rulings: list[Ruling] = []
+        self.notices: list[Notice] = []
+        """Those that the registry took for new."""
+        self._sessions: dict[str, int] = {}
+        self._next = 0
+        self._feed_id = 900
+        self.restart_tron()
+
+    def instant(self) -> Instant:
+        """This moment."""
+        return Instant(EPOCH + self.now, self.now)
+
+    def restart_tron(self) -> None:
+        """TRON is killed, and another one reads the snapshot."""
+        self.catalogue.close_feed(self._feed_id, self.instant())
+        self.verdicts.stand_down()
+        self._feed_id += 1
+        self._feed = self.catalogue.open_feed(self._feed_id, OBSERVER)
+        self.judge = Judge(self.policies, OBSERVER)
+
+    def join(self, service_id: str, parent: str = "", **fields: Any) -> Record:
+        """A process starts, registers on a stream of its own, and beats."""
+        self.now += 0.001
+        self._next += 1
+        self._sessions[service_id] = self._next
+        self.catalogue.open_session(self._next)
+        spec = ServiceSpec(
+            **{"name": service_id, "heartbeat_interval": 1.0, **fields}, service_id=service_id, parent=parent
+        )
+        self.catalogue.register(spec, 0, "", self._next, self.instant())
+        self.beating.add(service_id)
+        return self.catalogue.get(service_id)
+
+    def kill(self, *service_ids: str) -> None:
+        """Their streams break."""
+        for service_id in service_ids:
+            self.beating.discard(service_id)
+            self.verdicts.streams_broke(
+                self.catalogue.close_session(self._sessions[service_id], self.instant()), self.instant()
+            )
+
+    def hang(self, *service_ids: str) -> None:
+        """They beat no more; their streams stand."""
+        self.beating.difference_update(service_ids)
+
+    def leave(self, service_id: str) -> None:
+        """It says goodbye."""
+        self.beating.discard(service_id)
+        self.catalogue.goodbye(self._sessions[service_id], service_id, "", self.instant())
+
+    def maintain(self, service_id: str, *, until: float | None = None) -> None:
+        """An operator holds notices about it, to this second or until told."""
+        wall = None if until is None else EPOCH + until
+        self.catalogue.hold_notices(Maintenance(service_id, self.instant().wall, wall, "new disk"))
+
+    def acknowledge(self, recipient: str, kind: str = "", about: str = "") -> list[str]:
+        """The recipient acknowledges its copies (of one type, about one service); return their ids."""
+        found = [each.alert_id for each in self.mail(recipient, kind) if about in ("", each.service_id)]
+        for alert_id in found:
+            self.catalogue.acknowledge(alert_id, recipient, self.instant())
+        return found
+
+    def mail(self, recipient: str, kind: str = "") -> list[Event]:
+        """What waits for a recipient, oldest first."""
+        waiting = self.catalogue.mailboxes.waiting_for(recipient)
+        return [copy.event for copy in waiting if kind in ("", copy.event.type)]
+
+    def about(self, recipient: str, kind: str = "service_down") -> list[str]:
+        """About whom alerts of one type wait for a recipient."""
+        return [event.service_id for event in self.mail(recipient, kind)]
+
+    def step(self) -> Orders:
+        """One tick: agents beat, TRON judges, the registry applies. Return the orders."""
+        self.now = round(self.now + TICK, 6)
+        for service_id in sorted(self.beating):
+            self.catalogue.beat(self._sessions[service_id], service_id, 0, None, self.instant())
+        self.catalogue.tick(self.instant())
+        return self.look()
+
+    def look(self) -> Orders:
+        """TRON reads a frame, judges, and its orders are applied."""
+        self.judge.learn(self.frame())
+        orders = self.judge.decide(self.hearing_since, self.instant().wall)
+        self.apply(orders)
+        return orders
+
+    def frame(self) -> Frame:
+        """What the registry tells now."""
+        snapshot = not self.judge.complete
+        frame = self._feed.take()
+        copies = {key: self.catalogue.mailboxes.get(*key) for key in frame.copies}
+        return Frame(
+            now=self.now,
+            hearing_since=self.hearing_since,
+            observations=tuple(self.facts(each) for each in frame.changed if each in self.catalogue.records),
+            beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
+            removed=frame.removed,
+            copies=tuple(_open_copy(copy) for copy in copies.values() if copy is not None),
+            copies_ended=tuple(key for key, copy in copies.items() if copy is None),
+            forebears=tuple(map(_forebear, self.catalogue.tombstones.values())) if snapshot else (),
+            cascade_alert_id=self.verdicts.cascade_alert_id if snapshot else "",
+            snapshot_complete=snapshot,
+        )
+
+    def facts(self, service_id: str) -> Facts:
+        """What the registry says about one service."""
+        record = self.catalogue.get(service_id)
+        spec, judgement = record.spec, record.judgement
+        maintenance = self.catalogue.maintenance_of(service_id)
+        untold = judgement.down_event if not judgement.told_to else None
+        return Facts(
+            service_id=service_id,
+            name=spec.name,
+            incarnation=record.incarnation,
+            observation=record.observation,
+            parent=spec.parent,
+            interval=spec.heartbeat_interval,
+            reconnect_grace=spec.reconnect_grace,
+            connected=record.session is not None,
+            streamed=record.streamed,
+            attached_at=record.attached_at,
+            detached_at=record.detached_at,
+            heard_at=record.heard_at,
+            last_heartbeat_at=record.last_heartbeat_at,
+            judged=State(int(judgement.liveness)),
+            cause=Cause(int(judgement.cause)),
+            judged_at=record.judged_at,
+            missed=judgement.missed_beats,
+            stall_after=spec.stall_after,
+            active_at=record.active_at,
+            busy_until_at=record.busy_until_at,
+            busy_declared_at=record.busy_declared_at,
+            told_to=judgement.told_to,
+            untold=None if untold is None else _draft(untold),
+            folded_into=judgement.folded_into,
+            maintained=maintenance is not None,
+            maintenance_reason="" if maintenance is None else maintenance.reason,
+        )
+
+    def apply(self, orders: Orders) -> None:
+        """As the registry's door does it: verdicts, notices, then what stands."""
+        now = self.instant()
+        outcomes = [self.verdicts.apply(_verdict(each), now).outcome for each in orders.rulings]
+        for ruling, outcome in zip(orders.rulings, outcomes, strict=True):
+            if outcome is VerdictOutcome.APPLIED:
+                self.judged.append((self.now, ruling.transition.kind, ruling.transition.service_id))
+                self.rulings.append(ruling)
+        for ruling, outcome in reversed(list(zip(orders.rulings, outcomes, strict=True))):
+            if outcome is VerdictOutcome.STALE:
+                self.judge.refused(ruling)
+        for notice in orders.notices:
+            event = None if notice.alert is None else _event(notice.alert)
+            if self.verdicts.notify(RegistryNotice(notice.alert_id, event, notice.climbs_from, notice.told_about), now):
+                self.notices.append(notice)
+        standing = [
+            RegistrySuspicion(each.service_id, each.incarnation, None if each.alert is None else _event(each.alert))
+            for each in orders.standing
+        ]
+        self.verdicts.stand_by(standing, orders.withdrawn, held=self.judge.guard.many_fail)
+        self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
+        self.catalogue.judged(OBSERVER, now)
+        self.catalogue.take()
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        for _ in range(round(seconds / TICK)):
+            self.step()
+
+    def beat(self, service_id: str) -> None:
+        """It says that it is alive."""
+        self.catalogue.beat(self._sessions[service_id], service_id, 0, None, self.instant())
+
+    def decide(self) -> Orders:
+        """A tick whose orders are still on their way to the registry."""
+        self.now = round(self.now + TICK, 6)
+        for service_id in sorted(self.beating):
+            self.beat(service_id)
+        self.judge.learn(self.frame())
+        return self.judge.decide(self.hearing_since, self.instant().wall)
+
+    def kinds(self, service_id: str) -> list[Kind]:
+        """What was judged of a service, in order."""
+        return [kind for _, kind, about in self.judged if about == service_id]
+
+
+def grown(court: Court, tree: dict[str, str], **fields: Any) -> Court:
+    """The court with these services (child: parent), known for a while, so that they count as established."""
+    for service_id, parent in tree.items():
+        court.join(service_id, parent, **fields)
+    court.run(3.0)
+    return court
+
+
+def ids(events: Iterable[Event]) -> list[str]:
+    """Their alert_ids."""
+    return [event.alert_id for event in events]
+
+
+def _verdict(ruling: Ruling) -> Verdict:
+    transition = ruling.transition
+    return Verdict(
+        transition.service_id,
+        transition.incarnation,
+        transition.observation,
+        _KINDS[transition.kind],
+        LivenessCause(transition.cause),
+        transition.missed,
+        None if ruling.alert is None else _event(ruling.alert),
+        quiet=bool(ruling.hushed),
+        folded=ruling.folded,
+        folds=ruling.folds,
+        further_alerts=tuple(map(_event, ruling.further)),
+    )
+
+
+def _event(draft: AlertDraft) -> Event:
+    return Event(
+        type=draft.type,
+        alert_id=draft.alert_id,
+        occurred_at=draft.occurred_at,
+        severity=Severity(int(draft.severity)),
+        service_id=draft.service_id,
+        service_name=draft.service_name,
+        recipient=draft.recipient,
+        cause=LivenessCause(int(draft.cause)),
+        missed_beats=draft.missed_beats,
+        last_seen_at=draft.last_seen_at,
+        action=draft.action,
+        message=draft.message,
+        details=draft.details,
+    )
+
+
+def _draft(event: Event) -> AlertDraft:
+    return AlertDraft(
+        alert_id=event.alert_id,
+        type=event.type,
+        severity=tron_facts.Severity(int(event.severity)),
+        service_id=event.service_id,
+        service_name=event.service_name,
+        recipient=event.recipient,
+        cause=Cause(int(event.cause)),
+        missed_beats=event.missed_beats,
+        occurred_at=event.occurred_at,
+        last_seen_at=event.last_seen_at,
+        action=event.action,
+        message=event.message,
+        details=event.details,
+    )
+
+
+def _open_copy(copy: Copy) -> OpenCopy:
+    return OpenCopy(_draft(copy.event), copy.since, copy.climbed)
+
+
+def _forebear(tombstone: Tombstone) -> Forebear:
+    return Forebear(tombstone.service_id, tombstone.name, tombstone.parent)
