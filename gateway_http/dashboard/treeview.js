@@ -12,6 +12,9 @@ import { ageWord, causeWord, LOOKS, shorten, some } from "./words.js";
 const TRON_ID = "tron-heartbeat-monitor";
 const MOST_LINES = 12;
 const CORNER = 6;
+const WIDEST = 212;
+const NODE_LETTER = 7.2;
+const NODE_PADDING = 44;
 const TAG_HEIGHT = 22;
 const TAG_LETTER = 7.5;
 const TAG_PADDING = 18;
@@ -30,6 +33,7 @@ export function createTree({ open }) {
   const drawnLines = new Map();
   const folds = new Map();
   let boxes = [];
+  let sizes = SIZES;
   let active = null;
   let key = "";
   let last = null;
@@ -54,7 +58,9 @@ export function createTree({ open }) {
     // Who was given up keeps its place, and its children, for as long as it is shown.
     const gone = new Map(tombstones(state, now).flatMap((tomb) => [[tomb.name, tomb], [tomb.id, tomb]]));
     const above = (row) => parentOf(state, row) ?? (gone.get(row.parent) === row ? undefined : gone.get(row.parent));
-    const result = layout(forest(rows, above, isTroubled, folds), scroller.clientWidth);
+    sizes = sizesFor(rows, scroller.clientWidth);
+    nodes.style.setProperty("--node-width", `${sizes.width}px`);
+    const result = layout(forest(rows, above, isTroubled, folds), scroller.clientWidth, sizes);
     boxes = result.boxes;
     // The plane is as wide as the drawing; without a px more it would make a scroll bar of its own.
     plane.style.width = result.width > scroller.clientWidth ? `${result.width}px` : "100%";
@@ -62,7 +68,7 @@ export function createTree({ open }) {
     setAttribute(wires, "viewBox", `0 0 ${result.width} ${result.height}`);
     setAttribute(wires, "width", result.width);
     setAttribute(wires, "height", result.height);
-    setAttribute(edges, "d", result.lines.map(wire).join(""));
+    setAttribute(edges, "d", result.lines.map((each) => wire(each, sizes)).join(""));
     const ids = new Set(boxes.map((box) => box.node.id));
     for (const [id, drawn] of pool) {
       if (!ids.has(id)) {
@@ -145,7 +151,7 @@ export function createTree({ open }) {
       const lane = lanes.get(box.corridor) ?? 0;
       lanes.set(box.corridor, lane + 1);
       const x = box.corridor + 8 + 7 * (lane % 4);
-      const right = box.x + SIZES.width;
+      const right = box.x + sizes.width;
       const y = box.y + SIZES.height / 2;
       setAttribute(drawn.path, "d", `M${x} 0V${y - CORNER}Q${x} ${y} ${x - CORNER} ${y}H${right + 6}`);
       setAttribute(drawn.head, "d", `M${right + 2} ${y}l8 -5v10z`);
@@ -225,6 +231,13 @@ export function createTree({ open }) {
   return { update };
 }
 
+// Boxes wide enough for the names, within reason: fewer columns are better than names that all look alike.
+function sizesFor(rows, room) {
+  const longest = rows.reduce((most, row) => Math.max(most, row.name.length), 0);
+  const width = room < 460 ? SIZES.width : Math.min(WIDEST, Math.max(SIZES.width, Math.round(longest * NODE_LETTER + NODE_PADDING)));
+  return { ...SIZES, width };
+}
+
 // Where a tag hangs on its line: left or right of it, in the first row that is free there; null where none is.
 function placeTag(taken, x, width, room) {
   for (const [at, row] of taken.entries()) {
@@ -260,18 +273,18 @@ function visible(places, state, target) {
   return places.get(LONERS);
 }
 
-function wire({ from, to, spread, bus }) {
+function wire({ from, to, spread, bus }, sizes) {
   if (!spread) {
-    const y = to.y + SIZES.height / 2;
+    const y = to.y + sizes.height / 2;
     if (bus !== null) {
-      const [middle, low] = [from.x + SIZES.width / 2, from.y + SIZES.height];
-      return `M${middle} ${low}V${low + SIZES.below / 2}H${bus}V${y - CORNER}Q${bus} ${y} ${bus + CORNER} ${y}H${to.x}`;
+      const [middle, low] = [from.x + sizes.width / 2, from.y + sizes.height];
+      return `M${middle} ${low}V${low + sizes.below / 2}H${bus}V${y - CORNER}Q${bus} ${y} ${bus + CORNER} ${y}H${to.x}`;
     }
     const x = from.x + 7;
-    return `M${x} ${from.y + SIZES.height}V${y - CORNER}Q${x} ${y} ${x + CORNER} ${y}H${to.x}`;
+    return `M${x} ${from.y + sizes.height}V${y - CORNER}Q${x} ${y} ${x + CORNER} ${y}H${to.x}`;
   }
-  const [x1, y1] = [from.x + SIZES.width / 2, from.y + SIZES.height];
-  const [x2, y2] = [to.x + SIZES.width / 2, to.y];
+  const [x1, y1] = [from.x + sizes.width / 2, from.y + sizes.height];
+  const [x2, y2] = [to.x + sizes.width / 2, to.y];
   if (Math.abs(x1 - x2) < 1) return `M${x1} ${y1}V${y2}`;
   const middle = (y1 + y2) / 2;
   const turn = Math.min(CORNER, Math.abs(x2 - x1) / 2) * Math.sign(x2 - x1);
