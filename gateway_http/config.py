@@ -26,7 +26,7 @@ class Config(ProgramConfig):
     hmi_listen: str = "127.0.0.1:6101"
     """Where to serve the dashboard."""
     data_dir: Path = Path("tron-data")
-    """Folder for the gateway's own state. Nothing is kept there in this version: it has no truth of its own."""
+    """Folder for the settings that the HMI keeps. The gateway has no truth of its own."""
     max_body_bytes: int = Field(default=1 << 20, ge=64 << 10)
     """Size of one request's body. A larger one is answered 413."""
     max_connections: int = Field(default=2000, ge=10)

@@ -156,8 +156,8 @@ def test_tron_stands_under_core_services_with_status_ok_and_a_ticking_age(tmp_pa
             return len(set(ages)) >= 4
 
         wait_until(has_ticked, 10, "the age ticks")
-        assert all(after - before in (0, 1) or after <= 1 for before, after in itertools.pairwise(ages))
-        assert max(ages) <= 6, "TRON beats every 5 s"
+        assert all(after >= before or after <= 1 for before, after in itertools.pairwise(ages)), ages
+        assert max(ages) <= 8, "TRON beats every 5 s"
         shoot(page, "1-fresh-system")
 
 

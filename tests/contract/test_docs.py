@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tron_client import RegistryClient
 
+from gateway_http.config import Config as GatewayConfig
 from grid_hosting.program import ProgramConfig, read_config
 from registry_server.config import Config as RegistryConfig
 from tests.support.processes import System, start_system
@@ -73,7 +74,17 @@ def test_the_example_of_a_parent_and_its_child_runs_to_its_end(system: System) -
         assert expected in output
 
 
-@pytest.mark.parametrize(("kind", "table"), [(RegistryConfig, "registry"), (MonitorConfig, "monitor")])
+def test_the_example_of_a_supervisor_runs_to_its_end(system: System) -> None:
+    with _run(system, ROOT / "examples" / "supervisor.py") as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "restart 2 of 3" in output
+    assert "restart_succeeded" in output
+
+
+@pytest.mark.parametrize(
+    ("kind", "table"), [(RegistryConfig, "registry"), (MonitorConfig, "monitor"), (GatewayConfig, "gateway")]
+)
 def test_the_example_settings_load_and_are_the_defaults(
     kind: type[ProgramConfig], table: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -97,7 +108,7 @@ def test_a_setting_that_is_not_known_stops_the_start(tmp_path: Path, monkeypatch
 
 def test_every_setting_and_threshold_is_documented() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
-    names = {*RegistryConfig.model_fields, *MonitorConfig.model_fields, *Policy.__slots__}
+    names = {*RegistryConfig.model_fields, *MonitorConfig.model_fields, *GatewayConfig.model_fields, *Policy.__slots__}
     assert not [name for name in sorted(names) if name not in text]
 
 

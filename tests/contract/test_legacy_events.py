@@ -203,7 +203,7 @@ def test_an_old_dashboard_hears_of_a_timeout_and_of_the_return(face: Face) -> No
         restart = listener.wait("event", "hhmrs_restart")["data"]
         assert set(restart) == {"agent_id", "parent_id", "restart_count", "message", "timestamp"}
         assert (restart["agent_id"], restart["parent_id"], restart["restart_count"]) == ("Dir-Old", "Architect-Old", 1)
-        assert listener.wait("event", "status_update")["data"]["status"] == "ok"
+        wait_until(lambda: listener.wait("event", "status_update")["data"]["status"] == "ok", 10, "it is said to be ok")
 
 
 def test_a_broadcast_can_not_pass_for_an_alert_of_tron(face: Face) -> None:

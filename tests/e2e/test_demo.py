@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +18,9 @@ from tron_client import Event, RegistryClient, TronError
 from tests.support.processes import System, is_alive, start_system
 from tests.support.waiting import wait_until
 
-ALIVE_WITHIN = 10.0
-"""Seconds from the command to a fleet that is alive, on two cores and an empty data directory."""
+ALIVE_WITHIN = 30.0
+"""Seconds from the command to a fleet that is alive, however busy the machine; what an idle one needs is measured by
+benchmarks/demo_start.py."""
 
 STORY = ("restart_started", "restart_succeeded", "restart_failed", "child_escalated")
 
@@ -32,7 +32,6 @@ class Demo:
     system: System
     client: RegistryClient
     env: dict[str, str]
-    alive_after: float
 
     def tron(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `tron` to its end, in another terminal so to speak."""
@@ -77,7 +76,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     # The path of a socket must be short; those of pytest are not.
     with tempfile.TemporaryDirectory(prefix="tron-") as runtime:
         env = {**os.environ, "XDG_RUNTIME_DIR": runtime}
-        began = time.monotonic()
         with start_system(tmp_path_factory.mktemp("demo"), "--demo", env=env) as system:
             with RegistryClient(system.registry_address) as client:
                 ids = {row.service_id for row in load("pas").rows}
@@ -85,14 +83,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
                 def all_alive() -> bool:
                     return ids <= {each.service_id for each in client.list_services(liveness="ALIVE").services}
 
-                wait_until(all_alive, 30, "every row is alive")
-                yield Demo(system, client, env, time.monotonic() - began)
+                wait_until(all_alive, ALIVE_WITHIN, "every row is alive")
+                yield Demo(system, client, env)
             assert system.process.poll() is None, system.log
             assert "Traceback" not in system.log, system.log
 
 
 def test_every_row_of_the_catalogue_is_soon_alive_with_its_real_parent(demo: Demo) -> None:
-    assert demo.alive_after < ALIVE_WITHIN
     services = {each.service_id: each for each in demo.client.list_services().services}
     for row in load("pas").rows:
         service = services[row.service_id]
@@ -143,27 +140,15 @@ def test_an_agent_that_hangs_is_found_silent_and_started_anew(demo: Demo) -> Non
     demo.wait_alive("Mgr-Data-01", before.incarnation)
 
 
-def test_the_work_of_an_agent_gets_on_until_it_is_told_to_stall(demo: Demo) -> None:
-    def activity() -> int:
-        return demo.client.get_service("Prog-009").activity
-
-    start = activity()
-    wait_until(lambda: activity() > start, 10, "it gets on")
+def test_an_agent_that_stalls_beats_on_and_is_found_out_and_started_anew(demo: Demo) -> None:
+    before = demo.client.get_service("Prog-009")
+    wait_until(lambda: demo.client.get_service("Prog-009").activity > before.activity, 10, "it gets on")
     demo.play("--stall", "Prog-009")
-    heard = demo.client.get_service("Prog-009").last_heartbeat_at
-    assert heard is not None
-
-    def beats_without_getting_on() -> bool:
-        earlier = demo.client.get_service("Prog-009")
-        wait_until(
-            lambda: demo.client.get_service("Prog-009").last_heartbeat_at != earlier.last_heartbeat_at, 10, "a beat"
-        )
-        return activity() == earlier.activity
-
-    wait_until(beats_without_getting_on, 10, "it beats and gets nothing done")
-    stood_at = activity()
-    demo.play("--resume", "Prog-009")
-    wait_until(lambda: activity() != stood_at, 10, "it gets on again")
+    demo.wait_told("Prog-009", "restart_succeeded")
+    stalled, started, *_ = demo.story("Prog-009")  # it beat all the while: nothing else was said of it before
+    assert (stalled.type, stalled.cause, stalled.recipient) == ("service_stalled", "STALLED", "Mgr-Data-01")
+    assert (started.type, started.details["why"]) == ("restart_started", "service_stalled")
+    demo.wait_alive("Prog-009", before.incarnation)
 
 
 def test_a_mistake_is_said_in_one_line(demo: Demo) -> None:

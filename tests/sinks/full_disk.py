@@ -26,12 +26,11 @@ async def main(folder: str, settings: str) -> None:
         print("durable")
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-        for _ in range(2):
+        for number in range(2):
             try:
-                await dispatcher.submit(make_notice("full"))
+                await dispatcher.submit(make_notice(f"full-{number}"))
             except NotDurable:
-                told = "not-durable"
-        print(told)
+                print("not-durable")
         await eventually(lambda: dispatcher.stats()["webhook-0"].queued == 0)
         print("delivered")
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

@@ -25,7 +25,7 @@ def settings(folder: Path, *receivers: Receiver, **fields: Any) -> SinksConfig:
         {"name": f"webhook-{number}", "url": receiver.url, "secret_file": secret}
         for number, receiver in enumerate(receivers)
     ]
-    quick = {"timeout": 2.0, "longest_pause": 0.1}
+    quick = {"longest_pause": 0.1}
     return SinksConfig.model_validate({"webhook": webhooks, **quick, **fields})
 
 

@@ -33,7 +33,7 @@ class Health:
 
 def make(folder: Path, url: str, health: Health, **fields: Any) -> Dispatcher:
     """A dispatcher with nothing but a sign of life, each second."""
-    config = SinksConfig.model_validate({"timeout": 0.3, "dead_man": {"url": url, "every": 1, **fields}})
+    config = SinksConfig.model_validate({"dead_man": {"url": url, "every": 1, **fields}})
     return build(config, folder / "sinks", source=SOURCE, healthy=health)
 
 
@@ -66,7 +66,7 @@ async def test_no_sign_is_given_while_it_is_not_well_or_can_not_say(tmp_path: Pa
             await eventually(lambda: health.asked >= asked + 5)
             assert len(receiver.requests) == count
             health.well = True
-            await eventually(lambda: len(receiver.taken) > count)
+            await eventually(lambda: len(receiver.taken) > count + 1, what="a second sign: the first was noted")
     events = [line["event"] for line in logged]
     assert events == [*(["dead_man_broken"] if unwell is None else []), "dead_man_withheld", "dead_man_heard"]
 

@@ -7,7 +7,7 @@ import platform
 
 import typer
 
-from tron_cli import alerts, demo, judgement, selftest, services, system, wrapping
+from tron_cli import alerts, demo, judgement, probing, selftest, services, system, wrapping
 from tron_cli.connection import JsonOption
 from tron_cli.output import out, print_json
 
@@ -35,6 +35,7 @@ app.command(rich_help_panel=ASK)(selftest.selftest)
 app.command(rich_help_panel=CHANGE)(judgement.policy)
 app.command(rich_help_panel=CHANGE)(judgement.maintenance)
 app.command(rich_help_panel=CHANGE, context_settings={"allow_interspersed_args": False})(wrapping.run)
+app.command(rich_help_panel=CHANGE)(probing.probe)
 app.command(rich_help_panel=CHANGE)(services.register)
 app.command(rich_help_panel=CHANGE)(services.deregister)
 

@@ -243,7 +243,7 @@ class _News:
         self._publish("process_restarted", "WARNING", "restarted", told, ending, details)
 
     def tell_end(self, ending: Ending) -> None:
-        """`process_exited`: it ended for good; CRITICAL unless it went well."""
+        """`process_exited`: it ended for good; CRITICAL unless it went well. Operators hear what no parent can."""
         told = f"{self._command[0]} {ending.describe()}"
         if self._given_up:
             told += f" and was given up after {self._given_up['restart_count']} restarts"
@@ -255,7 +255,9 @@ class _News:
     ) -> None:
         from tron_client.client import RegistryClient
         from tron_client.errors import Draining, RegistryUnavailable, TronError
+        from tron_client.models import OPERATORS
 
+        recipient = self._parent or (OPERATORS if action == "escalated" else "")
         # Where it was heard before, the registry is probably only restarting.
         deadline = time.monotonic() + (_RESTART_SECONDS if self._agent.incarnation else 0.0)
         facts = {"exit_code": ending.exit_code, "signal": ending.signal_name, "command": self._command}
@@ -267,7 +269,7 @@ class _News:
                         severity=severity,
                         service_id=self._agent.service_id,
                         service_name=self._name,
-                        recipient=self._parent,
+                        recipient=recipient,
                         action=action,
                         message=told[:1000],
                         details=facts | details,

@@ -15,6 +15,9 @@ from grid.registry.v1 import service_pb2
 
 from tron_client import wire
 
+OPERATORS = "operators"
+"""The recipient that stands for the people in charge; no service can have this id."""
+
 
 def _to_dict(value: Any) -> dict[str, Any]:
     def plain(item: Any) -> Any:

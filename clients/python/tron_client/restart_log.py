@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tron_client.errors import TronError
+from tron_client.models import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,13 +75,13 @@ class RestartLog:
         self._try("restart_failed", "WARNING", "restart_failed", failed, told, why)
 
     def escalate(self, decision: Escalate, alert: Alert) -> None:
-        """`child_escalated`, to the parent of the supervisor: kept until acknowledged there. Raises TronError.
+        """`child_escalated`, to our own parent, or to operators: kept until acknowledged. Raises TronError.
 
         The same failure escalated twice, because the supervisor died in between, is one alert.
         """
         parent = self._agent.service_id
         own = self._agent.service
-        grandparent = "" if own is None else own.parent
+        grandparent = (own.parent if own is not None else "") or OPERATORS
         name = alert.service_name or alert.service_id
         reason = "a restart does not end" if decision.why == "restart_stuck" else "no more are allowed"
         told = (

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from tron_client.agent import Agent
     from tron_client.alerts import Alert
     from tron_client.client import RegistryClient
     from tron_client.models import Service
@@ -82,38 +81,36 @@ class Restarter:
 
     def __init__(
         self,
-        agent: Agent,
         client: RegistryClient,
         journal: RestartLog,
         limits: RestartLimits,
         restart: Callable[[FailedChild], object],
         callbacks: Callbacks,
     ) -> None:
-        self._agent = agent
         self._client = client
         self._journal = journal
         self._limits = limits
         self._restart = restart
         self._callbacks = callbacks
         self._over = False
-        self._restored: dict[str, threading.Event] = {}
+        self._news: dict[str, threading.Event] = {}  # for each child that is being restarted
 
-    def heard_back(self, child: str) -> None:
-        """Somebody said that a child is back: look now."""
-        restored = self._restored.get(child)
-        if restored is not None:
-            restored.set()
+    def look_now(self, child: str) -> None:
+        """Something was said of a child."""
+        news = self._news.get(child)
+        if news is not None:
+            news.set()
 
     def close(self) -> None:
         """Break off what can be broken off; outcomes do not matter any more."""
         self._over = True
         self._callbacks.cancel()
-        for restored in tuple(self._restored.values()):
-            restored.set()
+        for news in tuple(self._news.values()):
+            news.set()
 
     def carry_out(self, decision: Restart, alert: Alert) -> Outcome:
         """Restart the child; returns how that ended, whatever happened."""
-        self._restored[decision.child] = threading.Event()
+        self._news[decision.child] = threading.Event()
         try:
             return self._try(FailedChild(alert, decision.attempt, self._limits.max_restarts, decision.incident))
         except Exception:
@@ -121,7 +118,11 @@ class Restarter:
                 _log.exception("restart_broke_off service_id=%s", decision.child)
             return "failed"
         finally:
-            self._restored.pop(decision.child, None)
+            self._news.pop(decision.child, None)
+
+    def still_fails(self, alert: Alert) -> bool:
+        """Whether what was said of a child holds still. Raises TronError where nobody can say."""
+        return needs_restart(self._look_when_told(alert), incarnation_of(alert))
 
     def _try(self, failed: FailedChild) -> Outcome:
         deadline = time.monotonic() + self._limits.restart_timeout
@@ -129,8 +130,6 @@ class Restarter:
             before = self._look_when_told(failed.alert)
         except TronError:
             return "postponed"  # nobody can say whether it came back: do nothing blindly
-        if before is not None and not self._is_ours(before):
-            return "not_ours"
         incarnation = incarnation_of(failed.alert)
         if not needs_restart(before, incarnation):
             return "not_needed"
@@ -142,8 +141,7 @@ class Restarter:
             why = str(error) or type(error).__name__
             _log.warning("restart_failed service_id=%s error=%r", failed.service_id, error)
         incarnation = max(incarnation, 0 if before is None else before.incarnation)
-        if not why and not self._comes_alive(failed.service_id, incarnation, deadline):
-            why = f"not alive within {self._limits.restart_timeout:g} s"
+        why = why or self._why_not_alive(failed.service_id, incarnation, deadline)
         if self._over:
             return "postponed"
         if why:
@@ -155,25 +153,30 @@ class Restarter:
     def _look_when_told(self, alert: Alert) -> Service | None:
         """The record of a child that failed. TRON's alerts and the record are one; others may come before it shows."""
         deadline = time.monotonic() + (0.0 if alert.type in JUDGED else _FAREWELL)
+        news = self._news.get(alert.service_id) or threading.Event()
         while True:
             found = self._look(alert.service_id)
             left = deadline - time.monotonic()
             if left <= 0 or self._over or needs_restart(found, incarnation_of(alert)):
                 return found
-            self._restored[alert.service_id].wait(min(_LOOK_EVERY, left))
+            news.wait(min(_LOOK_EVERY, left))
 
-    def _comes_alive(self, child: str, failed_incarnation: int, deadline: float) -> bool:
-        restored = self._restored[child]
+    def _why_not_alive(self, child: str, failed_incarnation: int, deadline: float) -> str:
+        """Wait until the child is alive; return why it is not, empty where it is."""
+        news = self._news[child]
         while not self._over:
             with contextlib.suppress(TronError):
-                if lives(self._look(child), failed_incarnation):
-                    return True
+                found = self._look(child)
+                if lives(found, failed_incarnation):
+                    return ""
+                if found is not None and found.incarnation > failed_incarnation and found.liveness == "DOWN":
+                    return "it died again"
             left = deadline - time.monotonic()
             if left <= 0:
-                return False
-            if restored.wait(min(_LOOK_EVERY, left)) and not self._over:
-                restored.clear()
-        return False
+                break
+            if news.wait(min(_LOOK_EVERY, left)) and not self._over:
+                news.clear()
+        return f"not alive within {self._limits.restart_timeout:g} s"
 
     def _look(self, child: str) -> Service | None:
         """The record, None where there is none. Raises TronError where it can not be asked for."""
@@ -181,10 +184,6 @@ class Restarter:
             return self._client.get_service(child)
         except ServiceNotFound:
             return None
-
-    def _is_ours(self, child: Service) -> bool:
-        own = self._agent.service
-        return child.parent in {"", self._agent.service_id, "" if own is None else own.name}
 
 
 def incarnation_of(alert: Alert) -> int:

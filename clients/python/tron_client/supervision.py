@@ -141,18 +141,14 @@ class Acknowledge:
     alert_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HandOn:
-    """These alerts are not ours to deal with."""
+Decision = Restart | Escalate | Acknowledge
 
-    alert_ids: tuple[str, ...]
-
-
-Decision = Restart | Escalate | Acknowledge | HandOn
-
-Outcome = Literal["up", "not_needed", "failed", "postponed", "not_ours"]
+Outcome = Literal["up", "not_needed", "failed", "postponed"]
 """How a restart ended: the child is alive again; it was alive before anything was done; it is not alive; nothing was
-done because nobody could say how the child is; it is somebody else's child."""
+done because nobody could say how the child is."""
+
+Telling = Literal["told", "not_needed", "failed"]
+"""How an escalation ended: it is recorded; the child is alive, so nothing was said; it could not be recorded."""
 
 
 class _Phase(Enum):
@@ -217,12 +213,9 @@ class Supervision:
         known.running = False
         known.history.ended(now)
         decisions: list[Decision] = []
-        if outcome in ("not_needed", "not_ours", "postponed"):
+        if outcome in ("not_needed", "postponed"):
             known.history.undo()
-        if outcome == "not_ours":
-            decisions.append(HandOn(tuple(known.open)))
-            known.open.clear()
-        if outcome in ("up", "not_needed", "not_ours"):
+        if outcome in ("up", "not_needed"):
             decisions += self._settle(known)
         elif known.phase is _Phase.RESTARTING and outcome == "postponed":
             known.phase, known.due = _Phase.WAITING, now + self._limits.first_delay
@@ -230,14 +223,16 @@ class Supervision:
             self._plan(known, now)
         return decisions + self.tick(now)
 
-    def told(self, child: str, done: bool, now: float) -> list[Decision]:
-        """An escalation that was decided is recorded, or could not be."""
+    def told(self, child: str, telling_ended: Telling, now: float) -> list[Decision]:
+        """An escalation that was decided is over."""
         known = self._children[child]
         telling, known.telling = known.telling, None
         if known.phase is not _Phase.ESCALATING or telling is None or telling[0] != known.trouble:
             return self.tick(now)  # it recovered meanwhile
         decisions: list[Decision] = []
-        if not done:
+        if telling_ended == "not_needed":
+            decisions = self._settle(known)
+        elif telling_ended == "failed":
             known.due = now + min(2.0 ** min(known.failures_to_tell, 32), self._limits.longest_delay)
             known.failures_to_tell += 1
         elif telling[1] < known.incarnation:

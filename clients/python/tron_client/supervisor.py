@@ -21,7 +21,7 @@ from tron_client.client import RegistryClient
 from tron_client.errors import TronError
 from tron_client.restart_log import RestartLog
 from tron_client.restarter import JUDGED, Callbacks, Restarter, incarnation_of
-from tron_client.supervision import Acknowledge, Decision, Escalate, HandOn, Restart, RestartLimits, Supervision
+from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, RestartLimits, Supervision, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,8 +65,8 @@ class Supervisor:
         `restart` may be a function, which runs in a thread of its own, or a coroutine function, which runs in the event
         loop that was running at the start; it returns once the child was started, and raises where it could not be.
         The child must be alive `restart_timeout` seconds after the restart began. `types` are the alerts to restart
-        upon. `on_alert` gets all others, and those about somebody else's child, and acknowledges by returning; without
-        it those that are not CRITICAL are acknowledged, and the CRITICAL ones are left to climb. Intervals are seconds.
+        upon. `on_alert` gets all others, and those that climbed here from the parent of the child, and acknowledges by
+        returning; without it what is not CRITICAL is acknowledged, and the rest left to climb. Intervals are seconds.
         Raises ValueError for a limit that can not be meant, and where the agent has an `on_alert` of its own.
         """
         limits = RestartLimits(max_restarts, window, first_delay, longest_delay, restart_timeout, concurrency)
@@ -78,7 +78,7 @@ class Supervisor:
         self._client = RegistryClient(agent.registry)
         self._journal = RestartLog(agent, self._client, limits)
         self._callbacks = Callbacks()
-        self._restarter = Restarter(agent, self._client, self._journal, limits, restart, self._callbacks)
+        self._restarter = Restarter(self._client, self._journal, limits, restart, self._callbacks)
         self._alerts: dict[str, Alert] = {}  # those that the core has open; what was sent and not acknowledged, so 256
         self._reports: deque[Report] = deque()  # at most one of each thread that runs
         # What on_alert has yet to hear. Beyond the inbox's capacity, which is above what the registry sends
@@ -160,14 +160,16 @@ class Supervisor:
         self._client.close()
 
     def _heed(self, alert: Alert) -> None:
-        if alert.type in self._types and alert.severity != "INFO" and alert.service_id:
+        self._restarter.look_now(alert.service_id)
+        # One that climbed is about the child of another, who did not hear it, and will when it is back.
+        climbed = bool(alert.event.details.get("escalated_from"))
+        if alert.type in self._types and alert.severity != "INFO" and alert.service_id and not climbed:
             self._recall()
             self._alerts[alert.alert_id] = alert
             incarnation = incarnation_of(alert)
             self._carry_out(self._core.alerted(alert.service_id, alert.alert_id, incarnation, time.monotonic()))
             return
         if alert.type == "heartbeat_restored":
-            self._restarter.heard_back(alert.service_id)
             self._carry_out(self._core.recovered(alert.service_id, time.monotonic()))
         self._pass_on(alert)
 
@@ -200,9 +202,6 @@ class Supervisor:
                     for alert_id in decision.alert_ids:
                         self._alerts.pop(alert_id).acknowledge()
                         self._inbox.handled(alert_id)
-                case HandOn():
-                    for alert_id in decision.alert_ids:
-                        self._pass_on(self._alerts.pop(alert_id))
 
     def _begin(self, act: Callable[[Any, Alert], Report], decision: Restart | Escalate, alert: Alert) -> None:
         def run() -> None:
@@ -215,11 +214,14 @@ class Supervisor:
         return partial(self._core.ended, decision.child, self._restarter.carry_out(decision, alert))
 
     def _escalate(self, decision: Escalate, alert: Alert) -> Report:
-        done = False
+        ended: Telling = "failed"
         try:
-            self._journal.escalate(decision, alert)
-            done = True
+            if self._restarter.still_fails(alert):
+                self._journal.escalate(decision, alert)
+                ended = "told"
+            else:
+                ended = "not_needed"
         except Exception as error:
             if not self._over.is_set():
                 _log.warning("not_escalated service_id=%s error=%r", decision.child, error)
-        return partial(self._core.told, decision.child, done)
+        return partial(self._core.told, decision.child, ended)

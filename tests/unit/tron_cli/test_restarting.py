@@ -69,6 +69,11 @@ def test_beyond_the_limit_it_is_escalated_and_the_exit_code_is_the_program_s(reg
     assert (details["why"], details["restart_count"]) == ("max_restarts_exceeded", 1)
 
 
+def test_without_a_parent_it_is_escalated_to_operators(registry: Canned, tmp_path: Path) -> None:
+    tron("run", "--id", "a", "--restart", "1", "--", *failing(tmp_path, 99), at=registry)
+    assert [event.recipient for event in events_sent(registry)] == ["", "operators"]
+
+
 def test_while_it_waits_for_the_next_start_the_service_says_that_it_is_in_error(
     registry: Canned, tmp_path: Path
 ) -> None:

@@ -10,12 +10,12 @@ from tron_client.supervision import (
     Acknowledge,
     Decision,
     Escalate,
-    HandOn,
     Outcome,
     Restart,
     RestartHistory,
     RestartLimits,
     Supervision,
+    Telling,
     lives,
     needs_restart,
 )
@@ -63,7 +63,7 @@ def test_a_child_whose_every_restart_fails_is_escalated_and_acknowledged_once_th
     assert core.due_in(3.0) == 2.0
     core.tick(5.0)
     assert core.ended("a", "failed", 6.0) == [Escalate("a", 3, "max_restarts_exceeded", "1", "1")]
-    assert core.told("a", True, 6.1) == [Acknowledge(("1",))]
+    assert core.told("a", "told", 6.1) == [Acknowledge(("1",))]
     assert core.due_in(6.1) is None
 
 
@@ -132,11 +132,6 @@ def test_while_nobody_can_say_how_the_child_is_it_is_asked_again_and_nothing_cou
         assert core.tick(now + 1.0) == [restart(1)]
 
 
-def test_an_alert_about_the_child_of_another_is_handed_on(core: Supervision) -> None:
-    down(core, "1", 0.0)
-    assert core.ended("a", "not_ours", 1.0) == [HandOn(("1",))]
-
-
 def test_only_so_many_are_restarted_at_a_time_and_the_longest_due_goes_first(core: Supervision) -> None:
     began = [down(core, name, float(at), child=name) for at, name in enumerate("abcdef")]
     assert [len(each) for each in began] == [1, 1, 1, 1, 0, 0]
@@ -148,9 +143,9 @@ def test_a_restart_that_does_not_end_is_escalated_and_no_second_one_is_begun(cor
     down(core, "1", 0.0)
     assert core.due_in(0.0) == 21.0
     assert core.tick(21.0) == [Escalate("a", 1, "restart_stuck", "1", "1")]
-    core.told("a", True, 21.1)
+    core.told("a", "told", 21.1)
     assert down(core, "2", 30.0, incarnation=2) == [Escalate("a", 1, "restart_stuck", "1", "2")]
-    core.told("a", True, 30.1)
+    core.told("a", "told", 30.1)
     core.ended("a", "failed", 40.0)  # at last
     assert down(core, "3", 50.0, incarnation=3) == [restart(2, "1", "3")]
 
@@ -158,11 +153,11 @@ def test_a_restart_that_does_not_end_is_escalated_and_no_second_one_is_begun(cor
 def test_an_escalation_that_could_not_be_said_is_tried_again_and_nothing_acknowledged(core: Supervision) -> None:
     down(core, "1", 0.0)
     core.tick(21.0)
-    assert core.told("a", False, 22.0) == []
+    assert core.told("a", "failed", 22.0) == []
     assert core.due_in(22.0) == 1.0
     again = [Escalate("a", 1, "restart_stuck", "1", "1")]
     assert core.tick(23.0) == again
-    core.told("a", False, 23.0)
+    core.told("a", "failed", 23.0)
     assert core.due_in(23.0) == 2.0
     assert core.tick(25.0) == again
 
@@ -175,7 +170,7 @@ def escalated(core: Supervision, incarnation: int = 5) -> None:
         ]
         core.ended("a", "up", 5.0 * number)
     down(core, "last", 15.0, incarnation=incarnation)
-    core.told("a", True, 15.0)
+    core.told("a", "told", 15.0)
 
 
 def test_what_else_is_said_of_a_death_that_was_escalated_is_acknowledged(core: Supervision) -> None:
@@ -192,7 +187,7 @@ def test_a_child_that_came_back_after_its_escalation_starts_with_what_still_coun
     escalated(core)
     assert core.recovered("a", 20.0) == []
     assert down(core, "soon", 30.0, incarnation=6) == [Escalate("a", 3, "max_restarts_exceeded", "down 0", "soon")]
-    core.told("a", True, 30.0)
+    core.told("a", "told", 30.0)
     core.recovered("a", 40.0)
     assert down(core, "late", 200.0, incarnation=7) == [restart(1, "late", "late")]
 
@@ -201,9 +196,17 @@ def test_a_child_that_comes_back_while_its_failure_is_being_escalated_is_sound(c
     down(core, "1", 0.0)
     core.tick(21.0)
     assert core.recovered("a", 21.5) == [Acknowledge(("1",))]
-    assert core.told("a", True, 22.0) == []
+    assert core.told("a", "told", 22.0) == []
     assert core.ended("a", "up", 23.0) == []
     assert down(core, "2", 24.0) == [restart(2, "1", "2")]
+
+
+def test_a_child_that_is_found_alive_when_it_is_to_be_escalated_is_sound(core: Supervision) -> None:
+    for at in (-30.0, -20.0, -10.0):
+        core.recall("a", at, "first")
+    down(core, "late news", 0.0)
+    assert core.told("a", "not_needed", 1.0) == [Acknowledge(("late news",))]
+    assert core.due_in(1.0) is None
 
 
 def test_restarts_of_the_life_before_count(core: Supervision) -> None:
@@ -256,8 +259,8 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("alert"), CHILDREN, st.integers(0, 30)),
         st.tuples(st.just("recovered"), CHILDREN),
-        st.tuples(st.just("ended"), CHILDREN, st.sampled_from(["up", "not_needed", "failed", "postponed", "not_ours"])),
-        st.tuples(st.just("told"), CHILDREN, st.booleans()),
+        st.tuples(st.just("ended"), CHILDREN, st.sampled_from(["up", "not_needed", "failed", "postponed"])),
+        st.tuples(st.just("told"), CHILDREN, st.sampled_from(["told", "not_needed", "failed"])),
         st.tuples(st.just("wait"), st.floats(0.1, 60.0)),
     ),
     max_size=60,
@@ -286,7 +289,7 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
                     assert decision.child not in telling
                     telling[decision.child] = decision
                     assert len(telling) <= limits.concurrency
-                case Acknowledge() | HandOn():
+                case Acknowledge():
                     for alert_id in decision.alert_ids:
                         unanswered.pop(alert_id, None)
 
@@ -299,12 +302,12 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
                 carry_out(core.recovered(child, now))
             case ("ended", str(child), outcome) if child in running:
                 del running[child]
-                if outcome in ("not_needed", "not_ours", "postponed") and began[child]:
+                if outcome in ("not_needed", "postponed") and began[child]:
                     began[child].pop()
-                carry_out(core.ended(child, _outcome(outcome), now))
-            case ("told", str(child), bool(done)) if child in telling:
+                carry_out(core.ended(child, _OUTCOMES[outcome], now))
+            case ("told", str(child), ended) if child in telling:
                 del telling[child]
-                carry_out(core.told(child, done, now))
+                carry_out(core.told(child, _TELLING[ended], now))
             case ("wait", float(seconds)):
                 now += seconds
                 carry_out(core.tick(now))
@@ -317,7 +320,7 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
             carry_out(core.ended(child, "up", now))
         for child in list(telling):
             del telling[child]
-            carry_out(core.told(child, True, now))
+            carry_out(core.told(child, "told", now))
         due_in = core.due_in(now)
         if due_in is not None:
             now += due_in
@@ -325,12 +328,10 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
     assert not unanswered
 
 
-def _outcome(word: object) -> Outcome:
-    known: dict[object, Outcome] = {
-        "up": "up",
-        "not_needed": "not_needed",
-        "failed": "failed",
-        "postponed": "postponed",
-        "not_ours": "not_ours",
-    }
-    return known[word]
+_OUTCOMES: dict[object, Outcome] = {
+    "up": "up",
+    "not_needed": "not_needed",
+    "failed": "failed",
+    "postponed": "postponed",
+}
+_TELLING: dict[object, Telling] = {"told": "told", "not_needed": "not_needed", "failed": "failed"}

@@ -182,6 +182,22 @@ def test_a_child_that_does_not_come_alive_is_a_restart_that_failed(fake: FakeReg
     assert escalated.message == "gone was given up by parent after 1 restarts in 300 s: no more are allowed"
 
 
+def test_a_child_that_dies_again_before_it_was_seen_alive_is_noticed_at_once(
+    fake: FakeRegistry, parent: Agent, children: Children
+) -> None:
+    def restart(failed: FailedChild) -> None:
+        children.restart(failed)
+        if failed.attempt == 1:
+            children.kill("a")
+
+    with Supervisor(parent, restart, first_delay=0.01, restart_timeout=60.0):
+        children.start("a")
+        alert_id = children.kill("a")
+        fake.wait_for(lambda: alert_id in fake.acknowledged)
+    assert recorded(fake, "restart_failed")[0].details["why"] == "it died again"
+    assert [event.type for event in recorded(fake)][-1] == "restart_succeeded"
+
+
 async def test_a_coroutine_restarts_in_the_event_loop_of_the_program(
     fake: FakeRegistry, parent: Agent, children: Children
 ) -> None:
@@ -242,6 +258,18 @@ def test_a_child_that_came_back_by_itself_is_not_restarted(
         fake.wait_for(lambda: alert_id in fake.acknowledged)
     assert children.restarts == []
     assert recorded(fake) == []
+
+
+def test_late_news_of_a_child_that_is_alive_are_not_escalated(
+    fake: FakeRegistry, parent: Agent, children: Children
+) -> None:
+    with Supervisor(parent, children.restart, max_restarts=1):
+        children.start("a")
+        first = children.kill("a")
+        fake.wait_for(lambda: first in fake.acknowledged)
+        late = children.accuse("a", "service_deregistered", details={"incarnation": 99})
+        fake.wait_for(lambda: late in fake.acknowledged)
+    assert recorded(fake, "child_escalated") == []
 
 
 def test_a_child_that_came_back_while_the_next_restart_waited_is_not_restarted(
@@ -320,24 +348,26 @@ def test_other_alerts_are_passed_on_and_what_is_not_critical_is_acknowledged(
     assert children.restarts == []
 
 
-def test_the_child_of_another_is_left_to_whoever_hears_the_rest(
+def test_an_alert_that_climbed_is_about_the_child_of_another_and_is_passed_on(
     fake: FakeRegistry, parent: Agent, children: Children
 ) -> None:
     heard: list[Alert] = []
-    children.start("a", parent="somebody")
     with Supervisor(parent, children.restart, on_alert=heard.append):
-        alert_id = children.kill("a")
+        alert_id = children.accuse("a", details={"escalated_from": ["its parent"]})
         fake.wait_for(lambda: alert_id in fake.acknowledged)
     assert [alert.alert_id for alert in heard] == [alert_id]
     assert children.restarts == []
 
 
-def test_a_child_may_name_its_parent_by_name(fake: FakeRegistry, parent: Agent, children: Children) -> None:
-    with Supervisor(parent, children.restart):
-        children.start("a", parent="Parent")
-        alert_id = children.kill("a")
+def test_a_supervisor_without_a_parent_escalates_to_operators(fake: FakeRegistry, children: Children) -> None:
+    with (
+        Agent("parent", registry=fake.address) as root,
+        Supervisor(root, lambda _: None, restart_timeout=0.1, max_restarts=1),
+    ):
+        alert_id = children.accuse("a")
         fake.wait_for(lambda: alert_id in fake.acknowledged)
-    assert len(children.restarts) == 1
+    (escalated,) = recorded(fake, "child_escalated")
+    assert escalated.recipient == escalated.details["grandparent"] == "operators"
 
 
 def test_a_stalled_child_is_restarted_until_it_gets_on(fake: FakeRegistry, parent: Agent, children: Children) -> None:

@@ -1,0 +1,239 @@
+"""`tron probe`: looks after programs that can not be changed, and beats for those that are well.
+
+Each row of a catalogue is checked where its `url` points: `grpc://` by the gRPC health protocol, `http(s)://` by its
+/health (or its own path), `tcp://` by a connection. Who is well is registered and beaten for, all over one stream; of
+the others it is said why, and silence tells TRON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption, away, refusal
+from tron_cli.output import fail, out, print_json
+from tron_cli.registering import chosen, load_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tron_cli.catalogue import Row
+
+_MOST_BODY = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one look at a program found; `why` is empty where it is well."""
+
+    why: str = ""
+    status: str = "ok"
+
+
+def probe(
+    catalogue: Annotated[str, typer.Option(metavar="NAME|FILE", help="Whom to look after; see: clients/catalogue.")],
+    service: Annotated[str, typer.Option(metavar="KEY", help="Only this one: its key, id or name.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.05, help="Seconds that a program has to answer.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="Look once, say what was found, and beat for nobody.")] = False,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Beat for programs that can not be changed, as long as they are well; say why of the others."""
+    rows = chosen(load_catalogue(catalogue), service)
+    try:
+        well = asyncio.run(
+            _look_once(rows, timeout, as_json) if once else _Probe(rows, timeout, registry, as_json).run()
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    raise typer.Exit(0 if well else 1)
+
+
+async def _look_once(rows: Sequence[Row], timeout: float, as_json: bool) -> bool:
+    findings = await asyncio.gather(*(check(row.url, timeout) for row in rows))
+    for row, finding in zip(rows, findings, strict=True):
+        _say(row, finding, as_json)
+    return not any(finding.why for finding in findings)
+
+
+def _say(row: Row, finding: Finding, as_json: bool) -> None:
+    if as_json:
+        print_json({"service_id": row.service_id, "url": row.url, "well": not finding.why, "why": finding.why})
+        return
+    told = f"is well ({finding.status})" if not finding.why else f"gets no beat: {finding.why}"
+    out.print(f"{row.service_id} {told}", highlight=False, markup=False, soft_wrap=True)
+
+
+async def check(url: str, timeout: float) -> Finding:
+    """Look at one program. Never raises for what the program does."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return Finding(f"its url {url!r} can not be read")
+    if parts.scheme in ("http", "https") and host:
+        return await _check_http(url if parts.path.strip("/") else f"{url.rstrip('/')}/health", timeout)
+    if parts.scheme in ("grpc", "tcp") and host and port:
+        return await (_check_grpc if parts.scheme == "grpc" else _check_tcp)(host, port, timeout)
+    return Finding(f"its url {url!r} says nothing that can be checked")
+
+
+async def _check_http(url: str, timeout: float) -> Finding:
+    import httpx
+
+    try:
+        async with (
+            asyncio.timeout(timeout),
+            httpx.AsyncClient(timeout=timeout) as client,
+            client.stream("GET", url) as answer,
+        ):
+            body = b""
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > _MOST_BODY:
+                    break
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+        return Finding(f"{url} does not answer: {error or type(error).__name__}")
+    if not answer.is_success:
+        return Finding(f"{url} answers {answer.status_code}")
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        said = None
+    degraded = isinstance(said, dict) and said.get("status") == "degraded"
+    return Finding(status="degraded" if degraded else "ok")
+
+
+async def _check_tcp(host: str, port: int, timeout: float) -> Finding:
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError) as error:
+        return Finding(f"{host}:{port} takes no connection: {error or type(error).__name__}")
+    writer.close()
+    return Finding()
+
+
+async def _check_grpc(host: str, port: int, timeout: float) -> Finding:
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
+        try:
+            request = health_pb2.HealthCheckRequest()
+            answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return Finding()  # it answers, and has no health to tell of
+            return Finding(f"{host}:{port} does not answer: {error.code().name}")
+    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+        return Finding()
+    return Finding(f"{host}:{port} says {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}")
+
+
+@dataclass(slots=True)
+class _Probe:
+    """Looks after some programs until it is ended."""
+
+    rows: Sequence[Row]
+    timeout: float
+    address: str
+    as_json: bool
+    _found: dict[str, Finding] = field(default_factory=dict)
+    _registered: set[str] = field(default_factory=set)
+    # The newest word about each; one that waits for the stream is replaced by the next, so it is bounded by the rows.
+    _beats: dict[str, str] = field(default_factory=dict)
+    _work: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> bool:
+        """Look and beat for ever."""
+        from tron_client.async_client import AsyncRegistryClient
+        from tron_client.channel import open_aio_channel
+        from tron_client.errors import RegistryUnavailable
+
+        async with AsyncRegistryClient(self.address) as client, open_aio_channel(self.address) as channel:
+            try:
+                services = (await client.list_services()).services
+            except RegistryUnavailable as error:
+                fail(away(self.address, error.message))
+            own = {each.service_id for each in services if each.connected}
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send(channel))
+                for row in self.rows:
+                    if row.service_id in own:
+                        out.print(f"{row.service_id} beats for itself", highlight=False, markup=False)
+                    else:
+                        tasks.create_task(self._look_after(row, client))
+        return True
+
+    async def _look_after(self, row: Row, client: Any) -> None:
+        from tron_client.errors import InvalidRequest, TronError
+
+        while True:
+            finding = await check(row.url, self.timeout)
+            if not finding.why and row.service_id not in self._registered:
+                try:
+                    await client.register(**row.declaration())
+                    self._registered.add(row.service_id)
+                except InvalidRequest as error:
+                    finding = Finding(f"the registry refuses it: {refusal(error)}")
+                except TronError as error:
+                    finding = Finding(f"the registry does not take it: {error.message or error.reason}")
+            if finding != self._found.get(row.service_id):
+                self._found[row.service_id] = finding
+                _say(row, finding, self.as_json)
+            if not finding.why:
+                self._beats[row.service_id] = finding.status
+                self._work.set()
+            # Twice an interval, so that one slow answer is no missed beat.
+            await asyncio.sleep(row.heartbeat_interval / 2)
+
+    async def _send(self, channel: Any) -> None:
+        import grpc
+        from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
+        from tron_client.schedule import Backoff
+        from tron_client.wire import STATUSES
+
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        backoff = Backoff()
+        while True:
+            call = stub.Heartbeat(wait_for_ready=True)
+            reader = asyncio.create_task(self._read(call))
+            try:
+                while not reader.done():
+                    beats = [
+                        heartbeat_pb2.Beat(service_id=service_id, status=STATUSES.number(status))
+                        for service_id, status in self._beats.items()
+                    ]
+                    self._beats.clear()
+                    self._work.clear()
+                    message = heartbeat_pb2.Beats(beats=beats, relayed=True)
+                    await call.write(heartbeat_pb2.HeartbeatRequest(beats=message))
+                    backoff.reset()
+                    work = asyncio.create_task(self._work.wait())
+                    await asyncio.wait({work, reader}, return_when=asyncio.FIRST_COMPLETED)
+                    work.cancel()
+            except (grpc.RpcError, asyncio.InvalidStateError):
+                pass
+            finally:
+                reader.cancel()
+                await asyncio.wait({reader})
+                call.cancel()
+            await asyncio.sleep(backoff.next_delay(random.random()))
+
+    async def _read(self, call: Any) -> None:
+        import grpc
+
+        try:
+            async for answer in call:
+                if answer.WhichOneof("kind") == "unknown_service":
+                    # Given up, or removed by somebody: announced again at the next look that finds it well.
+                    self._registered.discard(answer.unknown_service.service_id)
+        except grpc.RpcError:
+            return
