@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -397,7 +398,7 @@ def test_nobody_is_called_stalled_under_maintenance() -> None:
     assert beats(make_detector(replace(GETS_ON, maintained=True)), until=20.0) == []
 
 
-def busy(until: float, declared: float = 1.0, **fields: object) -> Facts:
+def busy(until: float, declared: float = 1.0, **fields: Any) -> Facts:
     """Who announced to be busy."""
     return replace(make_facts(**fields), busy_until_at=until, busy_declared_at=declared)
 

@@ -1,0 +1,117 @@
+"""A TRON that was killed and started again leads to the same registry as one that was there all the time.
+
+Two worlds with the same history; in one TRON is replaced at moments that the test picks. Not compared: what it does not
+keep on purpose (damping counts, and who is listed in a mass failure), so neither happens here.
+"""
+
+from __future__ import annotations
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from registry_server.service import Judgement
+from tests.unit.tron.court import Court
+from tron.policy import OrphanPolicy, Policy
+
+POLICY = Policy(guard_ratio=1.0, flap_count=10_000, escalate_after=4.0, misses_before_deregister=8)
+ADOPTED = Policy(
+    guard_ratio=1.0, flap_count=10_000, escalate_after=4.0, misses_before_deregister=8, orphan_policy=OrphanPolicy.ADOPT
+)
+
+TREE = {"root": "", "grandpa": "root", "pa": "Grandpa", "kid": "pa", "other": "pa"}
+
+WHO = st.sampled_from(sorted(TREE))
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                "tick",
+                "kill",
+                "kill",
+                "hang",
+                "join",
+                "leave",
+                "maintain",
+                "release",
+                "acknowledge",
+                "replace",
+                "replace",
+            ]
+        ),
+        WHO,
+        st.sampled_from([0, 1, 3, 9, 21, 45]),
+    ),
+    max_size=25,
+)
+
+
+def act(court: Court, what: str, who: str) -> None:
+    """Let something happen, where it can."""
+    known = who in court.catalogue.records
+    if what == "join":
+        court.join(who, TREE[who], name=who.title(), stall_after=3.0 if who == "other" else None)
+    elif what == "acknowledge":
+        court.acknowledge(who)
+    elif not known:
+        return
+    elif what == "maintain":
+        court.maintain(who)
+    elif what == "release":
+        court.catalogue.release_notices(who)
+    elif what == "hang":
+        court.hang(who)
+    elif court.catalogue.get(who).session is None:
+        return
+    elif what == "kill":
+        court.kill(who)
+    elif what == "leave":
+        court.leave(who)
+
+
+def judgements(court: Court) -> dict[str, Judgement]:
+    """How everyone is judged, those who were given up too."""
+    found = {service_id: record.judgement for service_id, record in court.catalogue.records.items()}
+    for service_id, stone in court.catalogue.tombstones.items():
+        if stone.judgement is not None:
+            found[f"{service_id}, gone"] = stone.judgement
+    return found
+
+
+def told(court: Court) -> set[tuple[str, str, str]]:
+    """Who is told what about whom."""
+    waiting = court.catalogue.mailboxes.all_waiting()
+    return {(copy.event.recipient, copy.event.type, copy.event.service_id) for copy in waiting}
+
+
+def history(steps: list[tuple[str, str, int]], *, replaced: bool) -> Court:
+    """Play the steps; `replaced`: TRON is killed where they say so."""
+    court = Court(POLICY, other=ADOPTED)
+    for service_id in TREE:
+        act(court, "join", service_id)
+    court.run(1.0)
+    for what, who, ticks in steps:
+        if what == "replace" and replaced:
+            court.restart_tron()
+        act(court, what, who)
+        for _ in range(ticks):
+            court.step()
+    court.run(15.0)
+    return court
+
+
+@settings(deadline=None, max_examples=40)
+@given(STEPS)
+@example([("kill", "grandpa", 3), ("kill", "pa", 9), ("replace", "root", 9), ("kill", "kid", 1)])
+@example([("maintain", "kid", 1), ("kill", "kid", 21), ("replace", "root", 0), ("release", "kid", 1)])
+@example([("kill", "kid", 0), ("kill", "root", 12), ("kill", "grandpa", 9), ("replace", "grandpa", 0)])
+def test_a_tron_that_is_replaced_leads_to_the_same_registry(steps: list[tuple[str, str, int]]) -> None:
+    kept, replaced = history(steps, replaced=False), history(steps, replaced=True)
+    before, after = judgements(kept), judgements(replaced)
+    assert {each: (word.liveness, word.cause) for each, word in after.items()} == {
+        each: (word.liveness, word.cause) for each, word in before.items()
+    }
+    # Nobody is told less. Who is listed in an ancestor's alert may be told of by itself too: TRON forgets the lists.
+    assert all(set(word.told_to) <= set(after[each].told_to) for each, word in before.items())
+    assert told(kept) <= told(replaced)
+    listed = {each.split(",")[0] for each, word in (before | after).items() if word.folded_into}
+    assert {about for _, _, about in told(replaced) - told(kept)} <= listed
