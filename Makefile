@@ -58,7 +58,7 @@ browser: setup  ## tests of the dashboard in Chromium; they leave pictures in te
 	$(BIN)/python -m pytest tests/browser
 
 bench: setup  ## measure; each benchmark prints a table
-	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python "$$benchmark"; done
+	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done
 
 clean:  ## remove the environment and all caches (not the data)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
