@@ -72,6 +72,9 @@ REVISION_BLOCK = 100_000
 OBSERVATION_BITS = 43
 """Each life of the registry reserves at least one block of revisions; the number of the block is above these bits."""
 
+ANSWERED_LATE = 0.1
+"""Attentive seconds for which a registration may wait for its answer without a word about it."""
+
 WATCHER_GONE_AFTER = 0.2
 """Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
 
@@ -257,6 +260,17 @@ class Catalogue:
             self._deliver_waiting(record)
         return service
 
+    def answered(self, session_id: int, service: Service, now: Instant) -> None:
+        """The service hears now that it is registered: only from now on it owes its next beat, however long the disk
+        took. Nobody beats before."""
+        record = self.records.get(service.spec.service_id)
+        if record is None or record.session != session_id or record.incarnation != service.incarnation:
+            return
+        if now.attentive - record.heard_at > ANSWERED_LATE:
+            self._observation += 1
+            record.observation, record.heard_at = self._observation, now.attentive
+            self._tell_heard(record)
+
     def beat(
         self,
         session_id: int,
@@ -299,9 +313,7 @@ class Catalogue:
             self._tell_declared_down(record, session_id)
         if report is not None and report != record.report:
             self._take_report(record, report, now)
-        heard = Heard(record.incarnation, record.observation, now.attentive)
-        for _, feed in self._feeds.values():
-            feed.heard(service_id, heard)
+        self._tell_heard(record)
         return record
 
     def acknowledge(self, alert_id: str, recipient: str, now: Instant) -> int:
@@ -677,6 +689,11 @@ class Catalogue:
         record.heard_at = now.attentive
         record.last_heartbeat_at = now.wall
         record.unsaved = True
+
+    def _tell_heard(self, record: Record) -> None:
+        heard = Heard(record.incarnation, record.observation, record.heard_at)
+        for _, feed in self._feeds.values():
+            feed.heard(record.spec.service_id, heard)
 
     def _take_report(self, record: Record, report: Report, now: Instant) -> None:
         before, record.report = record.report, report

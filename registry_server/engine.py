@@ -18,7 +18,7 @@ import structlog
 
 from registry_server.attention import AttentiveClock
 from registry_server.catalogue import Catalogue
-from registry_server.effects import Effects, Message
+from registry_server.effects import Effects, Message, Registered
 from registry_server.errors import QuotaExceeded
 from registry_server.event_log import EventFilter, EventLog
 from registry_server.service import Event, Instant
@@ -278,6 +278,8 @@ class Engine:
             outlet = self._outlets.get(session_id)
             if outlet is not None:
                 outlet(message)
+                if isinstance(message, Registered):
+                    self.catalogue.answered(session_id, message.service, self.now())
         self.revisions.advance(revision)
         self.sequences.advance(sequence)
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from registry_server.effects import PutService, Registered, Write
+from registry_server.effects import Message, PutService, Registered, Write
 from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
 from registry_server.event_log import EventFilter
 from registry_server.service import Event, ServiceSpec
@@ -97,6 +97,27 @@ async def test_nobody_is_told_before_it_is_on_disk() -> None:
         await asyncio.wait_for(waiting, 5)
         assert [type(each) for each in told] == [Registered]
         assert engine.revisions.value > seen_before
+
+
+async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_registered() -> None:
+    store = HeldStore()
+    async with running(store) as engine:
+        told: list[Message] = []
+        session = engine.open_session(told.append)
+        store.gate.clear()
+        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
+        engine.settle()
+        record = engine.catalogue.get("a")
+        registered_at = record.heard_at
+        async with asyncio.timeout(10):
+            while engine.now().attentive < registered_at + 0.5:
+                await asyncio.sleep(0.01)
+            assert record.heard_at == registered_at
+            store.gate.set()
+            while not told:
+                await asyncio.sleep(0.01)
+        assert isinstance(told[0], Registered)
+        assert record.heard_at >= registered_at + 0.5
 
 
 async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
