@@ -14,6 +14,7 @@ from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
 from registry_server.event_log import EventFilter
 from registry_server.service import Event, ServiceSpec
 from registry_server.store import Stored, StoreError
+from tests.support.waiting import eventually
 
 
 class HeldStore:
@@ -109,13 +110,10 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
         engine.settle()
         record = engine.catalogue.get("a")
         registered_at = record.heard_at
-        async with asyncio.timeout(10):
-            while engine.now().attentive < registered_at + 0.5:
-                await asyncio.sleep(0.01)
-            assert record.heard_at == registered_at
-            store.gate.set()
-            while not told:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: engine.now().attentive >= registered_at + 0.5)
+        assert record.heard_at == registered_at
+        store.gate.set()
+        await eventually(lambda: bool(told))
         assert isinstance(told[0], Registered)
         assert record.heard_at >= registered_at + 0.5
 
