@@ -471,8 +471,10 @@ class Catalogue:
         return recipient if record is None else record.spec.service_id
 
     def compact_events(self, first: int) -> None:
-        """Forget events older than the number `first`."""
+        """Forget events older than the number `first`, and the copies of them that nobody acknowledged."""
         self.events.compact(first)
+        for copy in self.mailboxes.forget_before(first):
+            self._copy_changed(copy.event.alert_id, copy.event.recipient)
         self._writes.append(CompactEvents(first))
 
     # --- TRON -------------------------------------------------------------------------------------------------------

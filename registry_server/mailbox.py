@@ -77,6 +77,13 @@ class Mailboxes:
         self._unlink(alert_id, recipient)
         return True
 
+    def forget_before(self, sequence: int) -> list[Copy]:
+        """Keep no copy of an event with a smaller number; return those that waited."""
+        old = [copy for copy in self.all_waiting() if copy.event.sequence < sequence]
+        for copy in old:
+            self.acknowledge(copy.event.alert_id, copy.event.recipient)
+        return old
+
     def take(self, recipient: str) -> list[Event]:
         """The oldest alerts that may be sent now, oldest first; they count as in flight."""
         box = self._boxes.get(recipient)

@@ -210,3 +210,13 @@ def test_what_climbed_already_is_only_no_longer_pushed(grid: Grid) -> None:
     grid.catalogue.settle_copy("0", "away")
     grid.catalogue.publish(make_event("note", recipient="away"), grid.later(0.0))
     assert waiting(grid, "operators") == []
+
+
+def test_copies_wait_no_longer_than_events_are_kept(grid: Grid) -> None:
+    feed = grid.watch()
+    for n in range(4):
+        publish(grid, str(n), f"nobody {n % 2}")
+    feed.take()
+    grid.catalogue.compact_events(3)
+    assert (waiting(grid, "nobody 0"), waiting(grid, "nobody 1")) == (["2"], ["3"])
+    assert feed.take().copies == (("0", "nobody 0"), ("1", "nobody 1"))

@@ -102,6 +102,7 @@ def history(steps: list[tuple[str, str, int]], *, replaced: bool) -> Court:
 @settings(deadline=None, max_examples=40)
 @given(STEPS)
 @example([("kill", "grandpa", 3), ("kill", "pa", 9), ("replace", "root", 9), ("kill", "kid", 1)])
+@example([("leave", "pa", 3), ("replace", "root", 3), ("kill", "kid", 45)])
 @example([("maintain", "kid", 1), ("kill", "kid", 21), ("replace", "root", 0), ("release", "kid", 1)])
 @example([("kill", "kid", 0), ("kill", "root", 12), ("kill", "grandpa", 9), ("replace", "grandpa", 0)])
 def test_a_tron_that_is_replaced_leads_to_the_same_registry(steps: list[tuple[str, str, int]]) -> None:
