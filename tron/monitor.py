@@ -79,6 +79,7 @@ class Monitor:
         self._desk = desk
         self._prober = prober
         self._standing_held = False
+        self._cascade_told = ""
         self.judge = Judge(policies, observer)
         """What is thought now; a new one for each stream."""
         self.stats = stats
@@ -120,7 +121,7 @@ class Monitor:
     async def _watch(self) -> AsyncIterator[None]:
         """One stream, from its snapshot to its end; yields after each frame that was judged."""
         judge = self.judge = Judge(self.policies, self._observer)
-        self._standing_held = False
+        self._standing_held, self._cascade_told = False, ""
         spoke_at = float("-inf")
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
         async for message in call:
@@ -179,7 +180,7 @@ class Monitor:
             request = observation_pb2.ApplyVerdictsRequest(
                 observer=self._observer,
                 standing_held=judge.guard.many_fail,
-                cascade_alert_id=judge.cascade_alert_id,
+                cascade_alert_id=self._cascade_told,
             )
             request.judged_until.FromNanoseconds(int(judge.now * 1e9))
             requests.append(request)
@@ -199,6 +200,8 @@ class Monitor:
                     request, count, size = new(), 0, 0
                 getattr(request, name).append(message)
                 count, size = count + 1, size + length
+        # Only when all of it is there the next observer may believe that it was told.
+        self._cascade_told = requests[-1].cascade_alert_id = judge.cascade_alert_id
         return requests
 
     def _note(self, ruling: Ruling, result: observation_pb2.VerdictResult) -> None:
