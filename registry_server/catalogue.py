@@ -301,15 +301,17 @@ class Catalogue:
         if held > record.incarnation:
             self._sends.append((session_id, UnknownService(service_id)))
             return None
-        if record.session != session_id and not relayed:
-            # The stream that last spoke for an incarnation carries it. A beat that names none, from a stream that was
-            # never told one, is another client's: the one before must give up.
+        overtaken = held and record.session is not None and session_id < record.session
+        if record.session != session_id and not relayed and not overtaken:
+            # The newest stream that spoke for an incarnation carries it: what an older one still had on its way, when
+            # its client gave it up, must not take the service along when it ends. A beat that names no incarnation,
+            # from a stream that was never told one, is another client's: the one before must give up.
             self._attach(record, session_id, now, give_up=not held)
             self._fact(record)
             self.show(record)
             self._deliver_waiting(record)
         self._hear(record, now)
-        if not relayed:
+        if record.session == session_id:
             self._tell_declared_down(record, session_id)
         if report is not None and report != record.report:
             self._take_report(record, report, now)

@@ -216,6 +216,21 @@ def test_a_beat_that_names_its_incarnation_moves_the_service_without_a_word(grid
     assert grid.catalogue.get("a").session == 2
 
 
+def test_a_late_beat_of_an_older_stream_counts_and_does_not_take_the_service_along_when_that_ends(grid: Grid) -> None:
+    incarnation = grid.register("a", 1).incarnation
+    grid.register("a", 2, incarnation=incarnation)
+    grid.take()
+    record = grid.catalogue.get("a")
+    assert grid.beat(1, incarnation=incarnation)
+    assert record.heard_at == grid.time
+    assert record.session == 2
+    grid.close(1)
+    assert record.session == 2
+    grid.close(2)
+    assert grid.beat(3, incarnation=incarnation)
+    assert record.session == 3
+
+
 def test_a_beat_for_nobody_asks_for_an_announcement(grid: Grid) -> None:
     assert not grid.beat(1, "nobody")
     assert grid.said(1, UnknownService) == [UnknownService("nobody")]
