@@ -2,7 +2,7 @@
 
 Why a process each: a kill must be a kill. SIGKILL of one agent is a broken stream that nobody helped to break, SIGSTOP
 a hang of that agent alone; threads or tasks in one process could only pretend. It can be afforded: an agent takes about
-0.15 s of one core to start and 20 MB of its own, so that 31 of them are alive within a few seconds on two cores. Most
+0.15 s of one core to start and 20 MB of its own, so that some thirty are alive within a few seconds on two cores. Most
 of that time is the import of grpc, and a process that has imported grpc must not fork: a common ancestor saves little.
 
 The fleet owns the processes and starts none again by itself: parents do, by asking here.
