@@ -265,6 +265,7 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
     @app.post(
         "/api/alerts/acknowledge",
         responses={
+            400: {"description": "The body is no JSON"},
             403: {"description": "Asked by a page of another site"},
             404: {"description": "There is no such alert"},
             503: {"description": "The registry is away; try again after `Retry-After` seconds"},

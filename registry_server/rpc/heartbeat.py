@@ -65,6 +65,7 @@ class HeartbeatStream:
         self._ack: heartbeat_pb2.BeatAck | None = None
         self._heard = 0
         self._heard_at = Instant(0.0, 0.0)
+        self._relays = False
         self._acked_at = float("-inf")
         self._unacked = False
         self._drain_after: float | None = None
@@ -197,7 +198,7 @@ class HeartbeatStream:
                         self._push(effects.Rejected(beat.service_id, error_field.field, error_field.description))
             catalogue.beat(self.session_id, beat.service_id, beat.incarnation, report, now, relayed=message.relayed)
             self._heard = min(MAX_SEQUENCE, max(self._heard, beat.sequence) if beat.sequence else self._heard + 1)
-        self._heard_at = now
+        self._heard_at, self._relays = now, message.relayed
         self._unacked = True
         monotonic = time.monotonic()
         if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
@@ -212,11 +213,10 @@ class HeartbeatStream:
     # --- down -------------------------------------------------------------------------------------------------------
 
     def _acknowledge(self, now: float) -> None:
-        self._ack = heartbeat_pb2.BeatAck(
-            sequence=self._heard,
-            revision=self._engine.catalogue.changes.revision,
-            heard_at=translate.timestamp(self._heard_at.wall),
-        )
+        self._ack = heartbeat_pb2.BeatAck(sequence=self._heard)
+        if self._relays:
+            self._ack.revision = self._engine.catalogue.changes.revision
+            self._ack.heard_at.CopyFrom(translate.timestamp(self._heard_at.wall))
         self._unacked = False
         self._acked_at = now
         self._wake.set()

@@ -40,9 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.needs("chromium"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One Chromium for all tests."""
+    """One Chromium for all tests here, and no longer: while it is there an event loop runs in this very thread."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=find_binary("chromium"), args=FLAGS)
         yield chromium

@@ -159,7 +159,8 @@ def test_every_setting_is_documented_and_shown_in_the_example() -> None:
 def test_the_defaults_are_as_the_example_shows(tmp_path: Path) -> None:
     lines = (ROOT / "tron.example.toml").read_text().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("# [monitor.sinks]"))
-    text = "\n".join(line.removeprefix("# ") for line in lines[start:] if not line.startswith("# #"))
+    end = next(number for number, line in enumerate(lines) if number > start and line.startswith("["))
+    text = "\n".join(line.removeprefix("# ") for line in lines[start:end] if not line.startswith("# #"))
     for name in ("tron-webhook.secret", "alertmanager.token"):
         text = text.replace(name, "secret")
     Path("channels.txt").write_text("json://localhost\n")

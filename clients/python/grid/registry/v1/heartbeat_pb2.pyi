@@ -332,10 +332,10 @@ class BeatAck(_message.Message):
     HEARD_AT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     revision: _builtins.int
-    """What these beats said is in every change of a watch above this revision; in those up to it, perhaps."""
+    """Of relayed beats: what they said is in every change of a watch above this revision; in those up to it, perhaps."""
     @_builtins.property
     def heard_at(self) -> _timestamp_pb2.Timestamp:
-        """When the last of them was heard."""
+        """Of relayed beats: when the last of them was heard."""
 
     def __init__(
         self,
