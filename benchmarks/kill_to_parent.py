@@ -98,7 +98,7 @@ def stops(address: str, parent: Parent, count: int) -> tuple[dict[str, Any], lis
     for start in range(0, count, 10):
         children = _children(address, f"stop-{start}", min(10, count - start))
         for child in children.values():
-            time.sleep(random.uniform(0.0, 0.5))
+            time.sleep(random.uniform(0.26, 0.5))  # as above
             child.send_signal(19)
         for service_id, child in children.items():
             _, wall, alert = parent.wait(service_id, "service_down")
