@@ -11,7 +11,7 @@ DATA_DIR ?= tron-data
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e browser bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e browser simulate bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ e2e: setup  ## tests against real processes
 
 browser: setup  ## tests of the dashboard in Chromium; they leave pictures in tests/browser/shots
 	$(BIN)/python -m pytest tests/browser
+
+simulate: setup  ## the simulation under many seeds: SEEDS=N, 50000 by default
+	SEEDS=$${SEEDS:-50000} FAMILIES=$${FAMILIES:-10000} $(BIN)/python -m pytest -s tests/simulation/test_simulation.py
 
 bench: setup  ## measure; each benchmark prints a table
 	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done

@@ -74,7 +74,9 @@ class ObserverDoors:
                 )
                 for alert_id, recipient in frame.copies:
                     copy = catalogue.mailboxes.get(alert_id, recipient)
-                    if copy is None:
+                    if copy is not None and copy.event.sequence > engine.sequences.value:
+                        feed.copy(alert_id, recipient)  # operators must not be told before it is on disk
+                    elif copy is None:
                         message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
                     else:
                         message.deliveries.append(translate.from_copy(copy))

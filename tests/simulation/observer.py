@@ -1,0 +1,487 @@
+"""Who knows the truth: sees every process, every link and the disk, and says which promise was broken, and when.
+
+The promises are those of the architecture, made exact:
+
+P1  What was told to anybody is on the disk at that moment, and is still there after each restart and at the end.
+P2  DOWN or DEREGISTER is never applied (a) to an incarnation whose stream is open and of which something arrived less
+    than
+    `silence` real seconds ago, nor (b) to one that is well: its process runs, nothing is wrong with it or its link
+    since it
+    was last confirmed, whatever happened meanwhile to the registry, to TRON, or to the wall clock.
+P3  Whoever can not be heard (dead, hung, cut off) is DOWN or given up within its bound, which is computed from the
+    policy,
+    from how it fell silent, and from when registry and TRON were last able to judge. Somebody hears of it; see
+    `hearing`.
+P5  An incarnation is given to one process, the number for an id never falls, a process that is not the newest changes
+    nothing, and whoever is told to stop was really followed by another.
+P7  A reader sees each revision once and in order, none twice with two meanings, none left out while it keeps up; what
+    it
+    has in the end is what the registry has. Events the same, by their numbers.
+ALERT  One alert has one alert_id, whoever tells it and however often. A death is said once, "restored" only after
+"down",
+    and always after it once the service is well.
+STALL  Who beats and gets nothing done is said to be stalled within its bound, and is never down for it.
+GUARD  Nobody is given up while the guard against mass failures is up, and it comes down by itself.
+FRESH  Nothing is shown as judged while nobody judges, and judgement is back soon after all is well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry_server.catalogue import Catalogue, Record
+from registry_server.changes import Change
+from registry_server.effects import AppendEvent, BuryService, Registered, SupersededBy, Write
+from registry_server.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
+from registry_server.verdicts import Verdict, VerdictKind
+from tests.simulation import words
+from tests.simulation.hearing import Hearing
+from tests.simulation.loop import Loop, Process
+from tests.simulation.network import DOWN, KEEPALIVE, SENT_AGAIN, UP
+from tests.simulation.sim_store import SimStore
+from tron.policy import Policy
+
+if TYPE_CHECKING:
+    from tests.simulation.sim_agent import SimAgent
+    from tests.simulation.sim_readers import SimSubscriber, SimWatcher
+    from tests.simulation.sim_registry import SimRegistry
+    from tests.simulation.sim_tron import SimTron
+
+PROMISES = ("P1", "P2", "P3", "P5", "P7", "ALERT", "STALL", "GUARD", "FRESH")
+
+WATCHED_WITHIN = 9.0
+"""Seconds from when nothing is wrong any more until somebody judges: a connect time-out, a back-off, a snapshot."""
+
+UNWATCHED_AFTER = 1.0
+"""Seconds after TRON's death from which nothing may be shown as judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was broken."""
+
+    promise: str
+    at: float
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.promise} broken at {self.at:.3f}s: {self.what}"
+
+
+class Observer:
+    """Records what happens, and checks what must hold: at each act, at each look, and at the end."""
+
+    def __init__(self, loop: Loop, store: SimStore, policy: Policy, slack: float) -> None:
+        self.loop = loop
+        self.store = store
+        self.policy = policy
+        self.slack = slack
+        self.violations: list[Violation] = []
+        self.trace: list[tuple[float, str]] | None = None
+        """What happened, where somebody wants to read it."""
+        self.registry: SimRegistry
+        self.processes: dict[str, list[SimAgent]] = {}
+        self.well_since: dict[SimAgent, float] = {}
+        """The agents that are well, and since when."""
+        self.chain_faults = 0
+        """How much is wrong now with those who judge: the registry, TRON, and what is between them."""
+        self.chain_well_since: float | None = None
+        self._chain_clear_at = 0.0
+        self._hearing_from = 0.0
+        self._arrived: dict[int, float] = {}
+        self._broke_at: dict[int, float] = {}
+        self._holders: dict[int, Process] = {}
+        self._told_to: dict[int, SimAgent] = {}
+        self._told_incarnation: dict[str, int] = {}
+        self.hearing = Hearing(self)
+        self.calm_since: float | None = None
+        """When the last fault of the plan was over; None before."""
+        self.tron: SimTron
+        self.verdicts = 0
+        self.dismissed: set[str] = set()
+        """Whom operators asked to remove."""
+        self._published: dict[int, str] = {}
+        self._promoted: dict[str, ServiceRole] = {}
+        self._maintained: dict[str, Maintenance] = {}
+        self._revisions: dict[int, tuple[str, Service | None]] = {}
+        self._events: dict[int, str] = {}
+        self._registry_up_at = 0.0
+
+    def breach(self, promise: str, what: str) -> None:
+        """A promise is broken."""
+        self.say(f"!!! {promise}: {what}")
+        self.violations.append(Violation(promise, self.loop.now, what))
+
+    def say(self, what: str) -> None:
+        """For the trace."""
+        if self.trace is not None:
+            self.trace.append((self.loop.now, what))
+
+    # --- what is wrong, from those who do it ------------------------------------------------------------------------
+
+    def unwell(self, agent: SimAgent) -> None:
+        """Something happened to the agent, or to its link: until it is confirmed again it may be given up."""
+        self.well_since.pop(agent, None)
+
+    def chain_disturbed(self) -> None:
+        """Something is wrong with the registry or with TRON."""
+        self.chain_faults += 1
+        self.chain_well_since = None
+
+    def chain_healed(self) -> None:
+        """That is over."""
+        self.chain_faults -= 1
+        self._chain_clear_at = self.loop.now
+
+    # --- the registry -----------------------------------------------------------------------------------------------
+
+    def registry_started(self, catalogue: Catalogue) -> None:
+        """It loaded its store: is everything there that was ever told?"""
+        self.say(f"registry starts with {len(catalogue.records)} services")
+        self._hearing_from = self._registry_up_at = self.loop.now
+        known = self.store.incarnation
+        self._holders = {number: process for number, process in self._holders.items() if number <= known}
+        self.check_disk()
+
+    def registry_heard_nothing(self) -> None:
+        """It stood still, and begins to hear again now."""
+        self._hearing_from = self.loop.now
+
+    def registered(self, service: Service, process: Process, record: Record) -> None:
+        """It took a registration from this process; nobody was told yet."""
+        number, service_id = service.incarnation, service.spec.service_id
+        self.say(f"registry takes {process.name} as incarnation {number}")
+        self._arrived[number] = self.loop.now
+        holder = self._holders.setdefault(number, process)
+        if holder is not process:
+            self.breach("P5", f"{process.name} registered as incarnation {number}, which {holder.name} holds")
+        if number < self._told_incarnation.get(service_id, 0):
+            self.breach(
+                "P5", f"{service_id!r} fell to incarnation {number}, after {self._told_incarnation[service_id]}"
+            )
+
+    def heard(self, record: Record, process: Process) -> None:
+        """It took a beat from this process for this record."""
+        number = record.incarnation
+        self._arrived[number] = self.loop.now
+        holder = self._holders.get(number)
+        if holder is not process:
+            name = "nobody" if holder is None else holder.name
+            self.breach("P5", f"a beat of {process.name} counted for incarnation {number}, which {name} holds")
+
+    def streams_broke(self, broken: Sequence[Record]) -> None:
+        """It saw a stream end."""
+        for record in broken:
+            self._broke_at[record.incarnation] = self.loop.now
+
+    def said_goodbye(self, record: Record, process: Process | None) -> None:
+        """It removed a service that left on purpose."""
+        service_id, number = record.spec.service_id, record.incarnation
+        self.say(f"registry lets {service_id} go, incarnation {number}")
+        holder = self._holders.get(number)
+        if process is not None and holder is not process:
+            self.breach("P5", f"the goodbye of {process.name} removed incarnation {number}, which is not its own")
+
+    def told(self, message: object) -> None:
+        """It says something to an agent: what it says must be on the disk."""
+        if type(message) is Registered:
+            service = message.service
+            self._must_be_stored(service.spec.service_id, service.incarnation, "registered")
+        elif type(message) is SupersededBy and message.incarnation > self.store.incarnation:
+            self.breach("P1", f"told superseded by incarnation {message.incarnation}, which is not on disk")
+
+    def shown(self, change: Change, store: SimStore) -> None:
+        """It shows a change to a reader: it must be on the disk."""
+        if change.service is not None:
+            self._must_be_stored(change.service_id, change.service.incarnation, "shown to a reader")
+
+    def answered(self, word: object, value: object, process: Process) -> None:
+        """It answers a call."""
+        if isinstance(word, words.RegisterCall) and isinstance(value, Service):
+            self._must_be_stored(value.spec.service_id, value.incarnation, "registered by a call")
+
+    def judged(self, record: Record, verdict: Verdict) -> None:
+        """It applied a verdict."""
+        self.verdicts += 1
+        service_id, kind = record.spec.service_id, verdict.kind
+        self.say(f"verdict {kind.name} {verdict.cause.name} for {service_id}, incarnation {record.incarnation}")
+        if kind not in (VerdictKind.DOWN, VerdictKind.DEREGISTER):
+            return
+        policy = self.policy
+        misses = policy.misses_before_down if kind is VerdictKind.DOWN else policy.misses_before_deregister
+        silent_for = self.loop.now - self._arrived.get(record.incarnation, float("-inf"))
+        if record.session is not None and silent_for < policy.silence(record.spec.heartbeat_interval, misses) - 0.002:
+            self.breach(
+                "P2", f"{service_id} was judged {kind.name} {silent_for:.3f}s after it was heard, its stream open"
+            )
+        holder = self._holders.get(record.incarnation)
+        for agent, since in self.well_since.items():
+            if agent is holder:
+                self.breach("P2", f"{agent.name} was judged {kind.name} though it is well since {since:.3f}s")
+
+    def committed(self, writes: Sequence[Write]) -> None:
+        """It wrote to the disk."""
+        for write in writes:
+            if type(write) is AppendEvent:
+                self.hearing.stored(write.event, self.loop.now)
+            elif type(write) is BuryService:
+                self.hearing.removed(write.tombstone.service_id, on_purpose=write.tombstone.judgement is None)
+
+    def may_have_left(self, service_id: str) -> bool:
+        """Whether a process of this service said goodbye, or an operator removed it."""
+        return service_id in self.dismissed or any(each.left for each in self.processes.get(service_id, ()))
+
+    # --- agents -----------------------------------------------------------------------------------------------------
+
+    def holds(self, agent: SimAgent, incarnation: int) -> None:
+        """The agent was told its incarnation."""
+        self.say(f"{agent.name} holds incarnation {incarnation}")
+        holder = self._told_to.setdefault(incarnation, agent)
+        if holder is not agent:
+            self.breach("P5", f"incarnation {incarnation} was given to {holder.name} and to {agent.name}")
+        service_id = agent.spec.service_id
+        self._told_incarnation[service_id] = max(self._told_incarnation.get(service_id, 0), incarnation)
+
+    def confirmed(self, agent: SimAgent) -> None:
+        """The agent was told that it was heard, after the last thing that went wrong with it."""
+        self.well_since.setdefault(agent, self.loop.now)
+
+    def superseded(self, agent: SimAgent, incarnation: int) -> None:
+        """The agent was told that another holds its id, and stops."""
+        self.say(f"{agent.name} stops: superseded by incarnation {incarnation}")
+        self.well_since.pop(agent, None)
+        if self.processes[agent.spec.service_id] == [agent]:
+            self.breach(
+                "P5", f"{agent.name} was told to stop for incarnation {incarnation}, and nobody else has its id"
+            )
+
+    def told_down(self, agent: SimAgent, event: Event) -> None:
+        """The agent was told that it had been declared down."""
+        self.say(f"{agent.name} hears that it was declared down")
+        if event.service_id != agent.spec.service_id or event.type != "service_down":
+            self.breach("ALERT", f"{agent.name} was told of {event.type} of {event.service_id} as its own death")
+
+    def delivered(self, agent: SimAgent, event: Event) -> None:
+        """An alert reached the agent's inbox."""
+        self.say(f"{agent.name} gets {event.type} of {event.service_id} ({event.alert_id[:8]})")
+        if not self.hearing.is_stored(event):
+            self.breach("P1", f"{agent.name} was told of {event.type} of {event.service_id}, which is not on disk")
+
+    def heeded(self, agent: SimAgent, alert_id: str) -> None:
+        """The agent's program took the alert and acknowledges it."""
+        self.hearing.heard(alert_id, agent.spec.service_id)
+
+    def operators_heard(self, event: Event) -> None:
+        """The operators' sinks hold an alert for good."""
+        self.say(f"operators hear {event.type} of {event.service_id} ({event.alert_id[:8]})")
+        if not self.hearing.is_stored(event):
+            self.breach("P1", f"operators were told of {event.type} of {event.service_id}, which is not on disk")
+        self.hearing.heard(event.alert_id, event.recipient)
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    def revision_seen(self, reader: str, change: Change) -> None:
+        """A reader saw a change; a snapshot is not made of these."""
+        known = self._revisions.setdefault(change.revision, (change.service_id, change.service))
+        if known != (change.service_id, change.service):
+            self.breach("P7", f"{reader} saw revision {change.revision} of {change.service_id} with another meaning")
+
+    def event_seen(self, reader: str, event: Event) -> None:
+        """A reader saw an event."""
+        known = self._events.setdefault(event.sequence, event.alert_id)
+        stored = self.store.events.get(event.sequence)
+        if known != event.alert_id:
+            self.breach("P7", f"{reader} saw event {event.sequence} as {known} and as {event.alert_id}")
+        if stored is None and event.sequence >= min(self.store.events, default=self.store.sequence + 1):
+            self.breach("P1", f"{reader} saw event {event.sequence}, which is not on disk")
+
+    # --- at each moment ---------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Compare the truth with what the registry says, as far as its time has come."""
+        registry, now = self.registry, self.loop.now
+        self._look_for_watcher(now)
+        if self.chain_faults:
+            return
+        if self.chain_well_since is None:
+            if registry.catalogue.watched:
+                self.chain_well_since = now
+            elif now > self._chain_clear_at + WATCHED_WITHIN:
+                self.breach("FRESH", f"nobody judges since {self._chain_clear_at:.3f}s, and nothing is wrong")
+            return
+        for service_id, processes in self.processes.items():
+            record = registry.catalogue.records.get(service_id)
+            if record is None:
+                continue
+            out_since = silent_since(processes)
+            if out_since is None:
+                self._look_for_stall(record, processes, now)
+            elif record.judgement.liveness is not Liveness.DOWN and now > self.bound(record, processes, out_since):
+                self.breach("P3", f"{service_id} can not be heard since {out_since:.3f}s, and is not declared down")
+        self.hearing.look(now)
+
+    def _look_for_watcher(self, now: float) -> None:
+        tron, registry = self.tron, self.registry
+        if tron.up or not registry.up or registry.paused or not tron.path.open or tron.died_at is None:
+            return
+        since = max(tron.died_at, self._registry_up_at, self._hearing_from)
+        if now > since + UNWATCHED_AFTER + self.slack and registry.catalogue.watched:
+            self.breach("FRESH", f"judgements are shown, and TRON is dead since {tron.died_at:.3f}s")
+
+    def _look_for_stall(self, record: Record, processes: list[SimAgent], now: float) -> None:
+        assert self.chain_well_since is not None
+        agent = processes[-1]
+        well_since, stall_after = self.well_since.get(agent), record.spec.stall_after
+        if agent.stalled_since is None or well_since is None or stall_after is None:
+            return
+        if agent.busy_until > now or self.registry.catalogue.maintenance_of(record.spec.service_id) is not None:
+            return
+        since = max(agent.stalled_since + record.spec.heartbeat_interval, well_since, agent.busy_until)
+        since = max(since, self._hearing_from + self.policy.reattach_window, self.chain_well_since)
+        late = now > since + stall_after + record.spec.heartbeat_interval + self.slack
+        if late and record.judgement.cause is not LivenessCause.STALLED:
+            self.breach("STALL", f"{agent.name} gets nothing done since {agent.stalled_since:.3f}s, and nobody says so")
+
+    def bound(self, record: Record, processes: list[SimAgent], out_since: float) -> float:
+        """Until when a service that can not be heard since `out_since` must be declared down."""
+        assert self.chain_well_since is not None
+        spec, policy = record.spec, self.policy
+        grace = policy.reconnect_grace if spec.reconnect_grace is None else spec.reconnect_grace
+        silence = policy.silence(spec.heartbeat_interval, policy.misses_before_down)
+        arrived = self._arrived.get(record.incarnation, 0.0)
+        since = max(out_since, arrived, self.chain_well_since)
+        holder = self._holders.get(record.incarnation)
+        agent = next((each for each in processes if each is holder), processes[-1])
+        unreachable = bool(agent.vanished or agent.path.blocked[UP] or agent.deaf_to_pings or not agent.up)
+        broken = not agent.up and not agent.vanished and not agent.path.blocked[UP]
+        if agent.path.opened_at > out_since:
+            since = max(since, agent.path.opened_at + SENT_AGAIN)  # the end of its stream was held up
+        by_silence = max(since, agent.busy_until) + silence
+        by_break = since + KEEPALIVE[1] + grace
+        if not record.streamed:
+            bound = by_silence
+        elif broken and self.chain_well_since <= out_since:
+            bound = since + grace
+        elif broken:
+            bound = max(since + silence, since + grace)
+        elif unreachable and self.chain_well_since <= out_since:
+            bound = min(by_silence, by_break)
+        else:
+            bound = max(by_silence, by_break)
+        if record.session is None:
+            bound = max(bound, self._broke_at.get(record.incarnation, 0.0) + grace)
+        attached_before = record.attached_at is None or record.attached_at <= self.registry.clock.hearing_since
+        if attached_before or arrived <= self._hearing_from:
+            bound = max(bound, self._hearing_from + policy.reattach_window + grace)
+        return bound + self.slack
+
+    # --- the disk ---------------------------------------------------------------------------------------------------
+
+    def check_disk(self) -> None:
+        """Everything that anybody was told is there."""
+        for service_id, number in self._told_incarnation.items():
+            self._must_be_stored(service_id, number, "held by a process")
+        for sequence, alert_id in self._published.items():
+            if sequence >= min(self.store.events, default=self.store.sequence + 1):
+                stored = self.store.events.get(sequence)
+                if stored is None or stored.alert_id != alert_id:
+                    self.breach("P1", f"the event {alert_id} that was acknowledged as {sequence} is lost")
+        for service_id, role in self._promoted.items():
+            intent, service = self.store.intents.get(service_id), self.store.services.get(service_id)
+            if intent is None or intent.promoted_to is not role:
+                self.breach("P1", f"the promotion of {service_id} to {role.name} is lost")
+            if service is not None and service.spec.role is not role:
+                self.breach("P1", f"{service_id} was promoted to {role.name} and is {service.spec.role.name}")
+        for service_id, maintenance in self._maintained.items():
+            over = maintenance.until is not None and maintenance.until <= self.registry.latest_wall
+            if not over and service_id not in self.store.maintenance:
+                self.breach("P1", f"the maintenance of {service_id} is lost")
+
+    def published(self, event: object) -> None:
+        """Somebody was told that this event is in the log."""
+        assert isinstance(event, Event)
+        self._published[event.sequence] = event.alert_id
+
+    def promoted(self, service_id: str, role: ServiceRole) -> None:
+        """Somebody was told that it was promoted."""
+        self._promoted[service_id] = role
+
+    def maintained(self, maintenance: object) -> None:
+        """Somebody was told that notices are held."""
+        if isinstance(maintenance, Maintenance):
+            self._maintained[maintenance.service_id] = maintenance
+
+    def _must_be_stored(self, service_id: str, number: int, why: str) -> None:
+        stored, stone = self.store.services.get(service_id), self.store.tombstones.get(service_id)
+        on_disk = max(stored.incarnation if stored else 0, stone.incarnation if stone else 0)
+        if on_disk < number or self.store.incarnation < number:
+            self.breach("P1", f"incarnation {number} of {service_id} was {why}; on disk is {on_disk}")
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def unrest(self, watchers: Sequence[SimWatcher], subscriber: SimSubscriber) -> tuple[str, str] | None:
+        """What is not yet as it must be in the end, and which promise that is; None where everything is."""
+        if self.chain_well_since is None:
+            return "FRESH", "nobody judges"
+        catalogue = self.registry.catalogue
+        for service_id, processes in self.processes.items():
+            record = catalogue.records.get(service_id)
+            unrest = self._unrest_of(service_id, processes, record)
+            if unrest is not None:
+                return unrest
+        if self.tron.holds_notices:
+            return "GUARD", "the guard against mass failures is still up"
+        unheard = self.hearing.unheard()
+        if unheard:
+            return "P3", unheard
+        for watcher in watchers:
+            view = {service_id: _seen(service) for service_id, service in watcher.view.items()}
+            if view != {each: _seen(catalogue.view(record)) for each, record in catalogue.records.items()}:
+                return "P7", f"{watcher.name} does not have what the registry has"
+        if subscriber.sequence < catalogue.events.last and catalogue.events.first <= catalogue.events.last:
+            return "P7", f"{subscriber.name} has {subscriber.sequence} events of {catalogue.events.last}"
+        return None
+
+    def _unrest_of(self, service_id: str, processes: list[SimAgent], record: Record | None) -> tuple[str, str] | None:
+        claimants = [each for each in processes if each.up and not each.over]
+        if silent_since(processes) is not None or not claimants:
+            if record is not None and record.judgement.liveness is not Liveness.DOWN:
+                return "P3", f"{service_id} can not be heard, and is judged {record.judgement.liveness.name}"
+            return None
+        audible = [each for each in claimants if silent_since([each]) is None and not each.path.blocked[DOWN]]
+        if not audible:
+            return None  # it can speak and not hear: both judgements are right
+        if len(audible) > 1:
+            return "P5", f"{' and '.join(each.name for each in audible)} both hold {service_id}"
+        agent = audible[0]
+        if record is None or record.session is None or agent not in self.well_since:
+            return "P2", f"{agent.name} runs, and is not registered and heard"
+        if record.incarnation != agent.incarnation:
+            return "P5", f"{agent.name} believes in {agent.incarnation}, the registry in {record.incarnation}"
+        judgement = record.judgement
+        stalled = agent.stalled and record.spec.stall_after is not None
+        if judgement.liveness is not Liveness.ALIVE and not stalled:
+            return "P2", f"{agent.name} is well and is judged {judgement.liveness.name} ({judgement.cause.name})"
+        if service_id in self.hearing.down_said:
+            return "ALERT", f"{service_id} is well, and that it was down was not taken back"
+        return None
+
+
+def _seen(service: Service) -> tuple[int, bool, Liveness, LivenessCause]:
+    return service.incarnation, service.connected, service.liveness, service.cause
+
+
+def silent_since(processes: list[SimAgent]) -> float | None:
+    """Since when nothing can come from any process of a service; None where something can."""
+    latest = 0.0
+    for agent in processes:
+        if agent.up and agent.over:
+            continue  # told to stop, and it did
+        causes = [agent.died_at if not agent.up else None, agent.paused_at, agent.path.blocked_since[UP]]
+        began = [each for each in causes if each is not None]
+        if not began:
+            return None
+        latest = max(latest, min(began))
+    return latest

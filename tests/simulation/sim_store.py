@@ -1,0 +1,167 @@
+"""A store in memory that keeps what `SqliteStore` keeps: a commit is all or nothing, and outlives every crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from registry_server.effects import (
+    Acknowledge,
+    AppendEvent,
+    BuryService,
+    CompactEvents,
+    DropIntent,
+    DropMaintenance,
+    PutHeartbeats,
+    PutIntent,
+    PutMaintenance,
+    PutService,
+    ReserveRevisions,
+    SettleCopy,
+    Write,
+)
+from registry_server.event_log import EventFilter
+from registry_server.service import Copy, Event, Intent, Maintenance, StoredService, Tombstone
+from registry_server.store import Stored, StoreError
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A copy of an alert, whether its recipient has acknowledged it, and whether it is settled for the way up."""
+
+    sequence: int
+    climbed: bool
+    acknowledged_at: float | None = None
+
+
+@dataclass(slots=True)
+class SimStore:
+    """What is on the disk. The disk survives; who writes to it does not."""
+
+    services: dict[str, StoredService] = field(default_factory=dict)
+    tombstones: dict[str, Tombstone] = field(default_factory=dict)
+    intents: dict[str, Intent] = field(default_factory=dict)
+    maintenance: dict[str, Maintenance] = field(default_factory=dict)
+    events: dict[int, Event] = field(default_factory=dict)
+    deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
+    revision: int = 0
+    incarnation: int = 0
+    sequence: int = 0
+    commits: int = 0
+
+    def load(self) -> Stored:
+        """As `SqliteStore.load`."""
+        waiting = sorted(
+            (each for each in self.deliveries.values() if each.acknowledged_at is None), key=lambda each: each.sequence
+        )
+        return Stored(
+            services=[self.services[service_id] for service_id in sorted(self.services)],
+            tombstones=sorted(self.tombstones.values(), key=lambda stone: -stone.revision),
+            intents=[self.intents[service_id] for service_id in sorted(self.intents)],
+            maintenance=[self.maintenance[service_id] for service_id in sorted(self.maintenance)],
+            waiting=[Copy(self.events[each.sequence], 0.0, each.climbed) for each in waiting],
+            revision=self.revision,
+            incarnation=self.incarnation,
+            first_sequence=min(self.events, default=self.sequence + 1),
+            last_sequence=max(self.events, default=self.sequence),
+        )
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """As `SqliteStore.commit`. Raises StoreError for a number that is there already, before anything is changed."""
+        fresh = [write.event.sequence for write in writes if type(write) is AppendEvent]
+        if len(set(fresh)) != len(fresh) or any(number in self.events for number in fresh):
+            raise StoreError(f"an event with a number of {fresh} is there already")
+        self.commits += 1
+        for write in writes:
+            _APPLY[type(write)](self, write)
+
+    def read_events(self, after: int, limit: int, wanted: EventFilter) -> list[Event]:
+        """As `SqliteStore.read_events`."""
+        numbers = sorted(number for number in self.events if number > after)
+        return [self.events[number] for number in numbers if wanted.admits(self.events[number])][:limit]
+
+    def first_event_since(self, occurred_at: float) -> int:
+        """As `SqliteStore.first_event_since`."""
+        return max((number for number, event in self.events.items() if event.occurred_at < occurred_at), default=0) + 1
+
+
+def _put_service(store: SimStore, write: PutService) -> None:
+    service = write.service
+    store.services[service.spec.service_id] = service
+    if write.fresh:
+        store.tombstones.pop(service.spec.service_id, None)
+        store.incarnation = max(store.incarnation, service.incarnation)
+
+
+def _bury_service(store: SimStore, write: BuryService) -> None:
+    store.services.pop(write.tombstone.service_id, None)
+    store.tombstones[write.tombstone.service_id] = write.tombstone
+
+
+def _put_intent(store: SimStore, write: PutIntent) -> None:
+    store.intents[write.intent.service_id] = write.intent
+
+
+def _drop_intent(store: SimStore, write: DropIntent) -> None:
+    store.intents.pop(write.service_id, None)
+
+
+def _put_maintenance(store: SimStore, write: PutMaintenance) -> None:
+    store.maintenance[write.maintenance.service_id] = write.maintenance
+
+
+def _drop_maintenance(store: SimStore, write: DropMaintenance) -> None:
+    store.maintenance.pop(write.service_id, None)
+
+
+def _append_event(store: SimStore, write: AppendEvent) -> None:
+    event = write.event
+    store.events[event.sequence] = event
+    if event.recipient:
+        store.deliveries.setdefault((event.alert_id, event.recipient), Delivery(event.sequence, write.climbed))
+
+
+def _settle_copy(store: SimStore, write: SettleCopy) -> None:
+    delivery = store.deliveries.get((write.alert_id, write.recipient))
+    if delivery is not None:
+        delivery.climbed = True
+
+
+def _acknowledge(store: SimStore, write: Acknowledge) -> None:
+    delivery = store.deliveries.get((write.alert_id, write.recipient))
+    if delivery is not None and delivery.acknowledged_at is None:
+        delivery.acknowledged_at = write.at
+
+
+def _put_heartbeats(store: SimStore, write: PutHeartbeats) -> None:
+    for service_id, at in write.heard:
+        if service_id in store.services:
+            store.services[service_id] = replace(store.services[service_id], last_heartbeat_at=at)
+
+
+def _reserve_revisions(store: SimStore, write: ReserveRevisions) -> None:
+    store.revision = write.ceiling
+
+
+def _compact_events(store: SimStore, write: CompactEvents) -> None:
+    if store.events:
+        store.sequence = max(store.events)
+    store.deliveries = {key: each for key, each in store.deliveries.items() if each.sequence >= write.first}
+    store.events = {number: event for number, event in store.events.items() if number >= write.first}
+
+
+_APPLY: dict[type, Callable[[SimStore, Any], None]] = {
+    PutService: _put_service,
+    BuryService: _bury_service,
+    PutIntent: _put_intent,
+    DropIntent: _drop_intent,
+    PutMaintenance: _put_maintenance,
+    DropMaintenance: _drop_maintenance,
+    AppendEvent: _append_event,
+    SettleCopy: _settle_copy,
+    Acknowledge: _acknowledge,
+    PutHeartbeats: _put_heartbeats,
+    ReserveRevisions: _reserve_revisions,
+    CompactEvents: _compact_events,
+}

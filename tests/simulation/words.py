@@ -1,0 +1,182 @@
+"""What travels on the simulated streams: the messages of the contract that the cores have no value for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from registry_server.changes import Change
+from registry_server.observations import Heard
+from registry_server.service import Copy, Event, Report, ServiceRole, ServiceSpec, Tombstone
+from registry_server.verdicts import Notice, StandingSuspicion, Verdict, VerdictResult
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Up a Heartbeat stream."""
+
+    spec: ServiceSpec
+    incarnation: int
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterCall:
+    """The unary call."""
+
+    spec: ServiceSpec
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign of life."""
+
+    service_id: str
+    incarnation: int
+    sequence: int
+    report: Report
+    ack_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Alerts that were heard."""
+
+    alert_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """It leaves on purpose."""
+
+    service_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeatAck:
+    """The highest beat that was seen."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Reconnect within so many seconds."""
+
+    reconnect_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The first word of a reader of services."""
+
+    start_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A change for a reader of services; `change` is None where the snapshot is complete."""
+
+    revision: int
+    change: Change | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """The first word of a reader of events."""
+
+    after_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """The first word of TRON's stream of facts."""
+
+    observer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Facts for TRON, as the catalogue's `Frame` names them. Times in attentive seconds."""
+
+    now: float
+    hearing_since: float
+    facts: tuple[object, ...]
+    beats: tuple[Heard, ...]
+    removed: tuple[str, ...]
+    copies: tuple[Copy, ...]
+    copies_ended: tuple[tuple[str, str], ...]
+    forebears: tuple[Tombstone, ...]
+    cascade_alert_id: str
+    snapshot_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyVerdicts:
+    """TRON's call with its verdicts; `call` pairs the answer with it."""
+
+    call: int
+    observer: str
+    verdicts: tuple[Verdict, ...]
+    notices: tuple[Notice, ...]
+    standing: tuple[StandingSuspicion, ...]
+    withdrawn: tuple[int, ...]
+    standing_held: bool
+    cascade_alert_id: str
+    judged_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictsApplied:
+    """The answer."""
+
+    call: int
+    results: tuple[VerdictResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """An operator's call."""
+
+    name: str
+    from_role: ServiceRole
+    to_role: ServiceRole
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """An operator's call."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Deregister:
+    """An operator's call."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Maintain:
+    """An operator's call: hold notices for so many seconds, None until it is ended; 0 ends it."""
+
+    service_id: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """A call: the recipient has heard an alert."""
+
+    alert_id: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to: a value, or an error."""
+
+    value: object = None
+    error: Exception | None = None
