@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
+from grid.registry.v1 import observation_pb2
 
 from registry_server.effects import Message, PutService, Registered, Write
 from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
 from registry_server.event_log import EventFilter
-from registry_server.service import Event, ServiceSpec
+from registry_server.rpc.observer import ObserverDoors
+from registry_server.service import OPERATORS, Event, ServiceSpec
 from registry_server.store import Stored, StoreError
 from tests.support.waiting import eventually
+
+OBSERVE = observation_pb2.ObserveLivenessRequest(observer="tron")
 
 
 class HeldStore:
@@ -201,3 +205,20 @@ async def test_a_disk_that_fails_twice_on_the_loop_says_so_twice() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(engine.run(), 5)
     assert caught.group_contains(StoreError)
+
+
+async def test_an_observer_is_told_of_a_copy_only_once_it_is_on_disk() -> None:
+    """It hands what is for operators to them at once, and they must not hear what a crash can take back."""
+    store = HeldStore()
+    async with running(store) as engine, aclosing(ObserverDoors(engine).observe(OBSERVE)) as frames:
+        await anext(frames)
+        store.gate.clear()
+        engine.catalogue.publish(Event("note", alert_id="n", recipient=OPERATORS), engine.now())
+        engine.settle()
+        for _ in range(3):
+            assert not (await anext(frames)).deliveries
+        store.gate.set()
+        async with asyncio.timeout(10):
+            while not (deliveries := (await anext(frames)).deliveries):
+                pass
+        assert [each.event.alert_id for each in deliveries] == ["n"]
