@@ -135,7 +135,7 @@ def run(
 
 def _keep_running(program: _Program, agent: Agent, news: _News, most: int, window: float) -> Ending:
     """Wait for the program's end, and start it again while that is wanted; return how it ended for good."""
-    from tron_client.supervision import RestartHistory, RestartLimits
+    from tron_client.restart_history import RestartHistory, RestartLimits
 
     limits = RestartLimits(max_restarts=max(1, most), window=window)
     history = RestartHistory(limits)

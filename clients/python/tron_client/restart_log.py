@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tron_client.agent import Agent
     from tron_client.alerts import Alert
     from tron_client.client import RegistryClient
-    from tron_client.supervision import Escalate, RestartLimits
+    from tron_client.restart_history import RestartLimits
+    from tron_client.supervision import Escalate
 
 _log = logging.getLogger("tron_client")
 

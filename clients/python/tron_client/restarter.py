@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tron_client.errors import ServiceNotFound, TronError
 from tron_client.restart_log import FailedChild
-from tron_client.supervision import lives, needs_restart
+from tron_client.supervision import died_again, lives, needs_restart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from tron_client.alerts import Alert
     from tron_client.client import RegistryClient
     from tron_client.models import Service
+    from tron_client.restart_history import RestartLimits
     from tron_client.restart_log import RestartLog
-    from tron_client.supervision import Outcome, Restart, RestartLimits
+    from tron_client.supervision import Outcome, Restart
 
 _log = logging.getLogger("tron_client")
 
@@ -112,7 +113,8 @@ class Restarter:
         """Restart the child; returns how that ended, whatever happened."""
         self._news[decision.child] = threading.Event()
         try:
-            return self._try(FailedChild(alert, decision.attempt, self._limits.max_restarts, decision.incident))
+            failed = FailedChild(alert, decision.attempt, self._limits.max_restarts, decision.incident)
+            return self._try(failed, decision.incarnation)
         except Exception:
             if not self._over:
                 _log.exception("restart_broke_off service_id=%s", decision.child)
@@ -120,17 +122,16 @@ class Restarter:
         finally:
             self._news.pop(decision.child, None)
 
-    def still_fails(self, alert: Alert) -> bool:
+    def still_fails(self, alert: Alert, incarnation: int) -> bool:
         """Whether what was said of a child holds still. Raises TronError where nobody can say."""
-        return needs_restart(self._look_when_told(alert), incarnation_of(alert))
+        return needs_restart(self._look_when_told(alert, incarnation), incarnation)
 
-    def _try(self, failed: FailedChild) -> Outcome:
+    def _try(self, failed: FailedChild, incarnation: int) -> Outcome:
         deadline = time.monotonic() + self._limits.restart_timeout
         try:
-            before = self._look_when_told(failed.alert)
+            before = self._look_when_told(failed.alert, incarnation)
         except TronError:
             return "postponed"  # nobody can say whether it came back: do nothing blindly
-        incarnation = incarnation_of(failed.alert)
         if not needs_restart(before, incarnation):
             return "not_needed"
         self._journal.started(failed)
@@ -140,8 +141,7 @@ class Restarter:
         except Exception as error:
             why = str(error) or type(error).__name__
             _log.warning("restart_failed service_id=%s error=%r", failed.service_id, error)
-        incarnation = max(incarnation, 0 if before is None else before.incarnation)
-        why = why or self._why_not_alive(failed.service_id, incarnation, deadline)
+        why = why or self._why_not_alive(failed, before, incarnation, deadline)
         if self._over:
             return "postponed"
         if why:
@@ -150,26 +150,29 @@ class Restarter:
         self._journal.succeeded(failed)
         return "up"
 
-    def _look_when_told(self, alert: Alert) -> Service | None:
+    def _look_when_told(self, alert: Alert, incarnation: int) -> Service | None:
         """The record of a child that failed. TRON's alerts and the record are one; others may come before it shows."""
         deadline = time.monotonic() + (0.0 if alert.type in JUDGED else _FAREWELL)
         news = self._news.get(alert.service_id) or threading.Event()
         while True:
             found = self._look(alert.service_id)
             left = deadline - time.monotonic()
-            if left <= 0 or self._over or needs_restart(found, incarnation_of(alert)):
+            if left <= 0 or self._over or needs_restart(found, incarnation):
                 return found
             news.wait(min(_LOOK_EVERY, left))
 
-    def _why_not_alive(self, child: str, failed_incarnation: int, deadline: float) -> str:
+    def _why_not_alive(self, failed: FailedChild, before: Service | None, incarnation: int, deadline: float) -> str:
         """Wait until the child is alive; return why it is not, empty where it is."""
-        news = self._news[child]
+        child, news = failed.service_id, self._news[failed.service_id]
+        incarnation = max(incarnation, 0 if before is None else before.incarnation)
+        moments = (failed.alert.occurred_at, None if before is None else before.liveness_since)
+        since = max((moment for moment in moments if moment is not None), default=None)
         while not self._over:
             with contextlib.suppress(TronError):
                 found = self._look(child)
-                if lives(found, failed_incarnation):
+                if lives(found, incarnation):
                     return ""
-                if found is not None and found.incarnation > failed_incarnation and found.liveness == "DOWN":
+                if died_again(found, since):
                     return "it died again"
             left = deadline - time.monotonic()
             if left <= 0:

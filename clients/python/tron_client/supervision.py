@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from tron_client.restart_history import RestartHistory, RestartLimits
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tron_client.models import Service
 
 REMEMBERED = 1000
@@ -21,117 +25,62 @@ _SLACK = 1.0
 """Seconds that a restart may exceed its time until it counts as stuck: whoever runs it wants to say so itself first."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestartLimits:
-    """How often and how eagerly a child is restarted. Times are seconds."""
-
-    max_restarts: int = 3
-    """So many restarts within `window`; the failure after that is escalated."""
-    window: float = 300.0
-    """How long a restart counts."""
-    first_delay: float = 1.0
-    """The first restart within the window comes at once, the second this long after the first one ended, then doubling:
-    a child that fails at once must not be started in a tight loop."""
-    longest_delay: float = 30.0
-    restart_timeout: float = 20.0
-    """How long a restart may take until the child is alive. Above what the child needs to start, and well below the
-    policy's `escalate_after`, or alerts climb while they are being dealt with."""
-    concurrency: int = 4
-    """How many children are restarted at a time, and how many escalated; further ones wait."""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError, naming the field, for a limit that can not be meant."""
-        for name in ("max_restarts", "concurrency"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1")
-        for name in ("window", "restart_timeout"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive")
-        if not 0 <= self.first_delay <= self.longest_delay:
-            raise ValueError("first_delay must be between 0 and longest_delay")
-
-
 def lives(service: Service | None, failed_incarnation: int) -> bool:
     """Whether a service that failed in this incarnation is alive: as judged, or, while nobody judges, as connected."""
     if service is None:
         return False
     if service.liveness == "UNKNOWN":
-        return service.connected and service.incarnation > failed_incarnation > 0
+        return _lives_anew(service, failed_incarnation)
     return service.liveness == "ALIVE" and service.liveness_cause != "STALLED"
 
 
 def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
-    """Whether a service about which there was an alert is to be restarted still. One that is suspect is not: it came
-    back since, and if it is lost again there will be another alert.
+    """Whether a service that was said to have failed, last in this incarnation, is to be restarted still.
+
+    One that registered anew is not, though its old judgement may stand for another moment; nor is one that is suspect,
+    for it came back since. If either is lost again there will be another alert.
     """
-    if service is not None and service.liveness == "SUSPECT" and service.liveness_cause != "STALLED":
+    if service is None:
+        return True
+    suspect = service.liveness == "SUSPECT" and service.liveness_cause != "STALLED"
+    return not (suspect or lives(service, failed_incarnation) or _lives_anew(service, failed_incarnation))
+
+
+def died_again(service: Service | None, since: datetime | None) -> bool:
+    """Whether a service is down by a judgement that is newer than what was known at `since`."""
+    if service is None or since is None or service.liveness != "DOWN" or service.liveness_since is None:
         return False
-    return not lives(service, failed_incarnation)
+    return service.liveness_since > since
 
 
-class RestartHistory:
-    """The restarts of one program that still count."""
-
-    def __init__(self, limits: RestartLimits) -> None:
-        self._limits = limits
-        self._started: list[float] = []
-        self._ended = float("-inf")
-        self.incident = ""
-        """The alert with which the trouble began; empty where no restart counts."""
-
-    def count(self, now: float) -> int:
-        """How many restarts count."""
-        self._started = [at for at in self._started if now - at < self._limits.window]
-        if not self._started:
-            self.incident = ""
-        return len(self._started)
-
-    def next_start(self, now: float) -> float | None:
-        """When the next restart may begin, now at the earliest; None where there were enough of them."""
-        count = self.count(now)
-        if count >= self._limits.max_restarts:
-            return None
-        if not count:
-            return now
-        # The exponent is bounded because a float overflows after some thousand restarts.
-        delay = min(self._limits.first_delay * 2.0 ** min(count - 1, 32), self._limits.longest_delay)
-        return max(now, self._ended + delay)
-
-    def started(self, at: float, incident: str) -> None:
-        """A restart began."""
-        self._started.append(at)
-        self._ended = max(self._ended, at)
-        self.incident = self.incident or incident
-
-    def ended(self, now: float) -> None:
-        """The restart that ran is over."""
-        self._ended = now
-
-    def undo(self) -> None:
-        """The restart that began last was not needed, so it does not count."""
-        if self._started:
-            self._started.pop()
+def _lives_anew(service: Service, failed_incarnation: int) -> bool:
+    return service.connected and service.incarnation > failed_incarnation > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Restart the child now: the `attempt`-th time within the window, because of this alert."""
+    """Restart the child now: the `attempt`-th time within the window, because of this alert.
+
+    `incarnation` is the last life that is known to have failed, 0 where none is known.
+    """
 
     child: str
     attempt: int
     incident: str
     alert_id: str
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """Tell the parent's own parent that the child was given up after so many restarts."""
+    """Tell the parent's own parent that the child was given up after so many restarts. `incarnation` as in Restart."""
 
     child: str
     restarts: int
     why: Literal["max_restarts_exceeded", "restart_stuck"]
     incident: str
     alert_id: str
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +209,8 @@ class Supervision:
             alert_id = next(iter(child.open))
             child.history.started(now, alert_id)
             child.phase, child.started, child.running = _Phase.RESTARTING, now, True
-            decisions.append(Restart(name, child.history.count(now), child.history.incident, alert_id))
+            count = child.history.count(now)
+            decisions.append(Restart(name, count, child.history.incident, alert_id, child.incarnation))
         return decisions
 
     def due_in(self, now: float) -> float | None:
@@ -294,7 +244,7 @@ class Supervision:
         why: Literal["max_restarts_exceeded", "restart_stuck"] = (
             "restart_stuck" if child.stuck else "max_restarts_exceeded"
         )
-        return Escalate(name, restarts, why, child.history.incident or alert_id, alert_id)
+        return Escalate(name, restarts, why, child.history.incident or alert_id, alert_id, child.incarnation)
 
     def _settle(self, child: _Child) -> list[Decision]:
         child.phase, child.failures_to_tell = _Phase.SOUND, 0

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 from tron_client.alerts import AlertInbox, dispatch
 from tron_client.client import RegistryClient
 from tron_client.errors import TronError
+from tron_client.restart_history import RestartLimits
 from tron_client.restart_log import RestartLog
 from tron_client.restarter import JUDGED, Callbacks, Restarter, incarnation_of
-from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, RestartLimits, Supervision, Telling
+from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, Supervision, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -216,7 +217,7 @@ class Supervisor:
     def _escalate(self, decision: Escalate, alert: Alert) -> Report:
         ended: Telling = "failed"
         try:
-            if self._restarter.still_fails(alert):
+            if self._restarter.still_fails(alert, decision.incarnation):
                 self._journal.escalate(decision, alert)
                 ended = "told"
             else:

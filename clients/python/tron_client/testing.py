@@ -117,11 +117,15 @@ class FakeRegistry:
         )
         return Event.from_proto(self._record(told.to_proto()))
 
-    def judge(self, service_id: str, liveness: str, cause: str = "") -> None:
-        """Say how a service is, as TRON would; it holds until the service registers anew. Nobody is told by this."""
+    def judge(self, service_id: str, liveness: str, cause: str = "", since: datetime | None = None) -> None:
+        """Say how a service is, as TRON would, `since` now or a moment; it holds until the service registers anew.
+
+        Nobody is told by this.
+        """
         with self._changed:
             self._records[service_id].liveness = wire.LIVENESS.number(liveness)
             self._records[service_id].liveness_cause = wire.CAUSES.number(cause)
+            self._records[service_id].liveness_since.FromDatetime(since or datetime.now(UTC))
 
     def cut(self) -> None:
         """Break all streams, as a lost connection would."""

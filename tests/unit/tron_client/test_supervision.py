@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tron_client.models import Service
+from tron_client.restart_history import RestartHistory, RestartLimits
 from tron_client.supervision import (
     Acknowledge,
     Decision,
     Escalate,
     Outcome,
     Restart,
-    RestartHistory,
-    RestartLimits,
     Supervision,
     Telling,
+    died_again,
     lives,
     needs_restart,
 )
@@ -34,9 +37,17 @@ def down(core: Supervision, alert_id: str, now: float, child: str = "a", incarna
     return core.alerted(child, alert_id, incarnation, now)
 
 
-def restart(attempt: int, incident: str = "1", alert_id: str = "1", child: str = "a") -> Restart:
+def restart(attempt: int, incident: str = "1", alert_id: str = "1", child: str = "a", incarnation: int = 0) -> Restart:
     """The decision to restart."""
-    return Restart(child, attempt, incident, alert_id)
+    return Restart(child, attempt, incident, alert_id, incarnation)
+
+
+def escalate(restarts: int, why: str, incident: str, alert_id: str, incarnation: int = 0) -> Escalate:
+    """The decision to escalate."""
+    reason: Literal["max_restarts_exceeded", "restart_stuck"] = (
+        "restart_stuck" if why == "restart_stuck" else "max_restarts_exceeded"
+    )
+    return Escalate("a", restarts, reason, incident, alert_id, incarnation)
 
 
 def test_a_child_that_is_down_is_restarted_at_once_and_the_alert_acknowledged_once_it_is_alive(
@@ -62,7 +73,7 @@ def test_a_child_whose_every_restart_fails_is_escalated_and_acknowledged_once_th
     core.ended("a", "failed", 3.0)
     assert core.due_in(3.0) == 2.0
     core.tick(5.0)
-    assert core.ended("a", "failed", 6.0) == [Escalate("a", 3, "max_restarts_exceeded", "1", "1")]
+    assert core.ended("a", "failed", 6.0) == [escalate(3, "max_restarts_exceeded", "1", "1")]
     assert core.told("a", "told", 6.1) == [Acknowledge(("1",))]
     assert core.due_in(6.1) is None
 
@@ -71,7 +82,7 @@ def test_a_child_that_dies_again_after_each_restart_is_escalated_by_the_fourth_a
     for number, now in enumerate((0.0, 10.0, 20.0), 1):
         assert down(core, str(number), now) == [restart(number, "1", str(number))]
         assert core.ended("a", "up", now + 1.0) == [Acknowledge((str(number),))]
-    assert down(core, "4", 30.0) == [Escalate("a", 3, "max_restarts_exceeded", "1", "4")]
+    assert down(core, "4", 30.0) == [escalate(3, "max_restarts_exceeded", "1", "4")]
 
 
 def test_restarts_outside_the_window_are_forgotten(core: Supervision) -> None:
@@ -112,6 +123,13 @@ def test_one_child_is_never_restarted_twice_at_once(core: Supervision) -> None:
     assert core.ended("a", "up", 2.0) == [Acknowledge(("down", "deregistered"))]
 
 
+def test_a_restart_is_for_the_last_life_that_is_known_to_have_failed(core: Supervision) -> None:
+    down(core, "1", 0.0, incarnation=5)
+    down(core, "2", 0.5, incarnation=6)
+    core.ended("a", "failed", 1.0)
+    assert core.tick(2.0) == [restart(2, incarnation=6)]
+
+
 def test_a_child_that_came_back_while_it_waited_is_left_alone(core: Supervision) -> None:
     down(core, "1", 0.0)
     core.ended("a", "failed", 1.0)
@@ -142,12 +160,12 @@ def test_only_so_many_are_restarted_at_a_time_and_the_longest_due_goes_first(cor
 def test_a_restart_that_does_not_end_is_escalated_and_no_second_one_is_begun(core: Supervision) -> None:
     down(core, "1", 0.0)
     assert core.due_in(0.0) == 21.0
-    assert core.tick(21.0) == [Escalate("a", 1, "restart_stuck", "1", "1")]
+    assert core.tick(21.0) == [escalate(1, "restart_stuck", "1", "1")]
     core.told("a", "told", 21.1)
-    assert down(core, "2", 30.0, incarnation=2) == [Escalate("a", 1, "restart_stuck", "1", "2")]
+    assert down(core, "2", 30.0, incarnation=2) == [escalate(1, "restart_stuck", "1", "2", 2)]
     core.told("a", "told", 30.1)
     core.ended("a", "failed", 40.0)  # at last
-    assert down(core, "3", 50.0, incarnation=3) == [restart(2, "1", "3")]
+    assert down(core, "3", 50.0, incarnation=3) == [restart(2, "1", "3", incarnation=3)]
 
 
 def test_an_escalation_that_could_not_be_said_is_tried_again_and_nothing_acknowledged(core: Supervision) -> None:
@@ -155,7 +173,7 @@ def test_an_escalation_that_could_not_be_said_is_tried_again_and_nothing_acknowl
     core.tick(21.0)
     assert core.told("a", "failed", 22.0) == []
     assert core.due_in(22.0) == 1.0
-    again = [Escalate("a", 1, "restart_stuck", "1", "1")]
+    again = [escalate(1, "restart_stuck", "1", "1")]
     assert core.tick(23.0) == again
     core.told("a", "failed", 23.0)
     assert core.due_in(23.0) == 2.0
@@ -166,7 +184,7 @@ def escalated(core: Supervision, incarnation: int = 5) -> None:
     """The child was given up, and that was said."""
     for number in range(3):
         assert down(core, f"down {number}", 5.0 * number, incarnation=incarnation) == [
-            restart(number + 1, "down 0", f"down {number}")
+            restart(number + 1, "down 0", f"down {number}", incarnation=incarnation)
         ]
         core.ended("a", "up", 5.0 * number)
     down(core, "last", 15.0, incarnation=incarnation)
@@ -180,16 +198,16 @@ def test_what_else_is_said_of_a_death_that_was_escalated_is_acknowledged(core: S
 
 def test_the_death_of_a_new_life_is_escalated_again_while_the_window_lasts(core: Supervision) -> None:
     escalated(core)
-    assert down(core, "next", 20.0, incarnation=6) == [Escalate("a", 3, "max_restarts_exceeded", "down 0", "next")]
+    assert down(core, "next", 20.0, incarnation=6) == [escalate(3, "max_restarts_exceeded", "down 0", "next", 6)]
 
 
 def test_a_child_that_came_back_after_its_escalation_starts_with_what_still_counts(core: Supervision) -> None:
     escalated(core)
     assert core.recovered("a", 20.0) == []
-    assert down(core, "soon", 30.0, incarnation=6) == [Escalate("a", 3, "max_restarts_exceeded", "down 0", "soon")]
+    assert down(core, "soon", 30.0, incarnation=6) == [escalate(3, "max_restarts_exceeded", "down 0", "soon", 6)]
     core.told("a", "told", 30.0)
     core.recovered("a", 40.0)
-    assert down(core, "late", 200.0, incarnation=7) == [restart(1, "late", "late")]
+    assert down(core, "late", 200.0, incarnation=7) == [restart(1, "late", "late", incarnation=7)]
 
 
 def test_a_child_that_comes_back_while_its_failure_is_being_escalated_is_sound(core: Supervision) -> None:
@@ -212,7 +230,7 @@ def test_a_child_that_is_found_alive_when_it_is_to_be_escalated_is_sound(core: S
 def test_restarts_of_the_life_before_count(core: Supervision) -> None:
     for at in (-30.0, -20.0, -10.0):
         core.recall("a", at, "first")
-    assert down(core, "now", 0.0) == [Escalate("a", 3, "max_restarts_exceeded", "first", "now")]
+    assert down(core, "now", 0.0) == [escalate(3, "max_restarts_exceeded", "first", "now")]
 
 
 @pytest.mark.parametrize(
@@ -238,6 +256,9 @@ def test_a_limit_that_can_not_be_meant_is_named(field: str, limits: dict[str, fl
         ("SUSPECT", "DISCONNECTED", False, 7, False, False),
         ("SUSPECT", "STALLED", True, 7, False, True),
         ("DOWN", "SILENT", True, 7, False, True),
+        ("DOWN", "SILENT", True, 8, False, False),
+        ("DOWN", "DISCONNECTED", False, 8, False, True),
+        ("SUSPECT", "STALLED", True, 8, False, False),
         ("UNKNOWN", "", True, 7, False, True),
         ("UNKNOWN", "", True, 8, True, False),
         ("UNKNOWN", "", False, 8, False, True),
@@ -248,6 +269,14 @@ def test_who_is_alive_and_who_needs_a_restart(
 ) -> None:
     service = Service("a", liveness=liveness, liveness_cause=cause, connected=connected, incarnation=incarnation)
     assert (lives(service, 7), needs_restart(service, 7)) == (alive, needed)
+
+
+def test_who_is_down_by_a_newer_judgement_died_again() -> None:
+    known = datetime(2026, 1, 1, tzinfo=UTC)
+    old, new = (Service("a", liveness="DOWN", liveness_since=at) for at in (known, known + timedelta(seconds=1)))
+    assert [died_again(service, known) for service in (None, old, new)] == [False, False, True]
+    assert not died_again(new, None)
+    assert not died_again(Service("a", liveness="ALIVE", liveness_since=new.liveness_since), known)
 
 
 def test_who_is_not_registered_any_more_needs_a_restart() -> None:

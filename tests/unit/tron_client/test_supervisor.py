@@ -260,6 +260,38 @@ def test_a_child_that_came_back_by_itself_is_not_restarted(
     assert recorded(fake) == []
 
 
+def test_a_child_that_registered_anew_is_not_restarted_though_its_old_judgement_stands(
+    fake: FakeRegistry, parent: Agent, children: Children
+) -> None:
+    children.start("a")
+    alert_id = children.kill("a")
+    children.start("a")
+    fake.judge("a", "DOWN", "DISCONNECTED")  # TRON has not come to it yet
+    with Supervisor(parent, children.restart):
+        fake.wait_for(lambda: alert_id in fake.acknowledged)
+    assert children.restarts == []
+
+
+def test_a_restarted_child_may_be_down_by_its_old_judgement_for_a_moment(
+    fake: FakeRegistry, parent: Agent, children: Children
+) -> None:
+    def restart(failed: FailedChild) -> None:
+        since = fake.services["a"].liveness_since
+        children.restart(failed)
+        fake.judge("a", "DOWN", "DISCONNECTED", since)
+        threading.Thread(target=judge_anew, args=(fake.beats("a") + 3,)).start()
+
+    def judge_anew(beats: int) -> None:
+        fake.wait_for(lambda: fake.beats("a") >= beats)
+        fake.judge("a", "ALIVE")
+
+    with Supervisor(parent, restart):
+        children.start("a")
+        alert_id = children.kill("a")
+        fake.wait_for(lambda: alert_id in fake.acknowledged)
+    assert [event.type for event in recorded(fake)] == ["restart_started", "restart_succeeded"]
+
+
 def test_late_news_of_a_child_that_is_alive_are_not_escalated(
     fake: FakeRegistry, parent: Agent, children: Children
 ) -> None:
