@@ -101,6 +101,10 @@ class Verdicts:
                 return VerdictResult(VerdictOutcome.STALE)
         elif verdict.observation != record.observation:
             return VerdictResult(VerdictOutcome.STALE)
+        elif verdict.kind is VerdictKind.DEREGISTER and record.judgement.liveness is not Liveness.DOWN:
+            # An older call of the observer came late, and said that it lives: the observer must hear of that first.
+            self._catalogue.fact_beside_judgement(record)
+            return VerdictResult(VerdictOutcome.STALE)
         return self._set(record, verdict, now)
 
     def notify(self, notice: Notice, now: Instant) -> bool:

@@ -64,6 +64,17 @@ def test_every_new_fact_makes_older_verdicts_stale(grid: Grid, fact: str) -> Non
     assert grid.judge(DOWN, observation=before).outcome is VerdictOutcome.STALE
 
 
+def test_nobody_is_given_up_who_is_not_judged_down_and_the_observer_hears_why(grid: Grid) -> None:
+    """A call of the observer's last life that was held up may say ALIVE behind the snapshot of its next."""
+    grid.judge(DOWN, cause=SILENT, missed=2, alert=make_event("service_down"))
+    feed = grid.catalogue.open_feed(7, OBSERVER)
+    feed.take()
+    grid.judge(ALIVE)
+    assert grid.judge(DEREGISTER, alert=make_event("service_deregistered")).outcome is VerdictOutcome.STALE
+    assert seen(grid) is Liveness.ALIVE
+    assert feed.take().changed == ("a",)
+
+
 def test_a_fact_about_somebody_else_makes_no_verdict_stale(grid: Grid) -> None:
     before = grid.catalogue.get("a").observation
     grid.register("b", 2)
