@@ -41,7 +41,8 @@ types: setup
 	$(BIN)/mypy
 
 fast: setup
-	$(BIN)/python -m pytest -q $(wildcard tests/unit tests/simulation)
+	SEEDS=$${SEEDS:-200} FAMILIES=$${FAMILIES:-100} $(BIN)/python -m pytest -q $(wildcard tests/unit tests/simulation) \
+		--ignore=tests/simulation/test_mutants.py
 
 fix: setup  ## repair what can be repaired: imports, format
 	$(BIN)/ruff check --fix

@@ -1,53 +1,156 @@
-"""Many seeds on all cores: which break a promise, and whether each deliberate mistake is caught."""
+"""Many seeds on all cores: `python -m tests.simulation.campaign --seeds 50000 --families 10000`.
+
+Says how many seeds ran, what happened in them, and how long it took; where a promise is broken, the seed, made as
+small as it gets, and the one command that replays it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
+import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from itertools import chain
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
 
-from tests.simulation.cluster import Cluster
-from tests.simulation.minimise import broken_promise
-from tests.simulation.mutants import mutated
+from tests.simulation.cluster import play
+from tests.simulation.mutants import MUTANTS, mutated
 from tests.simulation.plan import plan_of
+from tests.simulation.replay import Failure, smallest
 
-CHUNK = 25
-"""Seeds that one process takes at a time."""
+CHUNK = 50
+"""Seeds that a worker takes at once."""
 
-
-@contextmanager
-def all_cores() -> Iterator[ProcessPoolExecutor]:
-    """Processes that are started anew, so that nothing of the caller's is shared with them."""
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        yield pool
+ENOUGH = 3
+"""Failing seeds after which a campaign ends, and which are made small."""
 
 
-def survey(kind: str, seeds: int, first: int = 0) -> list[int]:
-    """The seeds, of so many, that broke a promise."""
-    starts = range(first, first + seeds, CHUNK)
-    with all_cores() as pool:
-        found = pool.map(_broken, [(kind, start, min(start + CHUNK, first + seeds)) for start in starts])
-        return list(chain.from_iterable(found))
+@dataclass(slots=True)
+class Tally:
+    """What happened in so many seeds. `cpu` and `wall` in real seconds, `virtual` in simulated ones."""
+
+    seeds: int = 0
+    virtual: float = 0.0
+    acts: int = 0
+    verdicts: int = 0
+    deaths: int = 0
+    cpu: float = 0.0
+    wall: float = 0.0
+    broken: list[int] = field(default_factory=list)
+    """The seeds in which a promise was broken, or that ended with an error."""
+
+    def add(self, other: Tally) -> None:
+        """Take another one in."""
+        for name in ("seeds", "virtual", "acts", "verdicts", "deaths", "cpu", "broken"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def __str__(self) -> str:
+        days = self.virtual / 86_400
+        return (
+            f"{self.seeds} seeds in {self.wall:.1f}s ({self.cpu:.1f}s of processor): {days:.2f} simulated days,"
+            f" {self.verdicts} verdicts, {self.deaths} deaths, {len(self.broken)} broken"
+        )
 
 
-def hunt(names: Sequence[str]) -> dict[str, tuple[int, str] | None]:
-    """For each of these mutants the first seed that caught it and the promise that it broke; None where none did."""
-    with all_cores() as pool:
-        return dict(zip(names, pool.map(_caught, names), strict=True))
+def run(kind: str, first: int, count: int) -> Tally:
+    """Play seeds in this process, one after the other."""
+    tally = Tally()
+    began = time.process_time()
+    for seed in range(first, first + count):
+        tally.seeds += 1
+        try:
+            outcome = play(plan_of(seed, kind))
+        except Exception:
+            traceback.print_exc()
+            tally.broken.append(seed)
+            continue
+        tally.virtual += outcome.virtual_seconds
+        tally.acts += outcome.acts
+        tally.verdicts += outcome.verdicts
+        tally.deaths += outcome.deaths
+        if outcome.violations:
+            tally.broken.append(seed)
+    tally.cpu = time.process_time() - began
+    return tally
 
 
-def _broken(batch: tuple[str, int, int]) -> list[int]:
-    kind, first, last = batch
-    return [seed for seed in range(first, last) if Cluster(plan_of(seed, kind)).run().violations]
+def campaign(kind: str, first: int, count: int) -> Tally:
+    """Play seeds on all cores; ends early where enough are broken."""
+    tally = Tally()
+    began = time.monotonic()
+    chunks = [(at, min(CHUNK, first + count - at)) for at in range(first, first + count, CHUNK)]
+    with pool() as workers:
+        waiting = iter(chunks)
+        running = [workers.submit(run, kind, *chunk) for chunk in islice(waiting, 2 * cores())]
+        while running:
+            tally.add(running.pop(0).result())
+            if len(tally.broken) < ENOUGH:
+                running += [workers.submit(run, kind, *chunk) for chunk in islice(waiting, 1)]
+    tally.wall = time.monotonic() - began
+    tally.broken.sort()
+    return tally
 
 
-def _caught(name: str) -> tuple[int, str] | None:
-    with mutated(name) as mutant:
+def failures(kind: str, tally: Tally) -> Iterator[Failure]:
+    """The broken seeds of a campaign, made small."""
+    for seed in tally.broken[:ENOUGH]:
+        failure = smallest(seed, kind)
+        if failure is not None:
+            yield failure
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """What became of a mutant. `promise` is empty where it survived."""
+
+    name: str
+    promise: str
+    what: str
+    seed: int
+
+
+def hunt(name: str) -> Catch:
+    """Play seeds with a deliberate mistake until a promise breaks."""
+    mutant = MUTANTS[name]
+    with ExitStack() as stack:
+        stack.enter_context(mutated(name))
         for seed in range(mutant.seeds):
-            promise = broken_promise(plan_of(seed, mutant.kind))
-            if promise:
-                return seed, promise
-    return None
+            violations = play(plan_of(seed, mutant.kind)).violations
+            if violations:
+                return Catch(name, violations[0].promise, violations[0].what, seed)
+    return Catch(name, "", f"survived {mutant.seeds} seeds", mutant.seeds)
+
+
+def pool() -> ProcessPoolExecutor:
+    """A worker for each core, each with an interpreter of its own."""
+    return ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn"))
+
+
+def cores() -> int:
+    """How many there are for us."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.campaign", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=50_000, help="fleets: anything may happen to anybody")
+    parser.add_argument("--families", type=int, default=10_000, help="a child and its ancestors die in random order")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    given = parser.parse_args(arguments)
+    broken = False
+    for kind, count in (("fleet", given.seeds), ("family", given.families)):
+        tally = campaign(kind, given.first, count)
+        print(f"{kind}: {tally}", flush=True)
+        for failure in failures(kind, tally):
+            print(failure, flush=True)
+        broken = broken or bool(tally.broken)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,11 +1,9 @@
 """Who must hear of what, and whether somebody did: the part of P3 that is about people, and ALERT.
 
 Every copy that is addressed to a service reaches it soon once it is well. Every alert that demands an act (CRITICAL)
-is heard
-by somebody in the end: by whom it is addressed to, by an ancestor, or by the operators. A death counts as heard of,
-too,
-where another alert that was heard lists it. One that was told to nobody, because notices are held, must be told when
-they are held no more, unless it is over by then.
+is heard by somebody in the end: by whom it is addressed to, by an ancestor, or by the operators. A death counts as
+heard of, too, where another alert that was heard lists it, or says that it was given up. One that was told to nobody,
+because notices are held, must be told when they are held no more, unless it is over by then.
 """
 
 from __future__ import annotations
@@ -103,7 +101,8 @@ class Hearing:
         story.heard_by.add(recipient)
         self._open.pop(alert_id, None)
         self._copies.pop((alert_id, recipient), None)
-        for service_id in story.event.details.get("affected", ()):
+        given_up = [story.event.service_id] if story.event.type == "service_deregistered" else []
+        for service_id in (*story.event.details.get("affected", ()), *given_up):
             self._listed[service_id] = max(self._listed.get(service_id, 0.0), story.since)
 
     def look(self, now: float) -> None:
@@ -141,7 +140,7 @@ class Hearing:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _is_listed(self, story: Story) -> bool:
-        """Whether an alert that was heard lists it."""
+        """Whether an alert that was heard lists it, or says that the service was given up."""
         listed_at = self._listed.get(story.event.service_id)
         return listed_at is not None and abs(listed_at - story.since) < STORY
 

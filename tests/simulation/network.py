@@ -1,11 +1,9 @@
 """Simulated links: ordered streams over paths that delay, stop in one direction or in both, and break.
 
 A stream is what gRPC makes of TCP: nothing is lost or turned round inside it. What is lost is the stream. A path that
-is
-blocked holds what was sent until it is open again (the kernel sends it again), or until keepalive ends the stream,
-which
-each end finds out by itself. So the words of a stream that its client has given up may still arrive, behind those of
-the next one.
+is blocked holds what was sent until it is open again (the kernel sends it again), or until keepalive ends the stream,
+which each end finds out by itself. So the words of a stream that its client has given up may still arrive, behind
+those of the next one.
 """
 
 from __future__ import annotations

@@ -2,27 +2,23 @@
 
 The promises are those of the architecture, made exact:
 
-P1  What was told to anybody is on the disk at that moment, and is still there after each restart and at the end.
-P2  DOWN or DEREGISTER is never applied (a) to an incarnation whose stream is open and of which something arrived less
-    than
-    `silence` real seconds ago, nor (b) to one that is well: its process runs, nothing is wrong with it or its link
-    since it
-    was last confirmed, whatever happened meanwhile to the registry, to TRON, or to the wall clock.
-P3  Whoever can not be heard (dead, hung, cut off) is DOWN or given up within its bound, which is computed from the
-    policy,
-    from how it fell silent, and from when registry and TRON were last able to judge. Somebody hears of it; see
-    `hearing`.
-P5  An incarnation is given to one process, the number for an id never falls, a process that is not the newest changes
-    nothing, and whoever is told to stop was really followed by another.
-P7  A reader sees each revision once and in order, none twice with two meanings, none left out while it keeps up; what
-    it
-    has in the end is what the registry has. Events the same, by their numbers.
-ALERT  One alert has one alert_id, whoever tells it and however often. A death is said once, "restored" only after
-"down",
-    and always after it once the service is well.
-STALL  Who beats and gets nothing done is said to be stalled within its bound, and is never down for it.
-GUARD  Nobody is given up while the guard against mass failures is up, and it comes down by itself.
-FRESH  Nothing is shown as judged while nobody judges, and judgement is back soon after all is well.
+P1    What was told to anybody is on the disk at that moment, and is still there after each restart and at the end.
+P2    DOWN or DEREGISTER is never applied (a) to an incarnation whose stream is open and of which something arrived
+      less than `silence` real seconds ago, nor (b) to one that is well: its process runs, nothing is wrong with it or
+      its link since it was last confirmed, whatever happened meanwhile to the registry, to TRON, or to the wall
+      clock.
+P3    Whoever can not be heard (dead, hung, cut off) is DOWN or given up within its bound, which is computed from
+      the policy, from how it fell silent, and from when registry and TRON were last able to judge. Somebody hears of
+      it; see `hearing`.
+P5    An incarnation is given to one process, the number for an id never falls, a process that is not the newest
+      changes nothing, and whoever is told to stop was really followed by another.
+P7    A reader sees each revision once and in order, none twice with two meanings, none left out while it keeps up;
+      what it has in the end is what the registry has. Events the same, by their numbers.
+ALERT One alert has one alert_id, whoever tells it and however often. A death is said once, "restored" only after
+      "down", and always after it once the service is well.
+STALL Who beats and gets nothing done is said to be stalled within its bound, and is never down for it.
+GUARD Nobody is given up while the guard against mass failures is up, and it comes down by itself.
+FRESH Nothing is shown as judged while nobody judges, and judgement is back soon after all is well.
 """
 
 from __future__ import annotations
@@ -36,16 +32,14 @@ from registry_server.changes import Change
 from registry_server.effects import AppendEvent, BuryService, Registered, SupersededBy, Write
 from registry_server.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
 from registry_server.verdicts import Verdict, VerdictKind
-from tests.simulation import words
+from tests.simulation.bounds import Evidence, down_by, silent_since
 from tests.simulation.hearing import Hearing
 from tests.simulation.loop import Loop, Process
-from tests.simulation.network import DOWN, KEEPALIVE, SENT_AGAIN, UP
 from tests.simulation.sim_store import SimStore
 from tron.policy import Policy
 
 if TYPE_CHECKING:
     from tests.simulation.sim_agent import SimAgent
-    from tests.simulation.sim_readers import SimSubscriber, SimWatcher
     from tests.simulation.sim_registry import SimRegistry
     from tests.simulation.sim_tron import SimTron
 
@@ -149,7 +143,7 @@ class Observer:
         """It stood still, and begins to hear again now."""
         self._hearing_from = self.loop.now
 
-    def registered(self, service: Service, process: Process, record: Record) -> None:
+    def registered(self, service: Service, process: Process) -> None:
         """It took a registration from this process; nobody was told yet."""
         number, service_id = service.incarnation, service.spec.service_id
         self.say(f"registry takes {process.name} as incarnation {number}")
@@ -181,7 +175,10 @@ class Observer:
         service_id, number = record.spec.service_id, record.incarnation
         self.say(f"registry lets {service_id} go, incarnation {number}")
         holder = self._holders.get(number)
-        if process is not None and holder is not process:
+        if process is None:
+            for agent in self.processes.get(service_id, ()):
+                self.unwell(agent)
+        elif holder is not process:
             self.breach("P5", f"the goodbye of {process.name} removed incarnation {number}, which is not its own")
 
     def told(self, message: object) -> None:
@@ -192,15 +189,10 @@ class Observer:
         elif type(message) is SupersededBy and message.incarnation > self.store.incarnation:
             self.breach("P1", f"told superseded by incarnation {message.incarnation}, which is not on disk")
 
-    def shown(self, change: Change, store: SimStore) -> None:
+    def shown(self, change: Change) -> None:
         """It shows a change to a reader: it must be on the disk."""
         if change.service is not None:
             self._must_be_stored(change.service_id, change.service.incarnation, "shown to a reader")
-
-    def answered(self, word: object, value: object, process: Process) -> None:
-        """It answers a call."""
-        if isinstance(word, words.RegisterCall) and isinstance(value, Service):
-            self._must_be_stored(value.spec.service_id, value.incarnation, "registered by a call")
 
     def judged(self, record: Record, verdict: Verdict) -> None:
         """It applied a verdict."""
@@ -318,9 +310,24 @@ class Observer:
             out_since = silent_since(processes)
             if out_since is None:
                 self._look_for_stall(record, processes, now)
-            elif record.judgement.liveness is not Liveness.DOWN and now > self.bound(record, processes, out_since):
+            elif record.judgement.liveness is not Liveness.DOWN and now > self._down_by(record, processes, out_since):
                 self.breach("P3", f"{service_id} can not be heard since {out_since:.3f}s, and is not declared down")
         self.hearing.look(now)
+
+    def _down_by(self, record: Record, processes: list[SimAgent], out_since: float) -> float:
+        assert self.chain_well_since is not None
+        number, clock = record.incarnation, self.registry.clock
+        holder = self._holders.get(number)
+        agent = next((each for each in processes if each is holder), processes[-1])
+        known = Evidence(
+            out_since=out_since,
+            arrived_at=self._arrived.get(number, 0.0),
+            broke_at=self._broke_at.get(number, 0.0),
+            hearing_from=self._hearing_from,
+            judging_from=self.chain_well_since,
+            deaf_for=self.loop.now - self._registry_up_at - clock.read(self.loop.now),
+        )
+        return down_by(record, agent, known, self.policy, clock.hearing_since) + self.slack
 
     def _look_for_watcher(self, now: float) -> None:
         tron, registry = self.tron, self.registry
@@ -338,44 +345,13 @@ class Observer:
             return
         if agent.busy_until > now or self.registry.catalogue.maintenance_of(record.spec.service_id) is not None:
             return
-        since = max(agent.stalled_since + record.spec.heartbeat_interval, well_since, agent.busy_until)
+        since = max(agent.stalled_since, well_since, agent.busy_until)
         since = max(since, self._hearing_from + self.policy.reattach_window, self.chain_well_since)
-        late = now > since + stall_after + record.spec.heartbeat_interval + self.slack
+        interval = record.spec.heartbeat_interval
+        patience = max(stall_after, self.policy.silence(interval, 1)) + 2 * interval  # the first beat may bring news
+        late = now > since + patience + self.slack
         if late and record.judgement.cause is not LivenessCause.STALLED:
             self.breach("STALL", f"{agent.name} gets nothing done since {agent.stalled_since:.3f}s, and nobody says so")
-
-    def bound(self, record: Record, processes: list[SimAgent], out_since: float) -> float:
-        """Until when a service that can not be heard since `out_since` must be declared down."""
-        assert self.chain_well_since is not None
-        spec, policy = record.spec, self.policy
-        grace = policy.reconnect_grace if spec.reconnect_grace is None else spec.reconnect_grace
-        silence = policy.silence(spec.heartbeat_interval, policy.misses_before_down)
-        arrived = self._arrived.get(record.incarnation, 0.0)
-        since = max(out_since, arrived, self.chain_well_since)
-        holder = self._holders.get(record.incarnation)
-        agent = next((each for each in processes if each is holder), processes[-1])
-        unreachable = bool(agent.vanished or agent.path.blocked[UP] or agent.deaf_to_pings or not agent.up)
-        broken = not agent.up and not agent.vanished and not agent.path.blocked[UP]
-        if agent.path.opened_at > out_since:
-            since = max(since, agent.path.opened_at + SENT_AGAIN)  # the end of its stream was held up
-        by_silence = max(since, agent.busy_until) + silence
-        by_break = since + KEEPALIVE[1] + grace
-        if not record.streamed:
-            bound = by_silence
-        elif broken and self.chain_well_since <= out_since:
-            bound = since + grace
-        elif broken:
-            bound = max(since + silence, since + grace)
-        elif unreachable and self.chain_well_since <= out_since:
-            bound = min(by_silence, by_break)
-        else:
-            bound = max(by_silence, by_break)
-        if record.session is None:
-            bound = max(bound, self._broke_at.get(record.incarnation, 0.0) + grace)
-        attached_before = record.attached_at is None or record.attached_at <= self.registry.clock.hearing_since
-        if attached_before or arrived <= self._hearing_from:
-            bound = max(bound, self._hearing_from + policy.reattach_window + grace)
-        return bound + self.slack
 
     # --- the disk ---------------------------------------------------------------------------------------------------
 
@@ -418,70 +394,3 @@ class Observer:
         on_disk = max(stored.incarnation if stored else 0, stone.incarnation if stone else 0)
         if on_disk < number or self.store.incarnation < number:
             self.breach("P1", f"incarnation {number} of {service_id} was {why}; on disk is {on_disk}")
-
-    # --- the end ----------------------------------------------------------------------------------------------------
-
-    def unrest(self, watchers: Sequence[SimWatcher], subscriber: SimSubscriber) -> tuple[str, str] | None:
-        """What is not yet as it must be in the end, and which promise that is; None where everything is."""
-        if self.chain_well_since is None:
-            return "FRESH", "nobody judges"
-        catalogue = self.registry.catalogue
-        for service_id, processes in self.processes.items():
-            record = catalogue.records.get(service_id)
-            unrest = self._unrest_of(service_id, processes, record)
-            if unrest is not None:
-                return unrest
-        if self.tron.holds_notices:
-            return "GUARD", "the guard against mass failures is still up"
-        unheard = self.hearing.unheard()
-        if unheard:
-            return "P3", unheard
-        for watcher in watchers:
-            view = {service_id: _seen(service) for service_id, service in watcher.view.items()}
-            if view != {each: _seen(catalogue.view(record)) for each, record in catalogue.records.items()}:
-                return "P7", f"{watcher.name} does not have what the registry has"
-        if subscriber.sequence < catalogue.events.last and catalogue.events.first <= catalogue.events.last:
-            return "P7", f"{subscriber.name} has {subscriber.sequence} events of {catalogue.events.last}"
-        return None
-
-    def _unrest_of(self, service_id: str, processes: list[SimAgent], record: Record | None) -> tuple[str, str] | None:
-        claimants = [each for each in processes if each.up and not each.over]
-        if silent_since(processes) is not None or not claimants:
-            if record is not None and record.judgement.liveness is not Liveness.DOWN:
-                return "P3", f"{service_id} can not be heard, and is judged {record.judgement.liveness.name}"
-            return None
-        audible = [each for each in claimants if silent_since([each]) is None and not each.path.blocked[DOWN]]
-        if not audible:
-            return None  # it can speak and not hear: both judgements are right
-        if len(audible) > 1:
-            return "P5", f"{' and '.join(each.name for each in audible)} both hold {service_id}"
-        agent = audible[0]
-        if record is None or record.session is None or agent not in self.well_since:
-            return "P2", f"{agent.name} runs, and is not registered and heard"
-        if record.incarnation != agent.incarnation:
-            return "P5", f"{agent.name} believes in {agent.incarnation}, the registry in {record.incarnation}"
-        judgement = record.judgement
-        stalled = agent.stalled and record.spec.stall_after is not None
-        if judgement.liveness is not Liveness.ALIVE and not stalled:
-            return "P2", f"{agent.name} is well and is judged {judgement.liveness.name} ({judgement.cause.name})"
-        if service_id in self.hearing.down_said:
-            return "ALERT", f"{service_id} is well, and that it was down was not taken back"
-        return None
-
-
-def _seen(service: Service) -> tuple[int, bool, Liveness, LivenessCause]:
-    return service.incarnation, service.connected, service.liveness, service.cause
-
-
-def silent_since(processes: list[SimAgent]) -> float | None:
-    """Since when nothing can come from any process of a service; None where something can."""
-    latest = 0.0
-    for agent in processes:
-        if agent.up and agent.over:
-            continue  # told to stop, and it did
-        causes = [agent.died_at if not agent.up else None, agent.paused_at, agent.path.blocked_since[UP]]
-        began = [each for each in causes if each is not None]
-        if not began:
-            return None
-        latest = max(latest, min(began))
-    return latest

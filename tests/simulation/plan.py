@@ -1,5 +1,4 @@
-"""What a seed stands for: a fleet, a policy, links, and a list of faults. Data only, so that a plan can be made
-smaller."""
+"""What a seed stands for: a fleet, a policy, links, and faults. Data only, so that a plan can be made smaller."""
 
 from __future__ import annotations
 
@@ -65,8 +64,7 @@ USES = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that happens. `lasts` None: it is not made good. `detail` is its own: a direction, a share, a
-    number."""
+    """Something that happens. `lasts` None: it is not made good. `detail`: a direction, a share, or a number."""
 
     at: float
     kind: str
@@ -103,6 +101,8 @@ class Plan:
     delay: tuple[float, float]
     batch: int
     retention: float | None
+    wire: bool = False
+    """Whether TRON and the registry talk by the real messages, which is exact and slow."""
     kind: str = "fleet"
 
     @property
@@ -116,8 +116,7 @@ class Plan:
 
 
 def plan_of(seed: int, kind: str = "fleet") -> Plan:
-    """The plan that a seed stands for. `kind`: `fleet`, anything to anybody; `family`, a line of ancestors that
-    dies."""
+    """The plan of a seed. `kind`: `fleet`, anything to anybody; `family`, a line of ancestors that dies."""
     return _family(seed) if kind == "family" else _fleet(seed)
 
 
@@ -162,8 +161,9 @@ def _fleet(seed: int) -> Plan:
         fleet=tuple(fleet),
         faults=tuple(sorted(faults, key=lambda fault: (fault.at, fault.kind, fault.target))),
         delay=dice.choice(((0.0002, 0.001), (0.001, 0.02), (0.005, 0.06))),
-        batch=dice.choice((1, 2, 1000)),
+        batch=dice.choice((4, 4, 1000)),
         retention=dice.choice((None, None, None, 12.0)),
+        wire=dice.random() < 0.5,
     )
 
 
@@ -204,6 +204,8 @@ def _fault(dice: Random, fleet: list[Member], at: float) -> Fault:
         detail = round(dice.uniform(0.3, 1.0), 2)
         return Fault(at, kind, target, 0.0 if kind == "storm" else None if for_good else lasts, detail)
     takes_time = kind in ("maintain", "reader_pause", "reader_partition")
+    if kind == "reader_partition":
+        lasts = round(3.0 + 2 * lasts, 3)
     return Fault(at, kind, target, lasts if takes_time else 0.0, float(dice.randint(0, 2)))
 
 

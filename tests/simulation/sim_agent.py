@@ -1,9 +1,7 @@
-"""An agent's process: the SDK's schedules and its inbox, inside a model of `tron_client.lifeline` and
-`tron_client.outbox`.
+"""An agent's process: the SDK's schedules and its inbox, inside a model of its lifeline and its outbox.
 
 The model has their table of reactions: what is done on each word of the registry, and on each way in which a stream
-ends.
-Around it is a program that takes alerts and acknowledges them, if it is well.
+ends. Around it is a program that takes alerts and acknowledges them, if it is well.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Those who read and those who operate: watchers that resume by revision, subscribers by sequence, calls that are
-retried.
+"""Those who read and those who operate: watchers resume by revision, subscribers by sequence; calls are retried.
 
 They react as `tron_client.watcher` does: go on from the last whole revision, begin anew where a snapshot broke off or
-where the
-registry says that it no longer goes back so far.
+where the registry says that it no longer goes back so far.
 """
 
 from __future__ import annotations
@@ -158,8 +156,7 @@ class SimWatcher(_Follower):
 
 
 class SimSubscriber(_Follower):
-    """Follows the events, as `EventResume`; where the log no longer goes back far enough it begins with what is
-    left."""
+    """Follows the events, as `EventResume`; behind a gap it begins with what is left."""
 
     def __init__(
         self, loop: Loop, registry: SimRegistry, observer: Observer, path: Path, name: str, dice: Random

@@ -1,9 +1,7 @@
-"""TRON's process: the real judge inside a model of `tron.monitor` and `tron.desk`. All of TRON that is simulated is
-here.
+"""TRON's process: the real judge inside a model of `tron.monitor` and `tron.desk`. All of TRON is here.
 
 It reads frames one by one, judges, has its orders applied and waits for the answer; whatever goes wrong, it begins
-again
-with nothing but the next snapshot. Its operators' desk hands out what waits for them, and acknowledges it.
+again with nothing but the next snapshot. Its operators' desk hands out what waits for them, and acknowledges it.
 """
 
 from __future__ import annotations
@@ -12,45 +10,20 @@ from collections import deque
 from functools import partial
 from random import Random
 
-from registry_server.catalogue import Record
-from registry_server.service import Copy, Event, LivenessCause, Maintenance, Severity, Tombstone
-from registry_server.verdicts import Notice as RegistryNotice
-from registry_server.verdicts import StandingSuspicion as RegistryStanding
-from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult
+from registry_server.verdicts import VerdictOutcome, VerdictResult
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, Channel, Connection, Path
 from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import EPOCH, SimRegistry
+from tests.simulation.translation import Translator, event_of
 from tron.desk import REST
-from tron.facts import (
-    OPERATORS,
-    AlertDraft,
-    Cause,
-    Facts,
-    Forebear,
-    Frame,
-    Kind,
-    OpenCopy,
-    State,
-)
-from tron.facts import Severity as AlertSeverity
-from tron.judge import Judge, Notice, Orders, Ruling
+from tron.facts import OPERATORS, Kind, OpenCopy
+from tron.judge import Judge, Orders, Ruling
 from tron.monitor import CALL_TIMEOUT, WORD_EVERY
 from tron.policy import Policies
-from tron.standing import StandingSuspicion
 
 OBSERVER = "tron"
-
-KINDS = {
-    Kind.MISS: VerdictKind.SUSPECT,
-    Kind.SUSPECT: VerdictKind.SUSPECT,
-    Kind.STALL: VerdictKind.SUSPECT,
-    Kind.DOWN: VerdictKind.DOWN,
-    Kind.DEREGISTER: VerdictKind.DEREGISTER,
-    Kind.RECOVER: VerdictKind.ALIVE,
-    Kind.RESTORE: VerdictKind.ALIVE,
-}
 
 
 class SimTron(Process):
@@ -65,6 +38,7 @@ class SimTron(Process):
         policies: Policies,
         dice: Random,
         batch: int,
+        translator: Translator,
     ) -> None:
         super().__init__(loop, "tron")
         self.path = path
@@ -76,6 +50,7 @@ class SimTron(Process):
         self._policies = policies
         self._dice = dice
         self._batch = batch
+        self._translator = translator
         self._channel = Channel(self, registry, path)
         self._desk_channel = Channel(self, registry, path)
         self._attempt = 0
@@ -151,13 +126,14 @@ class SimTron(Process):
         """Judge the next frame, unless an answer is awaited."""
         while self._frames and not self._call and self._connection is not None:
             frame = self._frames.popleft()
-            self._registry.frame_read(self._connection)
+            self._registry.observers.read(self._connection)
             judge = self.judge
-            judge.learn(frame_of(frame))
+            told = self._translator.frame(frame)
+            judge.learn(told)
             if not judge.complete:
                 continue
             self._attempt = 0
-            orders = judge.decide(frame.hearing_since, self.wall())
+            orders = judge.decide(told.hearing_since, self.wall())
             held_changed = judge.guard.many_fail != self._standing_held
             if not orders.empty or held_changed or judge.now - self._spoke_at >= WORD_EVERY:
                 self._waiting = self._requests(orders)
@@ -194,7 +170,7 @@ class SimTron(Process):
         self._asked = orders.rulings
         self._calls += 1
         self._call = self._calls
-        judge = self.judge
+        judge, translator = self.judge, self._translator
         if not self._waiting:  # only when all of it is there the next observer may believe that it was told
             self._cascade_told = judge.cascade_alert_id
         for ruling in orders.rulings:
@@ -206,9 +182,9 @@ class SimTron(Process):
             words.ApplyVerdicts(
                 call=self._call,
                 observer=OBSERVER,
-                verdicts=tuple([verdict_of(each) for each in orders.rulings]),
-                notices=tuple([notice_of(each) for each in orders.notices]),
-                standing=tuple([standing_of(each) for each in orders.standing]),
+                verdicts=tuple([translator.verdict(each) for each in orders.rulings]),
+                notices=tuple([translator.notice(each) for each in orders.notices]),
+                standing=tuple([translator.standing(each) for each in orders.standing]),
                 withdrawn=tuple(orders.withdrawn),
                 standing_held=judge.guard.many_fail,
                 cascade_alert_id=self._cascade_told,
@@ -292,133 +268,3 @@ class SimTron(Process):
             self.later(5.0, failed)
         else:
             failed()
-
-
-def frame_of(frame: words.Frame) -> Frame:
-    """What the registry tells, in TRON's values."""
-    return Frame(
-        now=frame.now,
-        hearing_since=frame.hearing_since,
-        observations=frame.facts,  # type: ignore[arg-type]
-        beats=tuple([(beat.incarnation, beat.observation, beat.at) for beat in frame.beats]),
-        removed=frame.removed,
-        copies=tuple([_copy_of(copy) for copy in frame.copies]),
-        copies_ended=frame.copies_ended,
-        forebears=tuple([_forebear_of(stone) for stone in frame.forebears]),
-        cascade_alert_id=frame.cascade_alert_id,
-        snapshot_complete=frame.snapshot_complete,
-    )
-
-
-def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
-    """What the registry tells TRON about a service."""
-    spec, judgement = record.spec, record.judgement
-    untold = judgement.down_event if judgement.down_event is not None and not judgement.told_to else None
-    return Facts(
-        service_id=spec.service_id,
-        name=spec.name,
-        incarnation=record.incarnation,
-        observation=record.observation,
-        parent=spec.parent,
-        interval=spec.heartbeat_interval,
-        reconnect_grace=spec.reconnect_grace,
-        connected=record.session is not None,
-        streamed=record.streamed,
-        attached_at=record.attached_at,
-        detached_at=record.detached_at,
-        heard_at=record.heard_at,
-        last_heartbeat_at=record.last_heartbeat_at,
-        judged=_STATES[judgement.liveness],
-        cause=_CAUSES[judgement.cause],
-        judged_at=record.judged_at,
-        missed=judgement.missed_beats,
-        stall_after=spec.stall_after,
-        active_at=record.active_at,
-        busy_until_at=record.busy_until_at,
-        busy_declared_at=record.busy_declared_at,
-        url=spec.url,
-        told_to=judgement.told_to,
-        untold=None if untold is None else _draft_of(untold),
-        folded_into=judgement.folded_into,
-        maintained=maintenance is not None,
-        maintenance_reason="" if maintenance is None else maintenance.reason,
-    )
-
-
-def verdict_of(ruling: Ruling) -> Verdict:
-    """What TRON tells the registry of a transition."""
-    transition = ruling.transition
-    return Verdict(
-        transition.service_id,
-        transition.incarnation,
-        transition.observation,
-        KINDS[transition.kind],
-        LivenessCause(transition.cause),
-        transition.missed,
-        None if ruling.alert is None else event_of(ruling.alert),
-        quiet=bool(ruling.hushed),
-        folded=ruling.folded,
-        folds=ruling.folds,
-        further_alerts=tuple([event_of(each) for each in ruling.further]),
-    )
-
-
-def notice_of(notice: Notice) -> RegistryNotice:
-    """An alert without a verdict, or one more copy."""
-    event = None if notice.alert is None else event_of(notice.alert)
-    return RegistryNotice(notice.alert_id, event, notice.climbs_from, notice.told_about)
-
-
-def standing_of(suspicion: StandingSuspicion) -> RegistryStanding:
-    """What the registry is to say by itself."""
-    alert = None if suspicion.alert is None else event_of(suspicion.alert)
-    return RegistryStanding(suspicion.service_id, suspicion.incarnation, alert)
-
-
-def event_of(alert: AlertDraft) -> Event:
-    """An alert as the registry keeps it."""
-    return Event(
-        type=alert.type,
-        alert_id=alert.alert_id,
-        occurred_at=alert.occurred_at,
-        severity=Severity(alert.severity),
-        service_id=alert.service_id,
-        service_name=alert.service_name,
-        recipient=alert.recipient,
-        cause=LivenessCause(alert.cause),
-        missed_beats=alert.missed_beats,
-        last_seen_at=alert.last_seen_at,
-        action=alert.action,
-        message=alert.message,
-        details=dict(alert.details),
-    )
-
-
-def _draft_of(event: Event) -> AlertDraft:
-    return AlertDraft(
-        alert_id=event.alert_id,
-        type=event.type,
-        severity=AlertSeverity(event.severity),
-        service_id=event.service_id,
-        service_name=event.service_name,
-        recipient=event.recipient,
-        cause=Cause(event.cause),
-        missed_beats=event.missed_beats,
-        occurred_at=event.occurred_at,
-        last_seen_at=event.last_seen_at,
-        action=event.action,
-        message=event.message,
-        details=dict(event.details),
-    )
-
-
-def _copy_of(copy: Copy) -> OpenCopy:
-    return OpenCopy(_draft_of(copy.event), copy.since, copy.climbed)
-
-
-def _forebear_of(stone: Tombstone) -> Forebear:
-    return Forebear(stone.service_id, stone.name, stone.parent)
-
-
-_STATES = {int(state): state for state in State}
-_CAUSES = {int(cause): cause for cause in Cause}

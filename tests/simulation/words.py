@@ -20,14 +20,6 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
-class RegisterCall:
-    """The unary call."""
-
-    spec: ServiceSpec
-    instance_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Beat:
     """A sign of life."""
 
@@ -160,7 +152,7 @@ class Deregister:
 
 @dataclass(frozen=True, slots=True)
 class Maintain:
-    """An operator's call: hold notices for so many seconds, None until it is ended; 0 ends it."""
+    """An operator's call: hold notices for so many seconds, None until it is ended."""
 
     service_id: str
     seconds: float | None

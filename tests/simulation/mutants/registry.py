@@ -1,20 +1,10 @@
-"""Deliberate mistakes, one at a time, in the real cores and in the model of the engine: each must be caught.
-
-A mutant that nobody notices would mean that the promise which it breaks is not really checked. `breaks` names the
-promises that
-may be the first to fail; `seeds` is how many seeds it may take.
-"""
+"""Mistakes of the registry: of the catalogue, the logs, the clock, and the engine around them."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
-
-from tron_client.schedule import BeatSchedule, CutOff
 
 from registry_server.attention import AttentiveClock
 from registry_server.catalogue import Catalogue, Record
@@ -24,37 +14,8 @@ from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.service import Instant, Judgement
 from registry_server.verdicts import Notice, Verdict, VerdictResult, Verdicts
+from tests.simulation.mutants.mutant import Mutant, Patches
 from tests.simulation.sim_registry import SimRegistry
-from tron import alert_book
-from tron.detector import Detector
-from tron.escalation import Escalations
-from tron.facts import NEVER, AlertDraft, Facts, Kind, Lease, State
-from tron.guard import Guard
-from tron.judge import Judge
-
-Patches = list[tuple[Any, str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One mistake."""
-
-    name: str
-    what: str
-    breaks: tuple[str, ...]
-    patches: Callable[[], Patches]
-    kind: str = "fleet"
-    seeds: int = 400
-
-
-@contextmanager
-def mutated(name: str) -> Iterator[Mutant]:
-    """Make the mistake, for a while, in this process."""
-    mutant = MUTANTS[name]
-    with ExitStack() as stack:
-        for target, attribute, instead in mutant.patches():
-            stack.enter_context(patch.object(target, attribute, instead))
-        yield mutant
 
 
 def _no_attentive_clock() -> Patches:
@@ -91,7 +52,7 @@ def _wall_clock_for_intervals() -> Patches:
 
 
 def _no_fencing() -> Patches:
-    beat, goodbye = Catalogue.beat, Catalogue.goodbye
+    beat = Catalogue.beat
 
     def any_beat(
         self: Catalogue, session_id: int, service_id: str, incarnation: int, report: Any, now: Instant, **options: Any
@@ -101,7 +62,7 @@ def _no_fencing() -> Patches:
         self._sessions[session_id].superseded.pop(service_id, None)
         return beat(self, session_id, service_id, current or incarnation, report, now, **options)
 
-    return [(Catalogue, "beat", any_beat), (Catalogue, "goodbye", goodbye)]
+    return [(Catalogue, "beat", any_beat)]
 
 
 def _older_goodbye_removes() -> Patches:
@@ -142,10 +103,6 @@ def _verdict_without_compare_and_set() -> Patches:
     return [(Verdicts, "apply", believe)]
 
 
-def _refusal_is_ignored() -> Patches:
-    return [(Judge, "refused", lambda *_: None)]
-
-
 def _alert_dropped_on_reconnect() -> Patches:
     return [(Mailboxes, "connection_lost", lambda *_: None)]
 
@@ -183,18 +140,13 @@ def _acknowledgement_before_commit() -> Patches:
 
 
 def _readers_see_what_is_not_on_disk() -> Patches:
-    take = Catalogue.take
-
-    def early(self: SimRegistry) -> None:
-        self.release(Effects([], []), self.catalogue.changes.revision, self.catalogue.events.last)
-
     settle = SimRegistry.settle
 
     def peek(self: SimRegistry, then: Callable[[], None] | None = None) -> None:
-        early(self)
+        self.release(Effects([], []), self.catalogue.changes.revision, self.catalogue.events.last)
         settle(self, then)
 
-    return [(SimRegistry, "settle", peek), (Catalogue, "take", take)]
+    return [(SimRegistry, "settle", peek)]
 
 
 def _verdict_and_alert_in_two_commits() -> Patches:
@@ -224,29 +176,6 @@ def _restored_with(**wrong: int) -> Patches:
     return [(SimRegistry, "fresh_catalogue", fresh)]
 
 
-def _observations_begin_anew() -> Patches:
-    def fresh(self: SimRegistry, revision: int, incarnation: int, events: EventLog) -> Catalogue:
-        catalogue = Catalogue(revision=revision, incarnation=incarnation, event_log=events)
-        catalogue._observation = 0
-        return catalogue
-
-    return [(SimRegistry, "fresh_catalogue", fresh)]
-
-
-def _reattach_window_ignored() -> Patches:
-    return [(Detector, "_held", lambda *_: 0.0)]
-
-
-def _restored_without_down() -> Patches:
-    forms = {**alert_book._FORMS, Kind.RECOVER: alert_book._FORMS[Kind.RESTORE]}
-    hush = Judge.hush
-
-    def told(self: Judge, kind: Kind, facts: Facts) -> str:
-        return "" if kind in (Kind.RESTORE, Kind.RECOVER) else hush(self, kind, facts)
-
-    return [(alert_book, "_FORMS", forms), (Judge, "hush", told)]
-
-
 def _end_of_stream_taken_as_goodbye() -> Patches:
     def close_session(self: Any, session_id: int, now: Instant) -> list[Record]:
         session = self._sessions.pop(session_id, None)
@@ -271,36 +200,6 @@ def _judgement_dies_with_the_incarnation() -> Patches:
     return [(Catalogue, "_start_incarnation", innocent)]
 
 
-def _silence_on_a_stream_is_forgiven() -> Patches:
-    next_ = Detector._next
-
-    def trusting(self: Any, lease: Lease) -> tuple[Kind, float]:
-        kind, due = next_(self, lease)
-        return (kind, NEVER) if kind in (Kind.MISS, Kind.DOWN) and lease.facts.connected else (kind, due)
-
-    return [(Detector, "_next", trusting)]
-
-
-def _beats_move_no_deadline() -> Patches:
-    def heard(self: Any, incarnation: int, observation: int, at: float) -> None:
-        lease = self._by_incarnation.get(incarnation)
-        if lease is not None:
-            lease.observation = max(lease.observation, observation)
-
-    return [(Detector, "heard", heard)]
-
-
-def _alert_ids_are_drawn() -> Patches:
-    return [(alert_book, "_alert_id", lambda *_: str(uuid.uuid4()))]
-
-
-def _alert_ids_forget_the_observation() -> Patches:
-    def alert_id(service_id: str, incarnation: int, about: object, kind: str) -> str:
-        return f"{service_id}/{incarnation}/{kind}"
-
-    return [(alert_book, "_alert_id", alert_id)]
-
-
 def _since(off: int) -> Patches:
     since = ChangeLog.since
 
@@ -318,19 +217,6 @@ def _compaction_is_not_told() -> Patches:
     return [(EventLog, "check", lambda *_: None)]
 
 
-def _nothing_climbs() -> Patches:
-    return [(Escalations, "due", lambda *_: [])]
-
-
-def _climbs_under_a_new_id() -> Patches:
-    climbing = alert_book.climbing
-
-    def renamed(alert: AlertDraft, recipient: str, why: str, **options: Any) -> AlertDraft:
-        return replace(climbing(alert, recipient, why, **options), alert_id=f"{alert.alert_id}^")
-
-    return [(alert_book, "climbing", renamed)]
-
-
 def _settled_before_the_copy_is_there() -> Patches:
     """The copy above comes only with the next notice: a crash between loses it."""
     notify = Verdicts.notify
@@ -342,63 +228,6 @@ def _settled_before_the_copy_is_there() -> Patches:
         return notify(self, notice, now)
 
     return [(Verdicts, "notify", lossy)]
-
-
-def _climbs_to_the_dead() -> Patches:
-    def next_live(self: Judge, word: str) -> str:
-        return next(iter(self.lineage.ancestors(word)), "")
-
-    return [(Judge, "next_live", next_live)]
-
-
-def _folds_what_lives_elsewhere() -> Patches:
-    return [(Judge, "_is_told_by", lambda *_: True)]
-
-
-def _guard_ratchets() -> Patches:
-    update = Guard.update
-
-    def sticky(self: Any, now: float, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> Any:
-        was = self.active
-        cascade = update(self, now, alive, parent_of)
-        self.active = self.active or was
-        return cascade
-
-    return [(Guard, "update", sticky)]
-
-
-def _guard_holds_nothing() -> Patches:
-    return [(Guard, "holds", property(lambda _: False))]
-
-
-def _held_deaths_are_never_released() -> Patches:
-    return [(Judge, "_release", lambda *_: set())]
-
-
-def _stalls_are_deaths() -> Patches:
-    is_back, next_ = Detector._is_back, Detector._next
-
-    def impatient(self: Any, lease: Lease) -> tuple[Kind, float]:
-        kind, due = next_(self, lease)
-        if lease.state is State.SUSPECT and lease.cause.name == "STALLED":
-            return Kind.DOWN, lease.judged_at + 1.0
-        return kind, due
-
-    return [(Detector, "_next", impatient), (Detector, "_is_back", is_back)]
-
-
-def _activity_is_not_looked_at() -> Patches:
-    return [(Detector, "_stalls_at", lambda *_: NEVER)]
-
-
-def _damping_hides_deaths() -> Patches:
-    hush = Judge.hush
-
-    def silent(self: Judge, kind: Kind, facts: Facts) -> str:
-        damped = kind is not Kind.RESTORE and self.damping.is_damped(facts.service_id, self.now)
-        return "flapping" if damped else hush(self, kind, facts)
-
-    return [(Judge, "hush", silent), (Judge, "_release", lambda *_: set())]
 
 
 def _acknowledged_by_anybody() -> Patches:
@@ -457,24 +286,14 @@ def _owes_a_beat_before_it_was_told() -> Patches:
     return [(Catalogue, "answered", lambda *_: None)]
 
 
-def _the_sdk_never_gives_up_a_stream() -> Patches:
-    return [(CutOff, "is_lost", lambda *_: False), (BeatSchedule, "beaten", _beats_twice_late)]
-
-
-def _beats_twice_late(self: Any, now: float) -> None:
-    if self._due is not None and self._due <= now:
-        self._due += 3 * self.interval
-
-
-_LIST = (
+MISTAKES = (
     Mutant("no_attentive_clock", "a pause counts as silence", ("P2",), _no_attentive_clock),
     Mutant("stall_is_not_noticed", "no window after a pause", ("P2",), _stall_is_not_noticed),
     Mutant("wall_clock_for_intervals", "intervals by the wall clock", ("P2", "P3", "FRESH"), _wall_clock_for_intervals),
     Mutant("no_fencing", "beats of older incarnations count", ("P5",), _no_fencing),
-    Mutant("older_goodbye_removes", "anybody's goodbye removes", ("P5",), _older_goodbye_removes, seeds=1500),
+    Mutant("older_goodbye_removes", "anybody's goodbye removes", ("P5",), _older_goodbye_removes),
     Mutant("superseded_is_not_told", "who is followed is not told", ("P5",), _superseded_is_not_told),
     Mutant("verdict_without_compare_and_set", "verdicts are believed", ("P2", "P5"), _verdict_without_compare_and_set),
-    Mutant("refusal_is_ignored", "TRON believes what was refused", ("P2", "P3"), _refusal_is_ignored, seeds=1500),
     Mutant("alert_dropped_on_reconnect", "what was in flight is not sent again", ("P3",), _alert_dropped_on_reconnect),
     Mutant("mailbox_forgets", "what was in flight counts as heard", ("P3",), _mailbox_forgets_on_connection_loss),
     Mutant("waiting_alerts_not_restored", "a restart loses alerts", ("P3",), _waiting_alerts_are_not_restored),
@@ -490,39 +309,13 @@ _LIST = (
     Mutant("incarnation_not_restored", "incarnations begin anew", ("P1", "P5"), lambda: _restored_with(incarnation=0)),
     Mutant("revisions_from_zero", "revisions begin anew", ("P7",), lambda: _restored_with(revision=0)),
     Mutant("sequences_from_zero", "events are numbered anew", ("P1", "P7"), lambda: _restored_with(last=0)),
-    Mutant("observations_begin_anew", "alert_ids come again", ("ALERT", "P3"), _observations_begin_anew, seeds=3000),
-    Mutant("reattach_window_ignored", "no window after a restart", ("P2",), _reattach_window_ignored),
-    Mutant("restored_without_down", "who was only suspected is restored", ("ALERT",), _restored_without_down),
     Mutant("end_of_stream_is_goodbye", "who crashes has left", ("P2", "P3", "P5"), _end_of_stream_taken_as_goodbye),
     Mutant("judgement_dies", "a new incarnation starts clean", ("ALERT",), _judgement_dies_with_the_incarnation),
-    Mutant("silence_is_forgiven", "who hangs on a stream is alive", ("P3",), _silence_on_a_stream_is_forgiven),
-    Mutant("beats_move_no_deadline", "beats are not heard", ("P2",), _beats_move_no_deadline),
-    Mutant("alert_ids_are_drawn", "the same judgement has two ids", ("ALERT",), _alert_ids_are_drawn, seeds=6000),
-    Mutant("alert_ids_too_few", "two judgements have one id", ("ALERT", "P3"), _alert_ids_forget_the_observation),
     Mutant("resume_repeats", "a reader gets a revision twice", ("P7",), lambda: _since(-1)),
     Mutant("resume_skips", "a reader misses a revision", ("P7",), lambda: _since(1)),
     Mutant("removals_not_restored", "a reader never hears of a removal", ("P7",), _removals_are_not_restored),
-    Mutant("gap_is_not_told", "a reader is not told of a gap", ("P7",), _compaction_is_not_told, seeds=1500),
-    Mutant("nothing_climbs", "alerts to the dead wait for ever", ("P3",), _nothing_climbs),
-    Mutant("climbs_under_a_new_id", "each copy has its own id", ("ALERT", "P3"), _climbs_under_a_new_id),
+    Mutant("gap_is_not_told", "a reader is not told of a gap", ("P7",), _compaction_is_not_told),
     Mutant("settled_and_not_sent", "a copy is settled, and not sent on", ("P3",), _settled_before_the_copy_is_there),
-    Mutant("climbs_to_the_dead", "alerts climb to who is down", ("P3",), _climbs_to_the_dead, kind="family"),
-    Mutant(
-        "folds_too_much",
-        "a list within a list is not told",
-        ("P3",),
-        _folds_what_lives_elsewhere,
-        kind="family",
-        seeds=3000,
-    ),
-    Mutant("guard_ratchets", "the guard never comes down", ("GUARD", "P3"), _guard_ratchets, seeds=1500),
-    Mutant(
-        "guard_holds_nothing", "who fails in a mass failure is given up", ("GUARD",), _guard_holds_nothing, seeds=1500
-    ),
-    Mutant("held_is_not_released", "what was held is never told", ("P3",), _held_deaths_are_never_released, seeds=1500),
-    Mutant("stalls_are_deaths", "who gets nothing done is dead", ("P2",), _stalls_are_deaths),
-    Mutant("activity_is_not_looked_at", "nobody stalls", ("STALL",), _activity_is_not_looked_at),
-    Mutant("damping_hides_deaths", "who flaps may die unheard", ("P3",), _damping_hides_deaths, seeds=3000),
     Mutant("sent_is_heard", "an alert that was sent counts as heard", ("P3",), _acknowledged_by_anybody),
     Mutant(
         "promotions_not_restored",
@@ -539,10 +332,5 @@ _LIST = (
         _an_older_stream_takes_the_service_along,
         seeds=30000,
     ),
-    Mutant(
-        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, seeds=10000
-    ),
-    Mutant("beats_too_rarely", "the SDK beats every third interval", ("P2",), _the_sdk_never_gives_up_a_stream),
+    Mutant("owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told),
 )
-
-MUTANTS = {mutant.name: mutant for mutant in _LIST}

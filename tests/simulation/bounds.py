@@ -1,0 +1,74 @@
+"""Since when a service can not be heard, and until when that must be judged, by the policy and by what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registry_server.catalogue import Record
+from tests.simulation.network import KEEPALIVE, SENT_AGAIN, UP
+from tron.policy import Policy
+
+if TYPE_CHECKING:
+    from tests.simulation.sim_agent import SimAgent
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of a service that can not be heard; all in virtual seconds."""
+
+    out_since: float
+    arrived_at: float
+    """When something of it last reached the registry."""
+    broke_at: float
+    """When the registry last saw its stream end."""
+    hearing_from: float
+    """Since when the registry hears without a break."""
+    judging_from: float
+    """Since when nothing is wrong with those who judge."""
+    deaf_for: float
+    """For how long the registry did not hear in this life: seconds that do not count."""
+
+
+def down_by(record: Record, agent: SimAgent, known: Evidence, policy: Policy, hearing_since: float) -> float:
+    """Until when it must be declared down. `agent` is the process that holds the incarnation; `hearing_since` is in the
+    registry's attentive seconds, as the times of the record are."""
+    spec = record.spec
+    grace = policy.reconnect_grace if spec.reconnect_grace is None else spec.reconnect_grace
+    silence = policy.silence(spec.heartbeat_interval, policy.misses_before_down)
+    judged_all_along = known.judging_from <= known.out_since
+    unreachable = bool(agent.vanished or agent.path.blocked[UP] or agent.deaf_to_pings or not agent.up)
+    told = not agent.up and not agent.vanished and not agent.path.blocked[UP]
+    since = max(known.out_since, known.arrived_at, known.judging_from)
+    if agent.path.opened_at > known.out_since:
+        since = max(since, agent.path.opened_at + SENT_AGAIN)  # the end of its stream was held up
+    by_silence = max(since, agent.busy_until + known.deaf_for if agent.busy_until else 0.0) + silence
+    by_break = since + KEEPALIVE[1] + grace
+    if not record.streamed:
+        bound = by_silence
+    elif told:  # the kernel said that its stream ended
+        bound = since + (grace if judged_all_along else max(silence, grace))
+    elif unreachable and judged_all_along:
+        bound = min(by_silence, by_break)
+    else:
+        bound = max(by_silence, by_break)
+    if record.session is None:
+        bound = max(bound, known.broke_at + grace)
+    attached_before = record.attached_at is None or record.attached_at <= hearing_since
+    if attached_before or known.arrived_at <= known.hearing_from:
+        bound = max(bound, known.hearing_from + policy.reattach_window + grace)
+    return bound
+
+
+def silent_since(processes: list[SimAgent]) -> float | None:
+    """Since when nothing can come from any process of a service; None where something can."""
+    latest = 0.0
+    for agent in processes:
+        if agent.up and agent.over:
+            continue  # told to stop, and it did
+        causes = [agent.died_at if not agent.up else None, agent.paused_at, agent.path.blocked_since[UP]]
+        began = [each for each in causes if each is not None]
+        if not began:
+            return None
+        latest = max(latest, min(began))
+    return latest

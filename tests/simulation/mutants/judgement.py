@@ -1,0 +1,178 @@
+"""Mistakes of TRON, and of the SDK."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tron_client.schedule import BeatSchedule
+
+from tests.simulation.mutants.mutant import Mutant, Patches
+from tron import alert_book
+from tron.detector import Detector
+from tron.escalation import Escalations
+from tron.facts import NEVER, AlertDraft, Facts, Kind, Lease, State
+from tron.guard import Guard
+from tron.judge import Judge
+from tron.policy import Policy
+
+
+def _refusal_is_ignored() -> Patches:
+    return [(Judge, "refused", lambda *_: None)]
+
+
+def _reattach_window_ignored() -> Patches:
+    return [(Detector, "_held", lambda *_: 0.0)]
+
+
+def _restored_without_down() -> Patches:
+    forms = {**alert_book._FORMS, Kind.RECOVER: alert_book._FORMS[Kind.RESTORE]}
+    hush = Judge.hush
+
+    def told(self: Judge, kind: Kind, facts: Facts) -> str:
+        return "" if kind in (Kind.RESTORE, Kind.RECOVER) else hush(self, kind, facts)
+
+    return [(alert_book, "_FORMS", forms), (Judge, "hush", told)]
+
+
+def _silence_on_a_stream_is_forgiven() -> Patches:
+    next_ = Detector._next
+
+    def trusting(self: Any, lease: Lease) -> tuple[Kind, float]:
+        kind, due = next_(self, lease)
+        return (kind, NEVER) if kind in (Kind.MISS, Kind.DOWN) and lease.facts.connected else (kind, due)
+
+    return [(Detector, "_next", trusting)]
+
+
+def _beats_move_no_deadline() -> Patches:
+    def heard(self: Any, incarnation: int, observation: int, at: float) -> None:
+        lease = self._by_incarnation.get(incarnation)
+        if lease is not None:
+            lease.observation = max(lease.observation, observation)
+
+    return [(Detector, "heard", heard)]
+
+
+def _alert_ids_are_drawn() -> Patches:
+    return [(alert_book, "_alert_id", lambda *_: str(uuid.uuid4()))]
+
+
+def _alert_ids_forget_the_observation() -> Patches:
+    def alert_id(service_id: str, incarnation: int, about: object, kind: str) -> str:
+        return f"{service_id}/{incarnation}/{kind}"
+
+    return [(alert_book, "_alert_id", alert_id)]
+
+
+def _nothing_climbs() -> Patches:
+    return [(Escalations, "due", lambda *_: [])]
+
+
+def _climbs_under_a_new_id() -> Patches:
+    climbing = alert_book.climbing
+
+    def renamed(alert: AlertDraft, recipient: str, why: str, **options: Any) -> AlertDraft:
+        return replace(climbing(alert, recipient, why, **options), alert_id=f"{alert.alert_id}^")
+
+    return [(alert_book, "climbing", renamed)]
+
+
+def _climbs_to_the_dead() -> Patches:
+    def next_live(self: Judge, word: str) -> str:
+        return next(iter(self.lineage.ancestors(word)), "")
+
+    return [(Judge, "next_live", next_live)]
+
+
+def _folds_what_lives_elsewhere() -> Patches:
+    return [(Judge, "_is_told_by", lambda *_: True)]
+
+
+def _guard_ratchets() -> Patches:
+    update = Guard.update
+
+    def sticky(self: Any, now: float, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> Any:
+        was = self.active
+        cascade = update(self, now, alive, parent_of)
+        self.active = self.active or was
+        return cascade
+
+    return [(Guard, "update", sticky)]
+
+
+def _guard_holds_nothing() -> Patches:
+    return [(Guard, "holds", property(lambda _: False))]
+
+
+def _held_deaths_are_never_released() -> Patches:
+    return [(Judge, "_release", lambda *_: set())]
+
+
+def _stalls_are_deaths() -> Patches:
+    next_ = Detector._next
+
+    def impatient(self: Any, lease: Lease) -> tuple[Kind, float]:
+        kind, due = next_(self, lease)
+        if lease.state is State.SUSPECT and lease.cause.name == "STALLED":
+            return Kind.DOWN, lease.judged_at + 1.0
+        return kind, due
+
+    return [(Detector, "_next", impatient)]
+
+
+def _activity_is_not_looked_at() -> Patches:
+    return [(Detector, "_stalls_at", lambda *_: NEVER)]
+
+
+def _damping_hides_deaths() -> Patches:
+    hush = Judge.hush
+
+    def silent(self: Judge, kind: Kind, facts: Facts) -> str:
+        damped = kind is not Kind.RESTORE and self.damping.is_damped(facts.service_id, self.now)
+        return "flapping" if damped else hush(self, kind, facts)
+
+    return [(Judge, "hush", silent), (Judge, "_release", lambda *_: set())]
+
+
+def _stalls_without_a_beat() -> Patches:
+    def stalls_at(self: Any, lease: Lease, policy: Policy) -> float:
+        facts = lease.facts
+        if facts.stall_after is None:
+            return NEVER
+        return float(max(facts.active_at, self._busy_until(lease, policy)) + facts.stall_after)
+
+    return [(Detector, "_stalls_at", stalls_at)]
+
+
+def _beats_too_rarely() -> Patches:
+    def beaten(self: Any, now: float) -> None:
+        if self._due is not None and self._due <= now:
+            self._due += 3 * self.interval
+
+    return [(BeatSchedule, "beaten", beaten)]
+
+
+MISTAKES = (
+    Mutant("refusal_is_ignored", "TRON believes what was refused", ("P2", "P3"), _refusal_is_ignored),
+    Mutant("reattach_window_ignored", "no window after a restart", ("P2",), _reattach_window_ignored),
+    Mutant("restored_without_down", "who was only suspected is restored", ("ALERT",), _restored_without_down),
+    Mutant("silence_is_forgiven", "who hangs on a stream is alive", ("P3",), _silence_on_a_stream_is_forgiven),
+    Mutant("beats_move_no_deadline", "beats are not heard", ("P2",), _beats_move_no_deadline),
+    Mutant("alert_ids_are_drawn", "the same judgement has two ids", ("ALERT",), _alert_ids_are_drawn),
+    Mutant("alert_ids_too_few", "two judgements have one id", ("ALERT", "P3"), _alert_ids_forget_the_observation),
+    Mutant("nothing_climbs", "alerts to the dead wait for ever", ("P3",), _nothing_climbs),
+    Mutant("climbs_under_a_new_id", "each copy has its own id", ("ALERT", "P3"), _climbs_under_a_new_id),
+    Mutant("climbs_to_the_dead", "alerts climb to who is down", ("P3",), _climbs_to_the_dead, kind="family"),
+    Mutant("folds_too_much", "a list in a list is not told", ("P3",), _folds_what_lives_elsewhere, kind="family"),
+    Mutant("guard_ratchets", "the guard never comes down", ("GUARD", "P3"), _guard_ratchets),
+    Mutant("guard_holds_nothing", "who fails in a mass failure is given up", ("GUARD",), _guard_holds_nothing),
+    Mutant("held_is_not_released", "what was held is never told", ("P3",), _held_deaths_are_never_released),
+    Mutant("stalls_are_deaths", "who gets nothing done is dead", ("P2",), _stalls_are_deaths),
+    Mutant("activity_is_not_looked_at", "nobody stalls", ("STALL",), _activity_is_not_looked_at),
+    Mutant("damping_hides_deaths", "who flaps may die unheard", ("P3",), _damping_hides_deaths),
+    Mutant("beats_too_rarely", "the SDK beats every third interval", ("P2",), _beats_too_rarely),
+    Mutant("stalls_without_a_beat", "who did not beat yet stalls", ("P2", "P3"), _stalls_without_a_beat),
+)
