@@ -189,11 +189,16 @@ class Verdicts:
         liveness = Liveness(min(verdict.kind, VerdictKind.DOWN))
         judged_before = (before.liveness, before.cause, before.missed_beats)
         known = (liveness, verdict.cause, verdict.missed_beats) == judged_before
-        if known and verdict.kind is not VerdictKind.DEREGISTER:
-            return VerdictResult(VerdictOutcome.UNCHANGED)
-        event, delivered = None, False
         maintained = catalogue.maintenance_of(verdict.service_id) is not None
         overruled = maintained and not verdict.quiet and verdict.kind in (VerdictKind.SUSPECT, VerdictKind.DOWN)
+        # Judged again by an observer that has not heard yet that its first verdict was recorded in silence.
+        held = before.down_event if known and verdict.kind is VerdictKind.DOWN and not before.told_to else None
+        tells = verdict.alert is not None and verdict.alert.recipient and not (verdict.quiet or overruled)
+        if held is not None and verdict.alert is not None and tells:
+            verdict = replace(verdict, alert=replace(verdict.alert, alert_id=held.alert_id))
+        elif known and verdict.kind is not VerdictKind.DEREGISTER:
+            return VerdictResult(VerdictOutcome.UNCHANGED)
+        event, delivered = None, False
         if verdict.alert is not None:
             alert = replace(verdict.alert, recipient="") if verdict.quiet or overruled else verdict.alert
             # Only where the alert that lists this service was applied: else nobody else tells of it.

@@ -2,8 +2,8 @@
 
 Every copy that is addressed to a service reaches it soon once it is well. Every alert that demands an act (CRITICAL)
 is heard by somebody in the end: by whom it is addressed to, by an ancestor, or by the operators. A death counts as
-heard of, too, where another alert that was heard lists it, or says that it was given up. One that was told to nobody,
-because notices are held, must be told when they are held no more, unless it is over by then.
+heard of, too, where another alert that was heard lists it. One that was told to nobody, because notices are held, must
+be told when they are held no more, unless it is over by then.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Story:
     since: float
     copies: dict[str, float] = field(default_factory=dict)
     """By recipient: when it was put."""
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By recipient: who is listed in its copy; what was held first and told later may list more."""
     heard_by: set[str] = field(default_factory=set)
     over: bool = False
     """Nobody needs to hear of it any more."""
@@ -77,6 +79,7 @@ class Hearing:
             self._observer.breach("ALERT", f"one alert_id, {event.alert_id}, has two meanings: {what}")
         if event.recipient and event.recipient not in story.copies:
             story.copies[event.recipient] = now
+            story.lists[event.recipient] = tuple(event.details.get("affected", ()))
             if event.recipient in self._observer.processes:
                 self._copies[event.alert_id, event.recipient] = now, event.sequence
 
@@ -101,8 +104,7 @@ class Hearing:
         story.heard_by.add(recipient)
         self._open.pop(alert_id, None)
         self._copies.pop((alert_id, recipient), None)
-        given_up = [story.event.service_id] if story.event.type == "service_deregistered" else []
-        for service_id in (*story.event.details.get("affected", ()), *given_up):
+        for service_id in story.lists.get(recipient, ()):
             self._listed[service_id] = max(self._listed.get(service_id, 0.0), story.since)
 
     def look(self, now: float) -> None:
@@ -140,7 +142,7 @@ class Hearing:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _is_listed(self, story: Story) -> bool:
-        """Whether an alert that was heard lists it, or says that the service was given up."""
+        """Whether an alert that was heard lists it."""
         listed_at = self._listed.get(story.event.service_id)
         return listed_at is not None and abs(listed_at - story.since) < STORY
 

@@ -179,3 +179,18 @@ def test_who_is_told_of_a_death_after_the_service_was_given_up_is_remembered_for
     assert burial.tombstone.judgement.told_to == ("pa", "grandpa")
     grid.register("kid", 3, parent="pa")
     assert told_to(grid, "kid") == ("pa", "grandpa")
+
+
+def test_a_death_that_was_held_and_is_judged_again_to_be_told_is_told_once_under_its_id(grid: Grid) -> None:
+    """An observer that lags judges a second time, before it hears that its first verdict was recorded in silence."""
+    held = rule(grid, DOWN, "kid", alert=down("kid", "pa"), quiet=True)
+    assert held.alert is not None
+    assert told_to(grid, "kid") == ()
+    told = rule(grid, DOWN, "kid", alert=down("kid", "pa", "another id"))
+    assert told.outcome is VerdictOutcome.APPLIED
+    assert told.alert is not None
+    assert (told.alert.alert_id, told.alert.recipient) == (held.alert.alert_id, "pa")
+    assert told_to(grid, "kid") == ("pa",)
+    for quiet in (False, True):
+        again = rule(grid, DOWN, "kid", alert=down("kid", "pa"), quiet=quiet)
+        assert again.outcome is VerdictOutcome.UNCHANGED
