@@ -107,6 +107,8 @@ class Record:
     told_down: bool = False
     unsaved: bool = False
     unpublished: bool = False
+    unanswered: bool = False
+    """Whether it waits to be told that it is registered: it can not beat before, so its silence says nothing."""
 
 
 @dataclass(slots=True)
@@ -218,6 +220,7 @@ class Catalogue:
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
                 record.session = None
+                record.unanswered = False
                 record.detached_at = now.attentive
                 self._lose_connection(record)
                 self._fact(record)
@@ -260,12 +263,20 @@ class Catalogue:
             self._deliver_waiting(record)
         return service
 
-    def answered(self, session_id: int, service: Service, now: Instant) -> None:
+    def wait_for_answers(self, services: Iterable[Service]) -> None:
+        """The answers to these registrations wait for the disk, until `answered`."""
+        for service in services:
+            record = self.records.get(service.spec.service_id)
+            if record is not None and record.incarnation == service.incarnation:
+                record.unanswered = True
+
+    def answered(self, session_id: int | None, service: Service, now: Instant) -> None:
         """The service hears now that it is registered: only from now on it owes its next beat, however long the disk
         took. Nobody beats before."""
         record = self.records.get(service.spec.service_id)
         if record is None or record.session != session_id or record.incarnation != service.incarnation:
             return
+        record.unanswered = False
         if now.attentive - record.heard_at > ANSWERED_LATE:
             self._observation += 1
             record.observation, record.heard_at = self._observation, now.attentive
@@ -310,6 +321,7 @@ class Catalogue:
             self._fact(record)
             self.show(record)
             self._deliver_waiting(record)
+        record.unanswered = False
         self._hear(record, now)
         if record.session == session_id:
             self._tell_declared_down(record, session_id)

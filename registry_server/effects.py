@@ -169,6 +169,11 @@ class Effects:
     writes: list[Write]
 
     @property
+    def registered(self) -> list[Service]:
+        """Who is told by them that it is registered."""
+        return [message.service for _, message in self.sends if isinstance(message, Registered)]
+
+    @property
     def empty(self) -> bool:
         """Whether nothing follows."""
         return not self.sends and not self.writes

@@ -177,6 +177,7 @@ class Engine:
             return None
         if effects.empty and self._tickets and self._tickets[-1].revision == revision:
             return self._tickets[-1]
+        self.catalogue.wait_for_answers(effects.registered)
         ticket = _Ticket(effects, revision, sequence, asyncio.get_running_loop().create_future())
         self._tickets.append(ticket)
         self._pending_writes += len(effects.writes)

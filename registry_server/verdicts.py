@@ -101,6 +101,8 @@ class Verdicts:
                 return VerdictResult(VerdictOutcome.STALE)
         elif verdict.observation != record.observation:
             return VerdictResult(VerdictOutcome.STALE)
+        elif verdict.cause is LivenessCause.SILENT and record.unanswered:
+            return VerdictResult(VerdictOutcome.STALE)  # it waits for us, not we for it
         elif verdict.kind is VerdictKind.DEREGISTER and record.judgement.liveness is not Liveness.DOWN:
             # An older call of the observer came late, and said that it lives: the observer must hear of that first.
             self._catalogue.fact_beside_judgement(record)

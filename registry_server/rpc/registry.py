@@ -67,10 +67,13 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if errors:
             raise InvalidRequest(*errors)
         spec = check_spec(translate.to_spec(request.service))
-        service = self._engine.catalogue.register(
-            spec, request.service.incarnation, request.instance_id, None, self._engine.now()
-        )
-        await self._engine.settled()
+        engine = self._engine
+        service = engine.catalogue.register(spec, request.service.incarnation, request.instance_id, None, engine.now())
+        engine.catalogue.wait_for_answers([service])
+        try:
+            await engine.settled()
+        finally:  # also where the caller has gone meanwhile
+            engine.catalogue.answered(None, service, engine.now())
         return registry_service_pb2.RegisterResponse(service=translate.from_service(service))
 
     async def Deregister(

@@ -170,6 +170,7 @@ class SimRegistry(Process):
                 then()
             return
         if not (effects.empty and tickets and tickets[-1].revision == revision):
+            self.catalogue.wait_for_answers(effects.registered)
             tickets.append(Ticket(effects, revision, sequence))
         if then is not None:
             tickets[-1].then.append(then)

@@ -156,7 +156,7 @@ def _beats_too_rarely() -> Patches:
 
 
 MISTAKES = (
-    Mutant("refusal_is_ignored", "TRON believes what was refused", ("P2", "P3"), _refusal_is_ignored),
+    Mutant("refusal_is_ignored", "TRON believes what was refused", ("ALERT", "P2", "P3"), _refusal_is_ignored),
     Mutant("reattach_window_ignored", "no window after a restart", ("P2",), _reattach_window_ignored),
     Mutant("restored_without_down", "who was only suspected is restored", ("ALERT",), _restored_without_down),
     Mutant("silence_is_forgiven", "who hangs on a stream is alive", ("P3",), _silence_on_a_stream_is_forgiven),

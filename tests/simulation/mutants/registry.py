@@ -283,7 +283,7 @@ def _an_older_stream_takes_the_service_along() -> Patches:
 
 
 def _owes_a_beat_before_it_was_told() -> Patches:
-    return [(Catalogue, "answered", lambda *_: None)]
+    return [(Catalogue, name, lambda *_: None) for name in ("wait_for_answers", "answered")]
 
 
 MISTAKES = (

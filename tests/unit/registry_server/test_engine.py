@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from grid.registry.v1 import observation_pb2
@@ -14,8 +15,9 @@ from registry_server.effects import Message, PutService, Registered, Write
 from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
 from registry_server.event_log import EventFilter
 from registry_server.rpc.observer import ObserverDoors
-from registry_server.service import OPERATORS, Event, ServiceSpec
+from registry_server.service import OPERATORS, Event, LivenessCause, ServiceSpec
 from registry_server.store import Stored, StoreError
+from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.support.waiting import eventually
 
 OBSERVE = observation_pb2.ObserveLivenessRequest(observer="tron")
@@ -116,10 +118,15 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
         registered_at = record.heard_at
         await eventually(lambda: engine.now().attentive >= registered_at + 0.5)
         assert record.heard_at == registered_at
+        silent = Verdict("a", record.incarnation, record.observation, VerdictKind.DOWN, LivenessCause.SILENT)
+        ruling = engine.verdicts.apply(silent, engine.now())
+        assert ruling.outcome is VerdictOutcome.STALE, "it waits for us, not we for it"
         store.gate.set()
         await eventually(lambda: bool(told))
         assert isinstance(told[0], Registered)
         assert record.heard_at >= registered_at + 0.5
+        silent = replace(silent, observation=record.observation)
+        assert engine.verdicts.apply(silent, engine.now()).outcome is VerdictOutcome.APPLIED
 
 
 async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
