@@ -174,6 +174,11 @@ class Effects:
         return [message.service for _, message in self.sends if isinstance(message, Registered)]
 
     @property
+    def alerts(self) -> bool:
+        """Whether an agent is told of an alert by them."""
+        return any(isinstance(message, Alert) for _, message in self.sends)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing follows."""
         return not self.sends and not self.writes

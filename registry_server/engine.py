@@ -36,6 +36,10 @@ MAX_INLINE_WRITES = 16
 INLINE_APART = 0.005
 """Seconds between two commits on the event loop: in a crowd they must be shared."""
 
+READERS_AFTER = 0.003
+"""Seconds that all other readers wait where an alert goes out to an agent, so that they do not take the processor from
+those whom it concerns. Measured on two cores with a gateway: 0.55 of 2.7 ms from the broken stream to the parent."""
+
 FIGURES_EVERY = 1.0
 """Seconds between two changes of a service that are nothing but load figures."""
 
@@ -205,7 +209,6 @@ class Engine:
                 raise
             self._inline_at = time.monotonic()
         self._release(effects, revision, sequence)
-        self._wake_observers()
         return None
 
     async def settled_now(self) -> None:
@@ -281,8 +284,15 @@ class Engine:
                 outlet(message)
                 if isinstance(message, Registered):
                     self.catalogue.answered(session_id, message.service, self.now())
+        if effects.alerts:
+            asyncio.get_running_loop().call_later(READERS_AFTER, self._show_readers, revision, sequence)
+        else:
+            self._show_readers(revision, sequence)
+
+    def _show_readers(self, revision: int, sequence: int) -> None:
         self.revisions.advance(revision)
         self.sequences.advance(sequence)
+        self._wake_observers()
 
     async def _commit_for_ever(self) -> None:
         loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from grid.registry.v1 import observation_pb2
 
-from registry_server.effects import Message, PutService, Registered, Write
+from registry_server.effects import Alert, Message, PutService, Registered, Write
 from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
 from registry_server.event_log import EventFilter
 from registry_server.rpc.observer import ObserverDoors
@@ -19,6 +19,7 @@ from registry_server.service import OPERATORS, Event, LivenessCause, ServiceSpec
 from registry_server.store import Stored, StoreError
 from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.support.waiting import eventually
+from tests.unit.registry_server.builders import make_event
 
 OBSERVE = observation_pb2.ObserveLivenessRequest(observer="tron")
 
@@ -127,6 +128,25 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
         assert record.heard_at >= registered_at + 0.5
         silent = replace(silent, observation=record.observation)
         assert engine.verdicts.apply(silent, engine.now()).outcome is VerdictOutcome.APPLIED
+
+
+async def test_whom_an_alert_concerns_is_told_before_all_other_readers() -> None:
+    async with running(HeldStore()) as engine:
+        told: list[Message] = []
+        session = engine.open_session(told.append)
+        engine.catalogue.register(ServiceSpec("parent", "p"), 0, "", session, engine.now())
+        await engine.settled()
+        seen_before = engine.revisions.value, engine.sequences.value
+        engine.catalogue.register(ServiceSpec("kid", "k", parent="parent"), 0, "", None, engine.now())
+        record = engine.catalogue.get("kid")
+        alert = make_event("service_down", alert_id="x", service_id="kid", recipient="parent")
+        down = Verdict("kid", record.incarnation, record.observation, VerdictKind.DOWN, alert=alert)
+        assert engine.verdicts.apply(down, engine.now()).outcome is VerdictOutcome.APPLIED
+        await engine.settled()
+        assert isinstance(told[-1], Alert)
+        assert (engine.revisions.value, engine.sequences.value) == seen_before
+        await asyncio.wait_for(engine.revisions.beyond(seen_before[0]), 5)
+        assert engine.sequences.value > seen_before[1]
 
 
 async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
