@@ -378,9 +378,9 @@ class Catalogue:
         self._maintenance_changed(record)
         return record
 
-    def release_notices(self, service_id: str) -> Record:
-        """Notices are held no more. Raises ServiceNotFound."""
-        record = self.get(service_id)
+    def release_notices(self, service_id: str) -> Record | None:
+        """Notices are held no more; None where the service itself is gone. Raises ServiceNotFound where none were."""
+        record = self.get(service_id) if service_id not in self._maintenance else self.records.get(service_id)
         self._drop_maintenance(service_id)
         return record
 

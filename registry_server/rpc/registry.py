@@ -224,11 +224,13 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 raise InvalidRequest(FieldError("duration", why))
             until = now.wall + seconds
         self._engine.admit_write()
+        record: Record | None
         if request.enabled:
             record = catalogue.hold_notices(Maintenance(request.service_id, now.wall, until, request.reason))
         else:
             record = catalogue.release_notices(request.service_id)
-        service = translate.from_service(catalogue.view(record))
+        gone = service_pb2.Service(service_id=request.service_id)
+        service = gone if record is None else translate.from_service(catalogue.view(record))
         await self._engine.settled()
         return registry_service_pb2.RecordMaintenanceResponse(service=service)
 

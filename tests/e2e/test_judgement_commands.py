@@ -109,3 +109,5 @@ def test_maintenance_is_shown_and_ended(system: System) -> None:
         wait_until(lambda: asked(system, "stats")["maintained_services"] == 1, 10, "TRON knows")
         assert "an operator holds notices about it (new disk)" in tron(system, "explain", child).stdout
         assert asked(system, "maintenance", child, "--off")["maintenance"] is None
+        asked(system, "maintenance", child)
+    assert asked(system, "maintenance", child, "--off")["maintenance"] is None, "it outlived its service"

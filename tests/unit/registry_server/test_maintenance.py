@@ -87,6 +87,16 @@ def test_it_survives_a_new_registration_and_its_own_service(grid: Grid) -> None:
     assert held(grid) == maintenance
 
 
+def test_it_can_be_ended_for_a_service_that_is_gone(grid: Grid) -> None:
+    hold(grid)
+    grid.goodbye(1)
+    grid.take()
+    assert grid.catalogue.release_notices("a") is None
+    assert lines(grid.take(), DropMaintenance) == [DropMaintenance("a")]
+    with pytest.raises(ServiceNotFound):
+        grid.catalogue.release_notices("a")
+
+
 def test_nothing_is_held_about_who_is_not_there(grid: Grid) -> None:
     with pytest.raises(ServiceNotFound):
         grid.catalogue.hold_notices(Maintenance("nobody", EPOCH))

@@ -321,7 +321,7 @@ Global___RecordMaintenanceRequest: _TypeAlias = RecordMaintenanceRequest  # noqa
 
 @_typing.final
 class RecordMaintenanceResponse(_message.Message):
-    """The record as it stands now."""
+    """The record as it stands now; of a service that is gone, only the id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

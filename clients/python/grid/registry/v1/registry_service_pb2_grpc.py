@@ -143,8 +143,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordMaintenance(self, request, context):
-        """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service. For people
-        there is TronService.SetMaintenance.
+        """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
+        held about it. For people there is TronService.SetMaintenance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,8 +50,8 @@ class RegistryServiceStub:
     WatchServices: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchServicesRequest, _registry_service_pb2.WatchServicesResponse]
     """A snapshot, a marker, then changes. OUT_OF_RANGE where the revisions asked for are no longer kept."""
     RecordMaintenance: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RecordMaintenanceRequest, _registry_service_pb2.RecordMaintenanceResponse]
-    """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service. For people
-    there is TronService.SetMaintenance.
+    """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
+    held about it. For people there is TronService.SetMaintenance.
     """
     ObserveLiveness: _grpc.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]
     """The facts that TRON judges by."""
@@ -78,8 +78,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     WatchServices: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchServicesRequest, _registry_service_pb2.WatchServicesResponse]  # type: ignore[assignment]
     """A snapshot, a marker, then changes. OUT_OF_RANGE where the revisions asked for are no longer kept."""
     RecordMaintenance: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RecordMaintenanceRequest, _registry_service_pb2.RecordMaintenanceResponse]  # type: ignore[assignment]
-    """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service. For people
-    there is TronService.SetMaintenance.
+    """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
+    held about it. For people there is TronService.SetMaintenance.
     """
     ObserveLiveness: _aio.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]  # type: ignore[assignment]
     """The facts that TRON judges by."""
@@ -151,8 +151,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RecordMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RecordMaintenanceResponse, _abc.Awaitable[_registry_service_pb2.RecordMaintenanceResponse]]:
-        """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service. For people
-        there is TronService.SetMaintenance.
+        """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
+        held about it. For people there is TronService.SetMaintenance.
         """
 
     @_abc_1.abstractmethod
