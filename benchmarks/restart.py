@@ -169,12 +169,12 @@ def main() -> None:
         registry = registry_rounds(system, fleet, chosen.rounds)
         tron = tron_rounds(system, chosen.rounds)
         client = RegistryClient(system.registry_address)
-        downs = [
-            event.service_id
+        false = [
+            event.to_dict()
             for kind in ("service_down", "service_deregistered")
             for event in client.list_events(types=(kind,), limit=1000).events
+            if not event.service_id.startswith("orphaned-")
         ]
-        false = [service_id for service_id in downs if not service_id.startswith("orphaned-")]
         states = fleet.states()
         fleet.close()
     rows = {
@@ -194,6 +194,8 @@ def main() -> None:
     registrations, events = registry["registrations_acknowledged"], registry["events_acknowledged"]
     print(f"acknowledged: {registrations} registrations, {events} events")
     print(f"agents afterwards: {dict(states)}; watch resets: {registry['watch_resets']}")
+    for event in false:
+        print("false:", event["service_id"], event["type"], event["cause"], event["occurred_at"], event["details"])
     for goal, held in goals.items():
         print(f"{'holds' if held else 'DOES NOT HOLD'}: {goal}")
     result = {"distributions_ms": rows, "goals": goals, "registry": registry, "tron": tron, "false_downs": false}

@@ -228,9 +228,9 @@ class SimAgent(Process):
         self._cut_off.heard(self.loop.now)
         if self.registered_at is None:
             self.registered_at = self.loop.now
-        self._registered, self._announced_at = True, None
         if not self._schedule.running:
-            self._schedule.start(self.loop.now)
+            self._schedule.start(self.loop.now if self._announced_at is None else self._announced_at)
+        self._registered, self._announced_at = True, None
         self._observer.holds(self, incarnation)
         if self._clean_registration:
             self._observer.confirmed(self)

@@ -88,11 +88,15 @@ class Outbox:
             self._changed.notify_all()
 
     def registered(self, *, beat_now: bool) -> None:
-        """The registry answered: beats and acknowledgements may go."""
+        """The registry answered: beats and acknowledgements may go.
+
+        The first beat is due one interval after we said that we are here, not after the answer: the registry counts
+        from when it answered, and in a crowd the answer may be as long on its way as we may be silent.
+        """
         with self._changed:
-            self._registered, self._announced_at, self._leaving = True, None, False
             if self._open and not self._schedule.running:
-                self._schedule.start(time.monotonic())
+                self._schedule.start(time.monotonic() if self._announced_at is None else self._announced_at)
+            self._registered, self._announced_at, self._leaving = True, None, False
             self._beat_now = self._beat_now or beat_now
             self._changed.notify_all()
 

@@ -1,4 +1,4 @@
-"""Patience: a stream that waits for its connection is not one that nobody answers."""
+"""Patience, which a stream that waits for its connection does not use up, and when the first beat is due."""
 
 from __future__ import annotations
 
@@ -67,6 +67,37 @@ def test_a_registration_that_left_and_is_not_answered_is_given_up(
     clock.now += ANSWER_PATIENCE
     outbox.acknowledge("wakes the scheduler")
     assert gave_up.wait(5)
+    thread.join(5)
+
+
+@pytest.mark.parametrize(("answered_after", "first_beat_in"), [(0.3, 0.7), (1.4, 0.0), (7.0, 0.0)])
+def test_the_first_beat_is_due_one_interval_after_the_registration_left_however_late_the_answer(
+    clock: Clock, gave_up: threading.Event, answered_after: float, first_beat_in: float
+) -> None:
+    """The registry counts our silence from when it answered, and the answer may have been long on its way."""
+    beaten: list[float] = []
+    beat = threading.Event()
+
+    def compose(now: float) -> heartbeat_pb2.HeartbeatRequest:
+        beaten.append(now)
+        beat.set()
+        return heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats())
+
+    outbox = Outbox(1.0, compose, gave_up.set)
+    left_at = clock.now
+    messages = outbox.open(heartbeat_pb2.Register())
+    next(messages)
+    thread = threading.Thread(target=lambda: list(messages), daemon=True)  # it has left when the next one is asked for
+    thread.start()
+    assert not gave_up.wait(0.2)
+    clock.now += answered_after
+    outbox.registered(beat_now=False)
+    assert beat.wait(0.2) == (first_beat_in == 0.0)
+    clock.now += first_beat_in
+    outbox.acknowledge("wakes the scheduler")
+    assert beat.wait(5)
+    assert beaten == [left_at + max(1.0, answered_after)]
+    outbox.close()
     thread.join(5)
 
 
