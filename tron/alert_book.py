@@ -179,25 +179,23 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
     )
 
 
-def orphan_alert(transition: Transition, child: Facts, policy: OrphanPolicy, stands_in: str, wall: float) -> AlertDraft:
+def orphan_alert(death: AlertDraft, child: Facts, policy: OrphanPolicy, stands_in: str, wall: float) -> AlertDraft:
     """What a child is told when its parent is down. `stands_in`: who is told about the child instead."""
-    parent = transition.facts
     action, text = _ORPHANS[policy]
-    about = f"{parent.incarnation} {transition.observation} {child.service_id}"
     return AlertDraft(
-        alert_id=_alert_id(parent.service_id, child.incarnation, about, "parent_down"),
+        alert_id=_alert_id(death.service_id, child.incarnation, f"{death.alert_id} {child.service_id}", "parent_down"),
         type="parent_down",
         severity=Severity.WARNING,
-        service_id=parent.service_id,
-        service_name=parent.name,
+        service_id=death.service_id,
+        service_name=death.service_name,
         recipient=child.service_id,
-        cause=transition.cause,
-        missed_beats=transition.missed,
+        cause=death.cause,
+        missed_beats=death.missed_beats,
         occurred_at=wall,
-        last_seen_at=parent.last_heartbeat_at,
+        last_seen_at=death.last_seen_at,
         action=action,
-        message=f"your parent {parent.name} is down ({transition.cause.name}); {text.format(by=stands_in)}",
-        details={"parent": parent.service_id, "orphan_policy": policy.name, "stands_in": stands_in},
+        message=f"your parent {death.service_name} is down ({death.cause.name}); {text.format(by=stands_in)}",
+        details={"parent": death.service_id, "orphan_policy": policy.name, "stands_in": stands_in},
     )
 
 

@@ -138,7 +138,7 @@ class Judge:
         overdone = {each.service_id for each in transitions if self._count(each)}
         self._watch_for_cascades(orders, wall)
         self._tell_orphans(orders)
-        released = self._release(orders)
+        released = self._release(orders, wall)
         for transition in transitions:
             # A death that was held is told before it is final.
             waits = self.guard.holds or transition.service_id in released
@@ -294,17 +294,12 @@ class Judge:
         self._note_told(facts.service_id, (self.lineage.resolve(alert.recipient) or alert.recipient,), None)
         self._look_at_mail_of(facts.service_id, facts.name)
         affected = alert_book.within(self._failed_with(transition), MAX_FOLDED)
-        orphans = [
-            lease.facts
-            for lease in map(self.detector.find, self.lineage.children(facts.service_id))
-            if lease is not None and lease.state is State.ALIVE
-        ]
+        told = self._orphan_alerts(alert, wall)
         self._touch_children(facts.service_id)
-        alert = alert_book.with_subtree(alert, affected, len(orphans))
+        alert = alert_book.with_subtree(alert, affected, len(told))
         for service_id in affected:
             self._folded[service_id] = alert.alert_id
         self._lists[facts.service_id] = alert.alert_id, tuple(affected)
-        told = [self._orphan_alert(transition, each, wall) for each in orphans]
         self._orphans += told[ORPHANS_AT_ONCE:]
         return Ruling(
             transition,
@@ -324,10 +319,16 @@ class Judge:
             else:
                 self._untold.pop(service_id, None)
 
-    def _orphan_alert(self, transition: Transition, child: Facts, wall: float) -> AlertDraft:
-        policy = self.policies.of(child.service_id).orphan_policy
-        stands_in = self.next_live(transition.service_id)
-        return alert_book.orphan_alert(transition, child, policy, stands_in, wall)
+    def _orphan_alerts(self, death: AlertDraft, wall: float) -> list[AlertDraft]:
+        """What its living children are told of a death."""
+        stands_in = self.next_live(death.service_id)
+        return [
+            alert_book.orphan_alert(
+                death, lease.facts, self.policies.of(lease.facts.service_id).orphan_policy, stands_in, wall
+            )
+            for lease in map(self.detector.find, self.lineage.children(death.service_id))
+            if lease is not None and lease.state is State.ALIVE
+        ]
 
     def _failed_with(self, transition: Transition) -> list[str]:
         """Everyone below a service whose failure belongs to the same story: not judged yet, judged since a window
@@ -363,8 +364,8 @@ class Judge:
         orphans, self._orphans = self._orphans, []
         orders.notices += [Notice(each.alert_id, each) for each in orphans if self._is_down(each.service_id)]
 
-    def _release(self, orders: Orders) -> set[str]:
-        """Deaths that were held back are told once nothing holds them any more; return whose."""
+    def _release(self, orders: Orders, wall: float) -> set[str]:
+        """Deaths that were held back are told once nothing holds them any more, to orphans too; return whose."""
         released: set[str] = set()
         for service_id in list(self._untold):
             lease = self.detector.find(service_id)
@@ -379,6 +380,7 @@ class Judge:
             del self._untold[service_id]
             alert = alert_book.released(facts.untold, recipient)
             orders.notices.append(Notice(alert.alert_id, alert, told_about=service_id))
+            self._orphans += self._orphan_alerts(alert, wall)
             released.add(service_id)
         return released
 

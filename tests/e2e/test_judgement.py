@@ -179,14 +179,15 @@ def test_the_death_of_most_is_one_alert_and_nobody_is_given_up_while_it_lasts(tm
             wait_until(lambda: time.monotonic() > settled, 5)
             for host in (third, fourth, fifth):
                 host.process.send_signal(signal.SIGKILL)
-            died_at = time.monotonic()
             wait_until(lambda: tron.get_stats().guard_active, 5, "the guard is up")
+            up_at = time.monotonic()
             while tron.get_stats().guard_active:
                 assert events(system, "service_deregistered") == []
                 assert [each for each in events(system, "service_down") if each.recipient] == []
                 time.sleep(0.1)
-            window = float(tron.get_policy()["guard_window"])
-            assert time.monotonic() - died_at <= window + 2.0
+            held_for, window = time.monotonic() - up_at, float(tron.get_policy()["guard_window"])
+            print(f"the guard left {held_for:.2f} s after it was up; its window is {window:g} s")
+            assert held_for <= window + 1.0  # on a machine that has nothing else to do: within the window
             (cascade,) = events(system, "cascading_failure")
             assert cascade.details["affected_count"] == 120
             assert cascade.recipient == "operators"

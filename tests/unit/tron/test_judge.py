@@ -223,6 +223,19 @@ def test_more_orphans_than_fit_one_transaction_are_told_a_tick_later() -> None:
 # --- maintenance ----------------------------------------------------------------------------------------------------
 
 
+def test_the_children_of_who_died_under_maintenance_are_told_when_it_ends(court: Court) -> None:
+    court.maintain("pa")
+    court.run(0.2)
+    court.kill("pa")
+    court.run(20.0)
+    assert court.mail("kid") == court.mail("grandpa") == []
+    court.catalogue.release_notices("pa")
+    court.run(0.5)
+    assert court.about("grandpa") == ["pa"]
+    (told,) = court.mail("kid")
+    assert (told.type, told.service_id, told.cause.name, told.action) == ("parent_down", "pa", "DISCONNECTED", "keep")
+
+
 def test_a_death_under_maintenance_is_told_when_it_ends(court: Court) -> None:
     court.maintain("kid")
     court.run(0.2)
