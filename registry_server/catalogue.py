@@ -263,6 +263,10 @@ class Catalogue:
             self._deliver_waiting(record)
         return service
 
+    def refuse_older(self, session_id: int, error: Superseded) -> None:
+        """Tell on a stream that a newer incarnation holds the id: once that one is on disk, for the older one stops."""
+        self._sends.append((session_id, SupersededBy(error.service_id, error.incarnation)))
+
     def wait_for_answers(self, services: Iterable[Service]) -> None:
         """The answers to these registrations wait for the disk, until `answered`."""
         for service in services:

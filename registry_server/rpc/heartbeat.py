@@ -170,7 +170,7 @@ class HeartbeatStream:
         try:
             catalogue.register(spec, message.service.incarnation, message.instance_id, self.session_id, now)
         except Superseded as error:
-            self._push(effects.SupersededBy(error.service_id, error.incarnation))
+            catalogue.refuse_older(self.session_id, error)
         except UnknownIncarnation as error:
             self._push(effects.UnknownService(error.service_id))
 

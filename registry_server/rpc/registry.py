@@ -23,7 +23,7 @@ from tron_client import wire
 from registry_server.catalogue import Record
 from registry_server.changes import Change
 from registry_server.engine import Engine
-from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaExceeded
+from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
 from registry_server.rpc import translate
 from registry_server.rpc.heartbeat import HeartbeatStreams
 from registry_server.rpc.observer import ObserverDoors
@@ -67,8 +67,12 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if errors:
             raise InvalidRequest(*errors)
         spec = check_spec(translate.to_spec(request.service))
-        engine = self._engine
-        service = engine.catalogue.register(spec, request.service.incarnation, request.instance_id, None, engine.now())
+        engine, incarnation = self._engine, request.service.incarnation
+        try:
+            service = engine.catalogue.register(spec, incarnation, request.instance_id, None, engine.now())
+        except Superseded:
+            await engine.settled()  # once the newer one is on disk, for the older one stops
+            raise
         engine.catalogue.wait_for_answers([service])
         try:
             await engine.settled()

@@ -35,6 +35,7 @@ from registry_server.verdicts import Verdict, VerdictKind
 from tests.simulation.bounds import Evidence, down_by, silent_since
 from tests.simulation.hearing import Hearing
 from tests.simulation.loop import Loop, Process
+from tests.simulation.network import SENT_AGAIN
 from tests.simulation.sim_store import SimStore
 from tron.policy import Policy
 
@@ -334,6 +335,8 @@ class Observer:
         if tron.up or not registry.up or registry.paused or not tron.path.open or tron.died_at is None:
             return
         since = max(tron.died_at, self._registry_up_at, self._hearing_from)
+        if tron.path.opened_at > tron.died_at:
+            since = max(since, tron.path.opened_at + SENT_AGAIN)  # the end of its stream was held up
         if now > since + UNWATCHED_AFTER + self.slack and registry.catalogue.watched:
             self.breach("FRESH", f"judgements are shown, and TRON is dead since {tron.died_at:.3f}s")
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from registry_server.catalogue import Record
-from registry_server.effects import Message, Registered, SupersededBy, UnknownService
+from registry_server.effects import Message, Registered, UnknownService
 from registry_server.errors import DomainError, Draining, Superseded, UnknownIncarnation
 from registry_server.observations import ObservationFeed
 from registry_server.rpc.heartbeat import ACK_EVERY
@@ -116,7 +116,7 @@ class Heartbeats:
                 word.spec, word.incarnation, word.instance_id, stream.session_id, registry.now()
             )
         except Superseded as error:
-            self._tell(connection, SupersededBy(error.service_id, error.incarnation))
+            registry.catalogue.refuse_older(stream.session_id, error)
         except UnknownIncarnation as error:
             self._tell(connection, UnknownService(error.service_id))
         else:

@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 from grid.registry.v1 import observation_pb2
 
-from registry_server.effects import Alert, Message, PutService, Registered, Write
+from registry_server.effects import Alert, Message, PutService, Registered, SupersededBy, Write
 from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
+from registry_server.errors import Superseded
 from registry_server.event_log import EventFilter
 from registry_server.rpc.observer import ObserverDoors
 from registry_server.service import OPERATORS, Event, LivenessCause, ServiceSpec
@@ -128,6 +129,26 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
         assert record.heard_at >= registered_at + 0.5
         silent = replace(silent, observation=record.observation)
         assert engine.verdicts.apply(silent, engine.now()).outcome is VerdictOutcome.APPLIED
+
+
+async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk() -> None:
+    store = HeldStore()
+    async with running(store) as engine:
+        told: list[Message] = []
+        older, newer = engine.open_session(told.append), engine.open_session(lambda _: None)
+        engine.catalogue.register(ServiceSpec("a", "a"), 0, "one", older, engine.now())
+        await engine.settled()
+        store.gate.clear()
+        engine.catalogue.register(ServiceSpec("a", "a"), 0, "two", newer, engine.now())
+        engine.settle()
+        with pytest.raises(Superseded) as caught:
+            engine.catalogue.register(ServiceSpec("a", "a"), 1, "one", older, engine.now())
+        engine.catalogue.refuse_older(older, caught.value)
+        engine.settle()
+        await asyncio.sleep(0.1)
+        assert [type(each) for each in told] == [Registered]
+        store.gate.set()
+        await eventually(lambda: SupersededBy("a", 2) in told)
 
 
 async def test_whom_an_alert_concerns_is_told_before_all_other_readers() -> None:
