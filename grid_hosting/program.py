@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import tomllib
@@ -157,6 +158,9 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
             loop.add_signal_handler(number, stop.set)
         await main(stop)
 
+    # Each stream is a file, and shells start programs with room for 1024 of them; select(2) is not used here.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # grpc's fork handlers only get in the way of a program that never forks.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
