@@ -72,7 +72,7 @@ def child(
 
 
 class Supervisor:
-    """Starts the children in order, each once the one before serves, and restarts each that dies.
+    """Starts the children together, each once the addresses of those before it are known; restarts each that dies.
 
     `scratch` is an existing folder for the children's ready files; `on_ready` is called once, when all serve.
     """
@@ -133,7 +133,10 @@ class Supervisor:
         """Start a child again and again until it is to leave. Raises StartError."""
         before = self._children[: self._children.index(each)]
         for earlier in before:
-            if not await _first_of(earlier.ready, each.leaving):
+            # Addresses are known beforehand, but where any free port is taken; who comes first waits for the other. A
+            # child that listens nowhere only uses the others, and must not take the processor from them.
+            waits = not each.listen or earlier.listen.endswith(":0")
+            if waits and not await _first_of(earlier.ready, each.leaving):
                 return
         while not each.leaving.is_set():
             ready_file = self._scratch / f"{each.name}-{each.life.starts}.json"

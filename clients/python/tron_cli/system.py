@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -95,6 +97,8 @@ def up(
         raise typer.BadParameter("it says which fleet --demo runs", param_hint="--catalogue")
     if config is not None and not config.is_file():
         fail(f"no such file: {config}", code=2)
+    also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
+    _check_free(registry_listen, tron_listen, registry_http_listen, *also.values())
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -126,8 +130,6 @@ def up(
         folder = str(data_dir / "gateway")
         return program("gateway_http", [*arguments, "--data-dir", folder, "--ready-file", str(ready), *shared])
 
-    also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
-
     async def supervise(scratch: Path) -> int:
         children = [
             child("registry", "registry_grpc", registry_listen, registry_command),
@@ -149,6 +151,21 @@ def up(
             (data_dir / folder).mkdir(exist_ok=True)
         code = asyncio.run(supervise(Path(scratch)))
     raise typer.Exit(code)
+
+
+def _check_free(*addresses: str) -> None:
+    """The programs start together: none may find another system where it expects its own."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            with socket.socket(where[0][0], socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(where[0][4])
+        except (OSError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                fail(f"{address} is in use; end what runs there (another `tron up`?), or choose another address")
+            # Whatever else is wrong with it, the program that is to listen there says so.
 
 
 @contextmanager
