@@ -86,6 +86,16 @@ def test_explain_says_why_in_words_and_as_json(system: System) -> None:
     assert (unknown.returncode, unknown.stderr) == (1, "tron: no service has the id 'nobody'\n")
 
 
+def test_explain_says_what_became_of_a_service_that_was_given_up(system: System) -> None:
+    child = unique("given-up")
+    with agents(system.registry_address, {"service_id": child, "heartbeat_interval": 1.0}) as host:
+        host.kill()
+        wait_until(lambda: tron(system, "explain", child).returncode == 1, 20, "it is given up")
+    told = tron(system, "explain", child).stderr
+    assert told.startswith(f"tron: no service has the id '{child}'; last: ")
+    assert "(service_deregistered, " in told
+
+
 def test_a_policy_is_changed_at_once_and_for_good(tmp_path: Path) -> None:
     with start_system(tmp_path) as system:
         refusal = tron(system, "policy", "reattach_window=3")

@@ -48,8 +48,13 @@ def monitor_at(address: str) -> Iterator[MonitorClient]:
 
 def explain(service_id: IdArgument, monitor: MonitorOption = DEFAULT_MONITOR, as_json: JsonOption = False) -> None:
     """Say why a service is judged as it is: what is known, which rule fired, what happens next."""
+    from tron_client.errors import ServiceNotFound
+
     with monitor_at(monitor) as client:
-        explanation = client.explain(service_id)
+        try:
+            explanation = client.explain(service_id)
+        except ServiceNotFound as error:
+            fail(f"{error.message}{_last_words(client, service_id)}")
         if as_json:
             print_json(
                 {
@@ -62,6 +67,14 @@ def explain(service_id: IdArgument, monitor: MonitorOption = DEFAULT_MONITOR, as
             )
         else:
             _print(explanation)
+
+
+def _last_words(client: MonitorClient, service_id: str) -> str:
+    """What TRON last said about a service that is gone; empty where it never did."""
+    last, after = None, 0
+    while page := client.list_alerts(after_sequence=after, limit=1000, service_id=service_id):
+        last, after = page[-1], page[-1].sequence
+    return "" if last is None else f"; last: {last.message} ({last.type}, {clock_time(last.occurred_at)})"
 
 
 def _print(explanation: Explanation) -> None:
