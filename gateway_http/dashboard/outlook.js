@@ -50,8 +50,13 @@ export function lookOf(row, sure) {
   return "unknown";
 }
 
-/** What stands beside the symbol. */
+/** What stands beside the symbol; with an operator's word that notices about it are held. */
 export function wordOf(row, look) {
+  const word = judgementOf(row, look);
+  return row.maintained && look !== "gone" ? `${word}, maintenance` : word;
+}
+
+function judgementOf(row, look) {
   if (look === "ok") return statusWord(row.status);
   if (look === "attention") return row.status === "error" || row.status === "down" ? `says ${row.status}` : statusWord(row.status);
   if (look === "gone") return "given up";
@@ -79,7 +84,7 @@ export function matches(row, words, look) {
 /**
  * Who is told about whom now: [{target, children, level}], for each service in trouble whose recipient is on the page. The
  * recipients are those of its alerts since the trouble began, or else its parent. None while nobody is sure, while TRON is
- * away, or while the guard holds judgement back.
+ * away, while the guard holds judgement back, and about whom an operator holds notices.
  */
 export function alarms(state, now) {
   if (!isSure(state, now) || tronState(state) === "away" || state.tron.guard) return [];
@@ -88,6 +93,7 @@ export function alarms(state, now) {
   const byTarget = new Map();
   for (const row of [...state.rows.values(), ...mourned]) {
     if (row.liveness !== "DOWN" && row.liveness !== "SUSPECT" && !row.gone) continue;
+    if (row.maintained && !row.gone) continue; // nobody is told for now
     for (const target of recipients(state, row)) {
       const alarm = byTarget.get(target.id) ?? { target, children: [], level: "suspect" };
       alarm.children.push(row);

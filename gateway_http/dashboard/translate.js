@@ -34,6 +34,7 @@ export function toRow(service) {
     message: cut(service.message),
     activity: service.activity ?? 0,
     busyUntil: moment(service.busy_until),
+    maintained: Boolean(service.maintenance),
   };
 }
 

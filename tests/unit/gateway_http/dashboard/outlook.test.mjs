@@ -138,3 +138,13 @@ test("announcements are gathered: no screen reader is flooded", () => {
   assert.equal(announcer.say([], "1 service is down", T0 + 5001), "b is alive again.");
   assert.equal(announcer.say(Array.from({ length: 80 }, (_, at) => down(`n${at}`)), "81 services are down", T0 + 20_000), "80 services are down. 81 services are down.");
 });
+
+test("maintenance is said beside the judgement, and draws no line, for nobody is told", () => {
+  const maintenance = { since: iso(T0 - 1000), until: null, reason: "new disk" };
+  const state = page([service("pa"), service("kid", { parent: "pa", liveness: "DOWN", liveness_cause: "SILENT", maintenance })]);
+  const kid = state.rows.get("kid");
+  assert.equal(wordOf(kid, lookOf(kid, true)), "down, silent, maintenance");
+  assert.deepEqual(alarms(state, T0), []);
+  receive(state, "services", { upserted: [service("kid", { parent: "pa", liveness: "DOWN", maintenance: null })] }, T0);
+  assert.equal(alarms(state, T0).length, 1);
+});
