@@ -506,11 +506,12 @@ class Catalogue:
             self._observer_gone_at = None
         return feed
 
-    def close_feed(self, feed_id: int, now: Instant) -> None:
-        """An observer's stream ended."""
+    def close_feed(self, feed_id: int, now: Instant) -> str:
+        """An observer's stream ended; return whose, empty where it never opened."""
         observer, _ = self._feeds.pop(feed_id, ("", None))
         if observer and observer == self._observer and not any(other == observer for other, _ in self._feeds.values()):
             self._observer_gone_at = now.attentive
+        return observer
 
     def is_urgent(self, feed_id: int) -> bool:
         """Whether the observer should be told something before the next tick."""

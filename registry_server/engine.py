@@ -267,8 +267,7 @@ class Engine:
     def close_feed(self, feed_id: int) -> None:
         """The stream ended."""
         self._wake_feeds.pop(feed_id, None)
-        self.catalogue.close_feed(feed_id, self.now())
-        self.verdicts.stand_down()
+        self.verdicts.stand_down(self.catalogue.close_feed(feed_id, self.now()))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

@@ -87,6 +87,8 @@ class Verdicts:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._standing: dict[int, StandingSuspicion] = {}
+        self._standing_of = ""
+        """The observer whose suspicions stand."""
         self._standing_held = False
         self.cascade_alert_id = ""
         """The mass failure that the observer last said to be in."""
@@ -127,8 +129,14 @@ class Verdicts:
 
     # --- standing suspicions ----------------------------------------------------------------------------------------
 
-    def stand_by(self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool) -> None:
-        """Take over what the observer says beforehand. Those of incarnations that are gone are forgotten at once."""
+    def stand_by(
+        self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool, observer: str = ""
+    ) -> None:
+        """Take over what the observer says beforehand; what another said is void. Those of incarnations that are gone
+        are forgotten at once."""
+        if observer != self._standing_of:
+            self._standing.clear()
+            self._standing_of = observer
         self._standing_held = held
         for incarnation in withdrawn:
             self._standing.pop(incarnation, None)
@@ -140,9 +148,10 @@ class Verdicts:
             current = {record.incarnation for record in self._catalogue.records.values()}
             self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
 
-    def stand_down(self) -> None:
-        """No suspicion stands any more: the observer is gone, the registry stalled or is leaving."""
-        self._standing.clear()
+    def stand_down(self, observer: str | None = None) -> None:
+        """No suspicion stands any more: their observer is gone or begins anew; None: the registry stalled."""
+        if observer is None or observer == self._standing_of:
+            self._standing.clear()
 
     def streams_broke(self, broken: Iterable[Record], now: Instant) -> None:
         """Suspect, in the observer's name, those of whom it said so beforehand."""

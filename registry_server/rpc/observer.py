@@ -48,7 +48,7 @@ class ObserverDoors:
         self._observers += 1
         try:
             feed = catalogue.open_feed(feed_id, request.observer)
-            engine.verdicts.stand_down()
+            engine.verdicts.stand_down(request.observer)
             snapshot = True
             while True:
                 if engine.draining:
@@ -119,7 +119,7 @@ class ObserverDoors:
                 verdicts.notify(notice, now)
         standing = [translate.to_standing(each, now.wall) for each in request.standing]
         _check_all(each.alert for each in standing)
-        verdicts.stand_by(standing, request.standing_withdrawn, held=request.standing_held)
+        verdicts.stand_by(standing, request.standing_withdrawn, held=request.standing_held, observer=request.observer)
         verdicts.cascade_alert_id = request.cascade_alert_id
         until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
         engine.catalogue.judged(request.observer, now, until)

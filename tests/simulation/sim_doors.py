@@ -169,7 +169,7 @@ class Observers:
         registry = self._registry
         number = registry.next_id()
         observing = Observing(connection, number, registry.catalogue.open_feed(number, word.observer))
-        registry.verdicts.stand_down()
+        registry.verdicts.stand_down(word.observer)
         self._observing[number] = observing
         connection.on_message[UP] = partial(self._apply, observing)
         connection.on_end[UP] = partial(self._ended, observing)
@@ -192,8 +192,8 @@ class Observers:
 
     def _ended(self, observing: Observing, _: Exception | None = None) -> None:
         if self._observing.pop(observing.feed_id, None) is not None:
-            self._registry.catalogue.close_feed(observing.feed_id, self._registry.now())
-            self._registry.verdicts.stand_down()
+            observer = self._registry.catalogue.close_feed(observing.feed_id, self._registry.now())
+            self._registry.verdicts.stand_down(observer)
 
     def _tell(self, observing: Observing) -> None:
         """As `ObserverDoors.observe`."""
@@ -242,7 +242,7 @@ class Observers:
                 registry.observer.judged(before, verdict)
         for notice in word.notices:
             verdicts.notify(notice, now)
-        verdicts.stand_by(word.standing, word.withdrawn, held=word.standing_held)
+        verdicts.stand_by(word.standing, word.withdrawn, held=word.standing_held, observer=word.observer)
         verdicts.cascade_alert_id = word.cascade_alert_id
         registry.catalogue.judged(word.observer, now, word.judged_until)
         answer = partial(observing.connection.down, words.VerdictsApplied(word.call, tuple(results)))

@@ -86,6 +86,21 @@ def test_it_is_not_applied_while_many_fail(grid: Grid) -> None:
     assert broken(grid) is Liveness.ALIVE
 
 
+def test_an_onlooker_that_comes_and_goes_changes_nothing(grid: Grid) -> None:
+    """Anybody may look at what TRON looks at."""
+    stand(grid)
+    grid.catalogue.open_feed(1000, "onlooker")
+    grid.verdicts.stand_down("onlooker")
+    grid.verdicts.stand_down(grid.catalogue.close_feed(1000, grid.later()))
+    assert broken(grid) is Liveness.SUSPECT
+
+
+def test_what_one_observer_said_does_not_stand_for_the_next(grid: Grid) -> None:
+    stand(grid)
+    grid.verdicts.stand_by([], [], held=False, observer="another")
+    assert broken(grid) is Liveness.ALIVE
+
+
 def test_it_is_not_applied_once_the_observer_is_gone_or_says_nothing_any_more(grid: Grid) -> None:
     stand(grid)
     grid.verdicts.stand_down()
