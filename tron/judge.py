@@ -388,7 +388,8 @@ class Judge:
         """What is not acknowledged in time, or waits for somebody who is down or unknown, goes to the next above."""
         for copy in self.escalations.due(self.now):
             alert = copy.alert
-            if self.guard.covers(alert.service_id):
+            lease = self.detector.find(alert.service_id)
+            if self.guard.covers(alert.service_id) or (lease is not None and lease.facts.maintained):
                 self.escalations.look_again(copy, self.now + self.policies.default.guard_burst)
                 continue
             after = self.policies.of(alert.service_id).escalate_after
@@ -400,7 +401,6 @@ class Judge:
             why = lost or f"not acknowledged within {after:g} s"
             target = self.next_live(alert.recipient)
             told_about = alert.service_id if alert.type == "service_down" else ""
-            lease = self.detector.find(alert.service_id)
             is_back = lease is not None and lease.state is State.ALIVE
             climbed = alert_book.climbing(alert, target, why, is_back=is_back)
             orders.notices.append(Notice(alert.alert_id, climbed, alert.recipient, told_about))

@@ -236,6 +236,18 @@ def test_the_children_of_who_died_under_maintenance_are_told_when_it_ends(court:
     assert (told.type, told.service_id, told.cause.name, told.action) == ("parent_down", "pa", "DISCONNECTED", "keep")
 
 
+def test_an_alert_that_is_not_acknowledged_climbs_no_further_during_maintenance(court: Court) -> None:
+    court.kill("kid")
+    court.run(2.5)
+    assert court.about("pa") == ["kid"]
+    court.maintain("kid")
+    court.run(200.0)
+    assert court.about("grandpa") == []
+    court.catalogue.release_notices("kid")
+    court.run(5.0)
+    assert court.about("grandpa") == ["kid"]
+
+
 def test_a_death_under_maintenance_is_told_when_it_ends(court: Court) -> None:
     court.maintain("kid")
     court.run(0.2)
