@@ -118,7 +118,7 @@ def hunt(name: str) -> Catch:
     mutant = MUTANTS[name]
     with ExitStack() as stack:
         stack.enter_context(mutated(name))
-        for seed in range(mutant.seeds):
+        for seed in range(mutant.first, mutant.first + mutant.seeds):
             violations = play(plan_of(seed, mutant.kind)).violations
             if violations:
                 return Catch(name, violations[0].promise, violations[0].what, seed)

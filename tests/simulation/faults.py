@@ -25,7 +25,7 @@ DIRECTIONS = {0: (UP, DOWN), 1: (UP,), 2: (DOWN,)}
 SLOW, SLOW_TRON = 0.6, 0.4
 """Seconds that a slow link adds at most."""
 
-SLOW_DISK = (0.05, 1.5)
+SLOW_DISK = (0.05, 3.0)
 """How long a commit takes on a slow disk, in seconds."""
 
 

@@ -210,6 +210,9 @@ class Observer:
                 "P2", f"{service_id} was judged {kind.name} {silent_for:.3f}s after it was heard, its stream open"
             )
         holder = self._holders.get(record.incarnation)
+        owed = verdict.cause is LivenessCause.SILENT and record.session is not None
+        if owed and not getattr(holder, "may_beat", True) and self.registry.owes_answer(record.incarnation):
+            self.breach("P2", f"{service_id} was judged {kind.name} while it waits for the answer to its registration")
         for agent, since in self.well_since.items():
             if agent is holder:
                 self.breach("P2", f"{agent.name} was judged {kind.name} though it is well since {since:.3f}s")

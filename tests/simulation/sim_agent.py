@@ -222,6 +222,11 @@ class SimAgent(Process):
             connection.close(DOWN)
             self._ended(connection, None)
 
+    @property
+    def may_beat(self) -> bool:
+        """Whether it was told that it is registered on the stream that is open."""
+        return self._registered
+
     def _take_registered(self, incarnation: int) -> None:
         self.incarnation = incarnation
         self.state = "connected"

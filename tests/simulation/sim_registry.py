@@ -158,6 +158,11 @@ class SimRegistry(Process):
 
     # --- the engine -------------------------------------------------------------------------------------------------
 
+    def owes_answer(self, incarnation: int) -> bool:
+        """Whether somebody is registered as this one, and is not told yet, because the disk is slow."""
+        waiting = (service for ticket in self._tickets for service in ticket.effects.registered)
+        return any(service.incarnation == incarnation for service in waiting)
+
     def settle(self, then: Act | None = None) -> None:
         """As `Engine.settle`; `then` is done when all that was asked for up to now is on disk."""
         effects = self.catalogue.take()

@@ -156,12 +156,14 @@ def _beats_too_rarely() -> Patches:
 
 
 MISTAKES = (
-    Mutant("refusal_is_ignored", "TRON believes what was refused", ("ALERT", "P2", "P3"), _refusal_is_ignored),
+    Mutant(
+        "refusal_is_ignored", "TRON believes what was refused", ("ALERT", "P2", "P3"), _refusal_is_ignored, first=2700
+    ),
     Mutant("reattach_window_ignored", "no window after a restart", ("P2",), _reattach_window_ignored),
     Mutant("restored_without_down", "who was only suspected is restored", ("ALERT",), _restored_without_down),
     Mutant("silence_is_forgiven", "who hangs on a stream is alive", ("P3",), _silence_on_a_stream_is_forgiven),
     Mutant("beats_move_no_deadline", "beats are not heard", ("P2",), _beats_move_no_deadline),
-    Mutant("alert_ids_are_drawn", "the same judgement has two ids", ("ALERT",), _alert_ids_are_drawn),
+    Mutant("alert_ids_are_drawn", "the same judgement has two ids", ("ALERT",), _alert_ids_are_drawn, first=3700),
     Mutant("alert_ids_too_few", "two judgements have one id", ("ALERT", "P3"), _alert_ids_forget_the_observation),
     Mutant("nothing_climbs", "alerts to the dead wait for ever", ("P3",), _nothing_climbs),
     Mutant("climbs_under_a_new_id", "each copy has its own id", ("ALERT", "P3"), _climbs_under_a_new_id),

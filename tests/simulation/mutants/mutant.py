@@ -20,3 +20,5 @@ class Mutant:
     patches: Callable[[], Patches]
     kind: str = "fleet"
     seeds: int = 10_000
+    first: int = 0
+    """Where to begin: a mistake that shows in one of thousands of seeds need not be looked for from 0 each time."""

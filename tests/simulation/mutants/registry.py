@@ -322,7 +322,7 @@ MISTAKES = (
         "a promotion does not outlive a restart",
         ("P1",),
         _promotions_are_not_kept,
-        seeds=6000,
+        first=1600,
     ),
     Mutant("nobody_needs_to_watch", "judgements are shown while nobody judges", ("FRESH",), _a_watcher_is_not_needed),
     Mutant(
@@ -332,5 +332,7 @@ MISTAKES = (
         _an_older_stream_takes_the_service_along,
         seeds=30000,
     ),
-    Mutant("owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told),
+    Mutant(
+        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=6300
+    ),
 )
