@@ -37,6 +37,8 @@ class Faults:
         self.loop = cluster.loop
         self.observer = cluster.observer
         self.registry = cluster.registry
+        self._disk = self.registry.disk
+        self._slow_disks = 0
         self.tron = cluster.tron
         self._published = 0
         self._roamed = 0
@@ -272,13 +274,14 @@ class Faults:
         self._pause(self.tron, fault.lasts)
 
     def _slow_disk(self, fault: Fault) -> None:
-        before = self.registry.disk
-
         def slow() -> None:
+            self._slow_disks += 1
             self.registry.disk = SLOW_DISK
 
         def fast() -> None:
-            self.registry.disk = before
+            self._slow_disks -= 1
+            if not self._slow_disks:
+                self.registry.disk = self._disk
 
         self._chain_trouble(fault.lasts, slow, fast)
 
