@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from tron_client import AsyncRegistryClient
 from tron_client.channel import open_aio_channel
@@ -16,6 +17,7 @@ from gateway_http.asgi import Headers
 from gateway_http.beats import BeatRelay
 from gateway_http.config import Config
 from gateway_http.judge import Judge
+from gateway_http.legacy.alert_file import AlertFiles
 from gateway_http.legacy.alerts import LEGACY_ALERTS
 from gateway_http.live_feed import LiveFeed
 from gateway_http.v1.stream import Streams
@@ -64,6 +66,13 @@ class Gateway:
         return (_NOT_LIVE, watched, (b"age", b"%d" % self.feed.stale_for))
 
 
+class Runner(Protocol):
+    """What runs beside the requests, until it is cancelled."""
+
+    async def run(self) -> None:
+        """Run."""
+
+
 @asynccontextmanager
 async def connected(config: Config) -> AsyncIterator[Gateway]:
     """A gateway that follows the registry and TRON until the block ends."""
@@ -78,7 +87,11 @@ async def connected(config: Config) -> AsyncIterator[Gateway]:
         streams = Streams(feed, judge, closing)
         gateway = Gateway(config, feed, client, Actions(feed, client, relay), relay, judge, streams, closing)
         recorder = WatchRecorder(gateway.watched, feed, judge)
-        running = [tasks.create_task(each.run()) for each in (feed, relay, judge, recorder)]
+        runners: list[Runner] = [feed, relay, judge, recorder]
+        if config.alert_file_days:
+            folder, mirror = config.data_dir / "events", feed.mirror
+            runners.append(AlertFiles(client, folder, config.alert_file_days, mirror.last_seen))
+        running = [tasks.create_task(each.run()) for each in runners]
         try:
             yield gateway
         finally:

@@ -26,7 +26,10 @@ class Config(ProgramConfig):
     hmi_listen: str = "127.0.0.1:6101"
     """Where to serve the dashboard."""
     data_dir: Path = Path("tron-data")
-    """Folder for the settings that the HMI keeps. The gateway has no truth of its own."""
+    """Folder for the settings that the HMI keeps, and in `events` for the alert files. The gateway has no truth of its
+    own."""
+    alert_file_days: int = Field(default=30, ge=0)
+    """Days for which the legacy `heartbeat_alerts_YYYYMMDD.jsonl` is kept. 0: none is written."""
     max_body_bytes: int = Field(default=1 << 20, ge=64 << 10)
     """Size of one request's body. A larger one is answered 413."""
     max_connections: int = Field(default=2000, ge=10)

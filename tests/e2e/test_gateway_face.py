@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,6 +44,21 @@ def test_a_legacy_agent_goes_down_after_two_misses_and_away_after_three_and_come
     wait_until(lambda: face.get("legacy")["status"] == "ok", 10, "ok again")
     expected = ["heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored"]
     assert alerts_about(face.tron, "legacy") == expected
+
+
+def test_the_legacy_alert_file_has_what_alerts_has_also_over_a_restart_of_the_gateway(tmp_path: Path) -> None:
+    def written() -> list[dict[str, Any]]:
+        files = sorted((tmp_path / "gateway" / "events").glob("heartbeat_alerts_*.jsonl"))
+        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+
+    with start_face(tmp_path) as face:
+        face.register("filed", heartbeat_interval_s=1)
+        wait_until(lambda: "service_down" in [each["alert_type"] for each in written()], 10, "the file has it")
+        face.gateway.kill()
+        with start_gateway(tmp_path / "gateway", face.registry.address, face.monitor.address) as again:
+            wait_until(lambda: written()[-1]["alert_type"] == "service_deregistered", 20, "the file goes on")
+            with clients(again) as (_, tron, _):
+                assert tron.get("/alerts", params={"limit": 1000}).json()["alerts"] == written()
 
 
 def test_13_through_the_http_face_alone(face: Face) -> None:
