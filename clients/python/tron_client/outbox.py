@@ -40,6 +40,7 @@ class Outbox:
         self._streams = 0
         self._open = False
         self._registration: heartbeat_pb2.Register | None = None
+        self._handed_at: float | None = None
         self._announced_at: float | None = None
         self._leaving = False
         self._sent_registration = False
@@ -64,7 +65,7 @@ class Outbox:
         with self._changed:
             self._streams += 1
             self._open = True
-            self._registration, self._announced_at = registration, None
+            self._registration, self._handed_at, self._announced_at = registration, None, None
             self._registered = self._sent_registration = self._leaving = False
             self._schedule.stop()
             self._changed.notify_all()
@@ -90,12 +91,12 @@ class Outbox:
     def registered(self, *, beat_now: bool) -> None:
         """The registry answered: beats and acknowledgements may go.
 
-        The first beat is due one interval after we said that we are here, not after the answer: the registry counts
-        from when it answered, and in a crowd the answer may be as long on its way as we may be silent.
+        The first beat is due one interval after we handed the registration over, not after the answer: the registry
+        counts from when it answered, and in a crowd the answer may be as long on its way as we may be silent.
         """
         with self._changed:
             if self._open and not self._schedule.running:
-                self._schedule.start(time.monotonic() if self._announced_at is None else self._announced_at)
+                self._schedule.start(time.monotonic() if self._handed_at is None else self._handed_at)
             self._registered, self._announced_at, self._leaving = True, None, False
             self._beat_now = self._beat_now or beat_now
             self._changed.notify_all()
@@ -154,7 +155,8 @@ class Outbox:
     def _waiting_message(self, now: float) -> heartbeat_pb2.HeartbeatRequest | None:
         if self._registration is not None:
             registration, self._registration = self._registration, None
-            self._announced_at, self._leaving, self._sent_registration = None, True, True
+            self._handed_at, self._announced_at = now, None
+            self._leaving = self._sent_registration = True
             return heartbeat_pb2.HeartbeatRequest(register=registration)
         if self._acks and self._registered:
             ack = heartbeat_pb2.AlertAck(alert_ids=self._acks)

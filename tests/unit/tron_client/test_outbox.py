@@ -71,7 +71,7 @@ def test_a_registration_that_left_and_is_not_answered_is_given_up(
 
 
 @pytest.mark.parametrize(("answered_after", "first_beat_in"), [(0.3, 0.7), (1.4, 0.0), (7.0, 0.0)])
-def test_the_first_beat_is_due_one_interval_after_the_registration_left_however_late_the_answer(
+def test_the_first_beat_is_due_one_interval_after_the_registration_however_late_the_answer(
     clock: Clock, gave_up: threading.Event, answered_after: float, first_beat_in: float
 ) -> None:
     """The registry counts our silence from when it answered, and the answer may have been long on its way."""
