@@ -16,7 +16,8 @@ from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, Channel, Connection, Path
 from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import EPOCH, SimRegistry
-from tests.simulation.translation import Translator, event_of
+from tests.simulation.translation import Translator
+from tests.support.between_cores import event_of
 from tron.desk import REST
 from tron.facts import OPERATORS, Kind, OpenCopy
 from tron.judge import Judge, Orders, Ruling

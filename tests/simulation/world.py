@@ -8,25 +8,16 @@ from registry_server.attention import AttentiveClock
 from registry_server.catalogue import Catalogue, Record
 from registry_server.effects import AppendEvent, BuryService, DropIntent, PutIntent, PutService
 from registry_server.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
-from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, Verdicts
+from registry_server.verdicts import Verdict, VerdictOutcome, Verdicts
+from tests.support.between_cores import KINDS
 from tron.detector import Detector
-from tron.facts import Cause, Facts, Frame, Kind, State, Transition
+from tron.facts import Cause, Facts, Frame, State, Transition
 from tron.judge import Judge, Ruling
 from tron.policy import Policies, Policy
 
 TICK = 0.1
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
-
-VERDICTS = {
-    Kind.MISS: VerdictKind.SUSPECT,
-    Kind.SUSPECT: VerdictKind.SUSPECT,
-    Kind.STALL: VerdictKind.SUSPECT,
-    Kind.DOWN: VerdictKind.DOWN,
-    Kind.DEREGISTER: VerdictKind.DEREGISTER,
-    Kind.RECOVER: VerdictKind.ALIVE,
-    Kind.RESTORE: VerdictKind.ALIVE,
-}
 
 
 @dataclass(slots=True)
@@ -180,7 +171,7 @@ class World:
             transition.service_id,
             transition.incarnation,
             transition.observation,
-            VERDICTS[transition.kind],
+            KINDS[transition.kind],
             LivenessCause(transition.cause),
             transition.missed,
             alert,

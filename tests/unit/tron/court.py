@@ -6,28 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from registry_server.catalogue import Catalogue, Record
-from registry_server.service import Copy, Event, Instant, LivenessCause, Maintenance, ServiceSpec, Severity, Tombstone
-from registry_server.verdicts import Notice as RegistryNotice
-from registry_server.verdicts import StandingSuspicion as RegistrySuspicion
-from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, Verdicts
-from tron import facts as tron_facts
-from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, State
+from registry_server.service import Event, Instant, Maintenance, ServiceSpec
+from registry_server.verdicts import VerdictOutcome, Verdicts
+from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
+from tron.facts import Facts, Frame, Kind
 from tron.judge import Judge, Notice, Orders, Ruling
 from tron.policy import Policies, Policy
 
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
 TICK = 0.1
-
-_KINDS = {
-    Kind.MISS: VerdictKind.SUSPECT,
-    Kind.SUSPECT: VerdictKind.SUSPECT,
-    Kind.STALL: VerdictKind.SUSPECT,
-    Kind.DOWN: VerdictKind.DOWN,
-    Kind.DEREGISTER: VerdictKind.DEREGISTER,
-    Kind.RECOVER: VerdictKind.ALIVE,
-    Kind.RESTORE: VerdictKind.ALIVE,
-}
 
 PATIENT = Policy(misses_before_deregister=10_000, guard_ratio=1.0)
 """Nobody is given up soon, and no failure is a mass failure: for stories about who is told."""
@@ -142,52 +130,21 @@ class Court:
             observations=tuple(self.facts(each) for each in frame.changed if each in self.catalogue.records),
             beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
             removed=frame.removed,
-            copies=tuple(_open_copy(copy) for copy in copies.values() if copy is not None),
+            copies=tuple(copy_of(copy) for copy in copies.values() if copy is not None),
             copies_ended=tuple(key for key, copy in copies.items() if copy is None),
-            forebears=tuple(map(_forebear, self.catalogue.tombstones.values())) if snapshot else (),
+            forebears=tuple(map(forebear_of, self.catalogue.tombstones.values())) if snapshot else (),
             cascade_alert_id=self.verdicts.cascade_alert_id if snapshot else "",
             snapshot_complete=snapshot,
         )
 
     def facts(self, service_id: str) -> Facts:
         """What the registry says about one service."""
-        record = self.catalogue.get(service_id)
-        spec, judgement = record.spec, record.judgement
-        maintenance = self.catalogue.maintenance_of(service_id)
-        untold = judgement.down_event if not judgement.told_to else None
-        return Facts(
-            service_id=service_id,
-            name=spec.name,
-            incarnation=record.incarnation,
-            observation=record.observation,
-            parent=spec.parent,
-            interval=spec.heartbeat_interval,
-            reconnect_grace=spec.reconnect_grace,
-            connected=record.session is not None,
-            streamed=record.streamed,
-            attached_at=record.attached_at,
-            detached_at=record.detached_at,
-            heard_at=record.heard_at,
-            last_heartbeat_at=record.last_heartbeat_at,
-            judged=State(int(judgement.liveness)),
-            cause=Cause(int(judgement.cause)),
-            judged_at=record.judged_at,
-            missed=judgement.missed_beats,
-            stall_after=spec.stall_after,
-            active_at=record.active_at,
-            busy_until_at=record.busy_until_at,
-            busy_declared_at=record.busy_declared_at,
-            told_to=judgement.told_to,
-            untold=None if untold is None else _draft(untold),
-            folded_into=judgement.folded_into,
-            maintained=maintenance is not None,
-            maintenance_reason="" if maintenance is None else maintenance.reason,
-        )
+        return facts_of(self.catalogue.get(service_id), self.catalogue.maintenance_of(service_id))
 
     def apply(self, orders: Orders) -> None:
         """As the registry's door does it: verdicts, notices, then what stands."""
         now = self.instant()
-        outcomes = [self.verdicts.apply(_verdict(each), now).outcome for each in orders.rulings]
+        outcomes = [self.verdicts.apply(verdict_of(each), now).outcome for each in orders.rulings]
         for ruling, outcome in zip(orders.rulings, outcomes, strict=True):
             if outcome is VerdictOutcome.APPLIED:
                 self.judged.append((self.now, ruling.transition.kind, ruling.transition.service_id))
@@ -196,14 +153,9 @@ class Court:
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
         for notice in orders.notices:
-            event = None if notice.alert is None else _event(notice.alert)
-            if self.verdicts.notify(RegistryNotice(notice.alert_id, event, notice.climbs_from, notice.told_about), now):
+            if self.verdicts.notify(notice_of(notice), now):
                 self.notices.append(notice)
-        standing = [
-            RegistrySuspicion(each.service_id, each.incarnation, None if each.alert is None else _event(each.alert))
-            for each in orders.standing
-        ]
-        self.verdicts.stand_by(standing, orders.withdrawn, held=self.judge.guard.many_fail)
+        self.verdicts.stand_by(map(standing_of, orders.standing), orders.withdrawn, held=self.judge.guard.many_fail)
         self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
         self.catalogue.judged(OBSERVER, now)
         self.catalogue.take()
@@ -245,64 +197,3 @@ def grown(court: Court, tree: dict[str, str], **fields: Any) -> Court:
 def ids(events: Iterable[Event]) -> list[str]:
     """Their alert_ids."""
     return [event.alert_id for event in events]
-
-
-def _verdict(ruling: Ruling) -> Verdict:
-    transition = ruling.transition
-    return Verdict(
-        transition.service_id,
-        transition.incarnation,
-        transition.observation,
-        _KINDS[transition.kind],
-        LivenessCause(transition.cause),
-        transition.missed,
-        None if ruling.alert is None else _event(ruling.alert),
-        quiet=bool(ruling.hushed),
-        folded=ruling.folded,
-        folds=ruling.folds,
-        further_alerts=tuple(map(_event, ruling.further)),
-    )
-
-
-def _event(draft: AlertDraft) -> Event:
-    return Event(
-        type=draft.type,
-        alert_id=draft.alert_id,
-        occurred_at=draft.occurred_at,
-        severity=Severity(int(draft.severity)),
-        service_id=draft.service_id,
-        service_name=draft.service_name,
-        recipient=draft.recipient,
-        cause=LivenessCause(int(draft.cause)),
-        missed_beats=draft.missed_beats,
-        last_seen_at=draft.last_seen_at,
-        action=draft.action,
-        message=draft.message,
-        details=draft.details,
-    )
-
-
-def _draft(event: Event) -> AlertDraft:
-    return AlertDraft(
-        alert_id=event.alert_id,
-        type=event.type,
-        severity=tron_facts.Severity(int(event.severity)),
-        service_id=event.service_id,
-        service_name=event.service_name,
-        recipient=event.recipient,
-        cause=Cause(int(event.cause)),
-        missed_beats=event.missed_beats,
-        occurred_at=event.occurred_at,
-        last_seen_at=event.last_seen_at,
-        action=event.action,
-        message=event.message,
-        details=event.details,
-    )
-
-
-def _open_copy(copy: Copy) -> OpenCopy:
-    return OpenCopy(_draft(copy.event), copy.since, copy.climbed)
-
-
-def _forebear(tombstone: Tombstone) -> Forebear:
-    return Forebear(tombstone.service_id, tombstone.name, tombstone.parent)
