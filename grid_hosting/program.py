@@ -26,6 +26,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from grid_hosting.whole_file import write_whole
+
 PROGRAMS = frozenset({"registry", "monitor", "gateway"})
 """The programs that one settings file may have tables for."""
 
@@ -142,10 +144,7 @@ def write_ready(path: Path | None, facts: dict[str, object]) -> None:
     """Write one JSON object so that a reader sees all of it or nothing."""
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps({**facts, "pid": os.getpid()}) + "\n")
-    draft.replace(path)
+    write_whole(path, json.dumps({**facts, "pid": os.getpid()}) + "\n")
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

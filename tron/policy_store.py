@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import structlog
+from grid_hosting.whole_file import write_whole
 
 from tron.policy import POLICY_FIELDS, OrphanPolicy, Policies
 
@@ -51,16 +51,5 @@ class PolicyStore:
     def save(self, service_id: str, changes: dict[str, Any]) -> None:
         """Keep a change; when it returns it survives a power cut. Raises OSError."""
         wanted = {**self._changes, service_id: {**self._changes.get(service_id, {}), **changes}}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(f".{FILE}.{os.getpid()}")
-        with draft.open("w") as file:
-            json.dump(wanted, file, indent=2, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_whole(self._path, json.dumps(wanted, indent=2, sort_keys=True), durable=True)
         self._changes = wanted

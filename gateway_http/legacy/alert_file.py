@@ -7,7 +7,6 @@ was away. The log stays the truth: what can not be written is tried again, and n
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
+from grid_hosting.whole_file import write_whole
 from tron_client import AsyncRegistryClient, Event, RevisionCompacted, Service, TronError
 from tron_client.schedule import Backoff
 
@@ -62,7 +62,8 @@ class AlertFiles:
             except RevisionCompacted:
                 with suppress(TronError, OSError):
                     page = await self._client.list_events(newest=True, limit=1)
-                    await asyncio.to_thread(self._write_position, page.first_sequence - 1)
+                    # An empty log has no first event: another store, or all was compacted.
+                    await asyncio.to_thread(self._write_position, max(page.first_sequence - 1, 0))
             except TronError as error:
                 log.info("alert_file_waits", why=error.message)
             except OSError as error:
@@ -99,10 +100,8 @@ class AlertFiles:
 
     def _read_position(self) -> int:
         with suppress(FileNotFoundError, ValueError):
-            return int((self._folder / POSITION).read_text())
+            return max(int((self._folder / POSITION).read_text()), 0)
         return 0
 
     def _write_position(self, sequence: int) -> None:
-        draft = self._folder / f".{POSITION}.{os.getpid()}"
-        draft.write_text(f"{sequence}\n")
-        draft.replace(self._folder / POSITION)
+        write_whole(self._folder / POSITION, f"{sequence}\n")

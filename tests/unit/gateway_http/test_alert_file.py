@@ -30,7 +30,7 @@ class Log:
     async def subscribe_events(self, after: int, **_: Any) -> AsyncIterator[Event]:
         """What is there, then nothing for ever."""
         self.asked.append(after)
-        if after < self.first - 1:
+        if after < self.first - 1 or after > max((event.sequence for event in self.events), default=self.first - 1):
             raise RevisionCompacted("gone")
         for event in self.events:
             if event.sequence > after:
@@ -39,7 +39,8 @@ class Log:
 
     async def list_events(self, **_: Any) -> EventPage:
         """What is kept."""
-        return EventPage((), 0, self.first, self.first)
+        first = self.first if self.events else 0
+        return EventPage((), 0, first, first)
 
 
 def alert(sequence: int, **fields: Any) -> Event:
@@ -128,3 +129,18 @@ async def test_old_files_are_removed(tmp_path: Path) -> None:
         await eventually(lambda: is_at(tmp_path, 1))
     assert not old.exists()
     assert other.exists()
+
+
+async def test_another_log_that_is_empty_is_followed_from_its_beginning(tmp_path: Path) -> None:
+    (tmp_path / POSITION).write_text("40\n")
+    log = Log()
+    async with written(log, tmp_path):
+        await eventually(lambda: log.asked == [40, 0])
+        assert is_at(tmp_path, 0)
+
+
+async def test_a_position_that_can_not_be_one_is_read_as_the_beginning(tmp_path: Path) -> None:
+    (tmp_path / POSITION).write_text("-1\n")
+    log = Log(alert(1))
+    async with written(log, tmp_path):
+        await eventually(lambda: is_at(tmp_path, 1))
