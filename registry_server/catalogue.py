@@ -6,9 +6,10 @@ Facts only: nothing here knows what a timeout is. What TRON makes of them is app
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from registry_server.changes import ChangeLog
+from registry_server.directory import Directory
 from registry_server.effects import (
     Acknowledge,
     Alert,
@@ -32,8 +33,6 @@ from registry_server.effects import (
     Write,
 )
 from registry_server.errors import (
-    FieldError,
-    InvalidRequest,
     QuotaExceeded,
     ServiceNotFound,
     Superseded,
@@ -42,6 +41,8 @@ from registry_server.errors import (
 from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.observations import Heard, ObservationFeed
+from registry_server.observers import Observers
+from registry_server.record import Record, Session
 from registry_server.service import (
     OPERATORS,
     Copy,
@@ -75,49 +76,6 @@ OBSERVATION_BITS = 43
 ANSWERED_LATE = 0.1
 """Attentive seconds for which a registration may wait for its answer without a word about it."""
 
-WATCHER_GONE_AFTER = 0.2
-"""Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
-
-WATCHER_STALE_AFTER = 2.0
-"""Attentive seconds without a word from an observer whose stream stands until judgement counts as unknown."""
-
-
-@dataclass(slots=True)
-class Record:
-    """Everything known about one registered service. Times `*_at` are attentive unless said otherwise."""
-
-    spec: ServiceSpec
-    declared_role: ServiceRole
-    incarnation: int
-    instances: tuple[tuple[str, int], ...]
-    registered_at: float  # seconds since the epoch
-    last_heartbeat_at: float  # seconds since the epoch
-    heard_at: float
-    streamed: bool = False
-    session: int | None = None
-    attached_at: float | None = None
-    detached_at: float | None = None
-    observation: int = 0
-    report: Report = field(default_factory=Report)
-    active_at: float = 0.0
-    busy_until_at: float | None = None
-    busy_declared_at: float | None = None
-    judgement: Judgement = field(default_factory=Judgement)
-    judged_at: float = 0.0
-    told_down: bool = False
-    unsaved: bool = False
-    unpublished: bool = False
-    unanswered: bool = False
-    """Whether it waits to be told that it is registered: it can not beat before, so its silence says nothing."""
-
-
-@dataclass(slots=True)
-class Session:
-    """One Heartbeat stream, as data: which incarnations it carries, and which ids it must give up."""
-
-    services: dict[str, int] = field(default_factory=dict)
-    superseded: dict[str, int] = field(default_factory=dict)
-
 
 class Catalogue:
     """The registry's state. Every method is one atomic command; `take()` returns what follows from those before."""
@@ -133,7 +91,8 @@ class Catalogue:
         self.changes = ChangeLog(revision, tombstones=MAX_TOMBSTONES)
         self.events = event_log or EventLog()
         self.mailboxes = mailboxes or Mailboxes()
-        self.records: dict[str, Record] = {}
+        self.directory = Directory()
+        self.observers = Observers()
         self.tombstones: dict[str, Tombstone] = {}
         self.watched = False
         """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
@@ -142,15 +101,15 @@ class Catalogue:
         self._observation = revision // REVISION_BLOCK << OBSERVATION_BITS
         self._ceiling = revision
         self._sessions: dict[int, Session] = {}
-        self._by_name: dict[str, set[str]] = {}
         self._intents: dict[str, Intent] = {}
         self._maintenance: dict[str, Maintenance] = {}
-        self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
-        self._observer = ""
-        self._last_word: float | None = None
-        self._observer_gone_at: float | None = None
         self._sends: list[tuple[int, Message]] = []
         self._writes: list[Write] = []
+
+    @property
+    def records(self) -> dict[str, Record]:
+        """All registered services by id."""
+        return self.directory.records
 
     @property
     def pending_writes(self) -> int:
@@ -202,7 +161,7 @@ class Catalogue:
             if stored.report.busy_until is not None:
                 record.busy_declared_at = now.attentive
                 record.busy_until_at = now.attentive + max(0.0, stored.report.busy_until - now.wall)
-            self._index(record)
+            self.directory.add(record)
             self._fact(record)
             self.show(record)
 
@@ -341,7 +300,7 @@ class Catalogue:
         for word in recipients:
             if self.mailboxes.acknowledge(alert_id, word):
                 count += 1
-                self._copy_changed(alert_id, word)
+                self.observers.copy(alert_id, word)
             # Written in any case: an alert that is no longer pushed still waits in the store.
             self._writes.append(Acknowledge(alert_id, word, now.wall))
         return count
@@ -351,8 +310,8 @@ class Catalogue:
         for alert_id in alert_ids:
             for recipient in sorted(self.mailboxes.recipients(alert_id)):
                 # By name too, though a namesake may have come since it was delivered.
-                named = [recipient, *sorted(self._by_name.get(recipient, ()))]
-                for record in (self.records[each] for each in named if each in self.records):
+                own = self.records.get(recipient)
+                for record in (*(() if own is None else (own,)), *self.directory.named(recipient)):
                     if record.session == session_id:
                         self.acknowledge(alert_id, recipient, now)
                         self._deliver_waiting(record)
@@ -390,11 +349,7 @@ class Catalogue:
 
     def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
         """Change the role of every instance; return how many there were. Raises ServiceNotFound where there is none."""
-        found = [
-            self.records[service_id]
-            for service_id in sorted(self._by_name.get(name, ()))
-            if self.records[service_id].spec.role == from_role
-        ]
+        found = [record for record in self.directory.named(name) if record.spec.role == from_role]
         if not found:
             raise ServiceNotFound(f"no service has the name {name!r} and the role {from_role.name}")
         for record in found:
@@ -410,10 +365,7 @@ class Catalogue:
 
     def get(self, service_id: str) -> Record:
         """The record; raises ServiceNotFound."""
-        record = self.records.get(service_id)
-        if record is None:
-            raise ServiceNotFound(f"no service has the id {service_id!r}")
-        return record
+        return self.directory.get(service_id)
 
     def view(self, record: Record) -> Service:
         """The record as a reader sees it: with nobody watching, the last judgement is not repeated."""
@@ -436,15 +388,6 @@ class Catalogue:
         """The operator's word that holds notices about a service; None where there is none."""
         return self._maintenance.get(service_id)
 
-    def resolve(self, word: str) -> Record | None:
-        """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
-        record = self.records.get(word)
-        if record is None and word != OPERATORS:
-            named = self._by_name.get(word, ())
-            if len(named) == 1:
-                record = self.records[next(iter(named))]
-        return record
-
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
         """Who was heard after that observation: incarnation and seconds since the epoch; and the newest observation."""
         heard = [
@@ -461,14 +404,14 @@ class Catalogue:
 
         `climbed`: that copy is settled for the way up from the start.
         """
-        recipient = self.resolve(event.recipient) if event.recipient else None
+        recipient = self.directory.resolve(event.recipient) if event.recipient else None
         if recipient is not None:
             event = replace(event, recipient=recipient.spec.service_id)
         event = self.events.append(event)
         self._writes.append(AppendEvent(event, climbed))
         if event.recipient:
             dropped = self.mailboxes.put(Copy(event, now.attentive, climbed))
-            self._copy_changed(event.alert_id, event.recipient)
+            self.observers.copy(event.alert_id, event.recipient)
             if dropped is not None:
                 self._dropped(dropped, now)
         if recipient is None or recipient.session is None:
@@ -480,54 +423,28 @@ class Catalogue:
         if self.mailboxes.settle(alert_id, recipient) is None:
             return False
         self._writes.append(SettleCopy(alert_id, recipient))
-        self._copy_changed(alert_id, recipient)
+        self.observers.copy(alert_id, recipient)
         return True
-
-    def meant_by(self, recipient: str) -> str:
-        """The word under which alerts for `recipient` wait: the service_id where the word names a service now."""
-        record = self.resolve(recipient)
-        return recipient if record is None else record.spec.service_id
 
     def compact_events(self, first: int) -> None:
         """Forget events older than the number `first`, and the copies of them that nobody acknowledged."""
         self.events.compact(first)
         for copy in self.mailboxes.forget_before(first):
-            self._copy_changed(copy.event.alert_id, copy.event.recipient)
+            self.observers.copy(copy.event.alert_id, copy.event.recipient)
         self._writes.append(CompactEvents(first))
 
     # --- TRON -------------------------------------------------------------------------------------------------------
 
     def open_feed(self, feed_id: int, observer: str) -> ObservationFeed:
         """An observer listens from now on; its first frame is everything."""
-        copies = [(copy.event.alert_id, copy.event.recipient) for copy in self.mailboxes.all_waiting()]
-        feed = ObservationFeed(list(self.records), copies)
-        self._feeds[feed_id] = (observer, feed)
-        if observer == self._observer:
-            self._observer_gone_at = None
-        return feed
-
-    def close_feed(self, feed_id: int, now: Instant) -> str:
-        """An observer's stream ended; return whose, empty where it never opened."""
-        observer, _ = self._feeds.pop(feed_id, ("", None))
-        if observer and observer == self._observer and not any(other == observer for other, _ in self._feeds.values()):
-            self._observer_gone_at = now.attentive
-        return observer
-
-    def is_urgent(self, feed_id: int) -> bool:
-        """Whether the observer should be told something before the next tick."""
-        feed = self._feeds.get(feed_id)
-        return feed is not None and feed[1].urgent
+        copies = ((copy.event.alert_id, copy.event.recipient) for copy in self.mailboxes.all_waiting())
+        return self.observers.open(feed_id, observer, self.records, copies)
 
     def judged(self, observer: str, now: Instant, until: float | None = None) -> None:
-        """The observer has judged all facts up to the attentive time `until` (None: now): somebody watches.
-
-        Not where that is long ago: then it is still catching up. Who has no ear does not count.
-        """
-        if any(other == observer for other, _ in self._feeds.values()):
-            self._observer = observer
-            self._last_word = now.attentive if until is None else min(until, now.attentive)
-            self._observer_gone_at = None
-            self._set_watched(now.attentive - self._last_word < WATCHER_STALE_AFTER)
+        """The observer has judged all facts up to the attentive time `until` (None: now); see `Observers.judged`."""
+        watches = self.observers.judged(observer, now, until)
+        if watches is not None:
+            self._set_watched(watches)
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -536,9 +453,7 @@ class Catalogue:
         for each in list(self._maintenance.values()):
             if each.until is not None and each.until <= now.wall:
                 self._drop_maintenance(each.service_id)
-        gone = self._observer_gone_at is not None and now.attentive - self._observer_gone_at >= WATCHER_GONE_AFTER
-        stale = self._last_word is None or now.attentive - self._last_word >= WATCHER_STALE_AFTER
-        if gone or stale:
+        if self.observers.are_lost(now):
             self._set_watched(False)
 
     def publish_figures(self) -> None:
@@ -565,7 +480,7 @@ class Catalogue:
         if record.session is not None:
             self._sessions[record.session].services.pop(service_id, None)
             self._lose_connection(record)
-        self._unindex(record)
+        self.directory.remove(record)
         self._name_released(record.spec.name)
         revision = self.changes.remove(service_id)
         spec = record.spec
@@ -576,8 +491,7 @@ class Catalogue:
             del self.tombstones[next(iter(self.tombstones))]
         self.tombstones[service_id] = tombstone
         self._writes.append(BuryService(tombstone))
-        for _, feed in self._feeds.values():
-            feed.removed(service_id)
+        self.observers.removed(service_id)
 
     def rewrite(self, tombstone: Tombstone) -> None:
         """Remember a removed service as it is told here."""
@@ -595,8 +509,7 @@ class Catalogue:
 
     def fact_beside_judgement(self, record: Record) -> None:
         """Tell observers what changed about a record although no judgement turns on it: older verdicts still hold."""
-        for _, feed in self._feeds.values():
-            feed.changed(record.spec.service_id, urgent=False)
+        self.observers.changed(record.spec.service_id, urgent=False)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -625,7 +538,7 @@ class Catalogue:
     def _start_incarnation(self, spec: ServiceSpec, instance_id: str, session_id: int | None, now: Instant) -> Record:
         if len(self.records) >= MAX_SERVICES and spec.service_id not in self.records:
             raise QuotaExceeded(f"{MAX_SERVICES} services are registered; no more are allowed")
-        self._refuse_circle(spec)
+        self.directory.refuse_circle(spec)
         before = self.records.get(spec.service_id)
         tombstone = self.tombstones.pop(spec.service_id, None)
         declared_role = spec.role
@@ -653,34 +566,13 @@ class Catalogue:
             record.judgement, record.judged_at, record.told_down = before.judgement, before.judged_at, before.told_down
             if before.session is not None and before.session != session_id:
                 self._give_up(before, before.session, record.incarnation)
-            self._unindex(before)
+            self.directory.remove(before)
         elif tombstone is not None and tombstone.judgement is not None:
             record.judgement, record.judged_at = tombstone.judgement, 0.0
-        self._index(record)
+        self.directory.add(record)
         if before is not None and before.spec.name != spec.name:
             self._name_released(before.spec.name)
         return record
-
-    def _refuse_circle(self, spec: ServiceSpec) -> None:
-        """Walk up from the parent as declared; meeting the service itself on the way is an error."""
-        seen = {spec.service_id}
-        word = spec.parent
-        while word:
-            own_name = word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))
-            if word == spec.service_id or own_name:
-                why = (
-                    "a service can not be its own parent" if word == spec.parent else "would close a circle of parents"
-                )
-                raise InvalidRequest(FieldError("service.parent", why))
-            parent = self.resolve(word)
-            if parent is None:
-                return
-            if parent.spec.service_id == spec.service_id:
-                raise InvalidRequest(FieldError("service.parent", "would close a circle of parents"))
-            if parent.spec.service_id in seen:
-                return  # a circle of others, which arose when a name changed its meaning
-            seen.add(parent.spec.service_id)
-            word = parent.spec.parent
 
     def _attach(self, record: Record, session_id: int, now: Instant, *, give_up: bool = False) -> None:
         old = record.session
@@ -712,9 +604,7 @@ class Catalogue:
         record.unsaved = True
 
     def _tell_heard(self, record: Record) -> None:
-        heard = Heard(record.incarnation, record.observation, record.heard_at)
-        for _, feed in self._feeds.values():
-            feed.heard(record.spec.service_id, heard)
+        self.observers.heard(record.spec.service_id, Heard(record.incarnation, record.observation, record.heard_at))
 
     def _take_report(self, record: Record, report: Report, now: Instant) -> None:
         before, record.report = record.report, report
@@ -726,8 +616,7 @@ class Catalogue:
             record.active_at = now.attentive
             telling = telling or record.spec.stall_after is not None
         if telling:
-            for _, feed in self._feeds.values():
-                feed.changed(record.spec.service_id, urgent=False)
+            self.observers.changed(record.spec.service_id, urgent=False)
         if (report.status, report.message, report.busy_until) != (before.status, before.message, before.busy_until):
             self.show(record)
         else:
@@ -739,47 +628,27 @@ class Catalogue:
             record.told_down = True
             self._sends.append((session_id, DeclaredDown(record.spec.service_id, event)))
 
-    def _addresses(self, record: Record) -> list[str]:
-        """The words under which alerts for this service may wait: its id, and its name while that means nobody else."""
-        service_id, name = record.spec.service_id, record.spec.name
-        return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
-
     def _deliver_waiting(self, record: Record) -> set[str]:
         """Send what waits for this service and may go out now; return the alert_ids."""
         if record.session is None:
             return set()
-        events = [event for word in self._addresses(record) for event in self.mailboxes.take(word)]
+        events = [event for word in self.directory.words_for(record) for event in self.mailboxes.take(word)]
         self._sends += [(record.session, Alert(event)) for event in events]
         return {event.alert_id for event in events}
 
     def _lose_connection(self, record: Record) -> None:
-        for word in self._addresses(record):
+        for word in self.directory.words_for(record):
             self.mailboxes.connection_lost(word)
-
-    def _index(self, record: Record) -> None:
-        self.records[record.spec.service_id] = record
-        self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
-
-    def _unindex(self, record: Record) -> None:
-        del self.records[record.spec.service_id]
-        named = self._by_name[record.spec.name]
-        named.discard(record.spec.service_id)
-        if not named:
-            del self._by_name[record.spec.name]
 
     def _dropped(self, copy: Copy, now: Instant) -> None:
         """A mailbox was full. What somebody must act upon is told to operators, who have the largest."""
         event = copy.event
-        self._copy_changed(event.alert_id, event.recipient)
+        self.observers.copy(event.alert_id, event.recipient)
         matters = event.severity is Severity.CRITICAL and not copy.climbed and event.recipient != OPERATORS
         if matters and self.mailboxes.get(event.alert_id, OPERATORS) is None:
             why = f"too many alerts wait for {event.recipient}"
             details = {**event.details, "escalated_from": [event.recipient], "escalated_because": why}
             self.publish(replace(event, recipient=OPERATORS, details=details), now)
-
-    def _copy_changed(self, alert_id: str, recipient: str) -> None:
-        for _, feed in self._feeds.values():
-            feed.copy(alert_id, recipient)
 
     def _drop_maintenance(self, service_id: str) -> None:
         if self._maintenance.pop(service_id, None) is not None:
@@ -794,17 +663,16 @@ class Catalogue:
 
     def _name_released(self, name: str) -> None:
         """Where the name means one service again, what waited under it is that one's."""
-        named = self._by_name.get(name, ())
+        named = self.directory.named(name)
         if len(named) == 1:
             self.mailboxes.connection_lost(name)
-            self._deliver_waiting(self.records[next(iter(named))])
+            self._deliver_waiting(named[0])
 
     def _fact(self, record: Record) -> None:
         """Something that judgement may turn on: older verdicts no longer hold."""
         self._observation += 1
         record.observation = self._observation
-        for _, feed in self._feeds.values():
-            feed.changed(record.spec.service_id)
+        self.observers.changed(record.spec.service_id)
 
     def _set_watched(self, watched: bool) -> None:
         if watched != self.watched:

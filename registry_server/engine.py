@@ -267,13 +267,13 @@ class Engine:
     def close_feed(self, feed_id: int) -> None:
         """The stream ended."""
         self._wake_feeds.pop(feed_id, None)
-        self.verdicts.stand_down(self.catalogue.close_feed(feed_id, self.now()))
+        self.verdicts.stand_down(self.catalogue.observers.close(feed_id, self.now()))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _wake_observers(self) -> None:
         for feed_id, wake in self._wake_feeds.items():
-            if self.catalogue.is_urgent(feed_id):
+            if self.catalogue.observers.is_urgent(feed_id):
                 wake()
 
     def _release(self, effects: Effects, revision: int, sequence: int) -> None:

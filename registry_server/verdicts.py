@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from registry_server.catalogue import Catalogue, Record
+from registry_server.catalogue import Catalogue
+from registry_server.record import Record
 from registry_server.service import Event, Instant, Judgement, Liveness, LivenessCause
 
 
@@ -119,7 +120,7 @@ class Verdicts:
         event = notice.event
         if event is None:
             return True
-        recipient = catalogue.meant_by(event.recipient)
+        recipient = catalogue.directory.meant_by(event.recipient)
         if notice.told_about and not self._note_told(notice, recipient) and not notice.climbs_from:
             return False  # it is over, or was told before
         if catalogue.mailboxes.get(notice.alert_id, recipient) is not None:

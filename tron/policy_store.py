@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from grid_hosting.whole_file import write_whole
 
+from grid_hosting.whole_file import write_whole
 from tron.policy import POLICY_FIELDS, OrphanPolicy, Policies
 
 log = structlog.get_logger("tron")

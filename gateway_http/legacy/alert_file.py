@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
-from grid_hosting.whole_file import write_whole
 from tron_client import AsyncRegistryClient, Event, RevisionCompacted, Service, TronError
 from tron_client.schedule import Backoff
 
 from gateway_http.legacy.alerts import BROADCAST, LEGACY_ALERTS, legacy_alert
 from gateway_http.legacy.rows import to_json
+from grid_hosting.whole_file import write_whole
 
 log = structlog.get_logger("gateway")
 

@@ -20,10 +20,10 @@ from grid.registry.v1 import (
 )
 from tron_client import wire
 
-from registry_server.catalogue import Record
 from registry_server.changes import Change
 from registry_server.engine import Engine
 from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
+from registry_server.record import Record
 from registry_server.rpc import translate
 from registry_server.rpc.heartbeat import HeartbeatStreams
 from registry_server.rpc.observer import ObserverDoors

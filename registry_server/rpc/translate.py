@@ -13,8 +13,8 @@ from grid.registry.v1 import heartbeat_pb2, observation_pb2, service_pb2
 from tron_client import wire
 
 from registry_server import effects
-from registry_server.catalogue import Record
 from registry_server.errors import FieldError, InvalidRequest
+from registry_server.record import Record
 from registry_server.service import (
     Copy,
     Event,

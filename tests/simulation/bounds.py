@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_server.catalogue import Record
+from registry_server.record import Record
 from tests.simulation.network import KEEPALIVE, SENT_AGAIN, UP
 from tron.policy import Policy
 

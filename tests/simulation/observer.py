@@ -27,9 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_server.catalogue import Catalogue, Record
+from registry_server.catalogue import Catalogue
 from registry_server.changes import Change
 from registry_server.effects import AppendEvent, BuryService, Registered, SupersededBy, Write
+from registry_server.record import Record
 from registry_server.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
 from registry_server.verdicts import Verdict, VerdictKind
 from tests.simulation.bounds import Evidence, down_by, silent_since

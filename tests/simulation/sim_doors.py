@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from registry_server.catalogue import Record
 from registry_server.effects import Message, Registered, UnknownService
 from registry_server.errors import DomainError, Draining, Superseded, UnknownIncarnation
 from registry_server.observations import ObservationFeed
+from registry_server.record import Record
 from registry_server.rpc.heartbeat import ACK_EVERY
 from registry_server.service import Maintenance
 from registry_server.verdicts import VerdictOutcome, VerdictResult
@@ -192,7 +192,7 @@ class Observers:
 
     def _ended(self, observing: Observing, _: Exception | None = None) -> None:
         if self._observing.pop(observing.feed_id, None) is not None:
-            observer = self._registry.catalogue.close_feed(observing.feed_id, self._registry.now())
+            observer = self._registry.catalogue.observers.close(observing.feed_id, self._registry.now())
             self._registry.verdicts.stand_down(observer)
 
     def _tell(self, observing: Observing) -> None:

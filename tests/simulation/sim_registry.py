@@ -15,10 +15,11 @@ from random import Random
 from typing import Any
 
 from registry_server.attention import TICK, AttentiveClock
-from registry_server.catalogue import Catalogue, Record
+from registry_server.catalogue import Catalogue
 from registry_server.effects import Effects, Write
 from registry_server.engine import FIGURES_EVERY, INLINE_APART, MAX_INLINE_WRITES, SAVE_HEARTBEATS_EVERY
 from registry_server.event_log import EventLog
+from registry_server.record import Record
 from registry_server.service import Instant, Maintenance
 from registry_server.store import StoreError
 from registry_server.verdicts import Verdicts

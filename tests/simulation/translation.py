@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from grid.registry.v1 import observation_pb2
 
-from registry_server.catalogue import Record
+from registry_server.record import Record
 from registry_server.rpc import translate as registry_wire
 from registry_server.service import Maintenance
 from registry_server.verdicts import Notice as RegistryNotice

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from registry_server.attention import AttentiveClock
-from registry_server.catalogue import Catalogue, Record
+from registry_server.catalogue import Catalogue
 from registry_server.effects import AppendEvent, BuryService, DropIntent, PutIntent, PutService
+from registry_server.record import Record
 from registry_server.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
 from registry_server.verdicts import Verdict, VerdictOutcome, Verdicts
 from tests.support.between_cores import KINDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_server.catalogue import Record
+from registry_server.record import Record
 from registry_server.service import Copy, Event, LivenessCause, Maintenance, Severity, Tombstone
 from registry_server.verdicts import Notice as RegistryNotice
 from registry_server.verdicts import StandingSuspicion as RegistryStanding

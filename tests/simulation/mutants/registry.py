@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from registry_server.attention import AttentiveClock
-from registry_server.catalogue import Catalogue, Record
+from registry_server.catalogue import Catalogue
 from registry_server.changes import Change, ChangeLog
 from registry_server.effects import AppendEvent, Effects, SupersededBy, Write
 from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
+from registry_server.record import Record
 from registry_server.service import Instant, Judgement
 from registry_server.verdicts import Notice, Verdict, VerdictResult, Verdicts
 from tests.simulation.mutants.mutant import Mutant, Patches

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.catalogue import WATCHER_STALE_AFTER
 from registry_server.effects import Alert
+from registry_server.observers import STALE_AFTER
 from registry_server.service import Liveness, LivenessCause
 from registry_server.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import Grid, make_event, messages
@@ -91,7 +91,7 @@ def test_an_onlooker_that_comes_and_goes_changes_nothing(grid: Grid) -> None:
     stand(grid)
     grid.catalogue.open_feed(1000, "onlooker")
     grid.verdicts.stand_down("onlooker")
-    grid.verdicts.stand_down(grid.catalogue.close_feed(1000, grid.later()))
+    grid.verdicts.stand_down(grid.catalogue.observers.close(1000, grid.later()))
     assert broken(grid) is Liveness.SUSPECT
 
 
@@ -107,7 +107,7 @@ def test_it_is_not_applied_once_the_observer_is_gone_or_says_nothing_any_more(gr
     assert broken(grid) is Liveness.ALIVE
     grid.register("a", 3, parent="boss")
     stand(grid)
-    grid.catalogue.tick(grid.later(WATCHER_STALE_AFTER + 1))
+    grid.catalogue.tick(grid.later(STALE_AFTER + 1))
     assert broken(grid, 3) is Liveness.ALIVE
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.catalogue import WATCHER_GONE_AFTER, WATCHER_STALE_AFTER
 from registry_server.effects import AppendEvent, BuryService, DeclaredDown, PutService, UnknownService
+from registry_server.observers import GONE_AFTER, STALE_AFTER
 from registry_server.service import Liveness, LivenessCause
 from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import OBSERVER, Grid, lines, make_event, messages
@@ -197,11 +197,11 @@ def test_with_nobody_watching_the_liveness_of_all_is_unknown() -> None:
 
 
 def test_a_watcher_whose_stream_ended_counts_for_two_ticks_more(grid: Grid) -> None:
-    grid.catalogue.close_feed(999, grid.later(0.0))
-    grid.catalogue.tick(grid.later(WATCHER_GONE_AFTER / 2))
+    grid.catalogue.observers.close(999, grid.later(0.0))
+    grid.catalogue.tick(grid.later(GONE_AFTER / 2))
     assert seen(grid) is Liveness.ALIVE
     revision = grid.catalogue.changes.revision
-    grid.catalogue.tick(grid.later(WATCHER_GONE_AFTER / 2 + 0.001))
+    grid.catalogue.tick(grid.later(GONE_AFTER / 2 + 0.001))
     assert seen(grid) is Liveness.UNKNOWN
     (change,) = grid.catalogue.changes.since(revision)
     assert change.service is not None
@@ -210,7 +210,7 @@ def test_a_watcher_whose_stream_ended_counts_for_two_ticks_more(grid: Grid) -> N
 
 def test_a_watcher_that_stands_but_says_nothing_counts_for_a_while(grid: Grid) -> None:
     grid.catalogue.judged(OBSERVER, grid.later(0.0))
-    grid.catalogue.tick(grid.later(WATCHER_STALE_AFTER - 0.1))
+    grid.catalogue.tick(grid.later(STALE_AFTER - 0.1))
     assert seen(grid) is Liveness.ALIVE
     grid.catalogue.tick(grid.later(0.2))
     assert seen(grid) is Liveness.UNKNOWN
@@ -220,9 +220,9 @@ def test_a_watcher_that_stands_but_says_nothing_counts_for_a_while(grid: Grid) -
 
 def test_a_watcher_that_came_back_in_time_was_never_away(grid: Grid) -> None:
     revision = grid.catalogue.changes.revision
-    grid.catalogue.close_feed(999, grid.later(0.0))
+    grid.catalogue.observers.close(999, grid.later(0.0))
     grid.catalogue.open_feed(1000, OBSERVER)
-    grid.catalogue.tick(grid.later(WATCHER_GONE_AFTER + 0.1))
+    grid.catalogue.tick(grid.later(GONE_AFTER + 0.1))
     assert grid.catalogue.changes.revision == revision
 
 
@@ -233,7 +233,7 @@ def test_a_word_from_a_stranger_does_not_blind_the_registry(grid: Grid) -> None:
 
 def test_the_last_judgement_is_kept_while_it_is_not_shown(grid: Grid) -> None:
     grid.declare_down()
-    grid.catalogue.tick(grid.later(WATCHER_STALE_AFTER + 1))
+    grid.catalogue.tick(grid.later(STALE_AFTER + 1))
     assert seen(grid) is Liveness.UNKNOWN
     grid.catalogue.judged(OBSERVER, grid.later(0.0))
     assert seen(grid) is Liveness.DOWN

@@ -49,7 +49,7 @@ class Bench:
 
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
-        self.catalogue.close_feed(0, self.now)
+        self.catalogue.observers.close(0, self.now)
         self.verdicts.stand_down()
         self.feed = self.catalogue.open_feed(0, OBSERVER)
         self.judge = Judge(self._policies, OBSERVER)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from registry_server.catalogue import Catalogue, Record
+from registry_server.catalogue import Catalogue
+from registry_server.record import Record
 from registry_server.service import Event, Instant, Maintenance, ServiceSpec
 from registry_server.verdicts import VerdictOutcome, Verdicts
 from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
@@ -47,7 +48,7 @@ class Court:
 
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
-        self.catalogue.close_feed(self._feed_id, self.instant())
+        self.catalogue.observers.close(self._feed_id, self.instant())
         self.verdicts.stand_down()
         self._feed_id += 1
         self._feed = self.catalogue.open_feed(self._feed_id, OBSERVER)

@@ -1,0 +1,44 @@
+"""What the catalogue knows of one service and of one stream, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from registry_server.service import Judgement, Report, ServiceRole, ServiceSpec
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything known about one registered service. Times `*_at` are attentive unless said otherwise."""
+
+    spec: ServiceSpec
+    declared_role: ServiceRole
+    incarnation: int
+    instances: tuple[tuple[str, int], ...]
+    registered_at: float  # seconds since the epoch
+    last_heartbeat_at: float  # seconds since the epoch
+    heard_at: float
+    streamed: bool = False
+    session: int | None = None
+    attached_at: float | None = None
+    detached_at: float | None = None
+    observation: int = 0
+    report: Report = field(default_factory=Report)
+    active_at: float = 0.0
+    busy_until_at: float | None = None
+    busy_declared_at: float | None = None
+    judgement: Judgement = field(default_factory=Judgement)
+    judged_at: float = 0.0
+    told_down: bool = False
+    unsaved: bool = False
+    unpublished: bool = False
+    unanswered: bool = False
+    """Whether it waits to be told that it is registered: it can not beat before, so its silence says nothing."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One Heartbeat stream: which incarnations it carries, and which ids it must give up."""
+
+    services: dict[str, int] = field(default_factory=dict)
+    superseded: dict[str, int] = field(default_factory=dict)
