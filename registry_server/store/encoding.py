@@ -20,10 +20,12 @@ from registry_server.service import (
     StoredService,
 )
 
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 
 def encode(value: StoredService | Event | Judgement) -> str:
     """One line of JSON; enums as their names."""
-    return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
+    return _to_json(_plain(value))
 
 
 def decode_service(text: str) -> StoredService:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -33,6 +34,9 @@ from registry_server.store.encoding import decode_event, decode_judgement, decod
 FILE = "registry.db"
 SCHEMA_VERSION = 2
 KEPT_TOMBSTONES = 10_000
+
+LOG_BYTES = 4 << 20
+"""Size that the write-ahead log has from the start: as large as it grows until SQLite begins it anew."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -78,6 +82,7 @@ class SqliteStore:
             self._db.execute("PRAGMA synchronous=FULL")
             self._check_version()
             self._db.executescript(_SCHEMA)
+            self._make_room(folder / f"{FILE}-wal")
         except (sqlite3.Error, StoreError) as error:
             self._lock.close()
             raise StoreError(f"{folder / FILE}: {error}") from error
@@ -186,6 +191,23 @@ class SqliteStore:
         self._reader.close()
         self._db.close()
         self._lock.close()
+
+    def _make_room(self, log: Path) -> None:
+        """Let the log have its size beforehand: a commit that has to make the file longer takes 0.1 ms more of 0.5.
+
+        More than the page cache holds is written to the log before it is committed, and stays there where it is not.
+        """
+        if log.exists() and log.stat().st_size >= LOG_BYTES:
+            return
+        (cache,) = self._db.execute("PRAGMA cache_size").fetchone()
+        self._db.execute("PRAGMA cache_size=16")
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("CREATE TABLE room (bytes BLOB)")
+        self._db.execute("INSERT INTO room VALUES (zeroblob(?))", (LOG_BYTES + (64 << 10),))
+        self._db.execute("ROLLBACK")
+        self._db.execute(f"PRAGMA cache_size={cache}")
+        with log.open("rb") as file:
+            os.fsync(file.fileno())
 
     def _check_version(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()

@@ -295,3 +295,37 @@ def test_what_an_operator_holds_and_which_copies_climbed_survive_a_restart(tmp_p
         assert found.maintenance == [held]
         store.commit([DropMaintenance("a")])
         assert store.load().maintenance == []
+
+
+def test_the_log_has_its_size_from_the_start_and_commits_do_not_make_it_longer(tmp_path: Path) -> None:
+    log = tmp_path / f"{sqlite_store.FILE}-wal"
+    with closing(SqliteStore(tmp_path)) as store:
+        size = log.stat().st_size
+        for number in range(1, 50):
+            store.commit([AppendEvent(make_event(sequence=number))])
+        assert size >= sqlite_store.LOG_BYTES
+        assert log.stat().st_size == size
+        assert store.load().last_sequence == 49
+    with closing(sqlite3.connect(tmp_path / sqlite_store.FILE)) as db:
+        assert db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'room'").fetchone() == (0,)
+        assert (tmp_path / sqlite_store.FILE).stat().st_size < sqlite_store.LOG_BYTES, "the store itself stays small"
+
+
+def test_room_is_made_behind_what_a_killed_registry_left_in_a_short_log(tmp_path: Path) -> None:
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, sys; from pathlib import Path; from registry_server.store import sqlite\n"
+            "sqlite.LOG_BYTES = 0\n"
+            "from registry_server.effects import ReserveRevisions\n"
+            "store = sqlite.SqliteStore(Path(sys.argv[1])); store.commit([ReserveRevisions(42)]); os._exit(0)",
+            str(tmp_path),
+        ],
+        check=True,
+    )
+    log = tmp_path / f"{sqlite_store.FILE}-wal"
+    assert 0 < log.stat().st_size < sqlite_store.LOG_BYTES
+    with closing(SqliteStore(tmp_path)) as store:
+        assert store.load().revision == 42
+        assert log.stat().st_size >= sqlite_store.LOG_BYTES
