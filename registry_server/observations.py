@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +16,24 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What one message to the observer holds: whose facts to read, who beat, who is gone."""
+    """What the observer is told at one moment: whose facts to read, who beat, who is gone."""
 
     changed: tuple[str, ...]
     beats: tuple[Heard, ...]
     removed: tuple[str, ...]
     copies: tuple[tuple[str, str], ...] = ()
     """Copies of alerts to read, as (alert_id, recipient); one that is not found waits no more."""
+
+    def parts(self, size: int) -> list[Frame]:
+        """The same in frames with at most `size` facts and copies: who is gone comes first, beats come last."""
+        if len(self.changed) + len(self.copies) <= size:
+            return [self]
+        facts = [Frame(self.changed[at : at + size], (), ()) for at in range(0, len(self.changed), size)]
+        copies = [Frame((), (), (), self.copies[at : at + size]) for at in range(0, len(self.copies), size)]
+        parts = facts + copies
+        parts[0] = replace(parts[0], removed=self.removed)
+        parts[-1] = replace(parts[-1], beats=self.beats)
+        return parts
 
 
 class ObservationFeed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import grpc
 import pytest
 from grid.events.v1 import event_pb2, event_service_pb2
 from grid.liveness.v1.liveness_pb2 import LIVENESS_ALIVE, LIVENESS_DOWN, LIVENESS_UNKNOWN
-from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from grid.registry.v1 import observation_pb2, registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.e2e.conftest import Client
@@ -219,3 +220,27 @@ def test_a_removal_before_the_kill_is_told_to_a_watcher_that_resumes_after_it(tm
             call.cancel()
         assert [each.removed.service_id for each in told if each.HasField("removed")] == ["leaves"]
         assert [each.revision for each in told] == sorted(each.revision for each in told)
+
+
+def test_an_observer_of_very_many_services_is_told_in_parts_and_time_waits_for_the_last(registry: Registry) -> None:
+    count = 2500
+    with open_channel(registry.address) as channel:
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        service = service_pb2.Service(name="one of many", heartbeat_interval=seconds(3600))
+        registered = [
+            stub.Register.future(registry_service_pb2.RegisterRequest(service=service), timeout=30)
+            for _ in range(count)
+        ]
+        expected = {each.result().service.service_id for each in registered}
+        call = stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer="onlooker"), timeout=30)
+        parts = []
+        for message in call:
+            parts.append(message)
+            if message.snapshot_complete:
+                break
+        call.cancel()
+    told = [each.service_id for part in parts for each in part.observations]
+    assert len(told) == len(set(told))
+    assert expected <= set(told)
+    assert max(len(part.observations) for part in parts) <= 1000
+    assert [part.now.ToTimedelta() > timedelta() for part in parts] == [False] * (len(parts) - 1) + [True]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry_server.effects import Message, Registered, UnknownService
 from registry_server.errors import DomainError, Draining, Superseded, UnknownIncarnation
-from registry_server.observations import ObservationFeed
+from registry_server.observations import Frame, ObservationFeed
 from registry_server.record import Record
 from registry_server.rpc.heartbeat import ACK_EVERY
 from registry_server.service import Maintenance
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SWEEP = 0.25
 """Seconds between two looks for acknowledgements that wait; as `HeartbeatStreams.sweep_for_ever`."""
+
+MAX_IN_FRAME = 5
+"""Facts in one message: few, so that small fleets come in several too."""
 
 FRAMES_UNREAD = 32
 """Frames that fit into the flow-control window of an observer that does not read."""
@@ -152,6 +155,7 @@ class Observing:
     feed_id: int
     feed: ObservationFeed
     snapshot: bool = True
+    told_until: float = 0.0
     unread: int = 0
     waiting: bool = False
 
@@ -200,8 +204,12 @@ class Observers:
         observing.waiting = observing.unread >= FRAMES_UNREAD
         if observing.waiting:
             return
-        frame = observing.feed.take()
-        registry, catalogue, snapshot = self._registry, self._registry.catalogue, observing.snapshot
+        for part in (parts := observing.feed.take().parts(MAX_IN_FRAME)):
+            self._send(observing, part, is_last=part is parts[-1])
+        observing.snapshot = False
+
+    def _send(self, observing: Observing, frame: Frame, *, is_last: bool) -> None:
+        registry, catalogue = self._registry, self._registry.catalogue
         records, now = catalogue.records, registry.loop.now
         copies, ended = [], []
         for key in frame.copies:
@@ -213,8 +221,11 @@ class Observers:
             else:
                 copies.append(copy)
         known = [records[each] for each in frame.changed if each in records]
+        snapshot = observing.snapshot and is_last
+        if is_last:
+            observing.told_until = registry.clock.read(now)
         message = words.Frame(
-            now=registry.clock.read(now),
+            now=observing.told_until,
             hearing_since=registry.clock.hears_since(now),
             facts=tuple([self._facts_of(each, catalogue.maintenance_of(each.spec.service_id)) for each in known]),
             beats=frame.beats,
@@ -225,7 +236,6 @@ class Observers:
             cascade_alert_id=registry.verdicts.cascade_alert_id if snapshot else "",
             snapshot_complete=snapshot,
         )
-        observing.snapshot = False
         observing.unread += 1
         observing.connection.down(message)
 

@@ -139,3 +139,15 @@ def test_the_snapshot_names_every_copy_that_waits() -> None:
     grid = Grid()
     grid.catalogue.publish(make_event(recipient="boss"), grid.later(0.0))
     assert grid.watch().take().copies == (("note", "boss"),)
+
+
+def test_a_large_frame_is_told_in_parts_the_removed_first_and_the_beats_last() -> None:
+    beat = Heard(1, 1, 0.1)
+    frame = Frame(tuple("abcde"), (beat,), ("gone",), (("x", "a"), ("y", "a"), ("z", "b")))
+    parts = frame.parts(2)
+    assert [each for part in parts for each in part.changed] == list("abcde")
+    assert [each for part in parts for each in part.copies] == [("x", "a"), ("y", "a"), ("z", "b")]
+    assert all(len(part.changed) + len(part.copies) <= 2 for part in parts)
+    assert [part.removed for part in parts] == [("gone",), (), (), (), ()]
+    assert [part.beats for part in parts] == [(), (), (), (), (beat,)]
+    assert frame.parts(8) == [frame]

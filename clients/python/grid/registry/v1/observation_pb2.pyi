@@ -128,10 +128,12 @@ class ObserveLivenessResponse(_message.Message):
     snapshot_complete: _builtins.bool
     """Whether this frame ends the snapshot that each stream starts with."""
     cascade_alert_id: _builtins.str
-    """In the snapshot: the alert of the mass failure that the observer last said to be in; empty where in none."""
+    """At the end of the snapshot: the alert of the mass failure that the observer last said to be in; empty where in none."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
-        """The attentive time up to which this frame tells everything."""
+        """The attentive time up to which everything is told. A moment with very many facts comes in several messages: only the
+        last of them carries beats, and `now` goes on with it.
+        """
 
     @_builtins.property
     def hearing_since(self) -> _duration_pb2.Duration:
@@ -165,7 +167,7 @@ class ObserveLivenessResponse(_message.Message):
 
     @_builtins.property
     def forebears(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forebear]:
-        """In the snapshot: who was removed, so that the way to the next ancestor is known beyond them."""
+        """At the end of the snapshot: who was removed, so that the way to the next ancestor is known beyond them."""
 
     def __init__(
         self,
