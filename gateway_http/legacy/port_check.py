@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 REQUIRED = (
     6120, 6100, 6121, 6101, 6102, 6103, 6104, 6109, 6110,
@@ -111,7 +111,7 @@ async def ask_health(port: int) -> dict[str, Any] | None:
     try:
         async with (
             asyncio.timeout(HEALTH_TIMEOUT),
-            httpx.AsyncClient(timeout=HEALTH_TIMEOUT, trust_env=False) as client,
+            httpx2.AsyncClient(timeout=HEALTH_TIMEOUT, trust_env=False) as client,
             client.stream("GET", f"http://127.0.0.1:{port}/health") as response,
         ):
             body = b""
@@ -121,8 +121,8 @@ async def ask_health(port: int) -> dict[str, Any] | None:
                     return None
             if not response.is_success:
                 return None
-            document = httpx.Response(200, content=body).json()
-    except (httpx.HTTPError, OSError, TimeoutError, ValueError, RecursionError):
+            document = httpx2.Response(200, content=body).json()
+    except (httpx2.HTTPError, OSError, TimeoutError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 

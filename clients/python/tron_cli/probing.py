@@ -85,12 +85,12 @@ async def check(url: str, timeout: float) -> Finding:
 
 
 async def _check_http(url: str, timeout: float) -> Finding:
-    import httpx
+    import httpx2
 
     try:
         async with (
             asyncio.timeout(timeout),
-            httpx.AsyncClient(timeout=timeout) as client,
+            httpx2.AsyncClient(timeout=timeout) as client,
             client.stream("GET", url) as answer,
         ):
             body = b""
@@ -98,7 +98,7 @@ async def _check_http(url: str, timeout: float) -> Finding:
                 body += part
                 if len(body) > _MOST_BODY:
                     break
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError) as error:
         return Finding(f"{url} does not answer: {error or type(error).__name__}")
     if not answer.is_success:
         return Finding(f"{url} answers {answer.status_code}")
