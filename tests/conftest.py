@@ -1,12 +1,19 @@
-"""What all tests share: `needs(...)`, which never lets a check vanish unnoticed."""
+"""What all tests share: `needs(...)`, which never lets a check vanish unnoticed, and a Ctrl-C that programs hear."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 from tests.support.binaries import find_binary
+
+
+def pytest_configure() -> None:
+    """Hear SIGINT also where the shell that started us in the background ignores it: what we start inherits that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
