@@ -6,10 +6,11 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from rich.console import Console
@@ -47,6 +48,14 @@ def write(name: str, out: Path | None, result: dict[str, Any]) -> None:
     }
     path.write_text(json.dumps({"at": datetime.now(UTC).isoformat(), "machine": machine, **result}, indent=2) + "\n")
     print(f"written: {path}")
+
+
+def conclude(name: str, out: Path | None, goals: dict[str, bool], result: dict[str, Any]) -> NoReturn:
+    """Say which goals hold, write the JSON with them, and end the program: 0 where all hold, else 1."""
+    for goal, holds in goals.items():
+        print(f"{'holds' if holds else 'DOES NOT HOLD'}: {goal}")
+    write(name, out, {**result, "goals": goals})
+    sys.exit(0 if all(goals.values()) else 1)
 
 
 def table(title: str, rows: dict[str, dict[str, Any]]) -> None:

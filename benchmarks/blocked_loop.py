@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import tempfile
 import threading
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from tron_client import Agent, RegistryClient, ServiceNotFound
 
-from benchmarks._report import arguments, table, write
+from benchmarks._report import arguments, conclude, table
 from tests.support.processes import start_system
 
 SERVICE_ID = "blocked-loop"
@@ -55,10 +54,7 @@ def main() -> None:
         "no alarm": not alarms,
         "the lag is seen, up to a beat less than it is": max(lag for _, lag in seen) >= chosen.seconds - 1.5,
     }
-    for goal, held in goals.items():
-        print(f"{'holds' if held else 'DOES NOT HOLD'}: {goal}")
-    write("blocked_loop", chosen.out, {"result": row, "goals": goals})
-    sys.exit(0 if all(goals.values()) else 1)
+    conclude("blocked_loop", chosen.out, goals, {"result": row})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks._report import arguments, distribution, table, write
+from benchmarks._report import arguments, conclude, distribution, table
 from tests.support.binaries import find_binary
 from tests.support.canned_gateway import canned_gateway
 from tests.support.synthetic import fleet, service
@@ -104,7 +104,11 @@ def main() -> None:
         "elements": elements,
         **rows,
     }
-    write("dashboard", options.out, result)
+    goals = {
+        "first useful paint within 1 s": max(each["after_last"] for each in found) < 1000,
+        "an update visible within 0.5 s": max(took for each in found for took in each["updates"]) < 500,
+    }
+    conclude("dashboard", options.out, goals, result)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 from tron_cli.catalogue import load
 from tron_client import RegistryClient, TronError
 
-from benchmarks._report import arguments, distribution, table, write
+from benchmarks._report import arguments, conclude, distribution, table
 from tests.support.processes import start_system
 from tests.support.waiting import wait_until
 
@@ -97,10 +97,7 @@ def main() -> None:
     }
     table(f"{chosen.trials} starts of the demo", rows)
     goals = {f"every row ALIVE within {GOAL_SECONDS:g} s": max(each["alive"] for each in trials) < GOAL_SECONDS}
-    for goal, held in goals.items():
-        print(f"{'holds' if held else 'DOES NOT HOLD'}: {goal}")
-    write("demo_start", chosen.out, {"distributions": rows, "goals": goals, "trials": trials})
-    sys.exit(0 if all(goals.values()) else 1)
+    conclude("demo_start", chosen.out, goals, {"distributions": rows, "trials": trials})
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from typing import Any
 
 import httpx
 
-from benchmarks._report import arguments, table, write
+from benchmarks._report import arguments, conclude, table
 from tests.support.face import start_face
 
 SERVICES = 1000
 SECONDS = 4.0
 ROUNDS = 3
+GOAL = 0.6
 
 MINIMAL = """
 import sys, socket, uvicorn, uvloop, asyncio
@@ -193,7 +194,9 @@ def main() -> None:
         for row in rows
     }
     table("The gateway beside a minimal FastAPI app that answers the same bytes", shown)
-    write("gateway", chosen.out, {"services": SERVICES, "rounds": ROUNDS, "seconds": chosen.seconds, "results": rows})
+    goals = {f"{name}: at least {GOAL:.0%} of the minimal app": each["ratio"] >= GOAL for name, each in shown.items()}
+    result = {"services": SERVICES, "rounds": ROUNDS, "seconds": chosen.seconds, "results": rows}
+    conclude("gateway", chosen.out, goals, result)
 
 
 if __name__ == "__main__":

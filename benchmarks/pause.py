@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from tron_client import RegistryClient
 
 from benchmarks._fleet import Fleet
-from benchmarks._report import arguments, table, write
+from benchmarks._report import arguments, conclude, table
 from benchmarks.restart import _all_attached
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
@@ -65,10 +64,7 @@ def main() -> None:
     table(f"SIGSTOP under {chosen.agents} agents, interval 1 s", rows)
     print(f"agents afterwards: {dict(states)}")
     goals = {f"0 service_down after the pause of {name}": not row["service_down"] for name, row in rows.items()}
-    for goal, held in goals.items():
-        print(f"{'holds' if held else 'DOES NOT HOLD'}: {goal}")
-    write("pause", chosen.out, {"pauses": rows, "goals": goals, "agents_afterwards": dict(states)})
-    sys.exit(0 if all(goals.values()) else 1)
+    conclude("pause", chosen.out, goals, {"pauses": rows, "agents_afterwards": dict(states)})
 
 
 if __name__ == "__main__":
