@@ -2,6 +2,7 @@
 
 import { byId, make, setAttribute, setText, symbol } from "./dom.js";
 import { resolve } from "./fleet.js";
+import { latest } from "./outlook.js";
 import { serverTime } from "./state.js";
 import { ageWord, clockWord, count } from "./words.js";
 
@@ -29,6 +30,9 @@ const WORDS = {
   parent_down: "is down: an orphan is told",
   heartbeat_restored: "is back",
 };
+
+// To its orphans the same death is told once more.
+const { parent_down: _, ...ABOUT_ONE } = WORDS;
 
 const TONES = { CRITICAL: "down", WARNING: "suspect", INFO: "ok" };
 
@@ -126,9 +130,8 @@ export function createAlerts({ open, acknowledge }) {
   }
 
   function drawChips(state) {
-    const latest = state.events.filter((event) => event.type in WORDS).slice(-MOST_CHIPS).reverse();
     chips.replaceChildren(
-      ...latest.map((event) => {
+      ...latest(state, ABOUT_ONE, MOST_CHIPS).map((event) => {
         const name = event.name || event.service || "fleet";
         const chip = make("button", { type: "button", class: "tron-chip", title: `${name} ${wordsFor(event)}` }, symbol(signOf(event).symbol), make("span", { class: "tron-chip-name" }, name), make("span", { class: "sr-only" }, ` ${wordsFor(event)}`));
         if (event.service) chip.addEventListener("click", () => open(event.service));

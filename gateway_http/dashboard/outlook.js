@@ -112,6 +112,16 @@ function recipients(state, row) {
   return parent === undefined ? [] : [parent];
 }
 
+/** The newest event about each service that is of these types, the newest first, at most so many. */
+export function latest(state, types, most) {
+  const found = new Map();
+  for (let at = state.events.length - 1; at >= 0 && found.size < most; at -= 1) {
+    const event = state.events[at];
+    if (event.type in types && !found.has(event.service)) found.set(event.service, event);
+  }
+  return [...found.values()];
+}
+
 /** The state of it all: {tone, text, detail}; tone is ok, attention, alarm, unknown or loading. */
 export function headline(state, now) {
   const fresh = freshness(state, now);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { createAnnouncer } from "../../../../gateway_http/dashboard/announcer.js";
 import { lineAt, linesOf, offsetsOf, wordsOf } from "../../../../gateway_http/dashboard/listing.js";
-import { alarms, counts, freshness, headline, lookOf, QUIET_AFTER, wordOf } from "../../../../gateway_http/dashboard/outlook.js";
+import { alarms, counts, freshness, headline, latest, lookOf, QUIET_AFTER, wordOf } from "../../../../gateway_http/dashboard/outlook.js";
 import { broke, createState, receive, tronState } from "../../../../gateway_http/dashboard/state.js";
 import { event, iso, page, service, status, T0 } from "./builders.mjs";
 
@@ -147,4 +147,18 @@ test("maintenance is said beside the judgement, and draws no line, for nobody is
   assert.deepEqual(alarms(state, T0), []);
   receive(state, "services", { upserted: [service("kid", { parent: "pa", liveness: "DOWN", maintenance: null })] }, T0);
   assert.equal(alarms(state, T0).length, 1);
+});
+
+test("the bar names each service once, by what was heard of it last", () => {
+  const events = [
+    event(1, "service_suspect", { service_id: "a" }),
+    event(2, "service_down", { service_id: "a" }),
+    event(3, "service_suspect", { service_id: "b" }),
+    event(4, "registered", { service_id: "b" }),
+    event(5, "cascading_failure", { service_id: "" }),
+  ];
+  const state = page([service("a"), service("b")], { events });
+  const types = { service_suspect: 1, service_down: 1, cascading_failure: 1 };
+  assert.deepEqual(latest(state, types, 5).map((each) => each.seq), [5, 3, 2]);
+  assert.deepEqual(latest(state, types, 2).map((each) => each.seq), [5, 3]);
 });
