@@ -84,20 +84,7 @@ class ObserverDoors:
         """A frame with the newest facts; what is not on disk yet is left for the next one."""
         engine = self._engine
         catalogue = engine.catalogue
-        records = catalogue.records
-        message = observation_pb2.ObserveLivenessResponse(
-            now=translate.duration(now),
-            hearing_since=translate.duration(engine.hearing_since),
-            observations=[
-                translate.from_record(records[each], catalogue.maintenance_of(each))
-                for each in frame.changed
-                if each in records
-            ],
-            beat_incarnations=[beat.incarnation for beat in frame.beats],
-            beat_observations=[beat.observation for beat in frame.beats],
-            beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
-            removed=frame.removed,
-        )
+        message = translate.from_frame(frame, catalogue, now, engine.hearing_since)
         for alert_id, recipient in frame.copies:
             copy = catalogue.mailboxes.get(alert_id, recipient)
             if copy is not None and copy.event.sequence > engine.sequences.value:

@@ -13,7 +13,9 @@ from grid.registry.v1 import heartbeat_pb2, observation_pb2, service_pb2
 from tron_client import wire
 
 from registry_server import effects
+from registry_server.catalogue import Catalogue
 from registry_server.errors import FieldError, InvalidRequest
+from registry_server.observations import Frame
 from registry_server.record import Record
 from registry_server.service import (
     Copy,
@@ -233,6 +235,24 @@ def from_message(message: effects.Message) -> heartbeat_pb2.HeartbeatResponse:
             return response(
                 rejected=heartbeat_pb2.Rejected(service_id=service_id, field=field, description=description)
             )
+
+
+def from_frame(
+    frame: Frame, catalogue: Catalogue, now: float, hearing_since: float
+) -> observation_pb2.ObserveLivenessResponse:
+    """Who changed, as it is now, who beat and who is gone, for TRON; not the copies of alerts. Attentive seconds."""
+    records = catalogue.records
+    return observation_pb2.ObserveLivenessResponse(
+        now=duration(now),
+        hearing_since=duration(hearing_since),
+        observations=[
+            from_record(records[each], catalogue.maintenance_of(each)) for each in frame.changed if each in records
+        ],
+        beat_incarnations=[beat.incarnation for beat in frame.beats],
+        beat_observations=[beat.observation for beat in frame.beats],
+        beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
+        removed=frame.removed,
+    )
 
 
 def from_record(record: Record, maintenance: Maintenance | None) -> observation_pb2.Observation:

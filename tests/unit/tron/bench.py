@@ -151,21 +151,8 @@ class Bench:
 
     def _frame(self) -> observation_pb2.ObserveLivenessResponse:
         frame = self.feed.take()
-        records, now = self.catalogue.records, self.time
-        message = observation_pb2.ObserveLivenessResponse(
-            now=registry_wire.duration(now),
-            hearing_since=registry_wire.duration(0.0),
-            observations=[
-                registry_wire.from_record(records[each], self.catalogue.maintenance_of(each))
-                for each in frame.changed
-                if each in records
-            ],
-            beat_incarnations=[beat.incarnation for beat in frame.beats],
-            beat_observations=[beat.observation for beat in frame.beats],
-            beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
-            removed=frame.removed,
-            snapshot_complete=not self.judge.complete,
-        )
+        message = registry_wire.from_frame(frame, self.catalogue, self.time, 0.0)
+        message.snapshot_complete = not self.judge.complete
         for alert_id, recipient in frame.copies:
             copy = self.catalogue.mailboxes.get(alert_id, recipient)
             if copy is None:
