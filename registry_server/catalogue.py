@@ -310,8 +310,7 @@ class Catalogue:
         for alert_id in alert_ids:
             for recipient in sorted(self.mailboxes.recipients(alert_id)):
                 # By name too, though a namesake may have come since it was delivered.
-                own = self.records.get(recipient)
-                for record in (*(() if own is None else (own,)), *self.directory.named(recipient)):
+                for record in self.directory.bearers(recipient):
                     if record.session == session_id:
                         self.acknowledge(alert_id, recipient, now)
                         self._deliver_waiting(record)

@@ -26,6 +26,11 @@ class Directory:
         """All services of that name, in the order of their ids."""
         return [self.records[service_id] for service_id in sorted(self._by_name.get(name, ()))]
 
+    def bearers(self, word: str) -> list[Record]:
+        """All services that have the word as their id or as their name, however many."""
+        own = self.records.get(word)
+        return self.named(word) if own is None else [own, *self.named(word)]
+
     def resolve(self, word: str) -> Record | None:
         """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
         record = self.records.get(word)
