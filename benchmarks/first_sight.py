@@ -18,10 +18,10 @@ from typing import Any
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from benchmarks._report import arguments, conclude, distribution, table
+from benchmarks.dashboard import FLAGS
 from tests.support.binaries import find_binary
 from tests.support.waiting import wait_until
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 LISTENS = ("--registry-listen", "--tron-listen", "--registry-http-listen", "--tron-http-listen", "--events-http-listen")
 ROW = '.row[data-key="tron-heartbeat-monitor"]'
 ABOVE = """(row) => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import structlog
@@ -21,7 +21,6 @@ from registry_server.verdicts import VerdictOutcome, VerdictResult
 log = structlog.get_logger("rpc")
 
 Context = grpc.aio.ServicerContext[Any, Any]
-M = TypeVar("M")
 
 MAX_OBSERVERS = 16
 MAX_IN_FRAME = 1000

@@ -83,7 +83,7 @@ class SqliteStore:
             self._check_version()
             self._db.executescript(_SCHEMA)
             self._make_room(folder / f"{FILE}-wal")
-        except (sqlite3.Error, StoreError) as error:
+        except (sqlite3.Error, OSError, StoreError) as error:
             self._lock.close()
             raise StoreError(f"{folder / FILE}: {error}") from error
 
@@ -197,8 +197,8 @@ class SqliteStore:
 
         More than the page cache holds is written to the log before it is committed, and stays there where it is not.
         """
-        if log.exists() and log.stat().st_size >= LOG_BYTES:
-            return
+        if not log.exists() or log.stat().st_size >= LOG_BYTES:
+            return  # there is none on a file system that can not have one
         (cache,) = self._db.execute("PRAGMA cache_size").fetchone()
         self._db.execute("PRAGMA cache_size=16")
         self._db.execute("BEGIN IMMEDIATE")

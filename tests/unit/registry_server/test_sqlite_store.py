@@ -329,3 +329,7 @@ def test_room_is_made_behind_what_a_killed_registry_left_in_a_short_log(tmp_path
     with closing(SqliteStore(tmp_path)) as store:
         assert store.load().revision == 42
         assert log.stat().st_size >= sqlite_store.LOG_BYTES
+    assert not log.exists(), "whoever closes last takes the log away"
+    with closing(SqliteStore(tmp_path)) as store:
+        assert store.load().revision == 42
+        assert log.stat().st_size >= sqlite_store.LOG_BYTES
