@@ -16,6 +16,7 @@ from functools import partial
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
+from tron_client.wire import duration
 
 from tron.alert_book import standing_alert
 from tron.desk import Desk
@@ -182,7 +183,7 @@ class Monitor:
                 standing_held=judge.guard.many_fail,
                 cascade_alert_id=self._cascade_told,
             )
-            request.judged_until.FromNanoseconds(int(judge.now * 1e9))
+            request.judged_until.CopyFrom(duration(judge.now))
             requests.append(request)
             return request
 

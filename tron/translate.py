@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from google.protobuf import struct_pb2, timestamp_pb2
+from google.protobuf import struct_pb2
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import observation_pb2
-from tron_client.wire import json_object, seconds
+from tron_client.wire import epoch, json_object, seconds, timestamp_at
 
 from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, Severity, State
 from tron.judge import Notice, Ruling
@@ -55,7 +55,7 @@ def _to_facts(message: observation_pb2.Observation) -> Facts:
         attached_at=seconds(message.attached_at) if has("attached_at") else None,
         detached_at=seconds(message.detached_at) if has("detached_at") else None,
         heard_at=seconds(message.heard_at),
-        last_heartbeat_at=_epoch(message.last_heartbeat_at),
+        last_heartbeat_at=epoch(message.last_heartbeat_at),
         judged=State(int(message.judged)),
         cause=Cause(int(message.judged_cause)),
         judged_at=seconds(message.judged_at),
@@ -84,8 +84,8 @@ def to_alert(event: event_pb2.Event) -> AlertDraft:
         recipient=event.recipient,
         cause=Cause(int(event.cause)),
         missed_beats=event.missed_beats,
-        occurred_at=_epoch(event.occurred_at),
-        last_seen_at=_epoch(event.last_seen_at) if event.HasField("last_seen_at") else None,
+        occurred_at=epoch(event.occurred_at),
+        last_seen_at=epoch(event.last_seen_at) if event.HasField("last_seen_at") else None,
         action=event.action,
         message=event.message,
         details=json_object(event.details),
@@ -137,7 +137,7 @@ def _from_alert(alert: AlertDraft) -> event_pb2.Event:
     details.update(alert.details)
     event = event_pb2.Event(
         alert_id=alert.alert_id,
-        occurred_at=_timestamp(alert.occurred_at),
+        occurred_at=timestamp_at(alert.occurred_at),
         type=alert.type,
         severity=alert.severity.value,  # type: ignore[arg-type]
         service_id=alert.service_id,
@@ -150,14 +150,5 @@ def _from_alert(alert: AlertDraft) -> event_pb2.Event:
         details=details,
     )
     if alert.last_seen_at is not None:
-        event.last_seen_at.CopyFrom(_timestamp(alert.last_seen_at))
+        event.last_seen_at.CopyFrom(timestamp_at(alert.last_seen_at))
     return event
-
-
-def _timestamp(epoch: float) -> timestamp_pb2.Timestamp:
-    micros = round(epoch * 1e6)
-    return timestamp_pb2.Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
-
-
-def _epoch(message: timestamp_pb2.Timestamp) -> float:
-    return message.seconds + message.nanos / 1e9

@@ -11,6 +11,7 @@ from typing import Any, cast
 import grpc
 import structlog
 from grid.registry.v1 import heartbeat_pb2
+from tron_client import wire
 
 from grid_hosting.status import abort, decoded
 from registry_server import effects
@@ -216,7 +217,7 @@ class HeartbeatStream:
         self._ack = heartbeat_pb2.BeatAck(sequence=self._heard)
         if self._relays:
             self._ack.revision = self._engine.catalogue.changes.revision
-            self._ack.heard_at.CopyFrom(translate.timestamp(self._heard_at.wall))
+            self._ack.heard_at.CopyFrom(wire.timestamp_at(self._heard_at.wall))
         self._unacked = False
         self._acked_at = now
         self._wake.set()
@@ -247,7 +248,7 @@ class HeartbeatStream:
                     await write(heartbeat_pb2.HeartbeatResponse(ack=ack))
                 elif self._drain_after is not None:
                     after, self._drain_after = self._drain_after, None
-                    drain = heartbeat_pb2.Drain(reconnect_after=translate.duration(after))
+                    drain = heartbeat_pb2.Drain(reconnect_after=wire.duration(after))
                     await write(heartbeat_pb2.HeartbeatResponse(drain=drain))
             self._written.set()
             if self._failure is not None and not self._told:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from enum import IntEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from google.protobuf import duration_pb2, timestamp_pb2
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import heartbeat_pb2, observation_pb2, service_pb2
 from tron_client import wire
+from tron_client.wire import duration, timestamp_at
 
 from registry_server import effects
 from registry_server.catalogue import Catalogue
@@ -34,13 +33,14 @@ from registry_server.service import (
 )
 from registry_server.verdicts import Notice, StandingSuspicion, Verdict, VerdictKind, VerdictResult
 
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.timestamp_pb2 import Timestamp
+
 E = TypeVar("E", bound=IntEnum)
 
 DEFAULT_INTERVAL = 30.0
 DEFAULT_TTL_INTERVALS = 3
-
-_FIRST_SECOND = -62_135_596_800  # year 1
-_LAST_SECOND = 253_402_300_799  # year 9999
 
 
 def enum(path: str, kind: type[E], value: int, default: E | None = None) -> E:
@@ -54,30 +54,20 @@ def enum(path: str, kind: type[E], value: int, default: E | None = None) -> E:
         raise InvalidRequest(FieldError(path, f"{value} is not known; use one of {known}")) from None
 
 
-def duration(seconds: float) -> duration_pb2.Duration:
-    """Seconds as a Duration."""
-    whole = math.floor(seconds)
-    return duration_pb2.Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
-
-
-def seconds(path: str, value: duration_pb2.Duration) -> float:
+def seconds(path: str, value: Duration) -> float:
     """A Duration as seconds; raises InvalidRequest where it is not a valid one."""
-    if abs(value.nanos) > 999_999_999 or value.seconds * value.nanos < 0 or abs(value.seconds) > 315_576_000_000:
-        raise InvalidRequest(FieldError(path, "is not a valid duration"))
-    return value.seconds + value.nanos / 1e9
+    try:
+        return wire.checked_seconds(value)
+    except ValueError as error:
+        raise InvalidRequest(FieldError(path, str(error))) from None
 
 
-def timestamp(epoch: float) -> timestamp_pb2.Timestamp:
-    """Seconds since the epoch as a Timestamp, to the microsecond, within what a Timestamp can say."""
-    micros = min(max(round(epoch * 1e6), _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
-    return timestamp_pb2.Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
-
-
-def epoch(path: str, value: timestamp_pb2.Timestamp) -> float:
+def epoch(path: str, value: Timestamp) -> float:
     """A Timestamp as seconds since the epoch; raises InvalidRequest where it is not a valid one."""
-    if not (_FIRST_SECOND <= value.seconds <= _LAST_SECOND) or not 0 <= value.nanos <= 999_999_999:
-        raise InvalidRequest(FieldError(path, "is not a valid timestamp"))
-    return value.seconds + value.nanos / 1e9
+    try:
+        return wire.checked_epoch(value)
+    except ValueError as error:
+        raise InvalidRequest(FieldError(path, str(error))) from None
 
 
 def to_spec(message: service_pb2.Service) -> ServiceSpec:
@@ -139,8 +129,8 @@ def from_service(service: Service) -> service_pb2.Service:
         heartbeat_interval=duration(spec.heartbeat_interval),
         ttl=duration(spec.ttl),
         incarnation=service.incarnation,
-        registered_at=timestamp(service.registered_at),
-        last_heartbeat_at=timestamp(service.last_heartbeat_at),
+        registered_at=timestamp_at(service.registered_at),
+        last_heartbeat_at=timestamp_at(service.last_heartbeat_at),
         connected=service.connected,
         status=report.status.value,  # type: ignore[arg-type]
         p95_ms=report.p95_ms,
@@ -151,7 +141,7 @@ def from_service(service: Service) -> service_pb2.Service:
         activity=report.activity,
         liveness=service.liveness.value,  # type: ignore[arg-type]
         liveness_cause=service.cause.value,  # type: ignore[arg-type]
-        liveness_since=timestamp(service.since),
+        liveness_since=timestamp_at(service.since),
     )
     if spec.labels:
         message.labels.update(spec.labels)
@@ -162,16 +152,16 @@ def from_service(service: Service) -> service_pb2.Service:
     if report.loop_lag is not None:
         message.loop_lag.CopyFrom(duration(report.loop_lag))
     if report.busy_until is not None:
-        message.busy_until.CopyFrom(timestamp(report.busy_until))
+        message.busy_until.CopyFrom(timestamp_at(report.busy_until))
     if service.maintenance is not None:
         message.maintenance.CopyFrom(_from_maintenance(service.maintenance))
     return message
 
 
 def _from_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
-    message = service_pb2.Maintenance(since=timestamp(maintenance.since), reason=maintenance.reason)
+    message = service_pb2.Maintenance(since=timestamp_at(maintenance.since), reason=maintenance.reason)
     if maintenance.until is not None:
-        message.until.CopyFrom(timestamp(maintenance.until))
+        message.until.CopyFrom(timestamp_at(maintenance.until))
     return message
 
 
@@ -180,7 +170,7 @@ def from_event(event: Event) -> event_pb2.Event:
     message = event_pb2.Event(
         sequence=event.sequence,
         alert_id=event.alert_id,
-        occurred_at=timestamp(event.occurred_at),
+        occurred_at=timestamp_at(event.occurred_at),
         type=event.type,
         severity=event.severity.value,  # type: ignore[arg-type]
         service_id=event.service_id,
@@ -192,7 +182,7 @@ def from_event(event: Event) -> event_pb2.Event:
         message=event.message,
     )
     if event.last_seen_at is not None:
-        message.last_seen_at.CopyFrom(timestamp(event.last_seen_at))
+        message.last_seen_at.CopyFrom(timestamp_at(event.last_seen_at))
     if event.details:
         message.details.update(event.details)
     return message
@@ -268,7 +258,7 @@ def from_record(record: Record, maintenance: Maintenance | None) -> observation_
         connected=record.session is not None,
         streamed=record.streamed,
         heard_at=duration(record.heard_at),
-        last_heartbeat_at=timestamp(record.last_heartbeat_at),
+        last_heartbeat_at=timestamp_at(record.last_heartbeat_at),
         judged=judgement.liveness.value,  # type: ignore[arg-type]
         judged_cause=judgement.cause.value,  # type: ignore[arg-type]
         judged_at=duration(record.judged_at),
@@ -295,7 +285,7 @@ def from_record(record: Record, maintenance: Maintenance | None) -> observation_
     if record.detached_at is not None:
         message.detached_at.CopyFrom(duration(record.detached_at))
     if record.report.busy_until is not None:
-        message.busy_until.CopyFrom(timestamp(record.report.busy_until))
+        message.busy_until.CopyFrom(timestamp_at(record.report.busy_until))
     return message
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf import duration_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_pb2
+from tron_client import wire
 
 from tests.e2e.refusals import Refusal, read_refusal
 from tests.support.waiting import wait_until
@@ -33,7 +34,7 @@ def open_channel(address: str) -> grpc.Channel:
 
 def seconds(value: float) -> duration_pb2.Duration:
     """A Duration."""
-    return duration_pb2.Duration(seconds=int(value), nanos=round((value - int(value)) * 1e9))
+    return wire.duration(value)
 
 
 def a_service(service_id: str, **fields: Any) -> service_pb2.Service:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tron_client import RegistryClient
 
 from tests.support.face import Face, clients, start_face
 from tests.support.processes import System, start_gateway, start_monitor, start_registry, start_system
@@ -44,6 +47,19 @@ def test_a_legacy_agent_goes_down_after_two_misses_and_away_after_three_and_come
     wait_until(lambda: face.get("legacy")["status"] == "ok", 10, "ok again")
     expected = ["heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored"]
     assert alerts_about(face.tron, "legacy") == expected
+
+
+def test_an_interval_reads_in_every_face_as_it_was_declared(face: Face) -> None:
+    seconds: dict[str, Any] = {"heartbeat_interval": 2.3, "ttl": 4.6, "stall_after": 33.333333333}
+    with RegistryClient(face.registry.address) as client:
+        told = client.register("exact", name="Exact", **seconds).to_dict()
+    shown = face.rest.get("/v1/services/exact").json()
+    command = [sys.executable, "-m", "tron_cli", "services", "--json", "--registry", face.registry.address]
+    listed = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout)
+    printed = next(each for each in listed["services"] if each["service_id"] == "exact")
+    for one in (told, shown, printed):
+        assert {name: one[name] for name in seconds} == seconds
+    assert (face.get("exact")["heartbeat_interval_s"], face.get("exact")["ttl_s"]) == (2.3, 4.6)
 
 
 def test_the_legacy_alert_file_has_what_alerts_has_also_over_a_restart_of_the_gateway(tmp_path: Path) -> None:

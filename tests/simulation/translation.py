@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from grid.registry.v1 import observation_pb2
+from tron_client.wire import duration
 
 from registry_server.record import Record
 from registry_server.rpc import translate as registry_wire
@@ -71,8 +72,8 @@ class Wire(Translator):
 
     def frame(self, frame: words.Frame) -> Frame:
         message = observation_pb2.ObserveLivenessResponse(
-            now=registry_wire.duration(frame.now),
-            hearing_since=registry_wire.duration(frame.hearing_since),
+            now=duration(frame.now),
+            hearing_since=duration(frame.hearing_since),
             observations=frame.facts,  # type: ignore[arg-type]
             beat_incarnations=[beat.incarnation for beat in frame.beats],
             beat_observations=[beat.observation for beat in frame.beats],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grid.tron.v1 import policy_pb2
-from tron_client.wire import duration, seconds
+from tron_client.wire import checked_seconds, duration
 
 from grid_hosting.errors import FieldError, InvalidRequest
 from tron.policy import POLICY_FIELDS, OrphanPolicy, Policy
@@ -41,5 +41,8 @@ def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
                     ) from None
         elif message.HasField(name):  # type: ignore[arg-type]
             value = getattr(message, name)
-            changes[name] = seconds(value) if name in _MESSAGES else value
+            try:
+                changes[name] = checked_seconds(value) if name in _MESSAGES else value
+            except ValueError as error:
+                raise InvalidRequest(FieldError(f"policy.{name}", str(error))) from None
     return changes

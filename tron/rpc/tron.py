@@ -10,7 +10,7 @@ import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
-from tron_client.wire import duration
+from tron_client.wire import duration, timestamp_at
 
 from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 from grid_hosting.sinks.dispatcher import Dispatcher
@@ -80,7 +80,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
             ],
         )
         if stats.last_check is not None:
-            response.last_check.FromMicroseconds(int(stats.last_check * 1e6))
+            response.last_check.CopyFrom(timestamp_at(stats.last_check))
         return response
 
     async def ListAlerts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
@@ -14,6 +14,7 @@ from tron_client import wire
 from tron_client.channel import open_channel
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
 from tron_client.models import Event, Service
+from tron_client.requests import interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +141,7 @@ class MonitorClient:
         """Hold notices about a service, for `duration` seconds or until that is ended; or end it. Raises
         ServiceNotFound."""
         request = tron_service_pb2.SetMaintenanceRequest(
-            service_id=service_id, enabled=enabled, duration=wire.duration(duration), reason=reason
+            service_id=service_id, enabled=enabled, duration=interval("duration", duration), reason=reason
         )
         return Service.from_proto(self._do(self._stub.SetMaintenance, request).service)
 
@@ -186,7 +187,7 @@ def _to_policy(thresholds: dict[str, Any]) -> policy_pb2.Policy:
             if field is None:
                 raise ValueError(f"is no threshold; the thresholds are {', '.join(sorted(known))}")
             if field.message_type is not None:
-                getattr(policy, name).FromTimedelta(timedelta(seconds=value))
+                getattr(policy, name).CopyFrom(interval(f"policy.{name}", value))
             else:
                 setattr(policy, name, ORPHAN_POLICIES.number(value) if field.enum_type is not None else value)
         except (ValueError, TypeError, OverflowError) as error:

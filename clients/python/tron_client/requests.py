@@ -17,6 +17,8 @@ from tron_client.models import Event, EventPage, Service, ServiceList
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from google.protobuf.duration_pb2 import Duration
+
 T = TypeVar("T")
 
 
@@ -49,11 +51,25 @@ def declare(
         parent=parent,
         ctx_limit=ctx_limit,
         cost_hint=cost_hint,
-        heartbeat_interval=wire.duration(heartbeat_interval),
-        ttl=wire.duration(ttl),
-        reconnect_grace=wire.duration(reconnect_grace),
-        stall_after=wire.duration(stall_after),
+        heartbeat_interval=interval("heartbeat_interval", heartbeat_interval),
+        ttl=interval("ttl", ttl),
+        reconnect_grace=interval("reconnect_grace", reconnect_grace),
+        stall_after=interval("stall_after", stall_after),
     )
+
+
+def interval(field: str, seconds: float | None) -> Duration | None:
+    """Seconds that a caller gave as `field`; None stays unset. Raises InvalidRequest that names the field for what is
+    no number, negative, or longer than a Duration can say."""
+    try:
+        if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float))):
+            raise ValueError(f"is {seconds!r}; it must be a number of seconds")
+        if seconds is not None and seconds < 0:
+            raise ValueError(f"is {seconds:g}; it must not be negative")
+        return wire.duration(seconds)
+    except ValueError as error:
+        wrong = FieldError(field, str(error))
+        raise InvalidRequest(f"{field}: {wrong.description}", fields=(wrong,)) from None
 
 
 def _struct(field: str, value: Mapping[str, Any] | None) -> Any:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tron_client import wire
+from tron_client.errors import FieldError, InvalidRequest
+from tron_client.requests import interval
 
 if TYPE_CHECKING:
     from grid.registry.v1 import heartbeat_pb2
@@ -39,6 +41,7 @@ class Vitals:
     ) -> bool:
         """Keep what is not None; returns whether it should be told at once."""
         number = self._status if status is None else wire.STATUSES.number(status)
+        busy_until = None if busy_for is None else _moment_in(busy_for)
         with self._lock:
             changed = bool(number != self._status or (message is not None and message != (self._message or "")))
             self._urgent = self._urgent or changed
@@ -48,8 +51,7 @@ class Vitals:
             self._load = self._load if load is None else float(load)
             self._message = self._message if message is None else message
             self._progress = self._progress if progress is None else float(progress)
-            if busy_for is not None:
-                self._busy_until = datetime.now(UTC) + timedelta(seconds=busy_for)
+            self._busy_until = busy_until or self._busy_until
         return changed
 
     def advance(self, n: int) -> None:
@@ -85,4 +87,14 @@ class Vitals:
             if self._activity is not None:
                 beat.activity = self._activity
             if self._busy_until is not None:
-                beat.busy_until.FromDatetime(self._busy_until)
+                beat.busy_until.CopyFrom(wire.timestamp(self._busy_until))
+
+
+def _moment_in(busy_for: float) -> datetime:
+    """The moment in so many seconds. Raises InvalidRequest for what is no number of seconds, or past year 9999."""
+    interval("busy_for", busy_for)
+    try:
+        return datetime.now(UTC) + timedelta(seconds=busy_for)
+    except OverflowError:
+        wrong = FieldError("busy_for", f"is {busy_for:g}; it must end before the year 10000")
+        raise InvalidRequest(f"{wrong.field}: {wrong.description}", fields=(wrong,)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
@@ -52,19 +52,76 @@ CAUSES = Words("cause", liveness_pb2.LivenessCause, "LIVENESS_CAUSE_")
 SEVERITIES = Words("severity", event_pb2.Severity, "SEVERITY_")
 
 
+NANOS = 1_000_000_000
+"""Nanoseconds in a second."""
+
+LONGEST_DURATION = 315_576_000_000
+"""The most seconds that a Duration can say."""
+
+_FIRST_SECOND = -62_135_596_800  # year 1
+_LAST_SECOND = 253_402_300_799  # year 9999
+
+
+@overload
+def duration(seconds: float) -> Duration: ...
+
+
+@overload
+def duration(seconds: float | None) -> Duration | None: ...
+
+
 def duration(seconds: float | None) -> Duration | None:
-    """Seconds as a Duration, to the nearest nanosecond; None stays unset."""
+    """Seconds as a Duration, to the nearest nanosecond; None stays unset. `seconds()` of it is the same number again
+    for every number with at most nine digits. Raises ValueError for what a Duration cannot say."""
     if seconds is None:
         return None
-    nanos = round(seconds * 1e9)
-    sign = -1 if nanos < 0 else 1
-    whole, rest = divmod(abs(nanos), 1_000_000_000)
-    return Duration(seconds=sign * whole, nanos=sign * rest)
+    if not -LONGEST_DURATION <= seconds <= LONGEST_DURATION:  # nor is NaN
+        raise ValueError(f"is {seconds:g}; a duration is a finite number of seconds, at most {LONGEST_DURATION}")
+    whole = int(seconds)
+    nanos = round((seconds - whole) * NANOS)  # the difference is exact, so no digit is lost in a large number
+    if nanos in (NANOS, -NANOS):
+        whole, nanos = whole + nanos // NANOS, 0
+    return Duration(seconds=whole, nanos=nanos)
 
 
 def seconds(message: Duration) -> float:
-    """A Duration in seconds."""
-    return message.seconds + message.nanos / 1e9
+    """A Duration in seconds: the float that is nearest to it."""
+    return (message.seconds * NANOS + message.nanos) / NANOS
+
+
+def checked_seconds(message: Duration) -> float:
+    """A Duration from somebody else in seconds. Raises ValueError where it is not a valid one."""
+    nanos, whole = message.nanos, message.seconds
+    if abs(nanos) >= NANOS or whole * nanos < 0 or abs(whole) > LONGEST_DURATION:
+        raise ValueError("is not a valid duration")
+    return seconds(message)
+
+
+def timestamp_at(epoch: float) -> Timestamp:
+    """Seconds since the epoch as a Timestamp, to the microsecond (a float says no more of today), within what a
+    Timestamp can say."""
+    micros = min(max(round(epoch * 1e6), _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def epoch(message: Timestamp) -> float:
+    """A Timestamp in seconds since the epoch: the float that is nearest to it."""
+    return (message.seconds * NANOS + message.nanos) / NANOS
+
+
+def checked_epoch(message: Timestamp) -> float:
+    """A Timestamp from somebody else in seconds since the epoch. Raises ValueError where it is not a valid one."""
+    if not (_FIRST_SECOND <= message.seconds <= _LAST_SECOND) or not 0 <= message.nanos < NANOS:
+        raise ValueError("is not a valid timestamp")
+    return epoch(message)
+
+
+@overload
+def timestamp(moment: datetime) -> Timestamp: ...
+
+
+@overload
+def timestamp(moment: datetime | None) -> Timestamp | None: ...
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
