@@ -49,7 +49,7 @@ class Desk:
             self._came.set()
 
     def undelivered(self, alert: AlertDraft) -> None:
-        """An alert whose recipient is unknown or away, at once: one line. It is kept for the recipient too."""
+        """Nobody at all was notified of an alert so far: one line. It is kept for its recipients."""
         log.warning(
             "alert_undelivered",
             type=alert.type,

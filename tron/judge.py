@@ -18,6 +18,7 @@ from tron.guard import Guard
 from tron.lineage import Lineage
 from tron.policy import OrphanPolicy, Policies
 from tron.standing import Standing, StandingSuspicion
+from tron.unreached import Unreached
 
 ORPHANS_AT_ONCE = 200
 """Orphans that are told in the transaction of the verdict; the others a tick later, if it was not refused."""
@@ -78,13 +79,14 @@ class Judge:
         self.escalations = Escalations()
         self.mail: dict[str, OpenCopy] = {}
         """What operators are still to be told, by alert_id: in the registry until it is acknowledged."""
-        self.suspected: list[tuple[Facts, bool]] = []
-        """Whom the registry suspected in our name since this was last emptied, and whether the parent could hear."""
+        self.suspected: list[Facts] = []
+        """Whom the registry suspected in our name since this was last emptied."""
         self.cascade_alert_id = ""
         self.complete = False
         """Whether the snapshot was read."""
         self.now = 0.0
         self._observer = observer
+        self._unreached = Unreached()
         self._standing = Standing()
         self._untold: dict[str, None] = {}
         self._folded: dict[str, str] = {}
@@ -114,10 +116,12 @@ class Judge:
             self.detector.heard(incarnation, observation, at)
         for copy in frame.copies:
             self.escalations.put(copy)
+            self._unreached.put(copy)
             if copy.alert.recipient == OPERATORS:
                 self.mail[copy.alert.alert_id] = copy
         for alert_id, recipient in frame.copies_ended:
             self.escalations.end(alert_id, recipient)
+            self._unreached.end(alert_id, recipient)
             if recipient == OPERATORS:
                 self.mail.pop(alert_id, None)
         if frame.cascade_alert_id:
@@ -158,6 +162,10 @@ class Judge:
         self._note_told(ruling.transition.service_id, before.told_to, before.untold)
         for service_id in ruling.folds:
             self._folded.pop(service_id, None)
+
+    def undelivered(self) -> list[AlertDraft]:
+        """CRITICAL alerts of which nobody at all was notified in time, each once."""
+        return self._unreached.due(self.now, self._reaches)
 
     def recipient_of(self, facts: Facts) -> str:
         """Who is told about a service: its parent as declared, or who stands in for it; empty where nobody is."""
@@ -209,9 +217,7 @@ class Judge:
             self._folded.pop(service_id, None)
         if before is not None and before.state is State.ALIVE and facts.judged is State.SUSPECT:
             self._standing.used_up(service_id)
-            parent = self.lineage.resolve(self.recipient_of(facts))
-            lease = None if parent is None else self.detector.find(parent)
-            self.suspected.append((facts, lease is not None and lease.facts.connected))
+            self.suspected.append(facts)
             self.guard.failed(service_id, facts.judged_at, before.judged_at)  # a stream that broke: when is known
             self.damping.suspected(service_id, self.now, self.policies)
 
@@ -404,6 +410,12 @@ class Judge:
             is_back = lease is not None and lease.state is State.ALIVE
             climbed = alert_book.climbing(alert, target, why, is_back=is_back)
             orders.notices.append(Notice(alert.alert_id, climbed, alert.recipient, told_about))
+
+    def _reaches(self, word: str) -> bool:
+        """Whether what waits for this recipient goes out to it: over a stream that is open now."""
+        service_id = self.lineage.resolve(word)
+        lease = None if service_id is None else self.detector.find(service_id)
+        return lease is not None and lease.facts.connected
 
     def _is_lost(self, word: str) -> str:
         """Why a recipient can not be expected to hear; empty where it can."""
