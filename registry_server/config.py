@@ -28,6 +28,8 @@ class Config(ProgramConfig):
     """Seconds that an open Heartbeat stream may say nothing at all."""
     max_message_bytes: int = Field(default=1 << 20, ge=64 << 10)
     """Size of one incoming message. A larger one ends its call with RESOURCE_EXHAUSTED."""
+    monitor_lost_after: float = Field(default=5.0, gt=0, le=3600)
+    """Seconds without judgement until operators are told, where somebody judged before."""
     sinks: SinksConfig = SinksConfig()
     """Where operators are told that TRON is gone, beside the log."""
     self_register: CliImplicitFlag[bool] = True

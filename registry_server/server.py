@@ -59,7 +59,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         keeper = tasks.create_task(engine.run())
         sweeper = tasks.create_task(streams.sweep_for_ever())
-        watchdog = tasks.create_task(watch_the_watcher(engine, dispatcher))
+        watchdog = tasks.create_task(watch_the_watcher(engine, dispatcher, config.monitor_lost_after))
         messenger = tasks.create_task(dispatcher.run())
         await server.start()
         # What was loaded lives as long as the process; the collector need not look at it again and again.

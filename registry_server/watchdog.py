@@ -16,17 +16,15 @@ from registry_server.service import Severity as EventSeverity
 
 log = structlog.get_logger("operator")
 
-LOST_AFTER = 2.0
-"""Seconds without judgement until operators are told, where somebody judged before. A restart takes about one."""
-
 NEVER_CAME_AFTER = 60.0
 """The same for a registry that nobody has watched since its start."""
 
 LOOK_EVERY = 0.25
 
 
-async def watch_the_watcher(engine: Engine, dispatcher: Dispatcher) -> None:
-    """Look, and tell each change once, until cancelled."""
+async def watch_the_watcher(engine: Engine, dispatcher: Dispatcher, lost_after: float) -> None:
+    """Look, and tell each change once, until cancelled. `lost_after`: seconds without judgement until operators are
+    told, where somebody judged before."""
     patience, since, loss = NEVER_CAME_AFTER, time.monotonic(), ""
     while True:
         await asyncio.sleep(LOOK_EVERY)
@@ -34,7 +32,7 @@ async def watch_the_watcher(engine: Engine, dispatcher: Dispatcher) -> None:
         if engine.catalogue.watched:
             if loss:
                 await _tell(engine, dispatcher, loss, "TRON watches again", now - since, resolved=True)
-            patience, since, loss = LOST_AFTER, now, ""
+            patience, since, loss = lost_after, now, ""
         elif not loss and now - since > patience and not engine.draining:
             loss = str(uuid.uuid4())
             await _tell(engine, dispatcher, loss, "TRON does not watch: nobody is judged", now - since, resolved=False)

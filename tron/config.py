@@ -11,6 +11,7 @@ from pydantic_settings import CliImplicitFlag
 from grid_hosting.program import ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
 from tron.policy import OrphanPolicy, Policies, Policy
+from tron.registry_loss import LOST_AFTER, LOST_AFTER_DRAIN
 
 _DEFAULT = Policy()
 
@@ -82,6 +83,10 @@ class Config(ProgramConfig):
     probe_targets: tuple[str, ...] = ()
     """`host` or `host:port` that TRON may connect to where a policy asks to confirm by probe; whoever registers names
     the url."""
+    registry_lost_after: float = Field(default=LOST_AFTER, gt=0, le=3600)
+    """Seconds without a word from the registry until operators are told."""
+    registry_lost_after_drain: float = Field(default=LOST_AFTER_DRAIN, gt=0, le=3600)
+    """The same where the registry said that it is draining, and after TRON's own start."""
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it is seen like everyone else."""
 

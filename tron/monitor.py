@@ -10,20 +10,21 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
+from tron_client.errors import Draining, from_rpc_error
 from tron_client.wire import duration
 
-from tron.alert_book import standing_alert
 from tron.desk import Desk
 from tron.facts import Cause, Facts, Kind
 from tron.judge import Judge, Orders, Ruling
 from tron.policy import Policies
 from tron.probe import Prober
+from tron.registry_loss import RegistryLoss
 from tron.translate import from_notice, from_ruling, from_standing, to_frame
 
 log = structlog.get_logger("tron")
@@ -37,8 +38,8 @@ BATCH = 1000
 BATCH_BYTES = 600_000
 """... and not so many that the call is larger than the registry takes (1 MiB)."""
 
-LOST_AFTER = 1.0
-"""Seconds without the registry until operators are told."""
+LOOK_EVERY = 0.25
+"""Seconds between two looks whether the registry is lost."""
 
 CALL_TIMEOUT = 10.0
 
@@ -73,12 +74,15 @@ class Monitor:
         desk: Desk,
         prober: Prober,
         stats: Stats,
+        loss: RegistryLoss | None = None,
     ) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         self._observer = observer
         self.policies = policies
         self._desk = desk
         self._prober = prober
+        self._loss = loss or RegistryLoss()
+        self._why = "it was never reached"
         self._standing_held = False
         self._cascade_told = ""
         self.judge = Judge(policies, observer)
@@ -92,32 +96,49 @@ class Monitor:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._report_loss())
+
+    async def _follow(self) -> None:
+        """One stream after another."""
         attempt = 0
-        lost_at = time.monotonic()
-        told = False
         while True:
-            why = "the stream ended"
+            self._why = "the stream ended"
             heard = False
             try:
                 async for _ in self._watch():
                     if not heard:
                         heard, attempt = True, 0
-                        if told:
-                            self._desk.registry_back(time.monotonic() - lost_at)
-                            told = False
             except grpc.aio.AioRpcError as error:
-                why = f"{error.code().name}: {error.details()}"
+                self._why = f"{error.code().name}: {error.details()}"
+                if isinstance(from_rpc_error(error), Draining):
+                    self._loss.draining()
             finally:
                 self.stats.watching = False
             if heard:
-                lost_at = time.monotonic()
-                log.warning("registry_stream_broken", why=why)
+                log.warning("registry_stream_broken", why=self._why)
             # Full jitter, at most half a second: freshness counts more here than sparing one server one client.
             await asyncio.sleep(random.uniform(0.01, min(0.5, 0.05 * 2**attempt)))
             attempt = min(attempt + 1, 8)
-            if not told and time.monotonic() - lost_at > LOST_AFTER:
-                told = True
-                self._desk.registry_lost(time.monotonic() - lost_at, why)
+
+    async def _report_loss(self) -> None:
+        """Tell operators that the registry is lost, also while a stream is open on which nothing comes."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            now = time.monotonic()
+            # If this process was stopped, the registry may have spoken all the while.
+            lost_for = self._loss.passed(min(now - last, 2 * LOOK_EVERY))
+            last = now
+            if lost_for is not None:
+                self._desk.registry_lost(lost_for, self._why)
+
+    def _heard(self) -> None:
+        """The registry said something."""
+        away = self._loss.heard()
+        if away is not None:
+            self._desk.registry_back(away)
 
     async def _watch(self) -> AsyncIterator[None]:
         """One stream, from its snapshot to its end; yields after each frame that was judged."""
@@ -126,6 +147,7 @@ class Monitor:
         spoke_at = float("-inf")
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
         async for message in call:
+            self._heard()
             frame = to_frame(message)
             judge.learn(frame)
             if not judge.complete:
@@ -136,7 +158,9 @@ class Monitor:
             if not orders.empty or held_changed or judge.now - spoke_at >= WORD_EVERY:
                 await self._apply(judge, orders)
                 spoke_at = judge.now
-            self._note_suspected(judge, wall)
+            self._note_suspected(judge)
+            for alert in judge.undelivered():
+                self._desk.undelivered(alert)
             self._desk.look(judge.mail)
             self.stats.last_check = time.time()
             if not self.stats.watching:
@@ -150,6 +174,7 @@ class Monitor:
         sent = 0
         for request in self._requests(judge, orders, verdicts):
             response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)
+            self._heard()
             batch = orders.rulings[sent : sent + len(request.verdicts)]
             sent += len(batch)
             outcomes = list(zip(batch, response.results, strict=True))
@@ -219,17 +244,15 @@ class Monitor:
                 self._probe(transition.facts)
             if alert is not None and not ruling.hushed:
                 self.stats.alerts_issued += 1 + len(ruling.further)
-                if not result.delivered and not ruling.folded:
-                    self._desk.undelivered(alert)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_STALE:
             log.info("verdict_stale", kind=transition.kind.value, **facts)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_INVALID:
             log.error("verdict_invalid", kind=transition.kind.value, **facts)
 
-    def _note_suspected(self, judge: Judge, wall: float) -> None:
+    def _note_suspected(self, judge: Judge) -> None:
         """Whom the registry suspected in our name."""
         suspected, judge.suspected = judge.suspected, []
-        for facts, heard in suspected:
+        for facts in suspected:
             log.info(
                 _LOGGED[Kind.SUSPECT],
                 service_id=facts.service_id,
@@ -240,9 +263,6 @@ class Monitor:
             self._probe(facts)
             if not judge.hush(Kind.SUSPECT, facts):
                 self.stats.alerts_issued += 1
-                if not heard:
-                    alert = standing_alert(facts, judge.recipient_of(facts))
-                    self._desk.undelivered(replace(alert, occurred_at=wall))
 
     def _probe(self, facts: Facts) -> None:
         if self.policies.of(facts.service_id).confirm_by_probe:

@@ -22,6 +22,7 @@ from tron.desk import Desk
 from tron.monitor import Monitor, Stats
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
+from tron.registry_loss import RegistryLoss
 from tron.rpc.tron import TronService
 
 log = structlog.get_logger("tron")
@@ -42,7 +43,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         stats = Stats()
         dispatcher = build(config.sinks, config.data_dir / "sinks", source="/grid/tron", healthy=lambda: stats.watching)
         desk = Desk(channel, dispatcher)
-        monitor = Monitor(channel, SERVICE_ID, policies, desk, prober, stats)
+        loss = RegistryLoss(config.registry_lost_after, config.registry_lost_after_drain)
+        monitor = Monitor(channel, SERVICE_ID, policies, desk, prober, stats, loss)
         health = HealthServicer()
         await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(MAX_MESSAGE))

@@ -125,8 +125,29 @@ def test_tron_tells_that_the_registry_is_gone(tmp_path: Path) -> None:
     with (
         receiver() as hook,
         start_registry(tmp_path / "registry") as registry,
-        start_monitor(tmp_path / "monitor", registry.address, "--config", str(settings(tmp_path, hook.url))) as monitor,
+        start_monitor(
+            tmp_path / "monitor",
+            registry.address,
+            *("--config", str(settings(tmp_path, hook.url)), "--registry-lost-after", "1"),
+        ) as monitor,
     ):
         wait_until(lambda: "watching" in monitor.log, 10, "TRON watches")
         registry.kill()
         wait_until(lambda: "registry_lost" in hook.types(), 15, "it tells that the registry is gone")
+
+
+def test_a_planned_restart_of_either_program_is_no_incident(tmp_path: Path) -> None:
+    with receiver() as hook, start_system(tmp_path, "--config", str(settings(tmp_path, hook.url))) as system:
+        with MonitorClient(system.tron_address) as tron:
+            wait_until(lambda: tron.get_stats().watching, 10, "TRON watches")
+            for program in ("registry", "monitor"):
+                old = system.child_pid(program)
+                os.kill(old, signal.SIGTERM)
+                system.wait_restarted(program, old)
+                wait_until(lambda: tron.get_stats().watching, 20, "TRON watches again")
+        with agents(system.registry_address, {"service_id": "alone", "reconnect_grace": 0.3}) as host:
+            host.kill()
+            wait_until(lambda: "service_down" in hook.types(), 15, "operators are told of a service without a parent")
+        assert set(hook.types()) == {"service_down"}
+        for word in ("registry_lost", "monitor_lost", "alert_undelivered"):
+            assert word not in system.log
