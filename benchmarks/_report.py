@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import grpc
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 RESULTS = Path(__file__).parent / "results"
@@ -60,10 +61,11 @@ def conclude(name: str, out: Path | None, goals: dict[str, bool], result: dict[s
 
 def table(title: str, rows: dict[str, dict[str, Any]]) -> None:
     """Print rows of equal keys."""
-    shown = Table(title=title, title_justify="left")
+    shown = Table(title=escape(title), title_justify="left")
     shown.add_column("")
     for column in next(iter(rows.values())):
-        shown.add_column(column, justify="right")
+        shown.add_column(escape(column), justify="right")
     for name, row in rows.items():
-        shown.add_row(name, *(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
+        cells = (f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values())
+        shown.add_row(escape(name), *map(escape, cells))
     Console(width=120).print(shown)

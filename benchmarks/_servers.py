@@ -1,0 +1,92 @@
+"""The servers of one run, what they cost, and what their logs say of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from tests.support.processes import Monitor, Program, Registry, start_monitor, start_registry, start_system
+from tests.support.waiting import wait_until
+
+MAX_STREAMS = 25_000
+ENVIRONMENT = {
+    "TRON_REGISTRY_MAX_STREAMS": str(MAX_STREAMS),
+    **{f"TRON_{program}_LOG_JSON": "true" for program in ("REGISTRY", "MONITOR", "GATEWAY")},
+}
+
+
+class Servers:
+    """A registry and TRON, or with `whole` all that `tron up` runs. Use it in a `with` block."""
+
+    def __init__(self, folder: Path, *, whole: bool) -> None:
+        self._folder = folder
+        self._whole = whole
+        self._running = ExitStack()
+        self._logs: list[Program] = []
+
+    def __enter__(self) -> Servers:
+        if self._whole:
+            system = self._running.enter_context(start_system(self._folder, env=ENVIRONMENT))
+            self._system, self.address = system, system.registry_address
+            self._logs.append(system)
+        else:
+            self._registry = self._start_registry("127.0.0.1:0")
+            self.address = self._registry.address
+            self._monitor: Monitor = self._running.enter_context(
+                start_monitor(self._folder / "monitor" / "data", self.address, env=ENVIRONMENT)
+            )
+            self._logs.append(self._monitor)
+        wait_until(lambda: self.logged("watching"), 30, "TRON watches")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes as they are now, by name."""
+        if self._whole:
+            return {name: self._system.child_pid(name) for name in ("registry", "monitor", "gateway")}
+        return {"registry": self._registry.pid, "monitor": self._monitor.pid}
+
+    def kill_registry(self) -> None:
+        """Kill -9, and start it again where nobody else does; returns when it serves."""
+        if self._whole:
+            self._system.wait_restarted("registry", self._system.kill_child("registry"))
+        else:
+            self._registry.kill()
+            self._registry = self._start_registry(self.address)
+
+    def logged(self, *events: str) -> list[dict[str, Any]]:
+        """The lines of all logs with one of these events, of each program in the order in which they were written."""
+        return [line for line in self._lines() if line.get("event") in events]
+
+    def _start_registry(self, listen: str) -> Registry:
+        registry = self._running.enter_context(
+            start_registry(self._folder / "registry" / "data", listen=listen, env=ENVIRONMENT)
+        )
+        self._logs.append(registry)
+        return registry
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for program in self._logs:
+            for line in program.log.splitlines():
+                try:
+                    found = json.loads(line) if line.startswith("{") else None
+                except ValueError:
+                    continue  # it is being written
+                if isinstance(found, dict):
+                    yield {"program": type(program).__name__.lower(), **found}
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far, user and system; 0 where it is gone."""
+    try:
+        user, kernel = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")

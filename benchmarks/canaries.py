@@ -1,0 +1,335 @@
+"""Is every death told in time while tens of thousands live? `python -m benchmarks.canaries`; needs Go.
+
+A driver in Go (`benchmarks/driver`) opens 5,000, 10,000 and 20,000 agents with a stream each, over 4 and over 20 s.
+Among them are 20 canaries that really die, 10 of them while the others attach and 10 afterwards: half of each are cut
+(their connection is reset without a word), half fall silent (the stream stays, no beat comes any more). Their parent
+must hear two things of each within its bound and 500 ms: the suspicion, and that it is down. That makes 40 alerts in
+each run. The removals that follow are shown, and have no goal. Of nobody else anything may be said.
+
+The same happens to 10,000 whose registry is killed with SIGKILL (the first ten die when they have come back), and to
+40,000 on shared streams of whom 8,000 die at once (the first ten die in the two seconds after).
+
+Beside each run stands the same load on a bare server, which only parses, counts and answers.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tron_client import RegistryClient
+
+from benchmarks._deaths import ALLOWED, GRACE, Due, due, silence
+from benchmarks._driver import Driver, NoGo, build
+from benchmarks._report import arguments, conclude, table
+from benchmarks._servers import Servers, cpu_seconds
+
+INTERVAL = 5.0
+EACH_KIND = 5
+"""Canaries of each kind (cut, silent) that die early, and as many that die late."""
+
+SETTLE = 5.0
+"""Seconds from when all are attached to when peace begins."""
+
+PEACE = 15.0
+"""Seconds over which acknowledgements and processors are measured."""
+
+APART = 0.3
+"""Seconds between two deaths of late canaries."""
+
+ATTACH_WITHIN = 120.0
+TELL_WITHIN = 30.0
+"""Seconds after the last bound at which an alert that did not come is called lost."""
+
+PEACEFUL_ACK_MS = 50.0
+
+JUDGEMENTS = (
+    "heartbeat_miss",
+    "service_suspect",
+    "service_down",
+    "service_deregistered",
+    "service_stalled",
+    "heartbeat_restored",
+    "parent_down",
+    "cascading_failure",
+    "monitor_lost",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One run: who attaches how, and what happens to them."""
+
+    name: str
+    agents: int
+    ramp: float
+    per_stream: int = 1
+    kill_registry: bool = False
+    mass_death: int = 0
+
+    def flags(self) -> dict[str, int | str]:
+        """What the driver is started with."""
+        early = {} if self.mass_death else {"early_cut": EACH_KIND, "early_silent": EACH_KIND}
+        return {
+            "agents": self.agents,
+            "ramp": f"{self.ramp}s",
+            "interval": f"{INTERVAL}s",
+            "per_stream": self.per_stream,
+            "canaries": (4 if self.mass_death else 2) * EACH_KIND,
+            "early_at": 2 if self.kill_registry else 1,
+            **early,
+        }
+
+
+def scenarios(sizes: list[int], ramps: list[float]) -> list[Scenario]:
+    """Everything that the benchmark can run."""
+    return [
+        *(Scenario(f"{agents:,} in {ramp:g} s", agents, ramp) for agents in sizes for ramp in ramps),
+        Scenario("kill -9 of the registry", 10_000, 10.0, kill_registry=True),
+        Scenario("8,000 of 40,000 die", 40_000, 20.0, per_stream=4, mass_death=8_000),
+    ]
+
+
+def measure(scenario: Scenario, *, whole: bool) -> dict[str, Any]:
+    """Run one scenario against the real servers; return all that was seen."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Servers(Path(folder), whole=whole) as servers,
+        Driver(servers.address, **scenario.flags()) as driver,
+    ):
+        driver.wait(lambda: driver.heard("attached"), ATTACH_WITHIN, "all to attach")
+        attached = [line["seconds"] for line in driver.heard("attached")]
+        result: dict[str, Any] = {"attached_after_s": attached[0] if attached else None}
+        time.sleep(SETTLE)
+        driver.ask("acks")
+        with costs({**servers.pids, "driver": driver.pid}) as cost:
+            time.sleep(PEACE)
+        result |= {"ack_ms": driver.ask("acks"), "cpu_percent": cost}
+        late = 0
+        if scenario.kill_registry:
+            result["back_after_s"] = _kill_registry(servers, driver)
+        if scenario.mass_death:
+            driver.say(f"cut-mass {scenario.mass_death}")
+            late = _kill_canaries(driver, late)
+            time.sleep(3 * INTERVAL)
+        late = _kill_canaries(driver, late)
+        expected = late + (0 if scenario.mass_death else 2 * EACH_KIND)
+        driver.wait(lambda: len(driver.heard("died")) >= expected, TELL_WITHIN, "every death")
+        last = max(death["at"] for death in driver.heard("died")) + silence(3, INTERVAL) + INTERVAL
+        driver.wait(lambda: _all_told(driver), max(0.0, last - time.time()) + TELL_WITHIN, "every alert")
+        result["totals"] = driver.ask("totals")
+        return result | _judge(scenario, servers, driver, expected)
+
+
+def _kill_registry(servers: Servers, driver: Driver) -> float | None:
+    """Kill it, and wait until all are attached again; seconds from the kill, None where they never were."""
+    before = len(driver.heard("attached"))
+    killed_at = time.time()
+    servers.kill_registry()
+    driver.wait(lambda: len(driver.heard("attached")) > before, ATTACH_WITHIN, "all to come back")
+    back = driver.heard("attached")[before:]
+    time.sleep(SETTLE)
+    return round(back[0]["at"] - killed_at, 2) if back else None
+
+
+def _kill_canaries(driver: Driver, before: int) -> int:
+    """Cut five of the late canaries and let five fall silent, by turns; return how many are dead now."""
+    for number in range(before + 1, before + 2 * EACH_KIND + 1):
+        driver.say(f"{'cut' if number % 2 else 'silence'} canary-{number}")
+        time.sleep(APART)
+    return before + 2 * EACH_KIND
+
+
+def _all_told(driver: Driver) -> bool:
+    urgent, removals = due(driver.heard("died"), driver.heard("alert"), INTERVAL)
+    return all(each.late is not None for each in (*urgent, *removals))
+
+
+def _judge(scenario: Scenario, servers: Servers, driver: Driver, deaths: int) -> dict[str, Any]:
+    """What came of the deaths, and what was said of anybody else."""
+    died = driver.heard("died")
+    urgent, removals = due(died, driver.heard("alert"), INTERVAL)
+    stalls = [line["seconds"] for line in servers.logged("registry_stalled")]
+    return {
+        "alerts_due": 2 * deaths,
+        "alerts_in_time": sum(each.in_time for each in urgent),
+        "alerts_lost": sum(each.late is None for each in urgent) + 2 * (deaths - len(died)),
+        "latest_s": max((each.late for each in urgent if each.late is not None), default=None),
+        "late": [_line(each) for each in urgent if not each.in_time],
+        "removals_in_time": sum(each.in_time for each in removals),
+        "false": _false_words(servers.address, {death["id"] for death in died}, scenario),
+        "monitor_lost": [line["seconds"] for line in servers.logged("monitor_lost")],
+        "registry_stalled": stalls,
+        "pauses": longest_pauses(servers),
+        "ended": driver.heard("ended"),
+    }
+
+
+def _line(each: Due) -> dict[str, Any]:
+    return {"service_id": each.service_id, "how": each.how, "type": each.type, "late_s": each.late}
+
+
+def _false_words(address: str, dead: set[str], scenario: Scenario) -> dict[str, int]:
+    """How many events of each type are in the log about somebody who lives."""
+    client = RegistryClient(address, timeout=30.0)
+    said: Counter[str] = Counter()
+    about: dict[str, set[str]] = {}
+    after = 0
+    while True:
+        page = client.list_events(after_sequence=after, limit=1000, types=JUDGEMENTS)
+        for event in page.events:
+            if event.service_id not in dead:
+                said[event.type] += 1
+                about.setdefault(event.type, set()).add(event.service_id)
+        if not page.next_after_sequence:
+            break
+        after = page.next_after_sequence
+    for kind in ("service_suspect", "service_down", "service_deregistered"):
+        # Those of the mass that died are told once each; the driver took them from the end.
+        true = {f"agent-{number}" for number in range(scenario.agents - scenario.mass_death, scenario.agents)}
+        said[kind] -= len(about.get(kind, set()) & true)
+    return {kind: count for kind, count in said.items() if count}
+
+
+def longest_pauses(servers: Servers) -> dict[str, dict[str, Any]]:
+    """The longest pause of each program's loop and its cause, where the programs say so."""
+    longest: dict[str, dict[str, Any]] = {}
+    for line in servers.logged("loop_paused"):
+        program = str(line.get("loop", line["program"]))
+        if line["seconds"] > longest.get(program, {"seconds": 0.0})["seconds"]:
+            longest[program] = {"seconds": line["seconds"], "cause": line.get("cause", "unknown")}
+    return longest
+
+
+def measure_bare(scenario: Scenario) -> dict[str, Any]:
+    """The same load on a server that only answers."""
+    with subprocess.Popen([sys.executable, "-m", "benchmarks._bare"], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            flags = {**scenario.flags(), "early_at": 0}  # nobody dies
+            with Driver(server.stdout.readline().strip(), **flags) as driver:
+                driver.wait(lambda: driver.heard("attached"), ATTACH_WITHIN, "all to attach")
+                attached = [line["seconds"] for line in driver.heard("attached")]
+                time.sleep(SETTLE)
+                driver.ask("acks")
+                with costs({"bare": server.pid, "driver": driver.pid}) as cost:
+                    time.sleep(PEACE)
+                acks = driver.ask("acks")
+        finally:
+            server.terminate()
+    return {"attached_after_s": attached[0] if attached else None, "ack_ms": acks, "cpu_percent": cost}
+
+
+@contextmanager
+def costs(pids: dict[str, int]) -> Iterator[dict[str, float]]:
+    """Percent of one processor that each process used in the block; filled when it ends."""
+    found: dict[str, float] = {}
+    began = time.monotonic()
+    before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+    yield found
+    took = time.monotonic() - began
+    found |= {name: round(100 * (cpu_seconds(pid) - before[name]) / took, 1) for name, pid in pids.items()}
+
+
+def goals(name: str, result: dict[str, Any]) -> dict[str, bool]:
+    """What must hold of one run."""
+    p99 = result["ack_ms"].get("p99")
+    return {
+        f"{name}: all {result['alerts_due']} alerts within their bound + {ALLOWED * 1000:g} ms": (
+            result["alerts_in_time"] == result["alerts_due"]
+        ),
+        f"{name}: nobody who lives is accused": not result["false"],
+        f"{name}: no monitor_lost": not result["monitor_lost"],
+        f"{name}: no registry_stalled": not result["registry_stalled"],
+        f"{name}: ack p99 <= {PEACEFUL_ACK_MS:g} ms in peace": p99 is not None and p99 <= PEACEFUL_ACK_MS,
+    }
+
+
+def row(result: dict[str, Any], bare: dict[str, Any] | None) -> dict[str, str]:
+    """One run as it is printed."""
+
+    def beside(ours: object, theirs: object) -> str:
+        return f"{ours}" if bare is None else f"{ours} / {theirs}"
+
+    def seconds(value: float | None) -> str:
+        return "never" if value is None else f"{value:.1f}"
+
+    other = bare or {"attached_after_s": None, "ack_ms": {}, "cpu_percent": {}}
+    cpu = result["cpu_percent"]
+    pauses = result["pauses"]
+    return {
+        "attached [s]": beside(seconds(result["attached_after_s"]), seconds(other["attached_after_s"])),
+        "in time": f"{result['alerts_in_time']} of {result['alerts_due']}",
+        "lost": str(result["alerts_lost"]),
+        "latest [s]": "-" if result["latest_s"] is None else f"{result['latest_s']:.2f}",
+        "false": str(sum(result["false"].values())),
+        "TRON lost": str(len(result["monitor_lost"])),
+        "stalls": str(len(result["registry_stalled"])),
+        "ack p99 [ms]": beside(result["ack_ms"].get("p99", "-"), other["ack_ms"].get("p99", "-")),
+        "registry [% cpu]": beside(f"{cpu['registry']:.0f}", f"{other['cpu_percent'].get('bare', 0):.0f}"),
+        "TRON [% cpu]": f"{cpu['monitor']:.0f}",
+        "driver [% cpu]": f"{cpu['driver']:.0f}",
+        "removals in time": f"{result['removals_in_time']} of {result['alerts_due'] // 2}",
+        "longest pauses [ms]": ", ".join(
+            f"{loop} {each['seconds'] * 1000:.0f} ({each['cause']})" for loop, each in pauses.items()
+        )
+        or "not told",
+    }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = arguments(__doc__)
+    parser.add_argument("--agents", type=int, nargs="*", default=[5_000, 10_000, 20_000])
+    parser.add_argument("--ramps", type=float, nargs="*", default=[4.0, 20.0])
+    parser.add_argument("--only", choices=("ramps", "kill", "mass"), nargs="*", default=["ramps", "kill", "mass"])
+    parser.add_argument("--no-bare", action="store_true", help="without the bare server beside it")
+    parser.add_argument("--up", action="store_true", help="all of `tron up`, with the gateway")
+    chosen = parser.parse_args()
+    try:
+        build()
+    except NoGo as error:
+        print(f"SKIPPED, nothing was measured: {error}", file=sys.stderr)
+        return
+    results: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    held: dict[str, bool] = {}
+    for scenario in scenarios(chosen.agents, chosen.ramps):
+        kind = "kill" if scenario.kill_registry else "mass" if scenario.mass_death else "ramps"
+        if kind not in chosen.only:
+            continue
+        bare = None if chosen.no_bare else measure_bare(scenario)
+        result = measure(scenario, whole=chosen.up)
+        results[scenario.name] = {**result, "bare": bare}
+        rows[scenario.name] = row(result, bare)
+        held |= goals(scenario.name, result)
+        print(f"{scenario.name}: {rows[scenario.name]}", flush=True)
+        _explain(result)
+    # The runs stand side by side, what was measured below each other.
+    table(
+        f"Canaries; down at {GRACE:g} s or {silence(2, INTERVAL):g} s; ours / bare",
+        {what: {name: each[what] for name, each in rows.items()} for what in next(iter(rows.values()))},
+    )
+    conclude("canaries", chosen.out, held, {"runs": results})
+
+
+def _explain(result: dict[str, Any]) -> None:
+    """What a table has no room for."""
+    for each in result["late"]:
+        how = "never came" if each["late_s"] is None else f"{each['late_s']:.2f} s after its bound"
+        print(f"  late: {each['type']} of {each['service_id']}: {how}")
+    for key in ("false", "monitor_lost", "registry_stalled", "pauses", "ended", "totals", "ack_ms", "back_after_s"):
+        if result.get(key):
+            print(f"  {key}: {result[key]}")
+
+
+if __name__ == "__main__":
+    main()
