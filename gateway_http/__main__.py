@@ -7,23 +7,17 @@ import sys
 
 from gateway_http.config import Config
 from gateway_http.server import serve
-from grid_hosting.program import read_config, run, set_up_logs
+from grid_hosting.program import host, read_config
 
 
 def main() -> None:
-    """Run the gateway until SIGTERM or SIGINT. Exits with 1 where it can not start."""
+    """Run the gateway until SIGTERM or SIGINT. Exits with 1 if it cannot start."""
     config = read_config(Config, "gateway", sys.argv[1:])
-    set_up_logs(config)
 
     async def program(stop: asyncio.Event) -> None:
         await serve(config, stop)
 
-    try:
-        run(program)
-    except* (RuntimeError, OSError) as group:
-        for error in group.exceptions:
-            print(f"tron gateway: {error}", file=sys.stderr)
-        sys.exit(1)
+    host(config, "gateway", program, data_dir=config.data_dir)
 
 
 if __name__ == "__main__":

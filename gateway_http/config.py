@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import CliImplicitFlag
 
-from grid_hosting.program import ProgramConfig
+from grid_hosting.program import Listen, ProgramConfig
 
 
 class Config(ProgramConfig):
@@ -17,13 +17,14 @@ class Config(ProgramConfig):
     """Address of the registry."""
     tron: str = "127.0.0.1:6123"
     """Address of TRON."""
-    registry_http_listen: str = "127.0.0.1:6121"
-    """Where to serve the legacy Registry REST, and the JSON API under /v1. Port 0 picks a free one."""
-    tron_http_listen: str = "127.0.0.1:6109"
+    registry_http_listen: Listen = "127.0.0.1:6121"
+    """Where to serve the legacy Registry REST, and the JSON API under /v1. Port 0 picks a free one;
+    no host means every interface of the machine."""
+    tron_http_listen: Listen = "127.0.0.1:6109"
     """Where to serve the legacy TRON REST."""
-    events_http_listen: str = "127.0.0.1:6102"
+    events_http_listen: Listen = "127.0.0.1:6102"
     """Where to serve the legacy Event Stream (Socket.IO and SSE)."""
-    hmi_listen: str = "127.0.0.1:6101"
+    hmi_listen: Listen = "127.0.0.1:6101"
     """Where to serve the dashboard."""
     data_dir: Path = Path("tron-data")
     """Folder for the settings that the HMI keeps, and in `events` for the alert files. The gateway has no truth of its

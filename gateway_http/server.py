@@ -16,7 +16,8 @@ from gateway_http.app import Gateway, connected
 from gateway_http.config import Config
 from gateway_http.legacy import events, hmi, registry, tron
 from grid_hosting.identity import own_agent
-from grid_hosting.program import write_ready
+from grid_hosting.listening import bind_socket
+from grid_hosting.program import warn_if_exposed, write_ready
 
 log = structlog.get_logger("gateway")
 
@@ -51,19 +52,10 @@ class Listener:
 
 
 def bind(key: str, listen: str) -> Listener:
-    """Listen on `host:port`. Raises OSError that names the address."""
-    host, _, port = listen.rpartition(":")
-    try:
-        [family, kind, protocol, _, address] = socket.getaddrinfo(
-            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except (OSError, ValueError) as error:
-        raise OSError(f"can not listen on {listen}: {error}") from error
+    """Bind one port. Raises StartError that names the address."""
+    bound, address = bind_socket(listen)
     bound.setblocking(False)
-    return Listener(key, bound, f"{host}:{bound.getsockname()[1]}")
+    return Listener(key, bound, address)
 
 
 def port_of(app: Any, gateway: Gateway) -> Port:
@@ -87,7 +79,7 @@ def port_of(app: Any, gateway: Gateway) -> Port:
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run one gateway until `stop` is set. Raises OSError where an address can not be used."""
+    """Run one gateway until `stop` is set. Raises StartError for an address."""
     listeners = [
         bind("registry_http", config.registry_http_listen),
         bind("tron_http", config.tron_http_listen),
@@ -95,6 +87,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         bind("hmi_http", config.hmi_listen),
     ]
     addresses = {each.key: each.address for each in listeners}
+    warn_if_exposed("the gateway", *addresses.values())
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
         names = ("registry", "heartbeat_monitor", "event_stream")
         neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}

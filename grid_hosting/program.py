@@ -10,13 +10,12 @@ import os
 import resource
 import signal
 import sys
-import tomllib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, NoReturn, TypeVar
 
 import structlog
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliImplicitFlag,
@@ -26,12 +25,23 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from grid_hosting.addresses import exposure_warning, parse_listen
+from grid_hosting.listening import is_exposed
+from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
 from grid_hosting.whole_file import write_whole
 
-PROGRAMS = frozenset({"registry", "monitor", "gateway"})
-"""The programs that one settings file may have tables for."""
+log = structlog.get_logger("program")
 
 C = TypeVar("C", bound="ProgramConfig")
+
+
+def _checked(listen: str) -> str:
+    parse_listen(listen)
+    return listen
+
+
+Listen = Annotated[str, AfterValidator(_checked)]
+"""A setting that is an address to listen on; what is wrong with it stops the start."""
 
 
 class ProgramConfig(BaseSettings):
@@ -90,33 +100,37 @@ def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
         config: C = Configured(_cli_parse_args=list(flags))
     except (ValidationError, SettingsError) as error:
         problems = (
-            [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+            [f"{'.'.join(map(str, each['loc']))}: {_plain(each['msg'])}" for each in error.errors()]
             if isinstance(error, ValidationError)
             else [str(error)]
         )
-        print(f"tron {table}: " + "; ".join(problems), file=sys.stderr)
-        sys.exit(2)
+        _refuse(table, "; ".join(problems), code=2)
     return config
 
 
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def _refuse(table: str, *problems: str, code: int = 1) -> NoReturn:
+    """Say in one line each why the program does not run, and end with `code`."""
+    for problem in problems:
+        print(f"tron {table}: {' '.join(problem.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
 def _find_table(table: str, named: Path | None) -> Path | None:
-    """The settings file, None where it has nothing for this program. Exits with 2 where it can not be read."""
+    """The settings file; None if it has nothing for this program. Exits with 2 if it cannot be read."""
     path = named or Path("tron.toml")
     try:
-        tables = tomllib.loads(path.read_text())
-    except FileNotFoundError:
+        tables = read_settings(path)
+    except StartError as error:
+        _refuse(table, str(error), code=2)
+    if tables is None:
         if named is None:
             return None
-        problem = "no such file"
-    except (OSError, ValueError) as error:
-        problem = str(error)
-    else:
-        unknown = sorted(tables.keys() - PROGRAMS)
-        if not unknown:
-            return path if table in tables else None
-        problem = f"[{unknown[0]}] is not a program; the tables are {', '.join(sorted(PROGRAMS))}"
-    print(f"tron {table}: {path}: {problem}", file=sys.stderr)
-    sys.exit(2)
+        _refuse(table, f"settings file {absolute(path)}: no such file", code=2)
+    return path if table in tables else None
 
 
 def set_up_logs(config: ProgramConfig) -> None:
@@ -145,6 +159,51 @@ def write_ready(path: Path | None, facts: dict[str, object]) -> None:
     if path is None:
         return
     write_whole(path, json.dumps({**facts, "pid": os.getpid()}) + "\n")
+
+
+def warn_if_exposed(what: str, *addresses: str) -> None:
+    """Log a warning for each address that other machines can reach."""
+    for address in addresses:
+        if is_exposed(address):
+            log.warning("listening_beyond_loopback", address=address, why=exposure_warning(what, address))
+
+
+def host(
+    config: ProgramConfig,
+    table: str,
+    serve: Callable[[asyncio.Event], Awaitable[None]],
+    *,
+    data_dir: Path,
+    known: tuple[type[Exception], ...] = (),
+) -> None:
+    """Run a program to its end. Exits with 1, and one line that names what is wrong, if it cannot start or go on.
+
+    `known` are further exceptions whose text is such a line; anything else is a bug, with its traceback.
+    """
+    set_up_logs(config)
+    try:
+        prepare_data_dir(data_dir)
+        claim_ready_file(config.ready_file)
+        run(serve)
+    except Exception as error:
+        found = list(_leaves(error))
+        if not all(isinstance(each, (StartError, OSError, *known)) for each in found):
+            raise
+        _refuse(table, *dict.fromkeys(_line(each) for each in found))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{absolute(Path(os.fsdecode(error.filename2 or error.filename)))}: {reason(error)}"
+    return str(error)
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import CliImplicitFlag
 
-from grid_hosting.program import ProgramConfig
+from grid_hosting.program import Listen, ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
 
 
 class Config(ProgramConfig):
     """The gRPC registry: records who is registered, who is connected, and what was heard."""
 
-    listen: str = "127.0.0.1:6122"
-    """Address to serve on. Port 0 picks a free one."""
+    listen: Listen = "127.0.0.1:6122"
+    """Address to serve on, HOST:PORT. Port 0 picks a free one; no host means every interface of the machine."""
     data_dir: Path = Path("tron-data")
     """Folder of the database; an empty one is a fresh system."""
     event_retention_days: float = Field(default=7.0, gt=0, le=3650)

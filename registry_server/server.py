@@ -12,8 +12,9 @@ from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid_hosting.identity import own_agent
+from grid_hosting.listening import bind_grpc
 from grid_hosting.options import server_options
-from grid_hosting.program import write_ready
+from grid_hosting.program import warn_if_exposed, write_ready
 from grid_hosting.reflection import enable_reflection
 from grid_hosting.sinks.build import build
 from grid_hosting.status import ErrorInterceptor
@@ -40,9 +41,10 @@ SERVICES = (
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run one registry until `stop` is set. Raises StoreError, or RuntimeError where the address is in use."""
+    """Run one registry until `stop` is set. Raises StoreError, JournalError, or StartError for an address."""
     engine = Engine(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
     await engine.start()
+    found = {"services": len(engine.catalogue.records), "events": engine.sequences.value}
     dispatcher = build(
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: engine.catalogue.watched
     )
@@ -52,8 +54,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(engine), server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(engine), server)
     enable_reflection(SERVICES, server)
-    host = config.listen.rsplit(":", 1)[0]
-    address = f"{host}:{server.add_insecure_port(config.listen)}"
+    address = bind_grpc(server, config.listen)
+    warn_if_exposed("the registry", address)
     agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
@@ -68,7 +70,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         log.info("registry_serving", address=address, data_dir=str(config.data_dir))
         if config.self_register:
             await loop.run_in_executor(None, agent.start)
-        write_ready(config.ready_file, {"registry_grpc": address})
+        write_ready(config.ready_file, {"registry_grpc": address, "found": found})
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from grid_hosting.program import read_config, run, set_up_logs
+from grid_hosting.program import host, read_config
+from grid_hosting.sinks.journal import JournalError
 from tron.config import Config
 from tron.server import serve
 
 
 def main() -> None:
-    """Run TRON until SIGTERM or SIGINT. Exits with 1 where it can not start."""
+    """Run TRON until SIGTERM or SIGINT. Exits with 1 if it cannot start."""
     config = read_config(Config, "monitor", sys.argv[1:])
-    set_up_logs(config)
 
     async def program(stop: asyncio.Event) -> None:
         await serve(config, stop)
 
-    try:
-        run(program)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"tron monitor: {error}", file=sys.stderr)
-        sys.exit(1)
+    host(config, "monitor", program, data_dir=config.data_dir, known=(JournalError,))
 
 
 if __name__ == "__main__":

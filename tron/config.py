@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliImplicitFlag
 
-from grid_hosting.program import ProgramConfig
+from grid_hosting.program import Listen, ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
 from tron.policy import OrphanPolicy, Policies, Policy
 from tron.registry_loss import LOST_AFTER, LOST_AFTER_DRAIN
@@ -67,8 +67,8 @@ class PolicyConfig(BaseModel):
 class Config(ProgramConfig):
     """TRON, the heartbeat monitor: judges who is alive, and has parents told."""
 
-    listen: str = "127.0.0.1:6123"
-    """Address to serve on. Port 0 picks a free one."""
+    listen: Listen = "127.0.0.1:6123"
+    """Address to serve on, HOST:PORT. Port 0 picks a free one; no host means every interface of the machine."""
     registry: str = "127.0.0.1:6122"
     """Address of the registry."""
     data_dir: Path = Path("tron-data")

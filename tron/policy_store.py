@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from grid_hosting.start import StartError, absolute, reason
 from grid_hosting.whole_file import write_whole
 from tron.policy import POLICY_FIELDS, OrphanPolicy, Policies
 
@@ -24,14 +25,20 @@ class PolicyStore:
         self._changes: dict[str, dict[str, Any]] = {}
 
     def load(self, settings: Policies) -> Policies:
-        """The settings with all that was changed. What no longer fits is left out, and said in the log."""
+        """The settings with all that was changed. What no longer fits is left out, and logged.
+
+        Raises StartError if the file is there and cannot be read.
+        """
         try:
             stored = json.loads(self._path.read_text())
             if not isinstance(stored, dict) or not all(isinstance(each, dict) for each in stored.values()):
                 raise ValueError("it is not an object of objects")
         except FileNotFoundError:
             return settings
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            # Defaults in place of what operators chose would change who is declared down.
+            raise StartError(f"{absolute(self._path)}: {reason(error)}") from error
+        except ValueError as error:
             log.error("policy_unreadable", path=str(self._path), why=str(error))
             return settings
         policies = settings

@@ -12,10 +12,12 @@ from grpc_health.v1._async import HealthServicer
 from tron_client.channel import open_aio_channel
 
 from grid_hosting.identity import own_agent
+from grid_hosting.listening import bind_grpc
 from grid_hosting.options import server_options
-from grid_hosting.program import write_ready
+from grid_hosting.program import warn_if_exposed, write_ready
 from grid_hosting.reflection import enable_reflection
 from grid_hosting.sinks.build import build
+from grid_hosting.start import StartError
 from grid_hosting.status import ErrorInterceptor
 from tron.config import Config
 from tron.desk import Desk
@@ -33,9 +35,12 @@ MAX_MESSAGE = 1 << 20
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run one TRON until `stop` is set. Raises ValueError for thresholds, RuntimeError for an address in use."""
+    """Run one TRON until `stop` is set. Raises StartError for thresholds or an address, JournalError for the sinks."""
     store = PolicyStore(config.data_dir)
-    policies = store.load(config.policies())
+    try:
+        policies = store.load(config.policies())
+    except ValueError as error:
+        raise StartError(str(error)) from error
     for each in policies.default.reckless():
         log.warning("policy_reckless", threshold=each.field, why=each.description)
     async with open_aio_channel(config.registry) as channel:
@@ -53,8 +58,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         )
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         enable_reflection((TRON_SERVICE, "grpc.health.v1.Health"), server)
-        host = config.listen.rsplit(":", 1)[0]
-        address = f"{host}:{server.add_insecure_port(config.listen)}"
+        address = bind_grpc(server, config.listen)
+        warn_if_exposed("TRON", address)
         caps = ("health_monitoring", "timeout_detection", "service_alerts")
         agent = own_agent(SERVICE_ID, "TRON Heartbeat Monitor", address, config.registry, caps)
         loop = asyncio.get_running_loop()

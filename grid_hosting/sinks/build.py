@@ -16,15 +16,23 @@ from grid_hosting.sinks.dispatcher import Dispatcher
 from grid_hosting.sinks.http_client import open_client
 from grid_hosting.sinks.journal import Journal
 from grid_hosting.sinks.webhook import WebhookSink
+from grid_hosting.start import StartError
 
 
 def build(config: SinksConfig, folder: Path, *, source: str, healthy: Callable[[], bool]) -> Dispatcher:
     """The dispatcher of one program, to be run by it. `folder` holds its queues, and nobody else's.
 
     `source` is who tells, as a URI reference (`/grid/tron`); signs of life go out while `healthy` says yes. Without a
-    sink in the settings there is only the log, and no file. Raises ValueError where a secret is gone since the settings
-    were read, and JournalError where the folder can not be used or another program holds it.
+    sink in the settings there is only the log, and no file. Raises StartError if a secret is gone since the settings
+    were read, and JournalError if the folder cannot be used or another program holds it.
     """
+    try:
+        return _build(config, folder, source, healthy)
+    except ValueError as error:
+        raise StartError(f"operator sinks: {error}") from error
+
+
+def _build(config: SinksConfig, folder: Path, source: str, healthy: Callable[[], bool]) -> Dispatcher:
     if not (config.webhook or config.alertmanager or config.channels() or config.dead_man):
         return Dispatcher()
     client = open_client(config.timeout)

@@ -69,7 +69,7 @@ class Journal:
             self._db, self._found = _open(self._path)
         except (OSError, sqlite3.Error) as error:
             self._thread.shutdown()
-            raise JournalError(f"{self._path}: {_reason(error)}") from error
+            raise JournalError(f"{self._path.absolute()}: {_reason(error)}") from error
         self._stored = {(shelf, row.number) for shelf, rows in self._found.items() for row in rows}
         self._pending: dict[tuple[str, int], Row | None] = {}
 
@@ -250,4 +250,4 @@ def _code(error: BaseException) -> int:
 def _reason(error: BaseException) -> str:
     if _code(error) == sqlite3.SQLITE_BUSY:
         return "another program holds it; each needs a folder of its own"
-    return str(error)
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

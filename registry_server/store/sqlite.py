@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from grid_hosting.start import absolute, reason
 from registry_server.effects import (
     Acknowledge,
     AppendEvent,
@@ -85,7 +86,8 @@ class SqliteStore:
             self._make_room(folder / f"{FILE}-wal")
         except (sqlite3.Error, OSError, StoreError) as error:
             self._lock.close()
-            raise StoreError(f"{folder / FILE}: {error}") from error
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            raise StoreError(f"{absolute(folder / FILE)}: {why}") from error
 
     def load(self) -> Stored:
         """Read everything, and trim what is kept only for a while."""
@@ -225,7 +227,7 @@ def _hold(path: Path) -> IO[str]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise StoreError(f"{path.parent} is in use by another registry") from error
+        raise StoreError(f"{absolute(path.parent)} is in use by another registry") from error
     return lock
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grid_hosting.whole_file import write_whole
 from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption, away
 from tron_cli.control import ControlError, NoDemo, ask, control_path
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import load_catalogue
-from tron_cli.supervisor import write_whole
 
 if TYPE_CHECKING:
     from tron_cli.catalogue import Catalogue

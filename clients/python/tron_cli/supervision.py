@@ -20,6 +20,8 @@ class RestartPolicy:
     sound_after: float = 2.0
     # A child that never served is a mistake in the set-up (a port in use, a wrong flag), which no restart repairs.
     attempts_to_serve: int = 3
+    # It exited with such a code before it ever served: it said what is wrong, and would only say it again.
+    refusals: frozenset[int] = frozenset({1, 2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,13 @@ class ChildLife:
         """Take note that the child was ready to serve."""
         self.ever_served = True
 
-    def died(self, now: float) -> StartAgain | GiveUp:
-        """Take note that the child died at `now`; return what to do."""
+    def died(self, now: float, code: int = -9) -> StartAgain | GiveUp:
+        """Take note that the child died at `now`; return what to do. A negative `code` is the signal that ended it."""
         if now - self._started_at >= self.policy.sound_after:
             self._deaths_in_a_row = 0
         self._deaths_in_a_row += 1
-        if not self.ever_served and self.starts >= self.policy.attempts_to_serve:
+        refused = code in self.policy.refusals or self.starts >= self.policy.attempts_to_serve
+        if not self.ever_served and refused:
             return GiveUp(self.starts)
         # The exponent is bounded because a float overflows after some thousand deaths.
         delay = self.policy.first_delay * 2.0 ** min(self._deaths_in_a_row - 1, 32)
@@ -77,6 +80,8 @@ class Serving:
     pid: int
     more: Mapping[str, str] = field(default_factory=dict)
     """Further addresses, by their keys."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """All that its ready file says."""
 
 
 def ready_document(children: Iterable[Serving]) -> dict[str, object]:

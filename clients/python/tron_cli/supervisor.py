@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grid_hosting.whole_file import write_whole
 from tron_cli.supervision import ChildLife, GiveUp, RestartPolicy, Serving, describe_exit, ready_document
 from tron_cli.tether import tethered
 
@@ -26,8 +26,8 @@ _READY_POLL_SECONDS = 0.02
 _SLOW_START_SECONDS = 15.0
 
 
-class StartError(Exception):
-    """A child died again and again without ever having served."""
+class ChildNeverServed(Exception):
+    """A child refused to start, or died again and again without ever having served."""
 
 
 @dataclass(slots=True, eq=False)
@@ -122,7 +122,7 @@ class Supervisor:
             if self._ready_file is not None:
                 self._ready_file.unlink(missing_ok=True)  # it would promise what is no longer there
         for failure in failures:
-            if isinstance(failure, StartError):
+            if isinstance(failure, ChildNeverServed):
                 _say(str(failure))
                 return 1
             if failure is not None:
@@ -130,7 +130,7 @@ class Supervisor:
         return 130 if self._killed else 0
 
     async def _tend(self, each: Child) -> None:
-        """Start a child again and again until it is to leave. Raises StartError."""
+        """Start a child again and again until it is to leave. Raises ChildNeverServed."""
         before = self._children[: self._children.index(each)]
         for earlier in before:
             # Addresses are known beforehand, but where any free port is taken; who comes first waits for the other. A
@@ -159,11 +159,11 @@ class Supervisor:
             each.serving = None
             if each.leaving.is_set():
                 return
-            decision = each.life.died(time.monotonic())
+            decision = each.life.died(time.monotonic(), code)
             if isinstance(decision, GiveUp):
-                raise StartError(
-                    f"{each.name} {describe_exit(code)}, {decision.attempts} times in a row without having served at "
-                    f"{each.listen}; its own words stand above"
+                times = "" if decision.attempts == 1 else f", {decision.attempts} times in a row,"
+                raise ChildNeverServed(
+                    f"{each.name} {describe_exit(code)}{times} before it served; see its error above"
                 )
             _say(f"{each.name} {describe_exit(code)}; starting it again in {decision.delay:.1f} s")
             with contextlib.suppress(TimeoutError):
@@ -180,7 +180,7 @@ class Supervisor:
         # Whatever port was asked for, from now on the child keeps the one it got.
         each.listen = str(document[each.address_key])
         each.more = {key: str(document[key]) for key in each.more}
-        each.serving = Serving(each.name, each.address_key, each.listen, each.process_id, dict(each.more))
+        each.serving = Serving(each.name, each.address_key, each.listen, each.process_id, dict(each.more), document)
         each.life.served()
         each.ready.set()
         if each.life.starts > 1:
@@ -235,13 +235,6 @@ def _read_ready(path: Path) -> dict[str, object] | None:
         return None
     document: dict[str, object] = json.loads(text)
     return document
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or the one before."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text)
-    unfinished.replace(path)
 
 
 def _say(text: str) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
@@ -17,10 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from grid_hosting.addresses import exposure_warning, parse_listen, reachable_here
+from grid_hosting.listening import check_bindable, is_exposed
+from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
 from tron_cli.connection import DEFAULT_REGISTRY
 from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
 from tron_cli.output import fail, out
 from tron_cli.registering import load_catalogue
+from tron_cli.supervision import RestartPolicy
 from tron_cli.supervisor import Supervisor, child
 
 if TYPE_CHECKING:
@@ -71,11 +73,14 @@ def _become(module: str, arguments: Sequence[str]) -> None:
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Holds all state; an empty one is a fresh system.")] = Path(
+    data_dir: Annotated[Path, typer.Option(help="Holds all state; a new one is a new, empty system.")] = Path(
         "tron-data"
     ),
     registry_listen: Annotated[
-        str, typer.Option(help="Where the registry listens; port 0 picks a free one.")
+        str,
+        typer.Option(
+            help="Where the registry listens, HOST:PORT; port 0 picks a free one, no host means every interface."
+        ),
     ] = DEFAULT_REGISTRY,
     tron_listen: Annotated[str, typer.Option(help="Where TRON listens; port 0 picks a free one.")] = "127.0.0.1:6123",
     registry_http_listen: Annotated[str, typer.Option(help="Where the legacy Registry REST listens.")] = f"{HOST}:6121",
@@ -95,18 +100,18 @@ def up(
         commands = to_try(load_catalogue(catalogue))  # what is wrong with it is said now, and once
     elif catalogue != DEFAULT_CATALOGUE:
         raise typer.BadParameter("it says which fleet --demo runs", param_hint="--catalogue")
-    if config is not None and not config.is_file():
-        fail(f"no such file: {config}", code=2)
+    listens = {
+        "--registry-listen": registry_listen,
+        "--tron-listen": tron_listen,
+        "--registry-http-listen": registry_http_listen,
+        "--tron-http-listen": tron_http_listen,
+        "--events-http-listen": events_http_listen,
+        "--hmi-listen": hmi_listen,
+    }
+    _check_settings(config)
+    _check_addresses(listens)
+    _prepare(data_dir, ready_file)
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
-    _check_free(registry_listen, tron_listen, registry_http_listen, *also.values())
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"can not use {data_dir} as data directory: {error.strerror}")
-    if ready_file is not None:
-        if not ready_file.absolute().parent.is_dir():
-            fail(f"no such folder for the ready file: {ready_file.absolute().parent}", code=2)
-        ready_file.unlink(missing_ok=True)  # an old one would be believed
     shared = [] if config is None else ["--config", str(config)]
 
     def registry_command(listen: str, ready: Path, _: dict[str, str]) -> list[str]:
@@ -115,18 +120,19 @@ def up(
         return program("registry_server", arguments)
 
     def monitor_command(listen: str, ready: Path, addresses: dict[str, str]) -> list[str]:
-        folder, registry_address = str(data_dir / "monitor"), addresses["registry_grpc"]
+        folder, registry_address = str(data_dir / "monitor"), reachable_here(addresses["registry_grpc"])
         arguments = ["--listen", listen, "--registry", registry_address, "--data-dir", folder]
         return program("tron", [*arguments, "--ready-file", str(ready), *shared])
 
     def demo_command(_: str, ready: Path, addresses: dict[str, str]) -> list[str]:
-        arguments = ["--registry", addresses["registry_grpc"], "--catalogue", catalogue]
+        arguments = ["--registry", reachable_here(addresses["registry_grpc"]), "--catalogue", catalogue]
         return program("tron_cli", ["demo", *arguments, "--ready-file", str(ready)])
 
     def gateway_command(listen: str, ready: Path, addresses: dict[str, str]) -> list[str]:
         arguments = ["--registry-http-listen", listen, "--tron-http-listen", addresses["tron_http"]]
         arguments += ["--events-http-listen", addresses["events_http"], "--hmi-listen", addresses["hmi_http"]]
-        arguments += ["--registry", addresses["registry_grpc"], "--tron", addresses["tron_grpc"]]
+        arguments += ["--registry", reachable_here(addresses["registry_grpc"])]
+        arguments += ["--tron", reachable_here(addresses["tron_grpc"])]
         folder = str(data_dir / "gateway")
         return program("gateway_http", [*arguments, "--data-dir", folder, "--ready-file", str(ready), *shared])
 
@@ -137,7 +143,7 @@ def up(
             child("gateway", "registry_http", registry_http_listen, gateway_command, more=also),
         ]
         if demo:
-            children.append(child("demo", "demo_control", "", demo_command))
+            children.append(child("demo", "demo_control", "", demo_command, _DEMO_POLICY))
         supervisor = Supervisor(
             children,
             scratch=scratch,
@@ -146,37 +152,98 @@ def up(
         )
         return await supervisor.run()
 
-    with _only_one(data_dir), tempfile.TemporaryDirectory(prefix="tron-up-") as scratch:
-        for folder in ("registry", "monitor", "gateway"):
-            (data_dir / folder).mkdir(exist_ok=True)
-        code = asyncio.run(supervise(Path(scratch)))
+    with _only_one(data_dir), _scratch_folder() as scratch:
+        for what, address in listens.items():
+            if is_exposed(address):
+                _warn(exposure_warning(_LISTENERS[what], address))
+        code = asyncio.run(supervise(scratch))
     raise typer.Exit(code)
 
 
-def _check_free(*addresses: str) -> None:
-    """The programs start together: none may find another system where it expects its own."""
-    for address in addresses:
-        host, _, port = address.rpartition(":")
+_LISTENERS = {
+    "--registry-listen": "the registry",
+    "--tron-listen": "TRON",
+    "--registry-http-listen": "the gateway",
+    "--tron-http-listen": "the gateway",
+    "--events-http-listen": "the gateway",
+    "--hmi-listen": "the dashboard",
+}
+
+# An agent of the demo that was too slow to start says nothing about the next attempt.
+_DEMO_POLICY = RestartPolicy(refusals=frozenset())
+
+
+def _check_settings(config: Path | None) -> None:
+    """End with one line if the settings file, which every program would read, cannot be used."""
+    path = config or Path("tron.toml")
+    try:
+        found = read_settings(path)
+    except StartError as error:
+        fail(str(error), code=2)
+    if found is None and config is not None:
+        fail(f"settings file {absolute(path)}: no such file", code=2)
+
+
+def _check_addresses(listens: dict[str, str]) -> None:
+    """End with one line, which names the flag, if an address is wrong, twice there, or cannot be listened on.
+
+    The programs start together: none may find another system where it expects its own.
+    """
+    seen: dict[str, str] = {}
+    for flag, address in listens.items():
         try:
-            where = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            with socket.socket(where[0][0], socket.SOCK_STREAM) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(where[0][4])
-        except (OSError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-                fail(f"{address} is in use; end what runs there (another `tron up`?), or choose another address")
-            # Whatever else is wrong with it, the program that is to listen there says so.
+            parsed = parse_listen(address)
+        except ValueError as error:
+            fail(f"{flag}: {error}", code=2)
+        if parsed.port and str(parsed) in seen:
+            fail(f"{flag}: {address} is that of {seen[str(parsed)]} already; choose another", code=2)
+        seen[str(parsed)] = flag
+        try:
+            check_bindable(address)
+        except StartError as error:
+            fail(f"{flag}: {error}")
+
+
+def _prepare(data_dir: Path, ready_file: Path | None) -> None:
+    """Make the folders; end with one line, which names the path, if one cannot be used."""
+    try:
+        prepare_data_dir(data_dir)
+        for folder in ("registry", "monitor", "gateway"):
+            prepare_data_dir(data_dir / folder)
+        claim_ready_file(ready_file)
+    except StartError as error:
+        fail(str(error))
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder for the ready files of the programs, removed afterwards."""
+    try:
+        scratch = tempfile.TemporaryDirectory(prefix="tron-up-")
+    except OSError as error:
+        fail(f"no folder for temporary files ({reason(error)}); set TMPDIR to one that you can write to")
+    with scratch as name:
+        yield Path(name)
 
 
 @contextmanager
 def _only_one(data_dir: Path) -> Iterator[None]:
     """Hold the data directory for this process. The kernel lets go of it however the process ends."""
-    with (data_dir / "tron-up.lock").open("a") as lock:
+    path = data_dir / "tron-up.lock"
+    try:
+        lock = path.open("a")
+    except OSError as error:
+        fail(f"{absolute(path)}: {reason(error)}")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            fail(f"another `tron up` uses {data_dir}; end it first, or choose another --data-dir")
+            fail(f"another `tron up` uses {absolute(data_dir)}; end it first, or choose another --data-dir")
         yield
+
+
+def _warn(text: str) -> None:
+    print(f"tron up: WARNING: {text}", file=sys.stderr, flush=True)
 
 
 def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[str]) -> None:
@@ -186,12 +253,24 @@ def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[st
     for each in serving:
         table.add_row(each.name, each.address, _SERVES.get(each.name, ""))
         for key, address in each.more.items():
-            table.add_row("", f"http://{address}", _SERVES.get(key, ""))
-    address = serving[0].address
+            table.add_row("", f"http://{reachable_here(address)}", _SERVES.get(key, ""))
+    address = reachable_here(serving[0].address)
     elsewhere = "" if address == DEFAULT_REGISTRY else f" --registry {address}"
     # Whoever read the first line and closed the pipe does not end the system.
     with suppress(BrokenPipeError):
-        _print_welcome(table, data_dir, commands, elsewhere)
+        _print_welcome(table, f"{_state(serving[0])}: {absolute(data_dir)}", commands, elsewhere)
+
+
+def _state(registry: Serving) -> str:
+    """Say whether the data directory was new, or what was in it."""
+    found = registry.facts.get("found")
+    if not isinstance(found, dict) or not any(found.values()):
+        return "New, empty data directory"
+    services, events = found.get("services", 0), found.get("events", 0)
+    return (
+        f"Existing data directory ({services} {'service' if services == 1 else 'services'}, "
+        f"{events} {'event' if events == 1 else 'events'} so far)"
+    )
 
 
 def _as_typed() -> str:
@@ -202,15 +281,16 @@ def _as_typed() -> str:
     made = "MAKELEVEL" in os.environ
     if not own.exists() or (found is not None and not made and Path(found).samefile(own)):
         return "tron"
-    with suppress(ValueError):
+    with suppress(ValueError, OSError):
         return str(own.relative_to(Path.cwd()))
     return str(own)
 
 
-def _print_welcome(table: Table, data_dir: Path, commands: Sequence[str], elsewhere: str) -> None:
+def _print_welcome(table: Table, state: str, commands: Sequence[str], elsewhere: str) -> None:
     out.print(table)
     command_name = _as_typed()
-    out.print(f"\nAll state is in {data_dir.resolve()}. Ctrl-C ends it. Try next:\n", highlight=False, markup=False)
+    out.print(f"\n{state}", highlight=False, markup=False, soft_wrap=True)
+    out.print("Press Ctrl-C to stop. Try next:\n", highlight=False, markup=False)
     for command in commands:
         arguments = " -- sleep 60" if command.startswith("run ") else ""
         out.print(f"  {command_name} {command}{elsewhere}{arguments}", highlight=False, markup=False, soft_wrap=True)

@@ -76,4 +76,5 @@ def test_a_change_that_can_not_be_written_is_not_kept_in_memory_either(tmp_path:
     store = PolicyStore(tmp_path / "file")
     with pytest.raises(OSError, match="file"):
         store.save("", {"flap_count": 7})
+    (tmp_path / "file").unlink()
     assert store.load(SETTINGS) == SETTINGS

@@ -53,6 +53,18 @@ def test_a_child_that_never_served_is_given_up_at_the_third_death() -> None:
     assert deaths(ChildLife(), 3) == [StartAgain(0.1), StartAgain(0.2), GiveUp(3)]
 
 
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_child_that_says_why_it_can_not_start_is_not_asked_again(code: int) -> None:
+    life = ChildLife()
+    life.started(0.0)
+    assert life.died(0.1, code) == GiveUp(1)
+
+
+def test_a_child_that_served_is_started_again_whatever_its_code(sound: ChildLife) -> None:
+    sound.started(0.0)
+    assert sound.died(0.1, 1) == StartAgain(0.1)
+
+
 def test_a_child_that_served_once_is_never_given_up(sound: ChildLife) -> None:
     assert GiveUp not in {type(decision) for decision in deaths(sound, 100)}
 

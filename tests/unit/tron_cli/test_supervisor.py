@@ -162,16 +162,26 @@ async def test_children_are_out_of_reach_of_the_terminal(house: House) -> None:
         assert all(os.getsid(pid) == pid for pid in house.document["pids"].values())
 
 
-async def test_a_child_that_never_serves_ends_everything(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_child_that_refuses_to_start_ends_everything(house: House, capfd: pytest.CaptureFixture[str]) -> None:
     registry, _ = house.pair()
     broken = house.tiny("monitor", "tron_grpc", "import sys; sys.exit('port in use')")
+    async with house.running(registry, broken, wait=False) as task:
+        assert await asyncio.wait_for(task, 20) == 1
+    told = capfd.readouterr().err
+    assert told.count("port in use") == 1
+    assert "monitor exited with code 1 before it served; see its error above" in told
+
+
+async def test_a_child_that_never_serves_ends_everything(house: House, capfd: pytest.CaptureFixture[str]) -> None:
+    registry, _ = house.pair()
+    broken = house.tiny("monitor", "tron_grpc", "import sys; print('no luck', file=sys.stderr); sys.exit(9)")
     async with house.running(registry, broken, wait=False) as task:
         assert await asyncio.wait_for(task, 20) == 1
     assert house.diary[-1] == "left registry_grpc"
     assert not house.ready_file.exists()
     told = capfd.readouterr().err
-    assert told.count("port in use") == 3
-    assert "monitor exited with code 1, 3 times in a row" in told
+    assert told.count("no luck") == 3
+    assert "monitor exited with code 9, 3 times in a row, before it served" in told
 
 
 async def test_a_stop_before_anything_serves_is_a_clean_end(house: House) -> None:

@@ -23,3 +23,26 @@ def test_an_address_in_use_is_named_before_any_program_could_find_another_system
     assert result.exit_code == 1
     assert f"{address} is in use" in result.output
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("address", ["localhost", "127.0.0.1:99999", "::1:0", "unix:/tmp/x", "http://127.0.0.1:1", ""])
+def test_a_wrong_address_is_refused_at_once_in_one_line_that_names_the_flag(
+    tmp_path: Path, flag: str, address: str
+) -> None:
+    result = CliRunner().invoke(app, ["up", "--data-dir", str(tmp_path / "data"), f"--{flag}-listen", address])
+    assert result.exit_code == 2
+    (line,) = result.output.splitlines()
+    assert line.startswith(f"tron: --{flag}-listen: ")
+    assert not (tmp_path / "data").exists()
+
+
+def test_one_address_for_two_ports_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    flags = ["--registry-listen", address, "--tron-listen", address]
+    result = CliRunner().invoke(app, ["up", "--data-dir", str(tmp_path / "data"), *flags])
+    assert (result.exit_code, result.output) == (
+        2,
+        f"tron: --tron-listen: {address} is that of --registry-listen already; choose another\n",
+    )

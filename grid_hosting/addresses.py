@@ -1,0 +1,105 @@
+"""Addresses that a server listens on: how they are written, and what is wrong with one. Pure: nothing is resolved."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+EXAMPLE = "127.0.0.1:6122"
+
+_ALL_INTERFACES = frozenset({"", "0.0.0.0", "::", "*"})
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where to listen. An empty `host` is every interface of this machine; port 0 is any free port."""
+
+    host: str
+    """A name or an IP address, IPv6 without its brackets."""
+    port: int
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it means every interface of this machine."""
+        return self.host in _ALL_INTERFACES
+
+    def __str__(self) -> str:
+        return join(self.host, self.port)
+
+
+def join(host: str, port: int) -> str:
+    """Return `host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def parse_listen(text: str) -> ListenAddress:
+    """Read `HOST:PORT`, `[IPV6]:PORT` or `:PORT` (every interface). Raises ValueError that says what is wrong."""
+    if not text:
+        raise ValueError(f"it is empty; write HOST:PORT, for example {EXAMPLE}")
+    if "://" in text:
+        raise ValueError(f"{text!r} has a scheme; write HOST:PORT, for example {EXAMPLE}")
+    if text.startswith(("unix:", "unix-abstract:", "/")):
+        raise ValueError(f"{text!r} is a Unix socket, which is not supported; write HOST:PORT, for example {EXAMPLE}")
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        raise ValueError(f"{text!r} has no port; write HOST:PORT, for example {text}:6122")
+    if host.startswith("[") != host.endswith("]"):
+        raise ValueError(f"{text!r} has an unmatched bracket; write [IPV6]:PORT, for example [::1]:6122")
+    bracketed = host.startswith("[")
+    host = host.strip("[]")
+    if ":" in host and not bracketed:
+        raise ValueError(f"{text!r} is ambiguous; write an IPv6 address in brackets, for example [::1]:6122")
+    if bracketed and not _is_ipv6(host):
+        raise ValueError(f"{host!r} is not an IPv6 address")
+    if any(character.isspace() or not character.isprintable() or character in "/@?#" for character in host):
+        raise ValueError(f"{host!r} is not a host name or an IP address")
+    # int() would take signs, spaces and digits of other scripts.
+    if not (port.isascii() and port.isdigit()):
+        raise ValueError(f"the port {port!r} is not a number from 0 to 65535")
+    if len(port) > 5 or int(port) > 65535:
+        raise ValueError(f"the port {port} is above 65535")
+    return ListenAddress("" if host == "*" else host, int(port))
+
+
+def reachable_here(address: str) -> str:
+    """Return the address that a client on the same machine uses: loopback if the server listens everywhere.
+
+    What is no listen address is returned as it is.
+    """
+    try:
+        parsed = parse_listen(address)
+    except ValueError:
+        return address
+    if not parsed.everywhere:
+        return address
+    return join("127.0.0.1", parsed.port)
+
+
+def is_loopback(ip: str) -> bool:
+    """Whether an IP address can be reached from this machine only."""
+    try:
+        parsed = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped.is_loopback
+    return parsed.is_loopback
+
+
+def exposure_warning(what: str, address: str) -> str:
+    """Return the sentences that warn about a server that other machines can reach."""
+    port = address.rpartition(":")[2]
+    return (
+        f"{what} listens on {address}, which other machines can reach. There is no authentication yet: anyone who "
+        "reaches it can register, change and remove services and acknowledge alerts. For now, listen on 127.0.0.1 and "
+        f"connect through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} HOST), or let a firewall or a VPN admit only "
+        "hosts you trust."
+    )
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,82 @@
+"""Makes sure that an address can be listened on, and says in one line why it cannot."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+from grid_hosting.addresses import ListenAddress, is_loopback, join, parse_listen
+from grid_hosting.start import StartError
+
+if TYPE_CHECKING:
+    import grpc
+
+
+def concrete_host(address: ListenAddress) -> str:
+    """Return the host to bind: for every interface, the one that IPv4 and IPv6 reach if this machine has both."""
+    if address.host:
+        return address.host
+    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+
+
+def bind_socket(listen: str) -> tuple[socket.socket, str]:
+    """Return a socket that is bound to the address, and the address with its real port. Raises StartError."""
+    address = parse_listen(listen)
+    host = concrete_host(address)
+    family, kind, protocol, _, where = _resolve(listen, host, address.port)[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and host == "::":
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind(where)
+    except OSError as error:
+        bound.close()
+        raise StartError(_why(listen, error)) from error
+    return bound, join(host, bound.getsockname()[1])
+
+
+def check_bindable(listen: str) -> None:
+    """Raise StartError, in one line, if the address cannot be listened on now. Raises ValueError for a wrong text."""
+    bind_socket(listen)[0].close()
+
+
+def bind_grpc(server: grpc.aio.Server, listen: str) -> str:
+    """Let a gRPC server listen; return the address with its real port. Raises StartError."""
+    check_bindable(listen)  # gRPC would say only that it failed
+    address = parse_listen(listen)
+    host = concrete_host(address)
+    try:
+        port = server.add_insecure_port(join(host, address.port))
+    except RuntimeError as error:  # somebody else was faster
+        raise StartError(f"cannot listen on {listen}") from error
+    return join(host, port)
+
+
+def is_exposed(address: str) -> bool:
+    """Whether other machines can reach a server that listens on `address`. A name that is unknown counts as exposed."""
+    parsed = parse_listen(address)
+    if parsed.everywhere:
+        return True
+    try:
+        found = socket.getaddrinfo(parsed.host, parsed.port, type=socket.SOCK_STREAM)
+    except OSError:
+        return True
+    return not all(is_loopback(str(each[4][0])) for each in found)
+
+
+def _resolve(listen: str, host: str, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # type: ignore[return-value]
+    except (OSError, UnicodeError) as error:
+        raise StartError(_why(listen, error)) from error
+
+
+def _why(listen: str, error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number == errno.EADDRINUSE:
+        return f"{listen} is in use; stop the program that listens there, or choose another address"
+    if number == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {listen}: this machine has no such address"
+    return f"cannot listen on {listen}: {getattr(error, 'strerror', None) or error}"

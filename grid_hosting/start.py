@@ -1,0 +1,89 @@
+"""The files and folders that a program needs before it can serve: each is tried, and named if it cannot be used."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = frozenset({"registry", "monitor", "gateway"})
+"""The programs that one settings file may have tables for."""
+
+
+class StartError(Exception):
+    """A program cannot start. The text is one line for people, and names the path or address."""
+
+
+def reason(error: OSError) -> str:
+    """Return why the system refused, without its number and without the path."""
+    return error.strerror or str(error)
+
+
+def prepare_data_dir(path: Path) -> None:
+    """Make the folder if it is missing, and make sure that this program may write in it. Raises StartError."""
+    shown = absolute(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _try_to_write(path)
+    except FileExistsError:
+        raise StartError(f"data directory {shown}: is a file, not a directory") from None
+    except NotADirectoryError:
+        raise StartError(f"data directory {shown}: part of the path is a file, not a directory") from None
+    except OSError as error:
+        raise StartError(f"data directory {shown}: {reason(error)}") from error
+
+
+def claim_ready_file(path: Path | None) -> None:
+    """Remove a ready file of an earlier run, and make sure that a new one can be written. Raises StartError."""
+    if path is None:
+        return
+    shown = absolute(path)
+    try:
+        if path.is_dir():
+            raise StartError(f"ready file {shown}: is a directory")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        _try_to_write(path.parent)
+    except (FileExistsError, NotADirectoryError):
+        raise StartError(f"ready file {shown}: part of the path is a file, not a directory") from None
+    except OSError as error:
+        raise StartError(f"ready file {shown}: {reason(error)}") from error
+
+
+def read_settings(path: Path) -> dict[str, Any] | None:
+    """Return the tables of a settings file; None if there is no such file. Raises StartError."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError:
+        raise StartError(f"settings file {absolute(path)}: part of the path is a file, not a directory") from None
+    except OSError as error:
+        raise StartError(f"settings file {absolute(path)}: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise StartError(f"settings file {absolute(path)}: is not UTF-8 text") from error
+    except ValueError as error:
+        raise StartError(f"settings file {absolute(path)}: {' '.join(str(error).split())}") from error
+    if unknown := sorted(tables.keys() - PROGRAMS):
+        known = ", ".join(sorted(PROGRAMS))
+        raise StartError(f"settings file {absolute(path)}: [{unknown[0]}] is not a program; the tables are {known}")
+    return tables
+
+
+def absolute(path: Path) -> str:
+    """Return the full path as text; as it was written if the current directory is gone."""
+    try:
+        return str(path.absolute())
+    except OSError:
+        return str(path)
+
+
+def _try_to_write(folder: Path) -> None:
+    # Permission bits do not tell: root passes them, and a read-only or full file system does not show in them.
+    probe = folder / f".tron-write-test.{os.getpid()}"
+    try:
+        with probe.open("wb") as file:
+            file.write(b"tron\n" * 1000)
+    finally:
+        probe.unlink(missing_ok=True)
