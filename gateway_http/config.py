@@ -7,15 +7,16 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import CliImplicitFlag
 
+from grid_hosting.dialing import Dial
 from grid_hosting.program import Listen, ProgramConfig
 
 
 class Config(ProgramConfig):
     """The gateway: the legacy contract, a JSON API and the dashboard, over the gRPC registry and TRON."""
 
-    registry: str = "127.0.0.1:6122"
+    registry: Dial = "127.0.0.1:6122"
     """Address of the registry."""
-    tron: str = "127.0.0.1:6123"
+    tron: Dial = "127.0.0.1:6123"
     """Address of TRON."""
     registry_http_listen: Listen = "127.0.0.1:6121"
     """Where to serve the legacy Registry REST, and the JSON API under /v1. Port 0 picks a free one;

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliImplicitFlag
 
+from grid_hosting.dialing import Dial
 from grid_hosting.program import Listen, ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
 from tron.policy import OrphanPolicy, Policies, Policy
@@ -69,7 +70,7 @@ class Config(ProgramConfig):
 
     listen: Listen = "127.0.0.1:6123"
     """Address to serve on, HOST:PORT. Port 0 picks a free one; no host means every interface of the machine."""
-    registry: str = "127.0.0.1:6122"
+    registry: Dial = "127.0.0.1:6122"
     """Address of the registry."""
     data_dir: Path = Path("tron-data")
     """Folder for what operators told TRON (SetPolicy), and what they are still to be told. Its judgement is in the

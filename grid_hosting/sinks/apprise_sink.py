@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from grid_hosting.http_transport import spare_loopback
 from grid_hosting.sinks import SinkUnavailable
 from grid_hosting.sinks.notice import Notice, Severity, rfc3339
 
@@ -30,6 +32,7 @@ def load_channel(url: str) -> Apprise:
         from apprise import Apprise, AppriseAsset
     except ImportError as error:
         raise ValueError(MISSING) from error
+    spare_loopback(os.environ)
     # It would say on its own, at each attempt, what its result says as well, and what we say once.
     said = logging.getLogger("apprise")
     said.propagate = False

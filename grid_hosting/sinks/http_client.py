@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import httpx2
 
+from grid_hosting.http_transport import ProxyTransport
 from grid_hosting.sinks import SinkRefused, SinkUnavailable
 from grid_hosting.sinks.retry import Answer, answer_of, asked_pause
 
@@ -18,8 +19,11 @@ SHOWN = 200
 
 
 def open_client(timeout: float) -> httpx2.AsyncClient:
-    """A client that verifies TLS by the system's trust store and follows no redirects. `timeout` is for each step."""
-    return httpx2.AsyncClient(timeout=timeout, headers={"user-agent": "tron-grid"})
+    """A client that verifies TLS by the system's trust store and follows no redirects. `timeout` is for each step.
+
+    It goes through the proxy of the environment, but never to this machine.
+    """
+    return httpx2.AsyncClient(timeout=timeout, headers={"user-agent": "tron-grid"}, transport=ProxyTransport())
 
 
 async def request(

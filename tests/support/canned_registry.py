@@ -129,7 +129,7 @@ def _registered(service: service_pb2.Service) -> service_pb2.Service:
 
 
 @contextmanager
-def canned_registry() -> Iterator[Canned]:
+def canned_registry(listen: str = "127.0.0.1:0") -> Iterator[Canned]:
     """Serve a script on a free loopback port until the block ends."""
     canned = Canned()
     # A thread for each stream that a test may hold; the real registry has none per stream.
@@ -137,7 +137,7 @@ def canned_registry() -> Iterator[Canned]:
     registry = _Registry(canned)  # type: ignore[abstract]  # what it leaves out answers UNIMPLEMENTED
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(_Events(canned), server)
-    canned.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    canned.address = f"127.0.0.1:{server.add_insecure_port(listen)}"
     server.start()
     try:
         yield canned

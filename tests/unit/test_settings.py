@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from grid_hosting.program import read_config
+from gateway_http.config import Config as GatewayConfig
+from grid_hosting.program import ProgramConfig, read_config
 from registry_server.config import Config
+from tron.config import Config as TronConfig
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +53,17 @@ def test_a_file_that_was_named_must_be_there(capsys: pytest.CaptureFixture[str])
         read_config(Config, "registry", ["--config", "nowhere.toml"])
     assert stopped.value.code == 2
     assert "nowhere.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "flag"), [(TronConfig, "registry"), (GatewayConfig, "registry"), (GatewayConfig, "tron")]
+)
+def test_an_address_of_another_server_that_is_none_stops_the_start(
+    kind: type[ProgramConfig], flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_config(kind, "monitor", [f"--{flag}", "http://127.0.0.1:6121"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"tron monitor: {flag}: ")
+    assert "has a scheme" in said

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
+from tron_client.address import DEFAULT_REGISTRY
 
-from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption, registry_at
+from tron_cli.connection import JsonOption, RegistryOption, registry_at
 from tron_cli.output import clock_time, out, print_json, severity_markup
 
 if TYPE_CHECKING:

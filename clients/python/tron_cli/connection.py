@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tron_client.address import parse_address
 
 from tron_cli.output import fail
 
@@ -16,14 +17,31 @@ if TYPE_CHECKING:
 
     from tron_client.client import RegistryClient
 
+
+def checked_address(context: typer.Context, option: typer.CallbackParam, text: str) -> str:
+    """Check an option that takes an address; what is none ends the command with one line and code 2."""
+    source = context.get_parameter_source(str(option.name))
+    named = str(option.envvar) if source is not None and source.name == "ENVIRONMENT" else option.opts[0]
+    try:
+        return parse_address(text, named, str(option.default)).text
+    except ValueError as error:
+        fail(str(error), code=2)
+
+
 RegistryOption = Annotated[
-    str, typer.Option("--registry", metavar="ADDR", envvar="TRON_REGISTRY", help="Where the registry listens.")
+    str,
+    typer.Option(
+        "--registry",
+        metavar="ADDR",
+        envvar="TRON_REGISTRY",
+        help="Where the registry listens.",
+        callback=checked_address,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output, and nothing else on stdout.")]
 LabelOption = Annotated[
     list[str] | None, typer.Option("--label", metavar="K=V", help="A label: key=text, or key:=json. Repeatable.")
 ]
-DEFAULT_REGISTRY = "127.0.0.1:6122"
 
 
 @contextmanager
@@ -58,10 +76,27 @@ def refusal(error: Exception) -> str:
 
 
 def away(address: str, detail: str = "") -> str:
-    """Return the one line for a registry that does not answer."""
-    if "deadline" in detail.lower():
-        return f"the registry at {address} did not answer in time; is it overloaded or stopped?"
-    return f"no registry at {address}; start one with: tron up"
+    """Return the one line for a registry that does not answer, and what does. `detail` is what gRPC said."""
+    return not_there("registry", address, detail)
+
+
+def address_answers(address: str) -> bool:
+    """Return whether a gRPC server answers there, so that what was said of another one comes from it."""
+    from tron_client.reachability import what_answers
+
+    return what_answers(parse_address(address, "")).kind == "grpc"
+
+
+def not_there(name: str, address: str, detail: str = "") -> str:
+    """Return the one line for a server that does not answer. It looks what is there, for at most 2 s."""
+    from tron_client.reachability import what_answers
+
+    found = what_answers(parse_address(address, ""))
+    if found.absent:
+        return f"no {name} at {address}; start one with: tron up"
+    if found.kind == "silent" or (found.kind == "grpc" and "deadline" in detail.lower()):
+        return f"the {name} at {address} did not answer in time; is it overloaded or stopped?"
+    return f"no {name} at {address}: {detail if found.kind == 'grpc' else found.words}"
 
 
 def require_registry(client: RegistryClient) -> None:

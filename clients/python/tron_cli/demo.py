@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tron_client.address import DEFAULT_REGISTRY
 
 from grid_hosting.whole_file import write_whole
-from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption, away
+from tron_cli.connection import JsonOption, RegistryOption, address_answers, away
 from tron_cli.control import ControlError, NoDemo, ask, control_path
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import load_catalogue
@@ -80,13 +80,7 @@ def _act(control: Path, registry: str, word: str, service_id: str, as_json: bool
 
 def _knock(registry: str) -> None:
     """Make sure that somebody listens: the agents by themselves would wait for a registry for ever."""
-    host, _, port = registry.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), _KNOCK_SECONDS):
-            pass
-    except ValueError:
-        fail(f"{registry!r} is not an address: host:port", code=2)
-    except OSError:
+    if not address_answers(registry):
         fail(away(registry))
 
 

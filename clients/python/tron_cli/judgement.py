@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
+from tron_client.address import DEFAULT_MONITOR
 
-from tron_cli.connection import JsonOption, refusal
+from tron_cli.connection import JsonOption, address_answers, checked_address, not_there, refusal
 from tron_cli.output import clock_time, fail, liveness_markup, out, print_json
 
 if TYPE_CHECKING:
@@ -19,10 +20,15 @@ if TYPE_CHECKING:
 
     from tron_client.monitor import Explanation, MonitorClient
 
-DEFAULT_MONITOR = "127.0.0.1:6123"
-
 MonitorOption = Annotated[
-    str, typer.Option("--monitor", metavar="ADDR", envvar="TRON_MONITOR", help="Where TRON listens.")
+    str,
+    typer.Option(
+        "--monitor",
+        metavar="ADDR",
+        envvar="TRON_MONITOR",
+        help="Where TRON listens.",
+        callback=checked_address,
+    ),
 ]
 IdArgument = Annotated[str, typer.Argument(metavar="ID")]
 
@@ -37,9 +43,9 @@ def monitor_at(address: str) -> Iterator[MonitorClient]:
         with MonitorClient(address) as client:
             yield client
     except RegistryUnavailable as error:
-        if "registry" in error.message:
+        if "registry" in error.message and address_answers(address):
             fail(f"TRON at {address} can not reach the registry")
-        fail(f"no TRON at {address}; start one with: tron up")
+        fail(not_there("TRON", address, error.message))
     except (InvalidRequest, ValueError) as error:
         fail(refusal(error))
     except TronError as error:

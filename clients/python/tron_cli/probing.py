@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
+from tron_client.address import DEFAULT_REGISTRY, parse_address
 
-from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption, away, refusal
+from tron_cli.connection import JsonOption, RegistryOption, away, refusal
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import chosen, load_catalogue
 
@@ -87,10 +88,12 @@ async def check(url: str, timeout: float) -> Finding:
 async def _check_http(url: str, timeout: float) -> Finding:
     import httpx2
 
+    from grid_hosting.http_transport import ProxyTransport
+
     try:
         async with (
             asyncio.timeout(timeout),
-            httpx2.AsyncClient(timeout=timeout) as client,
+            httpx2.AsyncClient(timeout=timeout, transport=ProxyTransport()) as client,
             client.stream("GET", url) as answer,
         ):
             body = b""
@@ -123,15 +126,22 @@ async def _check_tcp(host: str, port: int, timeout: float) -> Finding:
 async def _check_grpc(host: str, port: int, timeout: float) -> Finding:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
+    from tron_client.channel import open_aio_channel, proxy_of
 
-    async with grpc.aio.insecure_channel(f"{host}:{port}") as channel:
+    try:
+        address = parse_address(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "url")
+    except ValueError as error:
+        return Finding(str(error))
+    async with open_aio_channel(address) as channel:
         try:
             request = health_pb2.HealthCheckRequest()
             answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                 return Finding()  # it answers, and has no health to tell of
-            return Finding(f"{host}:{port} does not answer: {error.code().name}")
+            proxy = proxy_of(address)
+            through = "" if proxy is None else f" (through {proxy})"
+            return Finding(f"{host}:{port} does not answer: {error.code().name}{through}")
     if answer.status == health_pb2.HealthCheckResponse.SERVING:
         return Finding()
     return Finding(f"{host}:{port} says {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}")

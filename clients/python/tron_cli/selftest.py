@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY
 
-from tron_cli.connection import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from tron_cli.judgement import DEFAULT_MONITOR, MonitorOption
+from tron_cli.connection import JsonOption, RegistryOption
+from tron_cli.judgement import MonitorOption
 from tron_cli.output import out, print_json
 
 if TYPE_CHECKING:

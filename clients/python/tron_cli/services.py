@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.markup import escape
 from rich.table import Table
+from tron_client.address import DEFAULT_REGISTRY
 
-from tron_cli.connection import (
-    DEFAULT_REGISTRY,
-    JsonOption,
-    LabelOption,
-    RegistryOption,
-    labels_from,
-    registry_at,
-    require_registry,
-)
+from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_from, registry_at, require_registry
 from tron_cli.output import age, liveness_markup, out, print_json
 from tron_cli.registering import chosen, load_catalogue, register_rows
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from tron_client.address import DEFAULT_REGISTRY
 
 from grid_hosting.addresses import exposure_warning, parse_listen, reachable_here
 from grid_hosting.listening import check_bindable, is_exposed
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
-from tron_cli.connection import DEFAULT_REGISTRY
 from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
 from tron_cli.output import fail, out
 from tron_cli.registering import load_catalogue

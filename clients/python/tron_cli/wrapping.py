@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from tron_client.address import DEFAULT_REGISTRY
 
-from tron_cli.connection import DEFAULT_REGISTRY, LabelOption, RegistryOption, labels_from, refusal
+from tron_cli.connection import LabelOption, RegistryOption, labels_from, refusal
 from tron_cli.output import fail
 from tron_cli.services import ServiceRole, ServiceType
 from tron_cli.tether import tethered

@@ -3,38 +3,48 @@
 Read in this order: agent.py (what programs hold), lifeline.py and outbox.py (its one stream), schedule.py (when), then
 client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py. testing.py is a
 registry for the tests of programs that use the SDK.
+
+Names are loaded when they are first asked for: whoever needs an address read (`tron run`, before it starts a program)
+does not pay for grpc and its threads.
 """
 
-from tron_client.agent import Agent
-from tron_client.alerts import Alert
-from tron_client.async_client import AsyncRegistryClient
-from tron_client.client import RegistryClient
-from tron_client.errors import (
-    AlertNotFound,
-    Draining,
-    FieldError,
-    InternalError,
-    InvalidRequest,
-    NotImplementedYet,
-    QuotaExceeded,
-    ReaderTooSlow,
-    RegistryUnavailable,
-    RevisionCompacted,
-    ServiceNotFound,
-    SilentStream,
-    Superseded,
-    TronError,
-    UnknownIncarnation,
-)
-from tron_client.heartbeat import (
-    create_registry_heartbeat_lifespan,
-    start_registry_heartbeat,
-    stop_registry_heartbeat,
-)
-from tron_client.models import Event, EventPage, Maintenance, Service, ServiceChange, ServiceList
-from tron_client.monitor import MonitorClient
-from tron_client.restart_log import FailedChild
-from tron_client.supervisor import Supervisor
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tron_client.agent import Agent
+    from tron_client.alerts import Alert
+    from tron_client.async_client import AsyncRegistryClient
+    from tron_client.client import RegistryClient
+    from tron_client.errors import (
+        AlertNotFound,
+        Draining,
+        FieldError,
+        InternalError,
+        InvalidRequest,
+        NotImplementedYet,
+        QuotaExceeded,
+        ReaderTooSlow,
+        RegistryUnavailable,
+        RevisionCompacted,
+        ServiceNotFound,
+        SilentStream,
+        Superseded,
+        TronError,
+        UnknownIncarnation,
+        WrongServer,
+    )
+    from tron_client.heartbeat import (
+        create_registry_heartbeat_lifespan,
+        start_registry_heartbeat,
+        stop_registry_heartbeat,
+    )
+    from tron_client.models import Event, EventPage, Maintenance, Service, ServiceChange, ServiceList
+    from tron_client.monitor import MonitorClient
+    from tron_client.restart_log import FailedChild
+    from tron_client.supervisor import Supervisor
 
 __all__ = [
     "Agent",
@@ -65,7 +75,62 @@ __all__ = [
     "Supervisor",
     "TronError",
     "UnknownIncarnation",
+    "WrongServer",
     "create_registry_heartbeat_lifespan",
     "start_registry_heartbeat",
     "stop_registry_heartbeat",
 ]
+
+_HOMES = {
+    "agent": ("Agent",),
+    "alerts": ("Alert",),
+    "async_client": ("AsyncRegistryClient",),
+    "client": ("RegistryClient",),
+    "errors": (
+        "AlertNotFound",
+        "Draining",
+        "FieldError",
+        "InternalError",
+        "InvalidRequest",
+        "NotImplementedYet",
+        "QuotaExceeded",
+        "ReaderTooSlow",
+        "RegistryUnavailable",
+        "RevisionCompacted",
+        "ServiceNotFound",
+        "SilentStream",
+        "Superseded",
+        "TronError",
+        "UnknownIncarnation",
+        "WrongServer",
+    ),
+    "heartbeat": (
+        "create_registry_heartbeat_lifespan",
+        "start_registry_heartbeat",
+        "stop_registry_heartbeat",
+    ),
+    "models": (
+        "Event",
+        "EventPage",
+        "Maintenance",
+        "Service",
+        "ServiceChange",
+        "ServiceList",
+    ),
+    "monitor": ("MonitorClient",),
+    "restart_log": ("FailedChild",),
+    "supervisor": ("Supervisor",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(importlib.import_module(f"tron_client.{_HOME_OF[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

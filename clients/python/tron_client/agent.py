@@ -63,8 +63,8 @@ class Agent:
 
         Intervals are seconds. `on_alert` runs in one thread of its own, and an alert is acknowledged when it returns
         without an exception. `on_superseded` gets the incarnation that took over, `on_declared_down` the event.
-        Raises InvalidRequest for a type, role or status that does not exist, ValueError for labels that are not JSON
-        or an interval that is not positive.
+        Raises InvalidRequest for a type, role or status that does not exist, ValueError for labels that are not JSON,
+        an interval that is not positive, or a `registry` (or TRON_REGISTRY) that is no address.
         """
         if not heartbeat_interval > 0:
             raise ValueError("heartbeat_interval must be positive")
@@ -218,7 +218,13 @@ class Agent:
     @property
     def registry(self) -> str:
         """Where its registry is, `host:port`."""
-        return self._address
+        return self._address.text
+
+    @property
+    def last_error(self) -> str:
+        """What stands, or stood last, in the way of its registration: what answered at the address, or why the stream
+        ended. Empty while it is connected, or nothing is known yet. For people; programs look at `state`."""
+        return self._lifeline.last_error
 
     @property
     def service_id(self) -> str:
@@ -266,7 +272,8 @@ class Agent:
                 self._dispatcher.start()
             self._lifeline.start()
         if not self._lifeline.wait_registered(self._register_timeout) and self.state == "starting":
-            _log.warning("not_registered_yet service_id=%s registry=%s", self.service_id, self._address)
+            why = self.last_error or "no answer yet"
+            _log.warning("not_registered_yet service_id=%s registry=%s why=%s", self.service_id, self._address, why)
 
     def _end(self, timeout: float) -> None:
         self._lifeline.abandon()

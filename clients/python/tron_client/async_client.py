@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
@@ -14,6 +15,7 @@ from grid.registry.v1 import registry_service_pb2_grpc
 from tron_client import requests
 from tron_client.channel import open_aio_channel, resolve_address
 from tron_client.errors import TronError, from_rpc_error
+from tron_client.outages import OUTAGES
 from tron_client.watcher import EventResume, Resume, ServiceResume
 
 if TYPE_CHECKING:
@@ -21,18 +23,25 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tron_client.models import Event, EventPage, Service, ServiceChange, ServiceList
+    from tron_client.reachability import Answer
+
+_log = logging.getLogger("tron_client")
 
 T = TypeVar("T")
+
+PATIENCE = 5.0
+"""Seconds without a word on a stream until it is said why, in the log."""
 
 
 class AsyncRegistryClient:
     """The registry and its event log, for one event loop: make it inside the running loop; an async context manager."""
 
     def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
-        """`timeout` is the deadline of each unary call, in seconds."""
+        """`timeout` is the deadline of each unary call, in seconds. Raises ValueError for what is no address."""
         self._timeout = timeout
         self._closed = asyncio.Event()
-        self._channel = open_aio_channel(resolve_address(address))
+        self._address = resolve_address(address, "address")
+        self._channel = open_aio_channel(self._address)
         self._stubs: dict[str, Any] = {
             "registry": registry_service_pb2_grpc.RegistryServiceStub(self._channel),
             "events": event_service_pb2_grpc.EventServiceStub(self._channel),
@@ -217,7 +226,7 @@ class AsyncRegistryClient:
         try:
             answer = await getattr(self._stubs[call.service], call.method)(call.request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, self._address) from error
         return call.read(answer)
 
     async def _follow(self, service: str, method: str, resume: Resume[T]) -> AsyncIterator[T]:
@@ -227,15 +236,18 @@ class AsyncRegistryClient:
                 stream = getattr(self._stubs[service], method)(resume.request(), wait_for_ready=resume.reconnect)
             except grpc.aio.UsageError:  # closed just now
                 return
+            waits = OUTAGES.begin(self._address, self._say_waiting, PATIENCE)
             try:
                 async for answer in stream:
+                    OUTAGES.end(waits)
                     yield resume.accept(answer)
             except grpc.RpcError as error:
-                failure = from_rpc_error(error)
+                failure = from_rpc_error(error, self._address)
             except asyncio.CancelledError:
                 if not self._closed.is_set():
                     raise
             finally:
+                OUTAGES.end(waits)
                 stream.cancel()
             if self._closed.is_set() or (failure is None and not resume.reconnect):
                 return
@@ -244,3 +256,7 @@ class AsyncRegistryClient:
                 yield said
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), delay)
+
+    def _say_waiting(self, found: Answer) -> None:
+        if found.kind != "grpc":  # a stream may be open and have nothing to say
+            _log.warning("stream_waits registry=%s why=%s", self._address, found.words)

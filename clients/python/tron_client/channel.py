@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING
 
 import grpc
 import grpc.aio
 
-DEFAULT_ADDRESS = "127.0.0.1:6122"
+from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, Address, parse_address
+from tron_client.proxy import grpc_proxy
+
+if TYPE_CHECKING:
+    from tron_client.proxy import Proxy
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     # A dead connection is found in about 10 s; all three are needed, else core waits 60 s more for the ping.
@@ -25,9 +30,29 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def resolve_address(address: str | None) -> str:
-    """The registry's address, `host:port`: the argument, else the environment's TRON_REGISTRY, else loopback."""
-    return address or os.environ.get("TRON_REGISTRY", "").strip() or DEFAULT_ADDRESS
+def resolve_address(address: str | None, field: str = "registry") -> Address:
+    """The registry's address: the argument, else the environment's TRON_REGISTRY, else loopback.
+
+    Raises ValueError, with the name of the argument or the variable, for what is no address.
+    """
+    return _resolve(address, field, "TRON_REGISTRY", DEFAULT_REGISTRY)
+
+
+def resolve_monitor_address(address: str | None, field: str = "address") -> Address:
+    """TRON's address: the argument, else the environment's TRON_MONITOR, else loopback. Raises as `resolve_address`."""
+    return _resolve(address, field, "TRON_MONITOR", DEFAULT_MONITOR)
+
+
+def _resolve(address: str | None, field: str, variable: str, default: str) -> Address:
+    if address is not None and address != "":
+        return parse_address(address, field, default)
+    found = os.environ.get(variable, "").strip()
+    return parse_address(found, variable, default) if found else parse_address(default, field, default)
+
+
+def proxy_of(address: Address) -> Proxy | None:
+    """The proxy that stands between us and an address, by the environment as it is now; None for loopback."""
+    return grpc_proxy(address, os.environ)
 
 
 class Trust:
@@ -50,15 +75,25 @@ class Trust:
 TRUST = Trust()
 
 
-def open_channel(address: str, generation: int = 0) -> grpc.Channel:
-    """A channel of the synchronous stack.
+def open_channel(address: Address | str, generation: int = 0) -> grpc.Channel:
+    """A channel of the synchronous stack. Raises ValueError for what is no address.
 
     Channels with the same address and generation share one connection, so hundreds of agents in a process cost one.
     """
     # grpc shares a connection among channels whose options are all the same; this one means nothing else to it.
-    return grpc.insecure_channel(address, (*_OPTIONS, ("tron.connection_generation", generation)))
+    return grpc.insecure_channel(*_target(address, (("tron.connection_generation", generation),)))
 
 
-def open_aio_channel(address: str) -> grpc.aio.Channel:
-    """A channel for the running event loop."""
-    return grpc.aio.insecure_channel(address, _OPTIONS)
+def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
+    """A channel for the running event loop. Raises ValueError for what is no address."""
+    return grpc.aio.insecure_channel(*_target(address))
+
+
+def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
+    """The options that keep a channel off a proxy where none may stand in between."""
+    return (("grpc.enable_http_proxy", 0),) if proxy_of(address) is None else ()
+
+
+def _target(address: Address | str, more: tuple[tuple[str, int], ...] = ()) -> tuple[str, tuple[tuple[str, int], ...]]:
+    where = parse_address(address, "address") if isinstance(address, str) else address
+    return where.text, (*_OPTIONS, *direct_options(where), *more)

@@ -7,6 +7,7 @@ InvalidRequest before anything is sent.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -15,9 +16,10 @@ from grid.events.v1 import event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2_grpc
 
 from tron_client import requests
-from tron_client.async_client import AsyncRegistryClient
+from tron_client.async_client import PATIENCE, AsyncRegistryClient
 from tron_client.channel import open_channel, resolve_address
 from tron_client.errors import TronError, from_rpc_error
+from tron_client.outages import OUTAGES
 from tron_client.watcher import EventResume, Resume, ServiceResume
 
 if TYPE_CHECKING:
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tron_client.models import Event, EventPage, Service, ServiceChange, ServiceList
+    from tron_client.reachability import Answer
 
 __all__ = ["AsyncRegistryClient", "RegistryClient"]
+
+_log = logging.getLogger("tron_client")
 
 T = TypeVar("T")
 
@@ -35,10 +40,11 @@ class RegistryClient:
     """The registry and its event log, for threads. Safe from any thread; a context manager."""
 
     def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
-        """`timeout` is the deadline of each unary call, in seconds."""
+        """`timeout` is the deadline of each unary call, in seconds. Raises ValueError for what is no address."""
         self._timeout = timeout
         self._closed = threading.Event()
-        self._channel = open_channel(resolve_address(address))
+        self._address = resolve_address(address, "address")
+        self._channel = open_channel(self._address)
         self._stubs: dict[str, Any] = {
             "registry": registry_service_pb2_grpc.RegistryServiceStub(self._channel),
             "events": event_service_pb2_grpc.EventServiceStub(self._channel),
@@ -223,7 +229,7 @@ class RegistryClient:
         try:
             answer = getattr(self._stubs[call.service], call.method)(call.request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, self._address) from error
         return call.read(answer)
 
     def _follow(self, service: str, method: str, resume: Resume[T]) -> Iterator[T]:
@@ -233,12 +239,15 @@ class RegistryClient:
                 stream = getattr(self._stubs[service], method)(resume.request(), wait_for_ready=resume.reconnect)
             except ValueError:  # closed just now
                 return
+            waits = OUTAGES.begin(self._address, self._say_waiting, PATIENCE)
             try:
                 for answer in stream:
+                    OUTAGES.end(waits)
                     yield resume.accept(answer)
             except grpc.RpcError as error:
-                failure = from_rpc_error(error)
+                failure = from_rpc_error(error, self._address)
             finally:
+                OUTAGES.end(waits)
                 stream.cancel()
             if self._closed.is_set() or (failure is None and not resume.reconnect):
                 return
@@ -246,3 +255,7 @@ class RegistryClient:
             if said is not None:
                 yield said
             self._closed.wait(delay)
+
+    def _say_waiting(self, found: Answer) -> None:
+        if found.kind != "grpc":  # a stream may be open and have nothing to say
+            _log.warning("stream_waits registry=%s why=%s", self._address, found.words)

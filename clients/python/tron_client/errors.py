@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from tron_client import status_details
+from tron_client.proxy import grpc_proxy
+
+if TYPE_CHECKING:
+    from tron_client.address import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,12 @@ class InternalError(TronError):
 
 
 class RegistryUnavailable(TronError):
-    """The registry could not be reached, or did not answer in time: try again later."""
+    """The registry could not be reached, or did not answer in time: try again later. The message says what did answer,
+    and names the proxy that stood in between."""
+
+
+class WrongServer(TronError):
+    """What answered is a gRPC server that does not serve this call: the address is that of something else."""
 
 
 BY_REASON: dict[str, type[TronError]] = {
@@ -156,8 +166,11 @@ _TRANSPORT = frozenset(
 )
 
 
-def from_rpc_error(error: grpc.RpcError) -> TronError:
-    """The exception for a failed call of either grpc stack; `reason` is kept even where this SDK does not know it."""
+def from_rpc_error(error: grpc.RpcError, address: Address | None = None) -> TronError:
+    """The exception for a failed call of either grpc stack; `reason` is kept even where this SDK does not know it.
+
+    With the `address` that was called, the message says what is wrong with it as far as the failure tells.
+    """
     failed: Any = error  # the code and the trailers are methods of the call that every RpcError in fact is
     code: grpc.StatusCode | None = failed.code() if hasattr(failed, "code") else None
     message: str = (failed.details() if hasattr(failed, "details") else None) or str(code or error)
@@ -165,7 +178,10 @@ def from_rpc_error(error: grpc.RpcError) -> TronError:
     fields = tuple(FieldError(name, description) for name, description in details.fields)
     match BY_REASON.get(details.reason):
         case None if not details.reason:
-            return RegistryUnavailable(message) if code in _TRANSPORT else TronError(message)
+            if code is grpc.StatusCode.UNIMPLEMENTED:
+                where = "" if address is None else f" at {address}"
+                return WrongServer(f"what answers{where} is gRPC but does not serve this call ({message})")
+            return RegistryUnavailable(_with_place(message, address)) if code in _TRANSPORT else TronError(message)
         case None:
             return TronError(message, reason=details.reason)
         case kind if kind is InvalidRequest:
@@ -175,6 +191,18 @@ def from_rpc_error(error: grpc.RpcError) -> TronError:
             return Superseded(message, incarnation=int(number) if number.isdecimal() else 0)
         case kind:
             return kind(message)
+
+
+def _with_place(message: str, address: Address | None) -> str:
+    """What gRPC leaves out: that HTTP was spoken there, and that a proxy stood in between."""
+    if address is None:
+        return message
+    if "http1" in message or "Failed parsing HTTP/2" in message:
+        message = f"an HTTP server answers at {address}, not gRPC ({message})"
+    proxy = grpc_proxy(address, os.environ)
+    if proxy is None:
+        return message
+    return f"{message} (through {proxy}; no_proxy={address.endpoints[0][0]} goes around it)"
 
 
 def _details(failed: Any) -> status_details.Details:

@@ -24,13 +24,16 @@ from tron_client.alerts import Alert, AlertInbox
 from tron_client.channel import TRUST, open_channel
 from tron_client.errors import FieldError, InvalidRequest, Superseded, TronError, UnknownIncarnation, from_rpc_error
 from tron_client.models import Event, Service
+from tron_client.outages import OUTAGES
 from tron_client.outbox import Outbox
 from tron_client.schedule import Backoff, CutOff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tron_client.address import Address
     from tron_client.loop_lag import LoopLag
+    from tron_client.reachability import Answer
     from tron_client.vitals import Vitals
 
 _log = logging.getLogger("tron_client")
@@ -39,6 +42,10 @@ _DRAIN_PATIENCE = 0.5
 """Seconds that a draining registry may take to end a stream that we half-closed."""
 _EXIT_PATIENCE = 1.0
 """Seconds that the goodbyes of all agents may take at the exit of the interpreter."""
+_FIRST_PATIENCE, _LATER_PATIENCE = 0.8, 5.0
+"""Seconds without a registration until it is looked what stands in the way: at first, and after a stream that broke."""
+_MOST_TROUBLES = 20
+"""Distinct causes that are logged between two registrations."""
 
 _running: weakref.WeakSet[Lifeline] = weakref.WeakSet()
 
@@ -55,7 +62,13 @@ class Lifeline:
     """Registers a service and keeps it registered and beating. Safe from any thread."""
 
     def __init__(
-        self, declared: service_pb2.Service, interval: float, address: str, vitals: Vitals, lag: LoopLag, hooks: Hooks
+        self,
+        declared: service_pb2.Service,
+        interval: float,
+        address: Address,
+        vitals: Vitals,
+        lag: LoopLag,
+        hooks: Hooks,
     ) -> None:
         self._changed = threading.Condition(threading.RLock())
         self._declared = declared
@@ -76,6 +89,9 @@ class Lifeline:
         self._registered_at: float | None = None
         self._reconnect_in: float | None = None
         self._failure: InvalidRequest | None = None
+        self._last_error = ""
+        self._troubles: set[str] = set()
+        self._waits = 0
         self._rejected: set[str] = set()
         self._over = False
         self._told_cut = False
@@ -90,6 +106,11 @@ class Lifeline:
         with self._changed:
             cut = self._state == "connected" and self._cut_off.is_cut(time.monotonic())
             return "cut_off" if cut else self._state
+
+    @property
+    def last_error(self) -> str:
+        """What stands, or stood last, in the way of the registration, in words; empty while nothing is known to."""
+        return self._last_error
 
     @property
     def service(self) -> Service | None:
@@ -187,7 +208,7 @@ class Lifeline:
         try:
             self._read()
         except grpc.RpcError as failed:
-            error = from_rpc_error(failed)
+            error = from_rpc_error(failed, self._address)
         except Exception:
             if not self._over:  # else the channel was closed under us, as intended
                 _log.exception("stream_failed service_id=%s", self._service_id)
@@ -210,12 +231,15 @@ class Lifeline:
             # Waits for the connection: the channel tries at most 2 s apart, and a refusal would only add our own wait.
             call = stub.Heartbeat(self._outbox.open(self._registration()), wait_for_ready=True)
             self._call = call
+            patience = _LATER_PATIENCE if self._incarnation else _FIRST_PATIENCE
+            self._waits = OUTAGES.begin(self._address, self._found, patience)
         try:
             for response in call:
                 self._heed(response)
                 if self._over:
                     return
         finally:
+            OUTAGES.end(self._waits)
             call.cancel()
 
     def _ended(self, error: TronError | None) -> float:
@@ -242,9 +266,26 @@ class Lifeline:
             delay = self._reconnect_in
             if delay is None:
                 delay = self._backoff.next_delay(random.random())
+        if error is not None and not self._outbox.said_goodbye:
+            self._hindered(error.message or error.reason, known=was_registered is not None)
         level = logging.DEBUG if was_registered is None or self._outbox.said_goodbye else logging.WARNING
         _log.log(level, "stream_ended service_id=%s error=%r retry_in=%.3f", self._service_id, error, delay)
         return delay
+
+    def _found(self, answer: Answer) -> None:
+        words = answer.words if answer.kind != "grpc" else f"{answer.words}, and the registration has no answer yet"
+        self._hindered(words, known=False)
+
+    def _hindered(self, why: str, *, known: bool) -> None:
+        """Take note of what stands in the way, and log each cause once unless it is `known` from another line."""
+        with self._changed:
+            if self._over or self._registered_at is not None:
+                return
+            self._last_error = why
+            if known or why in self._troubles or len(self._troubles) >= _MOST_TROUBLES:
+                return
+            self._troubles.add(why)
+        _log.warning("not_connected service_id=%s registry=%s why=%s", self._service_id, self._address, why)
 
     def _heed(self, response: heartbeat_pb2.HeartbeatResponse) -> None:
         match response.WhichOneof("kind"):
@@ -290,6 +331,9 @@ class Lifeline:
             self._told_cut = False
             if fresh:
                 self._registered_at = now
+                self._last_error = ""
+                self._troubles.clear()
+                OUTAGES.end(self._waits)
             self._changed.notify_all()
         self._lag.measure()
         self._outbox.registered(beat_now=self._vitals.urgent)
@@ -330,7 +374,7 @@ class Lifeline:
 
     def _refuse(self, failure: InvalidRequest) -> None:
         _log.error("registration_refused service_id=%s why=%s", self._service_id, failure)
-        self._failure, self._over = failure, True
+        self._failure, self._over, self._last_error = failure, True, str(failure)
         self._changed.notify_all()
 
     def _step_down(self, incarnation: int) -> None:
@@ -338,6 +382,7 @@ class Lifeline:
             return
         _log.warning("superseded service_id=%s by_incarnation=%d", self._service_id, incarnation)
         self._state, self._over = "superseded", True
+        self._last_error = f"incarnation {incarnation or '?'} took over"
         self._changed.notify_all()
         self._notify("superseded", self._hooks.on_superseded, incarnation)
 

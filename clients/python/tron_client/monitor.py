@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -11,7 +10,7 @@ import grpc
 from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
 
 from tron_client import wire
-from tron_client.channel import open_channel
+from tron_client.channel import open_channel, resolve_monitor_address
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
 from tron_client.models import Event, Service
 from tron_client.requests import interval
@@ -20,16 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-DEFAULT_ADDRESS = "127.0.0.1:6123"
-
 ORPHAN_POLICIES = wire.Words("orphan_policy", policy_pb2.OrphanPolicy, "ORPHAN_POLICY_", lower=True)
 
 R = TypeVar("R")
-
-
-def resolve_monitor_address(address: str | None) -> str:
-    """TRON's address, `host:port`: the argument, else the environment's TRON_MONITOR, else loopback."""
-    return address or os.environ.get("TRON_MONITOR", "").strip() or DEFAULT_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +79,10 @@ class MonitorClient:
     """TRON, for threads. Safe from any thread; a context manager. Every call has a deadline and raises a TronError."""
 
     def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
-        """`timeout` is the deadline of each call, in seconds."""
+        """`timeout` is the deadline of each call, in seconds. Raises ValueError for what is no address."""
         self._timeout = timeout
-        self._channel = open_channel(resolve_monitor_address(address))
+        self._address = resolve_monitor_address(address)
+        self._channel = open_channel(self._address)
         self._stub = tron_service_pb2_grpc.TronServiceStub(self._channel)
 
     def close(self) -> None:
@@ -160,7 +153,7 @@ class MonitorClient:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
+            raise from_rpc_error(error, self._address) from error
 
 
 _STATS_BY_HAND = frozenset({"last_check", "sinks"})

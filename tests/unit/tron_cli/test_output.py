@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,9 @@ import typer
 from tron_cli.connection import away, labels_from
 from tron_cli.output import age, liveness_markup
 from tron_cli.wrapping import Ending
+
+from tests.support.canned_registry import canned_registry
+from tests.support.http_receiver import start_receiver
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -59,8 +63,21 @@ def test_a_label_that_can_not_be_read_is_a_usage_error(word: str) -> None:
 
 
 def test_a_registry_that_is_away_and_one_that_is_slow_are_told_apart() -> None:
-    assert away("h:1") == "no registry at h:1; start one with: tron up"
-    assert "did not answer in time" in away("h:1", "Deadline Exceeded")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        stopped = f"127.0.0.1:{server.getsockname()[1]}"
+        assert away(stopped) == f"the registry at {stopped} did not answer in time; is it overloaded or stopped?"
+    assert away(stopped) == f"no registry at {stopped}; start one with: tron up"
+    with canned_registry() as registry:
+        assert "did not answer in time" in away(registry.address, "Deadline Exceeded")
+
+
+def test_what_answers_in_place_of_a_registry_is_said() -> None:
+    with start_receiver() as there:
+        address = there.url.removeprefix("http://").partition("/")[0]
+        said = away(address)
+    assert said.startswith(f"no registry at {address}: an HTTP server answers at {address}, not gRPC")
+    assert away("no-such-host.invalid:6122").startswith("no registry at no-such-host.invalid:6122: ")
+    assert "tron up" not in said
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,177 @@
+"""What is at an address where no registry answers: the one sentence that a person needs to repair it.
+
+gRPC says of an HTTP server, of TLS and of a proxy alike that it "failed to connect". This knocks once by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tron_client.proxy import grpc_proxy
+
+if TYPE_CHECKING:
+    from tron_client.address import Address
+    from tron_client.proxy import Proxy
+
+PATIENCE = 2.0
+"""Seconds that the whole look may take."""
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # and empty SETTINGS
+_SETTINGS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found. `kind`: grpc, http1, tls, other, closed, silent, refused, unresolved, unreachable, or proxy."""
+
+    kind: str
+    words: str
+
+    @property
+    def absent(self) -> bool:
+        """Whether nothing runs there: to start a registry may help."""
+        return self.kind == "refused"
+
+
+def what_answers(address: Address, patience: float = PATIENCE) -> Answer:
+    """Look at an address for at most `patience` seconds. Never raises for what is found there. Blocks."""
+    deadline = time.monotonic() + patience
+    proxy = grpc_proxy(address, os.environ)
+    try:
+        with _connect(address, proxy, deadline) as connection:
+            return _ask(connection, address, proxy, deadline)
+    except _Found as found:
+        return found.answer
+
+
+class _Found(Exception):
+    """The look ended early."""
+
+    def __init__(self, kind: str, words: str) -> None:
+        super().__init__(words)
+        self.answer = Answer(kind, words)
+
+
+def _left(deadline: float) -> float:
+    return max(0.01, deadline - time.monotonic())
+
+
+def _connect(address: Address, proxy: Proxy | None, deadline: float) -> socket.socket:
+    if not address.endpoints:
+        return _connect_socket(address, deadline)
+    target = address.endpoints[0]
+    place = target if proxy is None else proxy.endpoint
+    if place is None:
+        raise _Found("proxy", f"{proxy} names no host")
+    where = f"{place[0]}:{place[1]}" if proxy is None else str(proxy)
+    around = "" if proxy is None else f"; no_proxy={target[0]} goes around it"
+    kind = "" if proxy is None else "proxy"
+    try:
+        connection = socket.create_connection(place, _left(deadline))
+    except socket.gaierror as error:
+        words = f"the name {place[0]!r} does not resolve ({error.strerror}){around}"
+        raise _Found(kind or "unresolved", words if proxy is None else f"{proxy}: {words}") from error
+    except ConnectionRefusedError as error:
+        words = f"nothing listens at {where} (connection refused)" if proxy is None else f"{where} refuses connections"
+        raise _Found(kind or "refused", words + around) from error
+    except TimeoutError as error:
+        raise _Found(kind or "unreachable", f"{where} takes no connection within {PATIENCE:g} s{around}") from error
+    except (OSError, UnicodeError, ValueError, OverflowError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise _Found(kind or "unreachable", f"{where} cannot be reached ({said}){around}") from error
+    if proxy is not None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(connection.close)
+            _tunnel(connection, target, proxy, around, deadline)
+            undo.pop_all()
+    return connection
+
+
+def _connect_socket(address: Address, deadline: float) -> socket.socket:
+    kind, _, path = address.text.partition(":")
+    if kind == "vsock":
+        raise _Found("unreachable", f"{address} does not answer")
+    name = "\0" + path if kind == "unix-abstract" else "/" + path.lstrip("/") if path.startswith("//") else path
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(_left(deadline))
+    try:
+        connection.connect(name)
+    except ConnectionRefusedError as error:
+        connection.close()
+        raise _Found("refused", f"nothing listens at {address} (connection refused)") from error
+    except OSError as error:
+        connection.close()
+        raise _Found("unreachable", f"{address} cannot be reached ({error.strerror or error})") from error
+    return connection
+
+
+def _tunnel(connection: socket.socket, target: tuple[str, int], proxy: Proxy, around: str, deadline: float) -> None:
+    place = f"{target[0]}:{target[1]}"
+    said = _exchange(connection, f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode(), deadline, b"\r\n\r\n")
+    line = said.split(b"\r\n", 1)[0].decode("latin-1")
+    if not line.startswith("HTTP/1."):
+        raise _Found("proxy", f"{proxy} does not answer as an HTTP proxy{around}")
+    if line.split(" ")[1:2] != ["200"]:
+        raise _Found("proxy", f"{proxy} answered {line[9:60]!r} when asked for {place}{around}")
+
+
+def _ask(connection: socket.socket, address: Address, proxy: Proxy | None, deadline: float) -> Answer:
+    said = _exchange(connection, _PREFACE, min(deadline, time.monotonic() + _left(deadline) / 2), None)
+    through = "" if proxy is None else f", asked through {proxy}"
+    if len(said) >= 4 and said[3] == _SETTINGS and not said.startswith(b"HTTP"):
+        return Answer("grpc", f"a gRPC server answers at {address}{through}")
+    if said.startswith((b"HTTP/", b"<")):
+        return Answer("http1", f"an HTTP server answers at {address}, not gRPC{through}; is it a port of the gateway?")
+    if said[:2] in (b"\x15\x03", b"\x16\x03") or (not said and _speaks_tls(address, proxy, deadline)):
+        return Answer("tls", f"{address} speaks TLS, and this client does not{through}")
+    if said:
+        return Answer("other", f"what listens at {address} is not a gRPC server{through}")
+    if _at_end(connection):
+        return Answer("closed", f"{address} takes connections and closes them without a word{through}")
+    return Answer("silent", f"{address} takes connections and does not answer{through}; is it overloaded or stopped?")
+
+
+def _speaks_tls(address: Address, proxy: Proxy | None, deadline: float) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is only asked whether, not trusted
+    context.set_alpn_protocols(["h2"])
+    try:
+        with _connect(address, proxy, deadline) as connection:
+            connection.settimeout(_left(deadline))
+            context.wrap_socket(connection).close()
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
+    except (OSError, _Found):
+        return False
+    return True
+
+
+def _exchange(connection: socket.socket, words: bytes, deadline: float, until: bytes | None) -> bytes:
+    """What comes back: up to `until`, or the first bytes where that is None; empty where nothing came."""
+    read = b""
+    with contextlib.suppress(OSError):
+        connection.settimeout(_left(deadline))
+        connection.sendall(words)
+        while len(read) < 16 if until is None else until not in read and len(read) < 16384:
+            connection.settimeout(_left(deadline))
+            part = connection.recv(4096)
+            if not part:
+                break
+            read += part
+    return read
+
+
+def _at_end(connection: socket.socket) -> bool:
+    connection.settimeout(0.01)
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True

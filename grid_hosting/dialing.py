@@ -1,0 +1,21 @@
+"""Addresses of other servers, as settings: what is no address stops the start with one line that names the setting."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationInfo
+from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, parse_address
+
+
+def _checked(text: str, info: ValidationInfo) -> str:
+    field = info.field_name or "address"
+    try:
+        return parse_address(text, field, DEFAULT_MONITOR if field == "tron" else DEFAULT_REGISTRY).text
+    except ValueError as error:
+        # The setting's name is put in front of it by whoever reports it.
+        raise ValueError(str(error).removeprefix(f"{field}: ")) from None
+
+
+Dial = Annotated[str, AfterValidator(_checked)]
+"""`host:port`, or a target of gRPC such as `unix:/path`."""

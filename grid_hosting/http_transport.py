@@ -1,0 +1,58 @@
+"""How every HTTP client of ours connects: through the proxy of the environment, but never to this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+
+import httpx2
+from tron_client.proxy import Proxy, http_proxy
+
+MOST_PROXIES = 8
+"""Proxies whose connections are kept; the environment names one or two. Overflow rule: all are closed and made anew."""
+
+
+class ProxyTransport(httpx2.AsyncBaseTransport):
+    """Sends each request directly or through its proxy, as `tron_client.proxy` decides; errors name the proxy."""
+
+    def __init__(self) -> None:
+        self._direct = httpx2.AsyncHTTPTransport()
+        self._by_proxy: dict[str, httpx2.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer. Raises httpx2.TransportError, whose text names the proxy that was used."""
+        proxy = http_proxy(str(request.url), os.environ)
+        if proxy is None:
+            return await self._direct.handle_async_request(request)
+        try:
+            return await (await self._through(proxy)).handle_async_request(request)
+        except (httpx2.TransportError, ImportError, ValueError) as error:
+            said = f"{type(error).__name__}: {error}".rstrip(": ")
+            raise httpx2.ProxyError(f"{said} (through {proxy})", request=request) from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._direct.aclose()
+        await self._close_proxies()
+
+    async def _through(self, proxy: Proxy) -> httpx2.AsyncHTTPTransport:
+        if proxy.url not in self._by_proxy:
+            if len(self._by_proxy) >= MOST_PROXIES:
+                await self._close_proxies()
+            self._by_proxy[proxy.url] = httpx2.AsyncHTTPTransport(proxy=proxy.url)
+        return self._by_proxy[proxy.url]
+
+    async def _close_proxies(self) -> None:
+        for each in self._by_proxy.values():
+            await each.aclose()
+        self._by_proxy.clear()
+
+
+def spare_loopback(environ: MutableMapping[str, str]) -> None:
+    """Exempt this machine in `no_proxy`, for a library that reads only the environment (Apprise, by requests)."""
+    found = next((name for name in ("no_proxy", "NO_PROXY") if name in environ), "no_proxy")
+    given = environ.get(found, "")
+    entries = [each.strip() for each in given.split(",") if each.strip()]
+    if "*" in entries:
+        return
+    environ[found] = ",".join(dict.fromkeys([*entries, "localhost", "127.0.0.1", "127.0.0.0/8", "::1"]))
