@@ -1,11 +1,22 @@
 """The gRPC options of every server of ours, in one place.
 
 Sources: measurements on grpcio 1.85. The pending limits let ten thousand streams open at once (the defaults, 1000 and
-3000, reject most of them). `ping_timeout_ms` is the time-out that keepalive really uses. `min_ping_interval` must stay
-below what clients use for `keepalive_time_ms`, or they are thrown out for pinging too often.
+3000, reject most of them).
+
+**Neither gRPC nor the kernel decides that a client is gone.** In grpc.aio, a stream that ends because of our own
+keepalive looks the same as one that the client closed, and a broken stream is a suspicion. So whatever would end a
+connection because nothing is heard on it waits for HANDS_OFF, which is longer than silence is judged; a closed or reset
+connection is still seen at once. The registry ends the streams of silent agents itself, and a connection that carries
+no call is closed after IDLE_FOR.
 """
 
 from __future__ import annotations
+
+HANDS_OFF = 2 * 3600
+"""Seconds of silence, or for which sent data stays unacknowledged, before gRPC or the kernel ends a connection."""
+
+IDLE_FOR = 60
+"""Seconds for which a connection may carry no call. The client opens another one when it needs it."""
 
 
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
@@ -14,11 +25,15 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.server.max_pending_requests", 20_000),
         ("grpc.server.max_pending_requests_hard_limit", 30_000),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", 5_000),
+        ("grpc.keepalive_time_ms", HANDS_OFF * 1000),
+        # Not the time-out of keepalive, as its name says: gRPC makes TCP_USER_TIMEOUT of it ...
+        ("grpc.keepalive_timeout_ms", HANDS_OFF * 1000),
+        # ... and this is the time-out of keepalive, and of every other ping.
+        ("grpc.http2.ping_timeout_ms", HANDS_OFF * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        # A client may ping as often as it likes: else gRPC would close its connection, as if the client had gone.
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.max_connection_idle_ms", IDLE_FOR * 1000),
         ("grpc.http2.bdp_probe", 0),
         ("grpc.max_receive_message_length", max_message_bytes),
     ]

@@ -20,6 +20,7 @@ from registry_server.effects import (
     DropIntent,
     DropMaintenance,
     Effects,
+    EndStream,
     Message,
     PutHeartbeats,
     PutIntent,
@@ -35,6 +36,7 @@ from registry_server.effects import (
 from registry_server.errors import (
     QuotaExceeded,
     ServiceNotFound,
+    SilentStream,
     Superseded,
     UnknownIncarnation,
 )
@@ -42,7 +44,7 @@ from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.observations import Heard, ObservationFeed
 from registry_server.observers import Observers
-from registry_server.record import Record, Session
+from registry_server.record import Record
 from registry_server.service import (
     OPERATORS,
     Copy,
@@ -61,6 +63,7 @@ from registry_server.service import (
     StoredService,
     Tombstone,
 )
+from registry_server.sessions import Sessions
 
 MAX_SERVICES = 200_000
 MAX_TOMBSTONES = 10_000
@@ -100,10 +103,10 @@ class Catalogue:
         # Unlike in any life before, so that an alert_id, which follows from it, never comes twice.
         self._observation = revision // REVISION_BLOCK << OBSERVATION_BITS
         self._ceiling = revision
-        self._sessions: dict[int, Session] = {}
+        self._sessions = Sessions()
         self._intents: dict[str, Intent] = {}
         self._maintenance: dict[str, Maintenance] = {}
-        self._sends: list[tuple[int, Message]] = []
+        self._sends: list[tuple[int, Message | EndStream]] = []
         self._writes: list[Write] = []
 
     @property
@@ -169,22 +172,40 @@ class Catalogue:
 
     def open_session(self, session_id: int) -> None:
         """A Heartbeat stream was opened."""
-        self._sessions[session_id] = Session()
+        self._sessions.open(session_id)
+
+    def end_session(self, session_id: int, reason: str) -> bool:
+        """We end this stream, for an error reason; said before it closes. Return whether that was not known yet.
+
+        Its end then says nothing about those whom it carries.
+        """
+        return self._sessions.end(session_id, reason)
+
+    def drain_session(self, session_id: int, reconnect_after: float, now: Instant) -> None:
+        """We ask a client to leave this stream within so many seconds: until then, its end is our doing."""
+        self._sessions[session_id].drains_until = now.attentive + reconnect_after
 
     def close_session(self, session_id: int, now: Instant) -> list[Record]:
-        """The stream ended, by whatever cause: whoever it carried is disconnected; return them. Nobody left by this."""
-        session = self._sessions.pop(session_id, None)
+        """The stream ended: whoever it carried is detached. Nobody left by this.
+
+        Return those whose stream the other side ended: for them the end means something.
+        """
+        session = self._sessions.pop(session_id)
+        if session is None:
+            return []
+        reason = session.reason(now.attentive)
         broken: list[Record] = []
-        for service_id in () if session is None else session.services:
+        for service_id in session.services:
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
                 record.session = None
                 record.unanswered = False
-                record.detached_at = now.attentive
+                record.detached_at, record.detached_reason = now.attentive, reason
                 self._lose_connection(record)
                 self._fact(record)
                 self.show(record)
-                broken.append(record)
+                if not reason:
+                    broken.append(record)
         return broken
 
     def carries(self, session_id: int) -> bool:
@@ -260,12 +281,13 @@ class Catalogue:
         `report` None keeps what was reported before. `relayed`: the stream only passes it on, and carries nobody by it.
         """
         session = self._sessions[session_id]
+        session.heard_at = now.attentive
         record = self.records.get(service_id)
         if record is None:
             tombstone = self.tombstones.get(service_id)
             if tombstone and tombstone.judgement and tombstone.judgement.down_event:
                 self._sends.append((session_id, DeclaredDown(service_id, tombstone.judgement.down_event)))
-            session.services.pop(service_id, None)
+            self._sessions.drop(session_id, service_id)
             self._sends.append((session_id, UnknownService(service_id)))
             return None
         held = incarnation or session.services.get(service_id, 0)
@@ -307,6 +329,7 @@ class Catalogue:
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
         """A stream has heard alerts: those that are addressed to a service that it carries."""
+        self._sessions[session_id].heard_at = now.attentive
         for alert_id in alert_ids:
             for recipient in sorted(self.mailboxes.recipients(alert_id)):
                 # By name too, though a namesake may have come since it was delivered.
@@ -319,6 +342,7 @@ class Catalogue:
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant) -> None:
         """The service leaves on purpose. Only the incarnation that this stream carries can leave by it."""
         session = self._sessions[session_id]
+        session.heard_at = now.attentive
         held = session.services.get(service_id)
         record = self.records.get(service_id)
         if record is None:
@@ -448,12 +472,15 @@ class Catalogue:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:
-        """Notice that nobody watches, and that a time of maintenance is over."""
+        """Notice that nobody watches, that a time of maintenance is over, and that streams have fallen silent."""
         for each in list(self._maintenance.values()):
             if each.until is not None and each.until <= now.wall:
                 self._drop_maintenance(each.service_id)
         if self.observers.are_lost(now):
             self._set_watched(False)
+        for session_id in self._sessions.silent(now.attentive, self.records.get):
+            if self.end_session(session_id, SilentStream.reason):
+                self._sends.append((session_id, EndStream(len(self._sessions[session_id].services))))
 
     def publish_figures(self) -> None:
         """Show readers the load figures that came since the last call: one change a service, however many beats."""
@@ -477,7 +504,7 @@ class Catalogue:
         """Remove a service and remember it; `judgement` None where it left on purpose."""
         service_id = record.spec.service_id
         if record.session is not None:
-            self._sessions[record.session].services.pop(service_id, None)
+            self._sessions.drop(record.session, service_id)
             self._lose_connection(record)
         self.directory.remove(record)
         self._name_released(record.spec.name)
@@ -505,6 +532,11 @@ class Catalogue:
     def keep(self, record: Record, *, fresh: bool = False) -> None:
         """Have the record stored as it is now; `fresh`: of an incarnation that is not stored yet."""
         self._writes.append(PutService(self._stored(record), fresh=fresh))
+
+    def judged_down(self, record: Record) -> None:
+        """A service was judged down: perhaps nobody speaks on its stream any more."""
+        if record.session is not None:
+            self._sessions.look_at(record.session)
 
     def fact_beside_judgement(self, record: Record) -> None:
         """Tell observers what changed about a record although no judgement turns on it: older verdicts still hold."""
@@ -579,18 +611,18 @@ class Catalogue:
             if give_up:
                 self._give_up(record, old, record.incarnation)
             else:
-                self._sessions[old].services.pop(record.spec.service_id, None)
+                self._sessions.drop(old, record.spec.service_id)
         self._lose_connection(record)
         record.session = session_id
         record.attached_at = now.attentive
-        record.detached_at = None
+        record.detached_at, record.detached_reason = None, ""
         session = self._sessions[session_id]
+        session.heard_at = now.attentive
         session.services[record.spec.service_id] = record.incarnation
         session.superseded.pop(record.spec.service_id, None)
 
     def _give_up(self, record: Record, session_id: int, incarnation: int) -> None:
-        session = self._sessions[session_id]
-        session.services.pop(record.spec.service_id, None)
+        session = self._sessions.drop(session_id, record.spec.service_id)
         session.superseded[record.spec.service_id] = incarnation
         self._lose_connection(record)
         self._sends.append((session_id, SupersededBy(record.spec.service_id, incarnation)))

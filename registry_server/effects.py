@@ -57,6 +57,13 @@ Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Re
 
 
 @dataclass(frozen=True, slots=True)
+class EndStream:
+    """Nobody speaks on this stream any more: end it. It carries so many services."""
+
+    services: int
+
+
+@dataclass(frozen=True, slots=True)
 class PutService:
     """Store the record of a registered service; `fresh`: of an incarnation that is not stored yet."""
 
@@ -165,7 +172,7 @@ Write = (
 class Effects:
     """What one command, or several, asked for; released to agents only after the writes are on disk."""
 
-    sends: list[tuple[int, Message]]
+    sends: list[tuple[int, Message | EndStream]]
     writes: list[Write]
 
     @property

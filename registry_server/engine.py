@@ -18,8 +18,8 @@ import structlog
 
 from registry_server.attention import AttentiveClock
 from registry_server.catalogue import Catalogue
-from registry_server.effects import Effects, Message, Registered
-from registry_server.errors import QuotaExceeded
+from registry_server.effects import Effects, EndStream, Message, Registered
+from registry_server.errors import Draining, QuotaExceeded
 from registry_server.event_log import EventFilter, EventLog
 from registry_server.service import Event, Instant
 from registry_server.store import Store, StoreError
@@ -105,7 +105,7 @@ class Engine:
         self._work = asyncio.Event()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._clock = AttentiveClock(time.monotonic())
-        self._outlets: dict[int, Callable[[Message], None]] = {}
+        self._outlets: dict[int, Callable[[Message | EndStream], None]] = {}
         self._wake_feeds: dict[int, Callable[[], None]] = {}
         self._next_id = 0
         self.catalogue = Catalogue()
@@ -241,7 +241,7 @@ class Engine:
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
-    def open_session(self, outlet: Callable[[Message], None]) -> int:
+    def open_session(self, outlet: Callable[[Message | EndStream], None]) -> int:
         """A Heartbeat stream; `outlet` takes each message for it and must not block. Return its number."""
         self._next_id += 1
         self._outlets[self._next_id] = outlet
@@ -252,9 +252,11 @@ class Engine:
         """The stream ended. Raises StoreError."""
         self._outlets.pop(session_id, None)
         now = self.now()
+        if self.draining:
+            self.catalogue.end_session(session_id, Draining.reason)
         broken = self.catalogue.close_session(session_id, now)
         # After a stall nobody knows how long ago it broke: that is for TRON to judge, which holds back for it.
-        if broken and not self.draining and not self._clock.lags(time.monotonic()):
+        if broken and not self._clock.lags(time.monotonic()):
             self.verdicts.streams_broke(broken, now)
         self.settle_now()
 

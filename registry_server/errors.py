@@ -84,6 +84,6 @@ class Draining(RegistryError):
 
 
 class SilentStream(RegistryError):
-    """A stream was opened and nothing was said on it."""
+    """Nothing was said on a stream, or nothing any more."""
 
     reason = "ERROR_REASON_SILENT_STREAM"

@@ -1,4 +1,4 @@
-"""What the catalogue knows of one service and of one stream, as data."""
+"""What the catalogue knows of one service, as data."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Record:
     session: int | None = None
     attached_at: float | None = None
     detached_at: float | None = None
+    detached_reason: str = ""
+    """Why we ended its last stream, as an error reason, which says nothing of it; empty if the other side ended it."""
     observation: int = 0
     report: Report = field(default_factory=Report)
     active_at: float = 0.0
@@ -34,11 +36,3 @@ class Record:
     unpublished: bool = False
     unanswered: bool = False
     """Whether it waits to be told that it is registered: it can not beat before, so its silence says nothing."""
-
-
-@dataclass(slots=True)
-class Session:
-    """One Heartbeat stream: which incarnations it carries, and which ids it must give up."""
-
-    services: dict[str, int] = field(default_factory=dict)
-    superseded: dict[str, int] = field(default_factory=dict)

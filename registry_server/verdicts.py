@@ -100,7 +100,7 @@ class Verdicts:
         if record is None or record.incarnation != verdict.incarnation:
             return VerdictResult(VerdictOutcome.GONE)
         if verdict.kind is VerdictKind.ALIVE:
-            if record.streamed and record.session is None:
+            if record.streamed and record.session is None and not record.detached_reason:
                 return VerdictResult(VerdictOutcome.STALE)
         elif verdict.observation != record.observation:
             return VerdictResult(VerdictOutcome.STALE)
@@ -238,6 +238,8 @@ class Verdicts:
         else:
             catalogue.keep(record)
             catalogue.show(record)
+            if verdict.kind is VerdictKind.DOWN:
+                catalogue.judged_down(record)
             if overruled:
                 catalogue.fact_beside_judgement(record)  # the observer believes that somebody was told
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)

@@ -2,17 +2,20 @@
 
 | judged  | what is known                           | becomes    | when                                                |
 |---------|-----------------------------------------|------------|-----------------------------------------------------|
-| alive   | its stream broke                        | suspect    | at once; held back where it predates a stall        |
+| alive   | the other side ended its stream         | suspect    | at once; held back where it predates a stall        |
 | alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                   |
 | alive   | no beat                                 | suspect    | 1 x interval + tolerance: a missed beat             |
 | alive   | beats, but no activity                  | suspect    | stall_after after the activity counter last moved   |
 | suspect | the stream is still broken              | down       | reconnect_grace after it broke                      |
 | suspect | a refused connection confirms it        | down       | at once                                             |
 | suspect | still no beat                           | down       | 2 x interval + tolerance after the last beat        |
+| suspect | a beat was missed, then the stream broke | down      | whichever of these two is sooner                    |
 | down    | still nothing                           | deregister | 3 x interval + tolerance, one interval after down   |
 | suspect | heard, and connected if it was before   | alive      | at once; nobody is told                             |
 | suspect | stalled, and its counter moved          | alive      | at once; nobody is told                             |
 | down    | the same                                | alive      | at once; "restored" is said                         |
+
+A stream that the registry itself ended (`detached_reason`) says nothing: its service is judged by silence alone.
 
 Who announced to be busy is excused until then, from silence and from standing still, but not from a broken stream. Who
 beats is never down, however long it stands still. Deregistration waits while it is held (a mass failure, maintenance),
@@ -235,21 +238,31 @@ class Detector:
                 return Kind.DEREGISTER, NEVER
             silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_deregister)
             return Kind.DEREGISTER, max(silent_enough, lease.judged_at + facts.interval, held_until)
-        if lease.disconnected:
-            broken_at = facts.detached_at
-            if lease.state is State.ALIVE:
-                return Kind.SUSPECT, max(broken_at or 0.0, held_until)
-            grace = policy.reconnect_grace if facts.reconnect_grace is None else facts.reconnect_grace
-            if lease.confirmed:
-                grace = 0.0
-            return Kind.DOWN, max((lease.judged_at if broken_at is None else broken_at) + grace, held_until)
         if lease.state is not State.ALIVE:
-            silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_down)
-            return Kind.DOWN, max(silent_enough, held_until)
+            return Kind.DOWN, max(self._down_at(lease, policy)[0], held_until)
+        if lease.disconnected:
+            return Kind.SUSPECT, max(facts.detached_at or 0.0, held_until)
         missed_at = max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
         # Whoever stands still gets no worse, so nobody would be told once maintenance is over: it waits until then.
         stalled_at = NEVER if facts.maintained else max(self._stalls_at(lease, policy), held_until)
         return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
+
+    def _down_at(self, lease: Lease, policy: Policy) -> tuple[float, Cause]:
+        """When a suspect is down, and for which cause: whichever of two deadlines comes first, where both count.
+
+        A break gives a service its grace to come back. It does not put off the end of a silence that was noticed first.
+        """
+        facts = lease.facts
+        silent_since = max(lease.heard_at, self._busy_until(lease, policy))
+        by_silence = silent_since + policy.silence(facts.interval, policy.misses_before_down)
+        if not lease.disconnected:
+            return by_silence, Cause.SILENT
+        grace = policy.reconnect_grace if facts.reconnect_grace is None else facts.reconnect_grace
+        broken_at = lease.judged_at if facts.detached_at is None else facts.detached_at
+        by_break = broken_at + (0.0 if lease.confirmed else grace)
+        if lease.cause is Cause.SILENT and by_silence < by_break:
+            return by_silence, Cause.SILENT
+        return by_break, Cause.DISCONNECTED
 
     def _held(self, evidence: float, policy: Policy) -> float:
         return 0.0 if evidence > self.hearing_since else self.hearing_since + policy.reattach_window
@@ -303,6 +316,7 @@ class Detector:
             case Kind.STALL:
                 lease.state, cause = State.SUSPECT, Cause.STALLED
             case Kind.DOWN:
+                _, cause = self._down_at(lease, policy)
                 lease.state = State.DOWN
                 missed = policy.misses_before_down if cause is Cause.SILENT else self._missed(lease)
             case Kind.DEREGISTER:

@@ -106,6 +106,8 @@ class Facts:
     maintained: bool = False
     """Whether an operator holds notices about it."""
     maintenance_reason: str = ""
+    detached_reason: str = ""
+    """Why the registry itself ended its last stream, as the name of an error reason; empty if the other side did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,8 @@ class Lease:
 
     @property
     def disconnected(self) -> bool:
-        """Whether it had a stream and has none."""
-        return self.facts.streamed and not self.facts.connected
+        """Whether it had a stream, and the other side ended it. An end that the registry caused says nothing of it."""
+        return self.facts.streamed and not self.facts.connected and not self.facts.detached_reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf import struct_pb2
 from grid.events.v1 import event_pb2
-from grid.registry.v1 import observation_pb2
+from grid.registry.v1 import error_reason_pb2, observation_pb2
 from tron_client.wire import epoch, json_object, seconds, timestamp_at
 
 from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, Severity, State
@@ -70,7 +70,16 @@ def _to_facts(message: observation_pb2.Observation) -> Facts:
         folded_into=message.folded_into,
         maintained=has("maintenance"),
         maintenance_reason=message.maintenance.reason,
+        detached_reason=_reason(message.detached_reason),
     )
+
+
+def _reason(value: int) -> str:
+    """READER_TOO_SLOW for ERROR_REASON_READER_TOO_SLOW; the number for a reason that is newer than this TRON."""
+    if not value:
+        return ""
+    known = error_reason_pb2.ErrorReason.items()
+    return next((name.removeprefix("ERROR_REASON_") for name, number in known if number == value), str(value))
 
 
 def to_alert(event: event_pb2.Event) -> AlertDraft:

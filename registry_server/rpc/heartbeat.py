@@ -56,6 +56,9 @@ MAX_BEATS = 10_000
 """Beats in one message."""
 
 
+_BUG = DomainError("the stream can not be served any more; the server's log has it")
+
+
 class HeartbeatStream:
     """One stream of one agent, or of a gateway that beats for many."""
 
@@ -105,6 +108,14 @@ class HeartbeatStream:
             if self._failure is not None and not self._told:
                 self._told = True
                 raise self._failure
+        except DomainError as error:
+            self._is_ended_by_us(error)
+            raise
+        except (grpc.aio.InternalError, grpc.aio.UsageError, grpc.aio.AbortError):
+            raise  # the other side is gone, or was told
+        except Exception:
+            self._is_ended_by_us(_BUG)
+            raise
         finally:
             self._over.set()
             self._engine.close_session(self.session_id)
@@ -119,6 +130,7 @@ class HeartbeatStream:
 
     def drain(self, reconnect_after: float) -> None:
         """Ask the agent to go elsewhere within so many seconds."""
+        self._engine.catalogue.drain_session(self.session_id, reconnect_after, self._engine.now())
         self._drain_after = reconnect_after
         self._wake.set()
 
@@ -208,8 +220,13 @@ class HeartbeatStream:
     def _fail(self, error: DomainError) -> None:
         """End the stream for this reason, once. The writer says so: nobody else may speak on the stream meanwhile."""
         if self._failure is None:
+            self._is_ended_by_us(error)
             self._failure = error
             self._wake.set()
+
+    def _is_ended_by_us(self, error: DomainError) -> None:
+        """Say so before the stream closes: from then on its end says nothing about those whom it carries."""
+        self._engine.catalogue.end_session(self.session_id, error.reason)
 
     # --- down -------------------------------------------------------------------------------------------------------
 
@@ -222,14 +239,24 @@ class HeartbeatStream:
         self._acked_at = now
         self._wake.set()
 
-    def _push(self, message: effects.Message) -> None:
+    def _push(self, message: effects.Message | effects.EndStream) -> None:
         """Take a message for the agent; never blocks."""
+        if isinstance(message, effects.EndStream):
+            self._reclaim(message)
+            return
         if len(self._outbox) >= OUTBOX:
             self._fail(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
             return
         self._outbox.append(message)
         self._written.clear()
         self._wake.set()
+
+    def _reclaim(self, order: effects.EndStream) -> None:
+        """End the stream, on which nobody speaks any more: perhaps its machine is gone, and the socket is all that is
+        left of it."""
+        log.warning("stream_reclaimed", peer=self._context.peer(), services=order.services)
+        why = "all who were on it were silent until they were declared down"
+        self._fail(SilentStream(why if order.services else "nothing was said for too long, and nobody is on it"))
 
     async def _write_for_ever(self) -> None:
         write = self._context.write
@@ -262,9 +289,8 @@ class HeartbeatStream:
             return
         if not isinstance(error, (grpc.aio.InternalError, grpc.aio.UsageError, grpc.aio.AbortError)):
             log.error("writer_failed", exc_info=error)
-            self._aborting = asyncio.ensure_future(
-                abort(self._context, DomainError("the stream can not be written to"))
-            )
+            self._is_ended_by_us(_BUG)
+            self._aborting = asyncio.ensure_future(abort(self._context, _BUG))
             self._aborting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _is_read(self) -> bool:

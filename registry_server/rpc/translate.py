@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from grid.events.v1 import event_pb2
-from grid.registry.v1 import heartbeat_pb2, observation_pb2, service_pb2
+from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, service_pb2
 from tron_client import wire
 from tron_client.wire import duration, timestamp_at
 
@@ -286,6 +286,8 @@ def from_record(record: Record, maintenance: Maintenance | None) -> observation_
         message.detached_at.CopyFrom(duration(record.detached_at))
     if record.report.busy_until is not None:
         message.busy_until.CopyFrom(timestamp_at(record.report.busy_until))
+    if record.detached_reason:
+        message.detached_reason = error_reason_pb2.ErrorReason.Value(record.detached_reason)
     return message
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry_server.record import Record
-from tests.simulation.network import KEEPALIVE, SENT_AGAIN, UP
+from tests.simulation.network import SENT_AGAIN, UP
 from tron.policy import Policy
 
 if TYPE_CHECKING:
@@ -37,22 +37,17 @@ def down_by(record: Record, agent: SimAgent, known: Evidence, policy: Policy, he
     grace = policy.reconnect_grace if spec.reconnect_grace is None else spec.reconnect_grace
     silence = policy.silence(spec.heartbeat_interval, policy.misses_before_down)
     judged_all_along = known.judging_from <= known.out_since
-    unreachable = bool(agent.vanished or agent.path.blocked[UP] or agent.deaf_to_pings or not agent.up)
     told = not agent.up and not agent.vanished and not agent.path.blocked[UP]
     since = max(known.out_since, known.arrived_at, known.judging_from)
     if agent.path.opened_at > known.out_since:
         since = max(since, agent.path.opened_at + SENT_AGAIN)  # the end of its stream was held up
     by_silence = max(since, agent.busy_until + known.deaf_for if agent.busy_until else 0.0) + silence
-    by_break = since + KEEPALIVE[1] + grace
-    if not record.streamed:
-        bound = by_silence
-    elif told:  # the kernel said that its stream ended
+    we_ended_it = record.session is None and bool(record.detached_reason)
+    if told and record.streamed and not we_ended_it:  # the kernel said that its stream ended
         bound = since + (grace if judged_all_along else max(silence, grace))
-    elif unreachable and judged_all_along:
-        bound = min(by_silence, by_break)
     else:
-        bound = max(by_silence, by_break)
-    if record.session is None:
+        bound = by_silence
+    if record.session is None and record.streamed and not we_ended_it:
         bound = max(bound, known.broke_at + grace)
     attached_before = record.attached_at is None or record.attached_at <= hearing_since
     if attached_before or known.arrived_at <= known.hearing_from:

@@ -135,6 +135,12 @@ class Faults:
         if fault.target in self.cluster.agents:
             self.cluster.start(self.cluster.members[fault.target])
 
+    def _evict(self, fault: Fault) -> None:
+        """The registry ends its stream: it read too slowly."""
+        agent = self.cluster.newest(fault.target)
+        if agent is not None and self.registry.up and not self.registry.paused:
+            self._trouble(agent, 0.0, partial(self.registry.heartbeats.evict, fault.target), lambda: None)
+
     def _cut(self, fault: Fault) -> None:
         agent = self.cluster.newest(fault.target)
         if agent is not None:

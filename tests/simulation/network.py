@@ -1,9 +1,10 @@
 """Simulated links: ordered streams over paths that delay, stop in one direction or in both, and break.
 
 A stream is what gRPC makes of TCP: nothing is lost or turned round inside it. What is lost is the stream. A path that
-is blocked holds what was sent until it is open again (the kernel sends it again), or until keepalive ends the stream,
-which each end finds out by itself. So the words of a stream that its client has given up may still arrive, behind
-those of the next one.
+is blocked holds what was sent until it is open again (the kernel sends it again), or until the client's keepalive ends
+the stream. The registry's end is never ended by keepalive: it learns of the end when that arrives, perhaps long after
+the network healed, or never. So the words of a stream that its client has given up may still arrive, behind those of
+the next one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any
 from tests.simulation.loop import Act, Loop, Process
 
 UP, DOWN = 0, 1
-KEEPALIVE = (10.0, 15.0)
-"""Seconds until a dead connection is found: `keepalive_time` to that plus `keepalive_timeout` of the SDK."""
+KEEPALIVE = (10.0, 40.0)
+"""Seconds until a client finds a dead connection: `keepalive_time` to that plus `keepalive_timeout` of the SDK."""
 SENT_AGAIN = 1.0
 """Seconds within which the kernel sends again what was held up."""
 CONNECT_TIMEOUT = 5.0
@@ -122,15 +123,14 @@ class Connection:
         self.close(UP if process is self.ends[UP] else DOWN)
 
     def disturbed(self) -> None:
-        """No ping comes back from now on: each end that can notice will, after its keepalive."""
+        """No ping comes back from now on: the client's end will notice, after its keepalive."""
         if self._unwell or self._is_well():
             return
         self._unwell = True
         self._disturbances += 1
-        for end in (UP, DOWN):
-            if self.open[end]:
-                patience = self.path.dice.uniform(*KEEPALIVE)
-                self.path.loop.at(self.path.loop.now + patience, partial(self._lose_patience, end, self._disturbances))
+        if self.open[DOWN]:
+            patience = self.path.dice.uniform(*KEEPALIVE)
+            self.path.loop.at(self.path.loop.now + patience, partial(self._lose_patience, self._disturbances))
 
     def recovered(self) -> None:
         """Something that was wrong with it is over."""
@@ -182,13 +182,14 @@ class Connection:
     def _is_well(self) -> bool:
         return self.path.open and not any(process.deaf_to_pings or process.vanished for process in self.ends)
 
-    def _lose_patience(self, end: int, disturbance: int) -> None:
+    def _lose_patience(self, disturbance: int) -> None:
+        end = DOWN
         process, other = self.ends[end], self.ends[1 - end]
         silent = other.deaf_to_pings or other.vanished
         if self._disturbances != disturbance or (self.path.open and not silent) or not self.open[end]:
             return
         if process.paused:
-            self.path.loop.at(self.path.loop.now + KEEPALIVE[0], partial(self._lose_patience, end, disturbance))
+            self.path.loop.at(self.path.loop.now + KEEPALIVE[0], partial(self._lose_patience, disturbance))
         elif process.life == self.lives[end]:
             self._lose(end, None)
             self._send(1 - end, partial(self._told_of_end, 1 - end, None))

@@ -10,6 +10,8 @@ P2    DOWN or DEREGISTER is never applied (a) to an incarnation whose stream is 
 P3    Whoever can not be heard (dead, hung, cut off) is DOWN or given up within its bound, which is computed from
       the policy, from how it fell silent, and from when registry and TRON were last able to judge. Somebody hears of
       it; see `hearing`.
+P4    A stream on which nobody will speak any more (everybody whom it carries is DOWN, and was not heard since; or it
+      carries nobody, and nothing came on it for a minute) is ended within a second: no socket of a dead machine stays.
 P5    An incarnation is given to one process, the number for an id never falls, a process that is not the newest
       changes nothing, and whoever is told to stop was really followed by another.
 P7    A reader sees each revision once and in order, none twice with two meanings, none left out while it keeps up;
@@ -32,6 +34,7 @@ from registry_server.changes import Change
 from registry_server.effects import AppendEvent, BuryService, Registered, SupersededBy, Write
 from registry_server.record import Record
 from registry_server.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
+from registry_server.sessions import EMPTY_FOR
 from registry_server.verdicts import Verdict, VerdictKind
 from tests.simulation.bounds import Evidence, down_by, silent_since
 from tests.simulation.hearing import Hearing
@@ -45,10 +48,16 @@ if TYPE_CHECKING:
     from tests.simulation.sim_registry import SimRegistry
     from tests.simulation.sim_tron import SimTron
 
-PROMISES = ("P1", "P2", "P3", "P5", "P7", "ALERT", "STALL", "GUARD", "FRESH")
+PROMISES = ("P1", "P2", "P3", "P4", "P5", "P7", "ALERT", "STALL", "GUARD", "FRESH")
 
 WATCHED_WITHIN = 9.0
 """Seconds from when nothing is wrong any more until somebody judges: a connect time-out, a back-off, a snapshot."""
+
+ENDED_WITHIN = 1.0
+"""Seconds within which a stream is ended on which nobody will speak any more, once that was judged."""
+
+SETTLED_AFTER = 4.0
+"""Seconds after which what a slow disk held back has happened."""
 
 UNWATCHED_AFTER = 1.0
 """Seconds after TRON's death from which nothing may be shown as judged."""
@@ -88,6 +97,8 @@ class Observer:
         self._hearing_from = 0.0
         self._arrived: dict[int, float] = {}
         self._broke_at: dict[int, float] = {}
+        self._ended_by_us: set[int] = set()
+        """Incarnations whose last stream the registry ended."""
         self._holders: dict[int, Process] = {}
         self._told_to: dict[int, SimAgent] = {}
         self._told_incarnation: dict[str, int] = {}
@@ -137,6 +148,7 @@ class Observer:
         """It loaded its store: is everything there that was ever told?"""
         self.say(f"registry starts with {len(catalogue.records)} services")
         self._hearing_from = self._registry_up_at = self.loop.now
+        self._ended_by_us.clear()  # who does not come back after a restart is judged by that
         known = self.store.incarnation
         self._holders = {number: process for number, process in self._holders.items() if number <= known}
         self.check_disk()
@@ -148,6 +160,7 @@ class Observer:
     def registered(self, service: Service, process: Process) -> None:
         """It took a registration from this process; nobody was told yet."""
         number, service_id = service.incarnation, service.spec.service_id
+        self._ended_by_us.discard(number)
         self.say(f"registry takes {process.name} as incarnation {number}")
         self._arrived[number] = self.loop.now
         holder = self._holders.setdefault(number, process)
@@ -161,6 +174,7 @@ class Observer:
     def heard(self, record: Record, process: Process) -> None:
         """It took a beat from this process for this record."""
         number = record.incarnation
+        self._ended_by_us.discard(number)
         self._arrived[number] = self.loop.now
         holder = self._holders.get(number)
         if holder is not process:
@@ -171,6 +185,10 @@ class Observer:
         """It saw a stream end."""
         for record in broken:
             self._broke_at[record.incarnation] = self.loop.now
+
+    def we_ended(self, carried: Sequence[Record]) -> None:
+        """It is about to end a stream: nobody whom that carries did anything."""
+        self._ended_by_us.update(record.incarnation for record in carried)
 
     def said_goodbye(self, record: Record, process: Process | None) -> None:
         """It removed a service that left on purpose."""
@@ -300,6 +318,7 @@ class Observer:
         """Compare the truth with what the registry says, as far as its time has come."""
         registry, now = self.registry, self.loop.now
         self._look_for_watcher(now)
+        self._look_at_streams()
         if self.chain_faults:
             return
         if self.chain_well_since is None:
@@ -333,6 +352,32 @@ class Observer:
             deaf_for=self.loop.now - self._registry_up_at - clock.read(self.loop.now),
         )
         return down_by(record, agent, known, self.policy, clock.hearing_since) + self.slack
+
+    def _look_at_streams(self) -> None:
+        """What we ended accuses nobody, and what is silent for good does not stay open."""
+        registry = self.registry
+        if not registry.up or registry.paused or registry.draining:
+            return
+        carried: dict[int, list[Record]] = {}
+        for record in registry.catalogue.records.values():
+            if record.session is not None:
+                carried.setdefault(record.session, []).append(record)
+                continue
+            accused = record.judgement.cause is LivenessCause.DISCONNECTED
+            if accused and record.incarnation in self._ended_by_us and record.judged_at > (record.detached_at or 0.0):
+                name = f"{record.spec.service_id} was judged {record.judgement.liveness.name}"
+                self.breach("P2", f"{name} (DISCONNECTED), and it was the registry that ended its stream")
+        if self.chain_well_since is None or self.loop.now < self.chain_well_since + SETTLED_AFTER:
+            return
+        now = registry.now().attentive
+        for stream in registry.heartbeats.streams():
+            records = carried.get(stream.session_id, [])
+            if any(each.judgement.liveness is not Liveness.DOWN for each in records):
+                continue
+            last = stream.arrived_at if records else stream.arrived_at + EMPTY_FOR
+            since = max([last, *(each.judged_at for each in records)])
+            if since > stream.arrived_at and now > since + ENDED_WITHIN + self.slack:
+                self.breach("P4", f"a stream with {len(records)} services is still open, and all of them are down")
 
     def _look_for_watcher(self, now: float) -> None:
         tron, registry = self.tron, self.registry

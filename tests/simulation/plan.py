@@ -42,6 +42,9 @@ SYSTEM_FAULTS = {
 }
 """What can happen to those who judge."""
 
+EVICTIONS = 0.3
+"""In how many fleets the registry ends somebody's stream, alone or just before something happens to its agent."""
+
 FLEET_FAULTS = {
     "storm": 4,
     "mass_crash": 3,
@@ -155,6 +158,7 @@ def _fleet(seed: int) -> Plan:
         )
     span = dice.choice((8.0, 15.0, 25.0))
     faults = [_fault(dice, fleet, 4.0 + dice.random() * span) for _ in range(dice.choice((1, 2, 3, 4, 6, 8)))]
+    faults += _evictions(Random(f"{seed}/evictions"), fleet, faults, span)
     return Plan(
         seed=seed,
         policy=_policy(dice),
@@ -165,6 +169,15 @@ def _fleet(seed: int) -> Plan:
         retention=dice.choice((None, None, None, 12.0)),
         wire=dice.random() < 0.5,
     )
+
+
+def _evictions(dice: Random, fleet: list[Member], faults: list[Fault], span: float) -> list[Fault]:
+    """The registry ends streams: where it may, and where that hides what happens to the agent."""
+    if dice.random() >= EVICTIONS:
+        return []
+    found = [Fault(round(4.0 + dice.random() * span, 3), "evict", dice.choice(fleet).service_id, 0.0)]
+    hidden = [each for each in faults if each.kind in ("hang", "vanish", "crash", "partition", "busy")]
+    return found + [Fault(round(each.at + dice.uniform(0.0, 0.5), 3), "evict", each.target, 0.0) for each in hidden]
 
 
 def _fault(dice: Random, fleet: list[Member], at: float) -> Fault:

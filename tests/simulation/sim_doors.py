@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from registry_server.effects import Message, Registered, UnknownService
-from registry_server.errors import DomainError, Draining, Superseded, UnknownIncarnation
+from registry_server.effects import EndStream, Message, Registered, UnknownService
+from registry_server.errors import DomainError, Draining, ReaderTooSlow, SilentStream, Superseded, UnknownIncarnation
 from registry_server.observations import Frame, ObservationFeed
 from registry_server.record import Record
 from registry_server.rpc.heartbeat import ACK_EVERY
@@ -36,6 +36,11 @@ class Stream:
 
     connection: Connection
     session_id: int
+    arrived_at: float
+    """When something last came on it, in attentive seconds."""
+    ended: bool = False
+    """Whether we end it, in truth, whatever the catalogue believes."""
+    drained_until: float = float("-inf")
     heard: int = 0
     acked_at: float = float("-inf")
     unacked: bool = False
@@ -51,17 +56,31 @@ class Heartbeats:
     def open(self, connection: Connection, word: object) -> None:
         """A stream begins with this word."""
         registry = self._registry
-        stream = Stream(connection, registry.next_id())
+        stream = Stream(connection, registry.next_id(), registry.now().attentive)
         self._streams[stream.session_id] = stream
         registry.catalogue.open_session(stream.session_id)
         connection.on_message[UP] = partial(self._take, stream)
         connection.on_end[UP] = partial(self._ended, stream)
         self._take(stream, word)
 
-    def say(self, session_id: int, message: Message) -> None:
+    def streams(self) -> list[Stream]:
+        """All that are open."""
+        return list(self._streams.values())
+
+    def evict(self, service_id: str) -> None:
+        """The agent read too slowly: we end its stream, as `HeartbeatStream` does."""
+        record = self._registry.catalogue.records.get(service_id)
+        stream = None if record is None or record.session is None else self._streams.get(record.session)
+        if stream is not None:
+            self._end(stream, ReaderTooSlow("too much waits to be read"))
+
+    def say(self, session_id: int, message: Message | EndStream) -> None:
         """A word for a stream, which is on disk by now."""
         registry, stream = self._registry, self._streams.get(session_id)
-        if stream is not None:
+        if stream is not None and isinstance(message, EndStream):
+            registry.observer.say(f"registry ends a silent stream with {message.services} services")
+            self._end(stream, SilentStream("nobody speaks on it any more"))
+        elif stream is not None and not isinstance(message, EndStream):
             self._tell(stream.connection, message)
             if isinstance(message, Registered):
                 registry.catalogue.answered(session_id, message.service, registry.now())
@@ -74,17 +93,32 @@ class Heartbeats:
 
     def drain(self, reconnect_after: float) -> None:
         """Everyone is told to go."""
+        now = self._registry.now()
         for stream in self._streams.values():
+            stream.drained_until = now.attentive + reconnect_after
+            self._registry.catalogue.drain_session(stream.session_id, reconnect_after, now)
             stream.connection.down(words.Drain(reconnect_after))
+
+    def _end(self, stream: Stream, error: DomainError) -> None:
+        """As `HeartbeatStream._fail`, and what follows."""
+        stream.ended = True
+        self._registry.catalogue.end_session(stream.session_id, error.reason)
+        self._ended(stream)
+        stream.connection.close(UP, error)
 
     def _ended(self, stream: Stream, _: Exception | None = None) -> None:
         """As `Engine.close_session`."""
         registry = self._registry
         if self._streams.pop(stream.session_id, None) is not None:
             now = registry.now()
+            if stream.ended or registry.draining or now.attentive <= stream.drained_until:
+                records = registry.catalogue.records.values()
+                registry.observer.we_ended([each for each in records if each.session == stream.session_id])
+            if registry.draining:
+                registry.catalogue.end_session(stream.session_id, Draining.reason)
             broken = registry.catalogue.close_session(stream.session_id, now)
             registry.observer.streams_broke(broken)
-            if broken and not registry.draining and not registry.clock.lags(registry.loop.now):
+            if broken and not registry.clock.lags(registry.loop.now):
                 registry.verdicts.streams_broke(broken, now)
             registry.settle_now()
 
@@ -92,6 +126,7 @@ class Heartbeats:
         """As `HeartbeatStream._take`."""
         kind = type(word)
         catalogue = self._registry.catalogue
+        stream.arrived_at = self._registry.now().attentive
         try:
             if kind is words.Beat:
                 self._take_beat(stream, word)
@@ -106,8 +141,7 @@ class Heartbeats:
                     self._registry.observer.said_goodbye(before, stream.connection.ends[DOWN])
         except DomainError as error:
             if not catalogue.carries(stream.session_id):
-                self._ended(stream)
-                stream.connection.close(UP, error)
+                self._end(stream, error)
         self._registry.settle()
 
     def _register(self, stream: Stream, word: words.Register) -> None:

@@ -90,15 +90,20 @@ def test_a_link_keeps_the_order_and_holds_what_is_sent_while_it_is_blocked() -> 
     assert not connection.open[UP]
 
 
-def test_each_end_of_a_blocked_link_finds_out_by_keepalive() -> None:
+def test_the_client_of_a_blocked_link_finds_out_by_keepalive_and_the_registry_when_the_end_arrives() -> None:
     loop = Loop()
     client, server = Process(loop, "client"), Process(loop, "server")
     client.up = server.up = True
     connection = Connection(Link(loop, Random(1), (0.0, 0.1)), client, server)
-    connection.path.block(DOWN)
+    connection.path.block(UP)
     loop.run(9.9)
     assert connection.open == [True, True]
-    loop.run(15.1)
+    loop.run(40.1)
+    assert connection.open == [True, False]
+    loop.run(7000.0)
+    assert connection.open == [True, False]
+    connection.path.unblock(UP)
+    loop.run(7002.0)
     assert connection.open == [False, False]
 
 

@@ -220,4 +220,5 @@ def facts_of(record: Record) -> Facts:
         stall_after=record.spec.stall_after,
         active_at=record.active_at,
         told_to=record.judgement.told_to,
+        detached_reason=record.detached_reason.removeprefix("ERROR_REASON_"),
     )

@@ -55,6 +55,7 @@ def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
         folded_into=judgement.folded_into,
         maintained=maintenance is not None,
         maintenance_reason="" if maintenance is None else maintenance.reason,
+        detached_reason=record.detached_reason.removeprefix("ERROR_REASON_"),
     )
 
 

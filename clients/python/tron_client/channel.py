@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from tron_client.proxy import Proxy
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
-    # A dead connection is found in about 10 s; all three are needed, else core waits 60 s more for the ping.
+    # A ping each 10 s keeps the way through firewalls open. A connection is given up only after 30 s without an answer
+    # (of the registry, and of its kernel: gRPC makes TCP_USER_TIMEOUT of the second): what is torn down during a short
+    # cut of the network looks like a crash when the network is back. The ping has a time-out of its own, the third.
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 30_000),
+    ("grpc.http2.ping_timeout_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # A registry that restarted must be found again quickly: a broken stream is judged after 2 s.

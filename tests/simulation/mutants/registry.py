@@ -13,8 +13,9 @@ from registry_server.effects import AppendEvent, Effects, SupersededBy, Write
 from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.record import Record
-from registry_server.service import Instant, Judgement
-from registry_server.verdicts import Notice, Verdict, VerdictResult, Verdicts
+from registry_server.service import Instant, Judgement, LivenessCause
+from registry_server.sessions import Session, Sessions
+from registry_server.verdicts import Notice, Verdict, VerdictOutcome, VerdictResult, Verdicts
 from tests.simulation.mutants.mutant import Mutant, Patches
 from tests.simulation.sim_registry import SimRegistry
 
@@ -179,7 +180,7 @@ def _restored_with(**wrong: int) -> Patches:
 
 def _end_of_stream_taken_as_goodbye() -> Patches:
     def close_session(self: Any, session_id: int, now: Instant) -> list[Record]:
-        session = self._sessions.pop(session_id, None)
+        session = self._sessions.pop(session_id)
         for service_id in () if session is None else list(session.services):
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
@@ -287,7 +288,40 @@ def _owes_a_beat_before_it_was_told() -> Patches:
     return [(Catalogue, name, lambda *_: None) for name in ("wait_for_answers", "answered")]
 
 
+def _our_own_end_is_a_break() -> Patches:
+    return [(Session, "reason", lambda *_: "")]
+
+
+def _silent_streams_are_never_reclaimed() -> Patches:
+    return [(Sessions, "silent", lambda *_: [])]
+
+
+def _a_stream_of_the_dead_is_forgotten() -> Patches:
+    return [(Catalogue, "judged_down", lambda *_: None)]
+
+
+def _what_the_judge_says_of_a_stream_that_we_ended_is_stale() -> Patches:
+    apply = Verdicts.apply
+
+    def strict(self: Any, verdict: Verdict, now: Instant) -> VerdictResult:
+        record = self._catalogue.records.get(verdict.service_id)
+        if record is not None and record.detached_reason and verdict.cause is LivenessCause.SILENT:
+            return VerdictResult(VerdictOutcome.STALE)
+        return apply(self, verdict, now)
+
+    return [(Verdicts, "apply", strict)]
+
+
 MISTAKES = (
+    Mutant("our_end_is_a_break", "streams that we end accuse agents", ("P2",), _our_own_end_is_a_break),
+    Mutant("silent_streams_stay", "silent streams are not ended", ("P4",), _silent_streams_are_never_reclaimed),
+    Mutant("dead_streams_stay", "a judgement ends no stream", ("P4",), _a_stream_of_the_dead_is_forgotten),
+    Mutant(
+        "nobody_is_silent_off_a_stream",
+        "whose stream we ended is never judged",
+        ("P3",),
+        _what_the_judge_says_of_a_stream_that_we_ended_is_stale,
+    ),
     Mutant("no_attentive_clock", "a pause counts as silence", ("P2",), _no_attentive_clock),
     Mutant("stall_is_not_noticed", "no window after a pause", ("P2",), _stall_is_not_noticed),
     Mutant("wall_clock_for_intervals", "intervals by the wall clock", ("P2", "P3", "FRESH"), _wall_clock_for_intervals),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from registry_server.catalogue import Catalogue
-from registry_server.effects import Effects, Message, Write
+from registry_server.effects import Effects, EndStream, Message, Write
 from registry_server.observations import ObservationFeed
 from registry_server.service import Copy, Event, Instant, LivenessCause, Report, Service, ServiceSpec
 from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
@@ -138,7 +138,7 @@ def messages(effects: Effects, session: int, kind: type[M]) -> list[M]:
 
 def everything_said(effects: Effects) -> list[Message]:
     """All messages to all streams, in order."""
-    return [message for _, message in effects.sends]
+    return [message for _, message in effects.sends if not isinstance(message, EndStream)]
 
 
 def lines(effects: Effects, kind: type[M]) -> list[M]:

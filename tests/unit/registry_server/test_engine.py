@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from grid.registry.v1 import observation_pb2
 
-from registry_server.effects import Alert, Message, PutService, Registered, SupersededBy, Write
+from registry_server.effects import Alert, EndStream, Message, PutService, Registered, SupersededBy, Write
 from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
 from registry_server.errors import Superseded
 from registry_server.event_log import EventFilter
@@ -111,7 +111,7 @@ async def test_nobody_is_told_before_it_is_on_disk() -> None:
 async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_registered() -> None:
     store = HeldStore()
     async with running(store) as engine:
-        told: list[Message] = []
+        told: list[Message | EndStream] = []
         session = engine.open_session(told.append)
         store.gate.clear()
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
@@ -134,7 +134,7 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
 async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk() -> None:
     store = HeldStore()
     async with running(store) as engine:
-        told: list[Message] = []
+        told: list[Message | EndStream] = []
         older, newer = engine.open_session(told.append), engine.open_session(lambda _: None)
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "one", older, engine.now())
         await engine.settled()
@@ -153,7 +153,7 @@ async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk()
 
 async def test_whom_an_alert_concerns_is_told_before_all_other_readers() -> None:
     async with running(HeldStore()) as engine:
-        told: list[Message] = []
+        told: list[Message | EndStream] = []
         session = engine.open_session(told.append)
         engine.catalogue.register(ServiceSpec("parent", "p"), 0, "", session, engine.now())
         await engine.settled()

@@ -110,9 +110,55 @@ def test_who_was_never_on_a_stream_is_judged_by_silence_alone() -> None:
     assert story(walk(make_detector(unary), 4.0)) == [(2.3, MISS), (3.3, DOWN)]
 
 
-def test_a_suspect_by_silence_whose_stream_breaks_is_down_after_the_grace() -> None:
-    detector = make_detector(replace(BROKEN, judged=State.SUSPECT, cause=Cause.SILENT, judged_at=1.9))
-    assert story(walk(detector, 4.1, begin=2.0)) == [(4.0, DOWN)]
+@pytest.mark.parametrize(
+    ("broke_at", "grace", "down_at", "cause"),
+    [(2.9, 2.0, 3.3, Cause.SILENT), (2.5, 0.5, 3.0, Cause.DISCONNECTED), (3.2, 60.0, 3.3, Cause.SILENT)],
+)
+def test_a_break_does_not_put_off_the_end_of_a_silence_that_was_noticed_first(
+    broke_at: float, grace: float, down_at: float, cause: Cause
+) -> None:
+    facts = make_facts(
+        connected=False,
+        detached_at=broke_at,
+        reconnect_grace=grace,
+        judged=State.SUSPECT,
+        cause=Cause.SILENT,
+        judged_at=2.3,
+    )
+    ((at, down),) = walk(make_detector(facts), 3.8, begin=broke_at)
+    assert (at, down.kind, down.cause) == (down_at, DOWN, cause)
+
+
+def test_who_is_suspected_for_a_break_has_the_whole_grace_however_short_its_interval() -> None:
+    facts = make_facts(interval=0.1, connected=False, detached_at=1.05, judged=State.SUSPECT, cause=Cause.DISCONNECTED)
+    assert story(walk(make_detector(facts), 3.2, begin=1.1))[0] == (3.1, DOWN)
+
+
+ENDED_BY_US = make_facts(connected=False, detached_at=1.5, detached_reason="READER_TOO_SLOW")
+
+
+def test_a_stream_that_the_registry_ended_says_nothing_and_silence_is_judged_as_ever() -> None:
+    decided = walk(make_detector(ENDED_BY_US), 4.4)
+    assert story(decided) == [(2.3, MISS), (3.3, DOWN), (4.3, DEREGISTER)]
+    assert {each.cause for _, each in decided} == {Cause.SILENT}
+
+
+def test_who_is_busy_is_excused_where_the_registry_ended_its_stream() -> None:
+    busy = replace(ENDED_BY_US, busy_until_at=6.0, busy_declared_at=1.0)
+    assert story(walk(make_detector(busy), 8.4)) == [(7.3, MISS), (8.3, DOWN)]
+    assert story(walk(make_detector(replace(busy, detached_reason="")), 3.6))[:2] == [(1.5, SUSPECT), (3.5, DOWN)]
+
+
+def test_a_refused_connection_confirms_nothing_about_a_stream_that_the_registry_ended() -> None:
+    detector = make_detector(ENDED_BY_US)
+    detector.confirm_down("a", 1)
+    assert story(walk(detector, 2.2)) == []
+
+
+def test_who_is_heard_without_a_stream_after_the_registry_ended_it_is_alive() -> None:
+    detector = make_detector(replace(ENDED_BY_US, judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3))
+    detector.heard(1, 11, 3.5)
+    assert story(walk(detector, 3.6, begin=3.6)) == [(3.6, RESTORE)]
 
 
 AFTER_RESTART = make_facts(connected=False, attached_at=None, heard_at=0.0, judged_at=0.0)

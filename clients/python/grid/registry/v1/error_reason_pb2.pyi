@@ -42,7 +42,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 9
     """UNAVAILABLE: the server is going away; reconnect with jitter."""
     ERROR_REASON_SILENT_STREAM: _ErrorReason.ValueType  # 10
-    """DEADLINE_EXCEEDED: the stream was opened and nothing was said on it."""
+    """DEADLINE_EXCEEDED: nothing was said on the stream, or nothing any more; open a new one."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 11
     """UNIMPLEMENTED: part of the contract, not yet of the program."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 12
@@ -73,7 +73,7 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 8
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 9
 """UNAVAILABLE: the server is going away; reconnect with jitter."""
 ERROR_REASON_SILENT_STREAM: ErrorReason.ValueType  # 10
-"""DEADLINE_EXCEEDED: the stream was opened and nothing was said on it."""
+"""DEADLINE_EXCEEDED: nothing was said on the stream, or nothing any more; open a new one."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 11
 """UNIMPLEMENTED: part of the contract, not yet of the program."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 12

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from grid.events.v1 import event_pb2 as _event_pb2
 from grid.liveness.v1 import liveness_pb2 as _liveness_pb2
+from grid.registry.v1 import error_reason_pb2 as _error_reason_pb2
 from grid.registry.v1 import service_pb2 as _service_pb2
 import builtins as _builtins
 import sys
@@ -311,6 +312,7 @@ class Observation(_message.Message):
     UNTOLD_FIELD_NUMBER: _builtins.int
     FOLDED_INTO_FIELD_NUMBER: _builtins.int
     MAINTENANCE_FIELD_NUMBER: _builtins.int
+    DETACHED_REASON_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     name: _builtins.str
     incarnation: _builtins.int
@@ -328,6 +330,10 @@ class Observation(_message.Message):
     url: _builtins.str
     folded_into: _builtins.str
     """The alert of another service that lists this one as failed with it; empty where none does."""
+    detached_reason: _error_reason_pb2.ErrorReason.ValueType
+    """Why the registry itself ended the last stream of the service. Such an end says nothing about the service, which is
+    judged by its silence alone. Unspecified if the other side ended the stream, or none ended since it was attached.
+    """
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -340,7 +346,7 @@ class Observation(_message.Message):
 
     @_builtins.property
     def detached_at(self) -> _duration_pb2.Duration:
-        """When its stream broke; unset while connected, and where none broke since the registry started."""
+        """When its stream ended; unset while connected, and where none ended since the registry started."""
 
     @_builtins.property
     def heard_at(self) -> _duration_pb2.Duration:
@@ -404,10 +410,11 @@ class Observation(_message.Message):
         untold: _event_pb2.Event | None = ...,
         folded_into: _builtins.str = ...,
         maintenance: _service_pb2.Maintenance | None = ...,
+        detached_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after", "untold", b"untold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "detached_reason", b"detached_reason", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
