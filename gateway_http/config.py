@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.dialing import Dial
 from grid_hosting.program import Listen, ProgramConfig
+
+
+def _without_last_slash(path: str) -> str:
+    return path.rstrip("/")
 
 
 class Config(ProgramConfig):
@@ -27,6 +32,11 @@ class Config(ProgramConfig):
     """Where to serve the legacy Event Stream (Socket.IO and SSE)."""
     hmi_listen: Listen = "127.0.0.1:6101"
     """Where to serve the dashboard."""
+    root_path: Annotated[str, AfterValidator(_without_last_slash)] = Field(
+        default="", pattern=r"^(/[A-Za-z0-9._~-]+)*/?$"
+    )
+    """Path prefix under which a reverse proxy serves the gateway, such as `/tron`. Needed only if the proxy leaves the
+    prefix in place, or serves the dashboard without a slash at the end; all addresses are relative."""
     data_dir: Path = Path("tron-data")
     """Folder for the settings that the HMI keeps, and in `events` for the alert files. The gateway has no truth of its
     own."""

@@ -51,12 +51,19 @@ class PageFile:
     etag: str
 
 
-def load_page(folder: Path = FOLDER) -> dict[str, PageFile]:
-    """The files by name, read once: what is not among them is not served, whatever a path says."""
+def load_page(folder: Path = FOLDER, root_path: str = "") -> dict[str, PageFile]:
+    """The files by name, read once: what is not among them is not served, whatever a path says.
+
+    All addresses in them are relative. With `root_path` those of the page itself are below that prefix, so that it also
+    works at an address that does not end with a slash.
+    """
     files = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in MEDIA_TYPES:
             body = path.read_bytes()
+            if path.suffix == ".html" and root_path:
+                for folder_of_page in (b"dashboard/", b"api/"):
+                    body = body.replace(b'="' + folder_of_page, b'="' + root_path.encode() + b"/" + folder_of_page)
             etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
             files[path.name] = PageFile(body, MEDIA_TYPES[path.suffix], etag)
     return files

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from tron_client import AlertNotFound, InvalidRequest, NotImplementedYet, ServiceNotFound, TronError
 from tron_client.errors import RETRYABLE
 
+from gateway_http.http.sites import CHANGING, REFUSAL, is_own
 from gateway_http.json_bounds import showable
 
 RETRY_AFTER_S = "1"
@@ -64,23 +65,48 @@ class SafeJSONResponse(JSONResponse):
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def install_errors(app: FastAPI) -> None:
-    """Make an app answer errors as the legacy services did (`detail` is a text, or a list for wrong fields), and as
+def error_response(
+    path: str, status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None
+) -> Response:
+    """An error as the legacy services answered it (`detail` is a text, or a list for wrong fields), and as
     problem+json below /v1."""
+    headers = {**headers_of(status), **(headers or {})}
+    if not path.startswith("/v1/"):
+        return SafeJSONResponse({"detail": detail}, status, headers)
+    wrong = detail if isinstance(detail, list) else []
+    problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": "; ".join(str(each["msg"]) for each in wrong) if wrong else detail,
+        "errors": wrong,
+    }
+    return SafeJSONResponse(problem, status, headers, media_type=PROBLEM_TYPE)
+
+
+def what_is_wrong(error: HTTPException) -> str:
+    """The text of an error of the framework; where it does not know why a body can not be read, we say it."""
+    match error.__cause__:
+        case UnicodeDecodeError(object=body, start=start):
+            return f"the body is not in UTF-8: byte 0x{body[start]:02x} at position {start}"
+        case RecursionError():
+            return "the body is nested too deeply to be read"
+        case ValueError() as cause if error.status_code == 400:
+            return f"the body can not be read: {cause}"
+    return str(error.detail)
+
+
+async def own_pages_only(request: Request) -> None:
+    """A dependency of every route: who changes something is no page of another site. Raises Refused."""
+    if request.method in CHANGING and not is_own(dict(request.scope["headers"])):
+        raise Refused(403, REFUSAL)
+
+
+def install_errors(app: FastAPI) -> None:
+    """Make an app answer errors by `error_response`."""
 
     def answer(request: Request, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> Response:
-        headers = {**headers_of(status), **(headers or {})}
-        if not request.url.path.startswith("/v1/"):
-            return SafeJSONResponse({"detail": detail}, status, headers)
-        wrong = detail if isinstance(detail, list) else []
-        problem = {
-            "type": "about:blank",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": "; ".join(str(each["msg"]) for each in wrong) if wrong else detail,
-            "errors": wrong,
-        }
-        return SafeJSONResponse(problem, status, headers, media_type=PROBLEM_TYPE)
+        return error_response(request.url.path, status, detail, headers)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -102,7 +128,7 @@ def install_errors(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return answer(request, error.status_code, error.detail, error.headers)
+        return answer(request, error.status_code, what_is_wrong(error), error.headers)
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Refused, refused)

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ import uvicorn
 
 from gateway_http.app import Gateway, connected
 from gateway_http.config import Config
+from gateway_http.http.front import Front
 from gateway_http.legacy import events, hmi, registry, tron
 from grid_hosting.identity import own_agent
 from grid_hosting.listening import bind_socket
@@ -91,11 +93,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
         names = ("registry", "heartbeat_monitor", "event_stream")
         neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
+        front = partial(Front, max_body_bytes=config.max_body_bytes, root_path=config.root_path)
         apps = {
-            listeners[0]: registry.RegistryPort(gateway, listeners[0].port),
-            listeners[1]: tron.build(gateway, listeners[1].port),
-            listeners[2]: events.build(gateway, listeners[2].port),
-            listeners[3]: hmi.build(gateway, listeners[3].port, neighbours),
+            listeners[0]: front(registry.RegistryPort(gateway, listeners[0].port)),
+            listeners[1]: front(tron.build(gateway, listeners[1].port)),
+            listeners[2]: front(events.build(gateway, listeners[2].port)),
+            listeners[3]: front(hmi.build(gateway, listeners[3].port, neighbours)),
         }
         ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]

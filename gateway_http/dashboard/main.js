@@ -9,13 +9,16 @@ const GATHER = 400;
 /** How often it is asked again whether open alerts were acknowledged elsewhere (ms). */
 const ASK_OPEN_EVERY = 5000;
 
+/** An address of the gateway, wherever a proxy serves it: this module is in /dashboard/ below its root. */
+const at = (path) => new URL(`../${path}`, import.meta.url).href;
+
 const state = createState(Date.now());
 const view = createView(state, { acknowledge, explain });
 let historyWanted = false;
 let gathering = null;
 let openAskedAt = 0;
 
-const feed = follow("/v1/stream", {
+const feed = follow(at("v1/stream"), {
   onMessage(kind, data) {
     const wanted = receive(state, kind, data, Date.now());
     if (wanted === "history") void loadHistory();
@@ -46,7 +49,7 @@ document.addEventListener("visibilitychange", () => {
 
 async function loadHistory() {
   historyWanted = false;
-  const { ok, body } = await ask("/api/history");
+  const { ok, body } = await ask(at("api/history"));
   if (!ok || body === null) historyWanted = true; // the next tick asks again
   else takeHistory(state, body, Date.now());
   view.changed();
@@ -57,7 +60,7 @@ function askOpenSoon() {
   gathering ??= setTimeout(async () => {
     gathering = null;
     const newest = state.events.at(-1)?.seq ?? 0;
-    const { ok, body } = await ask("/api/history?events=0");
+    const { ok, body } = await ask(at("api/history?events=0"));
     if (ok && body !== null) takeOpen(state, body.open, newest);
     view.changed();
   }, GATHER);
@@ -65,7 +68,7 @@ function askOpenSoon() {
 
 /** Acknowledge an alert for everybody it was sent to. Answers what went wrong, or nothing. */
 async function acknowledge(event) {
-  const { ok, status, body } = await send("/api/alerts/acknowledge", { alert_id: event.id });
+  const { ok, status, body } = await send(at("api/alerts/acknowledge"), { alert_id: event.id });
   if (!ok) return body?.detail ?? (status === 0 ? "The gateway does not answer." : `Refused (${status}).`);
   takeOpen(state, [...state.openAlerts].filter((id) => id !== event.id), 0);
   view.changed();
@@ -73,5 +76,5 @@ async function acknowledge(event) {
 }
 
 function explain(id) {
-  return ask(`/api/explain?service_id=${encodeURIComponent(id)}`);
+  return ask(at(`api/explain?service_id=${encodeURIComponent(id)}`));
 }

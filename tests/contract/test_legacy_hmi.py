@@ -84,7 +84,7 @@ def test_alerts_are_no_longer_always_empty(face: Face, hmi: httpx.Client) -> Non
         return [each for each in alerts if each["service_id"] == "hmi-mortal" and each["alert_type"] == "service_down"]
 
     [alert, *_] = wait_until(alerted, 10, "it is down")
-    assert alert["severity"] == "error"
+    assert (alert["type"], alert["severity"]) == ("service_down", "error")
     assert alert["action"] == "marked_down"
 
 
@@ -145,7 +145,9 @@ def test_acknowledging_is_for_alerts_that_exist_and_pages_of_ours(hmi: httpx.Cli
     path = "/api/alerts/acknowledge"
     assert hmi.post(path, json={"alert_id": "none such"}).status_code == 404
     assert hmi.post(path, json={}).status_code == 422
-    assert hmi.post(path, json={"alert_id": "a"}, headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    for site in ("cross-site", "same-site"):
+        for each in (path, "/v1/alerts/a/acknowledge"):
+            assert hmi.post(each, json={"alert_id": "a"}, headers={"sec-fetch-site": site}).status_code == 403
     plain = hmi.post(path, content='{"alert_id": "a"}', headers={"content-type": "text/plain"})
     assert plain.status_code == 422, "a form of another site can not send it"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import uuid
@@ -59,8 +60,8 @@ def test_an_unknown_path_is_not_found(face: Face) -> None:
         ("POST", "/heartbeat", "PUT"),
         ("GET", "/register", "POST"),
         ("DELETE", "/services/a", "GET"),
-        ("HEAD", "/services", "GET"),
-        ("HEAD", "/health", "GET"),
+        ("HEAD", "/register", "POST"),
+        ("HEAD", "/heartbeat", "PUT"),
         ("OPTIONS", "/services", "GET"),
         ("OPTIONS", "/heartbeat", "PUT"),
     ],
@@ -77,7 +78,29 @@ def test_a_wrong_method_is_answered_with_the_right_one(face: Face, method: str, 
 def test_a_trailing_slash_is_redirected(face: Face, path: str) -> None:
     answer = face.rest.get(path)
     assert answer.status_code == 307
-    assert answer.headers["location"].endswith(path.rstrip("/"))
+    assert answer.headers["location"] == "../" + path.rstrip("/").rpartition("/")[2]
+
+
+def test_a_compressed_body_registers_and_beats(face: Face) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    body = gzip.compress(json.dumps({**VALID, "service_id": "packed"}).encode())
+    assert face.rest.post("/register", content=body, headers=headers).status_code == 200
+    beat = gzip.compress(b'{"service_id": "packed", "status": "running"}')
+    assert face.rest.put("/heartbeat", content=beat, headers=headers).status_code == 200
+    assert face.get("packed")["status"] == "running"
+    for coding, content, status in (("br", beat, 415), ("gzip", beat[:9], 400), ("gzip", b"{}", 400)):
+        refused = face.rest.put("/heartbeat", content=content, headers={**headers, "content-encoding": coding})
+        assert (refused.status_code, list(refused.json())) == (status, ["detail"]), refused.text
+        assert coding in refused.json()["detail"]
+
+
+def test_a_page_of_another_site_registers_nobody_and_beats_for_nobody(face: Face) -> None:
+    face.register("wanted elsewhere")
+    for method, path in (("POST", "/register"), ("PUT", "/heartbeat"), ("POST", "/deregister"), ("POST", "/promote")):
+        for headers in ({"sec-fetch-site": "same-site"}, {"origin": "http://evil.test"}):
+            answer = face.rest.request(method, path, json={"service_id": "wanted elsewhere"}, headers=headers)
+            assert answer.status_code == 403, (method, path)
+    assert face.get("wanted elsewhere")
 
 
 def test_the_documents_are_served(face: Face) -> None:

@@ -1,0 +1,100 @@
+"""Bodies that come compressed, as plain bytes within a bound. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import zlib
+from collections.abc import Iterable
+
+UNDERSTOOD = ("gzip", "deflate")
+"""The content codings that are read."""
+
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_RAW = -zlib.MAX_WBITS
+
+_CHARSETS = ("utf-8", "ascii", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le")
+"""Those in which JSON is recognized by itself."""
+
+
+class TooLarge(Exception):
+    """More comes out of the body than may be."""
+
+
+class Unreadable(Exception):
+    """The body is not what its coding says."""
+
+
+def codings_of(values: Iterable[bytes]) -> list[str]:
+    """The codings that a body is in, innermost first, from the values of Content-Encoding; without `identity`."""
+    words = [word.strip().lower() for value in values for word in value.decode("latin-1").split(",")]
+    return [word for word in words if word not in ("", "identity")]
+
+
+def is_understood(coding: str) -> bool:
+    """Whether `Decoder` reads that coding."""
+    return coding in _WINDOWS
+
+
+def charset_of(content_type: bytes) -> str:
+    """The charset that a content type names, lower case; empty where it names none."""
+    for parameter in content_type.decode("latin-1").split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip("\"'").lower()
+    return ""
+
+
+def is_unicode(charset: str) -> bool:
+    """Whether JSON in that charset is read: UTF-8, and what is recognized beside it."""
+    try:
+        return charset == "" or codecs.lookup(charset).name in _CHARSETS
+    except (LookupError, ValueError):
+        return False
+
+
+class Decoder:
+    """Undoes one coding, piece by piece; takes and gives at most `limit` bytes."""
+
+    def __init__(self, coding: str, limit: int) -> None:
+        """`coding` is one that `is_understood`."""
+        self._coding = coding
+        self._limit = limit
+        self._size = 0
+        self._taken = 0
+        self._began = False
+        self._inflate = zlib.decompressobj(_WINDOWS[coding])
+
+    def feed(self, data: bytes) -> bytes:
+        """What a piece says. Raises TooLarge, Unreadable."""
+        self._taken += len(data)
+        if self._taken > self._limit:
+            raise TooLarge
+        said = b""
+        while data:
+            if not self._began and self._coding == "deflate" and not _has_zlib_header(data):
+                self._inflate = zlib.decompressobj(_RAW)  # as many clients understand the word
+            self._began = True
+            if self._inflate.eof:
+                # gzip: files one after another are one file.
+                if self._coding == "deflate":
+                    raise Unreadable(f"the body goes on after its {self._coding} data end")
+                self._inflate = zlib.decompressobj(_WINDOWS[self._coding])
+            try:
+                piece = self._inflate.decompress(data, self._limit - self._size + 1)
+            except zlib.error:
+                raise Unreadable(f"the body is no {self._coding} data, as its content-encoding says") from None
+            self._size += len(piece)
+            if self._size > self._limit:
+                raise TooLarge
+            said += piece
+            data = self._inflate.unconsumed_tail or self._inflate.unused_data
+        return said
+
+    def end(self) -> None:
+        """The body is over. Raises Unreadable where it was cut off; an empty body is whole."""
+        if self._began and not self._inflate.eof:
+            raise Unreadable(f"the {self._coding} data of the body are cut off")
+
+
+def _has_zlib_header(data: bytes) -> bool:
+    return data[0] & 0x0F == 8 and (len(data) < 2 or (data[0] * 256 + data[1]) % 31 == 0)

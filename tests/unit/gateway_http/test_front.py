@@ -1,0 +1,265 @@
+"""What is true of every request on every port, with a small application behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import zlib
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from gateway_http.http.coding import Decoder, TooLarge, Unreadable
+from gateway_http.http.front import Front
+from gateway_http.http.sites import is_own
+from gateway_http.problems import install_errors, own_pages_only
+
+LIMIT = 100_000
+
+
+def application() -> FastAPI:
+    """A page, a stream without end, and a place that says what it was sent."""
+    app = FastAPI(max_body_size=LIMIT, dependencies=[Depends(own_pages_only)])
+    install_errors(app)
+
+    @app.get("/things")
+    async def things() -> dict[str, str]:
+        return {"a": "thing"}
+
+    @app.get("/things/{name}")
+    async def thing(name: str) -> dict[str, str]:
+        return {"name": name}
+
+    @app.get("/stream")
+    async def stream() -> Response:
+        async def endless() -> Any:
+            while True:
+                yield b"data\n\n"
+                await asyncio.sleep(0)
+
+        return StreamingResponse(endless(), media_type="text/event-stream")
+
+    @app.post("/things")
+    async def take(document: dict[str, Any]) -> dict[str, Any]:
+        return document
+
+    @app.get("/address")
+    async def address(request: Request) -> Response:
+        return JSONResponse(request.url.path)
+
+    return app
+
+
+def client(root_path: str = "") -> httpx.AsyncClient:
+    """A client of the application behind its front."""
+    front = Front(application(), LIMIT, root_path)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://tron.test")
+
+
+# --- HEAD -------------------------------------------------------------------------------------------------------------
+
+
+async def test_head_is_get_without_the_body() -> None:
+    async with client() as http:
+        got, headed = await http.get("/things"), await http.head("/things")
+        assert (headed.status_code, headed.content) == (200, b"")
+        assert headed.headers == got.headers
+        assert (await http.head("/nothing")).status_code == 404
+        assert (await http.head("/things/")).headers["location"] == "../things"
+
+
+async def test_head_of_a_stream_without_end_ends() -> None:
+    async with client() as http, asyncio.timeout(5):
+        answer = await http.head("/stream")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
+# --- redirects --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "location", "leads_to"),
+    [
+        ("/things/", "../things", "/things"),
+        ("/things/a/", "../a", "/things/a"),
+        ("/things/a:b/?x=1&y=%20", "../a:b?x=1&y=%20", "/things/a:b?x=1&y=%20"),
+        ("/things/%C3%BC%3F/", "../%C3%BC%3F", "/things/%C3%BC%3F"),
+    ],
+)
+@pytest.mark.parametrize("outside", ["http://tron.test", "https://elsewhere.test/below/a/prefix"])
+async def test_a_slash_too_many_leads_to_the_same_place_behind_any_proxy(
+    asked: str, location: str, leads_to: str, outside: str
+) -> None:
+    async with client() as http:
+        answer = await http.get(asked)
+    assert (answer.status_code, answer.headers["location"]) == (307, location)
+    assert str(httpx.URL(outside + asked).join(location)) == outside + leads_to
+
+
+async def test_more_slashes_than_one_lead_below_the_prefix_that_is_set() -> None:
+    async with client("/my/tron") as http:
+        assert (await http.get("/my/tron/things//")).headers["location"] == "/my/tron/things"
+
+
+async def test_a_redirect_never_leads_to_another_host() -> None:
+    async with client() as http:
+        answer = await http.get("http://tron.test//evil.test/")
+        assert not answer.headers.get("location", "").startswith(("//", "http"))
+
+
+# --- a path prefix ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_prefix_that_the_proxy_leaves_in_place_is_taken_off() -> None:
+    async with client("/my/tron") as http:
+        for path in ("/my/tron/address", "/address"):
+            answer = await http.get(path)
+            assert (answer.status_code, answer.json()) == (200, "/address")
+        assert (await http.get("/my/tronic/address")).status_code == 404
+        bare = await http.get("/my/tron")
+        assert (bare.status_code, bare.headers["location"]) == (307, "tron/")
+
+
+# --- bodies -----------------------------------------------------------------------------------------------------------
+
+BODY = b'{"name": "\xc3\xbc"}'
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflate.compress(data) + deflate.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("GZIP", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY)),
+        ("identity, gzip", gzip.compress(BODY)),
+        ("gzip", gzip.compress(BODY[:5]) + gzip.compress(BODY[5:])),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", _raw_deflate(BODY)),
+        ("identity", BODY),
+        ("", BODY),
+    ],
+)
+async def test_a_compressed_body_is_read(coding: str, body: bytes) -> None:
+    async with client() as http:
+        headers = {"content-type": "application/json", "content-encoding": coding}
+        answer = await http.post("/things", content=body, headers=headers)
+    assert (answer.status_code, answer.json()) == (200, {"name": "ü"}), answer.text
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "compress", "nonsense"])
+async def test_a_coding_that_is_not_known_is_named(coding: str) -> None:
+    async with client() as http:
+        headers = {"content-type": "application/json", "content-encoding": coding}
+        answer = await http.post("/things", content=BODY, headers=headers)
+    assert answer.status_code == 415
+    assert answer.json() == {"detail": f"content-encoding {coding!r} is not supported; use one of gzip, deflate"}
+    assert answer.headers["accept-encoding"] == "gzip, deflate"
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status", "says"),
+    [
+        ("gzip", BODY, 400, "the body is no gzip data, as its content-encoding says"),
+        ("gzip", gzip.compress(BODY)[:-9], 400, "the gzip data of the body are cut off"),
+        ("deflate", b"\x78\x9cnonsense", 400, "the body is no deflate data, as its content-encoding says"),
+        ("gzip", gzip.compress(b" " * 50_000_000), 413, "Content Too Large"),
+        ("gzip", gzip.compress(b"[" * LIMIT), 400, "the body is nested too deeply to be read"),
+    ],
+)
+async def test_a_compressed_body_that_can_not_be_read_is_refused_precisely(
+    coding: str, body: bytes, status: int, says: str
+) -> None:
+    async with client() as http:
+        headers = {"content-type": "application/json", "content-encoding": coding}
+        answer = await http.post("/things", content=body, headers=headers)
+    assert (answer.status_code, answer.json()) == (status, {"detail": says})
+
+
+def test_a_bomb_is_never_unpacked() -> None:
+    bomb = gzip.compress(gzip.compress(b"\0" * 20_000_000))
+    assert len(Decoder("gzip", 1 << 20).feed(bomb)) < 100_000
+    with pytest.raises(TooLarge):
+        Decoder("gzip", 1000).feed(gzip.compress(b"\0" * 20_000_000))
+    with pytest.raises(TooLarge):  # many small files are one large one
+        Decoder("gzip", 1000).feed(gzip.compress(b"x") * 1001)
+
+
+def test_pieces_of_any_size_say_the_same() -> None:
+    packed = gzip.compress(BODY * 50)
+    for size in (1, 2, 7, 1000):
+        decoder = Decoder("gzip", LIMIT)
+        said = b"".join(decoder.feed(packed[at : at + size]) for at in range(0, len(packed), size))
+        decoder.end()
+        assert said == BODY * 50
+    cut = Decoder("gzip", LIMIT)
+    cut.feed(packed[:20])
+    with pytest.raises(Unreadable):
+        cut.end()
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", '"utf-8"', "utf8", "us-ascii", "utf-16"])
+async def test_json_in_unicode_is_read(charset: str) -> None:
+    body = '{"name": "x"}'.encode("utf-16" if charset == "utf-16" else "utf-8")
+    async with client() as http:
+        answer = await http.post(
+            "/things", content=body, headers={"content-type": f"application/json; charset={charset}"}
+        )
+    assert (answer.status_code, answer.json()) == (200, {"name": "x"})
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "iso-8859-15", "unheard-of", "rot13", "x" * 500])
+async def test_another_charset_is_named(charset: str) -> None:
+    async with client() as http:
+        answer = await http.post(
+            "/things", content=b'{"name": "\xfc"}', headers={"content-type": f"application/json;charset={charset}"}
+        )
+    assert answer.status_code == 415
+    assert answer.json() == {"detail": f"charset {charset!r} is not supported; send JSON in UTF-8"}
+
+
+async def test_what_is_not_utf8_is_said_to_be_so() -> None:
+    async with client() as http:
+        answer = await http.post("/things", content=b'{"name": "\xfc"}', headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json() == {"detail": "the body is not in UTF-8: byte 0xfc at position 10"}
+
+
+# --- pages of other sites ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site", "origin": "http://tron.test"}, False),
+        ({"origin": "http://tron.test"}, True),
+        ({"origin": "https://TRON.test"}, True),
+        ({"origin": "http://tron.test:6101"}, False),
+        ({"origin": "http://evil.test"}, False),
+        ({"origin": "null"}, False),
+        ({"origin": ""}, False),
+        ({"origin": "http://[bad"}, False),
+        ({"origin": "https://outside.test", "x-forwarded-host": "outside.test, inner"}, True),
+        ({"origin": "https://evil.test", "x-forwarded-host": "outside.test"}, False),
+    ],
+)
+async def test_only_pages_of_this_address_change_something(headers: dict[str, str], own: bool) -> None:
+    assert is_own({name.encode(): value.encode() for name, value in {"host": "tron.test", **headers}.items()}) is own
+    async with client() as http:
+        answer = await http.post("/things", json={}, headers=headers)
+        assert answer.status_code == (200 if own else 403)
+        if not own:
+            assert answer.json() == {"detail": "a page of another site may not change anything here"}
+        assert (await http.get("/things", headers=headers)).status_code == 200
