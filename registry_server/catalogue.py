@@ -407,6 +407,16 @@ class Catalogue:
             maintenance=self._maintenance.get(record.spec.service_id),
         )
 
+    def as_heard(self, shown: Service) -> Service:
+        """A service as readers were shown it, with what is no change: when this incarnation was heard last, and, where
+        nothing has changed since, its newest figures."""
+        record = self.records.get(shown.spec.service_id)
+        if record is None or record.incarnation != shown.incarnation:
+            return shown
+        if self.changes.newest(shown.spec.service_id) is shown:
+            return self.view(record)
+        return replace(shown, last_heartbeat_at=record.last_heartbeat_at)
+
     def maintenance_of(self, service_id: str) -> Maintenance | None:
         """The operator's word that holds notices about a service; None where there is none."""
         return self._maintenance.get(service_id)

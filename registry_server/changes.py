@@ -73,6 +73,15 @@ class ChangeLog:
         newest.reverse()
         return newest
 
+    def services(self) -> list[Service]:
+        """All services that are there, as readers were shown them last."""
+        return [change.service for change in self._latest.values() if change.service is not None]
+
+    def newest(self, service_id: str) -> Service | None:
+        """A service as readers were shown it last; None where it is not there."""
+        change = self._latest.get(service_id)
+        return None if change is None else change.service
+
     def _append(self, service_id: str, service: Service | None) -> Change:
         self.revision += 1
         change = Change(self.revision, service_id, service)

@@ -10,6 +10,7 @@ __all__ = [
     "Draining",
     "FieldError",
     "InvalidRequest",
+    "PageTokenExpired",
     "QuotaExceeded",
     "ReaderTooSlow",
     "RegistryError",
@@ -63,6 +64,12 @@ class RevisionCompacted(RegistryError):
     """The changes or events asked for are no longer kept."""
 
     reason = "ERROR_REASON_REVISION_COMPACTED"
+
+
+class PageTokenExpired(RegistryError):
+    """The list that a page continues is no longer kept; list again from the start."""
+
+    reason = "ERROR_REASON_PAGE_TOKEN_EXPIRED"
 
 
 class ReaderTooSlow(RegistryError):

@@ -64,25 +64,28 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         if request.limit > MAX_LIMIT:
             raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
         wanted = _filter(request.recipient, request.service_id, request.types)
-        await self._engine.settled()
         events_log = self._engine.catalogue.events
-        if request.after_sequence and not request.newest:
-            events_log.check(min(request.after_sequence, events_log.last))
+        last = events_log.last  # what comes while we read is not missed by whoever goes on from here
+        await self._engine.settled()
+        after = min(request.after_sequence, last)
         limit = request.limit or DEFAULT_LIMIT
         events = await self._engine.read_events(
-            min(request.after_sequence, events_log.last),
+            after,
             limit + (not request.newest),
             wanted,
             unacknowledged=request.unacknowledged,
             newest=request.newest,
         )
+        if after and not request.newest:
+            events_log.check(after)  # afterwards, for old ones may have been let go of while we read
         more = len(events) > limit
         events = events[:limit]
+        last = max(last, events[-1].sequence if events else 0)
         return event_service_pb2.ListEventsResponse(
             events=[translate.from_event(event) for event in events],
             next_after_sequence=events[-1].sequence if more else 0,
-            first_sequence=events_log.first if events_log.last >= events_log.first else 0,
-            last_sequence=events_log.last,
+            first_sequence=events_log.first if last >= events_log.first else 0,
+            last_sequence=last,
         )
 
     async def SubscribeEvents(
@@ -117,6 +120,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                     page = [event for event in page if wanted.admits(event)]
                 else:
                     stored = await engine.read_events(cursor, PAGE, wanted)
+                    events_log.check(cursor)  # again, for old ones may have been let go of while we read
                     page = [event for event in stored if event.sequence <= visible]
                     cursor = page[-1].sequence if len(page) == PAGE else visible
                 for event in page:

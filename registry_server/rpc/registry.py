@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -18,7 +16,6 @@ from grid.registry.v1 import (
     registry_service_pb2_grpc,
     service_pb2,
 )
-from tron_client import wire
 
 from registry_server.changes import Change
 from registry_server.engine import Engine
@@ -26,21 +23,19 @@ from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaEx
 from registry_server.record import Record
 from registry_server.rpc import translate
 from registry_server.rpc.heartbeat import HeartbeatStreams
+from registry_server.rpc.listing import ServiceLists
 from registry_server.rpc.observer import ObserverDoors
-from registry_server.service import Liveness, Maintenance, ServiceRole, ServiceStatus, ServiceType
+from registry_server.service import Maintenance, Service, ServiceRole
 from registry_server.validation import (
     MAX_INSTANCE_ID,
     MAX_MESSAGE,
     check_id,
-    check_object,
     check_spec,
     check_text,
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-MAX_PAGE = 10_000
-DEFAULT_PAGE = 1000
 MAX_WATCHERS = 5000
 MAX_MAINTENANCE = 7 * 86_400
 """Seconds for which notices may be held; for longer they must be held until that is ended."""
@@ -56,6 +51,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._engine = engine
         self._streams = streams
         self._doors = ObserverDoors(engine)
+        self._lists = ServiceLists(engine)
         self._watchers = 0
 
     async def Register(
@@ -105,32 +101,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListServices(
         self, request: registry_service_pb2.ListServicesRequest, context: Context
     ) -> registry_service_pb2.ListServicesResponse:
-        """Read a page, as it is on disk, ordered by name, role, service_id."""
-        if request.page_size > MAX_PAGE:
-            raise InvalidRequest(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
-        wanted = _filter(request)
-        after = _read_token(request.page_token)
-        catalogue = self._engine.catalogue
-        liveness = translate.to_liveness(request.liveness)
-        found = sorted((_key(record), record) for record in catalogue.records.values() if wanted(record))
-        services: list[service_pb2.Service] = []
-        token = ""
-        size = request.page_size or DEFAULT_PAGE
-        last: tuple[str, int, str] | None = None
-        for key, record in found:
-            if after is not None and key <= after:
-                continue
-            service = catalogue.view(record)
-            if liveness is not None and service.liveness is not liveness:
-                continue
-            if len(services) == size:
-                token = base64.urlsafe_b64encode(json.dumps(last).encode()).decode()
-                break
-            services.append(translate.from_service(service))
-            last = key
-        revision = catalogue.changes.revision
-        await self._engine.settled()
-        return registry_service_pb2.ListServicesResponse(services=services, next_page_token=token, revision=revision)
+        """Read a page; see `rpc/listing.py`."""
+        return await self._lists.page(request)
 
     async def Promote(
         self, request: registry_service_pb2.PromoteRequest, context: Context
@@ -163,12 +135,15 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             engine = self._engine
             catalogue = engine.catalogue
             cursor = catalogue.changes.revision
+            changes: list[Change] = []
+            snapshot: list[Service] = []
             if request.start_revision:
                 changes = catalogue.changes.since(request.start_revision)
             else:
-                snapshot = ((record.spec.service_id, catalogue.view(record)) for record in catalogue.records.values())
-                changes = [Change(cursor, service_id, service) for service_id, service in snapshot]
+                snapshot = catalogue.changes.services()
             await engine.settled()
+            for service in snapshot:
+                yield _change(Change(cursor, service.spec.service_id, catalogue.as_heard(service)))
             for change in changes:
                 yield _change(change)
             yield registry_service_pb2.WatchServicesResponse(
@@ -255,42 +230,3 @@ def _heard(revision: int, heard: list[tuple[int, float]]) -> registry_service_pb
         heard_at_micros=[max(0, round(at * 1e6)) for _, at in heard],
     )
     return registry_service_pb2.WatchServicesResponse(revision=revision, heard=message)
-
-
-def _key(record: Record) -> tuple[str, int, str]:
-    return record.spec.name, record.spec.role, record.spec.service_id
-
-
-def _filter(request: registry_service_pb2.ListServicesRequest) -> Callable[[Record], bool]:
-    """What a record must be. Raises InvalidRequest for words that are not known."""
-    kind = translate.enum("type", ServiceType, request.type) if request.type else None
-    role = translate.enum("role", ServiceRole, request.role) if request.role else None
-    status = translate.enum("status", ServiceStatus, request.status) if request.status else None
-    translate.enum("liveness", Liveness, request.liveness, Liveness.UNKNOWN)
-    labels = wire.json_object(request.label_selector)
-    errors = check_object("label_selector", labels)
-    if errors:
-        raise InvalidRequest(*errors)
-
-    def admits(record: Record) -> bool:
-        spec = record.spec
-        return (
-            (kind is None or spec.type is kind)
-            and (role is None or spec.role is role)
-            and (not request.cap or request.cap in spec.caps)
-            and (not request.name or spec.name == request.name)
-            and (status is None or record.report.status is status)
-            and all(key in spec.labels and spec.labels[key] == value for key, value in labels.items())
-        )
-
-    return admits
-
-
-def _read_token(token: str) -> tuple[str, int, str] | None:
-    if not token:
-        return None
-    try:
-        name, role, service_id = json.loads(base64.urlsafe_b64decode(token))
-        return str(name), int(role), str(service_id)
-    except (ValueError, TypeError):
-        raise InvalidRequest(FieldError("page_token", "is not one that this registry gave out")) from None

@@ -19,7 +19,6 @@ from registry_server.record import Record
 from registry_server.service import (
     Copy,
     Event,
-    Liveness,
     LivenessCause,
     Maintenance,
     Report,
@@ -339,8 +338,3 @@ def from_result(result: VerdictResult) -> observation_pb2.VerdictResult:
     if result.alert is not None:
         message.alert.CopyFrom(from_event(result.alert))
     return message
-
-
-def to_liveness(value: int) -> Liveness | None:
-    """A filter on liveness; None where it is unspecified. Raises InvalidRequest."""
-    return enum("liveness", Liveness, value) if value else None

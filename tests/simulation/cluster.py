@@ -14,7 +14,7 @@ from tests.simulation.observer import Observer, Violation
 from tests.simulation.plan import Member, Plan
 from tests.simulation.rest import unrest
 from tests.simulation.sim_agent import SimAgent
-from tests.simulation.sim_readers import SimOperator, SimSubscriber, SimWatcher
+from tests.simulation.sim_readers import SimLister, SimOperator, SimSubscriber, SimWatcher
 from tests.simulation.sim_registry import SimRegistry
 from tests.simulation.sim_store import SimStore
 from tests.simulation.sim_tron import SimTron
@@ -70,8 +70,8 @@ class Cluster:
         self.observer.tron = self.tron
         self.operator = SimOperator(self.loop, self.registry, self.path("operator"), self.dice("operator"))
         self.watchers = [
-            SimWatcher(self.loop, self.registry, self.observer, self.path(name), name, self.dice(name))
-            for name in ("watcher-0", "watcher-1")
+            kind(self.loop, self.registry, self.observer, self.path(name), name, self.dice(name))
+            for kind, name in ((SimWatcher, "watcher-0"), (SimLister, "watcher-1"))
         ]
         self.subscriber = SimSubscriber(
             self.loop, self.registry, self.observer, self.path("subscriber"), "subscriber", self.dice("subscriber")

@@ -12,7 +12,7 @@ from random import Random
 
 from tron_client.schedule import Backoff
 
-from registry_server.errors import RevisionCompacted
+from registry_server.errors import PageTokenExpired, RevisionCompacted
 from registry_server.service import Event, Service
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
@@ -22,6 +22,13 @@ from tests.simulation.sim_registry import SimRegistry
 
 READ_AT_ONCE = 16
 """What is read before the registry is told that there is room again."""
+
+PAGE = 2
+"""Services on a page of a list."""
+
+LISTED_AFTER = 8
+LISTED_AGAIN = 20
+"""Somebody who watches begins with a list again after so many changes, so often."""
 
 CALL_TIMEOUT = 5.0
 
@@ -153,6 +160,75 @@ class SimWatcher(_Follower):
     def _start_over(self) -> None:
         self.revision = 0
         self.view = {}
+
+
+class SimLister(SimWatcher):
+    """Reads a list page by page, and watches from there: as `ServicePages`, and `ServiceResume` after it.
+
+    It lists again whenever its watch broke, and some times after a few changes.
+    """
+
+    _changes = 0
+    _listed = 0
+
+    def question(self) -> object:
+        """The first page, or what came after the last revision that was whole."""
+        if not self._in_snapshot:
+            return super().question()
+        self._start_over()
+        return words.ListServices("", PAGE)
+
+    def take(self, answer: object) -> None:
+        """A page, or what a watcher is told."""
+        connection = self._connection
+        assert connection is not None
+        if not isinstance(answer, words.Answer):
+            super().take(answer)
+            self._changes += 1
+            if self._changes >= LISTED_AFTER and self._listed < LISTED_AGAIN:
+                self._listed += 1
+                self._connection = None
+                connection.close(DOWN)
+                self.broke_off()
+                self.later(0.0, self._open)
+            return
+        self._read = -1  # pages are not counted
+        if isinstance(answer.error, PageTokenExpired):
+            connection.up(self.question())
+            return
+        page = answer.value
+        assert isinstance(page, words.Listed)
+        if self.revision not in (0, page.revision):
+            self.observer.breach("P7", f"{self.name} was given pages of {self.revision} and {page.revision}")
+        self.revision = page.revision
+        self.view |= {each.spec.service_id: each for each in page.services}
+        if page.token:
+            connection.up(words.ListServices(page.token, PAGE))
+            return
+        if connection.lives[UP] == self._registry.life:
+            self._check_list()
+        self._in_snapshot = self.revision == 0  # where nothing ever happened, a watch from there is a snapshot
+        self._life = connection.lives[UP]
+        connection.up(words.Watch(self.revision))
+
+    def _check_list(self) -> None:
+        """The list, and what changed since its revision, is what the registry has."""
+        changes, listed = self._registry.catalogue.changes, {each: _fixed(view) for each, view in self.view.items()}
+        for change in changes.since(self.revision):
+            listed.pop(change.service_id, None)
+            if change.service is not None:
+                listed[change.service_id] = _fixed(change.service)
+        if listed != {each.spec.service_id: _fixed(each) for each in changes.services()}:
+            self.observer.breach("P7", f"{self.name} listed services as they never were at {self.revision}")
+
+    def broke_off(self) -> None:
+        """List again."""
+        self._in_snapshot, self._changes = True, 0
+
+
+def _fixed(service: Service) -> tuple[object, ...]:
+    """What of a service has a revision at once."""
+    return service.spec, service.incarnation, service.connected, service.liveness, service.cause, service.maintenance
 
 
 class SimSubscriber(_Follower):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from registry_server.changes import Change
 from registry_server.errors import DomainError
 from registry_server.event_log import EventFilter
+from registry_server.queries import Listings, ServiceFilter
 from registry_server.service import Maintenance
 from tests.simulation import words
 from tests.simulation.network import UP, Connection
@@ -21,6 +22,7 @@ CHANGES_UNREAD = 64
 """What fits into the flow-control window of a reader that does not read."""
 
 EVERYTHING = EventFilter()
+EVERY_SERVICE = ServiceFilter()
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class Readers:
             elif word.start_revision:
                 changes = catalogue.changes.since(word.start_revision)
             else:
-                views = [catalogue.view(record) for record in catalogue.records.values()]
+                views = [catalogue.as_heard(each) for each in catalogue.changes.services()]
                 changes = [Change(reader.cursor, view.spec.service_id, view) for view in views]
         except DomainError as error:
             connection.close(UP, error)
@@ -134,7 +136,9 @@ class Calls:
             words.Acknowledge: self._acknowledge,
             words.Maintain: self._maintain,
             words.Deregister: self._deregister,
+            words.ListServices: self._list,
         }
+        self.listings = Listings(str(registry.life))
 
     def knows(self, word: object) -> bool:
         """Whether this word is a call."""
@@ -164,6 +168,19 @@ class Calls:
         maintenance = Maintenance(word.service_id, wall, until, "works")
         self._registry.catalogue.hold_notices(maintenance)
         return maintenance
+
+    def _list(self, word: words.ListServices) -> object:
+        """As `registry_server.rpc.listing.ServiceLists`."""
+        registry, now = self._registry, self._registry.loop.now
+        changes = registry.catalogue.changes
+        if word.token:
+            listing, start = self.listings.resume(word.token, EVERY_SERVICE, now)
+        else:
+            listing, start = self.listings.first(EVERY_SERVICE, changes.revision, changes.services), 0
+            while not listing.work():
+                pass
+        page = self.listings.page(listing, start, word.size, now)
+        return words.Listed(tuple(map(registry.catalogue.as_heard, page.services)), page.token, listing.revision)
 
     def _deregister(self, word: words.Deregister) -> object:
         record = self._registry.catalogue.get(word.service_id)

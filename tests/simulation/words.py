@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from registry_server.changes import Change
 from registry_server.observations import Heard
-from registry_server.service import Copy, Event, Report, ServiceRole, ServiceSpec, Tombstone
+from registry_server.service import Copy, Event, Report, Service, ServiceRole, ServiceSpec, Tombstone
 from registry_server.verdicts import Notice, StandingSuspicion, Verdict, VerdictResult
 
 
@@ -164,6 +164,23 @@ class Acknowledge:
 
     alert_id: str
     recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListServices:
+    """A call: a page of the services, of at most so many."""
+
+    token: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page; the token is empty on the last one."""
+
+    services: tuple[Service, ...]
+    token: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,5 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
             raise RegistryAway(f"the registry does not answer: {error.code().name}") from error
 
     async def _count_degraded(self) -> int:
-        query = registry_service_pb2.ListServicesRequest(
-            status=service_pb2.SERVICE_STATUS_DEGRADED, page_size=MAX_LIMIT
-        )
-        return len((await self._ask(self._registry.ListServices(query, timeout=CALL_TIMEOUT))).services)
+        query = registry_service_pb2.ListServicesRequest(status=service_pb2.SERVICE_STATUS_DEGRADED, page_size=1)
+        return (await self._ask(self._registry.ListServices(query, timeout=CALL_TIMEOUT))).total_size

@@ -18,7 +18,7 @@ from grid.registry.v1 import registry_service_pb2_grpc
 from tron_client import requests
 from tron_client.async_client import PATIENCE, AsyncRegistryClient
 from tron_client.channel import open_channel, resolve_address
-from tron_client.errors import TronError, from_rpc_error
+from tron_client.errors import PageTokenExpired, TronError, from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.watcher import EventResume, Resume, ServiceResume
 
@@ -119,7 +119,7 @@ class RegistryClient:
         liveness: str = "",
         label_selector: Mapping[str, Any] | None = None,
     ) -> ServiceList:
-        """All services that match; an empty filter admits all."""
+        """All services that match, as they were at one revision; an empty filter admits all."""
         pages = requests.ServicePages(
             type=type,
             role=role,
@@ -130,7 +130,10 @@ class RegistryClient:
             label_selector=label_selector,
         )
         while (call := pages.next_call()) is not None:
-            self._do(call)
+            try:
+                self._do(call)
+            except PageTokenExpired as error:
+                pages.start_over(error)
         return pages.result
 
     def promote(self, name: str, from_role: str, to_role: str) -> int:

@@ -79,6 +79,12 @@ class RevisionCompacted(TronError):
     reason = "ERROR_REASON_REVISION_COMPACTED"
 
 
+class PageTokenExpired(TronError):
+    """The list that a page continues is no longer kept: list again from the first page."""
+
+    reason = "ERROR_REASON_PAGE_TOKEN_EXPIRED"
+
+
 class ReaderTooSlow(TronError):
     """The reader fell too far behind: reconnect and resume."""
 
@@ -133,6 +139,7 @@ BY_REASON: dict[str, type[TronError]] = {
         Superseded,
         UnknownIncarnation,
         RevisionCompacted,
+        PageTokenExpired,
         ReaderTooSlow,
         QuotaExceeded,
         Draining,

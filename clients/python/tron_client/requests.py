@@ -11,7 +11,7 @@ from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2, service_pb2
 
 from tron_client import wire
-from tron_client.errors import FieldError, InvalidRequest
+from tron_client.errors import FieldError, InvalidRequest, PageTokenExpired
 from tron_client.models import Event, EventPage, Service, ServiceList
 
 if TYPE_CHECKING:
@@ -116,8 +116,15 @@ def promote(name: str, from_role: str, to_role: str) -> Call[int]:
     return Call("registry", "Promote", request, lambda answer: int(answer.updated_instances))
 
 
+LISTED_AGAIN_AT_MOST = 3
+"""How often a list is begun anew because the registry let go of it between two pages."""
+
+
 class ServicePages:
-    """Reads a list page by page: call what `next_call` gives until it gives None, then take `result`."""
+    """Reads a list page by page: call what `next_call` gives until it gives None, then take `result`.
+
+    Where a call raises PageTokenExpired, call `start_over` and go on.
+    """
 
     def __init__(
         self,
@@ -142,10 +149,20 @@ class ServicePages:
         self._services: list[Service] = []
         self._revision = 0
         self._more = True
+        self._begun_anew = 0
 
     def next_call(self) -> Call[None] | None:
         """The call for the next page."""
         return Call("registry", "ListServices", self._request, self._take) if self._more else None
+
+    def start_over(self, error: PageTokenExpired) -> None:
+        """The registry no longer keeps the list: begin with the first page. Raises `error` where that was done too
+        often."""
+        if self._begun_anew >= LISTED_AGAIN_AT_MOST:
+            raise error
+        self._begun_anew += 1
+        self._services.clear()
+        self._request.page_token = ""
 
     @property
     def result(self) -> ServiceList:
@@ -153,8 +170,9 @@ class ServicePages:
         return ServiceList(tuple(self._services), self._revision)
 
     def _take(self, page: registry_service_pb2.ListServicesResponse) -> None:
+        if not self._services:
+            self._revision = page.revision  # of the first page: a watch from there misses nothing in any case
         self._services += [Service.from_proto(service) for service in page.services]
-        self._revision = page.revision
         self._request.page_token = page.next_page_token
         self._more = bool(page.next_page_token)
 

@@ -6,17 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from registry_server import queries
 from registry_server.attention import AttentiveClock
 from registry_server.catalogue import Catalogue
 from registry_server.changes import Change, ChangeLog
 from registry_server.effects import AppendEvent, Effects, SupersededBy, Write
 from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
+from registry_server.queries import Listing, Listings
 from registry_server.record import Record
 from registry_server.service import Instant, Judgement, LivenessCause
 from registry_server.sessions import Session, Sessions
 from registry_server.verdicts import Notice, Verdict, VerdictOutcome, VerdictResult, Verdicts
+from tests.simulation import words
 from tests.simulation.mutants.mutant import Mutant, Patches
+from tests.simulation.sim_readers import SimLister
+from tests.simulation.sim_reading import Calls
 from tests.simulation.sim_registry import SimRegistry
 
 
@@ -312,6 +317,31 @@ def _what_the_judge_says_of_a_stream_that_we_ended_is_stale() -> Patches:
     return [(Verdicts, "apply", strict)]
 
 
+def _pages_at_two_revisions() -> Patches:
+    """Each page is read at its own revision, and that of the last one is told for all."""
+
+    def resume(self: Any, token: str, wanted: Any, now: float) -> tuple[Listing, int]:
+        changes = self.changes
+        listing = Listing(0, changes.revision, wanted, changes.services())
+        while not listing.work():
+            pass
+        return listing, queries._read(token)[2]
+
+    listed = Calls._list
+
+    def each_anew(self: Any, word: words.ListServices) -> object:
+        self.listings.changes = self._registry.catalogue.changes
+        return listed(self, word)
+
+    def take(self: SimLister, answer: object) -> None:
+        if isinstance(answer, words.Answer):
+            self.revision = 0
+        taken(self, answer)
+
+    taken = SimLister.take
+    return [(Listings, "resume", resume), (Calls, "_list", each_anew), (SimLister, "take", take)]
+
+
 MISTAKES = (
     Mutant("our_end_is_a_break", "streams that we end accuse agents", ("P2",), _our_own_end_is_a_break),
     Mutant("silent_streams_stay", "silent streams are not ended", ("P4",), _silent_streams_are_never_reclaimed),
@@ -348,6 +378,7 @@ MISTAKES = (
     Mutant("judgement_dies", "a new incarnation starts clean", ("ALERT",), _judgement_dies_with_the_incarnation),
     Mutant("resume_repeats", "a reader gets a revision twice", ("P7",), lambda: _since(-1)),
     Mutant("resume_skips", "a reader misses a revision", ("P7",), lambda: _since(1)),
+    Mutant("pages_at_two_revisions", "each page is at its own revision", ("P7",), _pages_at_two_revisions),
     Mutant("removals_not_restored", "a reader never hears of a removal", ("P7",), _removals_are_not_restored),
     Mutant("gap_is_not_told", "a reader is not told of a gap", ("P7",), _compaction_is_not_told),
     Mutant("settled_and_not_sent", "a copy is settled, and not sent on", ("P3",), _settled_before_the_copy_is_there),

@@ -9,6 +9,10 @@ import grpc
 import pytest
 from grid.registry.v1 import registry_service_pb2, service_pb2
 from tron_client import AsyncRegistryClient, InvalidRequest, RegistryClient, RegistryUnavailable
+from tron_client import PageTokenExpired as Expired
+
+from grid_hosting.status import to_status
+from registry_server.errors import PageTokenExpired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +25,14 @@ class Script:
 
     def __init__(self) -> None:
         self.starts: list[int] = []
+        self.expires = 0
+        """So many lists are let go of before their second page is asked for."""
 
-    def list(self, request: Any, _: Any) -> registry_service_pb2.ListServicesResponse:
+    def list(self, request: Any, context: Any) -> registry_service_pb2.ListServicesResponse:
         page = int(request.page_token or 0)
+        if page and self.expires:
+            self.expires -= 1
+            context.abort_with_status(to_status(PageTokenExpired("gone")))
         services = [service_pb2.Service(service_id=f"s{page}")]
         token = "" if page else "1"
         return registry_service_pb2.ListServicesResponse(services=services, next_page_token=token, revision=4)
@@ -67,6 +76,28 @@ def test_all_pages_are_read(address: str) -> None:
         listed = client.list_services()
     assert [service.service_id for service in listed.services] == ["s0", "s1"]
     assert listed.revision == 4
+
+
+def test_a_list_that_is_let_go_of_is_read_again_from_the_start(address: str, script: Script) -> None:
+    script.expires = 3
+    with RegistryClient(address) as client:
+        listed = client.list_services()
+    assert [service.service_id for service in listed.services] == ["s0", "s1"]
+
+
+def test_a_list_that_is_let_go_of_again_and_again_is_said(address: str, script: Script) -> None:
+    script.expires = 4
+    with RegistryClient(address) as client, pytest.raises(Expired, match="gone"):
+        client.list_services()
+
+
+async def test_both_are_so_on_the_other_stack(address: str, script: Script) -> None:
+    async with AsyncRegistryClient(address) as client:
+        script.expires = 3
+        assert len((await client.list_services()).services) == 2
+        script.expires = 4
+        with pytest.raises(Expired, match="gone"):
+            await client.list_services()
 
 
 def test_a_watch_goes_on_where_it_broke(address: str, script: Script) -> None:

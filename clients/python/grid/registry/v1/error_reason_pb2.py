@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#grid/registry/v1/error_reason.proto\x12\x10grid.registry.v1*\xb6\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n\x1e\x45RROR_REASON_SERVICE_NOT_FOUND\x10\x02\x12 \n\x1c\x45RROR_REASON_ALERT_NOT_FOUND\x10\x03\x12\x1b\n\x17\x45RROR_REASON_SUPERSEDED\x10\x04\x12$\n ERROR_REASON_UNKNOWN_INCARNATION\x10\x05\x12#\n\x1f\x45RROR_REASON_REVISION_COMPACTED\x10\x06\x12 \n\x1c\x45RROR_REASON_READER_TOO_SLOW\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_QUOTA_EXCEEDED\x10\x08\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\t\x12\x1e\n\x1a\x45RROR_REASON_SILENT_STREAM\x10\n\x12 \n\x1c\x45RROR_REASON_NOT_IMPLEMENTED\x10\x0b\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#grid/registry/v1/error_reason.proto\x12\x10grid.registry.v1*\xdb\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12 \n\x1c\x45RROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n\x1e\x45RROR_REASON_SERVICE_NOT_FOUND\x10\x02\x12 \n\x1c\x45RROR_REASON_ALERT_NOT_FOUND\x10\x03\x12\x1b\n\x17\x45RROR_REASON_SUPERSEDED\x10\x04\x12$\n ERROR_REASON_UNKNOWN_INCARNATION\x10\x05\x12#\n\x1f\x45RROR_REASON_REVISION_COMPACTED\x10\x06\x12 \n\x1c\x45RROR_REASON_READER_TOO_SLOW\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_QUOTA_EXCEEDED\x10\x08\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\t\x12\x1e\n\x1a\x45RROR_REASON_SILENT_STREAM\x10\n\x12 \n\x1c\x45RROR_REASON_NOT_IMPLEMENTED\x10\x0b\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0c\x12#\n\x1f\x45RROR_REASON_PAGE_TOKEN_EXPIRED\x10\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grid.registry.v1.error_reas
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=58
-  _globals['_ERRORREASON']._serialized_end=496
+  _globals['_ERRORREASON']._serialized_end=533
 # @@protoc_insertion_point(module_scope)

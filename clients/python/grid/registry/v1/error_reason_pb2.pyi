@@ -47,6 +47,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED: part of the contract, not yet of the program."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 12
     """INTERNAL: a bug of ours; nothing is leaked, the log has it."""
+    ERROR_REASON_PAGE_TOKEN_EXPIRED: _ErrorReason.ValueType  # 13
+    """ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain "grid") that every error carries. Clients decide
@@ -78,4 +80,6 @@ ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 11
 """UNIMPLEMENTED: part of the contract, not yet of the program."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 12
 """INTERNAL: a bug of ours; nothing is leaked, the log has it."""
+ERROR_REASON_PAGE_TOKEN_EXPIRED: ErrorReason.ValueType  # 13
+"""ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

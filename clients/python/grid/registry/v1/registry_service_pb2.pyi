@@ -180,7 +180,9 @@ class ListServicesRequest(_message.Message):
     page_size: _builtins.int
     """At most this many, 1 to 10000. 0: 1000."""
     page_token: _builtins.str
-    """From the answer before; the filters must be the same."""
+    """From the answer before; the filters must be the same. It holds for a minute after the last page was asked for, and
+    within bounds that docs/operations.md names; then: ERROR_REASON_PAGE_TOKEN_EXPIRED, list again from the first page.
+    """
     @_builtins.property
     def label_selector(self) -> _struct_pb2.Struct:
         """Top-level labels that must be there with these values."""
@@ -208,17 +210,20 @@ Global___ListServicesRequest: _TypeAlias = ListServicesRequest  # noqa: Y015
 
 @_typing.final
 class ListServicesResponse(_message.Message):
-    """One page."""
+    """One page. All pages of a list are true at the same revision: that of the first one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     revision: _builtins.int
-    """What the page is true at; watch from here."""
+    """What the whole list is true at; watch from here."""
+    total_size: _builtins.int
+    """How many services match, on all pages together."""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.Service]: ...
     def __init__(
@@ -227,10 +232,11 @@ class ListServicesResponse(_message.Message):
         services: _abc.Iterable[_service_pb2.Service] | None = ...,
         next_page_token: _builtins.str = ...,
         revision: _builtins.int = ...,
+        total_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revision", b"revision", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revision", b"revision", "services", b"services", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
