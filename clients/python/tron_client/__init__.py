@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TronError,
         UnknownIncarnation,
         WrongServer,
+        WrongType,
     )
     from tron_client.heartbeat import (
         create_registry_heartbeat_lifespan,
@@ -78,6 +79,7 @@ __all__ = [
     "TronError",
     "UnknownIncarnation",
     "WrongServer",
+    "WrongType",
     "create_registry_heartbeat_lifespan",
     "start_registry_heartbeat",
     "stop_registry_heartbeat",
@@ -106,6 +108,7 @@ _HOMES = {
         "TronError",
         "UnknownIncarnation",
         "WrongServer",
+        "WrongType",
     ),
     "heartbeat": (
         "create_registry_heartbeat_lifespan",

@@ -7,9 +7,12 @@ import contextlib
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from tron_client import arguments
 from tron_client.alerts import Alert, AlertInbox, dispatch
+from tron_client.callbacks import Callbacks
 from tron_client.channel import resolve_address
 from tron_client.lifeline import Hooks, Lifeline
 from tron_client.loop_lag import LoopLag
@@ -61,13 +64,14 @@ class Agent:
     ) -> None:
         """Describe the service; nothing is sent before `start`.
 
-        Intervals are seconds. `on_alert` runs in one thread of its own, and an alert is acknowledged when it returns
-        without an exception. `on_superseded` gets the incarnation that took over, `on_declared_down` the event.
-        Raises InvalidRequest for a type, role or status that does not exist, ValueError for labels that are not JSON,
-        an interval that is not positive, or a `registry` (or TRON_REGISTRY) that is no address.
+        Intervals are seconds. Callbacks are functions, which run in threads, or coroutine functions, which run in the
+        event loop that runs at the start (without one each runs in a loop of its own). `on_alert` gets one alert after
+        the other, and acknowledges each by ending without an exception. `on_superseded` gets the incarnation that took
+        over, `on_declared_down` the event. Raises InvalidRequest, naming the field, for an argument that cannot be
+        meant, and its kind WrongType (a TypeError as well) for one of a wrong type; ValueError for a `registry` (or
+        TRON_REGISTRY) that is no address.
         """
-        if not heartbeat_interval > 0:
-            raise ValueError("heartbeat_interval must be positive")
+        interval = arguments.seconds("heartbeat_interval", heartbeat_interval)
         declared = declare(
             service_id,
             name=name or service_id,
@@ -79,18 +83,22 @@ class Agent:
             parent=parent,
             ctx_limit=ctx_limit,
             cost_hint=cost_hint,
-            heartbeat_interval=heartbeat_interval,
+            heartbeat_interval=interval,
             ttl=ttl,
             reconnect_grace=reconnect_grace,
             stall_after=stall_after,
         )
         self._vitals = Vitals(status)
         self._lag = LoopLag()
-        self._register_timeout = register_timeout
-        self._on_alert = on_alert
-        self._address = resolve_address(registry)
-        hooks = Hooks(on_superseded, on_declared_down)
-        self._lifeline = Lifeline(declared, heartbeat_interval, self._address, self._vitals, self._lag, hooks)
+        self._register_timeout = arguments.seconds("register_timeout", register_timeout, positive=False)
+        self._hearing, self._notices = Callbacks(), Callbacks()
+        self._on_alert = arguments.callback("on_alert", on_alert)
+        self._address = resolve_address(arguments.optional_text("registry", registry))
+        hooks = Hooks(
+            self._called_back(arguments.callback("on_superseded", on_superseded)),
+            self._called_back(arguments.callback("on_declared_down", on_declared_down)),
+        )
+        self._lifeline = Lifeline(declared, interval, self._address, self._vitals, self._lag, hooks)
         self._dispatcher: threading.Thread | None = None
         self._lock = threading.Lock()
         self._started = False
@@ -101,8 +109,7 @@ class Agent:
         Waits up to `register_timeout` seconds. Where the registry is away it warns, returns, and goes on trying for
         ever in the background. Raises InvalidRequest where the registry refuses the registration.
         """
-        with contextlib.suppress(RuntimeError):
-            self.attach_loop(asyncio.get_running_loop())
+        self._attach_running_loop()
         self._launch()
 
     def stop(self, reason: str = "", timeout: float = 2.0) -> None:
@@ -111,6 +118,8 @@ class Agent:
         Does nothing where it was not started or is over. Without a connection the goodbye is tried until the time is
         up; after that the registry must find out by itself.
         """
+        arguments.text("reason", reason)
+        arguments.seconds("timeout", timeout, positive=False)
         if not self._started:
             return
         deadline = time.monotonic() + timeout
@@ -135,8 +144,8 @@ class Agent:
         busy_for: float | None = None,
     ) -> None:
         """Say how it goes; what is None stays as it was. A new status or message is sent at once, else the next beat
-        tells. `progress` is 0 to 1; `busy_for` announces seconds without progress. Raises InvalidRequest for a status
-        that does not exist.
+        tells. `progress` is 0 to 1; `busy_for` announces seconds without progress. Raises InvalidRequest, naming the
+        field, for what a beat cannot carry; then nothing was kept.
         """
         if self._vitals.report(status, p95_ms, queue_depth, load, message, progress, busy_for):
             self._lifeline.beat_now()
@@ -146,8 +155,14 @@ class Agent:
         self._vitals.advance(n)
 
     def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report how late this event loop runs. Starting inside a running loop does this by itself."""
+        """Report how late this event loop runs, and run callbacks that are coroutine functions in it.
+
+        Starting inside a running loop does this automatically.
+        """
+        if not isinstance(loop, asyncio.AbstractEventLoop):
+            arguments.wrong_type("loop", "an event loop", loop)
         self._lag.attach(loop)
+        self._hearing.loop = self._notices.loop = loop
 
     async def alerts(self) -> AsyncIterator[Alert]:
         """Alerts as they come, those that came before included; acknowledge each. Ends when the agent ends.
@@ -187,7 +202,7 @@ class Agent:
 
         One that is not acknowledged may be delivered again.
         """
-        alert = self._lifeline.inbox.take(timeout)
+        alert = self._lifeline.inbox.take(arguments.optional_seconds("timeout", timeout, positive=False))
         if alert is not None:
             self._lifeline.inbox.handled(alert.alert_id)
         return alert
@@ -203,7 +218,7 @@ class Agent:
 
     def wait_registered(self, timeout: float) -> bool:
         """Whether it is registered on a stream, waiting up to `timeout` seconds. Raises InvalidRequest as `start`."""
-        return self._lifeline.wait_registered(timeout)
+        return self._lifeline.wait_registered(arguments.seconds("timeout", timeout, positive=False))
 
     @property
     def state(self) -> str:
@@ -251,7 +266,7 @@ class Agent:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        self.attach_loop(asyncio.get_running_loop())
+        self._attach_running_loop()
         await asyncio.to_thread(self._launch)
         return self
 
@@ -260,15 +275,24 @@ class Agent:
     ) -> None:
         await asyncio.to_thread(self.stop)
 
+    def _attach_running_loop(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            self.attach_loop(asyncio.get_running_loop())
+
+    def _called_back(self, callback: Callable[[Any], object] | None) -> Callable[[Any], object] | None:
+        return None if callback is None else partial(self._notices.call, callback)
+
     def _launch(self) -> None:
         with self._lock:
             if self._started:
                 return
             self._started = True
             if self._on_alert is not None:
-                arguments = (self._lifeline.inbox, self._on_alert)
+                hear = partial(self._hearing.call, self._on_alert)
                 name = f"tron-alerts-{self.service_id}"
-                self._dispatcher = threading.Thread(target=dispatch, args=arguments, name=name, daemon=True)
+                self._dispatcher = threading.Thread(
+                    target=dispatch, args=(self._lifeline.inbox, hear), name=name, daemon=True
+                )
                 self._dispatcher.start()
             self._lifeline.start()
         if not self._lifeline.wait_registered(self._register_timeout) and self.state == "starting":
@@ -278,5 +302,8 @@ class Agent:
     def _end(self, timeout: float) -> None:
         self._lifeline.abandon()
         self._lifeline.join(max(timeout, 0.5))
-        if self._dispatcher is not None and self._dispatcher is not threading.current_thread():
+        if self._dispatcher is None or self._hearing.is_calling:
+            return  # nobody to wait for, or it is the callback that ends the agent, and goes on to its own end
+        if self._hearing.can_be_awaited:
             self._dispatcher.join(max(0.0, timeout))
+        self._hearing.cancel()

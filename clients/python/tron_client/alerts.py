@@ -175,7 +175,10 @@ class AlertInbox:
 
 
 def dispatch(inbox: AlertInbox, on_alert: Callable[[Alert], object]) -> None:
-    """Call back for each alert until the inbox is closed; acknowledge what the program heard without an exception."""
+    """Call back for each alert until the inbox is closed; acknowledge what the program heard without an exception.
+
+    What a callback raises is logged, and ends nothing: the next alert is called back all the same.
+    """
     while (alert := inbox.take(None)) is not None:
         try:
             on_alert(alert)

@@ -12,7 +12,7 @@ import grpc.aio
 from grid.events.v1 import event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2_grpc
 
-from tron_client import requests
+from tron_client import arguments, requests
 from tron_client.channel import open_aio_channel, resolve_address
 from tron_client.errors import PageTokenExpired, TronError, from_rpc_error
 from tron_client.outages import OUTAGES
@@ -38,9 +38,9 @@ class AsyncRegistryClient:
 
     def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
         """`timeout` is the deadline of each unary call, in seconds. Raises ValueError for what is no address."""
-        self._timeout = timeout
+        self._timeout = arguments.seconds("timeout", timeout)
         self._closed = asyncio.Event()
-        self._address = resolve_address(address, "address")
+        self._address = resolve_address(arguments.optional_text("address", address), "address")
         self._channel = open_aio_channel(self._address)
         self._stubs: dict[str, Any] = {
             "registry": registry_service_pb2_grpc.RegistryServiceStub(self._channel),

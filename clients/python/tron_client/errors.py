@@ -35,14 +35,18 @@ class TronError(Exception):
             self.reason = reason
 
 
-class InvalidRequest(TronError):
-    """The request is malformed: fix the call. `fields` names each field that was refused."""
+class InvalidRequest(TronError, ValueError):
+    """The request is malformed: fix the call. `fields` names each field that was refused, here or by the registry."""
 
     reason = "ERROR_REASON_INVALID_REQUEST"
 
     def __init__(self, message: str = "", *, reason: str | None = None, fields: tuple[FieldError, ...] = ()) -> None:
         super().__init__(message, reason=reason)
         self.fields = fields
+
+
+class WrongType(InvalidRequest, TypeError):
+    """An argument has a type that cannot be meant. Raised by the SDK itself, before anything is sent."""
 
 
 class ServiceNotFound(TronError):

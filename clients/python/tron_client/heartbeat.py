@@ -8,8 +8,9 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from tron_client import arguments
 from tron_client.agent import Agent
-from tron_client.errors import InvalidRequest
+from tron_client.errors import InvalidRequest, WrongType
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -39,26 +40,25 @@ async def start_registry_heartbeat(
 
     False with the registry away: it goes on trying. False with a registration that was refused: the log says why. The
     registry reads `labels["parent"]` by itself. Several services may live in one process; a second start under one id
-    replaces the first.
+    replaces the first. Raises WrongType, naming the field, for an argument of a type that cannot be meant.
     """
     try:
-        agent = Agent(
+        agent = _describe(
             service_id,
-            name=name,
-            type=type,
-            role=role,
-            url=url,
-            caps=caps,
+            name,
+            type,
+            role,
+            url,
+            caps,
             labels=labels,
             ctx_limit=ctx_limit,
             cost_hint=cost_hint,
-            heartbeat_interval=heartbeat_interval_s,
-            ttl=ttl_s,
+            heartbeat_interval_s=heartbeat_interval_s,
+            ttl_s=ttl_s,
             status=status,
         )
-    except ValueError as error:
-        _log.error("registration_refused service_id=%s why=%s", service_id, error)
-        return False
+    except WrongType:
+        raise
     except InvalidRequest as error:
         _log.error("registration_refused service_id=%s why=%s", service_id, error)
         return False
@@ -95,14 +95,56 @@ def create_registry_heartbeat_lifespan(
     caps: Iterable[str],
     **kwargs: Any,
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """A lifespan for `FastAPI(lifespan=...)`: registered while the application serves."""
+    """A lifespan for `FastAPI(lifespan=...)`: registered while the application serves.
+
+    The keywords are those of `start_registry_heartbeat`. Raises WrongType as that does, and at once.
+    """
+    described = (service_id, name, type, role, url, arguments.texts("caps", caps))
+    try:
+        _describe(*described, **kwargs)
+    except WrongType:
+        raise
+    except InvalidRequest as error:
+        _log.error("registration_refused service_id=%s why=%s", service_id, error)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Any) -> AsyncIterator[None]:
-        await start_registry_heartbeat(service_id, name, type, role, url, caps, **kwargs)
+        await start_registry_heartbeat(*described, **kwargs)
         try:
             yield
         finally:
             await stop_registry_heartbeat(service_id)
 
     return lifespan
+
+
+def _describe(
+    service_id: str,
+    name: str,
+    type: str,  # noqa: A002 - the signature of the seed
+    role: str,
+    url: str,
+    caps: Iterable[str],
+    *,
+    labels: Mapping[str, Any] | None = None,
+    ctx_limit: int | None = None,
+    cost_hint: Mapping[str, float] | None = None,
+    heartbeat_interval_s: float = 30,
+    ttl_s: float = 90,
+    status: str = "ok",
+) -> Agent:
+    """An agent that is not started yet. Raises InvalidRequest with the names that its arguments have here."""
+    return Agent(
+        arguments.text("service_id", service_id),
+        name=arguments.text("name", name),
+        type=type,
+        role=role,
+        url=url,
+        caps=caps,
+        labels=labels,
+        ctx_limit=ctx_limit,
+        cost_hint=cost_hint,
+        heartbeat_interval=arguments.seconds("heartbeat_interval_s", heartbeat_interval_s),
+        ttl=arguments.seconds("ttl_s", ttl_s),
+        status=status,
+    )

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
 
-from tron_client import wire
+from tron_client import arguments, wire
 from tron_client.channel import open_channel, resolve_monitor_address
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
 from tron_client.models import Event, Service
-from tron_client.requests import interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,8 +79,8 @@ class MonitorClient:
 
     def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
         """`timeout` is the deadline of each call, in seconds. Raises ValueError for what is no address."""
-        self._timeout = timeout
-        self._address = resolve_monitor_address(address)
+        self._timeout = arguments.seconds("timeout", timeout)
+        self._address = resolve_monitor_address(arguments.optional_text("address", address))
         self._channel = open_channel(self._address)
         self._stub = tron_service_pb2_grpc.TronServiceStub(self._channel)
 
@@ -112,12 +111,16 @@ class MonitorClient:
 
     def list_alerts(self, *, after_sequence: int = 0, limit: int = 100, service_id: str = "") -> tuple[Event, ...]:
         """One page of the alerts that TRON issued, oldest first."""
-        request = tron_service_pb2.ListAlertsRequest(after_sequence=after_sequence, limit=limit, service_id=service_id)
+        request = tron_service_pb2.ListAlertsRequest(
+            after_sequence=arguments.whole("after_sequence", after_sequence),
+            limit=arguments.whole("limit", limit, at_most=2**31 - 1),
+            service_id=arguments.text("service_id", service_id),
+        )
         return tuple(Event.from_proto(each) for each in self._do(self._stub.ListAlerts, request).alerts)
 
     def get_policy(self, service_id: str = "") -> dict[str, Any]:
         """The thresholds in force, by name; times in seconds."""
-        request = tron_service_pb2.GetPolicyRequest(service_id=service_id)
+        request = tron_service_pb2.GetPolicyRequest(service_id=arguments.text("service_id", service_id))
         return _from_policy(self._do(self._stub.GetPolicy, request).policy)
 
     def set_policy(self, service_id: str = "", **thresholds: Any) -> dict[str, Any]:
@@ -125,6 +128,7 @@ class MonitorClient:
 
         Raises InvalidRequest, naming what is wrong; then nothing was changed.
         """
+        service_id = arguments.text("service_id", service_id)
         request = tron_service_pb2.SetPolicyRequest(service_id=service_id, policy=_to_policy(thresholds))
         return _from_policy(self._do(self._stub.SetPolicy, request).policy)
 
@@ -134,13 +138,17 @@ class MonitorClient:
         """Hold notices about a service, for `duration` seconds or until that is ended; or end it. Raises
         ServiceNotFound."""
         request = tron_service_pb2.SetMaintenanceRequest(
-            service_id=service_id, enabled=enabled, duration=interval("duration", duration), reason=reason
+            service_id=arguments.text("service_id", service_id),
+            enabled=arguments.flag("enabled", enabled),
+            duration=wire.duration(arguments.optional_seconds("duration", duration)),
+            reason=arguments.text("reason", reason),
         )
         return Service.from_proto(self._do(self._stub.SetMaintenance, request).service)
 
     def explain(self, service_id: str) -> Explanation:
         """What is known of a service, which deadlines stand, which rule fired, why. Raises ServiceNotFound."""
-        answer = self._do(self._stub.Explain, tron_service_pb2.ExplainRequest(service_id=service_id))
+        request = tron_service_pb2.ExplainRequest(service_id=arguments.text("service_id", service_id))
+        answer = self._do(self._stub.Explain, request)
         return Explanation(
             service=Service.from_proto(answer.service),
             verdict=answer.verdict,
@@ -180,9 +188,13 @@ def _to_policy(thresholds: dict[str, Any]) -> policy_pb2.Policy:
             if field is None:
                 raise ValueError(f"is no threshold; the thresholds are {', '.join(sorted(known))}")
             if field.message_type is not None:
-                getattr(policy, name).CopyFrom(interval(f"policy.{name}", value))
+                getattr(policy, name).CopyFrom(
+                    wire.duration(arguments.seconds(f"policy.{name}", value, positive=False))
+                )
             else:
                 setattr(policy, name, ORPHAN_POLICIES.number(value) if field.enum_type is not None else value)
+        except InvalidRequest:
+            raise
         except (ValueError, TypeError, OverflowError) as error:
             wrong = FieldError(f"policy.{name}", str(error))
             raise InvalidRequest(f"{wrong.field}: {wrong.description}", fields=(wrong,)) from error

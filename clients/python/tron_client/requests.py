@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2, service_pb2
 
-from tron_client import wire
-from tron_client.errors import FieldError, InvalidRequest, PageTokenExpired
+from tron_client import arguments, wire
+from tron_client.errors import PageTokenExpired
 from tron_client.models import Event, EventPage, Service, ServiceList
 
 if TYPE_CHECKING:
@@ -39,45 +40,31 @@ def declare(
     reconnect_grace: float | None = None,
     stall_after: float | None = None,
 ) -> service_pb2.Service:
-    """The half of a Service that the client sets. Raises InvalidRequest for what the contract can not say."""
+    """The half of a Service that the client sets. Raises InvalidRequest, naming the field, for what cannot be said."""
     return service_pb2.Service(
-        service_id=service_id,
-        name=name,
+        service_id=arguments.text("service_id", service_id),
+        name=arguments.text("name", name),
         type=wire.TYPES.number(type),
         role=wire.ROLES.number(role),
-        url=url,
-        caps=tuple(caps),
-        labels=_struct("labels", labels),
-        parent=parent,
-        ctx_limit=ctx_limit,
-        cost_hint=cost_hint,
-        heartbeat_interval=interval("heartbeat_interval", heartbeat_interval),
-        ttl=interval("ttl", ttl),
-        reconnect_grace=interval("reconnect_grace", reconnect_grace),
-        stall_after=interval("stall_after", stall_after),
+        url=arguments.text("url", url),
+        caps=arguments.texts("caps", caps),
+        labels=wire.struct(arguments.json_object("labels", labels)),
+        parent=arguments.text("parent", parent),
+        ctx_limit=None if ctx_limit is None else arguments.whole("ctx_limit", ctx_limit),
+        cost_hint=arguments.amounts("cost_hint", cost_hint),
+        heartbeat_interval=_duration("heartbeat_interval", heartbeat_interval),
+        ttl=_duration("ttl", ttl),
+        reconnect_grace=_duration("reconnect_grace", reconnect_grace, positive=False),
+        stall_after=_duration("stall_after", stall_after),
     )
 
 
-def interval(field: str, seconds: float | None) -> Duration | None:
-    """Seconds that a caller gave as `field`; None stays unset. Raises InvalidRequest that names the field for what is
-    no number, negative, or longer than a Duration can say."""
-    try:
-        if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float))):
-            raise ValueError(f"is {seconds!r}; it must be a number of seconds")
-        if seconds is not None and seconds < 0:
-            raise ValueError(f"is {seconds:g}; it must not be negative")
-        return wire.duration(seconds)
-    except ValueError as error:
-        wrong = FieldError(field, str(error))
-        raise InvalidRequest(f"{field}: {wrong.description}", fields=(wrong,)) from None
+def _duration(field: str, value: float | None, *, positive: bool = True) -> Duration | None:
+    return wire.duration(arguments.optional_seconds(field, value, positive=positive))
 
 
-def _struct(field: str, value: Mapping[str, Any] | None) -> Any:
-    try:
-        return wire.struct(value)
-    except (ValueError, TypeError) as error:
-        wrong = FieldError(field, f"not a JSON object: {error}")
-        raise InvalidRequest(f"{field}: {wrong.description}", fields=(wrong,)) from error
+def _texts(**fields: object) -> dict[str, str]:
+    return {name: arguments.text(name, value) for name, value in fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +85,22 @@ def register(service: service_pb2.Service) -> Call[Service]:
 
 def deregister(service_id: str, reason: str) -> Call[None]:
     """Remove a service on purpose."""
-    request = registry_service_pb2.DeregisterRequest(service_id=service_id, reason=reason)
+    request = registry_service_pb2.DeregisterRequest(**_texts(service_id=service_id, reason=reason))
     return Call("registry", "Deregister", request, lambda _: None)
 
 
 def get_service(service_id: str) -> Call[Service]:
     """Read one service."""
-    request = registry_service_pb2.GetServiceRequest(service_id=service_id)
+    request = registry_service_pb2.GetServiceRequest(**_texts(service_id=service_id))
     return Call("registry", "GetService", request, lambda answer: Service.from_proto(answer.service))
 
 
 def promote(name: str, from_role: str, to_role: str) -> Call[int]:
     """Change the role of all instances with a name."""
     request = registry_service_pb2.PromoteRequest(
-        name=name, from_role=wire.ROLES.number(from_role), to_role=wire.ROLES.number(to_role)
+        name=arguments.text("name", name),
+        from_role=wire.ROLES.number(from_role, "from_role"),
+        to_role=wire.ROLES.number(to_role, "to_role"),
     )
     return Call("registry", "Promote", request, lambda answer: int(answer.updated_instances))
 
@@ -140,11 +129,11 @@ class ServicePages:
         self._request = registry_service_pb2.ListServicesRequest(
             type=wire.TYPES.number(type),
             role=wire.ROLES.number(role),
-            cap=cap,
-            name=name,
+            cap=arguments.text("cap", cap),
+            name=arguments.text("name", name),
             status=wire.STATUSES.number(status),
             liveness=wire.LIVENESS.number(liveness),
-            label_selector=_struct("label_selector", label_selector),
+            label_selector=wire.struct(arguments.json_object("label_selector", label_selector)),
         )
         self._services: list[Service] = []
         self._revision = 0
@@ -179,9 +168,10 @@ class ServicePages:
 
 def publish_event(type: str, details: Mapping[str, Any] | None, **fields: str) -> Call[Event]:  # noqa: A002
     """Append one event to the log."""
-    event = Event(type=type, **fields).to_proto()  # type: ignore[arg-type]
-    if details is not None:
-        event.details.CopyFrom(_struct("details", details))
+    event = Event(**_texts(type=type, **fields)).to_proto()  # type: ignore[arg-type]
+    plain = wire.struct(arguments.json_object("details", details))
+    if plain is not None:
+        event.details.CopyFrom(plain)
     request = event_service_pb2.PublishEventRequest(event=event)
     return Call("events", "PublishEvent", request, lambda answer: Event.from_proto(answer.event))
 
@@ -193,10 +183,28 @@ def list_events(**asked: Any) -> Call[EventPage]:
         events = tuple(Event.from_proto(event) for event in answer.events)
         return EventPage(events, answer.next_after_sequence, answer.first_sequence, answer.last_sequence)
 
-    return Call("events", "ListEvents", event_service_pb2.ListEventsRequest(**asked), read)
+    return Call("events", "ListEvents", event_service_pb2.ListEventsRequest(**_checked(asked)), read)
+
+
+def subscription(**asked: Any) -> event_service_pb2.SubscribeEventsRequest:
+    """What a subscription to the log asks for."""
+    return event_service_pb2.SubscribeEventsRequest(**_checked(asked))
+
+
+def _checked(asked: dict[str, Any]) -> dict[str, Any]:
+    """What may be asked of the log, each field by its kind."""
+    checks: dict[str, Callable[[str, object], Any]] = {
+        "after_sequence": arguments.whole,
+        "limit": partial(arguments.whole, at_most=2**31 - 1),
+        "types": arguments.texts,
+        "unacknowledged": arguments.flag,
+        "newest": arguments.flag,
+        "only_new": arguments.flag,
+    }
+    return {name: checks.get(name, arguments.text)(name, value) for name, value in asked.items()}
 
 
 def acknowledge(alert_id: str, recipient: str) -> Call[int]:
     """Say that an alert was heard."""
-    request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id, recipient=recipient)
+    request = event_service_pb2.AcknowledgeEventRequest(**_texts(alert_id=alert_id, recipient=recipient))
     return Call("events", "AcknowledgeEvent", request, lambda answer: int(answer.acknowledged))

@@ -29,7 +29,7 @@ class RestartLimits:
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a limit that can not be meant."""
         for name in ("max_restarts", "concurrency"):
-            if getattr(self, name) < 1:
+            if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1")
         for name in ("window", "restart_timeout"):
             if not getattr(self, name) > 0:

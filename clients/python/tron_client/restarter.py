@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import inspect
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tron_client.errors import ServiceNotFound, TronError
 from tron_client.restart_log import FailedChild
@@ -16,9 +14,9 @@ from tron_client.supervision import died_again, lives, needs_restart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from tron_client.alerts import Alert
+    from tron_client.callbacks import Callbacks
     from tron_client.client import RegistryClient
     from tron_client.models import Service
     from tron_client.restart_history import RestartLimits
@@ -34,47 +32,6 @@ _LOOK_EVERY = 0.25
 """Seconds between two looks at a child. That one is back which was down is heard at once."""
 _FAREWELL = 5.0
 """Seconds within which a child goes of which its own wrapper said that it ended."""
-
-
-class Callbacks:
-    """Calls back from threads: functions there, coroutines in the event loop of the program where it has one."""
-
-    def __init__(self) -> None:
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._lock = threading.Lock()
-        self._calls: set[Future[None]] = set()
-
-    def call(self, callback: Callable[[Any], object], argument: object, timeout: float | None = None) -> None:
-        """Call back and wait for the end; only a coroutine can be held to `timeout` seconds. Raises what it raises."""
-        awaited = callback(argument)
-        if not inspect.isawaitable(awaited):
-            return
-
-        async def bounded() -> None:
-            async with asyncio.timeout(timeout):
-                await awaited
-
-        try:
-            if self.loop is None or self.loop.is_closed():
-                asyncio.run(bounded())
-                return
-            call = asyncio.run_coroutine_threadsafe(bounded(), self.loop)
-            with self._lock:
-                self._calls.add(call)
-            try:
-                call.result()
-            finally:
-                with self._lock:
-                    self._calls.discard(call)
-        except TimeoutError as error:
-            raise TimeoutError(str(error) or f"did not end within {timeout} s") from None
-
-    def cancel(self) -> None:
-        """Cancel the coroutines that run; functions can not be."""
-        with self._lock:
-            calls = tuple(self._calls)
-        for call in calls:
-            call.cancel()
 
 
 class Restarter:

@@ -7,7 +7,6 @@ most `concurrency` of each.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 import time
@@ -16,19 +15,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from tron_client import arguments
+from tron_client.agent import Agent
 from tron_client.alerts import AlertInbox, dispatch
+from tron_client.callbacks import Callbacks
 from tron_client.client import RegistryClient
 from tron_client.errors import TronError
 from tron_client.restart_history import RestartLimits
 from tron_client.restart_log import RestartLog
-from tron_client.restarter import JUDGED, Callbacks, Restarter, incarnation_of
+from tron_client.restarter import JUDGED, Restarter, incarnation_of
 from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, Supervision, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from tron_client.agent import Agent
     from tron_client.alerts import Alert
     from tron_client.restart_log import FailedChild
 
@@ -68,13 +69,26 @@ class Supervisor:
         The child must be alive `restart_timeout` seconds after the restart began. `types` are the alerts to restart
         upon. `on_alert` gets all others, and those that climbed here from the parent of the child, and acknowledges by
         returning; without it what is not CRITICAL is acknowledged, and the rest left to climb. Intervals are seconds.
-        Raises ValueError for a limit that can not be meant, and where the agent has an `on_alert` of its own.
+        Raises InvalidRequest, naming the field, for an argument that cannot be meant, and ValueError if the agent has
+        an `on_alert` of its own.
         """
-        limits = RestartLimits(max_restarts, window, first_delay, longest_delay, restart_timeout, concurrency)
+        if not isinstance(agent, Agent):
+            arguments.wrong_type("agent", "an Agent", agent)
+        if restart is None:
+            arguments.wrong_type("restart", "a function or a coroutine function", restart)
+        limits = RestartLimits(
+            arguments.whole("max_restarts", max_restarts, at_least=1),
+            arguments.seconds("window", window),
+            arguments.seconds("first_delay", first_delay, positive=False),
+            arguments.seconds("longest_delay", longest_delay, positive=False),
+            arguments.seconds("restart_timeout", restart_timeout),
+            arguments.whole("concurrency", concurrency, at_least=1),
+        )
+        arguments.callback("restart", restart)
+        self._types = frozenset(arguments.texts("types", types))
+        self._on_alert = arguments.callback("on_alert", on_alert)
         self._agent = agent
         self._inbox = agent.take_over_alerts()
-        self._types = frozenset(types)
-        self._on_alert = on_alert
         self._core = Supervision(limits)
         self._client = RegistryClient(agent.registry)
         self._journal = RestartLog(agent, self._client, limits)
@@ -96,8 +110,7 @@ class Supervisor:
         with self._lock:
             if self._thread.ident is not None or self._over.is_set():
                 return
-            with contextlib.suppress(RuntimeError):
-                self._callbacks.loop = asyncio.get_running_loop()
+            self._callbacks.attach_running_loop()
             if self._on_alert is not None:
                 name = f"tron-alerts-{self._agent.service_id}"
                 hear = partial(self._callbacks.call, self._on_alert)
@@ -109,6 +122,7 @@ class Supervisor:
 
         A coroutine that restarts a child is cancelled; a function that does is left alone.
         """
+        arguments.seconds("timeout", timeout, positive=False)
         with self._lock:
             self._over.set()
         self._woken.set()

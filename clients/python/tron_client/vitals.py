@@ -6,9 +6,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tron_client import wire
-from tron_client.errors import FieldError, InvalidRequest
-from tron_client.requests import interval
+from tron_client import arguments, wire
 
 if TYPE_CHECKING:
     from grid.registry.v1 import heartbeat_pb2
@@ -39,25 +37,35 @@ class Vitals:
         progress: float | None,
         busy_for: float | None,
     ) -> bool:
-        """Keep what is not None; returns whether it should be told at once."""
+        """Keep what is not None; returns whether it should be told at once.
+
+        Everything is checked before anything is kept: a figure that no beat can carry would end the beats.
+        """
         number = self._status if status is None else wire.STATUSES.number(status)
-        busy_until = None if busy_for is None else _moment_in(busy_for)
+        p95_ms = None if p95_ms is None else arguments.number("p95_ms", p95_ms)
+        queue_depth = None if queue_depth is None else arguments.whole("queue_depth", queue_depth)
+        load = None if load is None else arguments.number("load", load)
+        message = arguments.optional_text("message", message)
+        progress = None if progress is None else arguments.number("progress", progress, at_most=1.0)
+        busy_for = arguments.optional_seconds("busy_for", busy_for, positive=False)
         with self._lock:
             changed = bool(number != self._status or (message is not None and message != (self._message or "")))
             self._urgent = self._urgent or changed
             self._status = number
-            self._p95_ms = self._p95_ms if p95_ms is None else float(p95_ms)
-            self._queue_depth = self._queue_depth if queue_depth is None else int(queue_depth)
-            self._load = self._load if load is None else float(load)
+            self._p95_ms = self._p95_ms if p95_ms is None else p95_ms
+            self._queue_depth = self._queue_depth if queue_depth is None else queue_depth
+            self._load = self._load if load is None else load
             self._message = self._message if message is None else message
-            self._progress = self._progress if progress is None else float(progress)
-            self._busy_until = busy_until or self._busy_until
+            self._progress = self._progress if progress is None else progress
+            if busy_for is not None:
+                self._busy_until = datetime.now(UTC) + timedelta(seconds=busy_for)
         return changed
 
     def advance(self, n: int) -> None:
-        """Raise the activity counter."""
+        """Raise the activity counter; after the largest number that a beat can carry it begins again."""
+        steps = arguments.whole("n", n)
         with self._lock:
-            self._activity = (self._activity or 0) + n
+            self._activity = ((self._activity or 0) + steps) & arguments.MAX_WHOLE
 
     @property
     def urgent(self) -> bool:
@@ -88,13 +96,3 @@ class Vitals:
                 beat.activity = self._activity
             if self._busy_until is not None:
                 beat.busy_until.CopyFrom(wire.timestamp(self._busy_until))
-
-
-def _moment_in(busy_for: float) -> datetime:
-    """The moment in so many seconds. Raises InvalidRequest for what is no number of seconds, or past year 9999."""
-    interval("busy_for", busy_for)
-    try:
-        return datetime.now(UTC) + timedelta(seconds=busy_for)
-    except OverflowError:
-        wrong = FieldError("busy_for", f"is {busy_for:g}; it must end before the year 10000")
-        raise InvalidRequest(f"{wrong.field}: {wrong.description}", fields=(wrong,)) from None

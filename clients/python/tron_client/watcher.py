@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2
 
+from tron_client import arguments
 from tron_client.errors import RETRYABLE, RevisionCompacted, TronError
 from tron_client.models import Event, Service, ServiceChange
+from tron_client.requests import subscription
 from tron_client.schedule import Backoff
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class _Patience(Generic[T]):
     """The waiting that both streams share."""
 
     def __init__(self, *, reconnect: bool, draw: Draw = random.random) -> None:
-        self.reconnect = reconnect
+        self.reconnect = arguments.flag("reconnect", reconnect)
         self._backoff = Backoff()
         self._draw = draw
 
@@ -66,7 +68,7 @@ class ServiceResume(_Patience[ServiceChange]):
 
     def __init__(self, start_revision: int = 0, *, reconnect: bool = True, draw: Draw = random.random) -> None:
         super().__init__(reconnect=reconnect, draw=draw)
-        self._revision = start_revision
+        self._revision = arguments.whole("start_revision", start_revision)
         self._in_snapshot = start_revision == 0
         self._said_some = False
 
@@ -122,7 +124,7 @@ class EventResume(_Patience[Event]):
         draw: Draw = random.random,
     ) -> None:
         super().__init__(reconnect=reconnect, draw=draw)
-        self._request = event_service_pb2.SubscribeEventsRequest(
+        self._request = subscription(
             after_sequence=after_sequence, recipient=recipient, service_id=service_id, types=types, only_new=only_new
         )
 

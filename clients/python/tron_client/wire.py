@@ -12,7 +12,7 @@ from grid.events.v1 import event_pb2
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import service_pb2
 
-from tron_client.errors import FieldError, InvalidRequest
+from tron_client import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,14 +30,13 @@ class Words:
         self._words = {number: "" if number == 0 else spell(name.removeprefix(prefix)) for name, number in enum.items()}
         self._numbers = {word.lower(): number for number, word in self._words.items()}
 
-    def number(self, word: str) -> Any:
-        """The number of a word in any case; raises InvalidRequest for one that does not exist."""
-        try:
-            return self._numbers[word.lower()]
-        except (KeyError, AttributeError):
-            known = ", ".join(word for word in self._numbers if word)
-            wrong = FieldError(self._field, f"{word!r} is none of {known}")
-            raise InvalidRequest(f"{self._field}: {wrong.description}", fields=(wrong,)) from None
+    def number(self, word: str, field: str = "") -> Any:
+        """The number of a word in any case; raises InvalidRequest, naming `field`, for one that does not exist."""
+        named = field or self._field
+        number = self._numbers.get(arguments.text(named, word).lower())
+        if number is None:
+            arguments.refuse(named, f"{word!r} is none of {', '.join(word for word in self._numbers if word)}")
+        return number
 
     def word(self, number: int) -> str:
         """The word of a number; one from a newer contract is given in digits."""

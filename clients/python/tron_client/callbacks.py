@@ -1,0 +1,131 @@
+"""Calls the program back from threads: a function runs there, a coroutine in the event loop of the start.
+
+A call has succeeded only once everything that it began has ended: a function that returns an awaitable or a future is
+waited for, whatever it was declared to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable
+from concurrent.futures import CancelledError, Future
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_running_in: ContextVar[frozenset[int]] = ContextVar("tron_client_callbacks", default=frozenset())
+
+
+class CallbackFailed(Exception):
+    """A callback ended in a way that is no result: it was cancelled, wanted to exit, or returned what nothing runs."""
+
+
+class Callbacks:
+    """The calls of one agent or supervisor. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Where coroutines run. None or closed: each in an event loop of its own, in the thread that calls back."""
+        self._lock = threading.Lock()
+        self._calls: set[Future[Any]] = set()
+
+    def attach_running_loop(self) -> None:
+        """Run coroutines in the event loop that runs here, if one does."""
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+
+    @property
+    def is_calling(self) -> bool:
+        """Whether the code that asks runs inside one of these calls, so that it must not wait for their end."""
+        return id(self) in _running_in.get()
+
+    @property
+    def can_be_awaited(self) -> bool:
+        """Whether a coroutine can end while the code that asks waits: not if that code blocks the loop itself."""
+        try:
+            return asyncio.get_running_loop() is not self.loop
+        except RuntimeError:
+            return True
+
+    def call(self, callback: Callable[[Any], object], argument: object, timeout: float | None = None) -> None:
+        """Call back and wait for the end; only a coroutine or future can be held to `timeout` seconds.
+
+        Raises what the callback raises, CallbackFailed for what is no Exception (SystemExit, a cancellation) and for a
+        generator, which nothing would run.
+        """
+        token = _running_in.set(_running_in.get() | {id(self)})
+        try:
+            self._finish(callback(argument), timeout)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise CallbackFailed(f"{type(error).__name__}: {error}") from error
+        finally:
+            _running_in.reset(token)
+
+    def cancel(self) -> None:
+        """Cancel the coroutines that run; functions cannot be."""
+        with self._lock:
+            calls = tuple(self._calls)
+        for call in calls:
+            call.cancel()
+
+    def forget(self) -> None:
+        """In a forked child: the threads that called back are gone."""
+        self.loop, self._lock, self._calls = None, threading.Lock(), set()
+
+    def _finish(self, result: object, timeout: float | None) -> None:
+        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise CallbackFailed(f"it returned a {type(result).__name__}, which nothing runs")
+        if isinstance(result, Future):
+            self._wait(result, timeout)
+        elif inspect.isawaitable(result):
+            self._await(result, timeout)
+
+    def _await(self, awaited: Awaitable[object], timeout: float | None) -> None:
+        bounded = _bounded(awaited, timeout)
+        if self.loop is None or self.loop.is_closed():
+            asyncio.run(bounded)
+            return
+        try:
+            call = asyncio.run_coroutine_threadsafe(bounded, self.loop)
+        except BaseException:  # the loop was closed just now
+            for each in (bounded, awaited):
+                if inspect.iscoroutine(each):
+                    each.close()
+            raise
+        self._wait(call, None)
+
+    def _wait(self, call: Future[Any], timeout: float | None) -> None:
+        with self._lock:
+            self._calls.add(call)
+        try:
+            call.result(timeout)
+        except CancelledError as error:
+            raise CallbackFailed("it was cancelled") from error
+        except TimeoutError as error:
+            raise (error if call.done() else _late(timeout)) from None
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+
+
+async def _bounded(awaited: Awaitable[object], timeout: float | None) -> None:
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            await awaited
+    except TimeoutError:
+        if limit.expired():
+            raise _late(timeout) from None
+        raise
+
+
+def _late(timeout: float | None) -> TimeoutError:
+    return TimeoutError(f"did not end within {timeout:g} s")
