@@ -2,23 +2,17 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 )
 
 const (
-	method       = "/grid.registry.v1.RegistryService/Heartbeat"
-	firstBackoff = 100 * time.Millisecond
-	mostAcks     = 500 // alerts that one message acknowledges
+	method         = "/grid.registry.v1.RegistryService/Heartbeat"
+	firstBackoff   = 100 * time.Millisecond
+	longestBackoff = 2 * time.Second
+	mostAcks       = 500 // alerts that one message acknowledges
 )
-
-var description = &grpc.StreamDesc{StreamName: "Heartbeat", ClientStreams: true, ServerStreams: true}
 
 // agent is one Heartbeat stream with those whom it carries (one, unless told otherwise). It connects again as the SDK
 // does, and registers with the incarnation that it holds.
@@ -31,7 +25,8 @@ type agent struct {
 	beats  []byte
 
 	mu           sync.Mutex
-	call         grpc.ClientStream // nil while it is not registered
+	opening      *stream // nil while there is none
+	call         *stream // the same once everyone is registered on it
 	incarnations map[string]uint64
 	waiting      map[string]bool // who has not heard that it is registered on this stream
 	sent         uint64          // beats on this stream
@@ -49,14 +44,14 @@ func (a *agent) id() string { return a.ids[0] }
 // run keeps the stream until the link is cut or the context ends.
 func (a *agent) run(ctx context.Context) {
 	attempt := 0
-	for ctx.Err() == nil && !a.link.isDead() {
+	for ctx.Err() == nil && !a.link.dead.Load() {
 		registered, err := a.live(ctx)
-		if ctx.Err() != nil || a.link.isDead() {
+		if ctx.Err() != nil || a.link.dead.Load() {
 			return
 		}
-		a.fleet.report.count("stream ended: " + why(err))
+		a.fleet.report.count("stream ended: " + err.Error())
 		if a.named {
-			a.fleet.report.say("ended", map[string]any{"id": a.id(), "at": seconds(time.Now()), "why": why(err)})
+			a.fleet.report.say("ended", map[string]any{"id": a.id(), "at": seconds(time.Now()), "why": err.Error()})
 		}
 		if registered {
 			a.fleet.lost(len(a.ids))
@@ -72,88 +67,86 @@ func (a *agent) run(ctx context.Context) {
 	}
 }
 
-func why(err error) string {
-	if err == io.EOF {
-		return "OK"
-	}
-	said := status.Convert(err)
-	return fmt.Sprintf("%s: %.100s", said.Code(), said.Message())
-}
-
 // live opens one stream and stays until it ends; it returns whether everyone was registered on it.
 func (a *agent) live(ctx context.Context) (registered bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	call, err := a.link.channel.NewStream(ctx, description, method)
+	call, err := a.link.open(ctx, a)
 	if err != nil {
 		return false, err
 	}
+	defer call.close()
 	a.mu.Lock()
-	a.sent, a.owed = 0, 0
+	a.opening, a.sent, a.owed = call, 0, 0
 	a.waiting = make(map[string]bool, len(a.ids))
 	for _, id := range a.ids {
 		a.waiting[id] = true
 	}
 	a.mu.Unlock()
 	for _, id := range a.ids {
-		if err := a.register(call, id); err != nil {
-			return false, err
+		if err = a.register(call, id); err != nil {
+			break
 		}
 	}
-	defer func() {
-		a.mu.Lock()
-		a.call = nil
-		a.mu.Unlock()
-	}()
-	for {
-		var message []byte
-		if err := call.RecvMsg(&message); err != nil {
-			return registered, err
-		}
-		now := time.Now()
-		word, body := decode(message)
-		switch word {
-		case saidAck:
-			_, sequence := field(body, 1)
-			a.acked(sequence, now)
-		case saidRegistered:
-			registered = a.registered(call, body, now) || registered
-		case saidAlert:
-			a.fleet.alerted(a, decodeAlert(body), now)
-		case saidUnknown:
-			id, _ := field(body, 1)
-			a.mu.Lock()
-			delete(a.incarnations, string(id))
-			a.mu.Unlock()
-			a.fleet.report.count(words[word])
-			if err := a.register(call, string(id)); err != nil {
-				return registered, err
-			}
-		default:
-			a.fleet.report.count(words[word])
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-call.ended:
+			err = call.err
 		}
 	}
-}
-
-func (a *agent) register(call grpc.ClientStream, id string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	message := encodeRegister(id, a.parent, a.fleet.instance, a.fleet.interval, a.incarnations[id])
-	return call.SendMsg(&message)
+	registered = a.call != nil
+	a.call, a.opening = nil, nil
+	return registered, err
 }
 
-// registered notes one answer; it returns whether it was the last that was waited for.
-func (a *agent) registered(call grpc.ClientStream, body []byte, now time.Time) bool {
+// take is called with each message that comes, one after the other.
+func (a *agent) take(message []byte) {
+	now := time.Now()
+	word, body := decode(message)
+	switch word {
+	case saidAck:
+		_, sequence := field(body, 1)
+		a.acked(sequence, now)
+	case saidRegistered:
+		a.registered(body, now)
+	case saidAlert:
+		a.fleet.alerted(a, decodeAlert(body), now)
+	case saidUnknown:
+		id, _ := field(body, 1)
+		a.mu.Lock()
+		delete(a.incarnations, string(id))
+		call := a.opening
+		a.mu.Unlock()
+		a.fleet.report.count(words[word])
+		if call != nil {
+			a.register(call, string(id)) // where it fails the stream ends, and it is tried again
+		}
+	default:
+		a.fleet.report.count(words[word])
+	}
+}
+
+func (a *agent) register(call *stream, id string) error {
+	a.mu.Lock()
+	incarnation := a.incarnations[id]
+	a.mu.Unlock()
+	return call.send(encodeRegister(id, a.parent, a.fleet.instance, a.fleet.interval, incarnation))
+}
+
+// registered notes one answer. The last that was waited for makes the stream one that carries everybody.
+func (a *agent) registered(body []byte, now time.Time) {
 	service, _ := field(body, 1)
 	id, _ := field(service, 1)
 	_, incarnation := field(service, 20)
 	a.mu.Lock()
 	a.incarnations[string(id)] = incarnation
 	delete(a.waiting, string(id))
-	all := len(a.waiting) == 0 && a.call == nil
+	all := len(a.waiting) == 0 && a.call == nil && a.opening != nil
 	first := all && !a.wasAttached
 	if all {
-		a.call, a.registeredAt, a.wasAttached = call, now, true
+		a.call, a.registeredAt, a.wasAttached = a.opening, now, true
 	}
 	a.mu.Unlock()
 	if all {
@@ -162,7 +155,6 @@ func (a *agent) registered(call grpc.ClientStream, body []byte, now time.Time) b
 	if first {
 		a.fleet.pacer.add(a, now.Add(rand.N(a.fleet.interval)))
 	}
-	return all
 }
 
 // beat sends one message with a beat for everyone; nothing where it is not registered or has been silenced.
@@ -173,7 +165,7 @@ func (a *agent) beat() {
 		return
 	}
 	now := time.Now()
-	if a.call.SendMsg(&a.beats) != nil {
+	if a.call.send(a.beats) != nil {
 		return // the reader hears why
 	}
 	a.lastBeatAt = now
@@ -207,8 +199,7 @@ func (a *agent) acknowledge(alertIDs []string) {
 	for len(alertIDs) > 0 && a.call != nil {
 		some := alertIDs[:min(mostAcks, len(alertIDs))]
 		alertIDs = alertIDs[len(some):]
-		message := encodeAcks(some)
-		if a.call.SendMsg(&message) != nil {
+		if a.call.send(encodeAcks(some)) != nil {
 			return // it is sent again, and acknowledged then
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+const together = 2 * time.Millisecond // beats that are due within this may leave together: that spares wake-ups
+
 // pacer sends everyone's beats from one goroutine, each at its time.
 type pacer struct {
 	interval time.Duration
@@ -59,7 +61,7 @@ func (p *pacer) run(ctx context.Context) {
 			next.beat()
 			continue
 		}
-		timer.Reset(wait)
+		timer.Reset(max(wait, together))
 		select {
 		case <-ctx.Done():
 			return
@@ -78,7 +80,7 @@ func (p *pacer) take(now time.Time) (*agent, time.Duration) {
 		if wait := first.at.Sub(now); wait > 0 {
 			return nil, wait
 		}
-		if first.agent.link.isDead() {
+		if first.agent.link.dead.Load() {
 			heap.Pop(&p.due)
 			continue
 		}

@@ -30,18 +30,6 @@ var words = map[protowire.Number]string{
 	saidRejected:     "rejected",
 }
 
-// raw is the codec that sends bytes as they are.
-type raw struct{}
-
-func (raw) Marshal(message any) ([]byte, error) { return *message.(*[]byte), nil }
-
-func (raw) Unmarshal(data []byte, message any) error {
-	*message.(*[]byte) = data
-	return nil
-}
-
-func (raw) Name() string { return "proto" }
-
 func appendString(to []byte, field protowire.Number, value string) []byte {
 	if value == "" {
 		return to
