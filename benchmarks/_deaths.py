@@ -35,13 +35,17 @@ class Due:
 
 
 def due(
-    deaths: Iterable[Mapping[str, Any]], alerts: Iterable[Mapping[str, Any]], interval: float
+    deaths: Iterable[Mapping[str, Any]],
+    alerts: Iterable[Mapping[str, Any]],
+    interval: float,
+    parent_since: float,
 ) -> tuple[list[Due], list[Due]]:
     """What must be told of these deaths, and the removals that follow.
 
     A cut is counted from the reset of the connection, silence from the last beat or, where it is later, from when the
     agent heard that it is registered. Two alerts for each death must come in time: the suspicion (`service_suspect` or
-    `heartbeat_miss`) and `service_down`. `service_deregistered` is returned apart: it is not urgent.
+    `heartbeat_miss`) and `service_down`. `service_deregistered` is returned apart: it is not urgent. Nobody can be told
+    before the parent is (back) on its stream, which is `parent_since`, in seconds since the epoch.
     """
     heard: dict[tuple[str, str], float] = {}
     for alert in alerts:
@@ -51,6 +55,7 @@ def due(
 
     def add(to: list[Due], death: Mapping[str, Any], kind: str, bound: float) -> None:
         at = heard.get((death["id"], kind))
+        bound = max(bound, parent_since)
         to.append(Due(death["id"], death["how"], kind, bound, None if at is None else at - bound))
 
     for death in deaths:

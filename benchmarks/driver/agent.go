@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 )
@@ -41,20 +43,26 @@ type agent struct {
 
 func (a *agent) id() string { return a.ids[0] }
 
-// run keeps the stream until the link is cut or the context ends.
+// run keeps the stream until the agent is dead or the context ends. Who hangs does not connect again.
 func (a *agent) run(ctx context.Context) {
 	attempt := 0
-	for ctx.Err() == nil && !a.link.dead.Load() {
+	for ctx.Err() == nil && !a.isDead() {
 		registered, err := a.live(ctx)
-		if ctx.Err() != nil || a.link.dead.Load() {
+		if ctx.Err() != nil || a.isDead() {
 			return
 		}
-		a.fleet.report.count("stream ended: " + err.Error())
-		if a.named {
-			a.fleet.report.say("ended", map[string]any{"id": a.id(), "at": seconds(time.Now()), "why": err.Error()})
+		var failed *net.OpError
+		switch {
+		case errors.As(err, &failed):
+			a.fleet.report.count("stream ended: " + failed.Op + ": " + failed.Err.Error())
+		default:
+			a.fleet.report.count("stream ended: " + err.Error())
 		}
 		if registered {
-			a.fleet.lost(len(a.ids))
+			if a.named {
+				a.fleet.report.say("ended", map[string]any{"id": a.id(), "at": seconds(time.Now()), "why": err.Error()})
+			}
+			a.fleet.lost(a)
 			attempt = 0
 		}
 		// Full jitter, as the SDK's.
@@ -65,6 +73,12 @@ func (a *agent) run(ctx context.Context) {
 		case <-time.After(rand.N(longest)):
 		}
 	}
+}
+
+func (a *agent) isDead() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.silent || a.link.dead.Load()
 }
 
 // live opens one stream and stays until it ends; it returns whether everyone was registered on it.

@@ -65,7 +65,7 @@ func (f *fleet) attached(a *agent, now time.Time) {
 		f.silence(a.id())
 	}
 	if a.isParent() {
-		if f.parentsDue.Add(-1) == 0 {
+		if a.times == 1 && f.parentsDue.Add(-1) == 0 {
 			close(f.parentsUp)
 		}
 		return
@@ -77,7 +77,12 @@ func (f *fleet) attached(a *agent, now time.Time) {
 	}
 }
 
-func (f *fleet) lost(count int) { f.up.Add(-int64(count)) }
+// lost is called when a stream that carried everyone it should has ended, and they live.
+func (f *fleet) lost(a *agent) {
+	if !a.isParent() {
+		f.up.Add(-int64(len(a.ids)))
+	}
+}
 
 func (a *agent) isParent() bool { return a.id() == canaryParent || a.id() == massParent }
 

@@ -66,6 +66,7 @@ type link struct {
 	consumed uint32
 	leaving  bool // the other side said GOAWAY
 	failedAt time.Time
+	failure  error
 	dead     atomic.Bool
 }
 
@@ -109,12 +110,12 @@ func (l *link) open(ctx context.Context, to receiver) (*stream, error) {
 // connect must be called with the lock. Streams of a connection before it go on where that still lives.
 func (l *link) connect(ctx context.Context) error {
 	if time.Since(l.failedAt) < retryDial {
-		return errors.New("it could not connect a moment ago")
+		return l.failure
 	}
 	dialer := net.Dialer{Timeout: connectTimeout}
 	made, err := dialer.DialContext(ctx, "tcp", l.address)
 	if err != nil {
-		l.failedAt = time.Now()
+		l.failedAt, l.failure = time.Now(), err
 		return err
 	}
 	l.socket = made.(*net.TCPConn)
