@@ -182,8 +182,11 @@ class Catalogue:
         return self._sessions.end(session_id, reason)
 
     def drain_session(self, session_id: int, reconnect_after: float, now: Instant) -> None:
-        """We ask a client to leave this stream within so many seconds: until then, its end is our doing."""
-        self._sessions[session_id].drains_until = now.attentive + reconnect_after
+        """We ask a client to leave this stream within so many seconds: until then, its end is our doing.
+
+        Nothing where it is over already: its client was faster.
+        """
+        self._sessions.drain(session_id, now.attentive + reconnect_after)
 
     def close_session(self, session_id: int, now: Instant) -> list[Record]:
         """The stream ended: whoever it carried is detached. Nobody left by this.

@@ -65,6 +65,12 @@ class Sessions:
         session.ended = reason
         return True
 
+    def drain(self, session_id: int, until: float) -> None:
+        """If the stream ends by this attentive second, it is for our sake. Nothing where it is over."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            session.drains_until = until
+
     def drop(self, session_id: int, service_id: str) -> Session:
         """The stream carries this service no more."""
         session = self._sessions[session_id]

@@ -81,6 +81,12 @@ def test_the_end_of_a_drained_stream_is_ours_until_its_time_has_passed(
     assert grid.catalogue.get("a").detached_reason == ("" if broken else Draining.reason)
 
 
+def test_a_stream_that_ended_before_it_could_be_drained_is_no_error(grid: Grid) -> None:
+    assert close(grid) == ["a", "b"]
+    grid.catalogue.drain_session(1, 2.0, Instant(0.0, grid.time))  # its handler is still on its way out
+    assert close(grid) == []
+
+
 def test_who_is_heard_without_a_stream_that_we_ended_can_be_judged_alive(grid: Grid) -> None:
     down(grid, "a")
     grid.catalogue.end_session(1, SilentStream.reason)
