@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 
 from registry_server.changes import ChangeLog
 from registry_server.directory import Directory
@@ -76,6 +77,9 @@ REVISION_BLOCK = 100_000
 OBSERVATION_BITS = 43
 """Each life of the registry reserves at least one block of revisions; the number of the block is above these bits."""
 
+PART = 250
+"""Services that one part of the work over all of them is about: 1 to 2 ms."""
+
 ANSWERED_LATE = 0.1
 """Attentive seconds for which a registration may wait for its answer without a word about it."""
 
@@ -108,6 +112,10 @@ class Catalogue:
         self._maintenance: dict[str, Maintenance] = {}
         self._sends: list[tuple[int, Message | EndStream]] = []
         self._writes: list[Write] = []
+        # Work over all services is cut into parts; in each of these is who still waits for its turn.
+        self._unshown: dict[str, None] = {}
+        self._unpublished: dict[str, None] = {}
+        self._unsaved: dict[str, None] = {}
 
     @property
     def records(self) -> dict[str, Record]:
@@ -495,21 +503,37 @@ class Catalogue:
             if self.end_session(session_id, SilentStream.reason):
                 self._sends.append((session_id, EndStream(len(self._sessions[session_id].services))))
 
-    def publish_figures(self) -> None:
-        """Show readers the load figures that came since the last call: one change a service, however many beats."""
-        for record in self.records.values():
-            if record.unpublished:
-                self.show(record)
+    def show_liveness(self, limit: int = PART) -> bool:
+        """Show readers up to `limit` services whose liveness became known, or unknown, with the observer that came or
+        went. Return whether more wait."""
+        self._show_first(self._unshown, limit)
+        return bool(self._unshown)
 
-    def save_heartbeats(self) -> None:
-        """Write down when everyone was last heard, for those whose beats are not on disk."""
+    def publish_figures(self, limit: int = PART) -> bool:
+        """Show readers up to `limit` services of which load figures came: one change a service, however many beats.
+        Return whether more wait."""
+        self._show_first(self._unpublished, limit)
+        return bool(self._unpublished)
+
+    def save_heartbeats(self, limit: int = PART) -> bool:
+        """Write down when up to `limit` services were last heard, of those whose beats are not on disk. Return whether
+        more wait."""
         heard: list[tuple[str, float]] = []
-        for record in self.records.values():
-            if record.unsaved:
-                record.unsaved = False
-                heard.append((record.spec.service_id, record.last_heartbeat_at))
+        for service_id in list(islice(self._unsaved, limit)):
+            del self._unsaved[service_id]
+            record = self.records.get(service_id)
+            if record is not None:
+                heard.append((service_id, record.last_heartbeat_at))
         if heard:
             self._writes.append(PutHeartbeats(tuple(heard)))
+        return bool(self._unsaved)
+
+    def _show_first(self, waiting: dict[str, None], limit: int) -> None:
+        for service_id in list(islice(waiting, limit)):
+            del waiting[service_id]
+            record = self.records.get(service_id)
+            if record is not None:
+                self.show(record)
 
     # --- for verdicts -----------------------------------------------------------------------------------------------
 
@@ -539,8 +563,12 @@ class Catalogue:
 
     def show(self, record: Record) -> None:
         """Let readers see the record as it is now."""
-        record.unpublished = False
-        self.changes.upsert(record.spec.service_id, self.view(record))
+        service_id = record.spec.service_id
+        if self._unpublished:
+            self._unpublished.pop(service_id, None)
+        if self._unshown:
+            self._unshown.pop(service_id, None)
+        self.changes.upsert(service_id, self.view(record))
 
     def keep(self, record: Record, *, fresh: bool = False) -> None:
         """Have the record stored as it is now; `fresh`: of an incarnation that is not stored yet."""
@@ -645,7 +673,7 @@ class Catalogue:
         record.observation = self._observation
         record.heard_at = now.attentive
         record.last_heartbeat_at = now.wall
-        record.unsaved = True
+        self._unsaved[record.spec.service_id] = None
 
     def _tell_heard(self, record: Record) -> None:
         self.observers.heard(record.spec.service_id, Heard(record.incarnation, record.observation, record.heard_at))
@@ -664,7 +692,7 @@ class Catalogue:
         if (report.status, report.message, report.busy_until) != (before.status, before.message, before.busy_until):
             self.show(record)
         else:
-            record.unpublished = True
+            self._unpublished[record.spec.service_id] = None
 
     def _tell_declared_down(self, record: Record, session_id: int) -> None:
         event = record.judgement.down_event
@@ -716,16 +744,19 @@ class Catalogue:
         """Something that judgement may turn on: older verdicts no longer hold."""
         self._observation += 1
         record.observation = self._observation
-        self.observers.changed(record.spec.service_id)
+        # Who registers and is judged alive already can wait for the next tick: thousands may come at once.
+        disconnected = record.streamed and record.session is None
+        urgent = disconnected or record.judgement.liveness is not Liveness.ALIVE
+        self.observers.changed(record.spec.service_id, urgent=urgent)
 
     def _set_watched(self, watched: bool) -> None:
         if watched != self.watched:
             self.watched = watched
-            for record in self.records.values():
-                self.show(record)
+            self._unshown = dict.fromkeys(self.records)
+            self.show_liveness()
 
     def _stored(self, record: Record) -> StoredService:
-        record.unsaved = False
+        self._unsaved.pop(record.spec.service_id, None)
         return StoredService(
             spec=record.spec,
             declared_role=record.declared_role,

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from registry_server.attention import AttentiveClock
+from grid_hosting.pauses import PAUSES
+from grid_hosting.turns import Turn
+from registry_server.attention import TICK, AttentiveClock
 from registry_server.catalogue import Catalogue
 from registry_server.effects import Effects, EndStream, Message, Registered
 from registry_server.errors import Draining, QuotaExceeded
@@ -144,11 +146,13 @@ class Engine:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._commit_for_ever())
             tasks.create_task(self._keep_time())
+            tasks.create_task(self._keep_up())
             await self._broken
 
     async def close(self) -> None:
         """Write what is left, then let go of the store. `run` must have ended."""
-        self.catalogue.save_heartbeats()
+        while self.catalogue.save_heartbeats():
+            pass
         self.settle()
         writes = [write for ticket in self._tickets for write in ticket.effects.writes]
         if writes:
@@ -202,7 +206,8 @@ class Engine:
         revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
         if effects.writes:
             try:
-                self._store.commit(effects.writes)
+                with PAUSES.turn("commit"):
+                    self._store.commit(effects.writes)
             except StoreError as error:
                 if not self._broken.done():
                     self._broken.set_exception(error)
@@ -273,9 +278,9 @@ class Engine:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _wake_observers(self) -> None:
+    def _wake_observers(self, *, tick: bool = False) -> None:
         for feed_id, wake in self._wake_feeds.items():
-            if self.catalogue.observers.is_urgent(feed_id):
+            if self.draining or self.catalogue.observers.is_due(feed_id, tick=tick):
                 wake()
 
     def _release(self, effects: Effects, revision: int, sequence: int) -> None:
@@ -305,38 +310,57 @@ class Engine:
                 writes = [write for ticket in batch for write in ticket.effects.writes]
                 if writes:
                     await loop.run_in_executor(self._writer, self._store.commit, writes)
+                turn = Turn("release")
                 for ticket in batch:
+                    if turn.over:
+                        await turn.rest()
                     self._tickets.popleft()
                     self._release(ticket.effects, ticket.revision, ticket.sequence)
                     ticket.done.set_result(None)
+                turn.end()
                 self._pending_writes -= len(writes)
 
     async def _keep_time(self) -> None:
         """The only loop that watches the clock."""
-        figures = heartbeats = compaction = time.monotonic()
         while True:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(TICK)
             # What arrived while we slept, or were stopped, is read before time goes on.
             for _ in range(3):
                 await asyncio.sleep(0)
-            monotonic = time.monotonic()
-            stall = self._clock.tick(monotonic)
+            stall = self._clock.tick(time.monotonic())
             if stall:
                 log.warning("registry_stalled", seconds=round(stall, 3))
                 self.verdicts.stand_down()
-            self.catalogue.tick(self.now())
-            if monotonic - figures >= FIGURES_EVERY:
-                figures = monotonic
-                self.catalogue.publish_figures()
-            if monotonic - heartbeats >= SAVE_HEARTBEATS_EVERY:
-                heartbeats = monotonic
-                self.catalogue.save_heartbeats()
-            if monotonic - compaction >= COMPACT_EVERY:
-                compaction = monotonic
+            with PAUSES.turn("tick"):
+                self.catalogue.tick(self.now())
+                self.settle()
+            self._wake_observers(tick=True)
+
+    async def _keep_up(self) -> None:
+        """What is done for all services, now and then, in parts."""
+        figures = heartbeats = compaction = time.monotonic()
+        while True:
+            await asyncio.sleep(TICK)
+            now = time.monotonic()
+            await self._in_parts(self.catalogue.show_liveness)
+            if now - figures >= FIGURES_EVERY:
+                figures = now
+                await self._in_parts(self.catalogue.publish_figures)
+            if now - heartbeats >= SAVE_HEARTBEATS_EVERY:
+                heartbeats = now
+                await self._in_parts(self.catalogue.save_heartbeats)
+            if now - compaction >= COMPACT_EVERY:
+                compaction = now
                 await self._compact()
-            self.settle()
-            for wake in self._wake_feeds.values():
-                wake()
+
+    async def _in_parts(self, part: Callable[[], bool]) -> None:
+        """Do a part of the work, and others until none is left; everyone else is served between two of them."""
+        more = True
+        while more:
+            with PAUSES.turn("sweep"):
+                more = part()
+                self.settle()
+            await asyncio.sleep(0)
 
     async def _compact(self) -> None:
         loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from registry_server.observations import Heard, ObservationFeed
@@ -10,8 +11,44 @@ from registry_server.service import Instant
 GONE_AFTER = 0.2
 """Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
 
+MOST_UNJUDGED = 4
+"""Frames of the tick that may be under way to an observer, or wait to be judged by it. Overflow rule: the next frame waits
+until one was judged, and what happens meanwhile is merged into it."""
+
+SAME_TIME = 1e-6
+"""Seconds by which a time may differ after it was a Duration on the wire."""
+
 STALE_AFTER = 2.0
 """Attentive seconds without a word from an observer whose stream stands until judgement counts as unknown."""
+
+
+class Pacing:
+    """When one observer may be sent its next frame, so that frames cannot queue on the way to it.
+
+    An urgent frame is sent only once all before it were judged: where thousands register or die at once, the frames
+    follow each other as fast as they are judged, and each of them has more in it. Who never judged is sent one each tick.
+    """
+
+    def __init__(self) -> None:
+        self._unjudged: deque[float] = deque()
+        self._judges = False
+
+    def may_send(self, *, urgent: bool) -> bool:
+        """Whether a frame may be sent now; one that is not `urgent` comes with the tick."""
+        if not self._judges:
+            return not urgent
+        return not self._unjudged if urgent else len(self._unjudged) < MOST_UNJUDGED
+
+    def sent(self, until: float) -> None:
+        """A frame with all facts up to the attentive time `until` was sent."""
+        if self._judges:
+            self._unjudged.append(until)
+
+    def judged(self, until: float) -> None:
+        """All facts up to the attentive time `until` were judged."""
+        self._judges = True
+        while self._unjudged and self._unjudged[0] <= until + SAME_TIME:
+            self._unjudged.popleft()
 
 
 class Observers:
@@ -19,6 +56,7 @@ class Observers:
 
     def __init__(self) -> None:
         self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
+        self._pacing: dict[int, Pacing] = {}
         self._judge = ""
         self._last_word: float | None = None
         self._gone_at: float | None = None
@@ -29,6 +67,7 @@ class Observers:
         """An observer listens from now on; its first frame is everything."""
         feed = ObservationFeed(list(service_ids), list(copies))
         self._feeds[feed_id] = (observer, feed)
+        self._pacing[feed_id] = Pacing()
         if observer == self._judge:
             self._gone_at = None
         return feed
@@ -36,14 +75,22 @@ class Observers:
     def close(self, feed_id: int, now: Instant) -> str:
         """An observer's stream ended; return whose, empty where it never opened."""
         observer, _ = self._feeds.pop(feed_id, ("", None))
+        self._pacing.pop(feed_id, None)
         if observer and observer == self._judge and not self._listens(observer):
             self._gone_at = now.attentive
         return observer
 
-    def is_urgent(self, feed_id: int) -> bool:
-        """Whether the observer should be told something before the next tick."""
+    def is_due(self, feed_id: int, *, tick: bool) -> bool:
+        """Whether the observer should be sent a frame: at a `tick`, or for what is urgent; and its pacing allows one."""
         feed = self._feeds.get(feed_id)
-        return feed is not None and feed[1].urgent
+        if feed is None:
+            return False
+        pacing = self._pacing[feed_id]
+        return (feed[1].urgent and pacing.may_send(urgent=True)) or (tick and pacing.may_send(urgent=False))
+
+    def sent(self, feed_id: int, until: float) -> None:
+        """The observer was sent a frame with all facts up to the attentive time `until`."""
+        self._pacing[feed_id].sent(until)
 
     def judged(self, observer: str, now: Instant, until: float | None) -> bool | None:
         """The observer has judged all facts up to the attentive time `until` (None: now): return whether it watches.
@@ -52,6 +99,9 @@ class Observers:
         """
         if not self._listens(observer):
             return None
+        for feed_id, (other, _) in self._feeds.items():
+            if other == observer:
+                self._pacing[feed_id].judged(now.attentive if until is None else until)
         self._judge = observer
         self._last_word = now.attentive if until is None else min(until, now.attentive)
         self._gone_at = None

@@ -32,7 +32,5 @@ class Record:
     judgement: Judgement = field(default_factory=Judgement)
     judged_at: float = 0.0
     told_down: bool = False
-    unsaved: bool = False
-    unpublished: bool = False
     unanswered: bool = False
     """Whether it waits to be told that it is registered: it can not beat before, so its silence says nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 
 import grpc
 import structlog
@@ -64,9 +63,6 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         watchdog = tasks.create_task(watch_the_watcher(engine, dispatcher, config.monitor_lost_after))
         messenger = tasks.create_task(dispatcher.run())
         await server.start()
-        # What was loaded lives as long as the process; the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
         log.info("registry_serving", address=address, data_dir=str(config.data_dir))
         if config.self_register:
             await loop.run_in_executor(None, agent.start)

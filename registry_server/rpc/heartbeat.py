@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from grid.registry.v1 import heartbeat_pb2
 from tron_client import wire
 
 from grid_hosting.status import abort, decoded
+from grid_hosting.turns import Turn
 from registry_server import effects
 from registry_server.config import Config
 from registry_server.engine import Engine
@@ -50,6 +52,9 @@ PATIENCE = 3.0
 ACK_EVERY = 1.0
 """Seconds between acknowledgements of beats that nobody asked to be acknowledged."""
 
+SWEEP_EVERY = 0.25
+"""Seconds between two looks for acknowledgements that wait, and for streams on which nothing was said."""
+
 MAX_SEQUENCE = 2**64 - 1
 
 MAX_BEATS = 10_000
@@ -62,9 +67,10 @@ _BUG = DomainError("the stream can not be served any more; the server's log has 
 class HeartbeatStream:
     """One stream of one agent, or of a gateway that beats for many."""
 
-    def __init__(self, engine: Engine, context: Context) -> None:
+    def __init__(self, engine: Engine, context: Context, owes: Callable[[HeartbeatStream], None]) -> None:
         self._engine = engine
         self._context = context
+        self._owes = owes
         self._outbox: deque[effects.Message] = deque()
         self._ack: heartbeat_pb2.BeatAck | None = None
         self._heard = 0
@@ -81,7 +87,8 @@ class HeartbeatStream:
         self._over = asyncio.Event()
         self._told = False
         self._spoke = False
-        self.opened_at = time.monotonic()
+        self.listening_since = float("inf")
+        """The attentive time since which it is read from."""
         self.session_id = engine.open_session(self._push)
 
     @property
@@ -96,6 +103,7 @@ class HeartbeatStream:
         try:
             # Else the first write and an abort would both bring the headers, and the abort would be lost.
             await self._context.send_initial_metadata(())
+            self.listening_since = self._engine.now().attentive
             while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
                 self._take(request)
                 if len(self._outbox) > HIGH_WATER and not await self._is_read():
@@ -134,10 +142,11 @@ class HeartbeatStream:
         self._drain_after = reconnect_after
         self._wake.set()
 
-    def flush_ack(self, now: float) -> None:
-        """Acknowledge beats that wait for it, at most once in a while."""
+    def flush_ack(self, now: float) -> bool:
+        """Acknowledge beats that wait for it, at most once in a while. Return whether none wait any more."""
         if self._unacked and now - self._acked_at >= ACK_EVERY:
             self._acknowledge(now)
+        return not self._unacked
 
     # --- up ---------------------------------------------------------------------------------------------------------
 
@@ -212,10 +221,12 @@ class HeartbeatStream:
             catalogue.beat(self.session_id, beat.service_id, beat.incarnation, report, now, relayed=message.relayed)
             self._heard = min(MAX_SEQUENCE, max(self._heard, beat.sequence) if beat.sequence else self._heard + 1)
         self._heard_at, self._relays = now, message.relayed
-        self._unacked = True
         monotonic = time.monotonic()
         if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)
+        elif not self._unacked:
+            self._unacked = True
+            self._owes(self)
 
     def _fail(self, error: DomainError) -> None:
         """End the stream for this reason, once. The writer says so: nobody else may speak on the stream meanwhile."""
@@ -294,13 +305,18 @@ class HeartbeatStream:
             self._aborting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _is_read(self) -> bool:
-        """Wait until all that waits was written. False where nothing at all was, for PATIENCE."""
+        """Wait until all that waits was written. False where nothing at all was, for PATIENCE in which we could have."""
+        progress, since = self._progress, self._engine.now().attentive
         while True:
-            before = self._progress
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._written.wait(), PATIENCE)
+                await asyncio.wait_for(self._written.wait(), PATIENCE / 4)
                 return True
-            if self._failure is not None or self._progress == before:
+            if self._failure is not None:
+                return False
+            now = self._engine.now().attentive
+            if self._progress != progress:
+                progress, since = self._progress, now
+            elif now - since >= PATIENCE:
                 return False
 
     async def _settle_outbox(self, writer: asyncio.Task[None]) -> None:
@@ -320,6 +336,9 @@ class HeartbeatStreams:
         self._engine = engine
         self._config = config
         self._streams: set[HeartbeatStream] = set()
+        # The sweep visits only whom it concerns: a fleet may have tens of thousands.
+        self._owing: dict[HeartbeatStream, None] = {}
+        self._unspoken: dict[HeartbeatStream, None] = {}
         self._per_peer: dict[str, int] = {}
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -338,13 +357,16 @@ class HeartbeatStreams:
             limit = self._config.max_streams_per_peer
             raise QuotaExceeded(f"{limit} streams are open on this connection; no more are allowed")
         self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
-        stream = HeartbeatStream(self._engine, context)
+        stream = HeartbeatStream(self._engine, context, self._owe)
         self._streams.add(stream)
+        self._unspoken[stream] = None
         self._none_left.clear()
         try:
             await stream.serve()
         finally:
             self._streams.discard(stream)
+            self._owing.pop(stream, None)
+            self._unspoken.pop(stream, None)
             if not self._streams:
                 self._none_left.set()
             self._per_peer[peer] -= 1
@@ -355,16 +377,26 @@ class HeartbeatStreams:
         """Acknowledge what waits for it, and end the streams on which nothing is said."""
         ending: set[asyncio.Task[Any]] = set()
         while True:
-            await asyncio.sleep(0.25)
-            now = time.monotonic()
-            for stream in list(self._streams):
-                stream.flush_ack(now)
-                if stream.silent and now - stream.opened_at > self._config.first_message_timeout:
-                    stream.opened_at = now
+            await asyncio.sleep(SWEEP_EVERY)
+            turn = Turn("sweep")
+            for stream in list(self._owing):
+                if turn.over:
+                    await turn.rest()
+                if stream.flush_ack(time.monotonic()):
+                    self._owing.pop(stream, None)
+            turn.end()
+            # Attentive seconds, as everywhere where silence is held against somebody.
+            limit = self._engine.now().attentive - self._config.first_message_timeout
+            while self._unspoken and (stream := next(iter(self._unspoken))).listening_since <= limit:
+                del self._unspoken[stream]
+                if stream.silent:
                     why = f"nothing was said for {self._config.first_message_timeout:g} s"
                     task = asyncio.create_task(stream.end(SilentStream(why)))
                     ending.add(task)
                     task.add_done_callback(ending.discard)
+
+    def _owe(self, stream: HeartbeatStream) -> None:
+        self._owing[stream] = None
 
     async def drain(self, reconnect_after: float) -> None:
         """Tell everyone to go, then end what is left."""

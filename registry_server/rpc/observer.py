@@ -10,21 +10,23 @@ import grpc
 import structlog
 from grid.registry.v1 import observation_pb2
 
+from grid_hosting.pauses import PAUSES
+from grid_hosting.turns import Turn
 from registry_server.engine import Engine
 from registry_server.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ReaderTooSlow
 from registry_server.observations import Frame, ObservationFeed
 from registry_server.rpc import translate
 from registry_server.service import Event
 from registry_server.validation import check_event, check_id
-from registry_server.verdicts import VerdictOutcome, VerdictResult
+from registry_server.verdicts import StandingSuspicion, VerdictOutcome, VerdictResult
 
 log = structlog.get_logger("rpc")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_OBSERVERS = 16
-MAX_IN_FRAME = 1000
-"""Facts and copies of alerts in one message: for services about 0.1 MB, and 11 ms for which nobody else is served."""
+MAX_IN_FRAME = 500
+"""Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
 
 MAX_AT_ONCE = 10_000
 """Verdicts, standing suspicions or notices in one call."""
@@ -64,9 +66,14 @@ class ObserverDoors:
                 for part in parts:
                     # Others are served meanwhile. What they change is told in the next frame, and until all of this
                     # one is told, time does not go on.
-                    yield self._message(part, feed, told_until)
+                    with PAUSES.turn("frame"):
+                        message = self._message(part, feed, told_until)
+                    yield message
+                    await asyncio.sleep(0)
                 told_until = taken_at
-                message = self._message(last, feed, told_until)
+                catalogue.observers.sent(feed_id, told_until)
+                with PAUSES.turn("frame"):
+                    message = self._message(last, feed, told_until)
                 if snapshot:
                     message.forebears.extend(translate.from_tombstone(each) for each in catalogue.tombstones.values())
                     message.cascade_alert_id = engine.verdicts.cascade_alert_id
@@ -102,9 +109,14 @@ class ObserverDoors:
             if count > MAX_AT_ONCE:
                 raise InvalidRequest(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
         engine = self._engine
-        verdicts, now = engine.verdicts, engine.now()
+        verdicts = engine.verdicts
+        turn = Turn("verdicts")
         results: list[VerdictResult] = []
         for message in request.verdicts:
+            if turn.over:
+                engine.settle()
+                await turn.rest()
+            now = engine.now()
             try:
                 verdict = translate.to_verdict(message, now.wall)
                 _check_all((verdict.alert, *verdict.further_alerts))
@@ -113,6 +125,10 @@ class ObserverDoors:
             else:
                 results.append(verdicts.apply(verdict, now))
         for notice_message in request.notices:
+            if turn.over:
+                engine.settle()
+                await turn.rest()
+            now = engine.now()
             try:
                 notice = translate.to_notice(notice_message, now.wall)
                 _check_all((notice.event,))
@@ -120,8 +136,15 @@ class ObserverDoors:
                 log.error("notice_invalid", alert_id=notice_message.alert_id, why=str(error))
             else:
                 verdicts.notify(notice, now)
-        standing = [translate.to_standing(each, now.wall) for each in request.standing]
-        _check_all(each.alert for each in standing)
+        standing: list[StandingSuspicion] = []
+        for each in request.standing:
+            if turn.over:
+                await turn.rest()
+            suspicion = translate.to_standing(each, engine.now().wall)
+            _check_all((suspicion.alert,))
+            standing.append(suspicion)
+        turn.end()
+        now = engine.now()
         verdicts.stand_by(standing, request.standing_withdrawn, held=request.standing_held, observer=request.observer)
         verdicts.cascade_alert_id = request.cascade_alert_id
         until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None

@@ -223,9 +223,10 @@ class Observers:
                 return
 
     def wake(self, *, urgent: bool) -> None:
-        """Tell everyone what is new; `urgent`: only those for whom something must not wait for the tick."""
+        """Tell everyone what is new, as their pacing allows; `urgent`: only what must not wait for the tick."""
+        observers = self._registry.catalogue.observers
         for observing in self._observing.values():
-            if not urgent or observing.feed.urgent:
+            if observers.is_due(observing.feed_id, tick=not urgent):
                 self._tell(observing)
 
     def _ended(self, observing: Observing, _: Exception | None = None) -> None:
@@ -271,6 +272,8 @@ class Observers:
             snapshot_complete=snapshot,
         )
         observing.unread += 1
+        if is_last:
+            catalogue.observers.sent(observing.feed_id, observing.told_until)
         observing.connection.down(message)
 
     def _apply(self, observing: Observing, word: words.ApplyVerdicts) -> None:

@@ -265,12 +265,16 @@ class SimRegistry(Process):
             self.verdicts.stand_down()
         self.latest_wall = max(self.latest_wall, self.wall())
         self.catalogue.tick(self.now())
+        while self.catalogue.show_liveness():
+            pass
         if now - self._figures_at >= FIGURES_EVERY:
             self._figures_at = now
-            self.catalogue.publish_figures()
+            while self.catalogue.publish_figures():
+                pass
         if now - self._heartbeats_at >= SAVE_HEARTBEATS_EVERY:
             self._heartbeats_at = now
-            self.catalogue.save_heartbeats()
+            while self.catalogue.save_heartbeats():
+                pass
             self._compact()
         self.settle()
         self.observers.wake(urgent=False)
