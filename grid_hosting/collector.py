@@ -1,12 +1,13 @@
 """Bounds the pauses of Python's garbage collector, however large the fleet is.
 
-A full collection visits every container that lives: about 90 for each stream, so 0.4 to 1.2 s at 20,000 agents, again and
-again while a fleet attaches. Here it visits only what was made since the last one: what survived a full collection
-is moved out of its sight (`gc.freeze`). Nearly all memory of a server is freed by its reference counts, frozen or not;
-only cycles need the collector. Measured: a stream that ends leaves none; a call leaves 5 objects in cycles for as long as it
-runs, a refused one 44. So what may stay behind for good are the cycles of the calls that are under way at a
-freeze, and there is one freeze for each `FREEZE_AT` objects that came to stay. A thorough collection finds those too; it is made where it
-is expected to be short.
+A full collection visits every container that is alive: about 90 for each stream, so 0.4 to 1.2 s at 20,000 agents,
+again and again while a fleet attaches. Here it visits only what was made since the last one: what survives a full
+collection is moved out of its sight (`gc.freeze`).
+
+Reference counts free nearly all memory of a server, frozen or not; only cycles need the collector. Measured: a stream
+that ends leaves no cycle, a call that is answered leaves 5 objects in cycles, one that is refused 44. So only the
+cycles of calls that are under way at a freeze can stay behind, and there is one freeze for each `FREEZE_AT` objects
+that came to stay. A thorough collection finds those too; it runs if it is expected to be short.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ THOROUGH_AFTER = 50
 """Freezes between two thorough collections ..."""
 
 THOROUGH_WITHIN = 0.02
-"""... which are made only where they should take at most this many seconds."""
+"""... which run only if they are expected to take at most this many seconds."""
 
 
 class Collector:
@@ -76,7 +77,7 @@ class Collector:
         self._pauses.note("collector", time.perf_counter() - self._began)
 
     def tidy(self) -> None:
-        """Collect thoroughly where it is due and short. Call it now and then; it takes `THOROUGH_WITHIN` at the most."""
+        """Collect thoroughly if that is due and short; call it now and then."""
         if self._freezes < THOROUGH_AFTER:
             return
         self._freezes = 0

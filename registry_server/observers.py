@@ -12,8 +12,8 @@ GONE_AFTER = 0.2
 """Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
 
 MOST_UNJUDGED = 4
-"""Frames of the tick that may be under way to an observer, or wait to be judged by it. Overflow rule: the next frame waits
-until one was judged, and what happens meanwhile is merged into it."""
+"""Frames that an observer may have to judge at a time. Overflow rule: the next frame waits until one was judged, and
+what happens meanwhile is merged into it."""
 
 SAME_TIME = 1e-6
 """Seconds by which a time may differ after it was a Duration on the wire."""
@@ -25,8 +25,8 @@ STALE_AFTER = 2.0
 class Pacing:
     """When one observer may be sent its next frame, so that frames cannot queue on the way to it.
 
-    An urgent frame is sent only once all before it were judged: where thousands register or die at once, the frames
-    follow each other as fast as they are judged, and each of them has more in it. Who never judged is sent one each tick.
+    An urgent frame is sent only once all before it were judged: if thousands register or die at once, frames follow
+    each other as fast as they are judged, and each has more in it. An observer that never judged gets one each tick.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Observers:
         return observer
 
     def is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Whether the observer should be sent a frame: at a `tick`, or for what is urgent; and its pacing allows one."""
+        """Whether to send the observer a frame: at a `tick`, or for something urgent, if its pacing allows it."""
         feed = self._feeds.get(feed_id)
         if feed is None:
             return False

@@ -305,7 +305,7 @@ class HeartbeatStream:
             self._aborting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _is_read(self) -> bool:
-        """Wait until all that waits was written. False where nothing at all was, for PATIENCE in which we could have."""
+        """Wait until all that waits was written. False if nothing was, for PATIENCE in attentive seconds."""
         progress, since = self._progress, self._engine.now().attentive
         while True:
             with suppress(TimeoutError):
