@@ -13,22 +13,41 @@ STALL = 1.0
 """A gap between two ticks that is longer than this many seconds is a stall: clients may have given us up meanwhile."""
 
 
+WITHHELD = 60.0
+"""Seconds withheld in one sequence of late ticks after which a tick adds up to STALL: what is always slow reads all the
+while, and deaths must be found there too."""
+
+WITHHELD_AT_ONCE = 5.0
+"""Seconds that one late tick adds to that at most: nothing is read while the process is stopped."""
+
+RECOVERED_AFTER = 15.0
+"""Attentive seconds without a late tick that end a sequence of them."""
+
+
 class AttentiveClock:
-    """Counts attentive seconds from monotonic readings. Each tick adds at most two ticks."""
+    """Counts attentive seconds from monotonic readings. Each tick adds at most two ticks; more if all have long been late."""
 
     def __init__(self, now: float, tick: float = TICK, stall: float = STALL) -> None:
         self._cap = 2 * tick
         self._stall = stall
         self._last = now
         self._time = 0.0
+        self._withheld = 0.0
+        self._late_at = 0.0
         self.hearing_since = 0.0
         """The attentive time since which there was no stall."""
 
     def tick(self, now: float) -> float:
         """Advance to the monotonic `now`, after pending input was read. Return the stall that ended here, or 0.0."""
         gap = max(0.0, now - self._last)
-        self._time += min(gap, self._cap)
+        counted = min(gap, self._most)
+        self._time += counted
         self._last = now
+        if gap > self._cap:
+            self._withheld += min(gap - counted, WITHHELD_AT_ONCE)
+            self._late_at = self._time
+        elif self._time - self._late_at > RECOVERED_AFTER:
+            self._withheld = 0.0
         if gap <= self._stall:
             return 0.0
         self.hearing_since = self._time
@@ -36,7 +55,12 @@ class AttentiveClock:
 
     def read(self, now: float) -> float:
         """Attentive seconds at the monotonic `now`, without advancing. Never decreases, never passes the next tick."""
-        return self._time + min(max(0.0, now - self._last), self._cap)
+        return self._time + min(max(0.0, now - self._last), self._most)
+
+    @property
+    def _most(self) -> float:
+        """What the next tick may add."""
+        return self._cap if self._withheld < WITHHELD else self._stall
 
     def lags(self, now: float) -> bool:
         """Whether more than two ticks went by without one: what is read now may have happened long ago."""

@@ -25,10 +25,11 @@ LOOK_EVERY = 0.25
 async def watch_the_watcher(engine: Engine, dispatcher: Dispatcher, lost_after: float) -> None:
     """Look, and tell each change once, until cancelled. `lost_after`: seconds without judgement until operators are
     told, where somebody judged before."""
-    patience, since, loss = NEVER_CAME_AFTER, time.monotonic(), ""
+    # Attentive seconds: while we were stopped, TRON may have spoken all the time.
+    patience, since, loss = NEVER_CAME_AFTER, engine.now().attentive, ""
     while True:
         await asyncio.sleep(LOOK_EVERY)
-        now = time.monotonic()
+        now = engine.now().attentive
         if engine.catalogue.watched:
             if loss:
                 await _tell(engine, dispatcher, loss, "TRON watches again", now - since, resolved=True)

@@ -32,6 +32,7 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from tron.facts import NEVER, Cause, Facts, Kind, Lease, State, Transition
+from tron.hold import Hold
 from tron.policy import Policies, Policy
 
 SPARE_DEADLINES = 1000
@@ -48,6 +49,7 @@ class Detector:
         self._by_incarnation: dict[int, Lease] = {}
         self._deadlines: list[tuple[float, str, int]] = []
         self._deregistration_held = False
+        self._hold = Hold()
         self.hearing_since = 0.0
         self.now = 0.0
 
@@ -129,15 +131,17 @@ class Detector:
             lease.scheduled = NEVER
         self._schedule_all()
 
-    def advance(self, now: float, hearing_since: float) -> list[Transition]:
-        """Everything that is due at `now`, oldest first. The detector takes its own decisions for accepted at once;
-        what the registry refuses comes back by `refused`."""
+    def advance(self, now: float, hearing_since: float, limit: int | None = None) -> list[Transition]:
+        """What is due at `now`, oldest first, at most `limit` of it: with as many as that, call again. The detector
+        takes its own decisions for accepted at once; what the registry refuses comes back by `refused`."""
         self.now = now
+        window = self._policies.default.reattach_window
+        hearing_since = self._hold.evidence_from(now, hearing_since, window)
         if hearing_since != self.hearing_since:
             self.hearing_since = hearing_since
             self._schedule_all()
         decided: list[Transition] = []
-        while self._deadlines and self._deadlines[0][0] <= now:
+        while self._deadlines and self._deadlines[0][0] <= now and (limit is None or len(decided) < limit):
             due, service_id, incarnation = heappop(self._deadlines)
             lease = self._leases.get(service_id)
             if lease is None or lease.facts.incarnation != incarnation or lease.scheduled != due:

@@ -72,10 +72,10 @@ class Escalations:
         """Look at a copy again at this attentive second."""
         heappush(self._looks, (at, (copy.alert.alert_id, copy.alert.recipient)))
 
-    def due(self, now: float) -> list[OpenCopy]:
-        """The copies that should be looked at now; each of them once."""
+    def due(self, now: float, limit: int | None = None) -> list[OpenCopy]:
+        """Up to `limit` of the copies that should be looked at now; each of them once."""
         found: dict[Key, OpenCopy] = {}
-        while self._looks and self._looks[0][0] <= now:
+        while self._looks and self._looks[0][0] <= now and (limit is None or len(found) < limit):
             _, key = heappop(self._looks)
             copy = self._copies.get(key)
             if copy is not None and climbs(copy):

@@ -7,6 +7,7 @@ rebuilt from each snapshot: whatever must survive is a fact that the registry ke
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tron import alert_book
@@ -25,6 +26,9 @@ ORPHANS_AT_ONCE = 200
 
 MAX_FOLDED = 400_000
 """Bytes of ids that one verdict takes along: a call has at most 1 MiB. Who has no room is told of by itself."""
+
+PART = 200
+"""Orders that are decided in one go: 10 ms, and one call."""
 
 _FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
 _FOR_OPERATORS = frozenset({Kind.STALL, Kind.DOWN, Kind.DEREGISTER})
@@ -65,6 +69,16 @@ class Orders:
     def empty(self) -> bool:
         """Whether nothing has to be told."""
         return not (self.rulings or self.notices or self.standing or self.withdrawn)
+
+    def __len__(self) -> int:
+        return len(self.rulings) + len(self.notices) + len(self.standing) + len(self.withdrawn)
+
+    def add(self, more: Orders) -> None:
+        """Take over what came later."""
+        self.rulings += more.rulings
+        self.notices += more.notices
+        self.standing += more.standing
+        self.withdrawn += more.withdrawn
 
 
 class Judge:
@@ -135,28 +149,54 @@ class Judge:
             self._recount()
 
     def decide(self, hearing_since: float, wall: float) -> Orders:
-        """What follows from all that is known. `wall`: the epoch time of the newest frame. Call once a frame, after the
+        """All that follows from what is known, in one piece; see `decide_in_parts`."""
+        whole = Orders()
+        for orders in self.decide_in_parts(hearing_since, wall):
+            whole.add(orders)
+        return whole
+
+    def decide_in_parts(self, hearing_since: float, wall: float, size: int = PART) -> Iterator[Orders]:
+        """What follows from all that is known, in parts of about `size` orders; between two of them others may run, and
+        an empty part is there only for that. `wall`: the epoch time of the newest frame. Call once a frame, after the
         snapshot is complete; the orders count as accepted until `refused` says otherwise."""
         orders = Orders()
-        transitions = self.detector.advance(self.now, hearing_since)
-        overdone = {each.service_id for each in transitions if self._count(each)}
+        transitions: list[Transition] = []
+        overdone: set[str] = set()
+        more = True
+        while more:
+            # Everyone who fails is counted before anyone is ruled about: many at once are one failure.
+            found = self.detector.advance(self.now, hearing_since, size)
+            overdone |= {each.service_id for each in found if self._count(each)}
+            transitions += found
+            more = len(found) == size
+            if more:
+                yield Orders()
         self._watch_for_cascades(orders, wall)
         self._tell_orphans(orders)
         released = self._release(orders, wall)
         for transition in transitions:
             # A death that was held is told before it is final.
-            waits = self.guard.holds or transition.service_id in released
+            waits = self.guard.holds or transition.service_id in released or transition.service_id in self._untold
             if transition.kind is Kind.DEREGISTER and waits:
                 self.detector.refused(transition)
             else:
                 orders.rulings.append(self._rule(transition, overdone, wall))
-        self._climb(orders)
-        self._stand_by(orders)
-        return orders
+            if len(orders) >= size:
+                yield orders
+                orders = Orders()
+        while self._climb(orders, size):
+            yield orders
+            orders = Orders()
+        while self._stand_by(orders, size):
+            yield orders
+            orders = Orders()
+        yield orders
 
     def refused(self, ruling: Ruling) -> None:
         """The registry knew better. Newer facts are on their way."""
         self.detector.refused(ruling.transition)
+        if ruling.transition.kind in _FAILURES:
+            self.guard.ended(ruling.transition.service_id)  # it does not fail: a newer fact is there
         self._standing.touch(ruling.transition.service_id)
         before = ruling.transition.facts
         self._note_told(ruling.transition.service_id, before.told_to, before.untold)
@@ -374,6 +414,8 @@ class Judge:
         """Deaths that were held back are told once nothing holds them any more, to orphans too; return whose."""
         released: set[str] = set()
         for service_id in list(self._untold):
+            if len(released) >= PART:
+                break  # the others with the next frame
             lease = self.detector.find(service_id)
             facts = None if lease is None else lease.facts
             if lease is None or facts is None or facts.untold is None or lease.state is not State.DOWN:
@@ -390,9 +432,11 @@ class Judge:
             released.add(service_id)
         return released
 
-    def _climb(self, orders: Orders) -> None:
-        """What is not acknowledged in time, or waits for somebody who is down or unknown, goes to the next above."""
-        for copy in self.escalations.due(self.now):
+    def _climb(self, orders: Orders, size: int) -> bool:
+        """What is not acknowledged in time, or waits for somebody who is down or unknown, goes to the next above.
+        Return whether more may have to."""
+        due = self.escalations.due(self.now, size)
+        for copy in due:
             alert = copy.alert
             lease = self.detector.find(alert.service_id)
             if self.guard.covers(alert.service_id) or (lease is not None and lease.facts.maintained):
@@ -410,6 +454,7 @@ class Judge:
             is_back = lease is not None and lease.state is State.ALIVE
             climbed = alert_book.climbing(alert, target, why, is_back=is_back)
             orders.notices.append(Notice(alert.alert_id, climbed, alert.recipient, told_about))
+        return len(due) == size
 
     def _reaches(self, word: str) -> bool:
         """Whether what waits for this recipient goes out to it: over a stream that is open now."""
@@ -435,13 +480,16 @@ class Judge:
 
     # --- beforehand -------------------------------------------------------------------------------------------------
 
-    def _stand_by(self, orders: Orders) -> None:
-        for service_id in self._standing.touched(self.now):
+    def _stand_by(self, orders: Orders, size: int) -> bool:
+        """Say beforehand what follows from a stream that breaks. Return whether more has to be said."""
+        touched = self._standing.touched(self.now, size)
+        for service_id in touched:
             told, withdrawn = self._standing.change(service_id, self._wanted(self.detector.find(service_id)))
             if told is not None:
                 orders.standing.append(told)
             if withdrawn is not None:
                 orders.withdrawn.append(withdrawn)
+        return len(touched) == size
 
     def _touch_children(self, service_id: str) -> None:
         """Who is told about them may be another now."""

@@ -19,6 +19,8 @@ from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
 from tron_client.errors import Draining, from_rpc_error
 from tron_client.wire import duration
 
+from grid_hosting.pauses import PAUSES
+from grid_hosting.turns import Turn
 from tron.desk import Desk
 from tron.facts import Cause, Facts, Kind
 from tron.judge import Judge, Orders, Ruling
@@ -32,11 +34,8 @@ log = structlog.get_logger("tron")
 WORD_EVERY = 0.2
 """Attentive seconds between two words to the registry that somebody watches."""
 
-BATCH = 1000
-"""Orders of one kind in one call, so that ten thousand at once do not stand behind each other for long ..."""
-
 BATCH_BYTES = 600_000
-"""... and not so many that the call is larger than the registry takes (1 MiB)."""
+"""What one call may have: the registry takes 1 MiB. How many orders come at once is the judge's PART."""
 
 LOOK_EVERY = 0.25
 """Seconds between two looks whether the registry is lost."""
@@ -148,15 +147,29 @@ class Monitor:
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
         async for message in call:
             self._heard()
-            frame = to_frame(message)
-            judge.learn(frame)
+            with PAUSES.turn("frame"):
+                frame = to_frame(message)
+                judge.learn(frame)
             if not judge.complete:
                 continue
-            wall = time.time()
-            orders = judge.decide(frame.hearing_since, wall)
+            spoke = False
+            turn = Turn("judgement")
+            for orders in judge.decide_in_parts(frame.hearing_since, time.time()):
+                turn.end()
+                if orders.empty:
+                    await asyncio.sleep(0)
+                else:
+                    await self._apply(judge, orders)
+                    spoke = True
+                turn = Turn("judgement")
+            turn.end()
             held_changed = judge.guard.many_fail != self._standing_held
-            if not orders.empty or held_changed or judge.now - spoke_at >= WORD_EVERY:
-                await self._apply(judge, orders)
+            # The next urgent frame comes once the registry knows that this one was judged.
+            urgent = bool(frame.observations or frame.removed)
+            if not spoke and (urgent or held_changed or judge.now - spoke_at >= WORD_EVERY):
+                await self._apply(judge, Orders())
+                spoke = True
+            if spoke:
                 spoke_at = judge.now
             self._note_suspected(judge)
             for alert in judge.undelivered():
@@ -212,7 +225,7 @@ class Monitor:
             requests.append(request)
             return request
 
-        request, count, size = new(), 0, 0
+        request, size = new(), 0
         request.standing_withdrawn.extend(orders.withdrawn)
         parts = (
             ("verdicts", verdicts),
@@ -222,10 +235,10 @@ class Monitor:
         for name, messages in parts:
             for message in messages:
                 length = message.ByteSize()
-                if count and (count >= BATCH or size + length > BATCH_BYTES):
-                    request, count, size = new(), 0, 0
+                if size and size + length > BATCH_BYTES:
+                    request, size = new(), 0
                 getattr(request, name).append(message)
-                count, size = count + 1, size + length
+                size += length
         # Only when all of it is there the next observer may believe that it was told.
         self._cascade_told = requests[-1].cascade_alert_id = judge.cascade_alert_id
         return requests

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from tron.facts import AlertDraft
 
@@ -37,13 +38,15 @@ class Standing:
         """Look at a service again at this attentive second."""
         self._later[service_id] = at
 
-    def touched(self, now: float) -> list[str]:
-        """Of whom to look again now; each of them once."""
+    def touched(self, now: float, limit: int | None = None) -> list[str]:
+        """Up to `limit` of those to look at again now; each of them once."""
         due = [service_id for service_id, at in self._later.items() if at <= now] if self._later else []
         for service_id in due:
             del self._later[service_id]
             self._touched[service_id] = None
-        found, self._touched = list(self._touched), {}
+        found = list(islice(self._touched, limit))
+        for service_id in found:
+            del self._touched[service_id]
         return found
 
     def used_up(self, service_id: str) -> None:

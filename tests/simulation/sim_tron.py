@@ -136,7 +136,8 @@ class SimTron(Process):
             self._attempt = 0
             orders = judge.decide(told.hearing_since, self.wall())
             held_changed = judge.guard.many_fail != self._standing_held
-            if not orders.empty or held_changed or judge.now - self._spoke_at >= WORD_EVERY:
+            urgent = bool(told.observations or told.removed)
+            if not orders.empty or urgent or held_changed or judge.now - self._spoke_at >= WORD_EVERY:
                 self._waiting = self._requests(orders)
                 self._apply_next()
             else:
