@@ -25,7 +25,7 @@ RECOVERED_AFTER = 15.0
 
 
 class AttentiveClock:
-    """Counts attentive seconds from monotonic readings: at most two ticks each tick, more if they have long been late."""
+    """Counts attentive seconds from monotonic readings: at most two ticks each tick, more if all are long late."""
 
     def __init__(self, now: float, tick: float = TICK, stall: float = STALL) -> None:
         self._cap = 2 * tick
