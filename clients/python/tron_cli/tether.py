@@ -1,9 +1,12 @@
-"""Becomes another program that dies with its parent: `python tether.py PARENT_PID PROGRAM ARGS...`.
+"""Becomes another program that dies with its parent: `python tether.py PARENT_PID SIGNALS PROGRAM ARGS...`.
 
 A supervisor that is killed (kill -9, out of memory) can not take its children along; left alone they would hold their
 ports and serve unsupervised. The kernel can: PR_SET_PDEATHSIG survives exec. It is set here, in a small process that
 then becomes the child, because running Python between fork and exec (`preexec_fn`) can deadlock. Imports nothing of
 the package, so that it starts in milliseconds. Where there is no prctl (not Linux) the child runs untethered.
+
+SIGNALS are the numbers that stay blocked, or `-`: as they are. A parent that blocks signals blocks them here too until
+the program takes over, so that none is lost on the way, and none meets Python.
 """
 
 from __future__ import annotations
@@ -13,12 +16,22 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
-def tethered(command: list[str]) -> list[str]:
-    """Return the command line that runs `command` tethered to the calling process."""
+def tethered(command: list[str], blocked: set[int] | None = None) -> list[str]:
+    """Return the command line that runs `command` tethered to the calling process, with only `blocked` blocked."""
+    mask = "-" if blocked is None else ",".join(str(int(each)) for each in sorted(blocked)) or "0"
     # -I -S: neither the environment nor site-packages, so that nothing can slow down or break this step.
-    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), mask, *command]
+
+
+def become_reaper() -> None:
+    """Make the orphans below us our children, to be reaped. Process 1 has them anyway; others only on Linux."""
+    if os.getpid() != 1 and sys.platform.startswith("linux"):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _die_with(parent_pid: int) -> None:
@@ -33,8 +46,14 @@ def _die_with(parent_pid: int) -> None:
         sys.exit(1)  # the parent died before the tether held
 
 
-def _become(parent_pid: int, command: list[str]) -> None:
+def _become(parent_pid: int, mask: str, command: list[str]) -> None:
     _die_with(parent_pid)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and an ignored one stays so
+    if mask != "-":
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # not a traceback of ours
+        signal.pthread_sigmask(signal.SIG_SETMASK, {int(each) for each in mask.split(",")} - {0})
     try:
         os.execvp(command[0], command)
     except OSError as error:
@@ -43,4 +62,4 @@ def _become(parent_pid: int, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    _become(int(sys.argv[1]), sys.argv[2:])
+    _become(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli.connection import LabelOption, RegistryOption, labels_from, refusal
+from tron_cli.endings import Ending
 from tron_cli.output import fail
+from tron_cli.program import Program
 from tron_cli.services import ServiceRole, ServiceType
-from tron_cli.tether import tethered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
 
     from tron_client.agent import Agent
 
@@ -32,36 +29,6 @@ _RESTART_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 # A program that ends at once should not be held up much longer than this where the registry is away.
 _REGISTER_SECONDS = 2.0
-# How soon a signal is noticed while the next start waits.
-_LOOK_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a program ended: `exit_code` as a shell has it, and the name of the signal that ended it, if one did."""
-
-    exit_code: int
-    signal_name: str | None
-
-    @classmethod
-    def of(cls, returncode: int) -> Ending:
-        """Read a return code of `subprocess`, where the negative ones are signals."""
-        if returncode >= 0:
-            return cls(returncode, None)
-        try:
-            name = signal.Signals(-returncode).name
-        except ValueError:  # real-time signals between the first and the last have no name
-            name = f"SIG{-returncode}"
-        return cls(128 - returncode, name)
-
-    @property
-    def severity(self) -> str:
-        """CRITICAL unless it went well."""
-        return "INFO" if self.exit_code == 0 else "CRITICAL"
-
-    def describe(self) -> str:
-        """Return it in words."""
-        return f"ended by {self.signal_name}" if self.signal_name else f"exited with code {self.exit_code}"
 
 
 def run(
@@ -93,12 +60,15 @@ def run(
     The program runs whether or not the registry is there; beats begin once it is. It finds its identity in
     TRON_SERVICE_ID and the registry in TRON_REGISTRY. With --restart a program that fails is started again, at once the
     first time, then after 1 s, 2 s, 4 s ...; the parent is told of each failure, and of the last one as CRITICAL.
+
+    Every signal is passed on to the program once, and orphans that it leaves are reaped: it can be process 1 of a
+    container. An end that was asked for by a signal is no failure.
     """
     labels = labels_from(label or ())
     if shutil.which(command[0]) is None:
         fail(f"no such program: {command[0]}", code=127)
     # The program is started before grpc is loaded, so that it is not held up.
-    program = _Program(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
+    program = Program(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
     # It may be started again later: Popen runs none of our code between fork and exec, and none of grpc's either.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -134,15 +104,18 @@ def run(
     raise typer.Exit(ending.exit_code)
 
 
-def _keep_running(program: _Program, agent: Agent, news: _News, most: int, window: float) -> Ending:
+def _keep_running(program: Program, agent: Agent, news: _News, most: int, window: float) -> Ending:
     """Wait for the program's end, and start it again while that is wanted; return how it ended for good."""
     from tron_client.restart_history import RestartHistory, RestartLimits
 
     limits = RestartLimits(max_restarts=max(1, most), window=window)
     history = RestartHistory(limits)
     while True:
-        ending = Ending.of(program.wait())
-        if not most or ending.exit_code == 0 or program.told_to_end or agent.state == "superseded":
+        ending = program.wait()
+        if not most or ending.exit_code == 0 or agent.state == "superseded":
+            return ending
+        if asked := program.end_was_asked_for(ending):
+            print(f"tron: {ending.describe()} after {asked}; it is not started again", file=sys.stderr)
             return ending
         due = history.next_start(time.monotonic())
         if due is None:
@@ -156,59 +129,6 @@ def _keep_running(program: _Program, agent: Agent, news: _News, most: int, windo
         program.start()
         agent.report("ok", message="")
         news.tell_restart(ending, attempt, most, window)
-
-
-class _Program:
-    """The program, started and tethered: an agent that TRON believes dead must not go on working unwatched."""
-
-    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
-        self._command = tethered(list(command))
-        self._environment = os.environ | environment
-        self._process: subprocess.Popen[bytes] | None = None
-        self.told_to_end = False
-        """Whether somebody sent us a signal, which the program got as well."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._forward)
-        self.start()
-
-    def start(self) -> None:
-        """Start it, for the first time or again."""
-        self._process = subprocess.Popen(self._command, env=self._environment)
-        if self.told_to_end:  # just now, when there was nobody to tell
-            self._process.terminate()
-
-    def wait(self) -> int:
-        """Wait until it ends; return its code, negative for a signal."""
-        assert self._process is not None
-        return self._process.wait()
-
-    def end(self) -> None:
-        """Make it end, and wait for that."""
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait()
-
-    def rest_until(self, moment: float) -> bool:
-        """Wait for a moment of the monotonic clock; return whether nobody told us to end meanwhile."""
-        # An Event could not be set by a signal handler of the thread that waits for it.
-        while not self.told_to_end and (left := moment - time.monotonic()) > 0:
-            time.sleep(min(left, _LOOK_SECONDS))
-        return not self.told_to_end
-
-    def _forward(self, number: int, _: FrameType | None) -> None:
-        self.told_to_end = True
-        if number == signal.SIGINT and _terminal_told_everyone():
-            return
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-
-def _terminal_told_everyone() -> bool:
-    """Return whether a Ctrl-C reached the program already, because the terminal tells all of its foreground group."""
-    try:
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except (OSError, ValueError):
-        return False  # no terminal
 
 
 def _say_superseded(service_id: str) -> Callable[[int], None]:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 from tron_cli.connection import away, labels_from
+from tron_cli.endings import Ending
 from tron_cli.output import age, liveness_markup
-from tron_cli.wrapping import Ending
 
 from tests.support.canned_registry import canned_registry
 from tests.support.http_receiver import start_receiver
