@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, Address, parse_address
+from tron_client.monkey_patches import require_usable
 from tron_client.proxy import grpc_proxy
 
 if TYPE_CHECKING:
@@ -82,12 +83,14 @@ def open_channel(address: Address | str, generation: int = 0) -> grpc.Channel:
 
     Channels with the same address and generation share one connection, so hundreds of agents in a process cost one.
     """
+    require_usable()
     # grpc shares a connection among channels whose options are all the same; this one means nothing else to it.
     return grpc.insecure_channel(*_target(address, (("tron.connection_generation", generation),)))
 
 
 def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
     """A channel for the running event loop. Raises ValueError for what is no address."""
+    require_usable(aio=True)
     return grpc.aio.insecure_channel(*_target(address))
 
 
