@@ -1,6 +1,7 @@
 """An agent in ten lines: registers, beats by itself, and hears what becomes of its children. Needs `make up`."""
 
 import asyncio
+import contextlib
 
 from tron_client import Agent
 
@@ -13,4 +14,5 @@ async def main() -> None:
             alert.acknowledge()
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: the block is left, with a goodbye
+    asyncio.run(main())

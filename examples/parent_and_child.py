@@ -1,6 +1,7 @@
 """A parent hears that its child crashed, and that it is back. Needs `make up`; ends by itself after a few seconds."""
 
 import asyncio
+import contextlib
 
 from tron_client import Agent
 
@@ -26,4 +27,5 @@ async def main() -> None:
         await asyncio.to_thread(child.stop)  # says goodbye: nobody is alarmed
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(main())

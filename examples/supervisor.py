@@ -1,6 +1,7 @@
 """A parent that restarts its child when it crashes. Needs `make up`; ends by itself after a few seconds."""
 
 import asyncio
+import contextlib
 
 from tron_client import Agent, AsyncRegistryClient, FailedChild, Supervisor
 
@@ -37,4 +38,5 @@ async def main() -> None:
         await asyncio.to_thread(workers[-1].stop)  # says goodbye: nobody is alarmed
 
 
-asyncio.run(main())
+with contextlib.suppress(KeyboardInterrupt):
+    asyncio.run(main())

@@ -24,4 +24,5 @@ def own_agent(
         heartbeat_interval=BEAT_EVERY,
         registry=registry,
         register_timeout=1.0,
+        handle_sigterm=False,  # our programs drain
     )

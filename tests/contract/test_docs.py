@@ -63,7 +63,9 @@ def test_the_agent_of_the_readme_works_when_pasted(system: System, tmp_path: Pat
                 assert process.poll() is None
             finally:
                 process.send_signal(signal.SIGINT)
-                process.wait(15)
+                said, _ = process.communicate(timeout=15)
+            assert process.returncode == 0
+            assert "Traceback" not in said
 
 
 def test_the_example_of_a_parent_and_its_child_runs_to_its_end(system: System) -> None:

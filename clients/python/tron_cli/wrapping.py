@@ -91,6 +91,7 @@ def run(
             registry=registry,
             on_superseded=_say_superseded(service_id),
             register_timeout=_REGISTER_SECONDS,
+            handle_sigterm=False,  # signals are the program's
         )
         agent.start()
     except (InvalidRequest, ValueError, OverflowError) as error:

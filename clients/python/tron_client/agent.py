@@ -16,7 +16,9 @@ from tron_client.callbacks import Callbacks
 from tron_client.channel import resolve_address
 from tron_client.lifeline import Hooks, Lifeline
 from tron_client.loop_lag import LoopLag
+from tron_client.monkey_patches import require_usable
 from tron_client.requests import declare
+from tron_client.signals import FAREWELLS
 from tron_client.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Agent:
         on_superseded: Callable[[int], object] | None = None,
         on_declared_down: Callable[[Event], object] | None = None,
         register_timeout: float = 5.0,
+        handle_sigterm: bool = True,
     ) -> None:
         """Describe the service; nothing is sent before `start`.
 
@@ -70,6 +73,9 @@ class Agent:
         over, `on_declared_down` the event. Raises InvalidRequest, naming the field, for an argument that cannot be
         meant, and its kind WrongType (a TypeError as well) for one of a wrong type; ValueError for a `registry` (or
         TRON_REGISTRY) that is no address.
+
+        `handle_sigterm`: SIGTERM and SIGHUP, where nobody handles them, say goodbye before they end the program;
+        False leaves them alone.
         """
         interval = arguments.seconds("heartbeat_interval", heartbeat_interval)
         declared = declare(
@@ -102,12 +108,14 @@ class Agent:
         self._dispatcher: threading.Thread | None = None
         self._lock = threading.Lock()
         self._started = False
+        self._handle_sigterm = arguments.flag("handle_sigterm", handle_sigterm)
 
     def start(self) -> None:
         """Register and begin to beat; does nothing where it was started before.
 
         Waits up to `register_timeout` seconds. Where the registry is away it warns, returns, and goes on trying for
-        ever in the background. Raises InvalidRequest where the registry refuses the registration.
+        ever in the background. Raises InvalidRequest where the registry refuses the registration, RuntimeError in a
+        process that gevent or eventlet has patched in a way that gRPC cannot work with.
         """
         self._attach_running_loop()
         self._launch()
@@ -283,6 +291,7 @@ class Agent:
         return None if callback is None else partial(self._notices.call, callback)
 
     def _launch(self) -> None:
+        require_usable()
         with self._lock:
             if self._started:
                 return
@@ -294,6 +303,8 @@ class Agent:
                     target=dispatch, args=(self._lifeline.inbox, hear), name=name, daemon=True
                 )
                 self._dispatcher.start()
+            if self._handle_sigterm:
+                FAREWELLS.expect(self._lifeline)
             self._lifeline.start()
         if not self._lifeline.wait_registered(self._register_timeout) and self.state == "starting":
             why = self.last_error or "no answer yet"

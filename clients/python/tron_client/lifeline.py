@@ -27,6 +27,7 @@ from tron_client.models import Event, Service
 from tron_client.outages import OUTAGES
 from tron_client.outbox import Outbox
 from tron_client.schedule import Backoff, CutOff
+from tron_client.signals import FAREWELLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,7 @@ class Lifeline:
         self._rejected: set[str] = set()
         self._over = False
         self._told_cut = False
+        self._unseen = False
         self._channel: grpc.Channel | None = None
         self._generation = 0
         self._call: Any = None
@@ -149,9 +151,13 @@ class Lifeline:
         self.inbox.acknowledged(alert_id)
         self._outbox.acknowledge(alert_id)
 
-    def say_goodbye(self, reason: str) -> None:
-        """Begin to leave: the goodbye goes out as soon as a stream carries it."""
-        self.inbox.close()
+    def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
+        """Begin to leave: the goodbye goes out as soon as a stream carries it.
+
+        `unseen`: by the program, which a signal is about to end, and which must not come to its own end before.
+        """
+        self._unseen = self._unseen or unseen
+        self._close_inbox()
         if not self._incarnation and not self._outbox.announced:
             self.abandon()  # nobody knows us, so there is nobody to take leave of
         self._outbox.say_goodbye(heartbeat_pb2.Goodbye(service_id=self._service_id, reason=reason))
@@ -169,7 +175,7 @@ class Lifeline:
             call, channel = self._call, self._channel
             self._changed.notify_all()
         self._outbox.close()
-        self.inbox.close()
+        self._close_inbox()
         if call is not None:
             call.cancel()
         if channel is not None:
@@ -196,10 +202,15 @@ class Lifeline:
             channel, self._channel = self._channel, None
             self._changed.notify_all()
         self._outbox.close()
-        self.inbox.close()
+        self._close_inbox()
         if channel is not None:
             channel.close()
         _running.discard(self)
+        FAREWELLS.left(self)
+
+    def _close_inbox(self) -> None:
+        if not self._unseen:
+            self.inbox.close()
 
     def _hold_stream(self) -> float:
         """Open one stream and read it to its end; returns the seconds until the next one should be opened."""

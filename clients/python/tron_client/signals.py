@@ -1,0 +1,179 @@
+"""A goodbye where SIGTERM or SIGHUP would end the program at once, and then the same end, by the same signal.
+
+Only where nobody handles the signal. Python runs its handlers in the main thread, once that comes back from C: they
+would keep a program alive that hangs there. So the signal is heard in C: faulthandler writes a line into a pipe, and a
+thread of ours reads it, says the goodbyes, gives the signal back to the kernel, and sends it once more. To the program
+its handlers look untouched: one that it installs later takes the place of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from tron_client.monkey_patches import real_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+_log = logging.getLogger("tron_client")
+
+HANDLED = (signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 1.0
+"""Seconds that the goodbyes of all agents of the process may take together."""
+_LAST_RESORT = 1.0
+"""Seconds after which a process that its own signal does not end (process 1 of a container) exits by itself."""
+
+
+class Leaver(Protocol):
+    """What can say goodbye."""
+
+    def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
+        """Begin to leave; `unseen`: the program does not notice."""
+
+    def join(self, timeout: float) -> bool:
+        """Whether it left within `timeout` seconds."""
+
+
+class Farewells:
+    """Who says goodbye at a signal. Bounded by the agents of the process. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._leavers: set[Leaver] = set()
+        self._pipes: dict[int, tuple[int, int]] = {}  # by signal: where we read, where faulthandler writes
+        self._ours: set[int] = set()
+        self._forking = threading.local()
+
+    def expect(self, leaver: Leaver) -> None:
+        """Say its goodbye at a signal that nobody else handles."""
+        if not real_threads():
+            return  # a blocked thread would stop all others
+        with self._lock:
+            self._leavers.add(leaver)
+            for number in HANDLED:
+                self._take(number)
+
+    def left(self, leaver: Leaver) -> None:
+        """It is over; does nothing for one that is not expected. After the last one signals are as they were."""
+        with self._lock:
+            self._leavers.discard(leaver)
+            if not self._leavers:
+                for number in tuple(self._ours):
+                    self._give_back(number)
+
+    def _take(self, number: int) -> None:
+        if number in self._ours and not _caught(number, default=True):
+            self._give_back(number)  # the program had a handler of its own meanwhile, and took it away again
+        if number in self._ours or signal.getsignal(number) is not signal.SIG_DFL or _caught(number, default=False):
+            return
+        try:
+            if number not in self._pipes:
+                self._pipes[number] = _pipe()
+                name = f"tron-{signal.Signals(number).name.lower()}"
+                threading.Thread(target=self._listen, args=(number,), name=name, daemon=True).start()
+            faulthandler.register(number, file=self._pipes[number][1], all_threads=False, chain=False)
+        except (OSError, RuntimeError, ValueError, AttributeError):
+            _log.debug("signal_not_handled signal=%d", number, exc_info=True)
+            return
+        self._ours.add(number)
+
+    def _give_back(self, number: int) -> None:
+        """Put back the default, unless the program has a handler of its own now."""
+        if signal.getsignal(number) is signal.SIG_DFL:
+            faulthandler.unregister(number)
+            self._ours.discard(number)
+
+    def _listen(self, number: int) -> None:
+        here = self._pipes[number][0]
+        poll = select.poll()
+        poll.register(here, select.POLLIN)
+        while True:
+            poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                if not os.read(here, 1 << 16):
+                    return
+            if number in self._ours:
+                self._end(number)
+
+    def _end(self, number: int) -> None:
+        leavers, deadline = tuple(self._leavers), time.monotonic() + PATIENCE
+        name = signal.Signals(number).name
+        _log.info("leaving signal=%s agents=%d", name, len(leavers))
+        for each in leavers:
+            with contextlib.suppress(Exception):
+                each.say_goodbye(f"ended by {name}", unseen=True)
+        for each in leavers:
+            with contextlib.suppress(Exception):
+                each.join(deadline - time.monotonic())
+        # Without our lock: whoever holds it may be what hangs.
+        default = signal.getsignal(number) is signal.SIG_DFL
+        if default:
+            faulthandler.unregister(number)
+        os.kill(os.getpid(), number)  # also to a handler that the program has installed just now
+        if default:
+            time.sleep(_LAST_RESORT)
+            os._exit(128 + number)
+
+    def before_fork(self) -> None:
+        """Hold the signals back for a moment: in the child they would be heard by the parent, through the pipe."""
+        self._lock.acquire()
+        self._forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED) if self._ours else None
+
+    def after_fork_in_parent(self) -> None:
+        """Hear them again."""
+        self._restore()
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """The child has no agent yet, and must not write into the pipes of its parent."""
+        for number in self._ours:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                faulthandler.unregister(number)
+        for here, there in self._pipes.values():
+            os.close(here)
+            os.close(there)
+        self._leavers.clear()
+        self._pipes.clear()
+        self._ours.clear()
+        self._lock = threading.RLock()
+        self._restore()
+
+    def _restore(self) -> None:
+        mask: AbstractSet[int] | None = getattr(self._forking, "mask", None)
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _pipe() -> tuple[int, int]:
+    here, there = os.pipe()
+    os.set_blocking(here, False)
+    os.set_blocking(there, False)
+    return here, there
+
+
+def _caught(number: int, *, default: bool) -> bool:
+    """Whether anybody handles a signal, also below Python; `default` where the kernel does not tell."""
+    try:
+        with open("/proc/thread-self/status", "rb") as file:  # noqa: PTH123
+            caught = next(line for line in file if line.startswith(b"SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+    except (OSError, StopIteration, ValueError, IndexError):
+        return default
+
+
+FAREWELLS = Farewells()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=FAREWELLS.before_fork,
+        after_in_parent=FAREWELLS.after_fork_in_parent,
+        after_in_child=FAREWELLS.after_fork_in_child,
+    )
