@@ -432,6 +432,10 @@ class Catalogue:
         """The operator's word that holds notices about a service; None where there is none."""
         return self._maintenance.get(service_id)
 
+    def all_maintenance(self) -> list[Maintenance]:
+        """Every operator's word that holds notices, by service_id."""
+        return [self._maintenance[each] for each in sorted(self._maintenance)]
+
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
         """Who was heard after that observation: incarnation and seconds since the epoch; and the newest observation."""
         heard = [

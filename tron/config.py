@@ -11,7 +11,7 @@ from pydantic_settings import CliImplicitFlag
 from grid_hosting.dialing import Dial
 from grid_hosting.program import Listen, ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
-from tron.policy import OrphanPolicy, Policies, Policy
+from tron.policy import OrphanPolicy, Policy
 from tron.registry_loss import LOST_AFTER, LOST_AFTER_DRAIN
 
 _DEFAULT = Policy()
@@ -91,8 +91,6 @@ class Config(ProgramConfig):
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it is seen like everyone else."""
 
-    def policies(self) -> Policies:
-        """The thresholds for the detector. Raises ValueError where they contradict each other."""
-        given = self.policy.values()
-        overrides = {service_id: Policy(**{**given, **each.values()}) for service_id, each in self.overrides.items()}
-        return Policies(Policy(**given), overrides)
+    def thresholds(self) -> dict[str, dict[str, Any]]:
+        """The thresholds that are given, by service_id; the empty one stands for everyone."""
+        return {"": self.policy.values()} | {service_id: each.values() for service_id, each in self.overrides.items()}

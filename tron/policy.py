@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import IntEnum
 
 SDK_CONNECT_TIMEOUT = 5.0
@@ -86,8 +86,8 @@ class Policy:
             errors.append(PolicyError("misses_before_down", why))
         for name in _TIMES:
             seconds = getattr(self, name)
-            if not 0 <= seconds < LONGEST:
-                errors.append(PolicyError(name, f"is {seconds:g}; it must be at least 0 and below {LONGEST:g} s"))
+            if not 0 <= seconds <= LONGEST:
+                errors.append(PolicyError(name, f"is {seconds:g} s; it must be from 0 to {LONGEST:g} s"))
         if not 0 <= self.tolerance_ratio <= 10:
             errors.append(PolicyError("tolerance_ratio", f"is {self.tolerance_ratio:g}; it must be between 0 and 10"))
         if not 0 < self.guard_ratio <= 1:
@@ -155,22 +155,3 @@ class Policies:
     def of(self, service_id: str) -> Policy:
         """The policy in force for a service."""
         return self.overrides.get(service_id, self.default)
-
-    def changed(self, service_id: str, changes: dict[str, object]) -> Policies:
-        """These with some thresholds of one service (empty: of everyone) changed. Raises ValueError.
-
-        A change for everyone leaves alone what an override sets otherwise.
-        """
-        if service_id:
-            changed = replace(self.of(service_id), **changes)  # type: ignore[arg-type]
-            return Policies(self.default, {**self.overrides, service_id: changed})
-        default = replace(self.default, **changes)  # type: ignore[arg-type]
-        overrides = {
-            each: replace(policy, **_inherited(policy, self.default, changes))  # type: ignore[arg-type]
-            for each, policy in self.overrides.items()
-        }
-        return Policies(default, overrides)
-
-
-def _inherited(policy: Policy, default: Policy, changes: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in changes.items() if getattr(policy, name) == getattr(default, name)}

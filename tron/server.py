@@ -21,6 +21,7 @@ from grid_hosting.start import StartError
 from grid_hosting.status import ErrorInterceptor
 from tron.config import Config
 from tron.desk import Desk
+from tron.live_policy import LivePolicy
 from tron.monitor import Monitor, Stats
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
@@ -38,7 +39,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one TRON until `stop` is set. Raises StartError for thresholds or an address, JournalError for the sinks."""
     store = PolicyStore(config.data_dir)
     try:
-        policies = store.load(config.policies())
+        layers = store.load(config.thresholds())
+        policies = layers.policies()
     except ValueError as error:
         raise StartError(str(error)) from error
     for each in policies.default.reckless():
@@ -54,7 +56,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(MAX_MESSAGE))
         tron_service_pb2_grpc.add_TronServiceServicer_to_server(
-            TronService(monitor, store, channel, dispatcher), server
+            TronService(monitor, LivePolicy(monitor, store, layers), channel, dispatcher), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(health, server)
         enable_reflection((TRON_SERVICE, "grpc.health.v1.Health"), server)

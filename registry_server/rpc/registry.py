@@ -213,6 +213,17 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         await self._engine.settled()
         return registry_service_pb2.RecordMaintenanceResponse(service=service)
 
+    async def ListMaintenance(
+        self, request: registry_service_pb2.ListMaintenanceRequest, context: Context
+    ) -> registry_service_pb2.ListMaintenanceResponse:
+        """About whom notices are held, as it is on disk."""
+        catalogue = self._engine.catalogue
+        held = [
+            translate.from_held(each, catalogue.records.get(each.service_id)) for each in catalogue.all_maintenance()
+        ]
+        await self._engine.settled()
+        return registry_service_pb2.ListMaintenanceResponse(held=held)
+
 
 def _change(change: Change) -> registry_service_pb2.WatchServicesResponse:
     if change.service is None:

@@ -164,6 +164,15 @@ def _from_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
     return message
 
 
+def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.HeldNotices:
+    """About whom notices are held, for the wire."""
+    return service_pb2.HeldNotices(
+        service_id=maintenance.service_id,
+        name="" if record is None else record.spec.name,
+        maintenance=_from_maintenance(maintenance),
+    )
+
+
 def from_event(event: Event) -> event_pb2.Event:
     """An event for the wire."""
     message = event_pb2.Event(

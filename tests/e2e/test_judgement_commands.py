@@ -100,9 +100,9 @@ def test_a_policy_is_changed_at_once_and_for_good(tmp_path: Path) -> None:
     with start_system(tmp_path) as system:
         refusal = tron(system, "policy", "reattach_window=3")
         assert refusal.returncode == 1
-        assert "policy.reattach_window: is 3 s" in refusal.stderr
+        assert "tron: reattach_window: is 3 s" in refusal.stderr
         assert asked(system, "policy", "escalate-after=12", "orphan_policy=adopt")["policy"]["escalate_after"] == 12
-        asked(system, "policy", "--service", "a", "misses_before_down=4", "misses_before_deregister=9")
+        asked(system, "policy", "--service", "a", "--force", "misses_before_down=4", "misses_before_deregister=9")
         old = system.kill_child("monitor")
         system.wait_restarted("monitor", old)
         policy = asked(system, "policy")["policy"]
@@ -111,13 +111,56 @@ def test_a_policy_is_changed_at_once_and_for_good(tmp_path: Path) -> None:
         assert (own["misses_before_down"], own["escalate_after"]) == (4, 12)
 
 
+def test_an_override_is_listed_says_where_it_comes_from_and_is_unset(system: System) -> None:
+    child = unique("patient")
+    with agents(system.registry_address, {"service_id": child}):
+        set_ = asked(system, "policy", "--service", child, "reconnect_grace=15", "busy_cap=10min")
+        assert (set_["policy"]["reconnect_grace"], set_["policy"]["busy_cap"]) == (15, 600)
+        assert (set_["sources"]["busy_cap"], set_["sources"]["guard_min"]) == ("service_runtime", "built_in")
+        differs = {"reconnect_grace": 15, "busy_cap": 600}
+        for command in (("policy", "--service"), ("policy", "--overrides")):
+            (listed,) = asked(system, *command)["overrides"]
+            assert (listed["service_id"], listed["policy"], listed["watched"]) == (child, differs, True)
+        shown = tron(system, "policy", "--service", child).stdout
+        assert "override, set at run time" in shown
+        after = asked(system, "policy", "--service", child, "reconnect_grace=default", "busy_cap=default")
+        assert (after["policy"]["reconnect_grace"], after["sources"]["reconnect_grace"]) == (2, "built_in")
+        assert asked(system, "policy", "--service")["overrides"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("reconnect_grace=",), "reconnect_grace: nothing is given; it takes a number of seconds from 0 to 86400"),
+        (("--service", "typo"), "no service has the id 'typo'"),
+        (
+            ("--service", "typo", "flap_count=7"),
+            "no service has the id 'typo'; --force sets thresholds of a service that is not registered yet",
+        ),
+        (("--service", "service-hmi", "guard_min=7"), "guard_min: it is about all services together"),
+    ],
+)
+def test_what_is_wrong_with_a_threshold_is_said_in_its_words(
+    system: System, arguments: tuple[str, ...], said: str
+) -> None:
+    refusal = tron(system, "policy", *arguments)
+    assert (refusal.returncode, refusal.stdout) == (1, "")
+    assert refusal.stderr.startswith(f"tron: {said}")
+
+
 def test_maintenance_is_shown_and_ended(system: System) -> None:
     child = unique("maintained")
     with agents(system.registry_address, {"service_id": child}):
         held = asked(system, "maintenance", child, "--for", "5", "--reason", "new disk")["maintenance"]
         assert held["reason"] == "new disk"
+        (listed,) = asked(system, "maintenance")["held"]
+        assert (listed["service_id"], listed["maintenance"]) == (child, held)
+        assert "new disk" in tron(system, "maintenance").stdout
         wait_until(lambda: asked(system, "stats")["maintained_services"] == 1, 10, "TRON knows")
         assert "an operator holds notices about it (new disk)" in tron(system, "explain", child).stdout
         assert asked(system, "maintenance", child, "--off")["maintenance"] is None
         asked(system, "maintenance", child)
+    tron(system, "deregister", child)
+    assert "not registered" in tron(system, "maintenance").stdout
     assert asked(system, "maintenance", child, "--off")["maintenance"] is None, "it outlived its service"
+    assert tron(system, "maintenance").stdout == "No notices are held.\n"

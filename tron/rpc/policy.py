@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from grid.tron.v1 import policy_pb2
@@ -15,9 +16,13 @@ _MESSAGES = frozenset(each.name for each in policy_pb2.Policy.DESCRIPTOR.fields 
 
 def from_policy(policy: Policy) -> policy_pb2.Policy:
     """All thresholds, nothing unset."""
+    return from_changes({name: getattr(policy, name) for name in POLICY_FIELDS})
+
+
+def from_changes(changes: Mapping[str, Any]) -> policy_pb2.Policy:
+    """Some thresholds, the others unset."""
     message = policy_pb2.Policy()
-    for name in POLICY_FIELDS:
-        value = getattr(policy, name)
+    for name, value in changes.items():
         if name in _MESSAGES:
             getattr(message, name).CopyFrom(duration(value))
         else:

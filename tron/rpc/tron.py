@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Container
 from typing import Any, TypeVar
 
 import grpc
@@ -18,9 +18,11 @@ from grid_hosting.status import to_domain_error
 from tron.alert_book import ALERT_TYPES
 from tron.explanation import explain
 from tron.facts import Cause, State
+from tron.live_policy import LivePolicy
 from tron.monitor import Monitor
-from tron.policy_store import PolicyStore
-from tron.rpc.policy import from_policy, to_changes
+from tron.policy import POLICY_FIELDS
+from tron.policy_layers import PolicyLayers
+from tron.rpc.policy import from_changes, from_policy, to_changes
 
 log = structlog.get_logger("tron")
 R = TypeVar("R")
@@ -30,6 +32,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 CALL_TIMEOUT = 5.0
+MAX_SERVICE_ID = 512
 
 
 class RegistryAway(DomainError):
@@ -41,10 +44,10 @@ class RegistryAway(DomainError):
 class TronService(tron_service_pb2_grpc.TronServiceServicer):
     """Answers from the monitor's own state, and from the registry's log."""
 
-    def __init__(self, monitor: Monitor, store: PolicyStore, channel: grpc.aio.Channel, dispatcher: Dispatcher) -> None:
+    def __init__(self, monitor: Monitor, policy: LivePolicy, channel: grpc.aio.Channel, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
         self._monitor = monitor
-        self._store = store
+        self._policy = policy
         self._events = event_service_pb2_grpc.EventServiceStub(channel)
         self._registry = registry_service_pb2_grpc.RegistryServiceStub(channel)
 
@@ -102,32 +105,42 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         self, request: tron_service_pb2.GetPolicyRequest, context: Context
     ) -> tron_service_pb2.GetPolicyResponse:
         """The thresholds in force."""
-        return tron_service_pb2.GetPolicyResponse(policy=from_policy(self._monitor.policies.of(request.service_id)))
+        await self._must_be_known(request.service_id)
+        policies, layers = self._monitor.policies, self._policy.layers
+        return tron_service_pb2.GetPolicyResponse(
+            policy=from_policy(policies.of(request.service_id)), sources=_sources(layers, request.service_id)
+        )
 
     async def SetPolicy(
         self, request: tron_service_pb2.SetPolicyRequest, context: Context
     ) -> tron_service_pb2.SetPolicyResponse:
         """Change thresholds: checked, kept on disk, then in force from the next frame on."""
-        changes = to_changes(request.policy)
-        if not changes:
-            raise InvalidRequest(FieldError("policy", "changes nothing: set at least one field"))
-        try:
-            policies = self._monitor.policies.changed(request.service_id, changes)
-        except ValueError as error:
-            field, _, why = str(error).partition(": ")
-            raise InvalidRequest(FieldError(f"policy.{field}", why or str(error))) from None
-        policy = policies.of(request.service_id)
-        reckless = [FieldError(f"policy.{each.field}", each.description) for each in policy.reckless()]
-        if reckless:
-            raise InvalidRequest(*reckless)
-        try:
-            self._store.save(request.service_id, changes)
-        except OSError as error:
-            log.error("policy_not_saved", why=str(error))
-            raise DomainError("the policy could not be written to disk; nothing was changed") from error
-        self._monitor.set_policies(policies)
-        log.info("policy_set", service_id=request.service_id or None, **{k: str(v) for k, v in changes.items()})
-        return tron_service_pb2.SetPolicyResponse(policy=from_policy(policy))
+        service_id = request.service_id
+        check_id(service_id)
+        if not request.allow_unknown:
+            await self._must_be_known(service_id)
+        self._policy.change(service_id, to_changes(request.policy), request.unset)
+        policies, layers = self._monitor.policies, self._policy.layers
+        return tron_service_pb2.SetPolicyResponse(
+            policy=from_policy(policies.of(service_id)), sources=_sources(layers, service_id)
+        )
+
+    async def ListPolicyOverrides(
+        self, request: tron_service_pb2.ListPolicyOverridesRequest, context: Context
+    ) -> tron_service_pb2.ListPolicyOverridesResponse:
+        """What differs for single services."""
+        layers = self._policy.layers
+        watched = {each.facts.service_id for each in self._monitor.judge.detector.leases()}
+        overrides = [
+            tron_service_pb2.PolicyOverride(
+                service_id=each,
+                policy=from_changes(layers.own(each)),
+                sources=_sources(layers, each, layers.own(each)),
+                watched=each in watched,
+            )
+            for each in layers.overridden()
+        ]
+        return tron_service_pb2.ListPolicyOverridesResponse(overrides=overrides)
 
     async def SetMaintenance(
         self, request: tron_service_pb2.SetMaintenanceRequest, context: Context
@@ -140,6 +153,14 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
             record.duration.CopyFrom(request.duration)
         answer = await self._ask(self._registry.RecordMaintenance(record, timeout=CALL_TIMEOUT))
         return tron_service_pb2.SetMaintenanceResponse(service=answer.service)
+
+    async def ListMaintenance(
+        self, request: tron_service_pb2.ListMaintenanceRequest, context: Context
+    ) -> tron_service_pb2.ListMaintenanceResponse:
+        """About whom notices are held, as the registry has it."""
+        wanted = registry_service_pb2.ListMaintenanceRequest()
+        answer = await self._ask(self._registry.ListMaintenance(wanted, timeout=CALL_TIMEOUT))
+        return tron_service_pb2.ListMaintenanceResponse(held=answer.held)
 
     async def Explain(
         self, request: tron_service_pb2.ExplainRequest, context: Context
@@ -160,6 +181,12 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         response.evidence.update(explanation.evidence)
         return response
 
+    async def _must_be_known(self, service_id: str) -> None:
+        """Raise ServiceNotFound, in the registry's words, where nobody has the id and it has no override."""
+        if service_id and service_id not in self._policy.layers.overridden():
+            wanted = registry_service_pb2.GetServiceRequest(service_id=service_id)
+            await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))
+
     async def _ask(self, call: Awaitable[R]) -> R:
         """The registry's answer; its refusals are passed on, with its reason and fields."""
         try:
@@ -173,3 +200,14 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def _count_degraded(self) -> int:
         query = registry_service_pb2.ListServicesRequest(status=service_pb2.SERVICE_STATUS_DEGRADED, page_size=1)
         return (await self._ask(self._registry.ListServices(query, timeout=CALL_TIMEOUT))).total_size
+
+
+def check_id(service_id: str) -> None:
+    """Raise InvalidRequest for what no service can have as its id. Empty stands for everyone."""
+    if len(service_id) > MAX_SERVICE_ID or service_id != service_id.strip() or not service_id.isprintable():
+        why = f"must be printable, without blanks around it, and of at most {MAX_SERVICE_ID} characters"
+        raise InvalidRequest(FieldError("service_id", why))
+
+
+def _sources(layers: PolicyLayers, service_id: str, names: Container[str] = POLICY_FIELDS) -> dict[str, Any]:
+    return {name: source.value for name, source in layers.sources(service_id).items() if name in names}

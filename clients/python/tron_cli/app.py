@@ -7,7 +7,7 @@ import platform
 
 import typer
 
-from tron_cli import alerts, demo, judgement, probing, selftest, services, system, wrapping
+from tron_cli import alerts, demo, judgement, policy, probing, selftest, services, system, wrapping
 from tron_cli.connection import JsonOption
 from tron_cli.output import out, print_json
 
@@ -32,8 +32,8 @@ app.add_typer(alerts.app, name="alerts", rich_help_panel=ASK)
 app.command(rich_help_panel=ASK)(judgement.explain)
 app.command(rich_help_panel=ASK)(judgement.stats)
 app.command(rich_help_panel=ASK)(selftest.selftest)
-app.command(rich_help_panel=CHANGE)(judgement.policy)
-app.command(rich_help_panel=CHANGE)(judgement.maintenance)
+app.command(rich_help_panel=CHANGE, cls=policy.PolicyCommand)(policy.policy)
+app.command(rich_help_panel=CHANGE)(policy.maintenance)
 app.command(rich_help_panel=CHANGE, context_settings={"allow_interspersed_args": False})(wrapping.run)
 app.command(rich_help_panel=CHANGE)(probing.probe)
 app.command(rich_help_panel=CHANGE)(services.register)

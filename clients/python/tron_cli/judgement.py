@@ -1,4 +1,4 @@
-"""`tron explain`, `maintenance`, `policy`, `stats`: what TRON thinks and why, and an operator's word to it."""
+"""`tron explain` and `tron stats`: what TRON thinks and why."""
 
 from __future__ import annotations
 
@@ -104,68 +104,11 @@ def _print(explanation: Explanation) -> None:
         out.print(table)
 
 
-def maintenance(
-    service_id: IdArgument,
-    monitor: MonitorOption = DEFAULT_MONITOR,
-    as_json: JsonOption = False,
-    off: Annotated[bool, typer.Option("--off", help="End it: what was held is told now, if it still holds.")] = False,
-    minutes: Annotated[
-        float | None, typer.Option("--for", metavar="MINUTES", help="End by itself after so long.")
-    ] = None,
-    reason: Annotated[str, typer.Option(help="For whoever looks at it.")] = "",
-) -> None:
-    """Hold notices about a service; it stays with the id, through restarts and registrations."""
-    if off and (minutes is not None or reason):
-        raise typer.BadParameter("it takes neither --for nor --reason", param_hint="--off")
-    with monitor_at(monitor) as client:
-        duration = None if minutes is None else minutes * 60
-        service = client.set_maintenance(service_id, not off, duration=duration, reason=reason)
-        held = service.maintenance
-        if as_json:
-            print_json({"service_id": service_id, "maintenance": None if held is None else held.to_dict()})
-        elif held is None:
-            out.print(f"Notices about {escape(service_id)} are told again.", soft_wrap=True)
-        else:
-            until = "until you end it" if held.until is None else f"until {clock_time(held.until)}"
-            out.print(f"Notices about {escape(service_id)} are held {until}.", soft_wrap=True)
-
-
-def policy(
-    changes: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="What to change.")] = None,
-    monitor: MonitorOption = DEFAULT_MONITOR,
-    as_json: JsonOption = False,
-    service: Annotated[str, typer.Option(metavar="ID", help="The policy of one service; empty: of everyone.")] = "",
-) -> None:
-    """Show the thresholds in force, or change some: at once, and for good."""
-    wanted = dict(_change(each) for each in changes or ())
-    with monitor_at(monitor) as client:
-        before = client.get_policy(service)
-        after = client.set_policy(service, **wanted) if wanted else before
-        if as_json:
-            print_json({"service_id": service, "policy": after})
-            return
-        table = Table(box=None, pad_edge=False)
-        for heading in ("threshold", "value", "was"):
-            table.add_column(heading)
-        for name, value in after.items():
-            was = "" if value == before[name] else _shown(before[name])
-            table.add_row(f"[bold]{name}[/]" if was else name, _shown(value), was)
-        out.print(table)
-
-
-def _change(word: str) -> tuple[str, object]:
-    name, equals, text = word.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"{word!r} is not NAME=VALUE", param_hint="NAME=VALUE")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    return name.replace("-", "_"), value
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+def shown(value: object) -> str:
+    """A figure for people: without needless digits, switches as `true` and `false`."""
+    return (
+        f"{value:.12g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    )
 
 
 def stats(monitor: MonitorOption = DEFAULT_MONITOR, as_json: JsonOption = False) -> None:
@@ -185,7 +128,7 @@ def stats(monitor: MonitorOption = DEFAULT_MONITOR, as_json: JsonOption = False)
             if each.name == "last_check":
                 value = clock_time(value)
             if each.name != "sinks":
-                table.add_row(each.name.replace("_", " "), _shown(value))
+                table.add_row(each.name.replace("_", " "), shown(value))
         out.print(table)
         for sink in found.sinks:
             trouble = f"  {sink.last_error}" if sink.last_error else ""

@@ -12,12 +12,14 @@ from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
 from tron_client import arguments, wire
 from tron_client.channel import open_channel, resolve_monitor_address
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
-from tron_client.models import Event, Service
+from tron_client.models import Event, Maintenance, Service
+from tron_client.thresholds import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
+SOURCES = wire.Words("source", policy_pb2.PolicySource, "POLICY_SOURCE_", lower=True)
 ORPHAN_POLICIES = wire.Words("orphan_policy", policy_pb2.OrphanPolicy, "ORPHAN_POLICY_", lower=True)
 
 R = TypeVar("R")
@@ -74,6 +76,34 @@ class Explanation:
     evidence: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """All thresholds by name (times in seconds), and where each comes from: `built_in`, `settings`, `runtime`,
+    `service_settings` or `service_runtime`. A TRON of before names no sources."""
+
+    thresholds: dict[str, Any]
+    sources: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOverride:
+    """What differs for one service; `watched`: TRON watches such a service now."""
+
+    service_id: str
+    thresholds: dict[str, Any]
+    sources: dict[str, str]
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNotices:
+    """An operator's word about one service; `name` is empty where no such service is registered now."""
+
+    service_id: str
+    name: str
+    maintenance: Maintenance
+
+
 class MonitorClient:
     """TRON, for threads. Safe from any thread; a context manager. Every call has a deadline and raises a TronError."""
 
@@ -119,18 +149,59 @@ class MonitorClient:
         return tuple(Event.from_proto(each) for each in self._do(self._stub.ListAlerts, request).alerts)
 
     def get_policy(self, service_id: str = "") -> dict[str, Any]:
-        """The thresholds in force, by name; times in seconds."""
+        """The thresholds in force, by name; times in seconds. Raises ServiceNotFound for an id that nobody has."""
+        return self.read_policy(service_id).thresholds
+
+    def read_policy(self, service_id: str = "") -> PolicyInForce:
+        """The thresholds in force, and where each comes from. Raises ServiceNotFound for an id that nobody has."""
         request = tron_service_pb2.GetPolicyRequest(service_id=arguments.text("service_id", service_id))
-        return _from_policy(self._do(self._stub.GetPolicy, request).policy)
+        return _in_force(self._do(self._stub.GetPolicy, request))
 
     def set_policy(self, service_id: str = "", **thresholds: Any) -> dict[str, Any]:
         """Change thresholds, for everyone or one service; times in seconds. Returns all that are in force then.
 
-        Raises InvalidRequest, naming what is wrong; then nothing was changed.
+        Raises InvalidRequest, naming what is wrong, and ServiceNotFound for an id that nobody has; then nothing was
+        changed.
         """
-        service_id = arguments.text("service_id", service_id)
-        request = tron_service_pb2.SetPolicyRequest(service_id=service_id, policy=_to_policy(thresholds))
-        return _from_policy(self._do(self._stub.SetPolicy, request).policy)
+        return self.change_policy(service_id, thresholds).thresholds
+
+    def change_policy(
+        self,
+        service_id: str = "",
+        thresholds: Mapping[str, Any] | None = None,
+        *,
+        unset: Iterable[str] = (),
+        allow_unknown: bool = False,
+    ) -> PolicyInForce:
+        """As `set_policy`; and `unset` names thresholds that no longer differ from the layer below. `allow_unknown`:
+        also for a service that is not registered (yet)."""
+        request = tron_service_pb2.SetPolicyRequest(
+            service_id=arguments.text("service_id", service_id),
+            policy=_to_policy(thresholds or {}),
+            unset=[_known(name, "unset") for name in unset],
+            allow_unknown=allow_unknown,
+        )
+        return _in_force(self._do(self._stub.SetPolicy, request))
+
+    def list_overrides(self) -> tuple[PolicyOverride, ...]:
+        """The services whose thresholds are not those of everyone, and what differs; by id."""
+        found = self._do(self._stub.ListPolicyOverrides, tron_service_pb2.ListPolicyOverridesRequest()).overrides
+        return tuple(
+            PolicyOverride(
+                service_id=each.service_id,
+                thresholds={name: value for name, value in _from_policy(each.policy).items() if name in each.sources},
+                sources={name: SOURCES.word(source) for name, source in each.sources.items()},
+                watched=each.watched,
+            )
+            for each in found
+        )
+
+    def list_maintenance(self) -> tuple[HeldNotices, ...]:
+        """About whom notices are held, registered or not; by id."""
+        found = self._do(self._stub.ListMaintenance, tron_service_pb2.ListMaintenanceRequest()).held
+        return tuple(
+            HeldNotices(each.service_id, each.name, Maintenance.from_proto(each.maintenance)) for each in found
+        )
 
     def set_maintenance(
         self, service_id: str, enabled: bool, *, duration: float | None = None, reason: str = ""
@@ -179,23 +250,32 @@ def _from_policy(policy: policy_pb2.Policy) -> dict[str, Any]:
     return thresholds
 
 
-def _to_policy(thresholds: dict[str, Any]) -> policy_pb2.Policy:
+def _in_force(answer: Any) -> PolicyInForce:
+    sources = {name: SOURCES.word(source) for name, source in answer.sources.items()}
+    return PolicyInForce(_from_policy(answer.policy), sources)
+
+
+def _to_policy(thresholds: Mapping[str, Any]) -> policy_pb2.Policy:
     policy = policy_pb2.Policy()
-    known = policy.DESCRIPTOR.fields_by_name
     for name, value in thresholds.items():
-        field = known.get(name)
+        field = policy.DESCRIPTOR.fields_by_name[_known(name, f"policy.{name}")]
         try:
-            if field is None:
-                raise ValueError(f"is no threshold; the thresholds are {', '.join(sorted(known))}")
+            read = checked(name, value)
             if field.message_type is not None:
-                getattr(policy, name).CopyFrom(
-                    wire.duration(arguments.seconds(f"policy.{name}", value, positive=False))
-                )
+                getattr(policy, name).CopyFrom(wire.duration(read))
             else:
-                setattr(policy, name, ORPHAN_POLICIES.number(value) if field.enum_type is not None else value)
-        except InvalidRequest:
-            raise
-        except (ValueError, TypeError, OverflowError) as error:
-            wrong = FieldError(f"policy.{name}", str(error))
-            raise InvalidRequest(f"{wrong.field}: {wrong.description}", fields=(wrong,)) from error
+                setattr(policy, name, ORPHAN_POLICIES.number(read) if field.enum_type is not None else read)
+        except (ValueError, TypeError) as error:
+            raise _wrong(f"policy.{name}", str(error)) from error
     return policy
+
+
+def _known(name: str, field: str) -> str:
+    known = policy_pb2.Policy.DESCRIPTOR.fields_by_name
+    if name not in known:
+        raise _wrong(field, f"{name!r} is no threshold; the thresholds are {', '.join(sorted(known))}")
+    return name
+
+
+def _wrong(field: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {why}", fields=(FieldError(field, why),))

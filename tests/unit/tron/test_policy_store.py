@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tron.policy import OrphanPolicy, Policies, Policy
+from tron.policy_layers import PolicyLayers
 from tron.policy_store import FILE, PolicyStore
 
-SETTINGS = Policies(Policy(escalate_after=20.0), {"own": Policy(escalate_after=20.0, flap_count=9)})
+GIVEN: dict[str, dict[str, Any]] = {"": {"escalate_after": 20.0}, "own": {"flap_count": 9}}
+SETTINGS = PolicyLayers(GIVEN).policies()
 
 
 def reloaded(folder: Path) -> Policies:
     """What the next TRON judges by."""
-    return PolicyStore(folder).load(SETTINGS)
+    return PolicyStore(folder).load(GIVEN).policies()
+
+
+def save(folder: Path, service_id: str, changes: dict[str, Any], unset: tuple[str, ...] = ()) -> None:
+    """An operator changes something while TRON runs."""
+    store = PolicyStore(folder)
+    store.save(store.load(GIVEN).changed(service_id, changes, unset))
 
 
 def test_without_a_file_the_settings_are_in_force(tmp_path: Path) -> None:
@@ -23,9 +32,8 @@ def test_without_a_file_the_settings_are_in_force(tmp_path: Path) -> None:
 
 
 def test_changes_for_everyone_and_for_one_come_on_top_of_the_settings(tmp_path: Path) -> None:
-    store = PolicyStore(tmp_path / "not there yet")
-    store.save("", {"reconnect_grace": 3.0})
-    store.save("a", {"flap_count": 7, "orphan_policy": OrphanPolicy.ADOPT})
+    save(tmp_path / "not there yet", "", {"reconnect_grace": 3.0})
+    save(tmp_path / "not there yet", "a", {"flap_count": 7, "orphan_policy": OrphanPolicy.ADOPT})
     found = reloaded(tmp_path / "not there yet")
     assert found.default == Policy(escalate_after=20.0, reconnect_grace=3.0)
     assert found.of("a") == Policy(
@@ -35,18 +43,22 @@ def test_changes_for_everyone_and_for_one_come_on_top_of_the_settings(tmp_path: 
 
 
 def test_a_later_change_of_a_threshold_replaces_that_one_alone(tmp_path: Path) -> None:
-    PolicyStore(tmp_path).save("a", {"flap_count": 7, "flap_window": 30.0})
-    store = PolicyStore(tmp_path)
-    store.load(SETTINGS)
-    store.save("a", {"flap_count": 8})
+    save(tmp_path, "a", {"flap_count": 7, "flap_window": 30.0})
+    save(tmp_path, "a", {"flap_count": 8})
     found = reloaded(tmp_path).of("a")
     assert (found.flap_count, found.flap_window) == (8, 30.0)
 
 
+def test_what_was_unset_is_unset_in_the_next_life(tmp_path: Path) -> None:
+    save(tmp_path, "a", {"flap_count": 7, "flap_window": 30.0})
+    save(tmp_path, "a", {}, unset=("flap_count",))
+    assert json.loads((tmp_path / FILE).read_text()) == {"a": {"flap_window": 30.0}}
+    assert reloaded(tmp_path).of("a") == Policy(escalate_after=20.0, flap_window=30.0)
+
+
 def test_nothing_but_the_file_is_left_behind(tmp_path: Path) -> None:
-    store = PolicyStore(tmp_path)
-    store.save("", {"flap_count": 7})
-    store.save("", {"flap_count": 8})
+    save(tmp_path, "", {"flap_count": 7})
+    save(tmp_path, "", {"flap_count": 8})
     assert [each.name for each in tmp_path.iterdir()] == [FILE]
 
 
@@ -75,6 +87,6 @@ def test_a_change_that_can_not_be_written_is_not_kept_in_memory_either(tmp_path:
     (tmp_path / "file").write_text("")
     store = PolicyStore(tmp_path / "file")
     with pytest.raises(OSError, match="file"):
-        store.save("", {"flap_count": 7})
+        store.save(PolicyLayers(GIVEN, {"": {"flap_count": 7}}))
     (tmp_path / "file").unlink()
-    assert store.load(SETTINGS) == SETTINGS
+    assert store.load(GIVEN).policies() == SETTINGS

@@ -77,6 +77,11 @@ class RegistryServiceStub:
                 request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceRequest.SerializeToString,
                 response_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceResponse.FromString,
                 _registered_method=True)
+        self.ListMaintenance = channel.unary_unary(
+                '/grid.registry.v1.RegistryService/ListMaintenance',
+                request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListMaintenanceRequest.SerializeToString,
+                response_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListMaintenanceResponse.FromString,
+                _registered_method=True)
         self.ObserveLiveness = channel.unary_stream(
                 '/grid.registry.v1.RegistryService/ObserveLiveness',
                 request_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessRequest.SerializeToString,
@@ -150,6 +155,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMaintenance(self, request, context):
+        """The services about which notices are held, registered or not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ObserveLiveness(self, request, context):
         """The facts that TRON judges by.
         """
@@ -206,6 +218,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.RecordMaintenance,
                     request_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceRequest.FromString,
                     response_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceResponse.SerializeToString,
+            ),
+            'ListMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMaintenance,
+                    request_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListMaintenanceRequest.FromString,
+                    response_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListMaintenanceResponse.SerializeToString,
             ),
             'ObserveLiveness': grpc.unary_stream_rpc_method_handler(
                     servicer.ObserveLiveness,
@@ -435,6 +452,33 @@ class RegistryService:
             '/grid.registry.v1.RegistryService/RecordMaintenance',
             grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceRequest.SerializeToString,
             grid_dot_registry_dot_v1_dot_registry__service__pb2.RecordMaintenanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.registry.v1.RegistryService/ListMaintenance',
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.ListMaintenanceRequest.SerializeToString,
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.ListMaintenanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

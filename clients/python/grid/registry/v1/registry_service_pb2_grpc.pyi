@@ -53,6 +53,8 @@ class RegistryServiceStub:
     """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
     held about it. For people there is TronService.SetMaintenance.
     """
+    ListMaintenance: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListMaintenanceRequest, _registry_service_pb2.ListMaintenanceResponse]
+    """The services about which notices are held, registered or not."""
     ObserveLiveness: _grpc.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]
     """The facts that TRON judges by."""
     ApplyVerdicts: _grpc.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]
@@ -81,6 +83,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
     held about it. For people there is TronService.SetMaintenance.
     """
+    ListMaintenance: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListMaintenanceRequest, _registry_service_pb2.ListMaintenanceResponse]  # type: ignore[assignment]
+    """The services about which notices are held, registered or not."""
     ObserveLiveness: _aio.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]  # type: ignore[assignment]
     """The facts that TRON judges by."""
     ApplyVerdicts: _aio.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]  # type: ignore[assignment]
@@ -154,6 +158,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
         held about it. For people there is TronService.SetMaintenance.
         """
+
+    @_abc_1.abstractmethod
+    def ListMaintenance(
+        self,
+        request: _registry_service_pb2.ListMaintenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_registry_service_pb2.ListMaintenanceResponse]]:
+        """The services about which notices are held, registered or not."""
 
     @_abc_1.abstractmethod
     def ObserveLiveness(

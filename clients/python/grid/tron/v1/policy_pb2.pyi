@@ -44,6 +44,38 @@ ORPHAN_POLICY_ADOPT: OrphanPolicy.ValueType  # 3
 """It is told and goes on; alerts about it go to its next live ancestor until its parent is back."""
 Global___OrphanPolicy: _TypeAlias = OrphanPolicy  # noqa: Y015
 
+class _PolicySource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PolicySourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PolicySource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POLICY_SOURCE_UNSPECIFIED: _PolicySource.ValueType  # 0
+    POLICY_SOURCE_BUILT_IN: _PolicySource.ValueType  # 1
+    POLICY_SOURCE_SETTINGS: _PolicySource.ValueType  # 2
+    """The settings of TRON, for everyone."""
+    POLICY_SOURCE_RUNTIME: _PolicySource.ValueType  # 3
+    """SetPolicy, for everyone."""
+    POLICY_SOURCE_SERVICE_SETTINGS: _PolicySource.ValueType  # 4
+    """The settings of TRON, for this service."""
+    POLICY_SOURCE_SERVICE_RUNTIME: _PolicySource.ValueType  # 5
+    """SetPolicy, for this service."""
+
+class PolicySource(_PolicySource, metaclass=_PolicySourceEnumTypeWrapper):
+    """Where a threshold comes from. The later one counts."""
+
+POLICY_SOURCE_UNSPECIFIED: PolicySource.ValueType  # 0
+POLICY_SOURCE_BUILT_IN: PolicySource.ValueType  # 1
+POLICY_SOURCE_SETTINGS: PolicySource.ValueType  # 2
+"""The settings of TRON, for everyone."""
+POLICY_SOURCE_RUNTIME: PolicySource.ValueType  # 3
+"""SetPolicy, for everyone."""
+POLICY_SOURCE_SERVICE_SETTINGS: PolicySource.ValueType  # 4
+"""The settings of TRON, for this service."""
+POLICY_SOURCE_SERVICE_RUNTIME: PolicySource.ValueType  # 5
+"""SetPolicy, for this service."""
+Global___PolicySource: _TypeAlias = PolicySource  # noqa: Y015
+
 @_typing.final
 class Policy(_message.Message):
     """The thresholds. An unset field of an override keeps the global value."""

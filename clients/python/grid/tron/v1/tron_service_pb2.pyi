@@ -206,7 +206,7 @@ Global___ListAlertsResponse: _TypeAlias = ListAlertsResponse  # noqa: Y015
 
 @_typing.final
 class GetPolicyRequest(_message.Message):
-    """Whose policy. Empty: the global one."""
+    """Whose policy. Empty: the global one. A service that is not registered and has no override is SERVICE_NOT_FOUND."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,17 +231,43 @@ class GetPolicyResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class SourcesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _policy_pb2.PolicySource.ValueType
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _policy_pb2.PolicySource.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     POLICY_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> _policy_pb2.Policy: ...
+    @_builtins.property
+    def sources(self) -> _containers.ScalarMap[_builtins.str, _policy_pb2.PolicySource.ValueType]:
+        """Where each value comes from, by the name of its field."""
+
     def __init__(
         self,
         *,
         policy: _policy_pb2.Policy | None = ...,
+        sources: _abc.Mapping[_builtins.str, _policy_pb2.PolicySource.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,19 +281,29 @@ class SetPolicyRequest(_message.Message):
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    UNSET_FIELD_NUMBER: _builtins.int
+    ALLOW_UNKNOWN_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    """Empty: the global policy."""
+    """Empty: the global policy. A service that is not registered and has no override is SERVICE_NOT_FOUND."""
+    allow_unknown: _builtins.bool
+    """Allow a service that is not registered (yet)."""
     @_builtins.property
     def policy(self) -> _policy_pb2.Policy: ...
+    @_builtins.property
+    def unset(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of fields whose value, set earlier by this call, no longer counts: that of the layer below does."""
+
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         policy: _policy_pb2.Policy | None = ...,
+        unset: _abc.Iterable[_builtins.str] | None = ...,
+        allow_unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_unknown", b"allow_unknown", "policy", b"policy", "service_id", b"service_id", "unset", b"unset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -279,21 +315,182 @@ class SetPolicyResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class SourcesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _policy_pb2.PolicySource.ValueType
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _policy_pb2.PolicySource.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     POLICY_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> _policy_pb2.Policy: ...
+    @_builtins.property
+    def sources(self) -> _containers.ScalarMap[_builtins.str, _policy_pb2.PolicySource.ValueType]:
+        """Where each value comes from, by the name of its field."""
+
     def __init__(
         self,
         *,
         policy: _policy_pb2.Policy | None = ...,
+        sources: _abc.Mapping[_builtins.str, _policy_pb2.PolicySource.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetPolicyResponse: _TypeAlias = SetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListPolicyOverridesRequest(_message.Message):
+    """All of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyOverridesRequest: _TypeAlias = ListPolicyOverridesRequest  # noqa: Y015
+
+@_typing.final
+class ListPolicyOverridesResponse(_message.Message):
+    """Ordered by service_id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyOverride]: ...
+    def __init__(
+        self,
+        *,
+        overrides: _abc.Iterable[Global___PolicyOverride] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyOverridesResponse: _TypeAlias = ListPolicyOverridesResponse  # noqa: Y015
+
+@_typing.final
+class PolicyOverride(_message.Message):
+    """What differs for one service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SourcesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _policy_pb2.PolicySource.ValueType
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _policy_pb2.PolicySource.ValueType = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    WATCHED_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    watched: _builtins.bool
+    """Whether TRON watches such a service now."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """Only what differs is set."""
+
+    @_builtins.property
+    def sources(self) -> _containers.ScalarMap[_builtins.str, _policy_pb2.PolicySource.ValueType]:
+        """Where each of these comes from, by the name of its field."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        policy: _policy_pb2.Policy | None = ...,
+        sources: _abc.Mapping[_builtins.str, _policy_pb2.PolicySource.ValueType] | None = ...,
+        watched: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "service_id", b"service_id", "sources", b"sources", "watched", b"watched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyOverride: _TypeAlias = PolicyOverride  # noqa: Y015
+
+@_typing.final
+class ListMaintenanceRequest(_message.Message):
+    """Nothing to say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMaintenanceRequest: _TypeAlias = ListMaintenanceRequest  # noqa: Y015
+
+@_typing.final
+class ListMaintenanceResponse(_message.Message):
+    """Ordered by service_id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def held(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.HeldNotices]: ...
+    def __init__(
+        self,
+        *,
+        held: _abc.Iterable[_service_pb2.HeldNotices] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMaintenanceResponse: _TypeAlias = ListMaintenanceResponse  # noqa: Y015
 
 @_typing.final
 class SetMaintenanceRequest(_message.Message):

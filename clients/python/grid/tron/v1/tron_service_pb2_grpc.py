@@ -55,10 +55,20 @@ class TronServiceStub:
                 request_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetPolicyRequest.SerializeToString,
                 response_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetPolicyResponse.FromString,
                 _registered_method=True)
+        self.ListPolicyOverrides = channel.unary_unary(
+                '/grid.tron.v1.TronService/ListPolicyOverrides',
+                request_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListPolicyOverridesRequest.SerializeToString,
+                response_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListPolicyOverridesResponse.FromString,
+                _registered_method=True)
         self.SetMaintenance = channel.unary_unary(
                 '/grid.tron.v1.TronService/SetMaintenance',
                 request_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetMaintenanceRequest.SerializeToString,
                 response_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetMaintenanceResponse.FromString,
+                _registered_method=True)
+        self.ListMaintenance = channel.unary_unary(
+                '/grid.tron.v1.TronService/ListMaintenance',
+                request_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListMaintenanceRequest.SerializeToString,
+                response_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListMaintenanceResponse.FromString,
                 _registered_method=True)
         self.Explain = channel.unary_unary(
                 '/grid.tron.v1.TronService/Explain',
@@ -99,8 +109,22 @@ class TronServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPolicyOverrides(self, request, context):
+        """The services whose thresholds are not those of everyone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetMaintenance(self, request, context):
         """Holds judgement about a service, or ends that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMaintenance(self, request, context):
+        """The services about which notices are held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,10 +160,20 @@ def add_TronServiceServicer_to_server(servicer, server):
                     request_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetPolicyRequest.FromString,
                     response_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetPolicyResponse.SerializeToString,
             ),
+            'ListPolicyOverrides': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicyOverrides,
+                    request_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListPolicyOverridesRequest.FromString,
+                    response_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListPolicyOverridesResponse.SerializeToString,
+            ),
             'SetMaintenance': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMaintenance,
                     request_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetMaintenanceRequest.FromString,
                     response_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.SetMaintenanceResponse.SerializeToString,
+            ),
+            'ListMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMaintenance,
+                    request_deserializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListMaintenanceRequest.FromString,
+                    response_serializer=grid_dot_tron_dot_v1_dot_tron__service__pb2.ListMaintenanceResponse.SerializeToString,
             ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
@@ -267,6 +301,33 @@ class TronService:
             _registered_method=True)
 
     @staticmethod
+    def ListPolicyOverrides(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.tron.v1.TronService/ListPolicyOverrides',
+            grid_dot_tron_dot_v1_dot_tron__service__pb2.ListPolicyOverridesRequest.SerializeToString,
+            grid_dot_tron_dot_v1_dot_tron__service__pb2.ListPolicyOverridesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetMaintenance(request,
             target,
             options=(),
@@ -283,6 +344,33 @@ class TronService:
             '/grid.tron.v1.TronService/SetMaintenance',
             grid_dot_tron_dot_v1_dot_tron__service__pb2.SetMaintenanceRequest.SerializeToString,
             grid_dot_tron_dot_v1_dot_tron__service__pb2.SetMaintenanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.tron.v1.TronService/ListMaintenance',
+            grid_dot_tron_dot_v1_dot_tron__service__pb2.ListMaintenanceRequest.SerializeToString,
+            grid_dot_tron_dot_v1_dot_tron__service__pb2.ListMaintenanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

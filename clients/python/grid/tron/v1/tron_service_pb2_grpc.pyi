@@ -41,8 +41,12 @@ class TronServiceStub:
     """The thresholds in force."""
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.SetPolicyRequest, _tron_service_pb2.SetPolicyResponse]
     """Changes thresholds without a restart."""
+    ListPolicyOverrides: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListPolicyOverridesRequest, _tron_service_pb2.ListPolicyOverridesResponse]
+    """The services whose thresholds are not those of everyone."""
     SetMaintenance: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.SetMaintenanceRequest, _tron_service_pb2.SetMaintenanceResponse]
     """Holds judgement about a service, or ends that."""
+    ListMaintenance: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListMaintenanceRequest, _tron_service_pb2.ListMaintenanceResponse]
+    """The services about which notices are held."""
     Explain: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ExplainRequest, _tron_service_pb2.ExplainResponse]
     """Why is this service in this state?"""
 
@@ -59,8 +63,12 @@ class TronServiceAsyncStub(TronServiceStub):
     """The thresholds in force."""
     SetPolicy: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.SetPolicyRequest, _tron_service_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """Changes thresholds without a restart."""
+    ListPolicyOverrides: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListPolicyOverridesRequest, _tron_service_pb2.ListPolicyOverridesResponse]  # type: ignore[assignment]
+    """The services whose thresholds are not those of everyone."""
     SetMaintenance: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.SetMaintenanceRequest, _tron_service_pb2.SetMaintenanceResponse]  # type: ignore[assignment]
     """Holds judgement about a service, or ends that."""
+    ListMaintenance: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListMaintenanceRequest, _tron_service_pb2.ListMaintenanceResponse]  # type: ignore[assignment]
+    """The services about which notices are held."""
     Explain: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ExplainRequest, _tron_service_pb2.ExplainResponse]  # type: ignore[assignment]
     """Why is this service in this state?"""
 
@@ -100,12 +108,28 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes thresholds without a restart."""
 
     @_abc_1.abstractmethod
+    def ListPolicyOverrides(
+        self,
+        request: _tron_service_pb2.ListPolicyOverridesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tron_service_pb2.ListPolicyOverridesResponse, _abc.Awaitable[_tron_service_pb2.ListPolicyOverridesResponse]]:
+        """The services whose thresholds are not those of everyone."""
+
+    @_abc_1.abstractmethod
     def SetMaintenance(
         self,
         request: _tron_service_pb2.SetMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.SetMaintenanceResponse, _abc.Awaitable[_tron_service_pb2.SetMaintenanceResponse]]:
         """Holds judgement about a service, or ends that."""
+
+    @_abc_1.abstractmethod
+    def ListMaintenance(
+        self,
+        request: _tron_service_pb2.ListMaintenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tron_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_tron_service_pb2.ListMaintenanceResponse]]:
+        """The services about which notices are held."""
 
     @_abc_1.abstractmethod
     def Explain(

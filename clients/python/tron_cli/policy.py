@@ -1,0 +1,213 @@
+"""`tron policy` and `tron maintenance`: an operator's word to TRON, and what such words are in force."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from tron_client.address import DEFAULT_MONITOR
+from tron_client.thresholds import THRESHOLDS
+from typer.core import TyperCommand
+
+from tron_cli.connection import JsonOption
+from tron_cli.judgement import MonitorOption, monitor_at, shown
+from tron_cli.output import clock_time, fail, out, print_json
+
+if TYPE_CHECKING:
+    from tron_client.monitor import HeldNotices, PolicyInForce, PolicyOverride
+
+DEFAULT = "default"
+"""What a threshold is set to so that it is unset."""
+
+_SOURCES = {
+    "built_in": "built-in default",
+    "settings": "settings file",
+    "runtime": "set at run time",
+    "service_settings": "override, settings file",
+    "service_runtime": "override, set at run time",
+}
+
+
+class PolicyCommand(TyperCommand):
+    """`--service` without an ID lists the services that have overrides."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read `--service` as `--overrides` where nothing or an option follows it."""
+        words = list(args)
+        for index, word in enumerate(words):
+            if word == "--":
+                break
+            if word == "--service" and (index + 1 == len(words) or words[index + 1].startswith("-")):
+                words[index] = "--overrides"
+        return super().parse_args(ctx, words)
+
+
+def policy(
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME=VALUE]...", help="What to change. NAME=default: as if it had not been changed."),
+    ] = None,
+    monitor: MonitorOption = DEFAULT_MONITOR,
+    as_json: JsonOption = False,
+    service: Annotated[
+        str, typer.Option(metavar="ID", help="The policy of one service. Without an ID: as --overrides.")
+    ] = "",
+    overrides: Annotated[
+        bool, typer.Option("--overrides", help="List the services whose thresholds differ, and what differs.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --service: also where no such service is registered (yet).")
+    ] = False,
+) -> None:
+    """Show the thresholds in force and where each comes from, or change some: at once, and for good.
+
+    Times take a number of seconds, or a unit: 500ms, 2.5s, 10min, 1h.
+    """
+    from tron_client.errors import InvalidRequest, ServiceNotFound
+
+    wanted = dict(_change(each) for each in changes or ())
+    if overrides and (wanted or service):
+        why = "it lists, and takes nothing else; name a service with --service ID"
+        raise typer.BadParameter(why, param_hint="--overrides")
+    if force and not (service and wanted):
+        raise typer.BadParameter("it is for changes of one service: --service ID NAME=VALUE", param_hint="--force")
+    unset = [name for name, value in wanted.items() if value == DEFAULT]
+    given = {name: value for name, value in wanted.items() if value != DEFAULT}
+    with monitor_at(monitor) as client:
+        if overrides:
+            _list_overrides(client.list_overrides(), as_json=as_json)
+            return
+        try:
+            before = None if force else client.read_policy(service)
+            after = before
+            if wanted:
+                after = client.change_policy(service, given, unset=unset, allow_unknown=force)
+        except ServiceNotFound as error:
+            hint = "; --force sets thresholds of a service that is not registered yet" if wanted else ""
+            fail(f"{error.message}{hint}")
+        except InvalidRequest as error:
+            wrong = (f"{each.field.removeprefix('policy.')}: {each.description}" for each in error.fields)
+            fail("; ".join(wrong) or error.message)
+        assert after is not None
+        if as_json:
+            print_json({"service_id": service, "policy": after.thresholds, "sources": after.sources})
+        else:
+            out.print(_table(before or after, after))
+
+
+def _table(before: PolicyInForce, after: PolicyInForce) -> Table:
+    changed = before.thresholds != after.thresholds
+    table = Table(box=None, pad_edge=False)
+    for heading in ("threshold", "value", "from", *(["was"] if changed else ())):
+        table.add_column(heading)
+    for name, value in after.thresholds.items():
+        was = "" if value == before.thresholds[name] else _value(name, before.thresholds[name])
+        source = after.sources.get(name, "")
+        marked = was or source.startswith("service_")
+        row = [f"[bold]{name}[/]" if marked else name, _value(name, value), _SOURCES.get(source, source)]
+        table.add_row(*row, *([was] if changed else ()))
+    return table
+
+
+def _value(name: str, value: object) -> str:
+    unit = " s" if name in THRESHOLDS and THRESHOLDS[name].kind == "seconds" else ""
+    return f"{shown(value)}{unit}"
+
+
+def _list_overrides(found: tuple[PolicyOverride, ...], *, as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"service_id": each.service_id, "policy": each.thresholds, "sources": each.sources, "watched": each.watched}
+            for each in found
+        ]
+        print_json({"overrides": rows})
+        return
+    if not found:
+        out.print("No service has overrides.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("service", "threshold", "value", "from", ""):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        for name, value in each.thresholds.items():
+            absent = "" if each.watched else "not registered"
+            table.add_row(
+                escape(each.service_id), name, _value(name, value), _SOURCES.get(each.sources[name], ""), absent
+            )
+    out.print(table)
+
+
+def _change(word: str) -> tuple[str, str]:
+    name, equals, text = word.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{word!r} is not NAME=VALUE", param_hint="NAME=VALUE")
+    return name.strip().replace("-", "_"), _unquoted(text.strip())
+
+
+def _unquoted(text: str) -> str:
+    """A value that was written as JSON (`"adopt"`) is what stands in the quotes."""
+    if text.startswith('"'):
+        try:
+            return str(json.loads(text))
+        except ValueError:
+            pass
+    return text
+
+
+def maintenance(
+    service_id: Annotated[
+        str, typer.Argument(metavar="[ID]", help="Which service; without it: list what is held.")
+    ] = "",
+    monitor: MonitorOption = DEFAULT_MONITOR,
+    as_json: JsonOption = False,
+    off: Annotated[bool, typer.Option("--off", help="End it: what was held is told now, if it still holds.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option("--for", metavar="MINUTES", help="End by itself after so long.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="For whoever looks at it.")] = "",
+) -> None:
+    """Hold notices about a service; it stays with the id, through restarts and registrations. Without an ID, list whose
+    notices are held."""
+    if off and (minutes is not None or reason):
+        raise typer.BadParameter("it takes neither --for nor --reason", param_hint="--off")
+    if not service_id and (off or minutes is not None or reason):
+        raise typer.BadParameter("whose notices? Name a service", param_hint="ID")
+    with monitor_at(monitor) as client:
+        if not service_id:
+            _list_held(client.list_maintenance(), as_json=as_json)
+            return
+        duration = None if minutes is None else minutes * 60
+        service = client.set_maintenance(service_id, not off, duration=duration, reason=reason)
+        held = service.maintenance
+        if as_json:
+            print_json({"service_id": service_id, "maintenance": None if held is None else held.to_dict()})
+        elif held is None:
+            out.print(f"Notices about {escape(service_id)} are told again.", soft_wrap=True)
+        else:
+            until = "until you end it" if held.until is None else f"until {clock_time(held.until)}"
+            out.print(f"Notices about {escape(service_id)} are held {until}.", soft_wrap=True)
+
+
+def _list_held(found: tuple[HeldNotices, ...], *, as_json: bool) -> None:
+    if as_json:
+        rows = [
+            {"service_id": each.service_id, "name": each.name, "maintenance": each.maintenance.to_dict()}
+            for each in found
+        ]
+        print_json({"held": rows})
+        return
+    if not found:
+        out.print("No notices are held.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("service", "name", "since", "until", "reason"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        held = each.maintenance
+        until = "you end it" if held.until is None else clock_time(held.until)
+        name = each.name or "not registered"
+        table.add_row(escape(each.service_id), escape(name), clock_time(held.since), until, escape(held.reason))
+    out.print(table)

@@ -1,0 +1,91 @@
+"""The thresholds in force, and how operators change them while TRON runs: checked, kept on disk, then in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from tron_client.thresholds import FOR_EVERYONE, checked
+
+from grid_hosting.errors import DomainError, FieldError, InvalidRequest
+from tron.monitor import Monitor
+from tron.policy import POLICY_FIELDS, Policies, PolicyError
+from tron.policy_layers import PolicyLayers
+from tron.policy_store import PolicyStore
+
+log = structlog.get_logger("tron")
+
+
+class LivePolicy:
+    """What is given in each layer. The monitor judges by what follows from it."""
+
+    def __init__(self, monitor: Monitor, store: PolicyStore, layers: PolicyLayers) -> None:
+        self._monitor = monitor
+        self._store = store
+        self.layers = layers
+
+    def change(self, service_id: str, changes: Mapping[str, Any], unset: Iterable[str]) -> None:
+        """Set and unset thresholds of a service (empty: of everyone): kept on disk, in force from the next frame on.
+
+        Raises InvalidRequest, naming what is wrong, and DomainError if it cannot be kept; then nothing was changed.
+        """
+        unset = tuple(unset)
+        wrong = [*_wrong_values(changes), *_wrong_names(unset, changes)]
+        if not changes and not unset:
+            wrong.append(FieldError("policy", "changes nothing: set or unset at least one field"))
+        if wrong:
+            raise InvalidRequest(*wrong)
+        try:
+            layers = self.layers.changed(service_id, changes, unset)
+            policies = layers.policies()
+        except ValueError as error:
+            field, _, why = str(error).partition(": ")
+            raise InvalidRequest(FieldError(_path(field), why or str(error))) from None
+        # What was so before, by the settings, does not stand in the way of another change.
+        before = _reckless(self.layers.policies(), service_id)
+        reckless = [each for each in _reckless(policies, service_id) if each not in before]
+        if reckless:
+            raise InvalidRequest(*(FieldError(_path(each.field), each.description) for each in reckless))
+        try:
+            self._store.save(layers)
+        except OSError as error:
+            log.error("policy_not_saved", why=str(error))
+            raise DomainError("the policy could not be written to disk; nothing was changed") from error
+        self.layers = layers
+        self._monitor.set_policies(policies)
+        given = {name: str(value) for name, value in changes.items()}
+        log.info("policy_set", service_id=service_id or None, unset=list(unset) or None, **given)
+
+
+def _wrong_values(changes: Mapping[str, Any]) -> list[FieldError]:
+    wrong: list[FieldError] = []
+    for name, value in changes.items():
+        try:
+            if name != "orphan_policy":  # which the wire has as a number
+                checked(name, value)
+        except ValueError as error:
+            wrong.append(FieldError(_path(name), str(error)))
+    return wrong
+
+
+def _wrong_names(unset: Iterable[str], changes: Mapping[str, Any]) -> list[FieldError]:
+    wrong: list[FieldError] = []
+    for name in unset:
+        if name not in POLICY_FIELDS:
+            wrong.append(
+                FieldError("unset", f"{name!r} is no threshold; the thresholds are {', '.join(POLICY_FIELDS)}")
+            )
+        elif name in changes:
+            wrong.append(FieldError("unset", f"{name} is both set and unset"))
+    return wrong
+
+
+def _reckless(policies: Policies, service_id: str) -> list[PolicyError]:
+    """What would accuse healthy services. The guard's window is about everyone: one service may be more patient."""
+    found = policies.of(service_id).reckless()
+    return [each for each in found if not service_id or each.field not in FOR_EVERYONE]
+
+
+def _path(field: str) -> str:
+    return field if field == "service_id" else f"policy.{field}"
