@@ -118,6 +118,8 @@ class Engine:
         self.sequences = Notifier(0)
         """The newest event that readers may see."""
         self.draining = False
+        self.events_found = 0
+        """How many events were in the store at the start."""
 
     async def start(self) -> None:
         """Load the store. Raises StoreError."""
@@ -136,10 +138,9 @@ class Engine:
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
         self.revisions.advance(self.catalogue.changes.revision)
         self.sequences.advance(self.catalogue.events.last)
+        self.events_found = stored.events
         self._clock = AttentiveClock(time.monotonic())
-        log.info(
-            "store_loaded", services=len(stored.services), revision=self.revisions.value, events=self.sequences.value
-        )
+        log.info("store_loaded", services=len(stored.services), revision=self.revisions.value, events=stored.events)
 
     async def run(self) -> None:
         """Commit and keep time until cancelled. Raises StoreError: a registry that can not write must stop."""

@@ -43,7 +43,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one registry until `stop` is set. Raises StoreError, JournalError, or StartError for an address."""
     engine = Engine(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
     await engine.start()
-    found = {"services": len(engine.catalogue.records), "events": engine.sequences.value}
+    found = {"services": len(engine.catalogue.records), "events": engine.events_found}
     dispatcher = build(
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: engine.catalogue.watched
     )

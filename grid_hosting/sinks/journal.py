@@ -11,7 +11,10 @@ be written stays pending, bounded by the queues, and every later flush tries aga
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +27,7 @@ import structlog
 log = structlog.get_logger("operator")
 
 FILE = "operator-queue.db"
+LOCK = "operator-queue.lock"
 VERSION = 1
 
 _SCHEMA = """
@@ -66,7 +70,16 @@ class Journal:
         self._closed = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db, self._found = _open(self._path)
+            # Held until the program ends, also when it is killed: a second one would deliver everything twice. Not by
+            # SQLite's own locks: a backup must be able to read the file.
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            self._release = weakref.finalize(self, os.close, lock)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._db, self._found = _open(self._path)
+            except BaseException:
+                self._release()
+                raise
         except (OSError, sqlite3.Error) as error:
             self._thread.shutdown()
             raise JournalError(f"{self._path.absolute()}: {_reason(error)}") from error
@@ -145,6 +158,7 @@ class Journal:
             self._closed = True
             self._thread.shutdown()
             self._db.close()
+            self._release()
 
     def _write(self, batch: _Batch) -> None:
         db = self._db
@@ -200,8 +214,6 @@ def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
     db.text_factory = lambda text: text.decode(errors="replace")
     try:
-        # Held until the program ends, also when it is killed: a second one would deliver everything twice.
-        db.execute("PRAGMA locking_mode=EXCLUSIVE")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
             raise _damaged(f"its version is {version}, not {VERSION}")
@@ -248,6 +260,6 @@ def _code(error: BaseException) -> int:
 
 
 def _reason(error: BaseException) -> str:
-    if _code(error) == sqlite3.SQLITE_BUSY:
+    if isinstance(error, BlockingIOError) or _code(error) == sqlite3.SQLITE_BUSY:
         return "another program holds it; each needs a folder of its own"
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)

@@ -28,6 +28,8 @@ class Stored:
     """The highest that was ever given out."""
     first_sequence: int = 1
     last_sequence: int = 0
+    events: int = 0
+    """How many are kept. Their numbers may leap where a backup was restored."""
 
 
 class Store(Protocol):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from grid_hosting.data_files import RESTORED
 from grid_hosting.start import absolute, reason
 from registry_server.effects import (
     Acknowledge,
@@ -35,6 +36,10 @@ from registry_server.store.encoding import decode_event, decode_judgement, decod
 FILE = "registry.db"
 SCHEMA_VERSION = 2
 KEPT_TOMBSTONES = 10_000
+
+REVISIONS_APART = 100_000_000
+NUMBERS_APART = 1_000_000
+"""How far the numbers of a restored registry are from those of its backup: further than what was given out since."""
 
 LOG_BYTES = 4 << 20
 """Size that the write-ahead log has from the start: as large as it grows until SQLite begins it anew."""
@@ -83,6 +88,7 @@ class SqliteStore:
             self._db.execute("PRAGMA synchronous=FULL")
             self._check_version()
             self._db.executescript(_SCHEMA)
+            self._begin_history_after_restore(folder / RESTORED)
             self._make_room(folder / f"{FILE}-wal")
         except (sqlite3.Error, OSError, StoreError) as error:
             self._lock.close()
@@ -106,7 +112,7 @@ class SqliteStore:
                 decode_service(record) for (record,) in db.execute("SELECT record FROM services ORDER BY service_id")
             ]
             heard = dict(db.execute("SELECT service_id, last_heartbeat_at FROM services"))
-            first, last = db.execute("SELECT MIN(sequence), MAX(sequence) FROM events").fetchone()
+            first, last, count = db.execute("SELECT MIN(sequence), MAX(sequence), COUNT(*) FROM events").fetchone()
             return Stored(
                 services=[replace(service, last_heartbeat_at=heard[service.spec.service_id]) for service in services],
                 tombstones=[
@@ -132,6 +138,7 @@ class SqliteStore:
                 incarnation=meta.get("incarnation", 0),
                 first_sequence=first or meta.get("sequence", 0) + 1,
                 last_sequence=max(last or 0, meta.get("sequence", 0)),
+                events=count,
             )
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"the stored registry can not be read: {error!r}") from error
@@ -193,6 +200,29 @@ class SqliteStore:
         self._reader.close()
         self._db.close()
         self._lock.close()
+
+    def _begin_history_after_restore(self, marker: Path) -> None:
+        """After a backup was put in place, go on with numbers that nobody can have seen.
+
+        What was given out between the backup and its restoration is not known here: an incarnation that is given out
+        again would let its holder of before speak for another, and a reader would take a revision for one that it has.
+        """
+        if not marker.exists():
+            return
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        (last,) = db.execute("SELECT MAX(sequence) FROM events").fetchone()
+        meta: dict[str, int] = dict(db.execute("SELECT key, value FROM meta"))
+        revision = meta.get("revision", 0) + REVISIONS_APART
+        later = {
+            "revision": revision,
+            "compacted": revision,
+            "incarnation": meta.get("incarnation", 0) + NUMBERS_APART,
+            "sequence": max(last or 0, meta.get("sequence", 0)) + NUMBERS_APART,
+        }
+        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", later.items())
+        db.execute("COMMIT")
+        marker.unlink()  # where this is lost to a crash, the numbers are moved on once more, which harms nobody
 
     def _make_room(self, log: Path) -> None:
         """Let the log have its size beforehand: a commit that has to make the file longer takes 0.1 ms more of 0.5.
@@ -321,7 +351,11 @@ def _compact_events(db: sqlite3.Connection, write: CompactEvents) -> None:
     # The numbers go on where they were, even where every event is gone.
     (last,) = db.execute("SELECT MAX(sequence) FROM events").fetchone()
     if last is not None:
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('sequence', ?)", (last,))
+        db.execute(
+            "INSERT INTO meta VALUES ('sequence', ?)"
+            " ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)",
+            (last,),
+        )
     db.execute("DELETE FROM deliveries WHERE sequence < ?", (write.first,))
     db.execute("DELETE FROM events WHERE sequence < ?", (write.first,))
 

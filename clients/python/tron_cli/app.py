@@ -7,7 +7,7 @@ import platform
 
 import typer
 
-from tron_cli import alerts, demo, judgement, policy, probing, selftest, services, system, wrapping
+from tron_cli import alerts, backups, demo, judgement, policy, probing, selftest, services, system, wrapping
 from tron_cli.connection import JsonOption
 from tron_cli.output import out, print_json
 
@@ -26,6 +26,8 @@ app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.re
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.monitor)
 app.command(rich_help_panel=RUN)(demo.demo)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.gateway)
+app.command(rich_help_panel=RUN)(backups.backup)
+app.command(rich_help_panel=RUN)(backups.restore)
 app.command(rich_help_panel=ASK)(services.services)
 app.command(rich_help_panel=ASK)(services.watch)
 app.add_typer(alerts.app, name="alerts", rich_help_panel=ASK)

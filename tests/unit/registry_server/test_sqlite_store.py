@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from grid_hosting.data_files import RESTORED
 from registry_server.effects import (
     Acknowledge,
     AppendEvent,
@@ -44,7 +45,7 @@ from registry_server.service import (
 )
 from registry_server.store import Stored, StoreError
 from registry_server.store import sqlite as sqlite_store
-from registry_server.store.sqlite import SqliteStore
+from registry_server.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
 from tests.unit.registry_server.builders import make_event, make_spec
 
 EVERYTHING = EventFilter()
@@ -230,7 +231,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 from registry_server.effects import AppendEvent, PutService
-from registry_server.store.sqlite import SqliteStore
+from registry_server.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
 from tests.unit.registry_server.builders import make_event
 from tests.unit.registry_server.test_sqlite_store import stored_service
 
@@ -333,3 +334,22 @@ def test_room_is_made_behind_what_a_killed_registry_left_in_a_short_log(tmp_path
     with closing(SqliteStore(tmp_path)) as store:
         assert store.load().revision == 42
         assert log.stat().st_size >= sqlite_store.LOG_BYTES
+
+
+def test_a_restored_registry_goes_on_with_numbers_that_nobody_can_have_seen(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path)
+    store.commit([ReserveRevisions(500), AppendEvent(make_event(sequence=7), False)])
+    before = store.load()
+    store.close()
+    (tmp_path / RESTORED).write_text("")
+    store = SqliteStore(tmp_path)
+    after = store.load()
+    assert not (tmp_path / RESTORED).exists()
+    assert after.revision == after.compacted_revision == before.revision + REVISIONS_APART
+    assert after.incarnation == before.incarnation + NUMBERS_APART
+    assert (after.last_sequence, after.events) == (7 + NUMBERS_APART, 1)
+    store.commit([CompactEvents(7)])
+    store.close()
+    store = SqliteStore(tmp_path)
+    assert store.load() == after, "once, and not lowered by what is compacted"
+    store.close()

@@ -1,0 +1,85 @@
+"""`tron backup` and `tron restore`: all state of a system, copied while it runs, checked, and put in place again."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from grid_hosting import backup as backups
+from grid_hosting.backup import BackupError
+from grid_hosting.manifest import Manifest
+from grid_hosting.start import absolute
+from tron_cli.connection import JsonOption
+from tron_cli.output import fail, out, print_json
+
+DataDirOption = Annotated[Path, typer.Option("--data-dir", help="The data directory, as for `tron up`.")]
+DATA_DIR = Path("tron-data")
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; it must not be there yet, or be empty.")],
+    data_dir: DataDirOption = DATA_DIR,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy all state of a system, while it runs: what was acknowledged before is in the copy."""
+    try:
+        made = backups.back_up(data_dir, folder, _version())
+    except BackupError as error:
+        fail(str(error))
+    if as_json:
+        print_json({"backup": absolute(folder), **_document(made)})
+    else:
+        out.print(f"Backed up to {escape(absolute(folder))}: {_summary(made)}.", soft_wrap=True)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A backup that `tron backup` made.")],
+    data_dir: DataDirOption = DATA_DIR,
+    as_json: JsonOption = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also where the data directory is not empty; it is kept beside the new one.")
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the backup; change nothing.")] = False,
+) -> None:
+    """Check a backup, and put it in place of a data directory that no program uses."""
+    try:
+        if check:
+            made, kept = backups.check(folder), None
+        else:
+            restored = backups.restore(folder, data_dir, replace=force)
+            made, kept = restored.manifest, restored.kept
+    except BackupError as error:
+        fail(str(error))
+    if as_json:
+        place = None if check else absolute(data_dir)
+        print_json({"data_dir": place, "kept": None if kept is None else str(kept), **_document(made)})
+        return
+    if check:
+        out.print(f"The backup of {escape(made.made_at)} is whole: {_summary(made)}.", soft_wrap=True)
+        return
+    out.print(f"Restored the backup of {escape(made.made_at)} to {escape(absolute(data_dir))}: {_summary(made)}.",
+              soft_wrap=True)  # fmt: skip
+    if kept is not None:
+        out.print(f"What was there before is in {escape(str(kept))}.", soft_wrap=True)
+
+
+def _summary(made: Manifest) -> str:
+    size = sum(each.size for each in made.entries)
+    shown = f"{size / (1 << 20):.1f} MB" if size >= 1 << 20 else f"{size / 1024:.0f} KB"
+    return f"{len(made.entries)} file{'s' if len(made.entries) != 1 else ''}, {shown}"
+
+
+def _document(made: Manifest) -> dict[str, object]:
+    files = [{"path": each.path, "size": each.size, "sha256": each.sha256} for each in made.entries]
+    return {"made_at": made.made_at, "version": made.version, "files": files}
+
+
+def _version() -> str:
+    try:
+        return version("tron-grid")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,295 @@
+"""Copies all state below a data directory while its programs run, and puts such a copy in place again.
+
+A backup is a folder that appears whole or not at all, with a manifest of sizes and checksums. Every error is a
+BackupError of one line that names the path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from grid_hosting import manifest
+from grid_hosting.data_files import LOCKS, REGISTRY, RESTORED, DataFile, Kind, known, state_file
+from grid_hosting.manifest import Entry, Manifest, ManifestError
+from grid_hosting.start import absolute, reason
+from grid_hosting.whole_file import write_whole
+
+DEEPEST = 4
+"""Folders below the data directory in which state is looked for."""
+
+BUSY = 10.0
+"""Seconds to wait for a database that is locked."""
+
+
+class BackupError(Exception):
+    """It cannot be done. The text is one line for people, and names the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put in place, and where what was there before is now."""
+
+    manifest: Manifest
+    kept: Path | None
+
+
+def back_up(data_dir: Path, target: Path, version: str) -> Manifest:
+    """Copy all state below `data_dir` to `target`, which must not be there yet, or be empty.
+
+    What was acknowledged before the call is in the copy. Raises BackupError; `target` is then as it was before.
+    """
+    data_dir, target = Path(absolute(data_dir)), Path(absolute(target))
+    if not data_dir.is_dir():
+        raise BackupError(f"{data_dir}: there is no such directory")
+    if _is_below(target, data_dir):
+        raise BackupError(f"{absolute(target)}: is inside the data directory; a backup must be elsewhere")
+    made_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    with _draft(target) as draft:
+        entries: list[Entry] = []
+        found = sorted(_state_below(data_dir), key=lambda each: (each[1].order, each[0]))
+        if not any(file is REGISTRY for _, file in found):
+            raise BackupError(f"{absolute(data_dir)}: there is no {REGISTRY.name} below it; is it a data directory?")
+        for path, file in found:
+            copy = draft / path
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (data_dir / path).exists():
+                continue  # it was deleted meanwhile, as old alert files are
+            schema = _copy(data_dir / path, copy, file)
+            entries.append(Entry(path.as_posix(), copy.stat().st_size, _checksum(copy), schema))
+        made = Manifest(made_at, version, tuple(entries))
+        write_whole(draft / manifest.FILE, made.to_json(), durable=True)
+    return made
+
+
+def restore(source: Path, data_dir: Path, *, replace: bool) -> Restored:
+    """Check a backup, and put it in place of `data_dir`. With `replace` also where that is not empty: what is there is
+    then kept in a folder beside it.
+
+    Raises BackupError, also while a program uses `data_dir`; it is then as it was before.
+    """
+    source, data_dir = Path(absolute(source)), Path(absolute(data_dir))
+    made = check(source)
+    with ExitStack() as stack:
+        held = [path for path in _files_below(data_dir) if path.name in LOCKS]
+        for path in held:
+            _hold(stack, data_dir / path)
+        occupied = data_dir.is_dir() and any(path.name not in LOCKS for path in _files_below(data_dir, everything=True))
+        if occupied and not replace:
+            raise BackupError(f"{absolute(data_dir)}: is not empty; with --force it is kept beside the restored one")
+        if data_dir.exists() and not data_dir.is_dir():
+            raise BackupError(f"{data_dir}: is a file, not a directory")
+        kept = _name_of_old(data_dir) if occupied else None
+        with _draft(data_dir, gives_way=lambda: _make_way(data_dir, kept)) as draft:
+            for entry in made.entries:
+                copy = draft / entry.path
+                copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _copy_bytes(source / entry.path, copy, entry.size)
+                if PurePosixPath(entry.path).name == REGISTRY.name:
+                    write_whole(copy.parent / RESTORED, f"{made.made_at}\n", durable=True)
+    return Restored(made, kept)
+
+
+def _name_of_old(data_dir: Path) -> Path:
+    return data_dir.with_name(f"{data_dir.name}.before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+
+
+def _make_way(data_dir: Path, kept: Path | None) -> Callable[[], None]:
+    """Let a folder give its name to another. Return what undoes that. Raises OSError."""
+    if kept is not None:
+        data_dir.rename(kept)
+        return lambda: _undo(kept, data_dir)
+    if data_dir.is_dir():
+        shutil.rmtree(data_dir)  # nothing but locks, which we hold
+    return lambda: None
+
+
+def _undo(kept: Path, data_dir: Path) -> None:
+    kept.rename(data_dir)
+
+
+def check(source: Path) -> Manifest:
+    """Read the manifest of a backup and compare every file with it. Raises BackupError for the first that is wrong."""
+    path = source / manifest.FILE
+    try:
+        made = manifest.read(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BackupError(f"{absolute(source)}: is no backup; there is no {manifest.FILE}") from None
+    except UnicodeDecodeError:
+        raise BackupError(f"{absolute(path)}: is damaged: it is not text") from None
+    except OSError as error:
+        raise BackupError(f"{absolute(path)}: {reason(error)}") from error
+    except ManifestError as error:
+        raise BackupError(f"{absolute(path)}: {error}") from error
+    for entry in made.entries:
+        copy = source / entry.path
+        with _named(copy):
+            if not copy.is_file():
+                raise BackupError(f"{absolute(copy)}: is missing; the manifest has it")
+            size = copy.stat().st_size
+            if size != entry.size:
+                raise BackupError(f"{absolute(copy)}: is damaged: it has {size} bytes, the manifest says {entry.size}")
+            if _checksum(copy) != entry.sha256:
+                raise BackupError(f"{absolute(copy)}: is damaged: its checksum is not the one in the manifest")
+        if entry.schema:
+            # Of a file that is as it was made, so this is about the backup that was made of a damaged database.
+            _check_database(copy)
+    return made
+
+
+def _state_below(data_dir: Path) -> Iterator[tuple[Path, DataFile]]:
+    for path in _files_below(data_dir):
+        file = state_file(path)
+        if file is not None:
+            yield path, file
+
+
+def _files_below(folder: Path, *, everything: bool = False) -> Iterator[Path]:
+    """The files that programs keep there (or all), by their path below the folder. Links are not followed."""
+    for root, folders, names in os.walk(folder):
+        here = Path(root).relative_to(folder)
+        if len(here.parts) >= DEEPEST:
+            folders.clear()
+        yield from (here / name for name in names if everything or known(here / name))
+
+
+def _copy(source: Path, copy: Path, file: DataFile) -> int:
+    """Copy one file of state. Return the version of a database, 0 for others. Raises BackupError or OSError."""
+    if file.kind is Kind.DATABASE:
+        return _copy_database(source, copy)
+    content = source.read_bytes()
+    if file.kind is Kind.LINES:
+        content = content[: content.rfind(b"\n") + 1]
+    with copy.open("xb") as out:
+        copy.chmod(0o600)
+        out.write(content)
+        _sync(out)
+    return 0
+
+
+def _copy_database(source: Path, copy: Path) -> int:
+    copy.touch(0o600)
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY)) as live,
+            closing(sqlite3.connect(copy, isolation_level=None)) as saved,
+        ):
+            live.backup(saved)  # in one step: one state, and whoever writes goes on
+            saved.execute("PRAGMA journal_mode=DELETE")  # one file, that needs no other beside it
+    except sqlite3.Error as error:
+        raise BackupError(f"{absolute(source)}: {error}") from error
+    version = _check_database(copy, named=source)
+    with copy.open("rb") as file:
+        _sync(file)
+    return version
+
+
+def _check_database(path: Path, named: Path | None = None) -> int:
+    """Have SQLite check a database that nobody writes. Return its version. Raises BackupError."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+            (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict != "ok":
+                raise BackupError(f"{absolute(named or path)}: is damaged: {verdict}")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            return int(version)
+    except sqlite3.Error as error:
+        raise BackupError(f"{absolute(named or path)}: is damaged: {error}") from error
+
+
+def _copy_bytes(source: Path, copy: Path, size: int) -> None:
+    with source.open("rb") as file, copy.open("xb") as out:
+        copy.chmod(0o600)
+        shutil.copyfileobj(file, out, 1 << 20)
+        _sync(out)
+        if out.tell() != size:
+            raise BackupError(f"{absolute(source)}: was changed while it was read")
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hold(stack: ExitStack, path: Path) -> None:
+    """Hold the lock of a program until the stack ends. Raises BackupError where it runs."""
+    try:
+        lock = stack.enter_context(path.open("a"))
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        program = {"tron-up.lock": "tron up", "registry.lock": "a registry"}.get(path.name, "a program")
+        raise BackupError(f"{absolute(path.parent)}: is in use by {program}; stop it first") from None
+    except OSError as error:
+        raise BackupError(f"{absolute(path)}: {reason(error)}") from error
+
+
+@contextmanager
+def _draft(target: Path, *, gives_way: Callable[[], Callable[[], None]] | None = None) -> Iterator[Path]:
+    """A folder beside `target` that takes its place at the end, whole; after an error it is removed.
+
+    Unless `target` `gives_way` (which is undone after an error), it must not be there, or be an empty folder. Raises
+    BackupError.
+    """
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    with _named(target):
+        if gives_way is None and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
+            raise BackupError(f"{target}: is not empty; a backup needs a folder of its own")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.mkdir(mode=0o700)
+        try:
+            yield draft
+            for folder, _, _ in os.walk(draft):
+                _sync_folder(Path(folder))
+            undo = gives_way() if gives_way is not None else lambda: None
+            try:
+                if target.is_dir():
+                    target.rmdir()
+                draft.rename(target)
+            except BaseException:
+                with suppress(OSError):
+                    undo()
+                raise
+            _sync_folder(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                shutil.rmtree(draft)
+            raise
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say a failure of the system in one line that names the path."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else path
+        raise BackupError(f"{absolute(Path(where))}: {reason(error)}") from error
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    with suppress(OSError):
+        return path.resolve().is_relative_to(folder.resolve())
+    return False
+
+
+def _sync(file: IO[bytes]) -> None:
+    if file.writable():
+        file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
