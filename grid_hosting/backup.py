@@ -57,8 +57,8 @@ def back_up(data_dir: Path, target: Path, version: str) -> Manifest:
     with _draft(target) as draft:
         entries: list[Entry] = []
         found = sorted(_state_below(data_dir), key=lambda each: (each[1].order, each[0]))
-        if not any(file is REGISTRY for _, file in found):
-            raise BackupError(f"{absolute(data_dir)}: there is no {REGISTRY.name} below it; is it a data directory?")
+        if not found:
+            raise BackupError(f"{data_dir}: holds no state of ours; is it a data directory?")
         for path, file in found:
             copy = draft / path
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
