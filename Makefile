@@ -11,10 +11,10 @@ DATA_DIR ?= tron-data
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e browser simulate bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance browser simulate bench clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.installed  ## install what it needs, and run the whole system here (Ctrl-C ends it)
 	exec $(BIN)/tron up --data-dir $(DATA_DIR)
@@ -54,6 +54,9 @@ stubs: setup  ## generate the Python stubs from proto/
 
 e2e: setup  ## tests against real processes
 	$(BIN)/python -m pytest tests/e2e
+
+endurance: setup  ## the tests that take minutes: programs that freeze, machines that vanish
+	$(BIN)/python -m pytest -m endurance -s tests/e2e
 
 browser: setup  ## tests of the dashboard in Chromium; they leave pictures in tests/browser/shots
 	$(BIN)/python -m pytest tests/browser

@@ -103,6 +103,8 @@ class Catalogue:
         self.tombstones: dict[str, Tombstone] = {}
         self.watched = False
         """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
+        self.streams_reclaimed = 0
+        """How many streams were ended because nobody spoke on them any more, since the start."""
         self._incarnation = incarnation
         # Unlike in any life before, so that an alert_id, which follows from it, never comes twice.
         self._observation = revision // REVISION_BLOCK << OBSERVATION_BITS
@@ -505,7 +507,9 @@ class Catalogue:
             self._set_watched(False)
         for session_id in self._sessions.silent(now.attentive, self.records.get):
             if self.end_session(session_id, SilentStream.reason):
-                self._sends.append((session_id, EndStream(len(self._sessions[session_id].services))))
+                self.streams_reclaimed += 1
+                services = len(self._sessions[session_id].services)
+                self._sends.append((session_id, EndStream(services, self.streams_reclaimed)))
 
     def show_liveness(self, limit: int = PART) -> bool:
         """Show readers up to `limit` services whose liveness became known, or unknown, with the observer that came or

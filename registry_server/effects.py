@@ -58,9 +58,10 @@ Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Re
 
 @dataclass(frozen=True, slots=True)
 class EndStream:
-    """Nobody speaks on this stream any more: end it. It carries so many services."""
+    """Nobody speaks on this stream any more: end it. It carries so many services; `count`: of so many such streams."""
 
     services: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,21 +170,24 @@ class Detector:
 
     def deadlines(self, service_id: str) -> list[tuple[Kind, float]]:
         """What will become of a service, and when, if nothing more is heard: soonest first. Attentive seconds."""
+        return [(kind, due) for kind, due, _ in self.forecast(service_id)]
+
+    def forecast(self, service_id: str) -> list[tuple[Kind, float, Cause]]:
+        """The same, with the cause that will be named."""
         lease = self._leases.get(service_id)
         if lease is None or service_id in self._exempt:
             return []
         imagined = replace(lease)
         now, due = self.now, self.now
-        found: list[tuple[Kind, float]] = []
+        found: list[tuple[Kind, float, Cause]] = []
         try:
             while len(found) < len(Kind):
                 kind, at = self._next(imagined)
                 if at == NEVER:
                     break
                 due = max(due, at)
-                found.append((kind, due))
                 self.now = due
-                self._decide(imagined, kind, due)
+                found.append((kind, due, self._decide(imagined, kind, due).cause))
         finally:
             self.now = now
         return found

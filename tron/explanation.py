@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tron.facts import Cause, Facts, Kind, Lease, State
+from tron.facts import Cause, Kind, Lease, State
 from tron.judge import Judge
 from tron.policy import Policy
 
@@ -46,7 +46,7 @@ def _verdict(judge: Judge, lease: Lease) -> str:
     match lease.state:
         case State.ALIVE:
             sentence = f"{facts.name} is alive: heard {silent} ago"
-            sentence += ", its stream stands" if facts.connected else _no_stream(facts)
+            sentence += ", its stream stands" if facts.connected else _no_stream(lease)
             busy = _busy_for(judge, lease)
             sentence += f"; busy for another {_seconds(busy)}" if busy > 0 else ""
         case State.SUSPECT if lease.disconnected:
@@ -60,7 +60,9 @@ def _verdict(judge: Judge, lease: Lease) -> str:
         case State.DOWN:
             why = "its stream broke and it did not come back" if lease.cause is Cause.DISCONNECTED else "it fell silent"
             sentence = f"{facts.name} is down since {judged} ago: {why}; last heard {silent} ago"
+    ended = facts.detached_reason if not facts.connected and lease.state is not State.ALIVE else ""
     notes = [
+        f"the registry itself ended its stream ({ended}), so only silence is judged" if ended else "",
         "an operator holds notices about it" + (f" ({facts.maintenance_reason})" if facts.maintenance_reason else "")
         if facts.maintained
         else "",
@@ -90,7 +92,10 @@ nobody is judged by what was before for {policy.reattach_window:g} s"
             return f"stall_after: the activity counter may stand still for {facts.stall_after or 0:g} s; \
 who beats is never declared down for it"
         case State.SUSPECT, Cause.DISCONNECTED:
-            return f"stream_broke: a broken stream is suspect at once, and down after reconnect_grace ({grace:g} s)"
+            silence = policy.silence(interval, policy.misses_before_down)
+            sooner = f", or {silence:g} s after the last beat if that is sooner" if lease.cause is Cause.SILENT else ""
+            at_once = "stream_broke: a broken stream is suspect at once"
+            return f"{at_once}, and down after reconnect_grace ({grace:g} s){sooner}"
         case State.SUSPECT, _:
             return f"missed_beats: {policy.misses_before_warning} x {interval:g} s + {tolerance:g} s without a beat"
         case _, Cause.DISCONNECTED:
@@ -121,6 +126,11 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
         "mass_failure": judge.guard.active,
         "down_after_seconds": round(deadline, 3),
     }
+    causes = [cause for kind, _, cause in judge.detector.forecast(facts.service_id) if kind is Kind.DOWN]
+    if causes:
+        found["will_be_down_for"] = causes[0].name
+    if facts.detached_reason:
+        found["detached_reason"] = facts.detached_reason
     if lease.worst_gap > 0:
         found["worst_gap_seconds"] = round(lease.worst_gap, 3)
         found["safety_margin"] = round(1 - lease.worst_gap / deadline, 3)
@@ -143,7 +153,10 @@ def _busy_for(judge: Judge, lease: Lease) -> float:
     return judge.detector.busy_until(lease) - judge.now
 
 
-def _no_stream(facts: Facts) -> str:
+def _no_stream(lease: Lease) -> str:
+    facts = lease.facts
+    if facts.streamed and not lease.disconnected:
+        return f", the registry itself ended its stream ({facts.detached_reason}): silence judges it"
     return ", its stream broke and is not judged yet" if facts.streamed else " (it has no stream: silence judges it)"
 
 

@@ -265,7 +265,7 @@ class HeartbeatStream:
     def _reclaim(self, order: effects.EndStream) -> None:
         """End the stream, on which nobody speaks any more: perhaps its machine is gone, and the socket is all that is
         left of it."""
-        log.warning("stream_reclaimed", peer=self._context.peer(), services=order.services)
+        log.warning("stream_reclaimed", peer=self._context.peer(), services=order.services, count=order.count)
         why = "all who were on it were silent until they were declared down"
         self._fail(SilentStream(why if order.services else "nothing was said for too long, and nobody is on it"))
 

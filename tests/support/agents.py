@@ -1,7 +1,8 @@
 """Agents in a process of their own, to be killed and stopped: `python -m tests.support.agents REGISTRY JSON`.
 
 The JSON is a list of what each agent declares, as keywords of `tron_client.Agent`. When all are registered the process
-says so; then it obeys lines on stdin: `freeze` stops the activity counters, `busy SECONDS` announces to be busy, `spin`
+says so; then it obeys lines on stdin: `freeze` stops the activity counters, `busy SECONDS` announces to be busy, `beat
+WORD` beats at once and says the word, `spin`
 does nothing but compute.
 """
 
@@ -21,9 +22,9 @@ from tron_client import Agent
 class Agents:
     """A process with agents in it."""
 
-    def __init__(self, registry: str, declared: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, registry: str, declared: Sequence[dict[str, Any]], under: Sequence[str] = ()) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.agents", registry, json.dumps(list(declared))],
+            [*under, sys.executable, "-m", "tests.support.agents", registry, json.dumps(list(declared))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -51,9 +52,9 @@ class Agents:
 
 
 @contextmanager
-def agents(registry: str, *declared: dict[str, Any]) -> Iterator[Agents]:
-    """Agents that are registered, in one process, until the block ends."""
-    process = Agents(registry, declared)
+def agents(registry: str, *declared: dict[str, Any], under: Sequence[str] = ()) -> Iterator[Agents]:
+    """Agents that are registered, in one process, until the block ends; `under`: a command that runs the process."""
+    process = Agents(registry, declared, under)
     try:
         process.wait()
         yield process
@@ -86,6 +87,9 @@ def main() -> None:
             frozen.set()
             while True:
                 sum(range(10_000))
+        elif word == "beat":
+            for agent in running:
+                agent.report(message=argument)
         elif word == "busy":
             for agent in running:
                 agent.report(busy_for=float(argument), message="busy")
