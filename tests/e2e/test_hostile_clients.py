@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
+from tron_client import MonitorClient
 
 from tests.e2e.conftest import Grid
 from tests.e2e.raw_agent import Beating, RawAgent, a_service, beating, open_channel, seconds, unique
@@ -175,6 +176,12 @@ def test_a_client_that_floods_and_never_reads_is_cut_off_and_costs_no_memory(gri
 
         wait_until(is_cut_off, 20, "the flooder is cut off")
         flood.over = True
+        with MonitorClient(grid.tron_address) as tron:
+            ended = "READER_TOO_SLOW"
+            wait_until(
+                lambda: tron.explain(flooder).evidence.get("detached_reason") == ended, 10, "TRON knows who did it"
+            )
+        assert grid.events_about(flooder) == [], "we ended its stream: that accuses nobody"
         bystander.check(10)
         assert memory(grid.registry_pid) - before < 150
         assert grid.events_about(bystander.service_id) == []

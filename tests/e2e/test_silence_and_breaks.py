@@ -164,19 +164,21 @@ def play(rig: Rig, case: Case) -> Outcome:
             pid, say = stack.enter_context(agent)
         if case.busy:
             say(f"busy {case.busy:g}")
-            wait_until(lambda: _found(rig, case).busy_until, 10, "it is known to be busy")
+            wait_until(lambda: _found(rig, case).busy_until, 30, "it is known to be busy")
         if machine is not None:
             machine.hears_nothing()  # so that what the beat is answered stays in flight
         say("beat last")
-        wait_until(lambda: _found(rig, case).message == "last", 10, "the last beat is heard")
+        wait_until(lambda: _found(rig, case).message == "last", 30, "the last beat is heard")
         before, attached_before = _found(rig, case), _attached_at(rig, case)
         began = time.time()
         _begin(case, pid, say, machine)
         if case.fault == "power_off":
             assert machine is not None
             rig.machines[case.name] = machine.address
-        over = time.monotonic() + case.lasts
-        wait_until(lambda: time.monotonic() >= over, case.lasts + 5)
+        over = _attentive(rig) + case.lasts
+        real = time.monotonic() + case.lasts
+        wait_until(lambda: time.monotonic() >= real, case.lasts + 5)
+        wait_until(lambda: _attentive(rig) >= over, case.lasts + 60, "the registry heard for as long")
         _end(case, pid, machine)
         if case.heals:
             say("beat again")
@@ -191,7 +193,7 @@ def play(rig: Rig, case: Case) -> Outcome:
 
         wait_until(at_rest, case.interval + 30, f"{case.name} is at rest; recorded: {_events(rig, case)}")
         after = rig.find(case.name)
-        kept = case.heals and abs(_attached_at(rig, case) - attached_before) < 0.1
+        kept = case.heals and abs(_attached_at(rig, case) - attached_before) < 1.0
         return Outcome(_events(rig, case), began, before, after, kept)
 
 
@@ -218,10 +220,15 @@ def _end(case: Case, pid: int, machine: Machine | None) -> None:
         machine.heal()
 
 
+def _attentive(rig: Rig) -> float:
+    """Attentive seconds of the registry, since its own agent was attached."""
+    return float(rig.tron.explain("service-registry").evidence["attached_for_seconds"])
+
+
 def _attached_at(rig: Rig, case: Case) -> float:
-    """When a stream took it up, in seconds since the registry began to hear."""
-    evidence = rig.tron.explain(case.name).evidence
-    return float(evidence["registry_hears_for_seconds"]) - float(evidence["attached_for_seconds"])
+    """When a stream took it up, in the same seconds."""
+    attached_for = float(rig.tron.explain(case.name).evidence["attached_for_seconds"])
+    return _attentive(rig) - attached_for
 
 
 def _found(rig: Rig, case: Case) -> Service:
@@ -319,7 +326,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, dict[C
         yield found
 
 
-def check(case: Case, rig: Rig, outcomes: dict[Case, Future[Outcome]], timeout: float) -> None:
+def check(case: Case, outcomes: dict[Case, Future[Outcome]], timeout: float) -> None:
     """What was recorded is what had to be, for the right cause and in time."""
     if case not in outcomes:
         pytest.skip("this machine does not let us make network namespaces")
@@ -337,7 +344,7 @@ def check(case: Case, rig: Rig, outcomes: dict[Case, Future[Outcome]], timeout: 
             assert event.occurred_at is not None
             after = event.occurred_at.timestamp() - outcome.began
             earliest = 0.0 if kind == "service_suspect" else POLICY.reconnect_grace
-            assert earliest <= after <= earliest + SLOW_MACHINE, f"{kind} came {after:.3f} s after the kill"
+            assert earliest - 0.05 <= after <= earliest + SLOW_MACHINE, f"{kind} came {after:.3f} s after the kill"
             assert event.details.get("judged_late_by_seconds", 0.0) <= LATE
         elif at >= 0:
             early = BEFORE if case.busy else 0.05
@@ -347,7 +354,7 @@ def check(case: Case, rig: Rig, outcomes: dict[Case, Future[Outcome]], timeout: 
         assert (outcome.after.liveness, outcome.after.connected) == ("ALIVE", True)
         if not any(kind == "service_down" for kind, *_ in expected):
             # Nobody ended the stream: neither keepalive, nor the kernel, nor the SDK.
-            assert outcome.kept or "registry_stalled" in rig.registry.log
+            assert outcome.kept
             assert outcome.after.incarnation == outcome.before.incarnation
 
 
@@ -355,7 +362,7 @@ def check(case: Case, rig: Rig, outcomes: dict[Case, Future[Outcome]], timeout: 
 def test_it_is_judged_for_the_right_cause_and_in_time(
     case: Case, short: tuple[Rig, dict[Case, Future[Outcome]]]
 ) -> None:
-    check(case, *short, 90)
+    check(case, short[1], 90)
 
 
 def test_streams_of_the_silent_are_ended_by_the_registry_and_counted(
@@ -371,22 +378,22 @@ def test_streams_of_the_silent_are_ended_by_the_registry_and_counted(
 
 
 @pytest.mark.endurance
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("case", _parameters(LONG))
 def test_it_is_judged_for_the_right_cause_and_in_time_however_long_it_takes(
     case: Case, long: tuple[Rig, dict[Case, Future[Outcome]]]
 ) -> None:
-    check(case, *long, 450)
+    check(case, long[1], 500)
 
 
 @pytest.mark.endurance
 @pytest.mark.needs("ss")
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(700)
 def test_no_socket_of_a_machine_that_is_gone_stays(long: tuple[Rig, dict[Case, Future[Outcome]]]) -> None:
     rig, outcomes = long
     gone = [case for case in outcomes if case.fault == "power_off"]
     for case in gone:
-        outcomes[case].result(450)
+        outcomes[case].result(500)
     assert sorted(rig.machines) == sorted(case.name for case in gone)
 
     def connections() -> str:
