@@ -25,6 +25,8 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.ping_timeout_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
+    # A connection without a call is closed before the registry does it, after 60 s; of that, gRPC would tell stderr.
+    ("grpc.client_idle_timeout_ms", 45_000),
     # A registry that restarted must be found again quickly: a broken stream is judged after 2 s.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
