@@ -17,6 +17,10 @@ EMPTY_FOR = 60.0
 """Attentive seconds of silence after which a stream that carries no service is ended."""
 
 
+AT_ONCE = 100
+"""At most so many silent streams are ended at one tick: if thousands die at once, others are served meanwhile."""
+
+
 @dataclass(slots=True)
 class Session:
     """One Heartbeat stream: which incarnations it carries, and which ids it must give up."""
@@ -83,13 +87,15 @@ class Sessions:
         self._quiet[session_id] = None
 
     def silent(self, now: float, find: Callable[[str], Record | None]) -> list[int]:
-        """The streams on which nobody speaks any more, each of them once.
+        """The streams on which nobody speaks any more, each of them once, at most AT_ONCE.
 
         Everybody whom such a stream carries is judged down and was not heard since: their own silence bounds are over,
         the longest too. A stream that carries nobody has EMPTY_FOR.
         """
         found: list[int] = []
         for session_id in list(self._quiet):
+            if len(found) >= AT_ONCE:
+                break
             session = self._sessions[session_id]
             if session.heard_at is None:
                 session.heard_at = now

@@ -8,7 +8,7 @@ from registry_server.effects import EndStream
 from registry_server.errors import Draining, ReaderTooSlow, SilentStream
 from registry_server.record import Record
 from registry_server.service import Instant, Liveness, LivenessCause
-from registry_server.sessions import EMPTY_FOR, Sessions
+from registry_server.sessions import AT_ONCE, EMPTY_FOR, Sessions
 from registry_server.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import Grid, make_event
 
@@ -143,6 +143,16 @@ def test_a_stream_on_which_nothing_was_ever_said_is_counted_from_the_first_look(
     assert ends(grid) == []
     assert ends(grid, EMPTY_FOR - 1) == []
     assert ends(grid, 2) == [5]
+
+
+def test_of_very_many_silent_streams_a_share_is_ended_at_each_tick() -> None:
+    sessions = Sessions()
+    for number in range(2 * AT_ONCE + 1):
+        sessions.open(number)
+    assert sessions.silent(0.0, lambda _: None) == []
+    found = [sessions.silent(EMPTY_FOR + tick, lambda _: None) for tick in range(4)]
+    assert [len(each) for each in found] == [AT_ONCE, AT_ONCE, 1, 0]
+    assert sorted(each for share in found for each in share) == list(range(2 * AT_ONCE + 1))
 
 
 def test_a_stream_of_the_living_is_looked_at_once() -> None:
