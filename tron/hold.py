@@ -18,23 +18,27 @@ class Hold:
     def __init__(self) -> None:
         self._began = 0.0
         """The first stall of the sequence."""
-        self._reported = 0.0
+        self._reported: float | None = None
         self._evidence_from = 0.0
+        self._judged = False
+        """Whether anything was judged since the sequence began, with nothing held."""
 
     def evidence_from(self, now: float, hearing_since: float, window: float) -> float:
         """The attentive second before which evidence is held back, for `window` seconds from then.
 
         `now`: the attentive second that is judged. `hearing_since`: the end of the registry's newest stall.
         """
-        if hearing_since == self._reported:
-            return self._evidence_from
-        ends = self._evidence_from + window
-        if now >= ends and self._reported > self._evidence_from:
-            # The sequence was cut short: this moment is judged before anything is held again.
-            self._reported = self._evidence_from
-            return self._evidence_from
-        if hearing_since >= ends:
-            self._began = hearing_since
-        self._reported = hearing_since
-        self._evidence_from = max(self._evidence_from, min(hearing_since, self._began + max(0.0, LONGEST - window)))
+        longest = max(LONGEST, window)
+        if self._reported is None:
+            self._began = self._reported = self._evidence_from = hearing_since
+        elif hearing_since == self._reported:
+            self._judged = self._judged or now >= self._evidence_from + window
+        elif not self._judged and now >= self._began + longest:
+            self._judged = True  # this moment is judged before anything is held again
+        else:
+            if self._judged:
+                self._began, self._judged = hearing_since, False
+            self._reported = hearing_since
+            newest = self._began + longest - window
+            self._evidence_from = max(self._evidence_from, min(hearing_since, newest))
         return self._evidence_from

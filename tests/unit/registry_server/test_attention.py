@@ -71,3 +71,38 @@ def test_a_stall_that_is_about_to_be_noticed_is_one_already() -> None:
     before_the_tick = clock.hears_since(130.0)
     clock.tick(130.0)
     assert before_the_tick == clock.hearing_since == clock.hears_since(130.1)
+
+
+def test_a_registry_that_is_always_slow_hears_deaths_too() -> None:
+    clock = AttentiveClock(0.0)
+    for n in range(1, 200):
+        clock.tick(n * 0.9)
+    before = clock.read(199 * 0.9)
+    for n in range(200, 300):
+        clock.tick(n * 0.9)
+    assert clock.read(299 * 0.9) - before == pytest.approx(90.0)
+
+
+@pytest.mark.parametrize("stopped", [60.0, 600.0])
+def test_being_stopped_often_never_counts_as_much_as_being_slow(stopped: float) -> None:
+    clock = AttentiveClock(0.0)
+    now = 0.0
+    for _ in range(50):
+        now += stopped
+        before = clock.read(now - stopped)
+        clock.tick(now)
+        assert clock.read(now) - before <= STALL + 1e-6
+
+
+def test_a_quarter_of_a_minute_in_time_makes_good_for_what_was_late() -> None:
+    clock = AttentiveClock(0.0)
+    now = 0.0
+    for _ in range(100):
+        now += 1.0
+        clock.tick(now)
+    for _ in range(160):
+        now += TICK
+        clock.tick(now)
+    before = clock.read(now)
+    clock.tick(now + 1.0)
+    assert clock.read(now + 1.0) - before == pytest.approx(2 * TICK)

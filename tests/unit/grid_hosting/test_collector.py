@@ -1,0 +1,89 @@
+"""The garbage collector visits only what is new, however much is alive, and still finds what is lost."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from grid_hosting.collector import FREEZE_AT, THOROUGH_AFTER, THRESHOLDS, Collector
+from grid_hosting.pauses import Pauses
+
+MOST_VISITED = THRESHOLDS[0] * (THRESHOLDS[1] + 2) * (THRESHOLDS[2] + 2) + FREEZE_AT
+"""Containers between two full collections, with one more of each kind for what is made meanwhile."""
+
+
+class Knot:
+    """Something that only the collector can free."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture
+def pauses() -> Pauses:
+    """Pauses of this test only."""
+    return Pauses()
+
+
+@pytest.fixture
+def collector(pauses: Pauses) -> Iterator[Collector]:
+    """A collector at work; Python's own comes back after the test."""
+    collector = Collector(pauses)
+    collector.install()
+    yield collector
+    collector.uninstall()
+
+
+@pytest.mark.usefixtures("collector")
+def test_no_collection_visits_what_a_fleet_left_before_it() -> None:
+    visited: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            visited.append(sum(len(gc.get_objects(generation)) for generation in range(3)))
+
+    gc.callbacks.append(note)
+    try:
+        fleet = [[n] for n in range(600_000)]
+    finally:
+        gc.callbacks.remove(note)
+    assert len(fleet) == 600_000
+    assert len(visited) >= 4
+    assert max(visited) < MOST_VISITED < 600_000 / 2
+
+
+@pytest.mark.usefixtures("collector")
+def test_cycles_are_freed_while_nothing_grows() -> None:
+    lost = weakref.ref(Knot())
+    for n in range(MOST_VISITED):
+        [n, [n]]
+        keep = [[n] for n in range(2)]
+        if lost() is None:
+            return
+        keep.clear()
+    kept = [[n] for n in range(MOST_VISITED)]
+    assert lost() is None, len(kept)
+
+
+def test_what_was_frozen_before_it_was_lost_is_found_by_a_thorough_collection(collector: Collector) -> None:
+    knot = Knot()
+    lost = weakref.ref(knot)
+    gc.freeze()
+    del knot
+    collector.tidy()
+    assert lost() is not None, "not due yet"
+    for _ in range(THOROUGH_AFTER + 5):
+        fleet = [[n] for n in range(MOST_VISITED)]
+        del fleet
+    collector.tidy()
+    assert lost() is None
+
+
+def test_its_pauses_are_noted(collector: Collector, pauses: Pauses) -> None:
+    collector.settle()
+    fleet = [[n] for n in range(200_000)]
+    assert fleet
+    assert pauses.longest["collector"] > 0.0

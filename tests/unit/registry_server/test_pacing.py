@@ -1,0 +1,49 @@
+"""Frames do not queue on the way to an observer: the next urgent one comes once the last was judged."""
+
+from __future__ import annotations
+
+from registry_server.observers import MOST_UNJUDGED, Pacing
+
+
+def judging() -> Pacing:
+    """An observer that has judged its first frame."""
+    pacing = Pacing()
+    pacing.sent(1.0)
+    pacing.judged(1.0)
+    return pacing
+
+
+def test_an_urgent_frame_waits_until_the_one_before_was_judged() -> None:
+    pacing = judging()
+    assert pacing.may_send(urgent=True)
+    pacing.sent(2.0)
+    assert not pacing.may_send(urgent=True)
+    pacing.judged(1.5)
+    assert not pacing.may_send(urgent=True)
+    pacing.judged(2.0)
+    assert pacing.may_send(urgent=True)
+
+
+def test_a_time_that_was_rounded_on_the_wire_is_the_same_time() -> None:
+    pacing = judging()
+    pacing.sent(2.000000000123)
+    pacing.judged(2.0)
+    assert pacing.may_send(urgent=True)
+
+
+def test_frames_of_the_tick_go_on_for_a_while_and_no_longer() -> None:
+    pacing = judging()
+    for n in range(MOST_UNJUDGED):
+        assert pacing.may_send(urgent=False)
+        pacing.sent(2.0 + n)
+    assert not pacing.may_send(urgent=False)
+    pacing.judged(2.0)
+    assert pacing.may_send(urgent=False)
+
+
+def test_an_onlooker_is_sent_a_frame_each_tick_and_none_between() -> None:
+    pacing = Pacing()
+    for n in range(10 * MOST_UNJUDGED):
+        assert pacing.may_send(urgent=False)
+        assert not pacing.may_send(urgent=True)
+        pacing.sent(float(n))
