@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tron_client import MonitorClient
+from tron_client import MonitorClient, ServiceNotFound
 
 from tests.e2e.raw_agent import unique
 from tests.support.agents import agents
-from tests.support.processes import System, start_system
+from tests.support.processes import System, start_registry, start_system
 from tests.support.waiting import wait_until
 
 
@@ -30,7 +30,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 def tron(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    env = os.environ | {"TRON_REGISTRY": system.registry_address, "TRON_MONITOR": system.tron_address}
+    # The registry's address is enough: it knows where TRON is.
+    env = os.environ | {"TRON_REGISTRY": system.registry_address}
     command = [sys.executable, "-m", "tron_cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
 
@@ -164,3 +165,39 @@ def test_maintenance_is_shown_and_ended(system: System) -> None:
     assert "not registered" in tron(system, "maintenance").stdout
     assert asked(system, "maintenance", child, "--off")["maintenance"] is None, "it outlived its service"
     assert tron(system, "maintenance").stdout == "No notices are held.\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["stats"],
+        ["explain", "service-registry"],
+        ["policy"],
+        ["maintenance", "nobody-by-this-id", "--off"],
+        ["alerts"],
+        ["services"],
+    ],
+)
+def test_the_address_of_the_registry_is_enough_for_every_command(system: System, words: list[str]) -> None:
+    # What was typed comes before what the environment says; nothing listens there.
+    env = os.environ | {"TRON_REGISTRY": "127.0.0.1:1", "TRON_MONITOR": "127.0.0.1:1"}
+    command = [sys.executable, "-m", "tron_cli", *words, "--registry", system.registry_address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert "127.0.0.1:1" not in done.stderr.split()
+    assert done.returncode == (1 if words[0] == "maintenance" else 0), done.stderr
+
+
+def test_a_registry_that_knows_no_tron_says_so(tmp_path: Path) -> None:
+    with start_registry(tmp_path / "registry") as registry:
+        env = {name: value for name, value in os.environ.items() if name != "TRON_MONITOR"}
+        command = [sys.executable, "-m", "tron_cli", "stats", "--registry", registry.address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+        with pytest.raises(ServiceNotFound):
+            MonitorClient(registry=registry.address)
+    told = "knows no TRON; is it running? Otherwise give its address with --monitor"
+    assert (done.returncode, done.stderr) == (1, f"tron: the registry at {registry.address} {told}\n")
+
+
+def test_the_client_of_tron_finds_it_through_the_registry(system: System) -> None:
+    with MonitorClient(registry=system.registry_address) as tron:
+        assert tron.get_stats().watching

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from tron_client.address import DEFAULT_MONITOR
+from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY
 
-from tron_cli.connection import JsonOption, address_answers, checked_address, not_there, refusal
+from tron_cli.connection import (
+    JsonOption,
+    RegistryOption,
+    address_answers,
+    checked_address,
+    not_there,
+    refusal,
+    registry_at,
+)
 from tron_cli.output import clock_time, fail, liveness_markup, out, print_json
 
 if TYPE_CHECKING:
@@ -20,25 +28,40 @@ if TYPE_CHECKING:
 
     from tron_client.monitor import Explanation, MonitorClient
 
+
+def _checked_monitor(context: typer.Context, option: typer.CallbackParam, text: str) -> str:
+    """Empty means: ask the registry. A registry that was typed comes before a TRON that only the environment names."""
+    own, others = (context.get_parameter_source(name) for name in (str(option.name), "registry"))
+    typed = others is not None and others.name == "COMMANDLINE"
+    if not text or (typed and own is not None and own.name == "ENVIRONMENT"):
+        return ""
+    return checked_address(context, option, text)
+
+
 MonitorOption = Annotated[
     str,
     typer.Option(
         "--monitor",
         metavar="ADDR",
         envvar="TRON_MONITOR",
-        help="Where TRON listens.",
-        callback=checked_address,
+        help="Where TRON listens; without it, the registry is asked.",
+        show_default=False,
+        callback=_checked_monitor,
     ),
 ]
 IdArgument = Annotated[str, typer.Argument(metavar="ID")]
 
 
 @contextmanager
-def monitor_at(address: str) -> Iterator[MonitorClient]:
-    """Yield a client of TRON; a failed call ends the command with one line and code 1."""
+def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
+    """Yield a client of TRON, at `monitor` or where the registry knows it; see `monitor_address_of`.
+
+    A failed call ends the command with one line and code 1.
+    """
     from tron_client.errors import InvalidRequest, RegistryUnavailable, TronError
     from tron_client.monitor import MonitorClient
 
+    address = monitor_address_of(monitor, registry)
     try:
         with MonitorClient(address) as client:
             yield client
@@ -52,11 +75,35 @@ def monitor_at(address: str) -> Iterator[MonitorClient]:
         fail(error.message or error.reason)
 
 
-def explain(service_id: IdArgument, monitor: MonitorOption = DEFAULT_MONITOR, as_json: JsonOption = False) -> None:
+def monitor_address_of(monitor: str, registry: str) -> str:
+    """Return TRON's address: `monitor`, else what the registry knows; ends the command with one line without one."""
+    if monitor:
+        return monitor
+    from tron_client.discovery import Unreachable
+    from tron_client.errors import ServiceNotFound
+    from tron_client.monitor import find_monitor
+
+    with registry_at(registry):
+        try:
+            return str(find_monitor(registry))
+        except ServiceNotFound:
+            if registry == DEFAULT_REGISTRY:
+                return DEFAULT_MONITOR  # one that does not register itself
+            fail(f"the registry at {registry} knows no TRON; is it running? Otherwise give its address with --monitor")
+        except Unreachable as error:
+            fail(f"{error}; give the address that leads to it with --monitor")
+
+
+def explain(
+    service_id: IdArgument,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    monitor: MonitorOption = "",
+    as_json: JsonOption = False,
+) -> None:
     """Say why a service is judged as it is: what is known, which rule fired, what happens next."""
     from tron_client.errors import ServiceNotFound
 
-    with monitor_at(monitor) as client:
+    with monitor_at(monitor, registry) as client:
         try:
             explanation = client.explain(service_id)
         except ServiceNotFound as error:
@@ -111,9 +158,11 @@ def shown(value: object) -> str:
     )
 
 
-def stats(monitor: MonitorOption = DEFAULT_MONITOR, as_json: JsonOption = False) -> None:
+def stats(
+    registry: RegistryOption = DEFAULT_REGISTRY, monitor: MonitorOption = "", as_json: JsonOption = False
+) -> None:
     """Count the services by judgement; say whether TRON watches, and how its ways to operators go."""
-    with monitor_at(monitor) as client:
+    with monitor_at(monitor, registry) as client:
         found = client.get_stats()
         if as_json:
             print_json(dataclasses.asdict(found))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
-from tron_client.address import DEFAULT_MONITOR
+from tron_client.address import DEFAULT_REGISTRY
 from tron_client.thresholds import THRESHOLDS
 from typer.core import TyperCommand
 
-from tron_cli.connection import JsonOption
+from tron_cli.connection import JsonOption, RegistryOption
 from tron_cli.judgement import MonitorOption, monitor_at, shown
 from tron_cli.output import clock_time, fail, out, print_json
 
@@ -50,7 +50,8 @@ def policy(
         list[str] | None,
         typer.Argument(metavar="[NAME=VALUE]...", help="What to change. NAME=default: as if it had not been changed."),
     ] = None,
-    monitor: MonitorOption = DEFAULT_MONITOR,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    monitor: MonitorOption = "",
     as_json: JsonOption = False,
     service: Annotated[
         str, typer.Option(metavar="ID", help="The policy of one service. Without an ID: as --overrides.")
@@ -76,7 +77,7 @@ def policy(
         raise typer.BadParameter("it is for changes of one service: --service ID NAME=VALUE", param_hint="--force")
     unset = [name for name, value in wanted.items() if value == DEFAULT]
     given = {name: value for name, value in wanted.items() if value != DEFAULT}
-    with monitor_at(monitor) as client:
+    with monitor_at(monitor, registry) as client:
         if overrides:
             _list_overrides(client.list_overrides(), as_json=as_json)
             return
@@ -161,7 +162,8 @@ def maintenance(
     service_id: Annotated[
         str, typer.Argument(metavar="[ID]", help="Which service; without it: list what is held.")
     ] = "",
-    monitor: MonitorOption = DEFAULT_MONITOR,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    monitor: MonitorOption = "",
     as_json: JsonOption = False,
     off: Annotated[bool, typer.Option("--off", help="End it: what was held is told now, if it still holds.")] = False,
     minutes: Annotated[
@@ -175,7 +177,7 @@ def maintenance(
         raise typer.BadParameter("it takes neither --for nor --reason", param_hint="--off")
     if not service_id and (off or minutes is not None or reason):
         raise typer.BadParameter("whose notices? Name a service", param_hint="ID")
-    with monitor_at(monitor) as client:
+    with monitor_at(monitor, registry) as client:
         if not service_id:
             _list_held(client.list_maintenance(), as_json=as_json)
             return

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY
+from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli.connection import JsonOption, RegistryOption
-from tron_cli.judgement import MonitorOption
+from tron_cli.judgement import MonitorOption, monitor_address_of
 from tron_cli.output import out, print_json
 
 if TYPE_CHECKING:
@@ -165,12 +165,12 @@ class SelfTest:
 
 def selftest(
     registry: RegistryOption = DEFAULT_REGISTRY,
-    monitor: MonitorOption = DEFAULT_MONITOR,
+    monitor: MonitorOption = "",
     as_json: JsonOption = False,
     patience: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="How long each phase may take.")] = 10.0,
 ) -> None:
     """Prove on the live system that a silent agent is noticed and its parent told. Exits with 1 where it is not."""
-    test = SelfTest(registry, monitor, patience)
+    test = SelfTest(registry, monitor_address_of(monitor, registry), patience)
     passed = test.run()
     if as_json:
         phases = [

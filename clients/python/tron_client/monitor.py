@@ -10,7 +10,8 @@ import grpc
 from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
 
 from tron_client import arguments, wire
-from tron_client.channel import open_channel, resolve_monitor_address
+from tron_client.channel import open_channel, resolve_address, resolve_monitor_address
+from tron_client.discovery import MONITOR_SERVICE_ID, monitor_address
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
 from tron_client.models import Event, Maintenance, Service
 from tron_client.thresholds import checked
@@ -18,6 +19,8 @@ from tron_client.thresholds import checked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
+
+    from tron_client.address import Address
 
 SOURCES = wire.Words("source", policy_pb2.PolicySource, "POLICY_SOURCE_", lower=True)
 ORPHAN_POLICIES = wire.Words("orphan_policy", policy_pb2.OrphanPolicy, "ORPHAN_POLICY_", lower=True)
@@ -107,10 +110,19 @@ class HeldNotices:
 class MonitorClient:
     """TRON, for threads. Safe from any thread; a context manager. Every call has a deadline and raises a TronError."""
 
-    def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
-        """`timeout` is the deadline of each call, in seconds. Raises ValueError for what is no address."""
+    def __init__(self, address: str | None = None, *, registry: str | None = None, timeout: float = 5.0) -> None:
+        """`timeout` is the deadline of each call, in seconds. Raises ValueError for what is no address.
+
+        With `registry` and without an address, TRON is looked up in that registry: raises a TronError if the registry
+        does not answer or knows no TRON, and Unreachable, a ValueError, if its url cannot be used from here.
+        """
         self._timeout = arguments.seconds("timeout", timeout)
-        self._address = resolve_monitor_address(arguments.optional_text("address", address))
+        address = arguments.optional_text("address", address)
+        registry = arguments.optional_text("registry", registry)
+        if address or registry is None:
+            self._address = resolve_monitor_address(address)
+        else:
+            self._address = find_monitor(registry, timeout=timeout)
         self._channel = open_channel(self._address)
         self._stub = tron_service_pb2_grpc.TronServiceStub(self._channel)
 
@@ -233,6 +245,15 @@ class MonitorClient:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._address) from error
+
+
+def find_monitor(registry: str, *, timeout: float = 5.0) -> Address:
+    """Return where TRON is, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable."""
+    from tron_client.client import RegistryClient  # who knows TRON's address needs no registry
+
+    where = resolve_address(registry)
+    with RegistryClient(registry, timeout=timeout) as client:
+        return monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
 
 
 _STATS_BY_HAND = frozenset({"last_check", "sinks"})

@@ -1,0 +1,41 @@
+"""Where TRON is, by what the registry knows of it: TRON registers itself like every other service. Decisions only."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from tron_client.address import Address, is_local, parse_address
+
+MONITOR_SERVICE_ID = "tron-heartbeat-monitor"
+"""Under this id TRON registers itself."""
+
+_EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
+
+
+class Unreachable(ValueError):
+    """The registry knows a TRON, but its url leads nowhere from here; the text says why."""
+
+
+def monitor_address(url: str, registry: Address) -> Address:
+    """Return where TRON answers, from its `url` and from the address at which the registry was reached.
+
+    A TRON that listens on every interface is looked for on the host of the registry. Raises Unreachable.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port = "", None
+    if port is None:
+        raise Unreachable(f"TRON is registered with the url {url!r}, which names no host and port")
+    if host in _EVERYWHERE:
+        hosts = [each for each, _ in registry.endpoints]
+        host = "127.0.0.1" if registry.local or not hosts else hosts[0]
+    elif is_local(host) and not registry.local:
+        raise Unreachable(
+            f"TRON listens on {host}:{port} of its own machine only, so that it cannot be reached from here"
+        )
+    try:
+        return parse_address(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "url")
+    except ValueError as error:
+        raise Unreachable(f"TRON is registered with the url {url!r}: {error}") from error
