@@ -11,8 +11,9 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Literal, NoReturn, TextIO, TypeVar, cast
 
 import structlog
 from pydantic import AfterValidator, ValidationError
@@ -120,7 +121,7 @@ def _plain(message: str) -> str:
 def _refuse(table: str, *problems: str, code: int = 1) -> NoReturn:
     """Say in one line each why the program does not run, and end with `code`."""
     for problem in problems:
-        print(f"tron {table}: {' '.join(problem.split())}", file=sys.stderr)
+        _Log(sys.stderr).write(f"tron {table}: {' '.join(problem.split())}\n")
     sys.exit(code)
 
 
@@ -138,13 +139,32 @@ def _find_table(table: str, named: Path | None) -> Path | None:
     return path if table in tables else None
 
 
+class _Log:
+    """Standard error, for logs: a disk that is full or a reader that went away does not stop the program."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            if self._file is not None:
+                self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            if self._file is not None:
+                self._file.flush()
+
+
 def set_up_logs(config: ProgramConfig) -> None:
     """Constant events with facts as keys, to stderr; a person's format on a terminal, JSON lines where asked for."""
+    file = cast("TextIO", _Log(sys.stderr))
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if config.log_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=0)
     )
     structlog.configure(
         processors=[
@@ -154,9 +174,9 @@ def set_up_logs(config: ProgramConfig) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file),
     )
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    logging.basicConfig(level=max(level, logging.WARNING), stream=file, format="%(asctime)s %(name)s %(message)s")
 
 
 def write_ready(path: Path | None, facts: dict[str, object]) -> None:

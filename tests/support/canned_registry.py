@@ -15,6 +15,8 @@ from typing import Any
 import grpc
 from grid.events.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, registry_service_pb2_grpc, service_pb2
+from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from tron_client.discovery import MONITOR_SERVICE_ID
 
 
 @dataclass
@@ -60,6 +62,18 @@ class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
         self._canned.note(request, context)
         return registry_service_pb2.DeregisterResponse()
 
+    def GetService(
+        self, request: registry_service_pb2.GetServiceRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.GetServiceResponse:
+        self._canned.note(request, context)
+        if request.service_id == MONITOR_SERVICE_ID:  # it is TRON as well
+            tron = service_pb2.Service(service_id=request.service_id, url=f"grpc://{self._canned.address}")
+            return registry_service_pb2.GetServiceResponse(service=tron)
+        found = [each for each in self._canned.services if each.service_id == request.service_id]
+        if not found:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        return registry_service_pb2.GetServiceResponse(service=found[0])
+
     def ListServices(
         self, request: registry_service_pb2.ListServicesRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.ListServicesResponse:
@@ -87,6 +101,47 @@ class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
                 yield heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=sequence))
             elif kind == "goodbye":
                 return
+
+
+class _Tron(tron_service_pb2_grpc.TronServiceServicer):
+    def __init__(self, canned: Canned) -> None:
+        self._canned = canned
+
+    def GetStats(
+        self, request: tron_service_pb2.GetStatsRequest, context: grpc.ServicerContext
+    ) -> tron_service_pb2.GetStatsResponse:
+        self._canned.note(request, context)
+        return tron_service_pb2.GetStatsResponse(watching=True, total_services=len(self._canned.services))
+
+    def ListAlerts(
+        self, request: tron_service_pb2.ListAlertsRequest, context: grpc.ServicerContext
+    ) -> tron_service_pb2.ListAlertsResponse:
+        self._canned.note(request, context)
+        return tron_service_pb2.ListAlertsResponse()
+
+    def GetPolicy(
+        self, request: tron_service_pb2.GetPolicyRequest, context: grpc.ServicerContext
+    ) -> tron_service_pb2.GetPolicyResponse:
+        self._canned.note(request, context)
+        return tron_service_pb2.GetPolicyResponse()
+
+    def SetMaintenance(
+        self, request: tron_service_pb2.SetMaintenanceRequest, context: grpc.ServicerContext
+    ) -> tron_service_pb2.SetMaintenanceResponse:
+        self._canned.note(request, context)
+        held = service_pb2.Service(service_id=request.service_id)
+        if request.enabled:
+            held.maintenance.since.GetCurrentTime()
+        return tron_service_pb2.SetMaintenanceResponse(service=held)
+
+    def Explain(
+        self, request: tron_service_pb2.ExplainRequest, context: grpc.ServicerContext
+    ) -> tron_service_pb2.ExplainResponse:
+        self._canned.note(request, context)
+        answer = tron_service_pb2.ExplainResponse(verdict=f"{request.service_id} is alive", rule="none: it beats")
+        answer.service.service_id = request.service_id
+        answer.evidence.update({"beats": 3, "note": request.service_id})
+        return answer
 
 
 class _Events(event_service_pb2_grpc.EventServiceServicer):
@@ -137,6 +192,7 @@ def canned_registry(listen: str = "127.0.0.1:0") -> Iterator[Canned]:
     registry = _Registry(canned)  # type: ignore[abstract]  # what it leaves out answers UNIMPLEMENTED
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(_Events(canned), server)
+    tron_service_pb2_grpc.add_TronServiceServicer_to_server(_Tron(canned), server)  # type: ignore[abstract]
     canned.address = f"127.0.0.1:{server.add_insecure_port(listen)}"
     server.start()
     try:

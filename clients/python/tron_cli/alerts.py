@@ -10,7 +10,7 @@ from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli.connection import JsonOption, RegistryOption, registry_at
-from tron_cli.output import clock_time, out, print_json, severity_markup
+from tron_cli.output import clock_time, one_line, out, print_json, severity_markup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,7 +105,7 @@ def event_markup(event: Event) -> str:
     if event.recipient:
         words.append(f"→ {escape(event.recipient)}")
     if event.message:
-        words.append(f"[dim]{escape(event.message)}[/]")
+        words.append(f"[dim]{escape(one_line(event.message))}[/]")
     return "  ".join([*words, f"[dim]{escape(event.alert_id)}[/]"])
 
 

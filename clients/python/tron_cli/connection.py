@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +45,7 @@ LabelOption = Annotated[
 
 @contextmanager
 def registry_at(address: str) -> Iterator[RegistryClient]:
-    """Yield a client. Ctrl-C and a closed pipe end the command well; a failed call ends it with one line and code 1."""
+    """Yield a client. Ctrl-C ends the command well; a failed call ends it with one line and code 1."""
     # grpc starts threads when it is imported and takes a while: only commands that need it pay for it, and `tron up`
     # and `tron run` start their children before.
     from tron_client.client import RegistryClient
@@ -63,10 +62,6 @@ def registry_at(address: str) -> Iterator[RegistryClient]:
         fail(error.message or error.reason)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None  # how one leaves a stream
-    except BrokenPipeError:
-        # The reader (head, grep -m1) has what it wanted. Python would complain when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise typer.Exit(0) from None
 
 
 def refusal(error: Exception) -> str:

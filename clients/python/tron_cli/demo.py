@@ -17,6 +17,7 @@ from tron_cli.connection import JsonOption, RegistryOption, address_answers, awa
 from tron_cli.control import ControlError, NoDemo, ask, control_path
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import load_catalogue
+from tron_cli.streams import even_unread
 
 if TYPE_CHECKING:
     from tron_cli.catalogue import Catalogue
@@ -100,7 +101,8 @@ async def _run(catalogue: Catalogue, registry: str, control: Path, ready_file: P
                 pids = {member.service_id: member.pid for member in fleet.members}
                 write_whole(ready_file, json.dumps({"demo_control": str(control), "pids": pids}) + "\n")
             else:
-                _welcome(catalogue, registry, fleet)
+                with even_unread():
+                    _welcome(catalogue, registry, fleet)
             await stop.wait()
 
     living, stopping = asyncio.create_task(live()), asyncio.create_task(stop.wait())

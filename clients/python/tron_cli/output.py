@@ -1,34 +1,100 @@
-"""How commands speak: people get rich text, programs get JSON on stdout, trouble is one line on stderr."""
+"""How commands speak: people get rich text, programs get JSON on stdout, trouble is one line on stderr.
+
+On a terminal tables fit the window. In a pipe or a file there is no window: each row is one line, with nothing wrapped,
+cut or colored, so that `grep` finds what is there. What comes from elsewhere is data: its control characters are shown
+and never obeyed.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# In a pipe there is no width to fit into: cutting an id to 80 columns would lose what was asked for.
-out = Console(width=None if sys.stdout.isatty() else 250)
+WIDEST_COLUMN = 40
+"""In a pipe, a longer value pushes the rest of its own row to the right, and no other row."""
 
+NARROWEST_TABLE = 60
+"""A narrower terminal gets the lines of a pipe and wraps them itself: columns would vanish."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SYMBOLS = {"ALIVE": ("●", "green"), "SUSPECT": ("◐", "yellow"), "DOWN": ("✖", "red"), "UNKNOWN": ("?", "dim")}
 _SEVERITY_COLOURS = {"INFO": "green", "WARNING": "yellow", "CRITICAL": "red"}
 
 
+class Output(Console):
+    """A console that knows what a pipe is."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print text with markup, or tables."""
+        if not self.file.isatty():
+            options |= {"soft_wrap": True, "highlight": False}
+        if not self.file.isatty() or self.width < NARROWEST_TABLE:
+            if any(isinstance(each, Table) for each in objects):
+                options |= {"soft_wrap": True, "highlight": False}
+            objects = tuple(Text("\n".join(plain_rows(each))) if isinstance(each, Table) else each for each in objects)
+        for table in (each for each in objects if isinstance(each, Table)):
+            for column in table.columns:
+                column._cells[:] = [visible(cell) if isinstance(cell, str) else cell for cell in column.cells]  # noqa: SLF001
+        super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+out = Output()
+
+
+def plain_rows(table: Table) -> list[str]:
+    """Return a table as lines, one for each row, with its columns aligned as far as `WIDEST_COLUMN` allows."""
+    columns = [[_plain(column.header), *map(_plain, column.cells)] for column in table.columns]
+    if not table.show_header:
+        columns = [column[1:] for column in columns]
+    widths = [max((len(cell) for cell in column if len(cell) <= WIDEST_COLUMN), default=0) for column in columns]
+    title = [_plain(table.title)] if table.title else []
+    return title + ["  ".join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns, strict=True)]
+
+
+def _plain(cell: Any) -> str:
+    # Before the markup is read: rich would drop some control characters silently.
+    return Text.from_markup(one_line(cell)).plain if isinstance(cell, str) else one_line(str(cell))
+
+
+def visible(text: str) -> str:
+    """Return the text with every control character but the newline shown as its escape."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else _escape(sign) for sign in text)
+
+
+def _escape(sign: str) -> str:
+    return sign.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def one_line(text: str) -> str:
+    """Return the text without a line break: shown as its escape."""
+    return visible(text).replace("\n", "\\n")
+
+
 def fail(message: str, *, code: int = 1) -> NoReturn:
     """Say what went wrong in one line on stderr, and end with `code`."""
-    print(f"tron: {' '.join(message.split())}", file=sys.stderr)
+    print(f"tron: {visible(' '.join(message.split()))}", file=sys.stderr)
     raise typer.Exit(code)
 
 
 def print_json(document: Mapping[str, object]) -> None:
     """Print one JSON document on one line, at once: it may be a line of a stream that somebody reads."""
-    print(json.dumps(document, ensure_ascii=False, default=str), flush=True)
+    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
+    text = json.dumps(document, ensure_ascii=not encoding.startswith("utf"), default=str)
+    # A lone surrogate is no character in any encoding; JSON has an escape for it.
+    print(_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text), flush=True)
 
 
 def liveness_markup(liveness: str) -> str:

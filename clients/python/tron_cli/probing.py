@@ -20,6 +20,7 @@ from tron_client.address import DEFAULT_REGISTRY, parse_address
 from tron_cli.connection import JsonOption, RegistryOption, away, refusal
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import chosen, load_catalogue
+from tron_cli.streams import even_unread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,7 +198,8 @@ class _Probe:
                     finding = Finding(f"the registry does not take it: {error.message or error.reason}")
             if finding != self._found.get(row.service_id):
                 self._found[row.service_id] = finding
-                _say(row, finding, self.as_json)
+                with even_unread():
+                    _say(row, finding, self.as_json)
             if not finding.why:
                 self._beats[row.service_id] = finding.status
                 self._work.set()

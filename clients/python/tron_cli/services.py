@@ -10,7 +10,7 @@ from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_from, registry_at, require_registry
-from tron_cli.output import age, liveness_markup, out, print_json
+from tron_cli.output import age, liveness_markup, one_line, out, print_json
 from tron_cli.registering import chosen, load_catalogue, register_rows
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def change_markup(change: ServiceChange) -> str:
     if service.message:
         facts.append(service.message)
     title = service.service_id if service.name == service.service_id else f"{service.service_id} ({service.name})"
-    return f"{head}{liveness_markup(service.liveness)}  {escape(title)}  {escape(', '.join(facts))}"
+    return f"{head}{liveness_markup(service.liveness)}  {escape(title)}  {escape(one_line(', '.join(facts)))}"
 
 
 def register(

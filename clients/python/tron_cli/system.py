@@ -22,6 +22,7 @@ from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_d
 from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
 from tron_cli.output import fail, out
 from tron_cli.registering import load_catalogue
+from tron_cli.streams import even_unread
 from tron_cli.supervision import RestartPolicy
 from tron_cli.supervisor import Supervisor, child
 
@@ -256,8 +257,7 @@ def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[st
             table.add_row("", f"http://{reachable_here(address)}", _SERVES.get(key, ""))
     address = reachable_here(serving[0].address)
     elsewhere = "" if address == DEFAULT_REGISTRY else f" --registry {address}"
-    # Whoever read the first line and closed the pipe does not end the system.
-    with suppress(BrokenPipeError):
+    with even_unread():
         _print_welcome(table, f"{_state(serving[0])}: {absolute(data_dir)}", commands, elsewhere)
 
 
