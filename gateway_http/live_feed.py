@@ -6,15 +6,16 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 import grpc
 import structlog
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
-from tron_client import AsyncRegistryClient, Event, RevisionCompacted, Service, TronError
+from tron_client import AsyncRegistryClient, Event, RevisionCompacted, Service, TronError, wire
 from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
+from tron_client.server_clock import ServerClock
 
 from gateway_http.frames import FrameLog, Update
 from gateway_http.mirror import Mirror, Reported
@@ -64,6 +65,7 @@ class LiveFeed:
         self._told_live = False
         self._needs_snapshot = True
         self._services: tuple[int, Mapping[str, Service]] = (-1, MappingProxyType({}))
+        self._registry_clock = ServerClock()
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
@@ -71,6 +73,10 @@ class LiveFeed:
     def loaded(self) -> bool:
         """Whether a first snapshot was complete; before it there is nothing to show, which is not an empty fleet."""
         return self.mirror.loaded
+
+    def now(self) -> datetime:
+        """The registry's time, by which everything in the copy is stamped; ours may differ on another machine."""
+        return self._registry_clock.now(time.monotonic()) or datetime.now(UTC)
 
     @property
     def live(self) -> bool:
@@ -238,12 +244,18 @@ class LiveFeed:
             self.mirror.remove(answer.revision, answer.removed.service_id)
             self._changed(answer.removed.service_id)
         elif kind == "heard":
+            self._keep_time(answer.heard)
             for service_id in self.mirror.heard(answer.heard.incarnations, answer.heard.heard_at_micros):
                 self._heard[service_id] = None
         elif kind == "snapshot_complete":
+            self._keep_time(answer.snapshot_complete)
             self._complete(answer.revision)
         if self._following:
             self._current_at = time.monotonic()
+
+    def _keep_time(self, told: registry_service_pb2.Heard | registry_service_pb2.SnapshotComplete) -> None:
+        if told.HasField("observed_at"):
+            self._registry_clock.observed(wire.moment(told.observed_at), time.monotonic())
 
     def _complete(self, revision: int) -> None:
         before, life = self.mirror.revision, self.mirror.life

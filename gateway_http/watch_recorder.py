@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from gateway_http.judge import Judge
 from gateway_http.live_feed import LiveFeed
@@ -25,7 +24,7 @@ class WatchRecorder:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if self._feed.loaded:
-                self._log.note(self._is_watched(), datetime.now(UTC))
+                self._log.note(self._is_watched(), self._feed.now())
 
     def _is_watched(self) -> bool:
         if not self._feed.live:

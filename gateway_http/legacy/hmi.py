@@ -120,7 +120,7 @@ class Hmi:
         covered = events[0].occurred_at if len(events) >= KEPT else None
         known = [moment for moment in (covered, watched.forgotten_until) if moment is not None]
         return {
-            "now": wire.rfc3339(datetime.now(UTC)),
+            "now": wire.rfc3339(self._feed.now()),
             "events": [each.to_dict() for each in events],
             "covered": wire.rfc3339(max(known, default=datetime.fromtimestamp(0, UTC))),
             "gaps": [[wire.rfc3339(gap.since), wire.rfc3339(gap.until)] for gap in watched.gaps],

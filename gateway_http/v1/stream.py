@@ -13,7 +13,6 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -188,7 +187,7 @@ def state_of(feed: LiveFeed, judge: Judge) -> dict[str, Any]:
         "live": feed.live,
         "stale_for": round(feed.stale_for, 3),
         "revision": feed.revision,
-        "now": wire.rfc3339(datetime.now(UTC)),
+        "now": wire.rfc3339(feed.now()),
         "tron": judge.status.to_dict(),
     }
 

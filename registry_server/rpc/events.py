@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+from tron_client import wire
 
 from registry_server.engine import Engine
 from registry_server.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
@@ -86,6 +87,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             next_after_sequence=events[-1].sequence if more else 0,
             first_sequence=events_log.first if last >= events_log.first else 0,
             last_sequence=last,
+            observed_at=wire.timestamp_at(self._engine.now().wall),
         )
 
     async def SubscribeEvents(

@@ -58,7 +58,11 @@ class ServiceLists:
             part = page.services[begin : begin + AT_ONCE]
             services += [translate.from_service(catalogue.as_heard(each)) for each in part]
         return registry_service_pb2.ListServicesResponse(
-            services=services, next_page_token=page.token, revision=listing.revision, total_size=listing.total
+            services=services,
+            next_page_token=page.token,
+            revision=listing.revision,
+            total_size=listing.total,
+            observed_at=wire.timestamp_at(time.time()),
         )
 
     def _purge_later(self) -> None:

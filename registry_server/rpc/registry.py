@@ -16,6 +16,7 @@ from grid.registry.v1 import (
     registry_service_pb2_grpc,
     service_pb2,
 )
+from tron_client import wire
 
 from registry_server.changes import Change
 from registry_server.engine import Engine
@@ -96,7 +97,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         catalogue = self._engine.catalogue
         service = translate.from_service(catalogue.view(catalogue.get(request.service_id)))
         await self._engine.settled()  # what is shown must survive, so it waits for the disk too
-        return registry_service_pb2.GetServiceResponse(service=service)
+        observed_at = wire.timestamp_at(self._engine.now().wall)
+        return registry_service_pb2.GetServiceResponse(service=service, observed_at=observed_at)
 
     async def ListServices(
         self, request: registry_service_pb2.ListServicesRequest, context: Context
@@ -147,7 +149,10 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             for change in changes:
                 yield _change(change)
             yield registry_service_pb2.WatchServicesResponse(
-                revision=cursor, snapshot_complete=registry_service_pb2.SnapshotComplete()
+                revision=cursor,
+                snapshot_complete=registry_service_pb2.SnapshotComplete(
+                    observed_at=wire.timestamp_at(engine.now().wall)
+                ),
             )
             seen, heard_at = 0, time.monotonic()
             while True:
@@ -239,5 +244,6 @@ def _heard(revision: int, heard: list[tuple[int, float]]) -> registry_service_pb
     message = registry_service_pb2.Heard(
         incarnations=[incarnation for incarnation, _ in heard],
         heard_at_micros=[max(0, round(at * 1e6)) for _, at in heard],
+        observed_at=wire.timestamp_at(time.time()),
     )
     return registry_service_pb2.WatchServicesResponse(revision=revision, heard=message)

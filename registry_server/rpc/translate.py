@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -220,7 +221,8 @@ def from_message(message: effects.Message) -> heartbeat_pb2.HeartbeatResponse:
     response = heartbeat_pb2.HeartbeatResponse
     match message:
         case effects.Registered(service):
-            return response(registered=heartbeat_pb2.Registered(service=from_service(service)))
+            observed_at = timestamp_at(time.time())
+            return response(registered=heartbeat_pb2.Registered(service=from_service(service), observed_at=observed_at))
         case effects.Alert(event):
             return response(alert=heartbeat_pb2.Alert(event=from_event(event)))
         case effects.UnknownService(service_id):

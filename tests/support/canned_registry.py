@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import grpc
 from grid.events.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from tron_client import wire
 from tron_client.discovery import MONITOR_SERVICE_ID
 
 
@@ -30,6 +32,9 @@ class Canned:
     changes: list[registry_service_pb2.WatchServicesResponse] = field(default_factory=list)
     # What SubscribeEvents sends before it stays silent.
     news: list[event_pb2.Event] = field(default_factory=list)
+    # The registry's and TRON's time, if they say it; and when TRON judged last.
+    observed_at: datetime | None = None
+    last_check: datetime | None = None
     # Set to make every unary call fail with this code and text.
     refusal: tuple[grpc.StatusCode, str] | None = None
     requests: list[Any] = field(default_factory=list)
@@ -78,7 +83,10 @@ class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.ListServicesRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.ListServicesResponse:
         self._canned.note(request, context)
-        return registry_service_pb2.ListServicesResponse(services=self._canned.services, revision=42)
+        observed_at = wire.timestamp(self._canned.observed_at)
+        return registry_service_pb2.ListServicesResponse(
+            services=self._canned.services, revision=42, observed_at=observed_at
+        )
 
     def WatchServices(
         self, request: registry_service_pb2.WatchServicesRequest, context: grpc.ServicerContext
@@ -111,7 +119,12 @@ class _Tron(tron_service_pb2_grpc.TronServiceServicer):
         self, request: tron_service_pb2.GetStatsRequest, context: grpc.ServicerContext
     ) -> tron_service_pb2.GetStatsResponse:
         self._canned.note(request, context)
-        return tron_service_pb2.GetStatsResponse(watching=True, total_services=len(self._canned.services))
+        return tron_service_pb2.GetStatsResponse(
+            watching=True,
+            total_services=len(self._canned.services),
+            observed_at=wire.timestamp(self._canned.observed_at),
+            last_check=wire.timestamp(self._canned.last_check),
+        )
 
     def ListAlerts(
         self, request: tron_service_pb2.ListAlertsRequest, context: grpc.ServicerContext

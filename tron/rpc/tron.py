@@ -82,6 +82,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
                 for name, sink in self._dispatcher.stats().items()
             ],
         )
+        response.observed_at.GetCurrentTime()
         if stats.last_check is not None:
             response.last_check.CopyFrom(timestamp_at(stats.last_check))
         return response

@@ -21,7 +21,7 @@ from tron_cli.connection import (
     refusal,
     registry_at,
 )
-from tron_cli.output import clock_time, fail, liveness_markup, out, print_json
+from tron_cli.output import age, clock_time, fail, liveness_markup, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,8 +175,8 @@ def stats(
         for each in dataclasses.fields(found):
             value = getattr(found, each.name)
             if each.name == "last_check":
-                value = clock_time(value)
-            if each.name != "sinks":
+                value = f"{clock_time(value)} ({age(value, found.observed_at)} ago)" if value else "never"
+            if each.name not in ("sinks", "observed_at"):
                 table.add_row(each.name.replace("_", " "), shown(value))
         out.print(table)
         for sink in found.sinks:

@@ -113,8 +113,11 @@ def clock_time(moment: datetime | None) -> str:
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def age(moment: datetime | None, *, now: datetime | None = None) -> str:
-    """Return how long ago a moment was, in one or two units; "never" for None."""
+def age(moment: datetime | None, now: datetime | None) -> str:
+    """Return how long ago a moment was, in one or two units; "never" for None.
+
+    `now` is the time of the server that stamped the moment; None if it did not say it, and ours has to do.
+    """
     if moment is None:
         return "never"
     seconds = max(0.0, ((now or datetime.now(UTC)) - moment).total_seconds())

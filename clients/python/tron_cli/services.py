@@ -15,6 +15,7 @@ from tron_cli.registering import chosen, load_catalogue, register_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from tron_client.models import Service, ServiceChange
 
@@ -40,6 +41,8 @@ def services(
     """List who is registered, and how each is."""
     selector = labels_from(label or ())
     with registry_at(registry) as client:
+        from tron_client.wire import rfc3339
+
         found = client.list_services(
             type=type_ or "",
             role=role or "",
@@ -50,9 +53,15 @@ def services(
             label_selector=selector or None,
         )
         if as_json:
-            print_json({"revision": found.revision, "services": [each.to_dict() for each in found.services]})
+            print_json(
+                {
+                    "revision": found.revision,
+                    "observed_at": rfc3339(found.observed_at),
+                    "services": [each.to_dict() for each in found.services],
+                }
+            )
         elif found.services:
-            out.print(_table(found.services))
+            out.print(_table(found.services, found.observed_at))
         else:
             out.print("No services match." if _any(type_, role, cap, name, status, liveness, label) else _NOBODY)
 
@@ -64,7 +73,7 @@ def _any(*filters: object) -> bool:
     return any(filters)
 
 
-def _table(found: Iterable[Service]) -> Table:
+def _table(found: Iterable[Service], now: datetime | None) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("liveness", "id", "name", "type", "parent", "heartbeat", "status", "load", "cause"):
         table.add_column(heading, overflow="fold", no_wrap=heading in ("liveness", "heartbeat"))
@@ -75,7 +84,7 @@ def _table(found: Iterable[Service]) -> Table:
             escape(each.name),
             each.type,
             escape(each.parent),
-            age(each.last_heartbeat_at),
+            age(each.last_heartbeat_at, now),
             each.status,
             "" if each.load is None else f"{each.load:.2f}",
             each.liveness_cause,

@@ -301,7 +301,9 @@ class Lifeline:
     def _heed(self, response: heartbeat_pb2.HeartbeatResponse) -> None:
         match response.WhichOneof("kind"):
             case "registered":
-                self._registered(Service.from_proto(response.registered.service))
+                told = response.registered
+                self._vitals.registry_time(wire.moment(told.observed_at) if told.HasField("observed_at") else None)
+                self._registered(Service.from_proto(told.service))
             case "ack":
                 with self._changed:
                     self._cut_off.heard(time.monotonic())

@@ -223,6 +223,8 @@ class ServiceList:
 
     services: tuple[Service, ...]
     revision: int
+    observed_at: datetime | None = None
+    """The registry's time when it answered: ages are differences to this. None from a registry that does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,3 +235,5 @@ class EventPage:
     next_after_sequence: int
     first_sequence: int
     last_sequence: int
+    observed_at: datetime | None = None
+    """The registry's time when it answered; see ServiceList."""

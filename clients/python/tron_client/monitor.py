@@ -58,6 +58,8 @@ class Stats:
     watching: bool
     last_check: datetime | None
     sinks: tuple[SinkStats, ...] = ()
+    observed_at: datetime | None = None
+    """TRON's time when it answered: the age of `last_check` is the difference to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class MonitorClient:
         return Stats(
             **counts,
             last_check=wire.moment(answer.last_check) if answer.HasField("last_check") else None,
+            observed_at=wire.moment(answer.observed_at) if answer.HasField("observed_at") else None,
             sinks=tuple(
                 SinkStats(**{each.name: getattr(sink, each.name) for each in fields(SinkStats)})
                 for sink in answer.sinks
@@ -256,7 +259,7 @@ def find_monitor(registry: str, *, timeout: float = 5.0) -> Address:
         return monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
 
 
-_STATS_BY_HAND = frozenset({"last_check", "sinks"})
+_STATS_BY_HAND = frozenset({"last_check", "sinks", "observed_at"})
 
 
 def _from_policy(policy: policy_pb2.Policy) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tron_client.models import Event, EventPage, Service, ServiceList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from google.protobuf.duration_pb2 import Duration
 
@@ -136,6 +137,7 @@ class ServicePages:
             label_selector=wire.struct(arguments.json_object("label_selector", label_selector)),
         )
         self._services: list[Service] = []
+        self._observed_at: datetime | None = None
         self._revision = 0
         self._more = True
         self._begun_anew = 0
@@ -156,12 +158,13 @@ class ServicePages:
     @property
     def result(self) -> ServiceList:
         """All pages; they are true at one revision."""
-        return ServiceList(tuple(self._services), self._revision)
+        return ServiceList(tuple(self._services), self._revision, self._observed_at)
 
     def _take(self, page: registry_service_pb2.ListServicesResponse) -> None:
         if not self._services:
             self._revision = page.revision  # of the first page: a watch from there misses nothing in any case
         self._services += [Service.from_proto(service) for service in page.services]
+        self._observed_at = wire.moment(page.observed_at) if page.HasField("observed_at") else None
         self._request.page_token = page.next_page_token
         self._more = bool(page.next_page_token)
 
@@ -181,7 +184,8 @@ def list_events(**asked: Any) -> Call[EventPage]:
 
     def read(answer: event_service_pb2.ListEventsResponse) -> EventPage:
         events = tuple(Event.from_proto(event) for event in answer.events)
-        return EventPage(events, answer.next_after_sequence, answer.first_sequence, answer.last_sequence)
+        observed_at = wire.moment(answer.observed_at) if answer.HasField("observed_at") else None
+        return EventPage(events, answer.next_after_sequence, answer.first_sequence, answer.last_sequence, observed_at)
 
     return Call("events", "ListEvents", event_service_pb2.ListEventsRequest(**_checked(asked)), read)
 

@@ -106,11 +106,12 @@ class RestartLog:
         """The restarts of the life before that still count, oldest first: the child, when by our monotonic clock, and
         the incident. Raises TronError.
         """
-        now, wall_now = time.monotonic(), datetime.now(UTC)
-        for event in self._client.list_events(types=("restart_started",), newest=True, limit=_PAGE).events:
+        page = self._client.list_events(types=("restart_started",), newest=True, limit=_PAGE)
+        now, wall_now = time.monotonic(), page.observed_at or datetime.now(UTC)
+        for event in page.events:
             if event.details.get("parent") != self._agent.service_id or event.occurred_at is None:
                 continue
-            # The registry's clock may differ from ours: what seems to lie in the future was just now.
+            # By the registry's clock; one that does not tell it may differ from ours.
             age = max(0.0, (wall_now - event.occurred_at).total_seconds())
             if age < self._limits.window:
                 yield event.service_id, now - age, str(event.details.get("incident", ""))

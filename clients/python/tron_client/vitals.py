@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tron_client import arguments, wire
+from tron_client.server_clock import ServerClock
 
 if TYPE_CHECKING:
     from grid.registry.v1 import heartbeat_pb2
@@ -24,7 +26,10 @@ class Vitals:
         self._message: str | None = None
         self._progress: float | None = None
         self._activity: int | None = None
+        # When the work is to be done, by our monotonic clock; and by the registry's, once that is known.
+        self._busy_end: float | None = None
         self._busy_until: datetime | None = None
+        self._registry_clock = ServerClock()
         self._urgent: bool = self._status != wire.STATUSES.number("ok")
 
     def report(
@@ -58,7 +63,7 @@ class Vitals:
             self._message = self._message if message is None else message
             self._progress = self._progress if progress is None else progress
             if busy_for is not None:
-                self._busy_until = datetime.now(UTC) + timedelta(seconds=busy_for)
+                self._busy_end, self._busy_until = time.monotonic() + busy_for, None
         return changed
 
     def advance(self, n: int) -> None:
@@ -66,6 +71,11 @@ class Vitals:
         steps = arguments.whole("n", n)
         with self._lock:
             self._activity = ((self._activity or 0) + steps) & arguments.MAX_WHOLE
+
+    def registry_time(self, observed_at: datetime | None) -> None:
+        """Take note what time it is at the registry."""
+        with self._lock:
+            self._registry_clock.observed(observed_at, time.monotonic())
 
     @property
     def urgent(self) -> bool:
@@ -94,5 +104,15 @@ class Vitals:
                 beat.progress = self._progress
             if self._activity is not None:
                 beat.activity = self._activity
-            if self._busy_until is not None:
-                beat.busy_until.CopyFrom(wire.timestamp(self._busy_until))
+            if self._busy_end is not None:
+                beat.busy_until.CopyFrom(wire.timestamp(self._busy_by_registry()))
+
+    def _busy_by_registry(self) -> datetime:
+        """Until when we are busy, by the registry's clock; the same in each beat, else it would look declared anew."""
+        if self._busy_until is None:
+            assert self._busy_end is not None
+            now = time.monotonic()
+            self._busy_until = (self._registry_clock.now(now) or datetime.now(UTC)) + timedelta(
+                seconds=self._busy_end - now
+            )
+        return self._busy_until

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -67,6 +68,19 @@ def test_services_shows_who_is_how(registry: Canned) -> None:
     _, first, second = done.stdout.splitlines()
     assert [word in first for word in ("● ALIVE", "name of a", "boss", "never", "0.50")] == [True] * 5
     assert [word in second for word in ("✖ DOWN", "b [bold]", "SILENT")] == [True] * 3
+
+
+@pytest.mark.parametrize("hours", [-3, 0, 3])
+def test_an_age_is_that_of_the_registry_whatever_our_own_clock_says(registry: Canned, hours: int) -> None:
+    beaten = service("a")
+    registry.observed_at = datetime.now(UTC) + timedelta(hours=hours)
+    beaten.last_heartbeat_at.FromDatetime(registry.observed_at - timedelta(seconds=4))
+    registry.services = [beaten]
+    assert "4.0 s" in tron("services", at=registry).stdout
+    document = json.loads(tron("services", "--json", at=registry).stdout)
+    assert document["observed_at"] == registry.observed_at.isoformat().replace("+00:00", "Z")
+    registry.last_check = registry.observed_at - timedelta(seconds=4)
+    assert "(4.0 s ago)" in tron("stats", at=registry).stdout
 
 
 def test_services_in_json_is_one_document_and_nothing_else(registry: Canned) -> None:

@@ -32,11 +32,11 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
     ],
 )
 def test_an_age_is_shown_in_at_most_two_units(seconds: float, shown: str) -> None:
-    assert age(NOW - timedelta(seconds=seconds), now=NOW) == shown
+    assert age(NOW - timedelta(seconds=seconds), NOW) == shown
 
 
 def test_who_was_never_heard_has_no_age() -> None:
-    assert age(None) == "never"
+    assert age(None, NOW) == "never"
 
 
 @pytest.mark.parametrize("liveness", ["ALIVE", "SUSPECT", "DOWN", "UNKNOWN"])

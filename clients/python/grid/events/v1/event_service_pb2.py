@@ -22,32 +22,33 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from grid.events.v1 import event_pb2 as grid_dot_events_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"grid/events/v1/event_service.proto\x12\x0egrid.events.v1\x1a\x1agrid/events/v1/event.proto\"x\n\x16SubscribeEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\r\n\x05types\x18\x04 \x03(\t\x12\x10\n\x08only_new\x18\x05 \x01(\x08\"?\n\x17SubscribeEventsResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\";\n\x13PublishEventRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\"<\n\x14PublishEventResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\">\n\x17\x41\x63knowledgeEventRequest\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\"0\n\x18\x41\x63knowledgeEventResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\r\"\x98\x01\n\x11ListEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12\r\n\x05types\x18\x05 \x03(\t\x12\x16\n\x0eunacknowledged\x18\x06 \x01(\x08\x12\x0e\n\x06newest\x18\x07 \x01(\x08\"\x87\x01\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x04\x12\x15\n\rlast_sequence\x18\x04 \x01(\x04\x32\x8b\x03\n\x0c\x45ventService\x12\x64\n\x0fSubscribeEvents\x12&.grid.events.v1.SubscribeEventsRequest\x1a\'.grid.events.v1.SubscribeEventsResponse0\x01\x12Y\n\x0cPublishEvent\x12#.grid.events.v1.PublishEventRequest\x1a$.grid.events.v1.PublishEventResponse\x12\x65\n\x10\x41\x63knowledgeEvent\x12\'.grid.events.v1.AcknowledgeEventRequest\x1a(.grid.events.v1.AcknowledgeEventResponse\x12S\n\nListEvents\x12!.grid.events.v1.ListEventsRequest\x1a\".grid.events.v1.ListEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"grid/events/v1/event_service.proto\x12\x0egrid.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\"x\n\x16SubscribeEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\r\n\x05types\x18\x04 \x03(\t\x12\x10\n\x08only_new\x18\x05 \x01(\x08\"?\n\x17SubscribeEventsResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\";\n\x13PublishEventRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\"<\n\x14PublishEventResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\">\n\x17\x41\x63knowledgeEventRequest\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\"0\n\x18\x41\x63knowledgeEventResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\r\"\x98\x01\n\x11ListEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12\r\n\x05types\x18\x05 \x03(\t\x12\x16\n\x0eunacknowledged\x18\x06 \x01(\x08\x12\x0e\n\x06newest\x18\x07 \x01(\x08\"\xb8\x01\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x04\x12\x15\n\rlast_sequence\x18\x04 \x01(\x04\x12/\n\x0bobserved_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8b\x03\n\x0c\x45ventService\x12\x64\n\x0fSubscribeEvents\x12&.grid.events.v1.SubscribeEventsRequest\x1a\'.grid.events.v1.SubscribeEventsResponse0\x01\x12Y\n\x0cPublishEvent\x12#.grid.events.v1.PublishEventRequest\x1a$.grid.events.v1.PublishEventResponse\x12\x65\n\x10\x41\x63knowledgeEvent\x12\'.grid.events.v1.AcknowledgeEventRequest\x1a(.grid.events.v1.AcknowledgeEventResponse\x12S\n\nListEvents\x12!.grid.events.v1.ListEventsRequest\x1a\".grid.events.v1.ListEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grid.events.v1.event_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBSCRIBEEVENTSREQUEST']._serialized_start=82
-  _globals['_SUBSCRIBEEVENTSREQUEST']._serialized_end=202
-  _globals['_SUBSCRIBEEVENTSRESPONSE']._serialized_start=204
-  _globals['_SUBSCRIBEEVENTSRESPONSE']._serialized_end=267
-  _globals['_PUBLISHEVENTREQUEST']._serialized_start=269
-  _globals['_PUBLISHEVENTREQUEST']._serialized_end=328
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=330
-  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=390
-  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_start=392
-  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_end=454
-  _globals['_ACKNOWLEDGEEVENTRESPONSE']._serialized_start=456
-  _globals['_ACKNOWLEDGEEVENTRESPONSE']._serialized_end=504
-  _globals['_LISTEVENTSREQUEST']._serialized_start=507
-  _globals['_LISTEVENTSREQUEST']._serialized_end=659
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=662
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=797
-  _globals['_EVENTSERVICE']._serialized_start=800
-  _globals['_EVENTSERVICE']._serialized_end=1195
+  _globals['_SUBSCRIBEEVENTSREQUEST']._serialized_start=115
+  _globals['_SUBSCRIBEEVENTSREQUEST']._serialized_end=235
+  _globals['_SUBSCRIBEEVENTSRESPONSE']._serialized_start=237
+  _globals['_SUBSCRIBEEVENTSRESPONSE']._serialized_end=300
+  _globals['_PUBLISHEVENTREQUEST']._serialized_start=302
+  _globals['_PUBLISHEVENTREQUEST']._serialized_end=361
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_start=363
+  _globals['_PUBLISHEVENTRESPONSE']._serialized_end=423
+  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_start=425
+  _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_end=487
+  _globals['_ACKNOWLEDGEEVENTRESPONSE']._serialized_start=489
+  _globals['_ACKNOWLEDGEEVENTRESPONSE']._serialized_end=537
+  _globals['_LISTEVENTSREQUEST']._serialized_start=540
+  _globals['_LISTEVENTSREQUEST']._serialized_end=692
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=695
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=879
+  _globals['_EVENTSERVICE']._serialized_start=882
+  _globals['_EVENTSERVICE']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from grid.events.v1 import event_pb2 as _event_pb2
 import builtins as _builtins
@@ -220,6 +221,7 @@ class ListEventsResponse(_message.Message):
     NEXT_AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
     next_after_sequence: _builtins.int
     """Where the next page starts; 0 where this was the last."""
     first_sequence: _builtins.int
@@ -227,6 +229,10 @@ class ListEventsResponse(_message.Message):
     last_sequence: _builtins.int
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]: ...
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp:
+        """The registry's time. Ages are differences to this, for a client's own clock may be wrong."""
+
     def __init__(
         self,
         *,
@@ -234,10 +240,11 @@ class ListEventsResponse(_message.Message):
         next_after_sequence: _builtins.int = ...,
         first_sequence: _builtins.int = ...,
         last_sequence: _builtins.int = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "next_after_sequence", b"next_after_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "next_after_sequence", b"next_after_sequence", "observed_at", b"observed_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -153,7 +153,9 @@ class Beat(_message.Message):
     @_builtins.property
     def loop_lag(self) -> _duration_pb2.Duration: ...
     @_builtins.property
-    def busy_until(self) -> _timestamp_pb2.Timestamp: ...
+    def busy_until(self) -> _timestamp_pb2.Timestamp:
+        """By the registry's clock; see Registered.observed_at."""
+
     def __init__(
         self,
         *,
@@ -306,16 +308,22 @@ class Registered(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp:
+        """The registry's time. `Beat.busy_until` is by this clock."""
+
     def __init__(
         self,
         *,
         service: _service_pb2.Service | None = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

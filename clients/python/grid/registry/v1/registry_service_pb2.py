@@ -24,57 +24,58 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from grid.liveness.v1 import liveness_pb2 as grid_dot_liveness_dot_v1_dot_liveness__pb2
 from grid.registry.v1 import heartbeat_pb2 as grid_dot_registry_dot_v1_dot_heartbeat__pb2
 from grid.registry.v1 import observation_pb2 as grid_dot_registry_dot_v1_dot_observation__pb2
 from grid.registry.v1 import service_pb2 as grid_dot_registry_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'grid/registry/v1/registry_service.proto\x12\x10grid.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgrid/liveness/v1/liveness.proto\x1a grid/registry/v1/heartbeat.proto\x1a\"grid/registry/v1/observation.proto\x1a\x1egrid/registry/v1/service.proto\"R\n\x0fRegisterRequest\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\">\n\x10RegisterResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"7\n\x11\x44\x65registerRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"\'\n\x11GetServiceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"@\n\x12GetServiceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"\xc1\x02\n\x13ListServicesRequest\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceType\x12+\n\x04role\x18\x02 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceRole\x12\x0b\n\x03\x63\x61p\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12/\n\x06status\x18\x05 \x01(\x0e\x32\x1f.grid.registry.v1.ServiceStatus\x12,\n\x08liveness\x18\x06 \x01(\x0e\x32\x1a.grid.liveness.v1.Liveness\x12/\n\x0elabel_selector\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tpage_size\x18\x08 \x01(\r\x12\x12\n\npage_token\x18\t \x01(\t\"\x82\x01\n\x14ListServicesResponse\x12+\n\x08services\x18\x01 \x03(\x0b\x32\x19.grid.registry.v1.Service\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x12\n\ntotal_size\x18\x04 \x01(\r\"\x80\x01\n\x0ePromoteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\tfrom_role\x18\x02 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceRole\x12.\n\x07to_role\x18\x03 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceRole\",\n\x0fPromoteResponse\x12\x19\n\x11updated_instances\x18\x01 \x01(\r\"|\n\x18RecordMaintenanceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x04 \x01(\t\"G\n\x19RecordMaintenanceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"B\n\x14WatchServicesRequest\x12\x16\n\x0estart_revision\x18\x01 \x01(\x04\x12\x12\n\nheartbeats\x18\x02 \x01(\x08\"\xfb\x01\n\x15WatchServicesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12-\n\x08upserted\x18\x02 \x01(\x0b\x32\x19.grid.registry.v1.ServiceH\x00\x12,\n\x07removed\x18\x03 \x01(\x0b\x32\x19.grid.registry.v1.RemovedH\x00\x12?\n\x11snapshot_complete\x18\x04 \x01(\x0b\x32\".grid.registry.v1.SnapshotCompleteH\x00\x12(\n\x05heard\x18\x05 \x01(\x0b\x32\x17.grid.registry.v1.HeardH\x00\x42\x08\n\x06\x63hange\"\x1d\n\x07Removed\x12\x12\n\nservice_id\x18\x01 \x01(\t\"6\n\x05Heard\x12\x14\n\x0cincarnations\x18\x01 \x03(\x04\x12\x17\n\x0fheard_at_micros\x18\x02 \x03(\x04\"\x12\n\x10SnapshotComplete\"\x18\n\x16ListMaintenanceRequest\"F\n\x17ListMaintenanceResponse\x12+\n\x04held\x18\x01 \x03(\x0b\x32\x1d.grid.registry.v1.HeldNotices2\xa5\x08\n\x0fRegistryService\x12Q\n\x08Register\x12!.grid.registry.v1.RegisterRequest\x1a\".grid.registry.v1.RegisterResponse\x12W\n\nDeregister\x12#.grid.registry.v1.DeregisterRequest\x1a$.grid.registry.v1.DeregisterResponse\x12W\n\nGetService\x12#.grid.registry.v1.GetServiceRequest\x1a$.grid.registry.v1.GetServiceResponse\x12]\n\x0cListServices\x12%.grid.registry.v1.ListServicesRequest\x1a&.grid.registry.v1.ListServicesResponse\x12N\n\x07Promote\x12 .grid.registry.v1.PromoteRequest\x1a!.grid.registry.v1.PromoteResponse\x12X\n\tHeartbeat\x12\".grid.registry.v1.HeartbeatRequest\x1a#.grid.registry.v1.HeartbeatResponse(\x01\x30\x01\x12\x62\n\rWatchServices\x12&.grid.registry.v1.WatchServicesRequest\x1a\'.grid.registry.v1.WatchServicesResponse0\x01\x12l\n\x11RecordMaintenance\x12*.grid.registry.v1.RecordMaintenanceRequest\x1a+.grid.registry.v1.RecordMaintenanceResponse\x12\x66\n\x0fListMaintenance\x12(.grid.registry.v1.ListMaintenanceRequest\x1a).grid.registry.v1.ListMaintenanceResponse\x12h\n\x0fObserveLiveness\x12(.grid.registry.v1.ObserveLivenessRequest\x1a).grid.registry.v1.ObserveLivenessResponse0\x01\x12`\n\rApplyVerdicts\x12&.grid.registry.v1.ApplyVerdictsRequest\x1a\'.grid.registry.v1.ApplyVerdictsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'grid/registry/v1/registry_service.proto\x12\x10grid.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fgrid/liveness/v1/liveness.proto\x1a grid/registry/v1/heartbeat.proto\x1a\"grid/registry/v1/observation.proto\x1a\x1egrid/registry/v1/service.proto\"R\n\x0fRegisterRequest\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\">\n\x10RegisterResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"7\n\x11\x44\x65registerRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x14\n\x12\x44\x65registerResponse\"\'\n\x11GetServiceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"q\n\x12GetServiceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12/\n\x0bobserved_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc1\x02\n\x13ListServicesRequest\x12+\n\x04type\x18\x01 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceType\x12+\n\x04role\x18\x02 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceRole\x12\x0b\n\x03\x63\x61p\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12/\n\x06status\x18\x05 \x01(\x0e\x32\x1f.grid.registry.v1.ServiceStatus\x12,\n\x08liveness\x18\x06 \x01(\x0e\x32\x1a.grid.liveness.v1.Liveness\x12/\n\x0elabel_selector\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tpage_size\x18\x08 \x01(\r\x12\x12\n\npage_token\x18\t \x01(\t\"\xb3\x01\n\x14ListServicesResponse\x12+\n\x08services\x18\x01 \x03(\x0b\x32\x19.grid.registry.v1.Service\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x12\n\ntotal_size\x18\x04 \x01(\r\x12/\n\x0bobserved_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\x0ePromoteRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\tfrom_role\x18\x02 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceRole\x12.\n\x07to_role\x18\x03 \x01(\x0e\x32\x1d.grid.registry.v1.ServiceRole\",\n\x0fPromoteResponse\x12\x19\n\x11updated_instances\x18\x01 \x01(\r\"|\n\x18RecordMaintenanceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x04 \x01(\t\"G\n\x19RecordMaintenanceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"B\n\x14WatchServicesRequest\x12\x16\n\x0estart_revision\x18\x01 \x01(\x04\x12\x12\n\nheartbeats\x18\x02 \x01(\x08\"\xfb\x01\n\x15WatchServicesResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12-\n\x08upserted\x18\x02 \x01(\x0b\x32\x19.grid.registry.v1.ServiceH\x00\x12,\n\x07removed\x18\x03 \x01(\x0b\x32\x19.grid.registry.v1.RemovedH\x00\x12?\n\x11snapshot_complete\x18\x04 \x01(\x0b\x32\".grid.registry.v1.SnapshotCompleteH\x00\x12(\n\x05heard\x18\x05 \x01(\x0b\x32\x17.grid.registry.v1.HeardH\x00\x42\x08\n\x06\x63hange\"\x1d\n\x07Removed\x12\x12\n\nservice_id\x18\x01 \x01(\t\"g\n\x05Heard\x12\x14\n\x0cincarnations\x18\x01 \x03(\x04\x12\x17\n\x0fheard_at_micros\x18\x02 \x03(\x04\x12/\n\x0bobserved_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x10SnapshotComplete\x12/\n\x0bobserved_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x18\n\x16ListMaintenanceRequest\"F\n\x17ListMaintenanceResponse\x12+\n\x04held\x18\x01 \x03(\x0b\x32\x1d.grid.registry.v1.HeldNotices2\xa5\x08\n\x0fRegistryService\x12Q\n\x08Register\x12!.grid.registry.v1.RegisterRequest\x1a\".grid.registry.v1.RegisterResponse\x12W\n\nDeregister\x12#.grid.registry.v1.DeregisterRequest\x1a$.grid.registry.v1.DeregisterResponse\x12W\n\nGetService\x12#.grid.registry.v1.GetServiceRequest\x1a$.grid.registry.v1.GetServiceResponse\x12]\n\x0cListServices\x12%.grid.registry.v1.ListServicesRequest\x1a&.grid.registry.v1.ListServicesResponse\x12N\n\x07Promote\x12 .grid.registry.v1.PromoteRequest\x1a!.grid.registry.v1.PromoteResponse\x12X\n\tHeartbeat\x12\".grid.registry.v1.HeartbeatRequest\x1a#.grid.registry.v1.HeartbeatResponse(\x01\x30\x01\x12\x62\n\rWatchServices\x12&.grid.registry.v1.WatchServicesRequest\x1a\'.grid.registry.v1.WatchServicesResponse0\x01\x12l\n\x11RecordMaintenance\x12*.grid.registry.v1.RecordMaintenanceRequest\x1a+.grid.registry.v1.RecordMaintenanceResponse\x12\x66\n\x0fListMaintenance\x12(.grid.registry.v1.ListMaintenanceRequest\x1a).grid.registry.v1.ListMaintenanceResponse\x12h\n\x0fObserveLiveness\x12(.grid.registry.v1.ObserveLivenessRequest\x1a).grid.registry.v1.ObserveLivenessResponse0\x01\x12`\n\rApplyVerdicts\x12&.grid.registry.v1.ApplyVerdictsRequest\x1a\'.grid.registry.v1.ApplyVerdictsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grid.registry.v1.registry_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REGISTERREQUEST']._serialized_start=258
-  _globals['_REGISTERREQUEST']._serialized_end=340
-  _globals['_REGISTERRESPONSE']._serialized_start=342
-  _globals['_REGISTERRESPONSE']._serialized_end=404
-  _globals['_DEREGISTERREQUEST']._serialized_start=406
-  _globals['_DEREGISTERREQUEST']._serialized_end=461
-  _globals['_DEREGISTERRESPONSE']._serialized_start=463
-  _globals['_DEREGISTERRESPONSE']._serialized_end=483
-  _globals['_GETSERVICEREQUEST']._serialized_start=485
-  _globals['_GETSERVICEREQUEST']._serialized_end=524
-  _globals['_GETSERVICERESPONSE']._serialized_start=526
-  _globals['_GETSERVICERESPONSE']._serialized_end=590
-  _globals['_LISTSERVICESREQUEST']._serialized_start=593
-  _globals['_LISTSERVICESREQUEST']._serialized_end=914
-  _globals['_LISTSERVICESRESPONSE']._serialized_start=917
-  _globals['_LISTSERVICESRESPONSE']._serialized_end=1047
-  _globals['_PROMOTEREQUEST']._serialized_start=1050
-  _globals['_PROMOTEREQUEST']._serialized_end=1178
-  _globals['_PROMOTERESPONSE']._serialized_start=1180
-  _globals['_PROMOTERESPONSE']._serialized_end=1224
-  _globals['_RECORDMAINTENANCEREQUEST']._serialized_start=1226
-  _globals['_RECORDMAINTENANCEREQUEST']._serialized_end=1350
-  _globals['_RECORDMAINTENANCERESPONSE']._serialized_start=1352
-  _globals['_RECORDMAINTENANCERESPONSE']._serialized_end=1423
-  _globals['_WATCHSERVICESREQUEST']._serialized_start=1425
-  _globals['_WATCHSERVICESREQUEST']._serialized_end=1491
-  _globals['_WATCHSERVICESRESPONSE']._serialized_start=1494
-  _globals['_WATCHSERVICESRESPONSE']._serialized_end=1745
-  _globals['_REMOVED']._serialized_start=1747
-  _globals['_REMOVED']._serialized_end=1776
-  _globals['_HEARD']._serialized_start=1778
-  _globals['_HEARD']._serialized_end=1832
-  _globals['_SNAPSHOTCOMPLETE']._serialized_start=1834
-  _globals['_SNAPSHOTCOMPLETE']._serialized_end=1852
-  _globals['_LISTMAINTENANCEREQUEST']._serialized_start=1854
-  _globals['_LISTMAINTENANCEREQUEST']._serialized_end=1878
-  _globals['_LISTMAINTENANCERESPONSE']._serialized_start=1880
-  _globals['_LISTMAINTENANCERESPONSE']._serialized_end=1950
-  _globals['_REGISTRYSERVICE']._serialized_start=1953
-  _globals['_REGISTRYSERVICE']._serialized_end=3014
+  _globals['_REGISTERREQUEST']._serialized_start=291
+  _globals['_REGISTERREQUEST']._serialized_end=373
+  _globals['_REGISTERRESPONSE']._serialized_start=375
+  _globals['_REGISTERRESPONSE']._serialized_end=437
+  _globals['_DEREGISTERREQUEST']._serialized_start=439
+  _globals['_DEREGISTERREQUEST']._serialized_end=494
+  _globals['_DEREGISTERRESPONSE']._serialized_start=496
+  _globals['_DEREGISTERRESPONSE']._serialized_end=516
+  _globals['_GETSERVICEREQUEST']._serialized_start=518
+  _globals['_GETSERVICEREQUEST']._serialized_end=557
+  _globals['_GETSERVICERESPONSE']._serialized_start=559
+  _globals['_GETSERVICERESPONSE']._serialized_end=672
+  _globals['_LISTSERVICESREQUEST']._serialized_start=675
+  _globals['_LISTSERVICESREQUEST']._serialized_end=996
+  _globals['_LISTSERVICESRESPONSE']._serialized_start=999
+  _globals['_LISTSERVICESRESPONSE']._serialized_end=1178
+  _globals['_PROMOTEREQUEST']._serialized_start=1181
+  _globals['_PROMOTEREQUEST']._serialized_end=1309
+  _globals['_PROMOTERESPONSE']._serialized_start=1311
+  _globals['_PROMOTERESPONSE']._serialized_end=1355
+  _globals['_RECORDMAINTENANCEREQUEST']._serialized_start=1357
+  _globals['_RECORDMAINTENANCEREQUEST']._serialized_end=1481
+  _globals['_RECORDMAINTENANCERESPONSE']._serialized_start=1483
+  _globals['_RECORDMAINTENANCERESPONSE']._serialized_end=1554
+  _globals['_WATCHSERVICESREQUEST']._serialized_start=1556
+  _globals['_WATCHSERVICESREQUEST']._serialized_end=1622
+  _globals['_WATCHSERVICESRESPONSE']._serialized_start=1625
+  _globals['_WATCHSERVICESRESPONSE']._serialized_end=1876
+  _globals['_REMOVED']._serialized_start=1878
+  _globals['_REMOVED']._serialized_end=1907
+  _globals['_HEARD']._serialized_start=1909
+  _globals['_HEARD']._serialized_end=2012
+  _globals['_SNAPSHOTCOMPLETE']._serialized_start=2014
+  _globals['_SNAPSHOTCOMPLETE']._serialized_end=2081
+  _globals['_LISTMAINTENANCEREQUEST']._serialized_start=2083
+  _globals['_LISTMAINTENANCEREQUEST']._serialized_end=2107
+  _globals['_LISTMAINTENANCERESPONSE']._serialized_start=2109
+  _globals['_LISTMAINTENANCERESPONSE']._serialized_end=2179
+  _globals['_REGISTRYSERVICE']._serialized_start=2182
+  _globals['_REGISTRYSERVICE']._serialized_end=3243
 # @@protoc_insertion_point(module_scope)

@@ -30,7 +30,7 @@ from grid.registry.v1 import service_pb2 as grid_dot_registry_dot_v1_dot_service
 from grid.tron.v1 import policy_pb2 as grid_dot_tron_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgrid/tron/v1/tron_service.proto\x12\x0cgrid.tron.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a\x1egrid/registry/v1/service.proto\x1a\x19grid/tron/v1/policy.proto\"\x11\n\x0fGetStatsRequest\"\x8c\x03\n\x10GetStatsResponse\x12\x16\n\x0etotal_services\x18\x01 \x01(\r\x12\x18\n\x10healthy_services\x18\x02 \x01(\r\x12\x19\n\x11\x64\x65graded_services\x18\x03 \x01(\r\x12\x15\n\rdown_services\x18\x04 \x01(\r\x12\x18\n\x10suspect_services\x18\x05 \x01(\r\x12\x15\n\ralerts_issued\x18\x06 \x01(\x04\x12.\n\nlast_check\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cguard_active\x18\x08 \x01(\x08\x12\x10\n\x08watching\x18\t \x01(\x08\x12\x18\n\x10stalled_services\x18\n \x01(\r\x12\x1b\n\x13maintained_services\x18\x0b \x01(\r\x12\x17\n\x0f\x64\x61mped_services\x18\x0c \x01(\r\x12\x13\n\x0bopen_alerts\x18\r \x01(\r\x12&\n\x05sinks\x18\x0e \x03(\x0b\x32\x17.grid.tron.v1.SinkStats\"q\n\tSinkStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x11\n\tdelivered\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x04\x12\x12\n\nlast_error\x18\x06 \x01(\t\"N\n\x11ListAlertsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x12\n\nservice_id\x18\x03 \x01(\t\"X\n\x12ListAlertsResponse\x12%\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\"&\n\x10GetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\xc4\x01\n\x11GetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12=\n\x07sources\x18\x02 \x03(\x0b\x32,.grid.tron.v1.GetPolicyResponse.SourcesEntry\x1aJ\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0e\x32\x1a.grid.tron.v1.PolicySource:\x02\x38\x01\"r\n\x10SetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x06policy\x18\x02 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12\r\n\x05unset\x18\x03 \x03(\t\x12\x15\n\rallow_unknown\x18\x04 \x01(\x08\"\xc4\x01\n\x11SetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12=\n\x07sources\x18\x02 \x03(\x0b\x32,.grid.tron.v1.SetPolicyResponse.SourcesEntry\x1aJ\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0e\x32\x1a.grid.tron.v1.PolicySource:\x02\x38\x01\"\x1c\n\x1aListPolicyOverridesRequest\"N\n\x1bListPolicyOverridesResponse\x12/\n\toverrides\x18\x01 \x03(\x0b\x32\x1c.grid.tron.v1.PolicyOverride\"\xe3\x01\n\x0ePolicyOverride\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x06policy\x18\x02 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12:\n\x07sources\x18\x03 \x03(\x0b\x32).grid.tron.v1.PolicyOverride.SourcesEntry\x12\x0f\n\x07watched\x18\x04 \x01(\x08\x1aJ\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0e\x32\x1a.grid.tron.v1.PolicySource:\x02\x38\x01\"\x18\n\x16ListMaintenanceRequest\"F\n\x17ListMaintenanceResponse\x12+\n\x04held\x18\x01 \x03(\x0b\x32\x1d.grid.registry.v1.HeldNotices\"y\n\x15SetMaintenanceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x04 \x01(\t\"D\n\x16SetMaintenanceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"$\n\x0e\x45xplainRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\xb2\x01\n\x0f\x45xplainResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x0f\n\x07verdict\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\x12)\n\tdeadlines\x18\x04 \x03(\x0b\x32\x16.grid.tron.v1.Deadline\x12)\n\x08\x65vidence\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"C\n\x08\x44\x65\x61\x64line\x12\x0c\n\x04what\x18\x01 \x01(\t\x12)\n\x06\x64ue_in\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xb6\x05\n\x0bTronService\x12I\n\x08GetStats\x12\x1d.grid.tron.v1.GetStatsRequest\x1a\x1e.grid.tron.v1.GetStatsResponse\x12O\n\nListAlerts\x12\x1f.grid.tron.v1.ListAlertsRequest\x1a .grid.tron.v1.ListAlertsResponse\x12L\n\tGetPolicy\x12\x1e.grid.tron.v1.GetPolicyRequest\x1a\x1f.grid.tron.v1.GetPolicyResponse\x12L\n\tSetPolicy\x12\x1e.grid.tron.v1.SetPolicyRequest\x1a\x1f.grid.tron.v1.SetPolicyResponse\x12j\n\x13ListPolicyOverrides\x12(.grid.tron.v1.ListPolicyOverridesRequest\x1a).grid.tron.v1.ListPolicyOverridesResponse\x12[\n\x0eSetMaintenance\x12#.grid.tron.v1.SetMaintenanceRequest\x1a$.grid.tron.v1.SetMaintenanceResponse\x12^\n\x0fListMaintenance\x12$.grid.tron.v1.ListMaintenanceRequest\x1a%.grid.tron.v1.ListMaintenanceResponse\x12\x46\n\x07\x45xplain\x12\x1c.grid.tron.v1.ExplainRequest\x1a\x1d.grid.tron.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fgrid/tron/v1/tron_service.proto\x12\x0cgrid.tron.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a\x1egrid/registry/v1/service.proto\x1a\x19grid/tron/v1/policy.proto\"\x11\n\x0fGetStatsRequest\"\xbd\x03\n\x10GetStatsResponse\x12\x16\n\x0etotal_services\x18\x01 \x01(\r\x12\x18\n\x10healthy_services\x18\x02 \x01(\r\x12\x19\n\x11\x64\x65graded_services\x18\x03 \x01(\r\x12\x15\n\rdown_services\x18\x04 \x01(\r\x12\x18\n\x10suspect_services\x18\x05 \x01(\r\x12\x15\n\ralerts_issued\x18\x06 \x01(\x04\x12.\n\nlast_check\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cguard_active\x18\x08 \x01(\x08\x12\x10\n\x08watching\x18\t \x01(\x08\x12\x18\n\x10stalled_services\x18\n \x01(\r\x12\x1b\n\x13maintained_services\x18\x0b \x01(\r\x12\x17\n\x0f\x64\x61mped_services\x18\x0c \x01(\r\x12\x13\n\x0bopen_alerts\x18\r \x01(\r\x12&\n\x05sinks\x18\x0e \x03(\x0b\x32\x17.grid.tron.v1.SinkStats\x12/\n\x0bobserved_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\tSinkStats\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06queued\x18\x02 \x01(\r\x12\x11\n\tdelivered\x18\x03 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x04\x12\x0f\n\x07\x64ropped\x18\x05 \x01(\x04\x12\x12\n\nlast_error\x18\x06 \x01(\t\"N\n\x11ListAlertsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x12\n\nservice_id\x18\x03 \x01(\t\"X\n\x12ListAlertsResponse\x12%\n\x06\x61lerts\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\"&\n\x10GetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\xc4\x01\n\x11GetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12=\n\x07sources\x18\x02 \x03(\x0b\x32,.grid.tron.v1.GetPolicyResponse.SourcesEntry\x1aJ\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0e\x32\x1a.grid.tron.v1.PolicySource:\x02\x38\x01\"r\n\x10SetPolicyRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x06policy\x18\x02 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12\r\n\x05unset\x18\x03 \x03(\t\x12\x15\n\rallow_unknown\x18\x04 \x01(\x08\"\xc4\x01\n\x11SetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12=\n\x07sources\x18\x02 \x03(\x0b\x32,.grid.tron.v1.SetPolicyResponse.SourcesEntry\x1aJ\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0e\x32\x1a.grid.tron.v1.PolicySource:\x02\x38\x01\"\x1c\n\x1aListPolicyOverridesRequest\"N\n\x1bListPolicyOverridesResponse\x12/\n\toverrides\x18\x01 \x03(\x0b\x32\x1c.grid.tron.v1.PolicyOverride\"\xe3\x01\n\x0ePolicyOverride\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x06policy\x18\x02 \x01(\x0b\x32\x14.grid.tron.v1.Policy\x12:\n\x07sources\x18\x03 \x03(\x0b\x32).grid.tron.v1.PolicyOverride.SourcesEntry\x12\x0f\n\x07watched\x18\x04 \x01(\x08\x1aJ\n\x0cSourcesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12)\n\x05value\x18\x02 \x01(\x0e\x32\x1a.grid.tron.v1.PolicySource:\x02\x38\x01\"\x18\n\x16ListMaintenanceRequest\"F\n\x17ListMaintenanceResponse\x12+\n\x04held\x18\x01 \x03(\x0b\x32\x1d.grid.registry.v1.HeldNotices\"y\n\x15SetMaintenanceRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x12+\n\x08\x64uration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x04 \x01(\t\"D\n\x16SetMaintenanceResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\"$\n\x0e\x45xplainRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\"\xb2\x01\n\x0f\x45xplainResponse\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x0f\n\x07verdict\x18\x02 \x01(\t\x12\x0c\n\x04rule\x18\x03 \x01(\t\x12)\n\tdeadlines\x18\x04 \x03(\x0b\x32\x16.grid.tron.v1.Deadline\x12)\n\x08\x65vidence\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"C\n\x08\x44\x65\x61\x64line\x12\x0c\n\x04what\x18\x01 \x01(\t\x12)\n\x06\x64ue_in\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration2\xb6\x05\n\x0bTronService\x12I\n\x08GetStats\x12\x1d.grid.tron.v1.GetStatsRequest\x1a\x1e.grid.tron.v1.GetStatsResponse\x12O\n\nListAlerts\x12\x1f.grid.tron.v1.ListAlertsRequest\x1a .grid.tron.v1.ListAlertsResponse\x12L\n\tGetPolicy\x12\x1e.grid.tron.v1.GetPolicyRequest\x1a\x1f.grid.tron.v1.GetPolicyResponse\x12L\n\tSetPolicy\x12\x1e.grid.tron.v1.SetPolicyRequest\x1a\x1f.grid.tron.v1.SetPolicyResponse\x12j\n\x13ListPolicyOverrides\x12(.grid.tron.v1.ListPolicyOverridesRequest\x1a).grid.tron.v1.ListPolicyOverridesResponse\x12[\n\x0eSetMaintenance\x12#.grid.tron.v1.SetMaintenanceRequest\x1a$.grid.tron.v1.SetMaintenanceResponse\x12^\n\x0fListMaintenance\x12$.grid.tron.v1.ListMaintenanceRequest\x1a%.grid.tron.v1.ListMaintenanceResponse\x12\x46\n\x07\x45xplain\x12\x1c.grid.tron.v1.ExplainRequest\x1a\x1d.grid.tron.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,47 +46,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATSREQUEST']._serialized_start=231
   _globals['_GETSTATSREQUEST']._serialized_end=248
   _globals['_GETSTATSRESPONSE']._serialized_start=251
-  _globals['_GETSTATSRESPONSE']._serialized_end=647
-  _globals['_SINKSTATS']._serialized_start=649
-  _globals['_SINKSTATS']._serialized_end=762
-  _globals['_LISTALERTSREQUEST']._serialized_start=764
-  _globals['_LISTALERTSREQUEST']._serialized_end=842
-  _globals['_LISTALERTSRESPONSE']._serialized_start=844
-  _globals['_LISTALERTSRESPONSE']._serialized_end=932
-  _globals['_GETPOLICYREQUEST']._serialized_start=934
-  _globals['_GETPOLICYREQUEST']._serialized_end=972
-  _globals['_GETPOLICYRESPONSE']._serialized_start=975
-  _globals['_GETPOLICYRESPONSE']._serialized_end=1171
-  _globals['_GETPOLICYRESPONSE_SOURCESENTRY']._serialized_start=1097
-  _globals['_GETPOLICYRESPONSE_SOURCESENTRY']._serialized_end=1171
-  _globals['_SETPOLICYREQUEST']._serialized_start=1173
-  _globals['_SETPOLICYREQUEST']._serialized_end=1287
-  _globals['_SETPOLICYRESPONSE']._serialized_start=1290
-  _globals['_SETPOLICYRESPONSE']._serialized_end=1486
-  _globals['_SETPOLICYRESPONSE_SOURCESENTRY']._serialized_start=1097
-  _globals['_SETPOLICYRESPONSE_SOURCESENTRY']._serialized_end=1171
-  _globals['_LISTPOLICYOVERRIDESREQUEST']._serialized_start=1488
-  _globals['_LISTPOLICYOVERRIDESREQUEST']._serialized_end=1516
-  _globals['_LISTPOLICYOVERRIDESRESPONSE']._serialized_start=1518
-  _globals['_LISTPOLICYOVERRIDESRESPONSE']._serialized_end=1596
-  _globals['_POLICYOVERRIDE']._serialized_start=1599
-  _globals['_POLICYOVERRIDE']._serialized_end=1826
-  _globals['_POLICYOVERRIDE_SOURCESENTRY']._serialized_start=1097
-  _globals['_POLICYOVERRIDE_SOURCESENTRY']._serialized_end=1171
-  _globals['_LISTMAINTENANCEREQUEST']._serialized_start=1828
-  _globals['_LISTMAINTENANCEREQUEST']._serialized_end=1852
-  _globals['_LISTMAINTENANCERESPONSE']._serialized_start=1854
-  _globals['_LISTMAINTENANCERESPONSE']._serialized_end=1924
-  _globals['_SETMAINTENANCEREQUEST']._serialized_start=1926
-  _globals['_SETMAINTENANCEREQUEST']._serialized_end=2047
-  _globals['_SETMAINTENANCERESPONSE']._serialized_start=2049
-  _globals['_SETMAINTENANCERESPONSE']._serialized_end=2117
-  _globals['_EXPLAINREQUEST']._serialized_start=2119
-  _globals['_EXPLAINREQUEST']._serialized_end=2155
-  _globals['_EXPLAINRESPONSE']._serialized_start=2158
-  _globals['_EXPLAINRESPONSE']._serialized_end=2336
-  _globals['_DEADLINE']._serialized_start=2338
-  _globals['_DEADLINE']._serialized_end=2405
-  _globals['_TRONSERVICE']._serialized_start=2408
-  _globals['_TRONSERVICE']._serialized_end=3102
+  _globals['_GETSTATSRESPONSE']._serialized_end=696
+  _globals['_SINKSTATS']._serialized_start=698
+  _globals['_SINKSTATS']._serialized_end=811
+  _globals['_LISTALERTSREQUEST']._serialized_start=813
+  _globals['_LISTALERTSREQUEST']._serialized_end=891
+  _globals['_LISTALERTSRESPONSE']._serialized_start=893
+  _globals['_LISTALERTSRESPONSE']._serialized_end=981
+  _globals['_GETPOLICYREQUEST']._serialized_start=983
+  _globals['_GETPOLICYREQUEST']._serialized_end=1021
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1024
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1220
+  _globals['_GETPOLICYRESPONSE_SOURCESENTRY']._serialized_start=1146
+  _globals['_GETPOLICYRESPONSE_SOURCESENTRY']._serialized_end=1220
+  _globals['_SETPOLICYREQUEST']._serialized_start=1222
+  _globals['_SETPOLICYREQUEST']._serialized_end=1336
+  _globals['_SETPOLICYRESPONSE']._serialized_start=1339
+  _globals['_SETPOLICYRESPONSE']._serialized_end=1535
+  _globals['_SETPOLICYRESPONSE_SOURCESENTRY']._serialized_start=1146
+  _globals['_SETPOLICYRESPONSE_SOURCESENTRY']._serialized_end=1220
+  _globals['_LISTPOLICYOVERRIDESREQUEST']._serialized_start=1537
+  _globals['_LISTPOLICYOVERRIDESREQUEST']._serialized_end=1565
+  _globals['_LISTPOLICYOVERRIDESRESPONSE']._serialized_start=1567
+  _globals['_LISTPOLICYOVERRIDESRESPONSE']._serialized_end=1645
+  _globals['_POLICYOVERRIDE']._serialized_start=1648
+  _globals['_POLICYOVERRIDE']._serialized_end=1875
+  _globals['_POLICYOVERRIDE_SOURCESENTRY']._serialized_start=1146
+  _globals['_POLICYOVERRIDE_SOURCESENTRY']._serialized_end=1220
+  _globals['_LISTMAINTENANCEREQUEST']._serialized_start=1877
+  _globals['_LISTMAINTENANCEREQUEST']._serialized_end=1901
+  _globals['_LISTMAINTENANCERESPONSE']._serialized_start=1903
+  _globals['_LISTMAINTENANCERESPONSE']._serialized_end=1973
+  _globals['_SETMAINTENANCEREQUEST']._serialized_start=1975
+  _globals['_SETMAINTENANCEREQUEST']._serialized_end=2096
+  _globals['_SETMAINTENANCERESPONSE']._serialized_start=2098
+  _globals['_SETMAINTENANCERESPONSE']._serialized_end=2166
+  _globals['_EXPLAINREQUEST']._serialized_start=2168
+  _globals['_EXPLAINREQUEST']._serialized_end=2204
+  _globals['_EXPLAINRESPONSE']._serialized_start=2207
+  _globals['_EXPLAINRESPONSE']._serialized_end=2385
+  _globals['_DEADLINE']._serialized_start=2387
+  _globals['_DEADLINE']._serialized_end=2454
+  _globals['_TRONSERVICE']._serialized_start=2457
+  _globals['_TRONSERVICE']._serialized_end=3151
 # @@protoc_insertion_point(module_scope)

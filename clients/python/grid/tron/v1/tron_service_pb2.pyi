@@ -61,6 +61,7 @@ class GetStatsResponse(_message.Message):
     DAMPED_SERVICES_FIELD_NUMBER: _builtins.int
     OPEN_ALERTS_FIELD_NUMBER: _builtins.int
     SINKS_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
     total_services: _builtins.int
     healthy_services: _builtins.int
     degraded_services: _builtins.int
@@ -88,6 +89,10 @@ class GetStatsResponse(_message.Message):
     def sinks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SinkStats]:
         """Where operators are told, and how that goes."""
 
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp:
+        """TRON's time; the age of `last_check` is the difference to this."""
+
     def __init__(
         self,
         *,
@@ -105,10 +110,11 @@ class GetStatsResponse(_message.Message):
         damped_services: _builtins.int = ...,
         open_alerts: _builtins.int = ...,
         sinks: _abc.Iterable[Global___SinkStats] | None = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_check", b"last_check"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_check", b"last_check", "observed_at", b"observed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts_issued", b"alerts_issued", "damped_services", b"damped_services", "degraded_services", b"degraded_services", "down_services", b"down_services", "guard_active", b"guard_active", "healthy_services", b"healthy_services", "last_check", b"last_check", "maintained_services", b"maintained_services", "open_alerts", b"open_alerts", "sinks", b"sinks", "stalled_services", b"stalled_services", "suspect_services", b"suspect_services", "total_services", b"total_services", "watching", b"watching"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts_issued", b"alerts_issued", "damped_services", b"damped_services", "degraded_services", b"degraded_services", "down_services", b"down_services", "guard_active", b"guard_active", "healthy_services", b"healthy_services", "last_check", b"last_check", "maintained_services", b"maintained_services", "observed_at", b"observed_at", "open_alerts", b"open_alerts", "sinks", b"sinks", "stalled_services", b"stalled_services", "suspect_services", b"suspect_services", "total_services", b"total_services", "watching", b"watching"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
