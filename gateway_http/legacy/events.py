@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from tron_client import Event, InvalidRequest, TronError
 
+from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
 from gateway_http.asgi import App, Receive, Scope, Send, send_bytes
 from gateway_http.cors import AnyOrigin
@@ -276,6 +277,8 @@ def build(gateway: Gateway, port: int) -> App:
 
     # Pages of any origin may broadcast: that is the contract of the Event Stream.
     app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
         title="Event Stream",
         version="1.0.0",
         summary="The legacy contract of the Event Stream (port 6102); Socket.IO is at /socket.io/.",
@@ -283,6 +286,7 @@ def build(gateway: Gateway, port: int) -> App:
         max_body_size=gateway.max_body_bytes,
     )
     describe(app)
+    add_docs(app)
     _install_errors(app)
     refusals: dict[int | str, dict[str, Any]] = {
         400: {"model": Refusal, "description": "The body is not what it should be"},

@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Header, Query, Response
 from pydantic import BaseModel, Field
 from tron_client import NotImplementedYet, RegistryUnavailable, ServiceNotFound, TronError, wire
 
+from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
 from gateway_http.legacy.alerts import distinct
 from gateway_http.legacy.hmi_views import DIRECT_CHAT, agents_of, alerts_of, tree_of
@@ -184,6 +185,8 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
     hmi = Hmi(gateway, port, neighbours)
     files = load_page(root_path=gateway.config.root_path)
     app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
         title="PAS HMI",
         version="1.0.0",
         summary="The System Status page, and the legacy contract of the HMI about service status (port 6101).",
@@ -193,6 +196,7 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
     install_errors(app)
     app.include_router(api.router(gateway))
     describe(app)
+    add_docs(app)
 
     def answer(document: Any, status: int = 200) -> Response:
         headers = {name.decode(): value.decode() for name, value in gateway.freshness()}

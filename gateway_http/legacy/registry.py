@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Query, Response
 from starlette.exceptions import HTTPException
 from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
 
+from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
 from gateway_http.asgi import JSON_TYPE, Message, Receive, Scope, Send, is_json, read_small, replay, send_bytes
 from gateway_http.http.sites import is_own
@@ -136,6 +137,8 @@ class RegistryPort:
 
     def _build(self) -> FastAPI:
         app = FastAPI(
+            docs_url=None,
+            redoc_url=None,
             title="PAS Service Registry",
             version="1.0.0",
             summary="The legacy contract of the registry (port 6121), and the JSON API under /v1.",
@@ -146,6 +149,7 @@ class RegistryPort:
         install_errors(app)
         app.include_router(api.router(self._gateway))
         describe(app)
+        add_docs(app)
 
         @app.get("/", responses=AWAY)
         async def about() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel
 from tron_client import Event
 
+from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
 from gateway_http.cors import AnyOrigin
 from gateway_http.legacy.alerts import distinct, legacy_alert
@@ -142,6 +143,8 @@ def build(gateway: Gateway, port: int) -> FastAPI:
     """The application; `port` is the one that it is served on."""
     answers = TronPort(gateway, port)
     app = FastAPI(
+        docs_url=None,
+        redoc_url=None,
         title="PAS Heartbeat Monitor",
         version="1.0.0",
         summary="The legacy contract of TRON (port 6109).",
@@ -150,6 +153,7 @@ def build(gateway: Gateway, port: int) -> FastAPI:
     app.add_middleware(AnyOrigin)
     install_errors(app)
     describe(app)
+    add_docs(app)
 
     def answer(document: Any, status: int = 200) -> Response:
         fresh = {name.decode(): value.decode() for name, value in gateway.freshness()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -47,3 +48,15 @@ def test_a_slash_too_many_is_answered_by_a_relative_address(port: httpx.Client) 
             assert answer.status_code in (307, 404), path  # an id may end with a slash
         else:
             assert (answer.status_code, answer.headers["location"]) == (307, f"../{path.rpartition('/')[2]}"), path
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_the_documentation_loads_nothing_from_another_host(port: httpx.Client, page: str) -> None:
+    shown = port.get(page)
+    assert shown.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', shown.text)
+    assert any(each.endswith(".js") for each in loaded)
+    for each in loaded:
+        assert not re.match(r"[a-z]+:|/", each), f"{each} is not a relative address"
+        assert port.get(f"/{each}").status_code == 200, each
+    assert "'openapi.json'" in shown.text or '"openapi.json"' in shown.text
