@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from typing import Annotated
 
 import typer
 
@@ -11,8 +12,10 @@ from tron_cli import alerts, backups, demo, judgement, policy, probing, selftest
 from tron_cli.connection import JsonOption
 from tron_cli.output import out, print_json
 
+_HELP = "TRON: a registry and failure detector for fleets of agents."
+
 app = typer.Typer(
-    help="TRON: a registry and failure detector for fleets of agents.",
+    help=_HELP,
     no_args_is_help=True,
     # A traceback is for a bug of ours: plain, and without the values of all locals.
     pretty_exceptions_enable=False,
@@ -50,3 +53,19 @@ def version(as_json: JsonOption = False) -> None:
         print_json(versions)
     else:
         out.print(f"tron {versions['tron']} (Python {versions['python']})", highlight=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback(help=_HELP)
+def _options(
+    version_: Annotated[
+        bool,
+        typer.Option("--version", "-V", help="Show which version this is.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """What every command has in common: nothing but the question for the version."""

@@ -59,6 +59,11 @@ class Program:
             self._stopped = False
             self._process = subprocess.Popen(self._command, env=self._environment, process_group=group)
 
+    @property
+    def pid(self) -> int:
+        """Its process id: what to kill, to see what follows. 0 before it was started."""
+        return 0 if self._process is None else self._process.pid
+
     def wait(self) -> Ending:
         """Wait until it ends; return how."""
         with self._changed:

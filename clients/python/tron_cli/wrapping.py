@@ -69,6 +69,7 @@ def run(
         fail(f"no such program: {command[0]}", code=127)
     # The program is started before grpc is loaded, so that it is not held up.
     program = Program(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
+    _say_pid(service_id, program.pid)
     # It may be started again later: Popen runs none of our code between fork and exec, and none of grpc's either.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -128,8 +129,13 @@ def _keep_running(program: Program, agent: Agent, news: _News, most: int, window
             return ending
         history.started(time.monotonic(), "")
         program.start()
+        _say_pid(agent.service_id, program.pid)
         agent.report("ok", message="")
         news.tell_restart(ending, attempt, most, window)
+
+
+def _say_pid(service_id: str, pid: int) -> None:
+    print(f"tron: {service_id} runs as process {pid}", file=sys.stderr)
 
 
 def _say_superseded(service_id: str) -> Callable[[int], None]:

@@ -356,3 +356,16 @@ def test_run_says_when_there_is_no_such_program(registry: Canned) -> None:
 
 def test_version_in_json_is_a_document() -> None:
     assert json.loads(tron("version", "--json").stdout)["tron"]
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-V"], ["version"]])
+def test_the_version_is_said_however_it_is_asked_for(words: list[str]) -> None:
+    done = tron(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("tron ")
+
+
+def test_run_says_which_process_the_program_is(registry: Canned) -> None:
+    done = tron("run", "--id", "worker", "--", "sh", "-c", "echo $$", at=registry)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0] == f"tron: worker runs as process {done.stdout.strip()}"
