@@ -189,7 +189,9 @@ def maintenance(
         elif held is None:
             out.print(f"Notices about {escape(service_id)} are told again.", soft_wrap=True)
         else:
-            until = "until you end it" if held.until is None else f"until {clock_time(held.until)}"
+            # The moment is by the registry's clock; the length is not by any.
+            length = "" if minutes is None else f"for {minutes:g} min, "
+            until = "until you end it" if held.until is None else f"{length}until {clock_time(held.until)}"
             out.print(f"Notices about {escape(service_id)} are held {until}.", soft_wrap=True)
 
 
