@@ -218,7 +218,7 @@ def _fault(dice: Random, fleet: list[Member], at: float) -> Fault:
         return Fault(at, kind, target, 0.0 if kind == "storm" else None if for_good else lasts, detail)
     takes_time = kind in ("maintain", "reader_pause", "reader_partition")
     if kind == "reader_partition":
-        lasts = round(3.0 + 2 * lasts, 3)
+        lasts = round(15.0 + 2 * lasts, 3)  # longer than a client waits for an answer, now and then
     return Fault(at, kind, target, lasts if takes_time else 0.0, float(dice.randint(0, 2)))
 
 
