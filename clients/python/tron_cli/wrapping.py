@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tron_client.address import DEFAULT_REGISTRY
 
-from tron_cli.connection import LabelOption, RegistryOption, labels_from, refusal
+from tron_cli.connection import LabelOption, RegistryOption, away, labels_from, refusal
 from tron_cli.endings import Ending
 from tron_cli.output import fail
 from tron_cli.program import Program
@@ -208,5 +208,7 @@ class _News:
                     if retryable and time.monotonic() < deadline:
                         time.sleep(_RETRY_SECONDS)
                         continue
-                    print(f"tron: could not tell how it ended: {' '.join(str(error).split())}", file=sys.stderr)
+                    absent = isinstance(error, RegistryUnavailable)
+                    why = away(self._agent.registry, str(error)) if absent else " ".join(str(error).split())
+                    print(f"tron: could not tell how it ended: {why}", file=sys.stderr)
                     return
