@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from tron_client import arguments
+from tron_client import arguments, forks
 from tron_client.alerts import Alert, AlertInbox, dispatch
 from tron_client.callbacks import Callbacks
 from tron_client.channel import resolve_address
@@ -106,9 +106,19 @@ class Agent:
         )
         self._lifeline = Lifeline(declared, interval, self._address, self._vitals, self._lag, hooks)
         self._dispatcher: threading.Thread | None = None
+        forks.watch(self)
         self._lock = threading.Lock()
         self._started = False
         self._handle_sigterm = arguments.flag("handle_sigterm", handle_sigterm)
+
+    def after_fork(self) -> None:
+        """In a forked child an agent that was started is the parent's: `stopped` here, at once and for good.
+
+        One that was not started yet may be started in the child.
+        """
+        self._lock, self._dispatcher = threading.Lock(), None
+        self._hearing.after_fork()
+        self._notices.after_fork()
 
     def start(self) -> None:
         """Register and begin to beat; does nothing where it was started before.
@@ -128,7 +138,7 @@ class Agent:
         """
         arguments.text("reason", reason)
         arguments.seconds("timeout", timeout, positive=False)
-        if not self._started:
+        if not self._started or self._lifeline.inherited:
             return
         deadline = time.monotonic() + timeout
         self._lifeline.say_goodbye(reason)
@@ -137,7 +147,7 @@ class Agent:
 
     def abandon(self) -> None:
         """End without a goodbye, as a crash would."""
-        if self._started:
+        if self._started and not self._lifeline.inherited:
             self._end(1.0)
 
     def report(
@@ -281,7 +291,8 @@ class Agent:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        if not self._lifeline.inherited:  # the loop's threads are not in a forked child either
+            await asyncio.to_thread(self.stop)
 
     def _attach_running_loop(self) -> None:
         with contextlib.suppress(RuntimeError):

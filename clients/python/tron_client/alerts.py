@@ -161,7 +161,16 @@ class AlertInbox:
             yield
         finally:
             with self._changed:
-                self._listeners.remove(wake)
+                if wake in self._listeners:
+                    self._listeners.remove(wake)
+
+    def after_fork(self, *, ended: bool) -> None:
+        """In a forked child; `ended`: the alerts are the parent's, so none comes any more."""
+        self._changed = threading.Condition()
+        self._closed = self._closed or ended
+        if ended:
+            self._waiting.clear()
+            self._listeners.clear()
 
     def close(self) -> None:
         """No alert comes any more; whoever waits is woken. What waits stays unacknowledged."""

@@ -12,7 +12,7 @@ import grpc.aio
 from grid.events.v1 import event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2_grpc
 
-from tron_client import arguments, requests
+from tron_client import arguments, forks, requests
 from tron_client.channel import open_aio_channel, resolve_address
 from tron_client.errors import PageTokenExpired, TronError, from_rpc_error
 from tron_client.outages import OUTAGES
@@ -41,16 +41,29 @@ class AsyncRegistryClient:
         self._timeout = arguments.seconds("timeout", timeout)
         self._closed = asyncio.Event()
         self._address = resolve_address(arguments.optional_text("address", address), "address")
+        self._inherited = False
+        forks.connecting()
         self._channel = open_aio_channel(self._address)
         self._stubs: dict[str, Any] = {
             "registry": registry_service_pb2_grpc.RegistryServiceStub(self._channel),
             "events": event_service_pb2_grpc.EventServiceStub(self._channel),
         }
+        forks.watch(self)
 
     async def close(self) -> None:
         """Close the connection; iterators end."""
         self._closed.set()
-        await self._channel.close()
+        if not self._inherited:
+            await self._channel.close()
+
+    def after_fork(self) -> None:
+        """In a forked child it is of no use, as the event loop that it was made in."""
+        forks.keep(self._channel, self._stubs)
+        self._inherited = True
+
+    def _refuse_in_child(self) -> None:
+        if self._inherited:
+            raise RuntimeError("this AsyncRegistryClient was made by the parent of this process; make one here")
 
     async def __aenter__(self) -> Self:
         return self
@@ -226,6 +239,7 @@ class AsyncRegistryClient:
         return self._follow("events", "SubscribeEvents", resume)
 
     async def _do(self, call: requests.Call[T]) -> T:
+        self._refuse_in_child()
         try:
             answer = await getattr(self._stubs[call.service], call.method)(call.request, timeout=self._timeout)
         except grpc.RpcError as error:
@@ -234,6 +248,7 @@ class AsyncRegistryClient:
 
     async def _follow(self, service: str, method: str, resume: Resume[T]) -> AsyncIterator[T]:
         while not self._closed.is_set():
+            self._refuse_in_child()
             failure: TronError | None = None
             try:
                 stream = getattr(self._stubs[service], method)(resume.request(), wait_for_ready=resume.reconnect)

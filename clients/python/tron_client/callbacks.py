@@ -76,8 +76,8 @@ class Callbacks:
         for call in calls:
             call.cancel()
 
-    def forget(self) -> None:
-        """In a forked child: the threads that called back are gone."""
+    def after_fork(self) -> None:
+        """In a forked child: the threads that called back stayed with the parent, and so did the loop."""
         self.loop, self._lock, self._calls = None, threading.Lock(), set()
 
     def _finish(self, result: object, timeout: float | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
+from tron_client import forks
 from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, Address, parse_address
 from tron_client.monkey_patches import require_usable
 from tron_client.proxy import grpc_proxy
@@ -76,8 +77,13 @@ class Trust:
         with self._lock:
             self.generation = max(self.generation, generation + 1)
 
+    def after_fork(self) -> None:
+        """In a forked child; gRPC opens connections of its own there."""
+        self._lock = threading.Lock()
+
 
 TRUST = Trust()
+forks.watch(TRUST)
 
 
 def open_channel(address: Address | str, generation: int = 0) -> grpc.Channel:
@@ -86,7 +92,6 @@ def open_channel(address: Address | str, generation: int = 0) -> grpc.Channel:
     Channels with the same address and generation share one connection, so hundreds of agents in a process cost one.
     """
     require_usable()
-    # grpc shares a connection among channels whose options are all the same; this one means nothing else to it.
     return grpc.insecure_channel(*_target(address, (("tron.connection_generation", generation),)))
 
 
@@ -103,4 +108,6 @@ def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
 
 def _target(address: Address | str, more: tuple[tuple[str, int], ...] = ()) -> tuple[str, tuple[tuple[str, int], ...]]:
     where = parse_address(address, "address") if isinstance(address, str) else address
-    return where.text, (*_OPTIONS, *direct_options(where), *more)
+    # grpc shares a connection among channels whose options are all the same; a connection that a forked child finds is
+    # its parent's. These options mean nothing else to it.
+    return where.text, (*_OPTIONS, *direct_options(where), ("tron.forks", forks.depth()), *more)

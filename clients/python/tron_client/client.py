@@ -15,10 +15,11 @@ import grpc
 from grid.events.v1 import event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2_grpc
 
-from tron_client import arguments, requests
+from tron_client import arguments, forks, requests
 from tron_client.async_client import PATIENCE, AsyncRegistryClient
-from tron_client.channel import open_channel, resolve_address
-from tron_client.errors import PageTokenExpired, TronError, from_rpc_error
+from tron_client.channel import resolve_address
+from tron_client.connection import Connection, InheritedStream, answers
+from tron_client.errors import PageTokenExpired, RegistryUnavailable, TronError, from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.watcher import EventResume, Resume, ServiceResume
 
@@ -44,16 +45,23 @@ class RegistryClient:
         self._timeout = arguments.seconds("timeout", timeout)
         self._closed = threading.Event()
         self._address = resolve_address(arguments.optional_text("address", address), "address")
-        self._channel = open_channel(self._address)
-        self._stubs: dict[str, Any] = {
-            "registry": registry_service_pb2_grpc.RegistryServiceStub(self._channel),
-            "events": event_service_pb2_grpc.EventServiceStub(self._channel),
-        }
+        self._connection = Connection(
+            self._address,
+            registry=registry_service_pb2_grpc.RegistryServiceStub,
+            events=event_service_pb2_grpc.EventServiceStub,
+        )
+        forks.watch(self)
 
     def close(self) -> None:
         """Close the connection; iterators end."""
         self._closed.set()
-        self._channel.close()
+        self._connection.close()
+
+    def after_fork(self) -> None:
+        """In a forked child the client goes on, over a connection of its own."""
+        was_closed, self._closed = self._closed.is_set(), threading.Event()
+        if was_closed:
+            self._closed.set()
 
     def __enter__(self) -> Self:
         return self
@@ -230,7 +238,7 @@ class RegistryClient:
 
     def _do(self, call: requests.Call[T]) -> T:
         try:
-            answer = getattr(self._stubs[call.service], call.method)(call.request, timeout=self._timeout)
+            answer = getattr(self._connection.stub(call.service), call.method)(call.request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._address) from error
         return call.read(answer)
@@ -239,19 +247,22 @@ class RegistryClient:
         while not self._closed.is_set():
             failure: TronError | None = None
             try:
-                stream = getattr(self._stubs[service], method)(resume.request(), wait_for_ready=resume.reconnect)
+                stream = getattr(self._connection.stub(service), method)(
+                    resume.request(), wait_for_ready=resume.reconnect
+                )
             except ValueError:  # closed just now
                 return
             waits = OUTAGES.begin(self._address, self._say_waiting, PATIENCE)
             try:
-                for answer in stream:
+                for answer in answers(stream):
                     OUTAGES.end(waits)
                     yield resume.accept(answer)
             except grpc.RpcError as error:
                 failure = from_rpc_error(error, self._address)
+            except InheritedStream:
+                failure = RegistryUnavailable("the stream was opened by the parent of this process")
             finally:
                 OUTAGES.end(waits)
-                stream.cancel()
             if self._closed.is_set() or (failure is None and not resume.reconnect):
                 return
             delay, said = resume.ended(failure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,16 @@ _log = logging.getLogger("tron_client")
 
 _lock = threading.Lock()
 _agents: dict[str, Agent] = {}
+
+
+def _after_fork() -> None:
+    """In a forked child: the agents are the parent's."""
+    global _lock
+    _lock = threading.Lock()
+    _agents.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 async def start_registry_heartbeat(

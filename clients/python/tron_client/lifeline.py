@@ -6,20 +6,18 @@ the worker opens the next one, until the agent leaves, is superseded, or was nev
 
 from __future__ import annotations
 
-import atexit
 import logging
 import random
 import threading
 import time
 import uuid
-import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_pb2
 
-from tron_client import wire
+from tron_client import forks, leaving, wire
 from tron_client.alerts import Alert, AlertInbox
 from tron_client.channel import TRUST, open_channel
 from tron_client.errors import FieldError, InvalidRequest, Superseded, TronError, UnknownIncarnation, from_rpc_error
@@ -41,14 +39,10 @@ _log = logging.getLogger("tron_client")
 
 _DRAIN_PATIENCE = 0.5
 """Seconds that a draining registry may take to end a stream that we half-closed."""
-_EXIT_PATIENCE = 1.0
-"""Seconds that the goodbyes of all agents may take at the exit of the interpreter."""
 _FIRST_PATIENCE, _LATER_PATIENCE = 0.8, 5.0
 """Seconds without a registration until it is looked what stands in the way: at first, and after a stream that broke."""
 _MOST_TROUBLES = 20
 """Distinct causes that are logged between two registrations."""
-
-_running: weakref.WeakSet[Lifeline] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +91,13 @@ class Lifeline:
         self._over = False
         self._told_cut = False
         self._unseen = False
+        self._started = False
+        self._inherited = False
         self._channel: grpc.Channel | None = None
         self._generation = 0
         self._call: Any = None
         self._worker = threading.Thread(target=self._run, name=f"tron-{declared.service_id}", daemon=True)
+        forks.watch(self)
 
     @property
     def state(self) -> str:
@@ -129,9 +126,34 @@ class Lifeline:
         """The incarnation that is held; 0 before the first registration."""
         return self._incarnation
 
+    @property
+    def inherited(self) -> bool:
+        """Whether it was started by the parent of this process: over here, and not ours to end."""
+        return self._inherited
+
+    def after_fork(self) -> None:
+        """In a forked child: the stream is the parent's. One that was not started yet may be, as a process of its own.
+
+        The parent's copy and ours must not pass for one, so ours gets a word of its own.
+        """
+        forks.keep(self._call, self._channel)
+        self._changed = threading.Condition(threading.RLock())
+        self._instance_id = uuid.uuid4().hex
+        self._call = self._channel = None
+        for each in (self._outbox, self._vitals, self._lag):
+            each.after_fork()
+        self.inbox.after_fork(ended=self._started)
+        if self._started:
+            self._inherited = self._over = True
+            self._registered_at = None
+            if self._state != "superseded":
+                self._state, self._last_error = "stopped", "it is an agent of the parent of this process"
+
     def start(self) -> None:
         """Start the worker."""
-        _running.add(self)
+        forks.connecting()
+        self._started = True
+        leaving.expect(self)
         self._worker.start()
 
     def wait_registered(self, timeout: float) -> bool:
@@ -205,7 +227,7 @@ class Lifeline:
         self._close_inbox()
         if channel is not None:
             channel.close()
-        _running.discard(self)
+        leaving.left(self)
         FAREWELLS.left(self)
 
     def _close_inbox(self) -> None:
@@ -454,16 +476,3 @@ class Lifeline:
                 _log.exception("callback_failed service_id=%s callback=on_%s", self._service_id, what)
 
         threading.Thread(target=call, name=f"tron-{what}", daemon=True).start()
-
-
-def _leave_at_exit() -> None:
-    """Nobody should be alarmed because a program ended in good order without stopping its agents."""
-    lifelines = tuple(_running)
-    for lifeline in lifelines:
-        lifeline.say_goodbye("the interpreter exits")
-    deadline = time.monotonic() + _EXIT_PATIENCE
-    for lifeline in lifelines:
-        lifeline.join(deadline - time.monotonic())
-
-
-atexit.register(_leave_at_exit)

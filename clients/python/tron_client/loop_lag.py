@@ -24,6 +24,10 @@ class LoopLag:
         with self._lock:
             self._loop, self._posted, self._lag = loop, None, None
 
+    def after_fork(self) -> None:
+        """In a forked child: the loop is the parent's."""
+        self._lock, self._loop, self._posted, self._lag = threading.Lock(), None, None, None
+
     def measure(self) -> float | None:
         """Seconds that the last stamp took, or that an outstanding one is late; None without a loop. Posts the next."""
         now = time.monotonic()

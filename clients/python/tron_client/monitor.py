@@ -10,7 +10,8 @@ import grpc
 from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
 
 from tron_client import arguments, wire
-from tron_client.channel import open_channel, resolve_address, resolve_monitor_address
+from tron_client.channel import resolve_address, resolve_monitor_address
+from tron_client.connection import Connection
 from tron_client.discovery import MONITOR_SERVICE_ID, monitor_address
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
 from tron_client.models import Event, Maintenance, Service
@@ -125,12 +126,15 @@ class MonitorClient:
             self._address = resolve_monitor_address(address)
         else:
             self._address = find_monitor(registry, timeout=timeout)
-        self._channel = open_channel(self._address)
-        self._stub = tron_service_pb2_grpc.TronServiceStub(self._channel)
+        self._connection = Connection(self._address, tron=tron_service_pb2_grpc.TronServiceStub)
 
     def close(self) -> None:
         """Close the connection."""
-        self._channel.close()
+        self._connection.close()
+
+    @property
+    def _stub(self) -> Any:
+        return self._connection.stub("tron")
 
     def __enter__(self) -> Self:
         return self

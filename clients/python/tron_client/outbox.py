@@ -101,6 +101,13 @@ class Outbox:
             self._beat_now = self._beat_now or beat_now
             self._changed.notify_all()
 
+    def after_fork(self) -> None:
+        """In a forked child: the stream is the parent's, so nothing more goes out here."""
+        self._changed = threading.Condition()
+        self._open = False
+        self._schedule.stop()
+        self._acks.clear()
+
     def beat_now(self) -> None:
         """Beat at once beside the schedule, or as soon as registered."""
         with self._changed:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from tron_client import arguments
+from tron_client import arguments, forks
 from tron_client.agent import Agent
 from tron_client.alerts import AlertInbox, dispatch
 from tron_client.callbacks import Callbacks
@@ -103,7 +103,19 @@ class Supervisor:
         self._over = threading.Event()
         self._recalled = False
         self._lock = threading.Lock()
+        self._inherited = False
+        forks.watch(self)
         self._thread = threading.Thread(target=self._run, name=f"tron-supervisor-{agent.service_id}", daemon=True)
+
+    def after_fork(self) -> None:
+        """In a forked child a supervisor that was started is the parent's: over here. Another may be started."""
+        self._inherited = self._thread.ident is not None
+        was_over = self._over.is_set()
+        self._lock, self._woken, self._over = threading.Lock(), threading.Event(), threading.Event()
+        if was_over or self._inherited:
+            self._over.set()
+        self._callbacks.after_fork()
+        self._others.after_fork(ended=self._inherited)
 
     def start(self) -> None:
         """Begin to handle alerts, those that wait included; does nothing where it was started before."""
@@ -123,6 +135,8 @@ class Supervisor:
         A coroutine that restarts a child is cancelled; a function that does is left alone.
         """
         arguments.seconds("timeout", timeout, positive=False)
+        if self._inherited:
+            return
         with self._lock:
             self._over.set()
         self._woken.set()
@@ -148,7 +162,8 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self.stop)
+        if not self._inherited:  # the loop's threads are not in a forked child either
+            await asyncio.to_thread(self.stop)
 
     def _run(self) -> None:
         try:

@@ -32,6 +32,10 @@ class Vitals:
         self._registry_clock = ServerClock()
         self._urgent: bool = self._status != wire.STATUSES.number("ok")
 
+    def after_fork(self) -> None:
+        """In a forked child."""
+        self._lock = threading.Lock()
+
     def report(
         self,
         status: str | None,

@@ -1,0 +1,75 @@
+"""Says the goodbyes of a process that ends in good order without stopping its agents: nobody should be alarmed.
+
+The interpreter's exit handlers do it. A child of multiprocessing has its own end: it runs finalizers, then leaves by
+`os._exit` without those handlers. Nothing can be said by a process that calls `os._exit` itself or is killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+import weakref
+from typing import Any, Protocol
+
+PATIENCE = 1.0
+"""Seconds that the goodbyes of all agents may take."""
+
+_AFTER_ITS_CHILDREN = -100
+"""The priority of the finalizer: a process of multiprocessing first waits for its own children and queues."""
+
+
+class Leaver(Protocol):
+    """What says goodbye."""
+
+    def say_goodbye(self, reason: str) -> None:
+        """Begin to leave."""
+
+    def join(self, timeout: float) -> bool:
+        """Whether it has left within `timeout` seconds."""
+
+
+_running: weakref.WeakSet[Leaver] = weakref.WeakSet()
+_arranged_in = 0
+
+
+def expect(leaver: Leaver) -> None:
+    """Say goodbye for it when this process ends, unless it has left before."""
+    global _arranged_in
+    _running.add(leaver)
+    if _arranged_in != os.getpid():
+        _arranged_in = os.getpid()
+        atexit.unregister(leave)  # inherited by a fork; not where multiprocessing has cleared the handlers
+        atexit.register(leave)
+        _arrange_in_multiprocessing()
+
+
+def left(leaver: Leaver) -> None:
+    """It has left."""
+    _running.discard(leaver)
+
+
+def leave(reason: str = "the process exits") -> None:
+    """Say all goodbyes that are left."""
+    leavers = tuple(_running)
+    for each in leavers:
+        each.say_goodbye(reason)
+    deadline = time.monotonic() + PATIENCE
+    for each in leavers:
+        each.join(max(0.0, deadline - time.monotonic()))
+
+
+def after_fork() -> None:
+    """In a forked child: whoever runs is the parent's."""
+    _running.clear()
+
+
+def _arrange_in_multiprocessing() -> None:
+    process: Any = sys.modules.get("multiprocessing.process")
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, leave, exitpriority=_AFTER_ITS_CHILDREN)
+
+
+os.register_at_fork(after_in_child=after_fork)
