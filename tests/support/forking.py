@@ -225,6 +225,30 @@ def _start_first(agent: Agent) -> None:
     agent.abandon()
 
 
+def standby(registry: str) -> None:
+    """The child of a holder does not hold the id, though it lives on."""
+    for _ in range(TIMES):
+        agent = Agent("parent", registry=registry, heartbeat_interval=0.1, standby=True)
+        agent.start()
+        assert agent.state == "connected", agent.state
+        other = Agent("parent", registry=registry, heartbeat_interval=0.1, standby=True)
+        other.start()
+        assert other.state == "standby"
+        in_child(lambda agent=agent: _leave(agent))  # type: ignore[misc]
+        in_child(lambda other=other: _leave(other))  # type: ignore[misc]
+        assert (agent.state, other.state) == ("connected", "standby")
+        other.stop()
+        pid = os.fork()
+        if pid == 0:
+            signal.pause()
+            os._exit(0)
+        agent.stop()
+        with Agent("parent", registry=registry, heartbeat_interval=0.1, standby=True) as after:
+            assert after.state == "connected", after.state
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
 def drop_in(registry: str) -> None:
     """What the drop-in started in the parent is not stopped by the child."""
     os.environ["TRON_REGISTRY"] = registry
@@ -265,6 +289,7 @@ STORIES = {
         asyncio_client,
         supervisor,
         made_before,
+        standby,
         drop_in,
         without_fork_support,
     )

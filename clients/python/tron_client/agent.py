@@ -19,6 +19,7 @@ from tron_client.loop_lag import LoopLag
 from tron_client.monkey_patches import require_usable
 from tron_client.requests import declare
 from tron_client.signals import FAREWELLS
+from tron_client.standby import Standby
 from tron_client.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -64,15 +65,17 @@ class Agent:
         on_declared_down: Callable[[Event], object] | None = None,
         register_timeout: float = 5.0,
         handle_sigterm: bool = True,
+        standby: bool = False,
     ) -> None:
         """Describe the service; nothing is sent before `start`.
 
         Intervals are seconds. Callbacks are functions, which run in threads, or coroutine functions, which run in the
         event loop that runs at the start (without one each runs in a loop of its own). `on_alert` gets one alert after
         the other, and acknowledges each by ending without an exception. `on_superseded` gets the incarnation that took
-        over, `on_declared_down` the event. Raises InvalidRequest, naming the field, for an argument that cannot be
-        meant, and its kind WrongType (a TypeError as well) for one of a wrong type; ValueError for a `registry` (or
-        TRON_REGISTRY) that is no address.
+        over, `on_declared_down` the event. `standby`: other processes of this machine and user run the same agent; one
+        of them holds the id, the others stand by and take over when it leaves or dies. Raises InvalidRequest, naming
+        the field, for an argument that cannot be meant, and its kind WrongType (a TypeError as well) for one of a wrong
+        type; ValueError for a `registry` (or TRON_REGISTRY) that is no address.
 
         `handle_sigterm`: SIGTERM and SIGHUP, where nobody handles them, say goodbye before they end the program;
         False leaves them alone.
@@ -105,6 +108,10 @@ class Agent:
             self._called_back(arguments.callback("on_declared_down", on_declared_down)),
         )
         self._lifeline = Lifeline(declared, interval, self._address, self._vitals, self._lag, hooks)
+        self._standby: Standby | None = None
+        if arguments.flag("standby", standby):
+            held_as = arguments.text("service_id", service_id, empty=False)
+            self._standby = Standby(self._lifeline, self._address.text, held_as)
         self._dispatcher: threading.Thread | None = None
         forks.watch(self)
         self._lock = threading.Lock()
@@ -141,8 +148,12 @@ class Agent:
         if not self._started or self._lifeline.inherited:
             return
         deadline = time.monotonic() + timeout
-        self._lifeline.say_goodbye(reason)
-        self._lifeline.join(timeout)
+        if self._standby is None:
+            self._lifeline.say_goodbye(reason)
+            self._lifeline.join(timeout)
+        else:
+            self._standby.say_goodbye(reason, timeout=timeout)
+            self._standby.join(timeout)
         self._end(deadline - time.monotonic())
 
     def abandon(self) -> None:
@@ -240,8 +251,10 @@ class Agent:
 
     @property
     def state(self) -> str:
-        """`starting`, `connected`, `cut_off` (nobody answers), `superseded` (somebody took over: stop) or `stopped`."""
-        return self._lifeline.state
+        """`starting`, `connected`, `cut_off` (nobody answers), `superseded` (somebody took over: stop), `stopped`, or
+        `standby` (another process of this machine holds the id)."""
+        waits = self._standby is not None and self._standby.waiting
+        return "standby" if waits else self._lifeline.state
 
     @property
     def healthy(self) -> bool:
@@ -314,15 +327,18 @@ class Agent:
                     target=dispatch, args=(self._lifeline.inbox, hear), name=name, daemon=True
                 )
                 self._dispatcher.start()
+            leaver = self._standby or self._lifeline
             if self._handle_sigterm:
-                FAREWELLS.expect(self._lifeline)
-            self._lifeline.start()
+                FAREWELLS.expect(leaver)
+            leaver.start()
+        if self.state == "standby":
+            return
         if not self._lifeline.wait_registered(self._register_timeout) and self.state == "starting":
             why = self.last_error or "no answer yet"
             _log.warning("not_registered_yet service_id=%s registry=%s why=%s", self.service_id, self._address, why)
 
     def _end(self, timeout: float) -> None:
-        self._lifeline.abandon()
+        (self._standby or self._lifeline).abandon()
         self._lifeline.join(max(timeout, 0.5))
         if self._dispatcher is None or self._hearing.is_calling:
             return  # nobody to wait for, or it is the callback that ends the agent, and goes on to its own end

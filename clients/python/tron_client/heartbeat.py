@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tron_client")
 
+_PATIENCE = 5.0
+"""Seconds within which another process must have taken over, or the goodbye have gone out."""
+
+_TAKE_OVER = 1.0
+"""Seconds that a second start waits until it has taken over from the first; another process may have been faster."""
+
 _lock = threading.Lock()
 _agents: dict[str, Agent] = {}
 
@@ -51,7 +57,9 @@ async def start_registry_heartbeat(
 
     False with the registry away: it goes on trying. False with a registration that was refused: the log says why. The
     registry reads `labels["parent"]` by itself. Several services may live in one process; a second start under one id
-    replaces the first. Raises WrongType, naming the field, for an argument of a type that cannot be meant.
+    replaces the first. Of several processes of this machine and user with one id, as the workers of a server are, one
+    is registered and the others stand by: True for those. Raises WrongType, naming the field, for an argument of a type
+    that cannot be meant.
     """
     try:
         agent = _describe(
@@ -76,17 +84,18 @@ async def start_registry_heartbeat(
     with _lock:
         former = _agents.get(service_id)
         _agents[service_id] = agent
-    if former is not None:
-        # No goodbye: the id lives on, and the new registration supersedes the former one.
-        await asyncio.to_thread(former.abandon)
     try:
         await agent.__aenter__()
+        if former is not None:
+            # The id lives on: with another one in line the former says no goodbye, but lets it take over.
+            await asyncio.to_thread(former.stop, timeout=_PATIENCE)
+            await asyncio.to_thread(agent.wait_registered, _TAKE_OVER)
     except InvalidRequest:  # logged where it happened
         with _lock:
             if _agents.get(service_id) is agent:
                 del _agents[service_id]
         return False
-    return agent.healthy
+    return agent.healthy or agent.state == "standby"
 
 
 async def stop_registry_heartbeat(service_id: str | None = None) -> None:
@@ -94,7 +103,7 @@ async def stop_registry_heartbeat(service_id: str | None = None) -> None:
     with _lock:
         ids = tuple(_agents) if service_id is None else (service_id,)
         leaving = [agent for each in ids if (agent := _agents.pop(each, None)) is not None]
-    await asyncio.gather(*(asyncio.to_thread(agent.stop) for agent in leaving))
+    await asyncio.gather(*(asyncio.to_thread(agent.stop, timeout=_PATIENCE) for agent in leaving))
 
 
 def create_registry_heartbeat_lifespan(
@@ -158,4 +167,5 @@ def _describe(
         heartbeat_interval=arguments.seconds("heartbeat_interval_s", heartbeat_interval_s),
         ttl=arguments.seconds("ttl_s", ttl_s),
         status=status,
+        standby=True,
     )

@@ -93,6 +93,8 @@ class Lifeline:
         self._unseen = False
         self._started = False
         self._inherited = False
+        self._handing_over = False
+        self._superseded_by = 0
         self._channel: grpc.Channel | None = None
         self._generation = 0
         self._call: Any = None
@@ -149,8 +151,44 @@ class Lifeline:
             if self._state != "superseded":
                 self._state, self._last_error = "stopped", "it is an agent of the parent of this process"
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._over
+
+    @property
+    def superseded_by(self) -> int:
+        """The incarnation that took over; 0 if none did, or it was not told."""
+        return self._superseded_by
+
+    def wait_over(self, timeout: float) -> bool:
+        """Whether it is over within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._over, timeout)
+
+    def reserve(self) -> None:
+        """It belongs to this process from now on, though it is started later."""
+        self._started = True
+
+    def hand_over(self, *, unseen: bool = False) -> None:
+        """Another process is to take over: from now on that is the end that was asked for. Beats go on until then.
+
+        `unseen` as in `say_goodbye`.
+        """
+        self._unseen = self._unseen or unseen
+        self._handing_over = True
+        self._close_inbox()
+
+    def step_aside(self, incarnation: int) -> None:
+        """Be superseded without having been started."""
+        with self._changed:
+            self._step_down(incarnation)
+        self._finish()
+
     def start(self) -> None:
         """Start the worker."""
+        if self._over:
+            return
         forks.connecting()
         self._started = True
         leaving.expect(self)
@@ -414,6 +452,12 @@ class Lifeline:
 
     def _step_down(self, incarnation: int) -> None:
         if self._over:
+            return
+        self._superseded_by = incarnation
+        if self._handing_over:
+            _log.info("handed_over service_id=%s to_incarnation=%d", self._service_id, incarnation)
+            self._over = True
+            self._changed.notify_all()
             return
         _log.warning("superseded service_id=%s by_incarnation=%d", self._service_id, incarnation)
         self._state, self._over = "superseded", True

@@ -212,8 +212,9 @@ class FakeRegistry:
                 case "ack":
                     self.acknowledged.update(request.ack.alert_ids)
                 case "goodbye":
-                    self.goodbyes[request.goodbye.service_id] = request.goodbye.reason
-                    self._records.pop(request.goodbye.service_id, None)
+                    if request.goodbye.service_id in stream.carried:  # else a newer incarnation holds it
+                        self.goodbyes[request.goodbye.service_id] = request.goodbye.reason
+                        self._records.pop(request.goodbye.service_id, None)
             self._changed.notify_all()
 
     def _attach(self, stream: _Stream, response: heartbeat_pb2.HeartbeatResponse) -> None:
@@ -221,6 +222,11 @@ class FakeRegistry:
         if response.WhichOneof("kind") != "registered":
             return
         service_id = response.registered.service.service_id
+        told = heartbeat_pb2.Superseded(service_id=service_id, incarnation=response.registered.service.incarnation)
+        for other in self._streams:
+            if other is not stream and service_id in other.carried:
+                other.carried.discard(service_id)
+                other.outgoing.put(heartbeat_pb2.HeartbeatResponse(superseded=told))
         stream.carried.add(service_id)
         for event in self._alerts.values():
             if event.recipient == service_id and event.alert_id not in self.acknowledged:

@@ -1,0 +1,165 @@
+"""Which process of this machine holds an id: two locks of the kernel, in files of a directory of the user.
+
+The id lock is held by one process at a time. The presence lock is shared by all who wait for it, so that the holder can
+tell, when it leaves, whether somebody will come after it. The kernel lets both go when a process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # no POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+
+
+class LockUnavailable(OSError):
+    """No lock can be had here; the text says why."""
+
+
+def runtime_directory() -> Path:
+    """The directory of this user for locks, made where it is not there.
+
+    Raises LockUnavailable for one that somebody else could write to: it may have been put there to deceive us.
+    """
+    if fcntl is None:
+        raise LockUnavailable("this system has no flock")
+    path = Path(tempfile.gettempdir()) / f"tron-{os.geteuid()}"
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+    except OSError as error:
+        raise LockUnavailable(f"{path}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise LockUnavailable(f"{path} is not a directory")
+    if found.st_uid != os.geteuid():
+        raise LockUnavailable(f"{path} belongs to another user")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise LockUnavailable(f"{path} can be opened by others; its mode must be 0700")
+    return path
+
+
+class IdLock:
+    """The claim of one process to one id at one registry. Not for several threads at a time.
+
+    Locks that a forked child inherits are let go there without a word to the kernel: they are the parent's.
+    """
+
+    def __init__(self, registry: str, service_id: str) -> None:
+        """Raises LockUnavailable if there is nowhere to lock."""
+        self._directory = runtime_directory()
+        self._name = hashlib.sha256(f"{registry}\0{service_id}".encode()).hexdigest()[:32]
+        self._id: int | None = None
+        self._presence: int | None = None
+        self._arrived = self._now()
+
+    @property
+    def held(self) -> bool:
+        """Whether we hold the id."""
+        return self._id is not None
+
+    def acquire(self) -> bool:
+        """Take the id if nobody holds it; whether we hold it now. Raises LockUnavailable."""
+        if self._id is None:
+            self._id = self._take("id", exclusive=True)
+        return self._id is not None
+
+    def release(self) -> None:
+        """Let the id go."""
+        _close(self._id)
+        self._id = None
+
+    def wait_in_line(self) -> None:
+        """Be known as one who waits. Raises LockUnavailable."""
+        if self._presence is None:
+            self._presence = self._take("presence", exclusive=False)
+
+    def leave_line(self) -> None:
+        """Wait no more."""
+        _close(self._presence)
+        self._presence = None
+
+    def someone_waits(self) -> bool:
+        """Whether somebody else waits for the id. Raises LockUnavailable."""
+        alone = self._take("presence", exclusive=True)
+        _close(alone)
+        return alone is None
+
+    def say_superseded(self, incarnation: int) -> None:
+        """Tell whoever waits now that the id was taken by somebody who does not use this lock: they are too late."""
+        if self._id is not None:
+            told = {"superseded_at": self._now(), "incarnation": incarnation}
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._id, 0)
+                os.pwrite(self._id, json.dumps(told).encode(), 0)
+
+    def superseded_by(self) -> int | None:
+        """The incarnation that took the id from its holder while we waited; None if nobody did."""
+        if self._id is None:
+            return None
+        try:
+            told: dict[str, Any] = json.loads(os.pread(self._id, 1000, 0) or b"{}")
+            return int(told["incarnation"]) if float(told["superseded_at"]) >= self._arrived else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def touch(self) -> None:
+        """Show that the files are in use, to those who clean directories for temporary files."""
+        for descriptor in (self._id, self._presence):
+            if descriptor is not None:
+                with contextlib.suppress(OSError):
+                    os.utime(descriptor)
+
+    def close(self) -> None:
+        """Let everything go; in a forked child this leaves the locks to the parent."""
+        self.release()
+        self.leave_line()
+
+    def _now(self) -> float:
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+    def _take(self, kind: str, *, exclusive: bool) -> int | None:
+        """The descriptor of a file that is locked; None if others hold it."""
+        path = self._directory / f"{self._name}.{kind}"
+        while True:
+            descriptor: int | None = None
+            try:
+                runtime_directory()
+                descriptor = os.open(path, _OPEN, 0o600)
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                    raise LockUnavailable(f"{path} is not a file of this user")
+                fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+                now = path.lstat()
+            except BlockingIOError:
+                _close(descriptor)
+                return None
+            except FileNotFoundError:  # removed just now, as cleaners of temporary files do
+                _close(descriptor)
+                continue
+            except OSError as error:
+                _close(descriptor)
+                if isinstance(error, LockUnavailable):
+                    raise
+                raise LockUnavailable(f"{path}: {error.strerror}") from error
+            if (now.st_dev, now.st_ino) == (found.st_dev, found.st_ino):
+                os.utime(descriptor)
+                return descriptor
+            _close(descriptor)  # the file was replaced: lock the one that others will find
+
+
+def _close(descriptor: int | None) -> None:
+    if descriptor is not None:
+        os.close(descriptor)

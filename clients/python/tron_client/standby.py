@@ -1,0 +1,175 @@
+"""One agent in several processes of a machine: one of them holds the id, the others stand by and send nothing.
+
+A holder that dies leaves its lock to the kernel, and whoever stands by takes it and registers. A holder that leaves in
+good order first lets somebody who stands by take over, and goes on beating until that one has registered in its place;
+with nobody there it says goodbye. So the service is registered as long as one of them runs, and nobody is alarmed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from tron_client import forks, leaving
+from tron_client.id_lock import IdLock, LockUnavailable
+from tron_client.signals import FAREWELLS
+
+if TYPE_CHECKING:
+    from tron_client.lifeline import Lifeline
+
+_log = logging.getLogger("tron_client")
+
+_LOOK_EVERY = 0.1
+"""Seconds between two attempts to take the id: a small part of the grace within which a broken stream is forgiven."""
+_LOOK_FOR_SUCCESSOR = 0.03
+_TOUCH_EVERY = 3600.0
+"""Seconds after which the files are shown to be in use, to those who clean directories for temporary files."""
+_GOODBYE = 0.5
+"""Seconds that are kept for a goodbye where nobody takes over in time."""
+
+
+class Standby:
+    """Starts a lifeline once this process holds the id, and hands the id on when it leaves. Safe from any thread."""
+
+    def __init__(self, lifeline: Lifeline, registry: str, service_id: str) -> None:
+        self._lifeline = lifeline
+        self._registry = registry
+        self._service_id = service_id
+        self._lock: IdLock | None = None
+        self._waiting = False
+        self._asked = threading.Event()
+        self._abandoned = False
+        self._reason = ""
+        self._unseen = False
+        self._deadline = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"tron-standby-{service_id}", daemon=True)
+        forks.watch(self)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether another process holds the id."""
+        return self._waiting
+
+    def start(self) -> None:
+        """Take the id and start the lifeline, or stand by. Without a lock the lifeline is started in any case."""
+        self._lifeline.reserve()
+        try:
+            self._lock = IdLock(self._registry, self._service_id)
+            held = self._lock.acquire()
+        except LockUnavailable as error:
+            _log.error("standby_unavailable service_id=%s why=%s", self._service_id, error)
+            self._lock = None
+            self._lifeline.start()
+            return
+        self._waiting = not held
+        if held:
+            self._lifeline.start()
+        else:
+            _log.info("standing_by service_id=%s registry=%s", self._service_id, self._registry)
+        leaving.left(self._lifeline)
+        leaving.expect(self)
+        self._thread.start()
+
+    def say_goodbye(self, reason: str, *, unseen: bool = False, timeout: float = leaving.PATIENCE) -> None:
+        """Begin to leave: let somebody take over within `timeout` seconds, or say goodbye.
+
+        `unseen`: by the program, which a signal is about to end.
+        """
+        if self._lock is None:
+            self._lifeline.say_goodbye(reason, unseen=unseen)
+            return
+        self._unseen = unseen
+        self._reason, self._deadline = reason, time.monotonic() + max(0.0, timeout - _GOODBYE)
+        self._asked.set()
+
+    def join(self, timeout: float) -> bool:
+        """Whether it has left within `timeout` seconds."""
+        if self._thread.ident is None:
+            return self._lifeline.join(timeout)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def abandon(self) -> None:
+        """End without a goodbye; whoever stands by takes over."""
+        self._abandoned = True
+        self._asked.set()
+        self._lifeline.abandon()
+        self.join(1.0)
+        FAREWELLS.left(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: the locks are the parent's."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+        self._asked, self._waiting = threading.Event(), False
+
+    def _run(self) -> None:
+        lock = self._lock
+        if lock is None:
+            return
+        try:
+            if not lock.held and not self._wait_for_turn(lock):
+                self._lifeline.hand_over(unseen=self._unseen)
+                self._lifeline.abandon()
+                return
+            touched = time.monotonic()
+            while not self._asked.wait(_LOOK_EVERY) and not self._lifeline.over:
+                if time.monotonic() - touched > _TOUCH_EVERY:
+                    lock.touch()
+                    touched = time.monotonic()
+            if self._asked.is_set() and not self._abandoned:
+                self._hand_over(lock)
+            elif self._lifeline.state == "superseded":
+                lock.say_superseded(self._lifeline.superseded_by)
+        except LockUnavailable as error:
+            _log.error("standby_unavailable service_id=%s why=%s", self._service_id, error)
+            self._lifeline.say_goodbye(self._reason)
+        finally:
+            self._waiting = False
+            lock.close()
+            leaving.left(self)
+            FAREWELLS.left(self)
+
+    def _wait_for_turn(self, lock: IdLock) -> bool:
+        """Wait for the id; whether it is ours and the lifeline was started."""
+        touched = time.monotonic()
+        while not self._asked.is_set():
+            if lock.acquire():
+                lock.leave_line()
+                taken_by = lock.superseded_by()
+                if taken_by is not None:
+                    self._lifeline.step_aside(taken_by)
+                    return True
+                _log.info("taking_over service_id=%s", self._service_id)
+                self._waiting = False
+                self._lifeline.start()
+                leaving.left(self._lifeline)
+                return True
+            lock.wait_in_line()
+            if time.monotonic() - touched > _TOUCH_EVERY:
+                lock.touch()
+                touched = time.monotonic()
+            self._asked.wait(_LOOK_EVERY)
+        return False
+
+    def _hand_over(self, lock: IdLock) -> None:
+        lifeline = self._lifeline
+        lifeline.hand_over(unseen=self._unseen)
+        while not lifeline.over:
+            # In this order: with the id in our hands nobody can take it while we look whether somebody wants it.
+            if lock.acquire():
+                if not lock.someone_waits():
+                    break
+                lock.release()
+            if time.monotonic() >= self._deadline:
+                # Nobody came in time. One who comes later is a new incarnation, which this goodbye cannot remove.
+                break
+            lifeline.wait_over(_LOOK_FOR_SUCCESSOR)
+        if not lifeline.over:
+            lifeline.say_goodbye(self._reason)
+        lifeline.join(max(_GOODBYE, self._deadline + _GOODBYE - time.monotonic()))
+        lifeline.abandon()
