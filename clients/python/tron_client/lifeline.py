@@ -218,7 +218,10 @@ class Lifeline:
         """
         self._unseen = self._unseen or unseen
         self._close_inbox()
-        if not self._incarnation and not self._outbox.announced:
+        with self._changed:  # in one with the opening of a stream, or the registration might slip out meanwhile
+            unknown = not self._incarnation and self._outbox.withdraw()
+            self._over = self._over or unknown
+        if unknown:
             self.abandon()  # nobody knows us, so there is nobody to take leave of
         self._outbox.say_goodbye(heartbeat_pb2.Goodbye(service_id=self._service_id, reason=reason))
 

@@ -55,10 +55,14 @@ class Outbox:
         """Whether the goodbye went out on a stream."""
         return self._said_goodbye
 
-    @property
-    def announced(self) -> bool:
-        """Whether a registration went out on the stream that is open."""
-        return self._open and self._sent_registration
+    def withdraw(self) -> bool:
+        """Send no registration on the stream that is open; False if one has gone out already."""
+        with self._changed:
+            if self._open and self._sent_registration:
+                return False
+            self._open = False
+            self._changed.notify_all()
+            return True
 
     def open(self, registration: heartbeat_pb2.Register) -> Iterator[heartbeat_pb2.HeartbeatRequest]:
         """The messages of a new stream, the registration first; those of the stream before end."""
