@@ -12,6 +12,8 @@ from typing import Protocol
 
 import grpc
 
+from tron_client.monkey_patches import require_usable
+
 _OFF = ("0", "false", "no", "off", "n", "f")
 
 
@@ -59,9 +61,10 @@ def keep(*theirs: object) -> None:
 def connecting() -> None:
     """A channel is about to be opened.
 
-    Raises RuntimeError in a child of a process that had one, if gRPC was told not to support forks: it would end the
-    child without a word.
+    Raises RuntimeError in a process that was patched in a way that gRPC cannot work with, and in a child of a process
+    that had a channel, if gRPC was told not to support forks: it would end the child without a word.
     """
+    require_usable()
     if _forks.connected_before and os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").strip().lower() in _OFF:
         raise RuntimeError(
             "GRPC_ENABLE_FORK_SUPPORT is off and gRPC was in use before this process was forked: "
