@@ -32,6 +32,7 @@ from registry_server.effects import (
     SettleCopy,
     SupersededBy,
     UnknownService,
+    WithdrawCopy,
     Write,
 )
 from registry_server.errors import (
@@ -475,6 +476,20 @@ class Catalogue:
         self._writes.append(SettleCopy(alert_id, recipient))
         self.observers.copy(alert_id, recipient)
         return True
+
+    def withdraw(self, copies: Iterable[Copy], now: Instant) -> None:
+        """These copies wait no more: newer facts have overtaken them."""
+        freed: dict[str, None] = {}
+        for copy in copies:
+            alert_id, recipient = copy.event.alert_id, copy.event.recipient
+            if self.mailboxes.acknowledge(alert_id, recipient):
+                self._writes.append(WithdrawCopy(alert_id, recipient, now.wall))
+                self.observers.copy(alert_id, recipient)
+                freed[recipient] = None
+        for recipient in freed:  # what waited behind them may go out now
+            record = self.directory.resolve(recipient)
+            if record is not None:
+                self._deliver_waiting(record)
 
     def compact_events(self, first: int) -> None:
         """Forget events older than the number `first`, and the copies of them that nobody acknowledged."""

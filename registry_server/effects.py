@@ -133,6 +133,15 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawCopy:
+    """A newer fact has overtaken the alert: the recipient need not hear it any more."""
+
+    alert_id: str
+    recipient: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class PutHeartbeats:
     """Store when services were last heard: (service_id, seconds since the epoch). Lazy: lost beats cost nothing."""
 
@@ -163,6 +172,7 @@ Write = (
     | AppendEvent
     | SettleCopy
     | Acknowledge
+    | WithdrawCopy
     | PutHeartbeats
     | ReserveRevisions
     | CompactEvents

@@ -31,6 +31,8 @@ class Mailboxes:
         self._boxes: dict[str, OrderedDict[str, Copy]] = {}
         self._sent: dict[str, set[str]] = {}
         self._recipients: dict[str, set[str]] = {}
+        self._about: dict[str, dict[tuple[str, str], None]] = {}
+        """By service: the copies (alert_id, recipient) that tell of it, or list it."""
 
     def put(self, copy: Copy) -> Copy | None:
         """Keep a copy for its recipient; return the copy that had to make room, if one had."""
@@ -38,10 +40,12 @@ class Mailboxes:
         box = self._boxes.setdefault(event.recipient, OrderedDict())
         box[event.alert_id] = copy
         self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
+        for service_id in _told_of(event):
+            self._about.setdefault(service_id, {})[event.alert_id, event.recipient] = None
         if len(box) <= (self._for_operators if event.recipient == OPERATORS else self._waiting):
             return None
-        oldest, dropped = box.popitem(last=False)
-        self._unlink(oldest, event.recipient)
+        _, dropped = box.popitem(last=False)
+        self._unlink(dropped.event)
         return dropped
 
     def get(self, alert_id: str, recipient: str) -> Copy | None:
@@ -61,6 +65,10 @@ class Mailboxes:
         """All copies that wait for a recipient, oldest first."""
         return list(self._boxes.get(recipient, OrderedDict()).values())
 
+    def about(self, service_id: str) -> list[Copy]:
+        """The copies that tell of a service or list it, oldest first, whoever they wait for."""
+        return [self._boxes[recipient][alert_id] for alert_id, recipient in self._about.get(service_id, ())]
+
     def all_waiting(self) -> list[Copy]:
         """Every copy that waits for anybody."""
         return [copy for box in self._boxes.values() for copy in box.values()]
@@ -72,9 +80,10 @@ class Mailboxes:
     def acknowledge(self, alert_id: str, recipient: str) -> bool:
         """Whether the alert waited for this recipient; now it does not."""
         box = self._boxes.get(recipient)
-        if box is None or box.pop(alert_id, None) is None:
+        copy = None if box is None else box.pop(alert_id, None)
+        if copy is None:
             return False
-        self._unlink(alert_id, recipient)
+        self._unlink(copy.event)
         return True
 
     def forget_before(self, sequence: int) -> list[Copy]:
@@ -103,7 +112,14 @@ class Mailboxes:
         """Nothing is in flight any more: what is not acknowledged will be sent again."""
         self._sent.pop(recipient, None)
 
-    def _unlink(self, alert_id: str, recipient: str) -> None:
+    def _unlink(self, event: Event) -> None:
+        alert_id, recipient = event.alert_id, event.recipient
+        for service_id in _told_of(event):
+            about = self._about.get(service_id)
+            if about is not None:
+                about.pop((alert_id, recipient), None)
+                if not about:
+                    del self._about[service_id]
         self._sent.get(recipient, set()).discard(alert_id)
         waiting = self._recipients.get(alert_id)
         if waiting is not None:
@@ -113,3 +129,10 @@ class Mailboxes:
         if not self._boxes.get(recipient, True):
             del self._boxes[recipient]
             self._sent.pop(recipient, None)
+
+
+def _told_of(event: Event) -> set[str]:
+    """The service that an alert is about, and those that it lists."""
+    listed = event.details.get("affected", ())
+    found = {each for each in listed if isinstance(each, str)} if isinstance(listed, (list, tuple)) else set()
+    return found | {event.service_id} - {""}

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from registry_server import overtaken
 from registry_server.catalogue import Catalogue
 from registry_server.record import Record
 from registry_server.service import Event, Instant, Judgement, Liveness, LivenessCause
@@ -211,6 +212,8 @@ class Verdicts:
         elif known and verdict.kind is not VerdictKind.DEREGISTER:
             return VerdictResult(VerdictOutcome.UNCHANGED)
         event, delivered = None, False
+        if verdict.kind is VerdictKind.ALIVE:
+            verdict = self._withdraw_what_is_over(record, verdict, now)
         if verdict.alert is not None:
             alert = replace(verdict.alert, recipient="") if verdict.quiet or overruled else verdict.alert
             # Only where the alert that lists this service was applied: else nobody else tells of it.
@@ -218,6 +221,8 @@ class Verdicts:
             event, delivered = catalogue.publish(alert, now, climbed=folded)
         for further in verdict.further_alerts:
             catalogue.publish(further, now)
+        if event is not None and event.recipient and verdict.kind is VerdictKind.DOWN:
+            catalogue.withdraw(overtaken.over_once_down(catalogue.mailboxes.about(event.service_id), event), now)
         down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into
         if verdict.kind is VerdictKind.DOWN:
             down_event = event
@@ -243,6 +248,42 @@ class Verdicts:
             if overruled:
                 catalogue.fact_beside_judgement(record)  # the observer believes that somebody was told
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
+
+    def _withdraw_what_is_over(self, record: Record, verdict: Verdict, now: Instant) -> Verdict:
+        """A service is alive again: end the copies that tell otherwise. Return the verdict with what is told instead:
+        to each who missed a death that is over, its summary."""
+        catalogue, service_id = self._catalogue, record.spec.service_id
+        about = catalogue.mailboxes.about(service_id)
+        over = overtaken.over_once_alive(about, service_id, self._is_alive)
+        restored = verdict.alert if verdict.alert is not None and verdict.alert.type == overtaken.RESTORED else None
+        missed: dict[str, overtaken.MissedDeaths] = {}
+        if restored is not None:
+            over += overtaken.earlier_returns(about, service_id)
+            for copy in over:
+                if copy.event.service_id == service_id:
+                    missed.setdefault(copy.event.recipient, overtaken.MissedDeaths()).add(copy.event)
+        catalogue.withdraw(over, now)
+        if restored is None:
+            return verdict
+        down_event = record.judgement.down_event
+        down_at = record.judgement.since if down_event is None else down_event.occurred_at
+        missed = {recipient: each for recipient, each in missed.items() if each.count}
+
+        def told(event: Event) -> Event:
+            both = overtaken.with_both_times(event, down_at)
+            recipient = catalogue.directory.meant_by(event.recipient) if event.recipient else ""
+            return overtaken.summary(both, recipient, missed.pop(recipient, overtaken.MissedDeaths()))
+
+        # A return that is recorded and told to nobody is still told to who missed the death.
+        alert = overtaken.with_both_times(restored, down_at) if verdict.quiet else told(restored)
+        further = [told(each) if each.type == overtaken.RESTORED else each for each in verdict.further_alerts]
+        # Who was told only of the removal is no recipient of the return.
+        further += [told(replace(restored, recipient=recipient)) for recipient in list(missed)]
+        return replace(verdict, alert=alert, further_alerts=tuple(further))
+
+    def _is_alive(self, service_id: str) -> bool:
+        record = self._catalogue.records.get(service_id)
+        return record is not None and record.judgement.liveness is Liveness.ALIVE
 
     def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
         """Their failures are told by another's alert: their own copies to it climb no further."""

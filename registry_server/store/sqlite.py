@@ -26,6 +26,7 @@ from registry_server.effects import (
     PutService,
     ReserveRevisions,
     SettleCopy,
+    WithdrawCopy,
     Write,
 )
 from registry_server.event_log import EventFilter
@@ -331,7 +332,7 @@ def _settle_copy(db: sqlite3.Connection, write: SettleCopy) -> None:
     db.execute("UPDATE deliveries SET climbed = 1 WHERE alert_id = ? AND recipient = ?", row)
 
 
-def _acknowledge(db: sqlite3.Connection, write: Acknowledge) -> None:
+def _end_copy(db: sqlite3.Connection, write: Acknowledge | WithdrawCopy) -> None:
     db.execute(
         "UPDATE deliveries SET acknowledged_at = ? WHERE alert_id = ? AND recipient = ? AND acknowledged_at IS NULL",
         (write.at, write.alert_id, write.recipient),
@@ -369,7 +370,8 @@ _APPLY: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
     DropMaintenance: _drop_maintenance,
     AppendEvent: _append_event,
     SettleCopy: _settle_copy,
-    Acknowledge: _acknowledge,
+    Acknowledge: _end_copy,
+    WithdrawCopy: _end_copy,
     PutHeartbeats: _put_heartbeats,
     ReserveRevisions: _reserve_revisions,
     CompactEvents: _compact_events,

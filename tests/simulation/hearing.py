@@ -3,7 +3,8 @@
 Every copy that is addressed to a service reaches it soon once it is well. Every alert that demands an act (CRITICAL)
 is heard by somebody in the end: by whom it is addressed to, by an ancestor, or by the operators. A death counts as
 heard of, too, where another alert that was heard lists it. One that was told to nobody, because notices are held, must
-be told when they are held no more, unless it is over by then.
+be told when they are held no more, unless it is over by then. A copy of a CRITICAL alert is withdrawn only once what it
+tells of is over, for the service and for all whom it lists, and never without a word to its recipient about the return.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registry_server.service import Event, Severity
+from registry_server.service import Event, Liveness, Severity
 
 if TYPE_CHECKING:
     from tests.simulation.observer import Observer
@@ -56,6 +57,12 @@ class Hearing:
         """By service_id: the alert_id of the death that stands in the log and was not followed by "restored"."""
         self._open: dict[str, Story] = {}
         self._copies: dict[tuple[str, str], tuple[float, int]] = {}
+        self._death_of: dict[str, str] = {}
+        """By alert_id of a death or a removal: the alert_id of the death."""
+        self._restored: dict[str, float] = {}
+        """Deaths after which "restored" was said, and when."""
+        self._returns: dict[tuple[str, str], float] = {}
+        """By service and recipient: when the last word about a return was put."""
         self._listed: dict[str, float] = {}
 
     @property
@@ -72,11 +79,16 @@ class Hearing:
                 self._open[event.alert_id] = story
             if event.type == "service_down":
                 self._say_down(event)
+                self._death_of[event.alert_id] = event.alert_id
+            elif event.type == "service_deregistered":
+                self._death_of[event.alert_id] = self.down_said.get(event.service_id, "")
             elif event.type == "heartbeat_restored":
-                self._say_restored(event)
+                self._say_restored(event, now)
         elif _meaning(story.event) != _meaning(event):
             what = f"{_meaning(story.event)} and {_meaning(event)}"
             self._observer.breach("ALERT", f"one alert_id, {event.alert_id}, has two meanings: {what}")
+        if event.recipient and event.type == "heartbeat_restored":
+            self._returns[event.service_id, event.recipient] = now
         if event.recipient and event.recipient not in story.copies:
             story.copies[event.recipient] = now
             story.lists[event.recipient] = tuple(event.details.get("affected", ()))
@@ -90,6 +102,35 @@ class Hearing:
                 self._observer.breach("P3", f"{service_id} was removed as if it had left, and it did not")
             self.down_said.pop(service_id, None)
             self._forgive(service_id)
+
+    def withdrawn(self, alert_id: str, recipient: str, now: float) -> None:
+        """A copy waits no more because newer facts have overtaken it: is that so?"""
+        story = self.stories[alert_id]
+        self._copies.pop((alert_id, recipient), None)
+        if not story.demands:
+            return
+        event = story.event
+        what = f"{event.type} of {event.service_id} ({alert_id}) to {recipient} was withdrawn"
+        if event.type == "service_stalled":
+            stored = self._observer.store.services.get(event.service_id)
+            if stored is None or stored.judgement.liveness is Liveness.DOWN:
+                self._observer.breach("P3", f"{what}, and the service is down or gone")
+        elif self._death_of.get(alert_id) not in self._restored:
+            self._observer.breach("P3", f"{what}, and the service did not come back")
+        elif self._returns.get((event.service_id, recipient), 0.0) < story.copies[recipient]:
+            self._observer.breach("P3", f"{what}, and nothing was said of its return")
+        for service_id in story.lists.get(recipient, ()):
+            said = self.stories.get(self.down_said.get(service_id, ""))
+            if said is not None and said.since < now:
+                self._observer.breach("P3", f"{what}, and {service_id}, which it lists, is down")
+        story.over = True
+
+    def is_stale(self, event: Event, now: float) -> bool:
+        """Whether an alert tells of a death that was over long before this moment, and lists nobody else."""
+        if event.type not in ("service_down", "service_deregistered") or event.details.get("affected"):
+            return False
+        over_since = self._restored.get(self._death_of.get(event.alert_id, ""), now)
+        return over_since + HEARD_WITHIN + self._observer.slack < now  # it may have been on its way to the disk
 
     def is_stored(self, event: Event) -> bool:
         """Whether the disk has it, with this meaning."""
@@ -157,8 +198,11 @@ class Hearing:
             self._observer.breach("ALERT", what)
         self.down_said[event.service_id] = event.alert_id
 
-    def _say_restored(self, event: Event) -> None:
-        if self.down_said.pop(event.service_id, None) is None:
+    def _say_restored(self, event: Event, now: float) -> None:
+        death = self.down_said.pop(event.service_id, None)
+        if death is not None:
+            self._restored[death] = now
+        else:
             self._observer.breach("ALERT", f"{event.service_id} was called restored, and was not down")
         self._forgive(event.service_id)
 

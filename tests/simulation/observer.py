@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 from registry_server.catalogue import Catalogue
 from registry_server.changes import Change
-from registry_server.effects import AppendEvent, BuryService, Registered, SupersededBy, Write
+from registry_server.effects import Alert, AppendEvent, BuryService, Registered, SupersededBy, WithdrawCopy, Write
 from registry_server.record import Record
 from registry_server.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
 from registry_server.sessions import EMPTY_FOR
@@ -206,6 +206,9 @@ class Observer:
         if type(message) is Registered:
             service = message.service
             self._must_be_stored(service.spec.service_id, service.incarnation, "registered")
+        elif type(message) is Alert and self.hearing.is_stale(message.event, self.loop.now):
+            event = message.event
+            self.breach("ALERT", f"{event.recipient} is told {event.type} of {event.service_id}, which is over")
         elif type(message) is SupersededBy and message.incarnation > self.store.incarnation:
             self.breach("P1", f"told superseded by incarnation {message.incarnation}, which is not on disk")
 
@@ -243,6 +246,9 @@ class Observer:
                 self.hearing.stored(write.event, self.loop.now)
             elif type(write) is BuryService:
                 self.hearing.removed(write.tombstone.service_id, on_purpose=write.tombstone.judgement is None)
+        for write in writes:  # in the light of all that became true with it
+            if type(write) is WithdrawCopy:
+                self.hearing.withdrawn(write.alert_id, write.recipient, self.loop.now)
 
     def may_have_left(self, service_id: str) -> bool:
         """Whether a process of this service said goodbye, or an operator removed it."""

@@ -19,6 +19,7 @@ from registry_server.effects import (
     PutService,
     ReserveRevisions,
     SettleCopy,
+    WithdrawCopy,
     Write,
 )
 from registry_server.event_log import EventFilter
@@ -128,7 +129,7 @@ def _settle_copy(store: SimStore, write: SettleCopy) -> None:
         delivery.climbed = True
 
 
-def _acknowledge(store: SimStore, write: Acknowledge) -> None:
+def _end_copy(store: SimStore, write: Acknowledge | WithdrawCopy) -> None:
     delivery = store.deliveries.get((write.alert_id, write.recipient))
     if delivery is not None and delivery.acknowledged_at is None:
         delivery.acknowledged_at = write.at
@@ -160,7 +161,8 @@ _APPLY: dict[type, Callable[[SimStore, Any], None]] = {
     DropMaintenance: _drop_maintenance,
     AppendEvent: _append_event,
     SettleCopy: _settle_copy,
-    Acknowledge: _acknowledge,
+    Acknowledge: _end_copy,
+    WithdrawCopy: _end_copy,
     PutHeartbeats: _put_heartbeats,
     ReserveRevisions: _reserve_revisions,
     CompactEvents: _compact_events,

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from registry_server import queries
+from registry_server import overtaken, queries
 from registry_server.attention import AttentiveClock
 from registry_server.catalogue import Catalogue
 from registry_server.changes import Change, ChangeLog
-from registry_server.effects import AppendEvent, Effects, SupersededBy, Write
+from registry_server.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
 from registry_server.event_log import EventLog
 from registry_server.mailbox import Mailboxes
 from registry_server.queries import Listing, Listings
 from registry_server.record import Record
-from registry_server.service import Instant, Judgement, LivenessCause
+from registry_server.service import OPERATORS, Event, Instant, Judgement, LivenessCause
 from registry_server.sessions import Session, Sessions
-from registry_server.verdicts import Notice, Verdict, VerdictOutcome, VerdictResult, Verdicts
+from registry_server.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
 from tests.simulation import words
 from tests.simulation.mutants.mutant import Mutant, Patches
 from tests.simulation.sim_readers import SimLister
@@ -121,6 +121,46 @@ def _mailbox_forgets_on_connection_loss() -> Patches:
                 self.acknowledge(copy.event.alert_id, recipient)
 
     return [(Mailboxes, "connection_lost", connection_lost)]
+
+
+def _deaths_are_withdrawn_by_any_verdict() -> Patches:
+    apply = Verdicts._set
+
+    def forgetful(self: Any, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
+        if verdict.kind is VerdictKind.DEREGISTER:
+            about = self._catalogue.mailboxes.about(verdict.service_id)
+            self._catalogue.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
+        return apply(self, record, verdict, now)
+
+    return [(Verdicts, "_set", forgetful)]
+
+
+def _lists_are_not_looked_at() -> Patches:
+    def over(event: Event, service_id: str, is_alive: Callable[[str], bool]) -> bool:
+        return event.recipient != OPERATORS and event.service_id == service_id and event.type != overtaken.RESTORED
+
+    return [(overtaken, "_is_over", over)]
+
+
+def _returns_are_not_summed_up() -> Patches:
+    withdraw = Verdicts._withdraw_what_is_over
+
+    def silent(self: Any, record: Record, verdict: Verdict, now: Instant) -> Verdict:
+        told = withdraw(self, record, verdict, now)
+        return verdict if told.alert is None else replace(told, alert=replace(told.alert, recipient=""))
+
+    return [(Verdicts, "_withdraw_what_is_over", silent)]
+
+
+def _withdrawals_are_not_stored() -> Patches:
+    take = Catalogue.take
+
+    def lossy(self: Catalogue) -> Effects:
+        effects = take(self)
+        effects.writes[:] = [write for write in effects.writes if type(write) is not WithdrawCopy]
+        return effects
+
+    return [(Catalogue, "take", lossy)]
 
 
 def _waiting_alerts_are_not_restored() -> Patches:
@@ -401,4 +441,8 @@ MISTAKES = (
     Mutant(
         "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=8700
     ),
+    Mutant("removal_withdraws", "alerts end with the record", ("P3",), _deaths_are_withdrawn_by_any_verdict),
+    Mutant("lists_withdrawn", "a list with the dead in it ends", ("P3",), _lists_are_not_looked_at, kind="family"),
+    Mutant("returns_not_summed_up", "who missed a death hears nothing", ("P3", "ALERT"), _returns_are_not_summed_up),
+    Mutant("withdrawals_not_stored", "what is over comes back", ("ALERT",), _withdrawals_are_not_stored),
 )

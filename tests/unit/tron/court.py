@@ -101,6 +101,11 @@ class Court:
         waiting = self.catalogue.mailboxes.waiting_for(recipient)
         return [copy.event for copy in waiting if kind in ("", copy.event.type)]
 
+    def told(self, recipient: str, kind: str = "") -> list[Event]:
+        """What the log says that a recipient was notified of, oldest first, also what waits no more."""
+        events = self.catalogue.events.recent_after(0, 10_000) or []
+        return [event for event in events if event.recipient == recipient and kind in ("", event.type)]
+
     def about(self, recipient: str, kind: str = "service_down") -> list[str]:
         """About whom alerts of one type wait for a recipient."""
         return [event.service_id for event in self.mail(recipient, kind)]

@@ -30,7 +30,7 @@ def test_a_parent_is_told_of_the_suspicion_and_of_the_death(court: Court) -> Non
     court.kill("kid")
     court.run(2.5)
     assert court.kinds("kid") == [DOWN]  # the suspicion was the registry's, in TRON's name
-    assert [event.type for event in court.mail("pa")] == ["service_suspect", "service_down"]
+    assert [event.type for event in court.told("pa")] == ["service_suspect", "service_down"]
     assert court.catalogue.get("kid").judgement.told_to == ("pa",)
 
 
@@ -305,7 +305,7 @@ def flap(court: Court, service_id: str, times: int) -> None:
 
 def test_who_flaps_is_told_of_a_few_times_the_last_one_says_so(court: Court) -> None:
     flap(court, "kid", 9)
-    told = court.mail("pa", "service_suspect")
+    told = court.told("pa", "service_suspect")
     assert len(told) == PATIENT.flap_count
     assert [event.details.get("damped", False) for event in told] == [False] * (PATIENT.flap_count - 1) + [True]
 
@@ -319,10 +319,10 @@ def test_a_death_is_told_also_of_who_flaps(court: Court) -> None:
 
 def test_who_was_quiet_for_a_window_is_told_of_again(court: Court) -> None:
     flap(court, "kid", 9)
-    before = len(court.mail("pa"))
+    before = len(court.told("pa"))
     court.run(PATIENT.flap_window + 1)
     flap(court, "kid", 1)
-    (again,) = court.mail("pa")[before:]
+    (again,) = court.told("pa")[before:]
     assert "damped" not in again.details
 
 
@@ -554,7 +554,7 @@ def test_the_words_about_flapping_are_not_kept_for_a_break_that_comes_much_later
     flap(court, "kid", PATIENT.flap_count - 1)
     court.run(PATIENT.flap_window + 1)
     flap(court, "kid", 1)
-    assert [event.details.get("damped") for event in court.mail("pa")] == [None] * PATIENT.flap_count
+    assert [event.details.get("damped") for event in court.told("pa")] == [None] * PATIENT.flap_count
 
 
 def test_who_has_no_room_in_the_verdict_of_its_parent_is_told_of_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
