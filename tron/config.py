@@ -32,6 +32,10 @@ class PolicyConfig(BaseModel):
     """Missed beats until down."""
     misses_before_deregister: int = _DEFAULT.misses_before_deregister
     """Missed beats until the service is given up."""
+    keep_down: float = _DEFAULT.keep_down
+    """A service that is down stays registered for at least so long."""
+    deregister: bool = _DEFAULT.deregister
+    """Whether a service that is down is deregistered at all."""
     reconnect_grace: float = _DEFAULT.reconnect_grace
     """How long a broken stream may stay broken."""
     reattach_window: float = _DEFAULT.reattach_window

@@ -10,7 +10,8 @@
 | suspect | a refused connection confirms it        | down       | at once                                             |
 | suspect | still no beat                           | down       | 2 x interval + tolerance after the last beat        |
 | suspect | a beat was missed, then the stream broke | down      | whichever of these two is sooner                    |
-| down    | still nothing                           | deregister | 3 x interval + tolerance, one interval after down   |
+| down    | still nothing                           | deregister | 3 x interval + tolerance, one interval after down,  |
+|         |                                         |            | keep_down after down; never without `deregister`    |
 | suspect | heard, and connected if it was before   | alive      | at once; nobody is told                             |
 | suspect | stalled, and its counter moved          | alive      | at once; nobody is told                             |
 | down    | the same                                | alive      | at once; "restored" is said                         |
@@ -241,10 +242,11 @@ class Detector:
             return (Kind.RESTORE if lease.state is State.DOWN else Kind.RECOVER), 0.0
         silent_since = max(lease.heard_at, self._busy_until(lease, policy))
         if lease.state is State.DOWN:
-            if self._deregistration_held or facts.maintained:
+            if self._deregistration_held or facts.maintained or not policy.deregister:
                 return Kind.DEREGISTER, NEVER
             silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_deregister)
-            return Kind.DEREGISTER, max(silent_enough, lease.judged_at + facts.interval, held_until)
+            down_enough = lease.judged_at + max(facts.interval, policy.keep_down)
+            return Kind.DEREGISTER, max(silent_enough, down_enough, held_until)
         if lease.state is not State.ALIVE:
             return Kind.DOWN, max(self._down_at(lease, policy)[0], held_until)
         if lease.disconnected:

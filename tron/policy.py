@@ -44,6 +44,11 @@ class Policy:
     misses_before_warning: int = 1
     misses_before_down: int = 2
     misses_before_deregister: int = 3
+    keep_down: float = 0.0
+    """A service that is down stays registered for at least so long, so that it is seen; 0: until its misses are up."""
+    deregister: bool = True
+    """Whether a service that is down is deregistered at all; else it stays DOWN until it is back or an operator
+    deregisters it."""
     reconnect_grace: float = 2.0
     """How long a broken stream may stay broken. Above what an SDK needs to reconnect; each second is a second of
     delay in reporting a crash as final (the suspicion is reported at once)."""
@@ -132,6 +137,7 @@ class Policy:
 
 _TIMES = (
     "tolerance_min",
+    "keep_down",
     "reconnect_grace",
     "reattach_window",
     "escalate_after",

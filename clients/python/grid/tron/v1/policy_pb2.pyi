@@ -99,6 +99,8 @@ class Policy(_message.Message):
     GUARD_MIN_FIELD_NUMBER: _builtins.int
     GUARD_WINDOW_FIELD_NUMBER: _builtins.int
     GUARD_BURST_FIELD_NUMBER: _builtins.int
+    KEEP_DOWN_FIELD_NUMBER: _builtins.int
+    DEREGISTER_FIELD_NUMBER: _builtins.int
     tolerance_ratio: _builtins.float
     """A miss is counted at n x interval + tolerance; tolerance is this share of the interval ..."""
     misses_before_warning: _builtins.int
@@ -118,6 +120,10 @@ class Policy(_message.Message):
     window after the last of them.
     """
     guard_min: _builtins.int
+    deregister: _builtins.bool
+    """Whether a service that is down is deregistered at all. False: it stays registered, as DOWN, until it is back or an
+    operator deregisters it.
+    """
     @_builtins.property
     def tolerance_min(self) -> _duration_pb2.Duration:
         """... but at least this long."""
@@ -144,6 +150,10 @@ class Policy(_message.Message):
     def guard_window(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def guard_burst(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def keep_down(self) -> _duration_pb2.Duration:
+        """How long a service that is down stays registered at least; 0: until misses_before_deregister."""
+
     def __init__(
         self,
         *,
@@ -164,13 +174,17 @@ class Policy(_message.Message):
         guard_min: _builtins.int | None = ...,
         guard_window: _duration_pb2.Duration | None = ...,
         guard_burst: _duration_pb2.Duration | None = ...,
+        keep_down: _duration_pb2.Duration | None = ...,
+        deregister: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe", "_flap_count", b"_flap_count", "_guard_min", b"_guard_min", "_guard_ratio", b"_guard_ratio", "_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "busy_cap", b"busy_cap", "confirm_by_probe", b"confirm_by_probe", "escalate_after", b"escalate_after", "flap_count", b"flap_count", "flap_window", b"flap_window", "guard_burst", b"guard_burst", "guard_min", b"guard_min", "guard_ratio", b"guard_ratio", "guard_window", b"guard_window", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe", "_deregister", b"_deregister", "_flap_count", b"_flap_count", "_guard_min", b"_guard_min", "_guard_ratio", b"_guard_ratio", "_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "busy_cap", b"busy_cap", "confirm_by_probe", b"confirm_by_probe", "deregister", b"deregister", "escalate_after", b"escalate_after", "flap_count", b"flap_count", "flap_window", b"flap_window", "guard_burst", b"guard_burst", "guard_min", b"guard_min", "guard_ratio", b"guard_ratio", "guard_window", b"guard_window", "keep_down", b"keep_down", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe", "_flap_count", b"_flap_count", "_guard_min", b"_guard_min", "_guard_ratio", b"_guard_ratio", "_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "busy_cap", b"busy_cap", "confirm_by_probe", b"confirm_by_probe", "escalate_after", b"escalate_after", "flap_count", b"flap_count", "flap_window", b"flap_window", "guard_burst", b"guard_burst", "guard_min", b"guard_min", "guard_ratio", b"guard_ratio", "guard_window", b"guard_window", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "orphan_policy", b"orphan_policy", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe", "_deregister", b"_deregister", "_flap_count", b"_flap_count", "_guard_min", b"_guard_min", "_guard_ratio", b"_guard_ratio", "_misses_before_deregister", b"_misses_before_deregister", "_misses_before_down", b"_misses_before_down", "_misses_before_warning", b"_misses_before_warning", "_tolerance_ratio", b"_tolerance_ratio", "busy_cap", b"busy_cap", "confirm_by_probe", b"confirm_by_probe", "deregister", b"deregister", "escalate_after", b"escalate_after", "flap_count", b"flap_count", "flap_window", b"flap_window", "guard_burst", b"guard_burst", "guard_min", b"guard_min", "guard_ratio", b"guard_ratio", "guard_window", b"guard_window", "keep_down", b"keep_down", "misses_before_deregister", b"misses_before_deregister", "misses_before_down", b"misses_before_down", "misses_before_warning", b"misses_before_warning", "orphan_policy", b"orphan_policy", "reattach_window", b"reattach_window", "reconnect_grace", b"reconnect_grace", "tolerance_min", b"tolerance_min", "tolerance_ratio", b"tolerance_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__confirm_by_probe: _TypeAlias = _typing.Literal["confirm_by_probe"]  # noqa: Y015
     _WhichOneofArgType__confirm_by_probe: _TypeAlias = _typing.Literal["_confirm_by_probe", b"_confirm_by_probe"]  # noqa: Y015
+    _WhichOneofReturnType__deregister: _TypeAlias = _typing.Literal["deregister"]  # noqa: Y015
+    _WhichOneofArgType__deregister: _TypeAlias = _typing.Literal["_deregister", b"_deregister"]  # noqa: Y015
     _WhichOneofReturnType__flap_count: _TypeAlias = _typing.Literal["flap_count"]  # noqa: Y015
     _WhichOneofArgType__flap_count: _TypeAlias = _typing.Literal["_flap_count", b"_flap_count"]  # noqa: Y015
     _WhichOneofReturnType__guard_min: _TypeAlias = _typing.Literal["guard_min"]  # noqa: Y015
@@ -187,6 +201,8 @@ class Policy(_message.Message):
     _WhichOneofArgType__tolerance_ratio: _TypeAlias = _typing.Literal["_tolerance_ratio", b"_tolerance_ratio"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__confirm_by_probe) -> _WhichOneofReturnType__confirm_by_probe | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deregister) -> _WhichOneofReturnType__deregister | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__flap_count) -> _WhichOneofReturnType__flap_count | None: ...
     @_typing.overload
