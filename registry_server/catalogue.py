@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 
+from registry_server.absent_recipients import AbsentRecipients
 from registry_server.changes import ChangeLog
 from registry_server.directory import Directory
 from registry_server.effects import (
@@ -43,6 +44,7 @@ from registry_server.errors import (
     UnknownIncarnation,
 )
 from registry_server.event_log import EventLog
+from registry_server.losses import LossAlerts, is_lost
 from registry_server.mailbox import Mailboxes
 from registry_server.observations import Heard, ObservationFeed
 from registry_server.observers import Observers
@@ -101,6 +103,8 @@ class Catalogue:
         self.mailboxes = mailboxes or Mailboxes()
         self.directory = Directory()
         self.observers = Observers()
+        self.loss_alerts = LossAlerts()
+        self.absent = AbsentRecipients()
         self.tombstones: dict[str, Tombstone] = {}
         self.watched = False
         """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
@@ -152,6 +156,7 @@ class Catalogue:
         """Take over what was stored. Everyone is disconnected and was last heard, as far as silence goes, now."""
         for tombstone in sorted(tombstones, key=lambda stone: stone.revision):
             self.tombstones[tombstone.service_id] = tombstone
+            self.loss_alerts.put(tombstone.service_id, tombstone.judgement)
             self.changes.restore_removed(tombstone.service_id, tombstone.revision)
         self._intents = {intent.service_id: intent for intent in intents}
         self._maintenance = {each.service_id: each for each in maintenance}
@@ -176,8 +181,12 @@ class Catalogue:
                 record.busy_declared_at = now.attentive
                 record.busy_until_at = now.attentive + max(0.0, stored.report.busy_until - now.wall)
             self.directory.add(record)
+            self.loss_alerts.put(stored.spec.service_id, stored.judgement)
             self._fact(record)
             self.show(record)
+        for word in self.mailboxes.all_recipients():
+            if word != OPERATORS and self.directory.resolve(word) is None:
+                self.absent.alert_waits(word, now.attentive)
 
     # --- agents -----------------------------------------------------------------------------------------------------
 
@@ -341,6 +350,34 @@ class Catalogue:
             self._writes.append(Acknowledge(alert_id, word, now.wall))
         return count
 
+    def acknowledge_loss(self, alert_id: str, now: Instant) -> int:
+        """An operator acknowledges the loss of which this alert told. Return of how many services: one or none."""
+        service_id = self.loss_alerts.find(alert_id)
+        return 0 if service_id is None else self._acknowledge_lost(service_id, now)
+
+    def acknowledge_matching(self, service_id: str, recipient: str, now: Instant) -> tuple[int, int]:
+        """Acknowledge every copy that waits, about this service and for this recipient (each empty: any).
+
+        Without a recipient it is an operator's acknowledgement, also of what was lost. Return how many copies waited,
+        and how many lost services were not acknowledged before.
+        """
+        copies = self.mailboxes.about(service_id) if service_id else self.mailboxes.all_waiting()
+        words: set[str] = set()
+        if recipient:
+            record = self.directory.resolve(recipient)
+            words = {recipient, *(() if record is None else self.directory.words_for(record))}
+        count = 0
+        for copy in copies:
+            event = copy.event
+            if service_id in ("", event.service_id) and (not words or event.recipient in words):
+                count += self.acknowledge(event.alert_id, event.recipient, now)
+        for record in {id(each): each for word in words for each in self.directory.bearers(word)}.values():
+            self._deliver_waiting(record)
+        if recipient:
+            return count, 0
+        lost = [service_id] if service_id else [*self.records, *self.tombstones]
+        return count, sum(self._acknowledge_lost(each, now) for each in lost)
+
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
         """A stream has heard alerts: those that are addressed to a service that it carries."""
         self._sessions[session_id].heard_at = now.attentive
@@ -367,8 +404,12 @@ class Catalogue:
             self.bury(record, reason or "goodbye", None, now)
 
     def deregister(self, service_id: str, reason: str, now: Instant) -> None:
-        """Remove a service on purpose. Raises ServiceNotFound."""
-        self.bury(self.get(service_id), reason or "deregistered", None, now)
+        """Remove a service on purpose, for good: alerts for it do not wait. Raises ServiceNotFound."""
+        record = self.get(service_id)
+        self.bury(record, reason or "deregistered", None, now)
+        for word in {service_id, record.spec.name}:
+            if self.directory.resolve(word) is None:
+                self.absent.removed(word, now.attentive)
 
     def hold_notices(self, maintenance: Maintenance) -> Record:
         """An operator holds notices about a service; it stays with the id. Raises ServiceNotFound."""
@@ -461,6 +502,8 @@ class Catalogue:
         event = self.events.append(event)
         self._writes.append(AppendEvent(event, climbed))
         if event.recipient:
+            if recipient is None and event.recipient != OPERATORS:
+                self.absent.alert_waits(event.recipient, now.attentive)
             dropped = self.mailboxes.put(Copy(event, now.attentive, climbed))
             self.observers.copy(event.alert_id, event.recipient)
             if dropped is not None:
@@ -477,13 +520,13 @@ class Catalogue:
         self.observers.copy(alert_id, recipient)
         return True
 
-    def withdraw(self, copies: Iterable[Copy], now: Instant) -> None:
-        """These copies wait no more: newer facts have overtaken them."""
+    def withdraw(self, copies: Iterable[Copy], now: Instant, *, absent: bool = False) -> None:
+        """These copies wait no more: newer facts have overtaken them, or (`absent`) nobody is there to take them."""
         freed: dict[str, None] = {}
         for copy in copies:
             alert_id, recipient = copy.event.alert_id, copy.event.recipient
             if self.mailboxes.acknowledge(alert_id, recipient):
-                self._writes.append(WithdrawCopy(alert_id, recipient, now.wall))
+                self._writes.append(WithdrawCopy(alert_id, recipient, now.wall, absent))
                 self.observers.copy(alert_id, recipient)
                 freed[recipient] = None
         for recipient in freed:  # what waited behind them may go out now
@@ -514,12 +557,17 @@ class Catalogue:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:
-        """Notice that nobody watches, that a time of maintenance is over, and that streams have fallen silent."""
+        """Notice that nobody watches, that a time of maintenance is over, that streams have fallen silent, and that
+        alerts wait for nobody."""
         for each in list(self._maintenance.values()):
             if each.until is not None and each.until <= now.wall:
                 self._drop_maintenance(each.service_id)
         if self.observers.are_lost(now):
             self._set_watched(False)
+        for word in self.absent.due(now.attentive):
+            if self.directory.resolve(word) is None:
+                over = self.absent.ended(word, self.mailboxes.waiting_for(word), now.attentive)
+                self.withdraw(over, now, absent=True)
         for session_id in self._sessions.silent(now.attentive, self.records.get):
             if self.end_session(session_id, SilentStream.reason):
                 self.streams_reclaimed += 1
@@ -568,13 +616,18 @@ class Catalogue:
             self._lose_connection(record)
         self.directory.remove(record)
         self._name_released(record.spec.name)
+        for word in (service_id, record.spec.name):
+            if self.directory.resolve(word) is None and self.mailboxes.has_waiting(word):
+                self.absent.alert_waits(word, now.attentive)
+        if not is_lost(judgement):
+            self.loss_alerts.remove(record.judgement)
         revision = self.changes.remove(service_id)
         spec = record.spec
         tombstone = Tombstone(
             service_id, record.incarnation, revision, now.wall, reason, judgement, spec.name, spec.parent
         )
         while len(self.tombstones) >= MAX_TOMBSTONES:
-            del self.tombstones[next(iter(self.tombstones))]
+            self.loss_alerts.remove(self.tombstones.pop(next(iter(self.tombstones))).judgement)
         self.tombstones[service_id] = tombstone
         self._writes.append(BuryService(tombstone))
         self.observers.removed(service_id)
@@ -665,6 +718,8 @@ class Catalogue:
         elif tombstone is not None and tombstone.judgement is not None:
             record.judgement, record.judged_at = tombstone.judgement, 0.0
         self.directory.add(record)
+        for word in self.directory.words_for(record):
+            self.absent.returned(word)
         if before is not None and before.spec.name != spec.name:
             self._name_released(before.spec.name)
         return record
@@ -744,6 +799,20 @@ class Catalogue:
             why = f"too many alerts wait for {event.recipient}"
             details = {**event.details, "escalated_from": [event.recipient], "escalated_because": why}
             self.publish(replace(event, recipient=OPERATORS, details=details), now)
+
+    def _acknowledge_lost(self, service_id: str, now: Instant) -> int:
+        """Return 1 where the service is lost and was not acknowledged before, else 0."""
+        record, stone = self.records.get(service_id), self.tombstones.get(service_id)
+        judgement = record.judgement if record is not None else stone.judgement if stone is not None else None
+        if judgement is None or not is_lost(judgement) or judgement.acknowledged_at is not None:
+            return 0
+        judgement = replace(judgement, acknowledged_at=now.wall)
+        if record is not None:
+            record.judgement = judgement
+            self.keep(record)
+        elif stone is not None:
+            self.rewrite(replace(stone, judgement=judgement))
+        return 1
 
     def _drop_maintenance(self, service_id: str) -> None:
         if self._maintenance.pop(service_id, None) is not None:

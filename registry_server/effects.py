@@ -134,11 +134,12 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawCopy:
-    """A newer fact has overtaken the alert: the recipient need not hear it any more."""
+    """The copy waits no more: a newer fact has overtaken it, or (`absent`) nobody is there to take it."""
 
     alert_id: str
     recipient: str
     at: float
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,14 @@ class Mailboxes:
         """The copies that tell of a service or list it, oldest first, whoever they wait for."""
         return [self._boxes[recipient][alert_id] for alert_id, recipient in self._about.get(service_id, ())]
 
+    def all_recipients(self) -> list[str]:
+        """Everybody for whom something waits."""
+        return list(self._boxes)
+
+    def has_waiting(self, recipient: str) -> bool:
+        """Whether anything waits for a recipient."""
+        return recipient in self._boxes
+
     def all_waiting(self) -> list[Copy]:
         """Every copy that waits for anybody."""
         return [copy for box in self._boxes.values() for copy in box.values()]

@@ -158,6 +158,10 @@ class Judgement:
     """Who got a copy of `down_event`."""
     folded_into: str = ""
     """The alert of another service that lists this one as failed with it."""
+    removal_alert_id: str = ""
+    """The alert of its removal, where it was removed as down."""
+    acknowledged_at: float | None = None
+    """When an operator acknowledged that it is lost; seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,9 +231,21 @@ class Verdicts:
             down_event, told_to, folded_into = None, (), ""
         occurred = event.occurred_at if event is not None else now.wall
         since = before.since if liveness is before.liveness else occurred
+        removal = "" if event is None or verdict.kind is not VerdictKind.DEREGISTER else event.alert_id
+        acknowledged_at = before.acknowledged_at if liveness is Liveness.DOWN else None
         record.judgement = Judgement(
-            liveness, verdict.cause, since, verdict.missed_beats, down_event, told_to, folded_into
+            liveness,
+            verdict.cause,
+            since,
+            verdict.missed_beats,
+            down_event,
+            told_to,
+            folded_into,
+            removal,
+            acknowledged_at,
         )
+        catalogue.loss_alerts.remove(before)
+        catalogue.loss_alerts.put(verdict.service_id, record.judgement)
         record.judged_at = now.attentive
         record.told_down = False
         if event is not None and verdict.folds:

@@ -52,11 +52,32 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         ]
         if errors:
             raise InvalidRequest(*errors)
-        count = self._engine.catalogue.acknowledge(request.alert_id, request.recipient, self._engine.now())
+        catalogue, now = self._engine.catalogue, self._engine.now()
+        count = catalogue.acknowledge(request.alert_id, request.recipient, now)
+        lost = 0 if request.recipient else catalogue.acknowledge_loss(request.alert_id, now)
         await self._engine.settled()
         if not count and not await self._engine.was_sent(request.alert_id, request.recipient):
             raise AlertNotFound(f"no alert {request.alert_id!r} was sent to {request.recipient or 'anyone'!r}")
-        return event_service_pb2.AcknowledgeEventResponse(acknowledged=count)
+        return event_service_pb2.AcknowledgeEventResponse(acknowledged=count, lost_services=lost)
+
+    async def AcknowledgeEvents(
+        self, request: event_service_pb2.AcknowledgeEventsRequest, context: Context
+    ) -> event_service_pb2.AcknowledgeEventsResponse:
+        """Acknowledge all that match, and answer when it is on disk."""
+        errors = [
+            *check_text("service_id", request.service_id, 0, MAX_SERVICE_ID),
+            *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
+        ]
+        if not (request.all or request.service_id or request.recipient):
+            errors.append(FieldError("all", "is false, and neither service_id nor recipient is set: name one of them"))
+        elif request.all and (request.service_id or request.recipient):
+            errors.append(FieldError("all", "can not be combined with service_id or recipient"))
+        if errors:
+            raise InvalidRequest(*errors)
+        engine = self._engine
+        count, lost = engine.catalogue.acknowledge_matching(request.service_id, request.recipient, engine.now())
+        await engine.settled()
+        return event_service_pb2.AcknowledgeEventsResponse(acknowledged=count, lost_services=lost)
 
     async def ListEvents(
         self, request: event_service_pb2.ListEventsRequest, context: Context

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from itertools import islice
 from typing import Any
 
 import grpc
@@ -37,6 +38,8 @@ from registry_server.validation import (
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+MOST_GONE = 10_000
+DEFAULT_GONE = 1000
 MAX_WATCHERS = 5000
 MAX_MAINTENANCE = 7 * 86_400
 """Seconds for which notices may be held; for longer they must be held until that is ended."""
@@ -105,6 +108,19 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> registry_service_pb2.ListServicesResponse:
         """Read a page; see `rpc/listing.py`."""
         return await self._lists.page(request)
+
+    async def ListGoneServices(
+        self, request: registry_service_pb2.ListGoneServicesRequest, context: Context
+    ) -> registry_service_pb2.ListGoneServicesResponse:
+        """Read who is registered no more, the newest first."""
+        if request.limit > MOST_GONE:
+            raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
+        await self._engine.settled()
+        stones = reversed(self._engine.catalogue.tombstones.values())
+        if request.unacknowledged:
+            stones = (each for each in stones if each.judgement and each.judgement.acknowledged_at is None)
+        page = islice(stones, request.limit or DEFAULT_GONE)
+        return registry_service_pb2.ListGoneServicesResponse(services=[translate.from_gone(each) for each in page])
 
     async def Promote(
         self, request: registry_service_pb2.PromoteRequest, context: Context

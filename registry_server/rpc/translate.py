@@ -8,13 +8,14 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from grid.events.v1 import event_pb2
-from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, service_pb2
+from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, registry_service_pb2, service_pb2
 from tron_client import wire
 from tron_client.wire import duration, timestamp_at
 
 from registry_server import effects
 from registry_server.catalogue import Catalogue
 from registry_server.errors import FieldError, InvalidRequest
+from registry_server.losses import is_lost
 from registry_server.observations import Frame
 from registry_server.record import Record
 from registry_server.service import (
@@ -341,6 +342,29 @@ def from_copy(copy: Copy) -> observation_pb2.Delivery:
 def from_tombstone(tombstone: Tombstone) -> observation_pb2.Forebear:
     """Who was removed, for TRON."""
     return observation_pb2.Forebear(service_id=tombstone.service_id, name=tombstone.name, parent=tombstone.parent)
+
+
+def from_gone(tombstone: Tombstone) -> registry_service_pb2.GoneService:
+    """A service that is registered no more, for people."""
+    message = registry_service_pb2.GoneService(
+        service_id=tombstone.service_id,
+        name=tombstone.name,
+        parent=tombstone.parent,
+        incarnation=tombstone.incarnation,
+        removed_at=timestamp_at(tombstone.removed_at),
+        reason=tombstone.reason,
+    )
+    judgement = tombstone.judgement
+    if judgement is not None and is_lost(judgement):
+        message.lost = True
+        message.cause = judgement.cause.value  # type: ignore[assignment]
+        message.acknowledged = judgement.acknowledged_at is not None
+        message.down_at.CopyFrom(timestamp_at(judgement.since))
+        if judgement.down_event is not None:
+            message.alert_id = judgement.down_event.alert_id
+            if judgement.down_event.last_seen_at is not None:
+                message.last_heartbeat_at.CopyFrom(timestamp_at(judgement.down_event.last_seen_at))
+    return message
 
 
 def from_result(result: VerdictResult) -> observation_pb2.VerdictResult:

@@ -85,6 +85,8 @@ def _judgement(raw: dict[str, Any]) -> Judgement:
         down_event=down_event,
         told_to=tuple(raw.get("told_to", addressed)),
         folded_into=raw.get("folded_into", ""),
+        removal_alert_id=raw.get("removal_alert_id", ""),
+        acknowledged_at=raw.get("acknowledged_at"),
     )
 
 

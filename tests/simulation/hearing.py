@@ -103,14 +103,20 @@ class Hearing:
             self.down_said.pop(service_id, None)
             self._forgive(service_id)
 
-    def withdrawn(self, alert_id: str, recipient: str, now: float) -> None:
-        """A copy waits no more because newer facts have overtaken it: is that so?"""
+    def withdrawn(self, alert_id: str, recipient: str, now: float, *, absent: bool) -> None:
+        """A copy waits no more, as newer facts have overtaken it, or as nobody is there to take it: is that so?"""
         story = self.stories[alert_id]
         self._copies.pop((alert_id, recipient), None)
         if not story.demands:
             return
         event = story.event
         what = f"{event.type} of {event.service_id} ({alert_id}) to {recipient} was withdrawn"
+        if absent:
+            if recipient in self._observer.store.services:
+                self._observer.breach("P3", f"{what}, and its recipient is registered")
+            elif not self._observer.store.deliveries[alert_id, recipient].climbed:
+                self._observer.breach("P3", f"{what}, and it did not escalate")
+            return
         if event.type == "service_stalled":
             stored = self._observer.store.services.get(event.service_id)
             if stored is None or stored.judgement.liveness is Liveness.DOWN:

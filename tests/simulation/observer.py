@@ -248,7 +248,7 @@ class Observer:
                 self.hearing.removed(write.tombstone.service_id, on_purpose=write.tombstone.judgement is None)
         for write in writes:  # in the light of all that became true with it
             if type(write) is WithdrawCopy:
-                self.hearing.withdrawn(write.alert_id, write.recipient, self.loop.now)
+                self.hearing.withdrawn(write.alert_id, write.recipient, self.loop.now, absent=write.absent)
 
     def may_have_left(self, service_id: str) -> bool:
         """Whether a process of this service said goodbye, or an operator removed it."""

@@ -28,6 +28,7 @@ class Canned:
     address: str = ""
     services: list[service_pb2.Service] = field(default_factory=list)
     events: list[event_pb2.Event] = field(default_factory=list)
+    gone: list[registry_service_pb2.GoneService] = field(default_factory=list)
     # What each watch stream sends before it stays silent.
     changes: list[registry_service_pb2.WatchServicesResponse] = field(default_factory=list)
     # What SubscribeEvents sends before it stays silent.
@@ -87,6 +88,12 @@ class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
         return registry_service_pb2.ListServicesResponse(
             services=self._canned.services, revision=42, observed_at=observed_at
         )
+
+    def ListGoneServices(
+        self, request: registry_service_pb2.ListGoneServicesRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.ListGoneServicesResponse:
+        self._canned.note(request, context)
+        return registry_service_pb2.ListGoneServicesResponse(services=self._canned.gone)
 
     def WatchServices(
         self, request: registry_service_pb2.WatchServicesRequest, context: grpc.ServicerContext
@@ -186,6 +193,12 @@ class _Events(event_service_pb2_grpc.EventServiceServicer):
     ) -> event_service_pb2.AcknowledgeEventResponse:
         self._canned.note(request, context)
         return event_service_pb2.AcknowledgeEventResponse(acknowledged=1)
+
+    def AcknowledgeEvents(
+        self, request: event_service_pb2.AcknowledgeEventsRequest, context: grpc.ServicerContext
+    ) -> event_service_pb2.AcknowledgeEventsResponse:
+        self._canned.note(request, context)
+        return event_service_pb2.AcknowledgeEventsResponse(acknowledged=3, lost_services=1)
 
 
 def _registered(service: service_pb2.Service) -> service_pb2.Service:

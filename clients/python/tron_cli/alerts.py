@@ -1,4 +1,4 @@
-"""`tron alerts`: what happened and who must be told; `tron alerts ack`: it was heard."""
+"""`tron alerts`: what happened, and what waits for acknowledgement; `tron alerts ack`: acknowledges it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tron_cli.connection import JsonOption, RegistryOption, registry_at
 from tron_cli.output import clock_time, one_line, out, print_json, severity_markup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from tron_client.models import Event
 
@@ -42,16 +42,30 @@ def alerts(
             limit=limit, recipient=recipient, service_id=service, unacknowledged=unacknowledged, newest=True
         )
         if not follow:
+            # The newest that wait are at least those among the newest events.
+            open_page = (
+                page
+                if unacknowledged
+                else client.list_events(
+                    limit=1000, recipient=recipient, service_id=service, unacknowledged=True, newest=True
+                )
+            )
+            waiting = {(each.alert_id, each.recipient) for each in open_page.events}
             if as_json:
                 print_json(
                     {
-                        "events": [each.to_dict() for each in page.events],
+                        "events": [
+                            {**each.to_dict(), "waits": (each.alert_id, each.recipient) in waiting}
+                            for each in page.events
+                        ],
                         "first_sequence": page.first_sequence,
                         "last_sequence": page.last_sequence,
                     }
                 )
+            elif page.events:
+                out.print(_table(page.events, waiting))
             else:
-                out.print(_table(page.events) if page.events else "Nothing happened.")
+                out.print("Nothing waits for acknowledgement." if unacknowledged else _nothing(recipient, service))
             return
         shown = 0
         for event in page.events:
@@ -67,20 +81,46 @@ def alerts(
 
 @app.command()
 def ack(
-    alert_id: Annotated[str, typer.Argument(metavar="ALERT_ID")],
+    alert_id: Annotated[str, typer.Argument(metavar="[ALERT_ID]")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    recipient: Annotated[str, typer.Option(help="Whose copy; empty: all copies.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Every alert that waits.")] = False,
+    service: Annotated[str, typer.Option(metavar="ID", help="Every alert about this service.")] = "",
+    recipient: Annotated[
+        str, typer.Option(metavar="ID", help="Every alert for this recipient; with ALERT_ID only its copy.")
+    ] = "",
 ) -> None:
-    """Acknowledge an alert, so that it is neither sent again nor escalated."""
+    """Acknowledge alerts, so that they are neither sent again nor escalated.
+
+    Without --recipient this is an operator's acknowledgement: it also covers the services that were lost.
+    """
+    if sum((bool(alert_id), everything, bool(service or (recipient and not alert_id)))) != 1:
+        raise typer.BadParameter("give an ALERT_ID, or --all, or --service and --recipient", param_hint="ALERT_ID")
     with registry_at(registry) as client:
-        acknowledged = client.acknowledge(alert_id, recipient)
-        if as_json:
-            print_json({"alert_id": alert_id, "acknowledged": acknowledged})
-        elif acknowledged:
-            out.print(f"Acknowledged {acknowledged} {'copy' if acknowledged == 1 else 'copies'}.")
+        if alert_id and recipient:
+            copies, lost = client.acknowledge(alert_id, recipient), 0
         else:
-            out.print("It was acknowledged before.")
+            if alert_id:
+                done = client.acknowledge_event(alert_id)
+            else:
+                done = client.acknowledge_all(service_id=service, recipient=recipient)
+            copies, lost = done.copies, done.lost_services
+        if as_json:
+            document: dict[str, object] = {"alert_id": alert_id} if alert_id else {}
+            print_json({**document, "acknowledged": copies, "lost_services": lost})
+        elif copies or lost:
+            counts = [_count(copies, "copy", "copies"), _count(lost, "lost service", "lost services")]
+            out.print(f"Acknowledged {' and '.join(each for each in counts if each)}.")
+        else:
+            out.print("It was acknowledged before." if alert_id else "Nothing waits for acknowledgement.")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return "" if not number else f"{number} {one if number == 1 else many}"
+
+
+def _nothing(recipient: str, service: str) -> str:
+    return "No events match." if recipient or service else "Nothing has happened yet."
 
 
 def _show(event: Event, as_json: bool) -> int:
@@ -109,9 +149,9 @@ def event_markup(event: Event) -> str:
     return "  ".join([*words, f"[dim]{escape(event.alert_id)}[/]"])
 
 
-def _table(events: Iterable[Event]) -> Table:
+def _table(events: Iterable[Event], waiting: Container[tuple[str, str]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("when", "severity", "type", "service", "cause", "told", "message", "alert id"):
+    for heading in ("when", "severity", "type", "service", "cause", "recipient", "waits", "message", "alert id"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "when")
     for each in events:
         table.add_row(
@@ -121,6 +161,7 @@ def _table(events: Iterable[Event]) -> Table:
             escape(each.service_id),
             each.cause.lower(),
             escape(each.recipient),
+            "waits" if (each.alert_id, each.recipient) in waiting else "",
             escape(each.message),
             escape(each.alert_id),
         )

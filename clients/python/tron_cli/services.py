@@ -10,14 +10,14 @@ from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_from, registry_at, require_registry
-from tron_cli.output import age, liveness_markup, one_line, out, print_json
+from tron_cli.output import age, clock_time, liveness_markup, one_line, out, print_json
 from tron_cli.registering import chosen, load_catalogue, register_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from tron_client.models import Service, ServiceChange
+    from tron_client.models import GoneService, Service, ServiceChange
 
 ServiceType = Literal["agent", "model", "tool"]
 ServiceRole = Literal["production", "staging", "canary", "experimental"]
@@ -37,10 +37,18 @@ def services(
     status: Annotated[ServiceStatus | None, typer.Option(case_sensitive=False, help="What it says of itself.")] = None,
     liveness: Annotated[Liveness | None, typer.Option(case_sensitive=False, help="What TRON says of it.")] = None,
     label: LabelOption = None,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Instead: who is registered no more, and why; the newest first.")
+    ] = False,
 ) -> None:
     """List who is registered, and how each is."""
     selector = labels_from(label or ())
+    if gone and _any(type_, role, cap, name, status, liveness, label):
+        raise typer.BadParameter("it can not be combined with a filter", param_hint="--gone")
     with registry_at(registry) as client:
+        if gone:
+            _show_gone(client.list_gone_services(), as_json)
+            return
         from tron_client.wire import rfc3339
 
         found = client.list_services(
@@ -67,6 +75,31 @@ def services(
 
 
 _NOBODY = "No services are registered. Try: tron run --id hello --name hello -- sleep 60"
+
+
+def _show_gone(found: tuple[GoneService, ...], as_json: bool) -> None:
+    if as_json:
+        print_json({"services": [each.to_dict() for each in found]})
+        return
+    if not found:
+        out.print("Nobody is gone.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("gone since", "how", "id", "name", "parent", "cause", "last heartbeat", "acknowledged", "reason"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("gone since", "how", "last heartbeat"))
+    for each in found:
+        table.add_row(
+            clock_time(each.removed_at),
+            "[red]lost[/]" if each.lost else "left",
+            escape(each.service_id),
+            escape(each.name),
+            escape(each.parent),
+            each.cause.lower(),
+            clock_time(each.last_heartbeat_at),
+            ("yes" if each.acknowledged else "no") if each.lost else "",
+            "" if each.lost else escape(each.reason),
+        )
+    out.print(table)
 
 
 def _any(*filters: object) -> bool:

@@ -43,12 +43,22 @@ if TYPE_CHECKING:
         start_registry_heartbeat,
         stop_registry_heartbeat,
     )
-    from tron_client.models import Event, EventPage, Maintenance, Service, ServiceChange, ServiceList
+    from tron_client.models import (
+        Acknowledged,
+        Event,
+        EventPage,
+        GoneService,
+        Maintenance,
+        Service,
+        ServiceChange,
+        ServiceList,
+    )
     from tron_client.monitor import MonitorClient
     from tron_client.restart_log import FailedChild
     from tron_client.supervisor import Supervisor
 
 __all__ = [
+    "Acknowledged",
     "Agent",
     "Alert",
     "AlertNotFound",
@@ -58,6 +68,7 @@ __all__ = [
     "EventPage",
     "FailedChild",
     "FieldError",
+    "GoneService",
     "InternalError",
     "InvalidRequest",
     "Maintenance",
@@ -116,8 +127,10 @@ _HOMES = {
         "stop_registry_heartbeat",
     ),
     "models": (
+        "Acknowledged",
         "Event",
         "EventPage",
+        "GoneService",
         "Maintenance",
         "Service",
         "ServiceChange",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from tron_client.models import Event, EventPage, Service, ServiceChange, ServiceList
+    from tron_client.models import Acknowledged, Event, EventPage, GoneService, Service, ServiceChange, ServiceList
     from tron_client.reachability import Answer
 
 _log = logging.getLogger("tron_client")
@@ -208,6 +208,24 @@ class AsyncRegistryClient:
     async def acknowledge(self, alert_id: str, recipient: str = "") -> int:
         """Acknowledge an alert, for one recipient or for all; returns how many copies. Raises AlertNotFound."""
         return await self._do(requests.acknowledge(alert_id, recipient))
+
+    async def acknowledge_event(self, alert_id: str) -> Acknowledged:
+        """As an operator: acknowledge an alert for everybody, and the loss of which it told. Raises AlertNotFound."""
+        return await self._do(requests.acknowledge_event(alert_id))
+
+    async def acknowledge_all(self, *, service_id: str = "", recipient: str = "") -> Acknowledged:
+        """Acknowledge every alert that waits: all, those about a service, or those for a recipient.
+
+        Without a recipient it is an operator's acknowledgement, which also covers the services that were lost.
+        """
+        return await self._do(requests.acknowledge_all(service_id, recipient))
+
+    async def list_gone_services(self, *, limit: int = 1000, unacknowledged: bool = False) -> tuple[GoneService, ...]:
+        """The services that are registered no more, the newest first, as far as they are remembered.
+
+        `unacknowledged`: only those that were lost, and whose loss no operator has acknowledged.
+        """
+        return await self._do(requests.list_gone_services(limit, unacknowledged=unacknowledged))
 
     def watch_services(self, start_revision: int = 0, *, reconnect: bool = True) -> AsyncIterator[ServiceChange]:
         """A snapshot (or what came after `start_revision`), then changes as they happen.

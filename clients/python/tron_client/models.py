@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from grid.events.v1 import event_pb2
-from grid.registry.v1 import service_pb2
+from grid.registry.v1 import registry_service_pb2, service_pb2
 
 from tron_client import wire
 
@@ -225,6 +225,56 @@ class ServiceList:
     revision: int
     observed_at: datetime | None = None
     """The registry's time when it answered: ages are differences to this. None from a registry that does not say it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoneService:
+    """A service that is registered no more. `lost`: TRON deregistered it as down; False: it left on purpose."""
+
+    service_id: str
+    name: str = ""
+    parent: str = ""
+    incarnation: int = 0
+    removed_at: datetime | None = None
+    reason: str = ""
+    lost: bool = False
+    cause: str = ""
+    """DISCONNECTED, SILENT or STALLED; like the fields below it is set only for a lost service."""
+    down_at: datetime | None = None
+    last_heartbeat_at: datetime | None = None
+    alert_id: str = ""
+    acknowledged: bool = False
+    """Whether an operator has acknowledged the loss."""
+
+    @classmethod
+    def from_proto(cls, pb: registry_service_pb2.GoneService) -> GoneService:
+        """The value of a grid.registry.v1.GoneService."""
+        return cls(
+            service_id=pb.service_id,
+            name=pb.name,
+            parent=pb.parent,
+            incarnation=pb.incarnation,
+            removed_at=wire.moment(pb.removed_at),
+            reason=pb.reason,
+            lost=pb.lost,
+            cause=wire.CAUSES.word(pb.cause),
+            down_at=wire.moment(pb.down_at) if pb.HasField("down_at") else None,
+            last_heartbeat_at=wire.moment(pb.last_heartbeat_at) if pb.HasField("last_heartbeat_at") else None,
+            alert_id=pb.alert_id,
+            acknowledged=pb.acknowledged,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        return _to_dict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What an acknowledgement did: how many copies of alerts waited, and how many lost services it concerned."""
+
+    copies: int = 0
+    lost_services: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from grid.registry.v1 import registry_service_pb2, service_pb2
 
 from tron_client import arguments, wire
 from tron_client.errors import PageTokenExpired
-from tron_client.models import Event, EventPage, Service, ServiceList
+from tron_client.models import Acknowledged, Event, EventPage, GoneService, Service, ServiceList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -212,3 +212,32 @@ def acknowledge(alert_id: str, recipient: str) -> Call[int]:
     """Say that an alert was heard."""
     request = event_service_pb2.AcknowledgeEventRequest(**_texts(alert_id=alert_id, recipient=recipient))
     return Call("events", "AcknowledgeEvent", request, lambda answer: int(answer.acknowledged))
+
+
+def acknowledge_event(alert_id: str) -> Call[Acknowledged]:
+    """As an operator: acknowledge an alert for everybody, and the loss of which it told."""
+    request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id)
+    return Call("events", "AcknowledgeEvent", request, _acknowledged)
+
+
+def acknowledge_all(service_id: str, recipient: str) -> Call[Acknowledged]:
+    """Acknowledge every alert that waits; about a service, or for a recipient, where these are given."""
+    everything = not (service_id or recipient)
+    request = event_service_pb2.AcknowledgeEventsRequest(all=everything, service_id=service_id, recipient=recipient)
+    return Call("events", "AcknowledgeEvents", request, _acknowledged)
+
+
+def list_gone_services(limit: int, *, unacknowledged: bool) -> Call[tuple[GoneService, ...]]:
+    """Read the services that are registered no more."""
+
+    def read(answer: registry_service_pb2.ListGoneServicesResponse) -> tuple[GoneService, ...]:
+        return tuple(GoneService.from_proto(each) for each in answer.services)
+
+    request = registry_service_pb2.ListGoneServicesRequest(limit=limit, unacknowledged=unacknowledged)
+    return Call("registry", "ListGoneServices", request, read)
+
+
+def _acknowledged(
+    answer: event_service_pb2.AcknowledgeEventResponse | event_service_pb2.AcknowledgeEventsResponse,
+) -> Acknowledged:
+    return Acknowledged(answer.acknowledged, answer.lost_services)

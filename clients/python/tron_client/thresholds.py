@@ -58,6 +58,8 @@ THRESHOLDS = {
     "misses_before_warning": Threshold("count", 1.0, 1000.0),
     "misses_before_down": Threshold("count", 1.0, 1000.0),
     "misses_before_deregister": Threshold("count", 1.0, 1000.0),
+    "keep_down": _seconds(),
+    "deregister": Threshold("switch"),
     "reconnect_grace": _seconds(),
     "reattach_window": _seconds(),
     "escalate_after": _seconds(),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from registry_server import overtaken, queries
+from registry_server import absent_recipients, overtaken, queries
+from registry_server.absent_recipients import AbsentRecipients
 from registry_server.attention import AttentiveClock
 from registry_server.catalogue import Catalogue
 from registry_server.changes import Change, ChangeLog
@@ -150,6 +151,15 @@ def _returns_are_not_summed_up() -> Patches:
         return verdict if told.alert is None else replace(told, alert=replace(told.alert, recipient=""))
 
     return [(Verdicts, "_withdraw_what_is_over", silent)]
+
+
+def _absent_need_not_escalate() -> Patches:
+    init = AbsentRecipients.__init__
+
+    def hasty(self: AbsentRecipients, keep: float = 0.05) -> None:
+        init(self, 0.05)
+
+    return [(AbsentRecipients, "__init__", hasty), (absent_recipients, "must_escalate", lambda _: False)]
 
 
 def _withdrawals_are_not_stored() -> Patches:
@@ -444,5 +454,6 @@ MISTAKES = (
     Mutant("removal_withdraws", "alerts end with the record", ("P3",), _deaths_are_withdrawn_by_any_verdict),
     Mutant("lists_withdrawn", "a list with the dead in it ends", ("P3",), _lists_are_not_looked_at, kind="family"),
     Mutant("returns_not_summed_up", "who missed a death hears nothing", ("P3", "ALERT"), _returns_are_not_summed_up),
+    Mutant("absent_escalate_not", "alerts to who is gone just end", ("P3",), _absent_need_not_escalate),
     Mutant("withdrawals_not_stored", "what is over comes back", ("ALERT",), _withdrawals_are_not_stored),
 )

@@ -202,6 +202,56 @@ def test_ack_acknowledges_one_copy(registry: Canned) -> None:
     assert (asked.alert_id, asked.recipient) == ("alert-9", "boss")
 
 
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("--all", (True, "", "")),
+        ("--service a", (False, "a", "")),
+        ("--recipient boss", (False, "", "boss")),
+        ("--service a --recipient boss", (False, "a", "boss")),
+    ],
+)
+def test_ack_acknowledges_all_that_match(registry: Canned, words: str, asked: tuple[bool, str, str]) -> None:
+    done = tron("alerts", "ack", *words.split(), at=registry)
+    assert (done.returncode, done.stdout) == (0, "Acknowledged 3 copies and 1 lost service.\n")
+    (request,) = registry.asked(event_service_pb2.AcknowledgeEventsRequest)
+    assert (request.all, request.service_id, request.recipient) == asked
+
+
+@pytest.mark.parametrize("words", ["", "alert-9 --all", "alert-9 --service a", "--all --service a"])
+def test_ack_wants_one_answer_to_what(registry: Canned, words: str) -> None:
+    done = tron("alerts", "ack", *words.split(), at=registry)
+    assert done.returncode == 2
+    assert "ALERT_ID" in done.stderr
+    assert registry.asked(event_service_pb2.AcknowledgeEventsRequest) == []
+
+
+def test_alerts_says_which_wait(registry: Canned) -> None:
+    registry.events = [alert(9)]
+    assert " waits " in tron("alerts", at=registry).stdout
+    assert json.loads(tron("alerts", "--json", at=registry).stdout)["events"][0]["waits"] is True
+
+
+def test_alerts_says_that_nothing_waits_or_that_nothing_happened(registry: Canned) -> None:
+    registry.events = []
+    assert tron("alerts", "--unacknowledged", at=registry).stdout == "Nothing waits for acknowledgement.\n"
+    assert tron("alerts", at=registry).stdout == "Nothing has happened yet.\n"
+    assert tron("alerts", "--service", "a", at=registry).stdout == "No events match.\n"
+
+
+def test_services_shows_who_is_gone(registry: Canned) -> None:
+    gone = registry_service_pb2.GoneService(service_id="a", name="A", lost=True, cause=1, alert_id="x")  # type: ignore[arg-type]
+    registry.gone = [gone, registry_service_pb2.GoneService(service_id="b", name="B", reason="goodbye")]
+    lines = tron("services", "--gone", at=registry).stdout.splitlines()
+    assert [word in lines[1] for word in ("lost", " a ", "disconnected", "no")] == [True] * 4
+    assert [word in lines[2] for word in ("left", " b ", "goodbye")] == [True] * 3
+    document = json.loads(tron("services", "--gone", "--json", at=registry).stdout)
+    assert [(each["service_id"], each["lost"]) for each in document["services"]] == [("a", True), ("b", False)]
+    registry.gone = []
+    assert tron("services", "--gone", at=registry).stdout == "Nobody is gone.\n"
+    assert tron("services", "--gone", "--cap", "x", at=registry).returncode == 2
+
+
 def test_register_sends_what_it_was_told(registry: Canned) -> None:
     words = "--id a --name n --type model --role staging --cap x --cap y --label k=v --parent p --interval 2 --ttl 9"
     document = json.loads(tron("register", *words.split(), "--json", at=registry).stdout)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from grid.events.v1 import event_pb2 as grid_dot_events_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"grid/events/v1/event_service.proto\x12\x0egrid.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\"x\n\x16SubscribeEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\r\n\x05types\x18\x04 \x03(\t\x12\x10\n\x08only_new\x18\x05 \x01(\x08\"?\n\x17SubscribeEventsResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\";\n\x13PublishEventRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\"<\n\x14PublishEventResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\">\n\x17\x41\x63knowledgeEventRequest\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\"0\n\x18\x41\x63knowledgeEventResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\r\"\x98\x01\n\x11ListEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12\r\n\x05types\x18\x05 \x03(\t\x12\x16\n\x0eunacknowledged\x18\x06 \x01(\x08\x12\x0e\n\x06newest\x18\x07 \x01(\x08\"\xb8\x01\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x04\x12\x15\n\rlast_sequence\x18\x04 \x01(\x04\x12/\n\x0bobserved_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8b\x03\n\x0c\x45ventService\x12\x64\n\x0fSubscribeEvents\x12&.grid.events.v1.SubscribeEventsRequest\x1a\'.grid.events.v1.SubscribeEventsResponse0\x01\x12Y\n\x0cPublishEvent\x12#.grid.events.v1.PublishEventRequest\x1a$.grid.events.v1.PublishEventResponse\x12\x65\n\x10\x41\x63knowledgeEvent\x12\'.grid.events.v1.AcknowledgeEventRequest\x1a(.grid.events.v1.AcknowledgeEventResponse\x12S\n\nListEvents\x12!.grid.events.v1.ListEventsRequest\x1a\".grid.events.v1.ListEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"grid/events/v1/event_service.proto\x12\x0egrid.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\"x\n\x16SubscribeEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\x11\n\trecipient\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\r\n\x05types\x18\x04 \x03(\t\x12\x10\n\x08only_new\x18\x05 \x01(\x08\"?\n\x17SubscribeEventsResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\";\n\x13PublishEventRequest\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\"<\n\x14PublishEventResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\">\n\x17\x41\x63knowledgeEventRequest\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x11\n\trecipient\x18\x02 \x01(\t\"G\n\x18\x41\x63knowledgeEventResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\r\x12\x15\n\rlost_services\x18\x02 \x01(\r\"N\n\x18\x41\x63knowledgeEventsRequest\x12\x0b\n\x03\x61ll\x18\x01 \x01(\x08\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x11\n\trecipient\x18\x03 \x01(\t\"H\n\x19\x41\x63knowledgeEventsResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\r\x12\x15\n\rlost_services\x18\x02 \x01(\r\"\x98\x01\n\x11ListEventsRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x11\n\trecipient\x18\x03 \x01(\t\x12\x12\n\nservice_id\x18\x04 \x01(\t\x12\r\n\x05types\x18\x05 \x03(\t\x12\x16\n\x0eunacknowledged\x18\x06 \x01(\x08\x12\x0e\n\x06newest\x18\x07 \x01(\x08\"\xb8\x01\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.grid.events.v1.Event\x12\x1b\n\x13next_after_sequence\x18\x02 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x03 \x01(\x04\x12\x15\n\rlast_sequence\x18\x04 \x01(\x04\x12/\n\x0bobserved_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xf5\x03\n\x0c\x45ventService\x12\x64\n\x0fSubscribeEvents\x12&.grid.events.v1.SubscribeEventsRequest\x1a\'.grid.events.v1.SubscribeEventsResponse0\x01\x12Y\n\x0cPublishEvent\x12#.grid.events.v1.PublishEventRequest\x1a$.grid.events.v1.PublishEventResponse\x12\x65\n\x10\x41\x63knowledgeEvent\x12\'.grid.events.v1.AcknowledgeEventRequest\x1a(.grid.events.v1.AcknowledgeEventResponse\x12h\n\x11\x41\x63knowledgeEvents\x12(.grid.events.v1.AcknowledgeEventsRequest\x1a).grid.events.v1.AcknowledgeEventsResponse\x12S\n\nListEvents\x12!.grid.events.v1.ListEventsRequest\x1a\".grid.events.v1.ListEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,11 +44,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_start=425
   _globals['_ACKNOWLEDGEEVENTREQUEST']._serialized_end=487
   _globals['_ACKNOWLEDGEEVENTRESPONSE']._serialized_start=489
-  _globals['_ACKNOWLEDGEEVENTRESPONSE']._serialized_end=537
-  _globals['_LISTEVENTSREQUEST']._serialized_start=540
-  _globals['_LISTEVENTSREQUEST']._serialized_end=692
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=695
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=879
-  _globals['_EVENTSERVICE']._serialized_start=882
-  _globals['_EVENTSERVICE']._serialized_end=1277
+  _globals['_ACKNOWLEDGEEVENTRESPONSE']._serialized_end=560
+  _globals['_ACKNOWLEDGEEVENTSREQUEST']._serialized_start=562
+  _globals['_ACKNOWLEDGEEVENTSREQUEST']._serialized_end=640
+  _globals['_ACKNOWLEDGEEVENTSRESPONSE']._serialized_start=642
+  _globals['_ACKNOWLEDGEEVENTSRESPONSE']._serialized_end=714
+  _globals['_LISTEVENTSREQUEST']._serialized_start=717
+  _globals['_LISTEVENTSREQUEST']._serialized_end=869
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=872
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1056
+  _globals['_EVENTSERVICE']._serialized_start=1059
+  _globals['_EVENTSERVICE']._serialized_end=1560
 # @@protoc_insertion_point(module_scope)

@@ -154,19 +154,79 @@ class AcknowledgeEventResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    LOST_SERVICES_FIELD_NUMBER: _builtins.int
     acknowledged: _builtins.int
+    lost_services: _builtins.int
+    """How many lost services this call acknowledged; only an operator's acknowledgement does that."""
     def __init__(
         self,
         *,
         acknowledged: _builtins.int = ...,
+        lost_services: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "lost_services", b"lost_services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeEventResponse: _TypeAlias = AcknowledgeEventResponse  # noqa: Y015
+
+@_typing.final
+class AcknowledgeEventsRequest(_message.Message):
+    """Which alerts. One of the three must be set; both filters together must both match."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALL_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    all: _builtins.bool
+    """Every alert that waits."""
+    service_id: _builtins.str
+    """Only alerts about this service."""
+    recipient: _builtins.str
+    """Only copies for this recipient, by service_id or by name. Unset: an operator's acknowledgement, which also
+    acknowledges lost services.
+    """
+    def __init__(
+        self,
+        *,
+        all: _builtins.bool = ...,
+        service_id: _builtins.str = ...,
+        recipient: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "recipient", b"recipient", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeEventsRequest: _TypeAlias = AcknowledgeEventsRequest  # noqa: Y015
+
+@_typing.final
+class AcknowledgeEventsResponse(_message.Message):
+    """How many copies, and how many lost services, this call acknowledged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    LOST_SERVICES_FIELD_NUMBER: _builtins.int
+    acknowledged: _builtins.int
+    lost_services: _builtins.int
+    def __init__(
+        self,
+        *,
+        acknowledged: _builtins.int = ...,
+        lost_services: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "lost_services", b"lost_services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcknowledgeEventsResponse: _TypeAlias = AcknowledgeEventsResponse  # noqa: Y015
 
 @_typing.final
 class ListEventsRequest(_message.Message):

@@ -50,6 +50,11 @@ class EventServiceStub:
                 request_serializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventRequest.SerializeToString,
                 response_deserializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventResponse.FromString,
                 _registered_method=True)
+        self.AcknowledgeEvents = channel.unary_unary(
+                '/grid.events.v1.EventService/AcknowledgeEvents',
+                request_serializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventsRequest.SerializeToString,
+                response_deserializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventsResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/grid.events.v1.EventService/ListEvents',
                 request_serializer=grid_dot_events_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
@@ -82,6 +87,13 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcknowledgeEvents(self, request, context):
+        """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvents(self, request, context):
         """Reads one page of the log, oldest first.
         """
@@ -106,6 +118,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeEvent,
                     request_deserializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventRequest.FromString,
                     response_serializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventResponse.SerializeToString,
+            ),
+            'AcknowledgeEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeEvents,
+                    request_deserializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventsRequest.FromString,
+                    response_serializer=grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventsResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -195,6 +212,33 @@ class EventService:
             '/grid.events.v1.EventService/AcknowledgeEvent',
             grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventRequest.SerializeToString,
             grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.events.v1.EventService/AcknowledgeEvents',
+            grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventsRequest.SerializeToString,
+            grid_dot_events_dot_v1_dot_event__service__pb2.AcknowledgeEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

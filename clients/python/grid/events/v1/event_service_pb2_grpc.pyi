@@ -39,6 +39,8 @@ class EventServiceStub:
     """Appends one event; the answer leaves after it is on disk."""
     AcknowledgeEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventRequest, _event_service_pb2.AcknowledgeEventResponse]
     """Says that an alert was heard, so that it is not sent again. Idempotent; NOT_FOUND for an alert never sent."""
+    AcknowledgeEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventsRequest, _event_service_pb2.AcknowledgeEventsResponse]
+    """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Reads one page of the log, oldest first."""
 
@@ -53,6 +55,8 @@ class EventServiceAsyncStub(EventServiceStub):
     """Appends one event; the answer leaves after it is on disk."""
     AcknowledgeEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventRequest, _event_service_pb2.AcknowledgeEventResponse]  # type: ignore[assignment]
     """Says that an alert was heard, so that it is not sent again. Idempotent; NOT_FOUND for an alert never sent."""
+    AcknowledgeEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcknowledgeEventsRequest, _event_service_pb2.AcknowledgeEventsResponse]  # type: ignore[assignment]
+    """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Reads one page of the log, oldest first."""
 
@@ -82,6 +86,14 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.AcknowledgeEventResponse, _abc.Awaitable[_event_service_pb2.AcknowledgeEventResponse]]:
         """Says that an alert was heard, so that it is not sent again. Idempotent; NOT_FOUND for an alert never sent."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeEvents(
+        self,
+        request: _event_service_pb2.AcknowledgeEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.AcknowledgeEventsResponse, _abc.Awaitable[_event_service_pb2.AcknowledgeEventsResponse]]:
+        """Acknowledges every alert that waits: all of them, those about a service, or those for a recipient. Idempotent."""
 
     @_abc_1.abstractmethod
     def ListEvents(

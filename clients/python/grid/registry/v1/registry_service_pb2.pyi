@@ -256,6 +256,115 @@ class ListServicesResponse(_message.Message):
 Global___ListServicesResponse: _TypeAlias = ListServicesResponse  # noqa: Y015
 
 @_typing.final
+class ListGoneServicesRequest(_message.Message):
+    """Which of the services that are gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most this many, 1 to 10000. 0: 1000."""
+    unacknowledged: _builtins.bool
+    """Only services that were lost, and that no operator has acknowledged."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+        unacknowledged: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "unacknowledged", b"unacknowledged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGoneServicesRequest: _TypeAlias = ListGoneServicesRequest  # noqa: Y015
+
+@_typing.final
+class GoneService(_message.Message):
+    """A service that is registered no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    REMOVED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    DOWN_AT_FIELD_NUMBER: _builtins.int
+    LAST_HEARTBEAT_AT_FIELD_NUMBER: _builtins.int
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    name: _builtins.str
+    parent: _builtins.str
+    incarnation: _builtins.int
+    reason: _builtins.str
+    """Why it was removed, as the goodbye or the operator said it; `judged` where it was lost."""
+    lost: _builtins.bool
+    """It was down and deregistered by TRON. False: it left on purpose. The fields below are set only for a lost service."""
+    cause: _liveness_pb2.LivenessCause.ValueType
+    alert_id: _builtins.str
+    """The alert of its death."""
+    acknowledged: _builtins.bool
+    """An operator has acknowledged the loss."""
+    @_builtins.property
+    def removed_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def down_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def last_heartbeat_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        parent: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+        removed_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+        lost: _builtins.bool = ...,
+        cause: _liveness_pb2.LivenessCause.ValueType = ...,
+        down_at: _timestamp_pb2.Timestamp | None = ...,
+        last_heartbeat_at: _timestamp_pb2.Timestamp | None = ...,
+        alert_id: _builtins.str = ...,
+        acknowledged: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["down_at", b"down_at", "last_heartbeat_at", b"last_heartbeat_at", "removed_at", b"removed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "alert_id", b"alert_id", "cause", b"cause", "down_at", b"down_at", "incarnation", b"incarnation", "last_heartbeat_at", b"last_heartbeat_at", "lost", b"lost", "name", b"name", "parent", b"parent", "reason", b"reason", "removed_at", b"removed_at", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GoneService: _TypeAlias = GoneService  # noqa: Y015
+
+@_typing.final
+class ListGoneServicesResponse(_message.Message):
+    """The services, the newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___GoneService]: ...
+    def __init__(
+        self,
+        *,
+        services: _abc.Iterable[Global___GoneService] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGoneServicesResponse: _TypeAlias = ListGoneServicesResponse  # noqa: Y015
+
+@_typing.final
 class PromoteRequest(_message.Message):
     """Which instances, and what they become."""
 

@@ -57,6 +57,11 @@ class RegistryServiceStub:
                 request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListServicesRequest.SerializeToString,
                 response_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListServicesResponse.FromString,
                 _registered_method=True)
+        self.ListGoneServices = channel.unary_unary(
+                '/grid.registry.v1.RegistryService/ListGoneServices',
+                request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListGoneServicesRequest.SerializeToString,
+                response_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListGoneServicesResponse.FromString,
+                _registered_method=True)
         self.Promote = channel.unary_unary(
                 '/grid.registry.v1.RegistryService/Promote',
                 request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.PromoteRequest.SerializeToString,
@@ -121,6 +126,13 @@ class RegistryServiceServicer:
 
     def ListServices(self, request, context):
         """Reads services, ordered by name, role, service_id, true at one revision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGoneServices(self, request, context):
+        """Reads services that are registered no more, as far as they are remembered, the newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,6 +210,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListServices,
                     request_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListServicesRequest.FromString,
                     response_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListServicesResponse.SerializeToString,
+            ),
+            'ListGoneServices': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGoneServices,
+                    request_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListGoneServicesRequest.FromString,
+                    response_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ListGoneServicesResponse.SerializeToString,
             ),
             'Promote': grpc.unary_unary_rpc_method_handler(
                     servicer.Promote,
@@ -344,6 +361,33 @@ class RegistryService:
             '/grid.registry.v1.RegistryService/ListServices',
             grid_dot_registry_dot_v1_dot_registry__service__pb2.ListServicesRequest.SerializeToString,
             grid_dot_registry_dot_v1_dot_registry__service__pb2.ListServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGoneServices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.registry.v1.RegistryService/ListGoneServices',
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.ListGoneServicesRequest.SerializeToString,
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.ListGoneServicesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class RegistryServiceStub:
     """Reads one service. NOT_FOUND where there is none."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListServicesRequest, _registry_service_pb2.ListServicesResponse]
     """Reads services, ordered by name, role, service_id, true at one revision."""
+    ListGoneServices: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListGoneServicesRequest, _registry_service_pb2.ListGoneServicesResponse]
+    """Reads services that are registered no more, as far as they are remembered, the newest first."""
     Promote: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PromoteRequest, _registry_service_pb2.PromoteResponse]
     """Changes the role of every instance with a name and role; it survives their re-registration."""
     Heartbeat: _grpc.StreamStreamMultiCallable[_heartbeat_pb2.HeartbeatRequest, _heartbeat_pb2.HeartbeatResponse]
@@ -73,6 +75,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Reads one service. NOT_FOUND where there is none."""
     ListServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListServicesRequest, _registry_service_pb2.ListServicesResponse]  # type: ignore[assignment]
     """Reads services, ordered by name, role, service_id, true at one revision."""
+    ListGoneServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListGoneServicesRequest, _registry_service_pb2.ListGoneServicesResponse]  # type: ignore[assignment]
+    """Reads services that are registered no more, as far as they are remembered, the newest first."""
     Promote: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PromoteRequest, _registry_service_pb2.PromoteResponse]  # type: ignore[assignment]
     """Changes the role of every instance with a name and role; it survives their re-registration."""
     Heartbeat: _aio.StreamStreamMultiCallable[_heartbeat_pb2.HeartbeatRequest, _heartbeat_pb2.HeartbeatResponse]  # type: ignore[assignment]
@@ -124,6 +128,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListServicesResponse, _abc.Awaitable[_registry_service_pb2.ListServicesResponse]]:
         """Reads services, ordered by name, role, service_id, true at one revision."""
+
+    @_abc_1.abstractmethod
+    def ListGoneServices(
+        self,
+        request: _registry_service_pb2.ListGoneServicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListGoneServicesResponse, _abc.Awaitable[_registry_service_pb2.ListGoneServicesResponse]]:
+        """Reads services that are registered no more, as far as they are remembered, the newest first."""
 
     @_abc_1.abstractmethod
     def Promote(
