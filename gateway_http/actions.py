@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from tron_client import AsyncRegistryClient, Event, RegistryUnavailable, Service, ServiceNotFound
+from tron_client import Acknowledged, AsyncRegistryClient, Event, RegistryUnavailable, Service, ServiceNotFound
 
-from gateway_http.beats import Acknowledged, BeatRelay
+from gateway_http.beats import Acknowledged as BeatAcknowledged
+from gateway_http.beats import BeatRelay
 from gateway_http.live_feed import LiveFeed
 from gateway_http.mirror import Reported
 
@@ -63,7 +64,7 @@ class Actions:
         await asyncio.gather(*waits)
         return count
 
-    async def beat(self, service_id: str, reported: Reported) -> Acknowledged:
+    async def beat(self, service_id: str, reported: Reported) -> BeatAcknowledged:
         """Relay a heartbeat. Raises ServiceNotFound, RegistryUnavailable."""
         if self._feed.service(service_id) is None:
             if not self._relay.connected:
@@ -84,6 +85,10 @@ class Actions:
         event = await self._client.publish_event(event_type, details=details, **fields)
         await self._feed.until_event(event.sequence, SEEN_WITHIN)
         return event
+
+    async def acknowledge_all(self, service_id: str = "") -> Acknowledged:
+        """As an operator: acknowledge all that waits, or all about a service, and what was lost."""
+        return await self._client.acknowledge_all(service_id=service_id)
 
     async def acknowledge(self, alert_id: str, recipient: str = "") -> int:
         """Acknowledge an alert; returns how many copies waited. Raises AlertNotFound."""

@@ -2,7 +2,7 @@
 
 import { byId, make, setAttribute, setText, symbol } from "./dom.js";
 import { resolve } from "./fleet.js";
-import { latest } from "./outlook.js";
+import { isOver, latest } from "./outlook.js";
 import { serverTime } from "./state.js";
 import { ageWord, clockWord, count } from "./words.js";
 
@@ -47,12 +47,24 @@ export function wordsFor(event) {
   return WORDS[event.type] ?? event.type.replaceAll("_", " ");
 }
 
-/** The feed. `open(id)` shows a service, `acknowledge(event)` says that an alert was heard. */
-export function createAlerts({ open, acknowledge }) {
+/** Run an action when a button is pressed; it is disabled meanwhile, and what went wrong stands in `problem`. */
+export function onPress(button, problem, action) {
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    setText(problem, "");
+    setText(problem, (await action()) ?? "");
+    button.disabled = false;
+  });
+}
+
+/** The feed. `open(id)` shows a service, `acknowledge(event)` and `acknowledgeAll()` say that alerts were heard. */
+export function createAlerts({ open, acknowledge, acknowledgeAll }) {
   const list = byId("alerts");
   const chips = byId("tron-chips");
   const pool = new Map();
   let key = "";
+  const all = byId("acknowledge-all");
+  onPress(all, byId("alerts-problem"), acknowledgeAll);
 
   function update(state, now) {
     const at = serverTime(state, now);
@@ -69,7 +81,8 @@ export function createAlerts({ open, acknowledge }) {
     }
     byId("alerts-empty").hidden = pool.size > 0;
     const waiting = state.openAlerts.size;
-    setText(byId("alerts-note"), waiting > 0 ? `${count(waiting, "waits", "wait")} for acknowledgement` : "");
+    setText(byId("alerts-note"), waiting > 0 ? `${count(waiting, "waits", "wait")} for acknowledgement` : "Nothing waits for acknowledgement");
+    all.hidden = waiting === 0;
     setText(byId("tab-alerts"), waiting > 0 ? ` ${waiting.toLocaleString("en")}` : "");
   }
 
@@ -89,6 +102,7 @@ export function createAlerts({ open, acknowledge }) {
       setText(drawn.to, told);
       const waits = state.openAlerts.has(event.id);
       drawn.heard.hidden = waits || event.to === "" || event.seq > state.openAsOf;
+      setText(drawn.heardWord, isOver(state, event) ? "over" : "acknowledged");
       drawn.button.hidden = !waits;
       if (!waits) drawn.button.disabled = false;
       setText(drawn.problem, waits ? drawn.problem.textContent : "");
@@ -103,10 +117,11 @@ export function createAlerts({ open, acknowledge }) {
     const parts = {
       age: make("span", { class: "alert-age" }),
       to: make("span", { class: "alert-to" }),
-      heard: make("span", { class: "alert-heard" }, symbol("ok"), "acknowledged"),
+      heardWord: make("span", {}, "acknowledged"),
       button: make("button", { type: "button", class: "button", hidden: true, "aria-label": `Acknowledge: ${about || event.type} ${wordsFor(event)}` }, "Acknowledge"),
       problem: make("span", { class: "alert-problem", role: "status" }),
     };
+    parts.heard = make("span", { class: "alert-heard" }, symbol("ok"), parts.heardWord);
     const below = event.affected > 0 && event.service ? `, and ${event.affected.toLocaleString("en")} below it` : "";
     const words = make("span", { class: "alert-words" }, ...(name === null ? [] : [name, " "]), `${wordsFor(event)}${below}`);
     const notes = [event.type in WORDS && event.service ? "" : event.message, event.held === "" ? "" : `held back: ${event.held}`];
@@ -117,13 +132,7 @@ export function createAlerts({ open, acknowledge }) {
       symbol(sign),
       make("div", { class: "alert-body" }, words, ...(message ? [make("span", { class: "alert-message" }, message)] : []), make("div", { class: "alert-foot" }, parts.age, parts.to, parts.heard, parts.button, parts.problem)),
     );
-    parts.button.addEventListener("click", async () => {
-      parts.button.disabled = true;
-      setText(parts.problem, "");
-      const problem = await acknowledge(event);
-      parts.button.disabled = false;
-      setText(parts.problem, problem ?? "");
-    });
+    onPress(parts.button, parts.problem, () => acknowledge(event));
     const drawn = { event, element, ...parts };
     pool.set(event.seq, drawn);
     return drawn;

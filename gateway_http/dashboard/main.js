@@ -13,7 +13,7 @@ const ASK_OPEN_EVERY = 5000;
 const at = (path) => new URL(`../${path}`, import.meta.url).href;
 
 const state = createState(Date.now());
-const view = createView(state, { acknowledge, explain });
+const view = createView(state, { acknowledge, acknowledgeAll, acknowledgeLost, explain });
 let historyWanted = false;
 let gathering = null;
 let openAskedAt = 0;
@@ -36,7 +36,7 @@ setInterval(() => {
   const now = Date.now();
   feed.check(now);
   if (historyWanted) void loadHistory();
-  if (state.openAlerts.size > 0 && now - openAskedAt > ASK_OPEN_EVERY) askOpenSoon();
+  if ((state.openAlerts.size > 0 || state.lost.length > 0) && now - openAskedAt > ASK_OPEN_EVERY) askOpenSoon();
   view.tick();
 }, 1000);
 
@@ -61,18 +61,39 @@ function askOpenSoon() {
     gathering = null;
     const newest = state.events.at(-1)?.seq ?? 0;
     const { ok, body } = await ask(at("api/history?events=0"));
-    if (ok && body !== null) takeOpen(state, body.open, newest);
+    if (ok && body !== null) takeOpen(state, body, newest);
     view.changed();
   }, GATHER);
 }
 
-/** Acknowledge an alert for everybody it was sent to. Answers what went wrong, or nothing. */
+/** Acknowledge an alert for everybody it was sent to. Answers what went wrong, or nothing; like those below. */
 async function acknowledge(event) {
-  const { ok, status, body } = await send(at("api/alerts/acknowledge"), { alert_id: event.id });
-  if (!ok) return body?.detail ?? (status === 0 ? "The gateway does not answer." : `Refused (${status}).`);
-  takeOpen(state, [...state.openAlerts].filter((id) => id !== event.id), 0);
-  view.changed();
+  const problem = await sendAcknowledgement({ alert_id: event.id });
+  if (problem === undefined) state.openAlerts.delete(event.id);
+  return problem;
+}
+
+/** Acknowledge every alert that waits, and every loss. */
+async function acknowledgeAll() {
+  const problem = await sendAcknowledgement({ all: true });
+  if (problem === undefined) state.openAlerts.clear();
+  return problem;
+}
+
+/** Acknowledge the losses that the headline names, and what waits about them. */
+async function acknowledgeLost(lost) {
+  for (const { id } of lost) {
+    const problem = await sendAcknowledgement({ service_id: id });
+    if (problem !== undefined) return problem;
+  }
   return undefined;
+}
+
+async function sendAcknowledgement(what) {
+  const { ok, status, body } = await send(at("api/alerts/acknowledge"), what);
+  askOpenSoon();
+  view.changed();
+  return ok ? undefined : (body?.detail ?? (status === 0 ? "The gateway does not answer." : `Refused (${status}).`));
 }
 
 function explain(id) {

@@ -12,6 +12,7 @@ export const LOST_AFTER = 3000;
 const MOURNED_FOR = 60_000;
 
 const ATTENTION = new Set(["degraded", "blocked", "waiting_approval", "error", "down"]);
+const SUSPICIONS = new Set(["heartbeat_miss", "service_suspect"]);
 const TROUBLE = new Set(["heartbeat_miss", "service_suspect", "service_stalled", "service_down", "service_deregistered"]);
 
 /**
@@ -112,6 +113,15 @@ function recipients(state, row) {
   return parent === undefined ? [] : [parent];
 }
 
+/** Whether a newer event has overtaken what an alert tells: its service came back, or the suspicion became a death. */
+export function isOver(state, event) {
+  const later = (state.eventsAbout.get(event.service) ?? []).filter((each) => each.seq > event.seq);
+  if (TROUBLE.has(event.type) || event.type === "parent_down") {
+    if (later.some((each) => each.type === "heartbeat_restored")) return true;
+  }
+  return SUSPICIONS.has(event.type) && later.some((each) => each.type === "service_down");
+}
+
 /** The newest event about each service that is of these types, the newest first, at most so many. */
 export function latest(state, types, most) {
   const found = new Map();
@@ -134,7 +144,7 @@ export function headline(state, now) {
   if (tron === "guard") {
     return { tone: "alarm", text: "Many services fell silent at once", detail: "The mass-failure guard is active: judgement is held back, nobody is given up." };
   }
-  return fleetHeadline(state, counts(state, now));
+  return fleetHeadline(state, counts(state, now), now);
 }
 
 function lostHeadline(state, fresh, now) {
@@ -145,16 +155,32 @@ function lostHeadline(state, fresh, now) {
   return { tone: "unknown", text, detail };
 }
 
-function fleetHeadline(state, numbers) {
+/** The services that were lost, are not back, and that nobody has acknowledged; the newest first. */
+export function losses(state) {
+  return state.lost.filter((each) => !state.rows.has(each.id));
+}
+
+function lostServices(state, lost, numbers, now) {
+  const { cause, at } = lost[0];
+  const when = `${clockWord(at, serverTime(state, now))}${causeWord(cause) === "" ? "" : ` (${causeWord(cause)})`}`;
+  const said = lost.length === 1 ? `Given up at ${when}` : `The last one was given up at ${when}`;
+  const rest = numbers.all === 0 ? "" : ` ${numbers.all === 1 ? "The one registered service is" : `All ${numbers.all.toLocaleString("en")} registered services are`} alive.`;
+  return { tone: "alarm", text: `${some(lost.map((each) => each.name))} ${lost.length === 1 ? "was" : "were"} lost`, detail: `${said}; nobody has acknowledged it.${rest}` };
+}
+
+function fleetHeadline(state, numbers, now) {
+  const lost = losses(state);
+  const alsoLost = lost.length === 0 ? "" : `. Lost: ${some(lost.map((each) => each.name))}`;
   const named = (liveness) => some([...state.rows.values()].filter((row) => row.liveness === liveness).map((row) => row.name));
   const gone = numbers.gone > 0 ? `${count(numbers.gone, "was", "were")} given up lately. ` : "";
   if (numbers.down > 0) {
     const also = numbers.suspect > 0 ? `; ${numbers.suspect.toLocaleString("en")} more suspect` : "";
-    return { tone: "alarm", text: `${count(numbers.down, "service is", "services are")} down`, detail: `${named("DOWN")}${also}` };
+    return { tone: "alarm", text: `${count(numbers.down, "service is", "services are")} down`, detail: `${named("DOWN")}${also}${alsoLost}` };
   }
-  if (numbers.suspect > 0) return { tone: "attention", text: `${count(numbers.suspect, "service is", "services are")} suspect`, detail: named("SUSPECT") };
+  if (numbers.suspect > 0) return { tone: "attention", text: `${count(numbers.suspect, "service is", "services are")} suspect`, detail: `${named("SUSPECT")}${alsoLost}` };
+  if (lost.length > 0 && numbers.unknown === 0) return lostServices(state, lost, numbers, now);
   if (numbers.all === 0) return { tone: "ok", text: "No services yet", detail: "Whoever registers appears here at once." };
-  if (numbers.unknown > 0) return { tone: "attention", text: `${count(numbers.unknown, "service is", "services are")} not judged yet`, detail: "" };
+  if (numbers.unknown > 0) return { tone: "attention", text: `${count(numbers.unknown, "service is", "services are")} not judged yet`, detail: alsoLost.replace(/^\. /, "") };
   const asking = numbers.attention > 0 ? `${count(numbers.attention, "asks", "ask")} for attention. ` : "";
   const text = numbers.all === 1 ? "The one service is alive" : `All ${numbers.all.toLocaleString("en")} services are alive`;
   return { tone: gone === "" ? "ok" : "attention", text, detail: `${asking}${gone}`.trim() };

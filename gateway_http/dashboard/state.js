@@ -4,7 +4,7 @@
 // came, went, or moved; what is derived from the rows is cached until then.
 
 import { groupOf } from "./grouping.js";
-import { toEvent, toRow } from "./translate.js";
+import { toEvent, toLost, toRow } from "./translate.js";
 
 const MOST_EVENTS = 1000;
 const MOST_DEPARTED = 500;
@@ -25,6 +25,7 @@ export function createState(now) {
     eventsAbout: new Map(),
     openAlerts: new Set(),
     openAsOf: 0,
+    lost: [],
     gaps: [],
     covered: now,
     registry: { live: false, since: now },
@@ -63,7 +64,7 @@ export function receive(state, kind, message, now) {
       return undefined;
     case "event":
       addEvents(state, [toEvent(message)]);
-      return message.recipient ? "alerts" : undefined;
+      return message.recipient || message.type === "service_deregistered" ? "alerts" : undefined;
     case "gap":
       return "history";
     default: // a newer gateway may say more
@@ -71,18 +72,22 @@ export function receive(state, kind, message, now) {
   }
 }
 
-/** Take the past: events, since when they are known, when nobody watched, and which alerts are not acknowledged. */
-export function takeHistory(state, { events, covered, gaps, open }, now) {
+/** Take the past: events, since when they are known, when nobody watched, and what is not acknowledged. */
+export function takeHistory(state, { events, covered, gaps, open, lost }, now) {
   addEvents(state, events.map(toEvent));
   state.covered = Date.parse(covered) || now;
   state.gaps = gaps.map(([from, to]) => [Date.parse(from), to === null ? null : Date.parse(to)]);
   keepGaps(state, now);
-  takeOpen(state, open, events.at(-1)?.sequence ?? 0);
+  takeOpen(state, { open, lost }, events.at(-1)?.sequence ?? 0);
 }
 
-/** Take the ids of the alerts that nobody has acknowledged; about events after `asOf` the list may say nothing yet. */
-export function takeOpen(state, open, asOf) {
+/**
+ * Take the ids of the alerts that nobody has acknowledged, and the services that were lost and that nobody has acknowledged;
+ * about events after `asOf` the lists may say nothing yet.
+ */
+export function takeOpen(state, { open, lost }, asOf) {
   state.openAlerts = new Set(open);
+  state.lost = (lost ?? []).map(toLost);
   state.openAsOf = Math.max(state.openAsOf, asOf);
   state.version += 1;
 }

@@ -60,6 +60,11 @@ export function toEvent(event) {
   };
 }
 
+/** A service that was lost and is gone, as the page keeps it. */
+export function toLost(gone) {
+  return { id: gone.service_id, name: gone.name || gone.service_id, cause: gone.cause ?? "", at: moment(gone.removed_at) ?? 0 };
+}
+
 /** A moment of the wire in ms since the epoch; null where there is none. */
 export function moment(text) {
   if (!text) return null;

@@ -1,11 +1,11 @@
 // The page around the list, the tree and the feed: the headline, the TRON bar, what is shown, and when it is drawn.
 
-import { createAlerts } from "./alerts.js";
+import { createAlerts, onPress } from "./alerts.js";
 import { createAnnouncer } from "./announcer.js";
 import { byId, make, memory, setAttribute, setText, symbol } from "./dom.js";
 import { createList } from "./list.js";
 import { wordsOf } from "./listing.js";
-import { counts, freshness, headline } from "./outlook.js";
+import { counts, freshness, headline, isSure, losses } from "./outlook.js";
 import { createPanel } from "./panel.js";
 import { takeNews, tronState } from "./state.js";
 import { createTree } from "./treeview.js";
@@ -25,16 +25,17 @@ const HEADLINE_SYMBOLS = { ok: "ok", attention: "suspect", alarm: "down", unknow
 const REST = 60;
 
 /**
- * The view of a state. `changed()` says that something came, `tick()` that a second passed. The actions: `acknowledge(event)`
- * and `explain(id)`.
+ * The view of a state. `changed()` says that something came, `tick()` that a second passed. The actions: `acknowledge(event)`,
+ * `acknowledgeAll()`, `acknowledgeLost(services)` and `explain(id)`.
  */
-export function createView(state, { acknowledge, explain }) {
+export function createView(state, { acknowledge, acknowledgeAll, acknowledgeLost, explain }) {
   const query = { words: [], only: null, folded: new Set((memory.get("folded") ?? "").split(" ")), span: spanOf(memory.get("window")) };
   const announcer = createAnnouncer();
   const panel = createPanel({ explain, open, onClose: () => setHash(null) });
   const list = createList({ open, toggle });
   const tree = createTree({ open });
-  const alerts = createAlerts({ open, acknowledge });
+  const alerts = createAlerts({ open, acknowledge, acknowledgeAll });
+  onPress(byId("acknowledge-lost"), byId("headline-problem"), () => acknowledgeLost(losses(state)));
   let scheduled = false;
   let drawnAt = 0;
   let first = true;
@@ -77,6 +78,7 @@ export function createView(state, { acknowledge, explain }) {
     setAttribute(byId("headline-symbol"), "href", `#s-${HEADLINE_SYMBOLS[said.tone]}`);
     setText(byId("headline-text"), said.text);
     setText(byId("headline-detail"), said.detail);
+    byId("acknowledge-lost").hidden = losses(state).length === 0 || !isSure(state, now);
     setAttribute(document.documentElement, "data-level", fresh.level);
     setAttribute(byId("pulse"), "data-level", fresh.level);
     setText(byId("pulse-text"), pulseWord(fresh, now));

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from tron_client import NotImplementedYet, RegistryUnavailable, ServiceNotFound, TronError, wire
 
 from gateway_http.api_docs import add_docs
@@ -31,6 +31,7 @@ FOREIGN: Mapping[str, int] = {"resource_manager": 6104, "token_governor": 6105}
 METRICS = ("registry", "heartbeat_monitor", "resource_manager", "token_governor", "event_stream")
 MOST_ALERTS = 100
 MOST_OPEN = 1000
+MOST_LOST = 100
 OPEN_KEPT_FOR = 0.5
 """Seconds for which the list of open alerts is good for everybody who asks."""
 
@@ -38,9 +39,17 @@ ServiceId = Annotated[str, Query(min_length=1, max_length=512)]
 
 
 class Acknowledgement(BaseModel):
-    """What POST /api/alerts/acknowledge takes."""
+    """What POST /api/alerts/acknowledge takes: one of the three."""
 
-    alert_id: Annotated[str, Field(min_length=1, max_length=512)]
+    alert_id: Annotated[str, Field(max_length=512)] = ""
+    service_id: Annotated[str, Field(max_length=512)] = ""
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Acknowledgement:
+        if bool(self.alert_id) + bool(self.service_id) + self.all != 1:
+            raise ValueError("give one of alert_id, service_id and all")
+        return self
 
 
 class Hmi:
@@ -56,6 +65,7 @@ class Hmi:
         self._started_at = datetime.now(UTC)
         self._asking = asyncio.Lock()
         self._open: list[str] = []
+        self._lost: list[dict[str, Any]] = []
         self._open_at = float("-inf")
 
     # --- the legacy /api ----------------------------------------------------------------------------------------------
@@ -125,7 +135,7 @@ class Hmi:
             "events": [each.to_dict() for each in events],
             "covered": wire.rfc3339(max(known, default=datetime.fromtimestamp(0, UTC))),
             "gaps": [[wire.rfc3339(gap.since), wire.rfc3339(gap.until)] for gap in watched.gaps],
-            "open": await self._open_alerts(),
+            **await self._unacknowledged(),
         }
 
     async def explain(self, service_id: str) -> dict[str, Any]:
@@ -155,17 +165,19 @@ class Hmi:
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
-    async def _open_alerts(self) -> list[str]:
-        """The ids of alerts that wait; as known before, where the registry can not be asked."""
+    async def _unacknowledged(self) -> dict[str, Any]:
+        """The ids of alerts that wait, and who was lost; as known before, where the registry can not be asked."""
         async with self._asking:
             if time.monotonic() - self._open_at > OPEN_KEPT_FOR:
                 try:
                     page = await self._gateway.registry.list_events(limit=MOST_OPEN, unacknowledged=True, newest=True)
+                    lost = await self._gateway.registry.list_gone_services(limit=MOST_LOST, unacknowledged=True)
                     self._open = list(dict.fromkeys(event.alert_id for event in page.events))
+                    self._lost = [each.to_dict() for each in lost]
                     self._open_at = time.monotonic()
                 except TronError:
                     pass  # shown as it was; the page says by itself that the registry is away
-        return self._open
+        return {"open": self._open, "lost": self._lost}
 
     def forget_open(self) -> None:
         """Somebody acknowledged: the next who asks must not be told what was before."""
@@ -277,12 +289,16 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
         },
     )
     async def acknowledge(body: Acknowledgement) -> Response:
-        """Say for all who were to be told that an alert was heard. Idempotent."""
+        """Acknowledge an alert for all its recipients, all about a service, or all that waits; and what was lost."""
         if not gateway.feed.live:
             raise RegistryUnavailable("the registry is away")
-        acknowledged = await gateway.actions.acknowledge(body.alert_id)
+        if body.alert_id:
+            done: dict[str, int] = {"acknowledged": await gateway.actions.acknowledge(body.alert_id)}
+        else:
+            found = await gateway.actions.acknowledge_all(body.service_id)
+            done = {"acknowledged": found.copies, "lost_services": found.lost_services}
         hmi.forget_open()
-        return answer({"acknowledged": acknowledged})
+        return answer(done)
 
     return app
 

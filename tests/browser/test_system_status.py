@@ -243,7 +243,11 @@ def test_a_service_that_was_given_up_is_not_just_gone(grid: Grid, open_page: Ope
         gone = page.locator(row("Prog-mayfly"))
         expect(gone).to_have_attribute("data-look", "gone", timeout=15_000)
         expect(gone.locator(".word")).to_have_text("given up")
+        headline = page.locator("#headline-text")
+        expect(headline).to_have_text(re.compile("Prog-mayfly.* (was|were) lost$"), timeout=10_000)
         shoot(page, "5-given-up")
+        page.get_by_role("button", name="Acknowledge", exact=True).first.click()
+        expect(headline).not_to_contain_text("lost")
 
 
 def test_an_alert_is_acknowledged_on_the_page(grid: Grid, open_page: OpenPage) -> None:

@@ -144,7 +144,10 @@ def test_a_service_is_explained_whatever_its_id(face: Face, hmi: httpx.Client) -
 def test_acknowledging_is_for_alerts_that_exist_and_pages_of_ours(hmi: httpx.Client) -> None:
     path = "/api/alerts/acknowledge"
     assert hmi.post(path, json={"alert_id": "none such"}).status_code == 404
-    assert hmi.post(path, json={}).status_code == 422
+    for wrong in ({}, {"alert_id": "a", "all": True}, {"alert_id": "a", "service_id": "b"}, {"all": False}):
+        assert hmi.post(path, json=wrong).status_code == 422
+    assert hmi.post(path, json={"service_id": "nobody"}).json() == {"acknowledged": 0, "lost_services": 0}
+    assert hmi.post(path, json={"all": True}).status_code == 200
     for site in ("cross-site", "same-site"):
         for each in (path, "/v1/alerts/a/acknowledge"):
             assert hmi.post(each, json={"alert_id": "a"}, headers={"sec-fetch-site": site}).status_code == 403
@@ -154,5 +157,5 @@ def test_acknowledging_is_for_alerts_that_exist_and_pages_of_ours(hmi: httpx.Cli
 
 def test_the_history_tells_when_nobody_watched(hmi: httpx.Client) -> None:
     body = hmi.get("/api/history").json()
-    assert list(body) == ["now", "events", "covered", "gaps", "open"]
+    assert list(body) == ["now", "events", "covered", "gaps", "open", "lost"]
     assert hmi.get("/api/history", params={"events": 0}).json()["events"] == []

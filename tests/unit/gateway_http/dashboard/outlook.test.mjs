@@ -3,8 +3,8 @@ import { test } from "node:test";
 
 import { createAnnouncer } from "../../../../gateway_http/dashboard/announcer.js";
 import { lineAt, linesOf, offsetsOf, wordsOf } from "../../../../gateway_http/dashboard/listing.js";
-import { alarms, counts, freshness, headline, latest, lookOf, QUIET_AFTER, wordOf } from "../../../../gateway_http/dashboard/outlook.js";
-import { broke, createState, receive, tronState } from "../../../../gateway_http/dashboard/state.js";
+import { alarms, counts, freshness, headline, isOver, latest, lookOf, losses, QUIET_AFTER, wordOf } from "../../../../gateway_http/dashboard/outlook.js";
+import { broke, createState, receive, takeOpen, tronState } from "../../../../gateway_http/dashboard/state.js";
 import { event, iso, page, service, status, T0 } from "./builders.mjs";
 
 test("a page that has heard nothing says so, and does not call the fleet empty", () => {
@@ -83,6 +83,59 @@ test("the headline counts, names a few, and is calm when all is well", () => {
   assert.deepEqual([bad.tone, bad.text, bad.detail], ["alarm", "2 services are down", "x, y"]);
   const worse = headline(page(Array.from({ length: 9 }, (_, at) => down(`d${at}`))), T0);
   assert.match(worse.detail, /d0, d1, d2 and 6 more/);
+});
+
+const lost = (id, fields = {}) => ({ service_id: id, name: id, lost: true, cause: "DISCONNECTED", removed_at: iso(T0 - 60_000), ...fields });
+
+function pageAfterLosses(services, gone) {
+  const state = page(services);
+  takeOpen(state, { open: [], lost: gone }, 0);
+  return state;
+}
+
+test("the headline names what was lost until somebody acknowledges it", () => {
+  const alive = Array.from({ length: 7 }, (_, at) => service(`s${at}`));
+  const state = pageAfterLosses(alive, [lost("worker")]);
+  const said = headline(state, T0);
+  assert.deepEqual([said.tone, said.text], ["alarm", "worker was lost"]);
+  assert.match(said.detail, /^Given up at .*\(stream broke\); nobody has acknowledged it\. All 7 registered services are alive\.$/);
+  takeOpen(state, { open: [], lost: [] }, 0);
+  assert.equal(headline(state, T0).text, "All 7 services are alive");
+});
+
+test("many losses are named by the first few", () => {
+  const gone = ["a", "b", "c", "d", "e"].map((name) => lost(name));
+  assert.equal(headline(pageAfterLosses([service("x")], gone), T0).text, "a, b, c and 2 more were lost");
+  assert.match(headline(pageAfterLosses([], [lost("a")]), T0).text, /^a was lost$/);
+});
+
+test("a loss is named beside what is down or suspect now", () => {
+  const down = pageAfterLosses([service("a"), service("x", { liveness: "DOWN" })], [lost("worker")]);
+  assert.deepEqual([headline(down, T0).text, headline(down, T0).detail], ["1 service is down", "x. Lost: worker"]);
+  const suspect = pageAfterLosses([service("a"), service("x", { liveness: "SUSPECT" })], [lost("worker")]);
+  assert.equal(headline(suspect, T0).detail, "x. Lost: worker");
+});
+
+test("who is back is not lost", () => {
+  const state = pageAfterLosses([service("worker")], [lost("worker")]);
+  assert.deepEqual(losses(state), []);
+  assert.equal(headline(state, T0).text, "The one service is alive");
+});
+
+test("what an alert tells is over once its service is back, a suspicion also once it is a death", () => {
+  const about = (sequence, type) => event(sequence, type, { service_id: "a" });
+  const state = page([service("a")], { events: [about(1, "service_suspect"), about(2, "service_down"), about(3, "parent_down")] });
+  const over = () => state.events.map((each) => isOver(state, each));
+  assert.deepEqual(over(), [true, false, false]);
+  receive(state, "event", about(4, "heartbeat_restored"), T0);
+  assert.deepEqual(over(), [true, true, true, false]);
+  receive(state, "event", about(5, "service_down"), T0);
+  assert.deepEqual(over(), [true, true, true, false, false]);
+});
+
+test("a removal makes the page ask who was lost, also where nobody is told of it", () => {
+  assert.equal(receive(page(), "event", event(1, "service_deregistered", { recipient: "" }), T0), "alerts");
+  assert.equal(receive(page(), "event", event(1, "note", { recipient: "" }), T0), undefined);
 });
 
 test("an alert is drawn to whom it was sent; where it climbed, to both", () => {
