@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
 
+from registry_server import overtaken
 from registry_server.absent_recipients import AbsentRecipients
 from registry_server.changes import ChangeLog
 from registry_server.directory import Directory
@@ -621,6 +622,7 @@ class Catalogue:
                 self.absent.alert_waits(word, now.attentive)
         if not is_lost(judgement):
             self.loss_alerts.remove(record.judgement)
+            self.withdraw(overtaken.over_once_left(self.mailboxes.about(service_id), service_id), now)
         revision = self.changes.remove(service_id)
         spec = record.spec
         tombstone = Tombstone(

@@ -2,7 +2,8 @@
 
 | a waiting copy of                    | is withdrawn once                                                            |
 |--------------------------------------|------------------------------------------------------------------------------|
-| heartbeat_miss, service_suspect      | the service is alive again, or the same recipient is notified of its death   |
+| heartbeat_miss, service_suspect      | the service is alive again, or left on purpose, or the same recipient is     |
+|                                      | notified of its death                                                        |
 | service_stalled                      | the service is alive again                                                   |
 | service_down, service_deregistered   | the service is alive again, and so is every service that the alert lists     |
 | heartbeat_restored                   | the recipient is notified of a later return of the service                   |
@@ -60,6 +61,12 @@ def over_once_down(copies: Iterable[Copy], death: Event) -> list[Copy]:
         if copy.event.type in SUSPICIONS
         and (copy.event.service_id, copy.event.recipient) == (death.service_id, death.recipient)
     ]
+
+
+def over_once_left(copies: Iterable[Copy], service_id: str) -> list[Copy]:
+    """Of these copies, those that are overtaken because a service left on purpose."""
+    suspicions = [copy for copy in copies if copy.event.type in SUSPICIONS and copy.event.service_id == service_id]
+    return [copy for copy in suspicions if copy.event.recipient != OPERATORS]
 
 
 def earlier_returns(copies: Iterable[Copy], service_id: str) -> list[Copy]:

@@ -126,7 +126,8 @@ class Verdicts:
             return False  # it is over, or was told before
         if catalogue.mailboxes.get(notice.alert_id, recipient) is not None:
             return False
-        catalogue.publish(event, now)
+        event, _ = catalogue.publish(event, now)
+        self._withdraw_suspicions(event, now)
         return True
 
     # --- standing suspicions ----------------------------------------------------------------------------------------
@@ -221,8 +222,8 @@ class Verdicts:
             event, delivered = catalogue.publish(alert, now, climbed=folded)
         for further in verdict.further_alerts:
             catalogue.publish(further, now)
-        if event is not None and event.recipient and verdict.kind is VerdictKind.DOWN:
-            catalogue.withdraw(overtaken.over_once_down(catalogue.mailboxes.about(event.service_id), event), now)
+        if event is not None:
+            self._withdraw_suspicions(event, now)
         down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into
         if verdict.kind is VerdictKind.DOWN:
             down_event = event
@@ -292,6 +293,12 @@ class Verdicts:
         # Who was told only of the removal is no recipient of the return.
         further += [told(replace(restored, recipient=recipient)) for recipient in list(missed)]
         return replace(verdict, alert=alert, further_alerts=tuple(further))
+
+    def _withdraw_suspicions(self, death: Event, now: Instant) -> None:
+        """Whoever is notified of a death need not hear that it was suspected."""
+        if death.recipient and death.type in overtaken.DEATHS:
+            about = self._catalogue.mailboxes.about(death.service_id)
+            self._catalogue.withdraw(overtaken.over_once_down(about, death), now)
 
     def _is_alive(self, service_id: str) -> bool:
         record = self._catalogue.records.get(service_id)

@@ -252,3 +252,24 @@ def test_maintenance_holds_notices_through_a_new_registration_and_tells_what_sti
             tron.set_maintenance(child, False)
             _, alert = ear.wait("service_down", child)
             assert alert.event.details["was_held_for"] == "maintenance"
+
+
+def test_a_parent_that_returns_is_sent_one_summary_for_each_child_that_lives(system: System) -> None:
+    boss, kids = unique("boss"), [unique("kid") for _ in range(3)]
+    declared = [{"service_id": kid, "parent": boss, "reconnect_grace": 0.3} for kid in kids]
+    with agents(system.registry_address, *declared) as host:
+        host.kill()
+        for kid in kids:
+            wait_until(partial(events, system, "service_down", service_id=kid), 10, f"{kid} is down")
+    with agents(system.registry_address, *declared):
+        for kid in kids:
+            wait_until(partial(events, system, "heartbeat_restored", service_id=kid), 10, f"{kid} is back")
+        with Ear(system.registry_address, boss) as ear, registry(system) as client:
+            client.publish_event("note", service_id=boss, recipient=boss)
+            ear.wait("note", boss)
+            for kid in kids:
+                _, summary = ear.wait("heartbeat_restored", kid)
+                assert {"down_at", "restored_at"} <= summary.event.details.keys()
+                assert ear.types(kid) == ["heartbeat_restored"]
+                kept = [each.type for each in events(system, service_id=kid)]
+                assert {"service_suspect", "service_down", "heartbeat_restored"} <= set(kept)

@@ -455,5 +455,5 @@ MISTAKES = (
     Mutant("lists_withdrawn", "a list with the dead in it ends", ("P3",), _lists_are_not_looked_at, kind="family"),
     Mutant("returns_not_summed_up", "who missed a death hears nothing", ("P3", "ALERT"), _returns_are_not_summed_up),
     Mutant("absent_escalate_not", "alerts to who is gone just end", ("P3",), _absent_need_not_escalate),
-    Mutant("withdrawals_not_stored", "what is over comes back", ("ALERT",), _withdrawals_are_not_stored),
+    Mutant("withdrawals_not_stored", "what is over comes back", ("ALERT", "P3"), _withdrawals_are_not_stored),
 )

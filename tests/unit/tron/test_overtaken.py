@@ -252,3 +252,24 @@ def test_who_was_told_of_a_death_that_was_held_first_is_told_of_the_return() -> 
     court.apply(later)
     court.run(0.5)
     assert types(court, "pa") == [("heartbeat_restored", "kid")]
+
+
+def test_a_suspicion_about_a_service_that_left_on_purpose_waits_for_nobody() -> None:
+    court = deaf_parent(None, "kid")
+    court.hang("kid")
+    court.run(1.5)
+    assert types(court, "pa") == [("heartbeat_miss", "kid")]
+    court.leave("kid")
+    assert court.mail("pa") == []
+
+
+def test_a_death_that_was_held_overtakes_the_suspicion_once_it_is_told() -> None:
+    court = deaf_parent(None, "kid")
+    court.kill("kid")
+    court.run(0.3)
+    court.maintain("kid")
+    court.run(3.0)
+    assert types(court, "pa") == [("service_suspect", "kid")]
+    court.catalogue.release_notices("kid")
+    court.run(0.5)
+    assert types(court, "pa") == [("service_down", "kid")]
