@@ -473,6 +473,11 @@ class Catalogue:
             return self.view(record)
         return replace(shown, last_heartbeat_at=record.last_heartbeat_at)
 
+    def is_alive(self, service_id: str) -> bool:
+        """Whether a service is registered and judged ALIVE."""
+        record = self.records.get(service_id)
+        return record is not None and record.judgement.liveness is Liveness.ALIVE
+
     def maintenance_of(self, service_id: str) -> Maintenance | None:
         """The operator's word that holds notices about a service; None where there is none."""
         return self._maintenance.get(service_id)
@@ -722,6 +727,8 @@ class Catalogue:
         self.directory.add(record)
         for word in self.directory.words_for(record):
             self.absent.returned(word)
+        if before is None and not is_lost(record.judgement):
+            self._withdraw_what_is_over(record, now)
         if before is not None and before.spec.name != spec.name:
             self._name_released(before.spec.name)
         return record
@@ -801,6 +808,23 @@ class Catalogue:
             why = f"too many alerts wait for {event.recipient}"
             details = {**event.details, "escalated_from": [event.recipient], "escalated_because": why}
             self.publish(replace(event, recipient=OPERATORS, details=details), now)
+
+    def _withdraw_what_is_over(self, record: Record, now: Instant) -> None:
+        """A service that left on purpose is registered again: what waits about its life before is over."""
+        service_id = record.spec.service_id
+        about = self.mailboxes.about(service_id)
+        if not about:
+            return
+        over = overtaken.over_once_alive(about, service_id, self.is_alive)
+        missed = overtaken.missed_deaths(over, service_id)
+        if missed:
+            over += overtaken.earlier_returns(about, service_id)
+            missed = overtaken.missed_deaths(over, service_id)
+        self.withdraw(over, now)
+        back = overtaken.registered_again(service_id, record.spec.name, record.incarnation, now.wall)
+        for recipient, deaths in missed.items():
+            both = overtaken.with_both_times(back, deaths.last_down_at)
+            self.publish(overtaken.summary(both, recipient, deaths), now)
 
     def _acknowledge_lost(self, service_id: str, now: Instant) -> int:
         """Return 1 where the service is lost and was not acknowledged before, else 0."""

@@ -15,6 +15,7 @@ did not acknowledge a death that is over is notified of the return with both tim
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -33,19 +34,30 @@ class MissedDeaths:
 
     count: int = 0
     first_down_at: float | None = None
-    """Seconds since the epoch."""
+    """Seconds since the epoch; and when the last one began."""
+    last_down_at: float = 0.0
 
     def add(self, event: Event) -> None:
         """Count what a withdrawn copy told of: a death, the removal that followed one, or a summary of some."""
         if event.type in DEATHS:
             self.count += event.type == "service_down" or not self.count
             first = event.occurred_at
+            self.last_down_at = max(self.last_down_at, first)
         elif event.details.get("missed_deaths"):
             self.count += int(event.details["missed_deaths"])
             first = datetime.fromisoformat(event.details["first_down_at"]).timestamp()
         else:
             return
         self.first_down_at = first if self.first_down_at is None else min(self.first_down_at, first)
+
+
+def missed_deaths(over: Iterable[Copy], service_id: str) -> dict[str, MissedDeaths]:
+    """By recipient: the deaths of a service that these withdrawn copies told of."""
+    missed: dict[str, MissedDeaths] = {}
+    for copy in over:
+        if copy.event.service_id == service_id:
+            missed.setdefault(copy.event.recipient, MissedDeaths()).add(copy.event)
+    return {recipient: each for recipient, each in missed.items() if each.count}
 
 
 def over_once_alive(copies: Iterable[Copy], service_id: str, is_alive: Callable[[str], bool]) -> list[Copy]:
@@ -92,6 +104,21 @@ def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
     if missed.count > 1:
         message += f", and {missed.count} times since {first}"
     return replace(restored, recipient=recipient, message=message, details=details)
+
+
+def registered_again(service_id: str, name: str, incarnation: int, at: float) -> Event:
+    """The return of a service that was removed on purpose meanwhile, so that TRON knows of no death that is over."""
+    about = f"{service_id}\0{incarnation}\0registered again"
+    return Event(
+        type=RESTORED,
+        alert_id=str(uuid.uuid5(uuid.NAMESPACE_OID, about)),
+        occurred_at=at,
+        service_id=service_id,
+        service_name=name,
+        action="restored",
+        message=f"{name} is back",
+        details={"incarnation": incarnation, "registered_again": True},
+    )
 
 
 def _is_over(event: Event, service_id: str, is_alive: Callable[[str], bool]) -> bool:

@@ -267,20 +267,16 @@ class Verdicts:
         to each who missed a death that is over, its summary."""
         catalogue, service_id = self._catalogue, record.spec.service_id
         about = catalogue.mailboxes.about(service_id)
-        over = overtaken.over_once_alive(about, service_id, self._is_alive)
+        over = overtaken.over_once_alive(about, service_id, catalogue.is_alive)
         restored = verdict.alert if verdict.alert is not None and verdict.alert.type == overtaken.RESTORED else None
-        missed: dict[str, overtaken.MissedDeaths] = {}
         if restored is not None:
             over += overtaken.earlier_returns(about, service_id)
-            for copy in over:
-                if copy.event.service_id == service_id:
-                    missed.setdefault(copy.event.recipient, overtaken.MissedDeaths()).add(copy.event)
         catalogue.withdraw(over, now)
         if restored is None:
             return verdict
         down_event = record.judgement.down_event
         down_at = record.judgement.since if down_event is None else down_event.occurred_at
-        missed = {recipient: each for recipient, each in missed.items() if each.count}
+        missed = overtaken.missed_deaths(over, service_id)
 
         def told(event: Event) -> Event:
             both = overtaken.with_both_times(event, down_at)
@@ -299,10 +295,6 @@ class Verdicts:
         if death.recipient and death.type in overtaken.DEATHS:
             about = self._catalogue.mailboxes.about(death.service_id)
             self._catalogue.withdraw(overtaken.over_once_down(about, death), now)
-
-    def _is_alive(self, service_id: str) -> bool:
-        record = self._catalogue.records.get(service_id)
-        return record is not None and record.judgement.liveness is Liveness.ALIVE
 
     def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
         """Their failures are told by another's alert: their own copies to it climb no further."""

@@ -82,6 +82,10 @@ class Hearing:
                 self._death_of[event.alert_id] = event.alert_id
             elif event.type == "service_deregistered":
                 self._death_of[event.alert_id] = self.down_said.get(event.service_id, "")
+            elif event.type == "heartbeat_restored" and event.details.get("registered_again"):
+                for death in self._death_of.values():  # it left on purpose since, and starts clean
+                    if death and self.stories[death].event.service_id == event.service_id:
+                        self._restored.setdefault(death, now)
             elif event.type == "heartbeat_restored":
                 self._say_restored(event, now)
         elif _meaning(story.event) != _meaning(event):

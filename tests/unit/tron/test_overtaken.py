@@ -273,3 +273,25 @@ def test_a_death_that_was_held_overtakes_the_suspicion_once_it_is_told() -> None
     court.catalogue.release_notices("kid")
     court.run(0.5)
     assert types(court, "pa") == [("service_down", "kid")]
+
+
+def test_a_service_that_was_removed_on_purpose_and_is_registered_again_is_one_summary() -> None:
+    court = deaf_parent(None, "kid")
+    court.kill("kid")
+    court.run(3.0)
+    court.catalogue.deregister("kid", "", court.instant())
+    assert types(court, "pa") == [("service_down", "kid")], "it is gone"
+    court.run(10.0)
+    court.join("kid", "pa")
+    (summary,) = court.mail("pa")
+    assert (summary.type, summary.details["missed_deaths"]) == ("heartbeat_restored", 1)
+    assert summary.details["down_at"] < summary.details["restored_at"]
+    court.run(40.0)
+    assert court.told("root", "service_down") == [], "it does not escalate any more"
+
+
+def test_a_service_that_registers_for_the_first_time_is_no_return() -> None:
+    court = deaf_parent(None)
+    court.join("kid", "pa")
+    court.run(1.0)
+    assert court.told("pa") == []
