@@ -252,12 +252,18 @@ def _hears_for(rig: Rig) -> float:
 
 def _attentive(rig: Rig) -> float:
     """Attentive seconds of the registry, since its own agent was attached."""
-    return float(rig.tron.explain("service-registry").evidence["attached_for_seconds"])
+    return _attached_for(rig, "service-registry")
+
+
+def _attached_for(rig: Rig, service_id: str) -> float:
+    """Seconds since a stream took it up, once TRON knows that one did."""
+    found = wait_until(lambda: rig.tron.explain(service_id).evidence.get("attached_for_seconds", 0.0), 10, service_id)
+    return float(found)
 
 
 def _attached_at(rig: Rig, case: Case) -> float:
     """When a stream took it up, in the same seconds."""
-    attached_for = float(rig.tron.explain(case.name).evidence["attached_for_seconds"])
+    attached_for = _attached_for(rig, case.name)
     return _attentive(rig) - attached_for
 
 
