@@ -1,8 +1,9 @@
 """The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
 
 Read in this order: agent.py (what programs hold), lifeline.py and outbox.py (its one stream), schedule.py (when), then
-client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py. testing.py is a
-registry for the tests of programs that use the SDK.
+client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py; for several processes
+standby.py and id_lock.py, forks.py and leaving.py. arguments.py says what may be handed over, callbacks.py how
+the program is called back. testing.py is a registry for the tests of programs that use the SDK.
 
 Names are loaded when they are first asked for: whoever needs an address read (`tron run`, before it starts a program)
 does not pay for grpc and its threads.
