@@ -216,12 +216,13 @@ class Verdicts:
         if verdict.kind is VerdictKind.ALIVE:
             verdict = self._withdraw_what_is_over(record, verdict, now)
         if verdict.alert is not None:
-            alert = replace(verdict.alert, recipient="") if verdict.quiet or overruled else verdict.alert
+            alert = _as_shown(verdict.alert, record)
+            alert = replace(alert, recipient="") if verdict.quiet or overruled else alert
             # Only where the alert that lists this service was applied: else nobody else tells of it.
             folded = verdict.folded and bool(before.folded_into)
             event, delivered = catalogue.publish(alert, now, climbed=folded)
         for further in verdict.further_alerts:
-            catalogue.publish(further, now)
+            catalogue.publish(_as_shown(further, record), now)
         if event is not None:
             self._withdraw_suspicions(event, now)
         down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into
@@ -309,3 +310,11 @@ class Verdicts:
         for copy in catalogue.mailboxes.waiting_for(recipient):
             if copy.event.service_id in listed:
                 catalogue.settle_copy(copy.event.alert_id, recipient)
+
+
+def _as_shown(alert: Event, record: Record) -> Event:
+    """The alert with the moment of the last sign of life that readers of the record were shown: observers, who are told
+    the ages of beats in whole milliseconds, only reckon it."""
+    if alert.last_seen_at is None or alert.service_id != record.spec.service_id:
+        return alert
+    return replace(alert, last_seen_at=record.last_heartbeat_at)

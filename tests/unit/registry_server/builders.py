@@ -103,11 +103,12 @@ class Grid:
         cause: LivenessCause = LivenessCause.NONE,
         missed: int = 0,
         observation: int | None = None,
+        further: tuple[Event, ...] = (),
     ) -> VerdictResult:
         """Apply a verdict that is based on the newest observation, unless told."""
         record = self.catalogue.get(service_id)
         based_on = record.observation if observation is None else observation
-        verdict = Verdict(service_id, record.incarnation, based_on, kind, cause, missed, alert)
+        verdict = Verdict(service_id, record.incarnation, based_on, kind, cause, missed, alert, further_alerts=further)
         return self.verdicts.apply(verdict, self.later())
 
     def declare_down(self, service_id: str = "a") -> Event:

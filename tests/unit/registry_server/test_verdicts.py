@@ -11,6 +11,7 @@ from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import OBSERVER, Grid, lines, make_event, messages
 
 ALIVE, SUSPECT, DOWN, DEREGISTER = VerdictKind
+APPLIED = VerdictOutcome.APPLIED
 SILENT, DISCONNECTED = LivenessCause.SILENT, LivenessCause.DISCONNECTED
 
 
@@ -39,6 +40,20 @@ def test_a_verdict_and_its_alert_become_true_in_one_batch(grid: Grid) -> None:
     assert result.alert == event.event == stored.service.judgement.down_event
     assert (stored.service.judgement.liveness, stored.service.judgement.cause) == (Liveness.DOWN, SILENT)
     assert seen(grid) is Liveness.DOWN
+
+
+def test_what_an_alert_says_was_heard_last_is_what_readers_were_shown(grid: Grid) -> None:
+    grid.beat(1)
+    reckoned = grid.catalogue.get("a").last_heartbeat_at - 0.000_4
+    grid.take()
+    about_it = make_event("service_down", service_id="a", last_seen_at=reckoned)
+    others = (
+        make_event("parent_down", alert_id="o", service_id="a", last_seen_at=reckoned),
+        make_event("parent_down", alert_id="p", service_id="b", last_seen_at=reckoned),
+    )
+    assert grid.judge(DOWN, cause=SILENT, missed=2, alert=about_it, further=others).outcome is APPLIED
+    shown = grid.catalogue.view(grid.catalogue.get("a")).last_heartbeat_at
+    assert [line.event.last_seen_at for line in lines(grid.take(), AppendEvent)] == [shown, shown, reckoned]
 
 
 @pytest.mark.parametrize("kind", [SUSPECT, DOWN, DEREGISTER])
