@@ -20,6 +20,7 @@ from gateway_http.judge import Judge
 from gateway_http.legacy.alert_file import AlertFiles
 from gateway_http.legacy.alerts import LEGACY_ALERTS
 from gateway_http.live_feed import LiveFeed
+from gateway_http.upstream.writes import RegistryWrites
 from gateway_http.v1.stream import Streams
 from gateway_http.watch_log import WatchLog
 from gateway_http.watch_recorder import WatchRecorder
@@ -85,7 +86,9 @@ async def connected(config: Config) -> AsyncIterator[Gateway]:
         feed, relay, closing = LiveFeed(channel, client, LEGACY_ALERTS), BeatRelay(channel), asyncio.Event()
         judge = Judge(tron_channel, feed.nudge)
         streams = Streams(feed, judge, closing)
-        gateway = Gateway(config, feed, client, Actions(feed, client, relay), relay, judge, streams, closing)
+        gateway = Gateway(
+            config, feed, client, Actions(feed, client, RegistryWrites(channel), relay), relay, judge, streams, closing
+        )
         recorder = WatchRecorder(gateway.watched, feed, judge)
         runners: list[Runner] = [feed, relay, judge, recorder]
         if config.alert_file_days:

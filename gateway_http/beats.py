@@ -237,7 +237,8 @@ def _too_late(future: asyncio.Future[Acknowledged]) -> None:
 
 
 def _message(beats: list[heartbeat_pb2.Beat]) -> heartbeat_pb2.HeartbeatRequest:
-    return heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=beats, ack_requested=True, relayed=True))
+    message = heartbeat_pb2.Beats(beats=beats, ack_requested=True, relayed=True, replaces_figures=True)
+    return heartbeat_pb2.HeartbeatRequest(beats=message)
 
 
 def _beat(waiting: _Waiting, sequence: int) -> heartbeat_pb2.Beat:

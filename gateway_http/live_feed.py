@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -53,7 +53,6 @@ class LiveFeed:
         self.frames = FrameLog()
         self.bell = Bell()
         """Rings when readers have something to look at."""
-        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._upserted: dict[str, None] = {}
         self._removed: dict[str, None] = {}
         self._heard: dict[str, None] = {}
@@ -65,6 +64,7 @@ class LiveFeed:
         self._told_live = False
         self._needs_snapshot = True
         self._services: tuple[int, Mapping[str, Service]] = (-1, MappingProxyType({}))
+        self._as_heard: tuple[int, Mapping[str, Service]] = (-1, MappingProxyType({}))
         self._registry_clock = ServerClock()
 
     # --- readers ----------------------------------------------------------------------------------------------------
@@ -106,6 +106,15 @@ class LiveFeed:
             self._services = (version, MappingProxyType(found))
         return self._services[1]
 
+    @property
+    def services_as_heard(self) -> Mapping[str, Service]:
+        """The same for the legacy ports: without a DOWN that an acknowledged sign of life has overtaken."""
+        version = self.mirror.version
+        if self._as_heard[0] != version:
+            found = {service_id: entry.as_heard() for service_id, entry in self.mirror.entries.items()}
+            self._as_heard = (version, MappingProxyType(found))
+        return self._as_heard[1]
+
     def service(self, service_id: str) -> Service | None:
         """One service; None where there is none."""
         entry = self.mirror.entries.get(service_id)
@@ -144,24 +153,6 @@ class LiveFeed:
         """Wake all readers: something that they look at beside the feed has changed."""
         self.bell.ring()
 
-    async def until(self, service_id: str, seen: Callable[[Service | None], bool], timeout: float) -> bool:
-        """Wait until the watch told of a service what `seen` looks for; False where it did not in so many seconds."""
-        deadline = time.monotonic() + timeout
-        while not seen(self.service(service_id)):
-            future = asyncio.get_running_loop().create_future()
-            waiting = self._waiting.setdefault(service_id, [])
-            waiting.append(future)
-            try:
-                await asyncio.wait_for(future, deadline - time.monotonic())
-            except TimeoutError:
-                return False
-            finally:
-                if future in waiting:
-                    waiting.remove(future)
-                if not waiting and self._waiting.get(service_id) is waiting:
-                    del self._waiting[service_id]
-        return True
-
     async def until_event(self, sequence: int, timeout: float) -> bool:
         """Wait until the subscription told of an event; False where it did not in so many seconds."""
         try:
@@ -174,18 +165,30 @@ class LiveFeed:
 
     # --- what the gateway knows before the watch does ---------------------------------------------------------------
 
-    def beaten(self, service_id: str, reported: Reported, heard_at: datetime, revision: int) -> None:
-        """The registry acknowledged a beat that was relayed."""
-        self.mirror.beaten(service_id, reported, heard_at, revision)
-        self._heard[service_id] = None
+    def beaten(self, before: Service, reported: Reported, heard_at: datetime, revision: int) -> None:
+        """The registry acknowledged a beat that was relayed; `before` is what was known when it was sent."""
+        self.mirror.beaten(before, reported, heard_at, revision)
+        self._heard[before.service_id] = None
 
-    def registered(self, service: Service) -> None:
-        """The registry acknowledged a registration, and the watch did not tell of it in time."""
-        self.mirror.registered(service)
+    def registered(self, service: Service, revision: int) -> None:
+        """The registry acknowledged a registration; the record as it was at that revision."""
+        self.mirror.registered(service, revision)
+        self._changed(service.service_id)
 
-    def deregistered(self, service_id: str, incarnation: int) -> None:
-        """The registry acknowledged a removal, and the watch did not tell of it in time."""
-        self.mirror.deregistered(service_id, incarnation)
+    def known(self, service: Service, revision: int) -> None:
+        """A record that was read past the copy, as it was at that revision."""
+        self.mirror.known(service, revision)
+        self._changed(service.service_id)
+
+    def deregistered(self, service_id: str, revision: int) -> None:
+        """The registry acknowledged a removal."""
+        self.mirror.deregistered(service_id, revision)
+        self._changed(service_id)
+
+    def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> None:
+        """The registry acknowledged a promotion."""
+        for service_id in self.mirror.promoted(name, from_role, to_role, revision):
+            self._changed(service_id)
 
     # --- upstream ---------------------------------------------------------------------------------------------------
 
@@ -281,9 +284,6 @@ class LiveFeed:
             self._upserted.pop(service_id, None)
             self._removed[service_id] = None
         self._dirty.set()
-        for future in self._waiting.pop(service_id, ()):
-            if not future.done():
-                future.set_result(None)
 
     async def _follow_events(self) -> None:
         backoff = Backoff()

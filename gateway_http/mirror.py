@@ -1,7 +1,8 @@
 """The copy of the registry, as data: what the watch told, and the beats that were acknowledged since. Pure.
 
-A beat changes nothing by itself, so a watch may tell of it late. What a client was answered must be seen at once; so
-the copy keeps what acknowledged beats said until a change comes that is known to contain it.
+What a client was answered must be seen at once, and not be undone by news that the watch tells late. So each write that
+was acknowledged is put into the copy with its revision, and what the watch tells of older ones is known to be older. A
+beat changes nothing by itself; the copy keeps what it said until a change comes that is known to contain it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What one beat said; None: nothing, so that what was said before stays."""
+    """What one legacy beat said. Its figures are all that there are: None is none. Status and message: None keeps what
+    was said before."""
 
     status: str | None = None
     p95_ms: float | None = None
@@ -31,25 +33,18 @@ class Reported:
     message: str | None = None
 
     def on_top_of(self, before: Reported) -> Reported:
-        """Both in one: what this one leaves open is as before."""
-        return Reported(
-            self.status if self.status is not None else before.status,
-            self.p95_ms if self.p95_ms is not None else before.p95_ms,
-            self.queue_depth if self.queue_depth is not None else before.queue_depth,
-            self.load if self.load is not None else before.load,
-            self.message if self.message is not None else before.message,
+        """Both in one."""
+        return replace(
+            self,
+            status=before.status if self.status is None else self.status,
+            message=before.message if self.message is None else self.message,
         )
 
-    def fields(self) -> dict[str, str | float | int]:
-        """Those that were said, by the names of `Service`."""
-        said = (
-            ("status", self.status),
-            ("p95_ms", self.p95_ms),
-            ("queue_depth", self.queue_depth),
-            ("load", self.load),
-            ("message", self.message),
-        )
-        return {name: value for name, value in said if value is not None}
+    def fields(self) -> dict[str, str | float | int | None]:
+        """What it changes, by the names of `Service`."""
+        kept = (("status", self.status), ("message", self.message))
+        said = {name: value for name, value in kept if value is not None}
+        return {**said, "p95_ms": self.p95_ms, "queue_depth": self.queue_depth, "load": self.load}
 
 
 @dataclass(slots=True)
@@ -62,6 +57,18 @@ class Entry:
     said: Reported | None = None
     said_at: int = 0
     """The revision up to which changes may not contain what acknowledged beats said."""
+    overtaken: datetime | None = None
+    """The moment of a DOWN that an acknowledged sign of life came after; TRON's word on that follows."""
+    _heard: tuple[Service, Service] | None = None
+
+    def as_heard(self) -> Service:
+        """The service as it is known now, but without a judgement that is overtaken."""
+        service = self.current()
+        if service.liveness != "DOWN" or self.overtaken is None or service.liveness_since != self.overtaken:
+            return service
+        if self._heard is None or self._heard[0] is not service:
+            self._heard = (service, replace(service, liveness="UNKNOWN"))
+        return self._heard[1]
 
     def current(self) -> Service:
         """The service as it is known now."""
@@ -98,8 +105,12 @@ class Mirror:
         self._by_incarnation: dict[int, Entry] = {}
         self._incoming: dict[str, Service] | None = None
         self._departed: deque[tuple[int, Service]] = deque()
-        self._last_seen: dict[str, Service] = {}
+        self._last_seen: dict[str, tuple[int, Service]] = {}
         self._compacted = 0
+        self._ahead: dict[str, int] = {}
+        """Services that are known as of a revision that the watch has not told yet: what it tells below is older."""
+        self._promotions: list[tuple[int, str, str, str]] = []
+        """Promotions that the watch has not told yet: revision, name, from and to."""
 
     # --- what the watch tells ---------------------------------------------------------------------------------------
 
@@ -112,6 +123,10 @@ class Mirror:
         if self._incoming is not None:
             self._incoming[service.service_id] = service
             return
+        if self._is_old(revision, service.service_id):
+            self._advance(revision)
+            return
+        service = self._with_promotions(revision, service)
         before = self.entries.get(service.service_id)
         if before is None or (before.service.name, before.service.role) != (service.name, service.role):
             self.listing += 1
@@ -123,7 +138,8 @@ class Mirror:
         if self._incoming is not None:
             self._incoming.pop(service_id, None)
             return
-        self._drop(revision, service_id)
+        if not self._is_old(revision, service_id):
+            self._drop(revision, service_id)
         self._advance(revision)
 
     def complete(self, revision: int) -> None:
@@ -152,39 +168,76 @@ class Mirror:
 
     # --- what we know before the watch does -------------------------------------------------------------------------
 
-    def beaten(self, service_id: str, reported: Reported, heard_at: datetime, revision: int) -> None:
-        """The registry acknowledged a beat, at that revision."""
-        entry = self.entries.get(service_id)
+    def beaten(self, before: Service, reported: Reported, heard_at: datetime, revision: int) -> None:
+        """The registry acknowledged a beat, at that revision; `before` is what was known when it was sent."""
+        entry = self.entries.get(before.service_id)
         if entry is None:
             return
         entry.said = reported if entry.said is None else reported.on_top_of(entry.said)
         entry.said_at = max(entry.said_at, revision)
         entry.heard_at = max(entry.heard_at, heard_at)
         entry.service = replace(entry.service, last_heartbeat_at=entry.heard_at, **reported.fields())  # type: ignore[arg-type]
-        self.touched.add(service_id)
+        if before.liveness == "DOWN":
+            entry.overtaken = before.liveness_since
+        _overtake(entry)
+        self.touched.add(before.service_id)
         self.version += 1
 
-    def registered(self, service: Service) -> None:
-        """The registry acknowledged a registration that the watch did not tell of in time."""
-        before = self.entries.get(service.service_id)
-        if before is None or before.service.incarnation < service.incarnation:
-            self._put(_merged(self.revision, service, before))
-            self.listing += 1
+    def registered(self, service: Service, revision: int) -> None:
+        """The registry acknowledged a registration; the record as it was at that revision."""
+        self.known(service, revision)
+        entry = self.entries.get(service.service_id)
+        if entry is not None and entry.service.incarnation == service.incarnation and service.liveness == "DOWN":
+            entry.overtaken = service.liveness_since
+            self.touched.add(service.service_id)
             self.version += 1
 
-    def deregistered(self, service_id: str, incarnation: int) -> None:
-        """The registry acknowledged a removal that the watch did not tell of in time."""
+    def known(self, service: Service, revision: int) -> None:
+        """A record as it was at that revision; no news where the watch told of it, or of its end, already."""
+        before = self.entries.get(service.service_id)
+        removed_at = self._last_seen[service.service_id][0] if service.service_id in self._last_seen else -1
+        if (before is not None and before.service.incarnation >= service.incarnation) or 0 < revision <= removed_at:
+            return
+        self._ahead[service.service_id] = revision
+        self._put(_merged(revision or self.revision, service, before))
+        self.listing += 1
+        self.version += 1
+
+    def deregistered(self, service_id: str, revision: int) -> None:
+        """The registry acknowledged a removal."""
         entry = self.entries.get(service_id)
-        if entry is not None and entry.service.incarnation == incarnation:
-            self._drop(self.revision, service_id)
+        if entry is not None and entry.revision > revision > 0:
+            return  # it came back, as the watch told already
+        self._ahead[service_id] = revision
+        if entry is not None:
+            self._drop(revision or self.revision, service_id)
             self.version += 1
+
+    def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> list[str]:
+        """The registry acknowledged a promotion. Returns whom it changes here."""
+        if revision > self.revision:
+            self._promotions.append((revision, name, from_role, to_role))
+        found = [
+            entry
+            for entry in self.entries.values()
+            if (entry.service.name, entry.service.role) == (name, from_role) and entry.revision <= revision
+        ]
+        for entry in found:
+            entry.service = replace(entry.service, role=to_role)
+            self.touched.add(entry.service.service_id)
+        if found:
+            self.listing += 1
+            self.version += 1
+        return [entry.service.service_id for entry in found]
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def last_seen(self, service_id: str) -> Service | None:
         """The service, also one that was removed not long ago; None where it is not remembered."""
         entry = self.entries.get(service_id)
-        return self._last_seen.get(service_id) if entry is None else entry.current()
+        if entry is not None:
+            return entry.current()
+        return self._last_seen[service_id][1] if service_id in self._last_seen else None
 
     def since(self, revision: int | None) -> Changes:
         """What changed after that revision; a snapshot where that can not be told, or for None."""
@@ -199,17 +252,25 @@ class Mirror:
 
     def _replace(self, revision: int, incoming: dict[str, Service]) -> None:
         another_life = revision < self.revision
+        if not another_life:
+            # Of what we know better, the snapshot says nothing.
+            self._ahead = {service_id: at for service_id, at in self._ahead.items() if at > revision}
+            for service_id in self._ahead:
+                incoming.pop(service_id, None)
         for service_id in [each for each in self.entries if another_life or each not in incoming]:
-            self._drop(revision, service_id)
+            if another_life or service_id not in self._ahead:
+                self._drop(revision, service_id)
         if another_life:
             self.life += 1
             self.revision = 0
             self._departed.clear()
+            self._ahead.clear()
+            self._promotions.clear()
         if another_life or not self.loaded:
             self._compacted = revision
         for service_id, service in incoming.items():
             before = self.entries.get(service_id)
-            after = _merged(revision, service, before)
+            after = _merged(revision, self._with_promotions(revision, service), before)
             if before is not None and before.current() == after.current():
                 after.revision = before.revision  # nothing changed about it, so nobody needs to be told
             self._put(after)
@@ -233,15 +294,34 @@ class Mirror:
         self.touched.discard(service_id)
         self.listing += 1
         self._departed.append((revision, entry.current()))
-        self._last_seen[service_id] = entry.service
+        self._last_seen[service_id] = (revision, entry.service)
         while len(self._departed) > DEPARTED:
             at, oldest = self._departed.popleft()
             self._compacted = max(self._compacted, at)
-            if self._last_seen.get(oldest.service_id) is oldest:
+            if oldest.service_id in self._last_seen and self._last_seen[oldest.service_id][1] is oldest:
                 del self._last_seen[oldest.service_id]
+
+    def _is_old(self, revision: int, service_id: str) -> bool:
+        """Whether what the watch tells of a service is older than what is known."""
+        known_at = self._ahead.get(service_id)
+        if known_at is None:
+            return False
+        if revision < known_at:
+            return True
+        del self._ahead[service_id]
+        return False
+
+    def _with_promotions(self, revision: int, service: Service) -> Service:
+        """The service with the promotions that this revision does not contain yet."""
+        for at, name, from_role, to_role in self._promotions:
+            if revision < at and (service.name, service.role) == (name, from_role):
+                service = replace(service, role=to_role)
+        return service
 
     def _advance(self, revision: int) -> None:
         self.revision = max(self.revision, revision)
+        if self._promotions:
+            self._promotions = [each for each in self._promotions if each[0] > self.revision]
         self.version += 1
 
 
@@ -252,7 +332,15 @@ def _merged(revision: int, service: Service, before: Entry | None) -> Entry:
     if before is None or before.service.incarnation != service.incarnation:
         return entry
     entry.heard_at = max(heard_at, before.heard_at)
+    entry.overtaken = before.overtaken
     if before.said is not None and revision <= before.said_at:
         entry.said, entry.said_at = before.said, before.said_at
         entry.service = replace(service, **before.said.fields())  # type: ignore[arg-type]
+        _overtake(entry)
     return entry
+
+
+def _overtake(entry: Entry) -> None:
+    """A judgement that the registry had when it acknowledged a beat is overtaken by that beat."""
+    if entry.service.liveness == "DOWN" and entry.revision <= entry.said_at:
+        entry.overtaken = entry.service.liveness_since

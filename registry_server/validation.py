@@ -14,6 +14,7 @@ MAX_NAME = 100
 MAX_URL = 2048
 MAX_CAPS = 64
 MAX_CAP = 128
+MAX_CAPS_AS_SENT = 1000
 MAX_MESSAGE = 1000
 MAX_OBJECT_BYTES = 16 * 1024
 MAX_OBJECT_DEPTH = 16
@@ -46,8 +47,11 @@ def check_id(path: str, value: str) -> None:
         raise InvalidRequest(*errors)
 
 
-def check_spec(spec: ServiceSpec) -> ServiceSpec:
-    """Return the spec with `labels.parent` read into an empty `parent`; raise InvalidRequest with all that is wrong."""
+def check_spec(spec: ServiceSpec, *, as_sent: bool = False) -> ServiceSpec:
+    """Return the spec with `labels.parent` read into an empty `parent`; raise InvalidRequest with all that is wrong.
+
+    `as_sent`: caps, ttl and ctx_limit may say anything, within bounds of size.
+    """
     labelled = spec.labels.get("parent")
     if not spec.parent and isinstance(labelled, str) and labelled:
         spec = replace(spec, parent=labelled)
@@ -56,22 +60,23 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
         *check_text("service.name", spec.name, 1, MAX_NAME),
         *check_text("service.url", spec.url, 0, MAX_URL),
         *check_text("service.parent", spec.parent, 0, MAX_SERVICE_ID),
-        *_check_caps(spec.caps),
+        *(_check_caps_as_sent(spec.caps) if as_sent else _check_caps(spec.caps)),
         *check_object("service.labels", spec.labels),
         *_check_costs(spec.cost_hint),
         # A ttl that was not declared follows the interval, so it is looked at only where the interval is right.
         *(
             _check_interval("service.heartbeat_interval", spec.heartbeat_interval, MIN_INTERVAL, MAX_INTERVAL)
-            or _check_interval("service.ttl", spec.ttl, MIN_INTERVAL, MAX_TTL)
+            or (not as_sent and _check_interval("service.ttl", spec.ttl, MIN_INTERVAL, MAX_TTL))
+            or ()
         ),
     ]
     if spec.reconnect_grace is not None:
         errors += _check_interval("service.reconnect_grace", spec.reconnect_grace, 0.0, MAX_GRACE)
     if spec.stall_after is not None:
         errors += _check_interval("service.stall_after", spec.stall_after, MIN_INTERVAL, MAX_INTERVAL)
-    if spec.ctx_limit is not None and spec.ctx_limit < 0:
+    if spec.ctx_limit is not None and spec.ctx_limit < 0 and not as_sent:
         errors.append(FieldError("service.ctx_limit", "must not be negative"))
-    if not errors and spec.ttl < spec.heartbeat_interval:
+    if not errors and not as_sent and spec.ttl < spec.heartbeat_interval:
         errors.append(
             FieldError("service.ttl", f"is {spec.ttl:g} s, below heartbeat_interval ({spec.heartbeat_interval:g} s)")
         )
@@ -86,11 +91,11 @@ def check_spec(spec: ServiceSpec) -> ServiceSpec:
     return spec
 
 
-def check_report(report: Report, path: str = "beat") -> list[FieldError]:
-    """What is wrong with the figures of a beat."""
+def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -> list[FieldError]:
+    """What is wrong with the figures of a beat; `as_sent`: they may be negative."""
     errors: list[FieldError] = []
     for name, number in (("p95_ms", report.p95_ms), ("load", report.load), ("queue_depth", report.queue_depth)):
-        if number is not None and (not math.isfinite(number) or number < 0):
+        if number is not None and (not math.isfinite(number) or (number < 0 and not as_sent)):
             errors.append(FieldError(f"{path}.{name}", "must be a finite number, not negative"))
     if report.progress is not None and not 0.0 <= report.progress <= 1.0:
         errors.append(FieldError(f"{path}.progress", "must be between 0 and 1"))
@@ -149,6 +154,14 @@ def _check_caps(caps: tuple[str, ...]) -> list[FieldError]:
     if len(caps) > MAX_CAPS:
         return [FieldError("service.caps", f"has {len(caps)} elements; at most {MAX_CAPS} are allowed")]
     return [error for index, cap in enumerate(caps) for error in check_text(f"service.caps[{index}]", cap, 1, MAX_CAP)]
+
+
+def _check_caps_as_sent(caps: tuple[str, ...]) -> list[FieldError]:
+    if len(caps) > MAX_CAPS_AS_SENT:
+        return [FieldError("service.caps", f"has {len(caps)} elements; at most {MAX_CAPS_AS_SENT} are allowed")]
+    if sum(len(cap.encode("utf-8", "replace")) + 2 for cap in caps) > MAX_OBJECT_BYTES:
+        return [FieldError("service.caps", f"is larger than {MAX_OBJECT_BYTES} bytes")]
+    return []
 
 
 def _check_costs(costs: dict[str, float]) -> list[FieldError]:

@@ -16,8 +16,11 @@ Text = Annotated[str, AfterValidator(check_text)]
 Type = Annotated[str, Field(pattern=f"^({'|'.join(TYPES)})$")]
 Role = Annotated[str, Field(pattern=f"^({'|'.join(ROLES)})$")]
 Status = Annotated[str, Field(pattern=f"^({'|'.join(STATUSES)})$")]
-Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Figure = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+LONGEST_S = 315_576_000_000
+"""Seconds that the wire can say: ten thousand years."""
 
 
 class Registration(BaseModel):
@@ -48,12 +51,13 @@ class Registration(BaseModel):
     cost_hint: dict[str, float] | None = None
     """Only `usd_per_1k` is kept."""
     heartbeat_interval_s: Annotated[int, Field(ge=1, le=86_400)] = DEFAULT_INTERVAL_S
-    ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = DEFAULT_TTL_S
-    """Recorded, not judged by; raised to the interval where it is below."""
+    ttl_s: Annotated[int, Field(ge=-LONGEST_S, le=LONGEST_S)] = DEFAULT_TTL_S
+    """Recorded as it is sent, whatever it says; nobody judges by it."""
 
 
 class Heartbeat(BaseModel):
-    """What PUT /heartbeat takes. A figure that is absent or null stays as it was. Unknown fields are ignored."""
+    """What PUT /heartbeat takes. Each beat replaces all figures: one that is absent or null is null. Unknown fields are
+    ignored."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"service_id": "agent-architect", "status": "ok"}})
 

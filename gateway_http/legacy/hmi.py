@@ -81,17 +81,19 @@ class Hmi:
 
     def services(self) -> list[dict[str, Any]]:
         """The items of the registry's GET /services, in their order."""
-        ordered = sorted(self._feed.services.values(), key=lambda each: (each.name, each.role, each.service_id))
+        ordered = sorted(
+            self._feed.services_as_heard.values(), key=lambda each: (each.name, each.role, each.service_id)
+        )
         rows = map(row, ordered)
         return [{key: each[key] for key in LISTED} for each in rows]
 
     def tree(self) -> dict[str, Any]:
         """GET /api/tree."""
-        return tree_of(self._feed.services)
+        return tree_of(self._feed.services_as_heard)
 
     def agents(self) -> dict[str, Any]:
         """GET /api/agents."""
-        agents = [] if self.is_away else agents_of(self._feed.services.values())
+        agents = [] if self.is_away else agents_of(self._feed.services_as_heard.values())
         if len(agents) > 1:
             return {"status": "ok", "agents": agents, "count": len(agents)}
         return {"status": "ok", "agents": [DIRECT_CHAT], "count": 1, "fallback": True}
@@ -107,7 +109,7 @@ class Hmi:
         answers = await asyncio.gather(*(self._ask(name) for name in METRICS))
         services = dict(zip(METRICS, answers, strict=True))
         healthy = sum(each.get("status") == "ok" for each in answers)
-        agents = sum(each.type == "agent" for each in self._feed.services.values())
+        agents = sum(each.type == "agent" for each in self._feed.services_as_heard.values())
         summary = {
             "total_services": len(METRICS),
             "healthy_services": healthy,

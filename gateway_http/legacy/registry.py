@@ -9,8 +9,10 @@ from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import Depends, FastAPI, Query, Response
+from google.protobuf import duration_pb2
+from grid.registry.v1 import service_pb2
 from starlette.exceptions import HTTPException
-from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
+from tron_client import InvalidRequest, Service, ServiceNotFound, TronError, wire
 
 from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
@@ -29,6 +31,7 @@ BEAT_BYTES = 64 << 10
 MOST_MESSAGE = 1000
 """Characters of a heartbeat's message that the registry takes; the rest is cut off."""
 
+_MOST = sys.float_info.max
 _KNOWN_STATUSES = frozenset(STATUSES)
 
 ENDPOINTS = {
@@ -130,7 +133,7 @@ class RegistryPort:
             raise Refused(503, "the registry is away, and nothing was heard of it yet")
 
     def _counts(self) -> tuple[int, int]:
-        services = self._feed.services.values()
+        services = self._feed.services_as_heard.values()
         return len(services), sum(status_of(each) == "ok" for each in services)
 
     # --- FastAPI ----------------------------------------------------------------------------------------------------
@@ -180,7 +183,7 @@ class RegistryPort:
         async def register(body: bodies.Registration) -> bodies.Registered:
             """Register a service, or register it anew. A registration is a heartbeat too."""
             try:
-                service = await self._actions.register(body.service_id or "", **declared(body))
+                service = await self._actions.register(declared(body))
             except InvalidRequest as error:
                 raise Refused(422, wrong_fields(error, body)) from error
             return bodies.Registered(service_id=service.service_id, registered_at=sql_time(service.registered_at) or "")
@@ -268,21 +271,22 @@ def _not_found(service_id: str) -> str:
     return f"Service {service_id} not found"
 
 
-def declared(body: bodies.Registration) -> dict[str, Any]:
+def declared(body: bodies.Registration) -> service_pb2.Service:
     """What the registry is told."""
     cost = (body.cost_hint or {}).get("usd_per_1k")
-    return {
-        "name": body.name,
-        "type": body.type,
-        "role": body.role,
-        "url": body.url,
-        "caps": body.caps,
-        "labels": body.labels or {},
-        "ctx_limit": body.ctx_limit,
-        "cost_hint": None if cost is None else {"usd_per_1k": cost},
-        "heartbeat_interval": float(body.heartbeat_interval_s),
-        "ttl": float(max(body.ttl_s, body.heartbeat_interval_s)),
-    }
+    return service_pb2.Service(
+        service_id=body.service_id or "",
+        name=body.name,
+        type=wire.TYPES.number(body.type),
+        role=wire.ROLES.number(body.role),
+        url=body.url,
+        caps=body.caps,
+        labels=wire.struct(body.labels or {}),
+        ctx_limit=body.ctx_limit,
+        cost_hint=None if cost is None else {"usd_per_1k": cost},
+        heartbeat_interval=duration_pb2.Duration(seconds=body.heartbeat_interval_s),
+        ttl=duration_pb2.Duration(seconds=body.ttl_s),
+    )
 
 
 _FIELDS = {
@@ -328,9 +332,9 @@ def _plain_beat(body: bytes) -> tuple[str, Reported] | None:
     if not (service_id.isascii() or _is_text(service_id)):
         return None
     for figure in (p95, load):
-        if figure is not None and (type(figure) not in (int, float) or not 0 <= figure <= sys.float_info.max):
+        if figure is not None and (type(figure) not in (int, float) or not -_MOST <= figure <= _MOST):
             return None
-    if queue is not None and (type(queue) is not int or not 0 <= queue < 2**63):
+    if queue is not None and (type(queue) is not int or not -(2**63) <= queue < 2**63):
         return None
     if message is not None and (type(message) is not str or len(message) > MOST_MESSAGE or not _is_text(message)):
         return None

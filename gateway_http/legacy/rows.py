@@ -91,7 +91,7 @@ class Rows:
 
     def of(self, entry: Entry) -> bytes:
         """The row of a service as it is now."""
-        service = entry.current()
+        service = entry.as_heard()
         made = self._made.get(service.service_id)
         if made is None or made[0] is not service:
             columns = row(service)
@@ -139,7 +139,7 @@ class Listing:
         """The answer to GET /discover: those that are wanted."""
         self.body()
         entries = self._mirror.entries
-        found = [self._discovered.of(entries[each]) for each in self._ids if wanted(entries[each].current())]
+        found = [self._discovered.of(entries[each]) for each in self._ids if wanted(entries[each].as_heard())]
         return b'{"items":[' + b",".join(found) + b"]}"
 
     def _order(self) -> bool:

@@ -97,7 +97,7 @@ class TronPort:
         """How many services have which status. Raises Refused where nothing is known."""
         if not self._feed.loaded:
             raise Refused(503, "the registry is away, and nothing was heard of it yet")
-        statuses = Counter(status_of(each) for each in self._feed.services.values())
+        statuses = Counter(status_of(each) for each in self._feed.services_as_heard.values())
         return {
             "total": statuses.total(),
             "healthy": statuses["ok"],

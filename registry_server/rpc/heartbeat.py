@@ -210,8 +210,8 @@ class HeartbeatStream:
             report = None
             if record is not None:
                 try:
-                    report = translate.to_report(beat, record.report)
-                    errors = check_report(report)
+                    report = translate.to_report(beat, record.report, replaces_figures=message.replaces_figures)
+                    errors = check_report(report, as_sent=message.replaces_figures)
                 except InvalidRequest as error:
                     errors = list(error.fields)
                 if errors:

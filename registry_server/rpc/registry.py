@@ -66,19 +66,20 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         errors = check_text("instance_id", request.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
             raise InvalidRequest(*errors)
-        spec = check_spec(translate.to_spec(request.service))
+        spec = check_spec(translate.to_spec(request.service), as_sent=request.as_sent)
         engine, incarnation = self._engine, request.service.incarnation
         try:
             service = engine.catalogue.register(spec, incarnation, request.instance_id, None, engine.now())
         except Superseded:
             await engine.settled()  # once the newer one is on disk, for the older one stops
             raise
+        revision = engine.catalogue.changes.revision
         engine.catalogue.wait_for_answers([service])
         try:
             await engine.settled()
         finally:  # also where the caller has gone meanwhile
             engine.catalogue.answered(None, service, engine.now())
-        return registry_service_pb2.RegisterResponse(service=translate.from_service(service))
+        return registry_service_pb2.RegisterResponse(service=translate.from_service(service), revision=revision)
 
     async def Deregister(
         self, request: registry_service_pb2.DeregisterRequest, context: Context
@@ -89,8 +90,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if errors:
             raise InvalidRequest(*errors)
         self._engine.catalogue.deregister(request.service_id, request.reason, self._engine.now())
+        revision = self._engine.catalogue.changes.revision
         await self._engine.settled()
-        return registry_service_pb2.DeregisterResponse()
+        return registry_service_pb2.DeregisterResponse(revision=revision)
 
     async def GetService(
         self, request: registry_service_pb2.GetServiceRequest, context: Context
@@ -99,9 +101,10 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         check_id("service_id", request.service_id)
         catalogue = self._engine.catalogue
         service = translate.from_service(catalogue.view(catalogue.get(request.service_id)))
+        revision = catalogue.changes.revision
         await self._engine.settled()  # what is shown must survive, so it waits for the disk too
         observed_at = wire.timestamp_at(self._engine.now().wall)
-        return registry_service_pb2.GetServiceResponse(service=service, observed_at=observed_at)
+        return registry_service_pb2.GetServiceResponse(service=service, observed_at=observed_at, revision=revision)
 
     async def ListServices(
         self, request: registry_service_pb2.ListServicesRequest, context: Context
@@ -133,8 +136,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         to_role = translate.enum("to_role", ServiceRole, request.to_role)
         self._engine.admit_write()
         count = self._engine.catalogue.promote(request.name, from_role, to_role)
+        revision = self._engine.catalogue.changes.revision
         await self._engine.settled()
-        return registry_service_pb2.PromoteResponse(updated_instances=count)
+        return registry_service_pb2.PromoteResponse(updated_instances=count, revision=revision)
 
     async def Heartbeat(  # type: ignore[override]  # grpc.aio lets a handler read and write by itself; the stub does not
         self, request_iterator: AsyncIterator[heartbeat_pb2.HeartbeatRequest], context: Context

@@ -98,14 +98,18 @@ def _optional_seconds(message: service_pb2.Service, name: str) -> float | None:
     return seconds(f"service.{name}", getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
-def to_report(beat: heartbeat_pb2.Beat, before: Report) -> Report:
-    """What a beat says on top of what was said before. Raises InvalidRequest; bounds are checked elsewhere."""
+def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:
+    """What a beat says on top of what was said before; `replaces_figures`: its figures are all that there are.
+
+    Raises InvalidRequest; bounds are checked elsewhere.
+    """
     has = beat.HasField
+    figures = Report() if replaces_figures else before
     return Report(
         status=enum("beat.status", ServiceStatus, beat.status, before.status),
-        p95_ms=beat.p95_ms if has("p95_ms") else before.p95_ms,
-        queue_depth=beat.queue_depth if has("queue_depth") else before.queue_depth,
-        load=beat.load if has("load") else before.load,
+        p95_ms=beat.p95_ms if has("p95_ms") else figures.p95_ms,
+        queue_depth=beat.queue_depth if has("queue_depth") else figures.queue_depth,
+        load=beat.load if has("load") else figures.load,
         message=beat.message if has("message") else before.message,
         progress=beat.progress if has("progress") else before.progress,
         activity=beat.activity if has("activity") else before.activity,

@@ -44,7 +44,7 @@ def test_the_listing_follows_the_copy() -> None:
 
     assert shown() == [("b", "ok")]
     mirror.upsert(2, a_service("a", 2))
-    mirror.beaten("b", Reported(status="paused"), at(1), 2)
+    mirror.beaten(mirror.entries["b"].current(), Reported(status="paused"), at(1), 2)
     assert shown() == [("a", "ok"), ("b", "paused")]
     mirror.upsert(3, a_service("b", 1, name="0"))
     assert shown() == [("b", "ok"), ("a", "ok")]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
-from grid.registry.v1 import service_pb2
+from grid.registry.v1 import heartbeat_pb2, service_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_server.catalogue import Catalogue
 from registry_server.record import Record
 from registry_server.rpc import translate
-from registry_server.service import Instant
+from registry_server.service import Instant, Report, ServiceStatus
 
 DURATIONS = st.builds(Duration, seconds=st.integers(1, 30 * 86_400), nanos=st.integers(0, 999_999_999))
 FIELDS = ("heartbeat_interval", "ttl", "reconnect_grace", "stall_after")
@@ -29,3 +29,21 @@ def test_every_interval_comes_back_to_the_nanosecond(intervals: tuple[Duration, 
     assert [getattr(told, name) for name in FIELDS] == list(intervals)
     assert [observed.heartbeat_interval, observed.reconnect_grace, observed.stall_after] == [
         intervals[0], *intervals[2:]]  # fmt: skip
+
+
+def test_a_beat_keeps_what_it_leaves_out_and_one_that_replaces_figures_clears_them() -> None:
+    before = Report(
+        ServiceStatus.DEGRADED, p95_ms=12.5, queue_depth=3, load=0.5, message="busy", progress=0.5, activity=7
+    )
+    beat = heartbeat_pb2.Beat(service_id="a", load=0.25)
+    kept = translate.to_report(beat, before)
+    assert (kept.p95_ms, kept.queue_depth, kept.load) == (12.5, 3, 0.25)
+    replaced = translate.to_report(beat, before, replaces_figures=True)
+    assert (replaced.p95_ms, replaced.queue_depth, replaced.load) == (None, None, 0.25)
+    for report in (kept, replaced):
+        assert (report.status, report.message, report.progress, report.activity) == (
+            ServiceStatus.DEGRADED,
+            "busy",
+            0.5,
+            7,
+        )

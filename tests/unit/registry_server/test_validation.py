@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -196,3 +197,14 @@ def test_an_event_beyond_a_bound_is_refused_by_the_name_of_the_field(name: str, 
 def test_an_id_is_refused_under_the_path_where_it_stood() -> None:
     assert refused_fields(lambda: validation.check_id("goodbye.service_id", "")) == ["goodbye.service_id"]
     assert refused_fields(lambda: validation.check_id("service_id", "fine")) == []
+
+
+def test_what_an_older_contract_takes_is_kept_as_it_was_sent() -> None:
+    spec = make_spec(caps=("", " odd\n", "x" * 500), ctx_limit=-1, ttl=-90.0, heartbeat_interval=3600.0)
+    assert validation.check_spec(spec, as_sent=True) == spec
+    assert refused_fields(lambda: validation.check_spec(spec))
+    for caps in (("c",) * 1001, ("c" * 20_000,)):
+        check = partial(validation.check_spec, replace(spec, caps=caps), as_sent=True)
+        assert refused_fields(check) == ["service.caps"]
+    assert not validation.check_report(Report(load=-1.0), as_sent=True)
+    assert validation.check_report(Report(load=INF), as_sent=True)

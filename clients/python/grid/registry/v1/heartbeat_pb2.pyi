@@ -97,11 +97,17 @@ class Beats(_message.Message):
     BEATS_FIELD_NUMBER: _builtins.int
     ACK_REQUESTED_FIELD_NUMBER: _builtins.int
     RELAYED_FIELD_NUMBER: _builtins.int
+    REPLACES_FIGURES_FIELD_NUMBER: _builtins.int
     ack_requested: _builtins.bool
     """Answer this message with an `ack` at once; else acknowledgements are sent about once a second."""
     relayed: _builtins.bool
     """The sender passes on signs of life that reached it by another way (a gateway). The stream does not take the services
     up: its end says nothing about them, their alerts do not come here, and who carries them goes on.
+    """
+    replaces_figures: _builtins.bool
+    """The figures p95_ms, queue_depth and load of each beat are all that there are: one that is unset is cleared, not kept.
+    All other unset fields keep what was reported before. For gateways whose clients speak an older contract; so these figures
+    may be negative, too.
     """
     @_builtins.property
     def beats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Beat]: ...
@@ -111,10 +117,11 @@ class Beats(_message.Message):
         beats: _abc.Iterable[Global___Beat] | None = ...,
         ack_requested: _builtins.bool = ...,
         relayed: _builtins.bool = ...,
+        replaces_figures: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats", "relayed", b"relayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats", "relayed", b"relayed", "replaces_figures", b"replaces_figures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -122,7 +129,7 @@ Global___Beats: _TypeAlias = Beats  # noqa: Y015
 
 @_typing.final
 class Beat(_message.Message):
-    """One sign of life. Unset fields keep what was reported before."""
+    """One sign of life. Unset fields keep what was reported before; see Beats.replaces_figures."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,0 +1,1 @@
+"""What the gateway says to the registry over gRPC."""

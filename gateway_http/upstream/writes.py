@@ -1,0 +1,54 @@
+"""Writes to the registry that answer with their revision, so that a copy knows which news are older than they are."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import grpc
+from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
+from tron_client import Service, wire
+from tron_client.errors import from_rpc_error
+
+CALL_TIMEOUT = 5.0
+"""Seconds; legacy clients wait as long."""
+
+
+class RegistryWrites:
+    """Each call raises what the SDK raises. A registry that does not tell revisions answers 0."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+    async def register(self, declared: service_pb2.Service) -> tuple[Service, int]:
+        """Register a service as a legacy client declared it; the record, and what it is true at."""
+        # A word of its own makes a retry of the transport the same registration.
+        word = uuid.uuid4().hex
+        request = registry_service_pb2.RegisterRequest(service=declared, instance_id=word, as_sent=True)
+        answer = await self._call("Register", request)
+        return Service.from_proto(answer.service), answer.revision
+
+    async def get_service(self, service_id: str) -> tuple[Service, int]:
+        """Read a service past the copy; the record, and what it is true at. Raises ServiceNotFound."""
+        answer = await self._call("GetService", registry_service_pb2.GetServiceRequest(service_id=service_id))
+        return Service.from_proto(answer.service), answer.revision
+
+    async def deregister(self, service_id: str, reason: str) -> int:
+        """Remove a service; the revision of its removal. Raises ServiceNotFound."""
+        request = registry_service_pb2.DeregisterRequest(service_id=service_id, reason=reason)
+        revision: int = (await self._call("Deregister", request)).revision
+        return revision
+
+    async def promote(self, name: str, from_role: str, to_role: str) -> tuple[int, int]:
+        """Change the role of all instances; how many, and the revision that has it. Raises ServiceNotFound."""
+        request = registry_service_pb2.PromoteRequest(
+            name=name, from_role=wire.ROLES.number(from_role), to_role=wire.ROLES.number(to_role)
+        )
+        answer = await self._call("Promote", request)
+        return answer.updated_instances, answer.revision
+
+    async def _call(self, method: str, request: Any) -> Any:
+        try:
+            return await getattr(self._stub, method)(request, timeout=CALL_TIMEOUT)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
