@@ -1,4 +1,4 @@
-// The connection to the gateway: one EventSource, kept alive for as long as the page is open.
+// A connection to the gateway: one EventSource, kept alive until it is closed. Which tab holds one is decided in tabs.js.
 //
 // The browser resumes a broken stream by itself, with Last-Event-ID. This makes a new one, which starts with a snapshot, where
 // it gives up, and where a stream stands but says nothing (a network that vanished, a laptop that slept).
@@ -9,8 +9,9 @@ const KINDS = ["state", "snapshot", "services", "heard", "event", "gap"];
 const LONGEST_WAIT = 5000;
 
 /**
- * Follow `/v1/stream`. `onMessage(kind, data)` gets each message, `onBroken()` each break. Returns {check, close}: `check(now)`
- * is to be called now and then, and at once when the page wakes.
+ * Follow `/v1/stream` at `url`. `onMessage(kind, text, cursor)` gets each message, as the text of its JSON and where to go on
+ * from; `onBroken()` each break. Returns {check, close}: `check(now)` is to be called now and then, and at once when the page
+ * wakes.
  */
 export function follow(url, { onMessage, onBroken, now = Date.now, random = Math.random }) {
   let source = null;
@@ -31,13 +32,7 @@ export function follow(url, { onMessage, onBroken, now = Date.now, random = Math
   function hear(kind, event) {
     heardAt = now();
     attempt = 0;
-    let data;
-    try {
-      data = JSON.parse(event.data);
-    } catch {
-      return; // cut off in the middle; what follows tells it again
-    }
-    onMessage(kind, data);
+    onMessage(kind, event.data, event.lastEventId);
   }
 
   function fail() {

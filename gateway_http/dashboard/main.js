@@ -1,7 +1,8 @@
 // Puts the page together: one state, one connection, one timer, and a view that draws what changed.
 
-import { ask, follow, send } from "./feed.js";
-import { broke, createState, receive, takeHistory, takeOpen } from "./state.js";
+import { ask, send } from "./feed.js";
+import { broke, createState, receive, takeHistory, takeOpen, woke } from "./state.js";
+import { followTogether } from "./tabs.js";
 import { createView } from "./view.js";
 
 /** A message may bring news about acknowledgements; they are asked for together, this much later (ms). */
@@ -18,7 +19,7 @@ let historyWanted = false;
 let gathering = null;
 let openAskedAt = 0;
 
-const feed = follow(at("v1/stream"), {
+const feed = followTogether(at("v1/"), {
   onMessage(kind, data) {
     const wanted = receive(state, kind, data, Date.now());
     if (wanted === "history") void loadHistory();
@@ -35,17 +36,26 @@ const feed = follow(at("v1/stream"), {
 setInterval(() => {
   const now = Date.now();
   feed.check(now);
+  document.documentElement.dataset.stream = feed.role;
   if (historyWanted) void loadHistory();
   if ((state.openAlerts.size > 0 || state.lost.length > 0) && now - openAskedAt > ASK_OPEN_EVERY) askOpenSoon();
   view.tick();
 }, 1000);
 
 // A tab that slept finds out at once, not at the next tick.
-for (const type of ["pageshow", "online", "focus"]) window.addEventListener(type, () => feed.check());
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) feed.check();
-  view.changed();
-});
+for (const type of ["online", "focus"]) window.addEventListener(type, () => feed.check());
+// A tab that nobody looks at lets go of the stream, also when it is closed or kept for "back".
+window.addEventListener("pagehide", () => feed.rest());
+for (const [target, type] of [[window, "pageshow"], [document, "visibilitychange"]]) {
+  target.addEventListener(type, () => {
+    if (document.hidden) feed.rest();
+    else {
+      if (feed.role === "resting") woke(state, Date.now());
+      feed.wake();
+    }
+    view.changed();
+  });
+}
 
 async function loadHistory() {
   historyWanted = false;

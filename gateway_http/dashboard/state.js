@@ -99,6 +99,11 @@ export function broke(state, now) {
   state.version += 1;
 }
 
+/** The page was not looked at and let go; now it is, and what it missed is on its way. */
+export function woke(state, now) {
+  state.heardAt = Math.max(state.heardAt, now);
+}
+
 /** The gateway's time. Ages are told by its clock: the browser's own may be wrong by hours. */
 export function serverTime(state, now) {
   return now + (state.offset ?? 0);

@@ -235,6 +235,19 @@ def test_a_killed_agent_turns_and_tron_draws_a_line_to_its_parent_within_a_secon
         shoot(page, "4-back-again")
 
 
+def test_eight_tabs_of_one_browser_all_show_what_happens(grid: Grid, open_page: OpenPage) -> None:
+    with agents(grid.registry, [agent("Prog-seen", "Mgr-Code-02")]) as mortal:
+        tabs = [open_page(grid.url)]
+        for _ in range(7):
+            tabs.append(tabs[0].context.new_page())
+            tabs[-1].goto(grid.url)
+        for tab in tabs:
+            wait_alive(tab, "Prog-seen")
+        mortal.kill()
+        for tab in tabs:
+            expect(tab.locator(row("Prog-seen"))).to_have_attribute("data-look", "down", timeout=15_000)
+
+
 def test_a_service_that_was_given_up_is_not_just_gone(grid: Grid, open_page: OpenPage) -> None:
     with agents(grid.registry, [agent("Prog-mayfly", "Mgr-Code-02")]) as mayfly:
         page = open_page(grid.url, height=1300)

@@ -41,12 +41,15 @@ class CannedGateway:
     explanations: dict[str, dict[str, Any]] = field(default_factory=dict)
     acknowledged: list[str] = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
-    # How many streams were opened so far.
+    # How many streams were opened so far, and how many are open.
     opened: int = 0
+    streams: int = 0
     chunk: int = 500
     _messages: list[tuple[str, bytes]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _life: int = 0
+    # What `services` is true at.
+    revision: int = 1
     # Set: streams stand and say nothing at all.
     frozen: bool = False
 
@@ -118,6 +121,10 @@ def _handler(canned: CannedGateway) -> type[BaseHTTPRequestHandler]:
             name = "index.html" if path == "/" else path.removeprefix("/dashboard/")
             if path == "/v1/stream":
                 self._stream(query)
+            elif path == "/v1/status":
+                self._answer(status(**canned.state))
+            elif path == "/v1/services":
+                self._answer({"revision": canned.revision, "services": canned.services})
             elif path == "/api/history":
                 self._answer(canned.history)
             elif path == "/api/explain":
@@ -148,8 +155,10 @@ def _handler(canned: CannedGateway) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(data)
                 self.wfile.flush()
 
+            canned.streams += 1
             with contextlib.suppress(OSError):  # the browser went away
                 canned.stream(write)
+            canned.streams -= 1
 
         def _answer(self, document: Any, code: int = 200) -> None:
             self._send(json.dumps(document).encode(), "application/json", {}, code)
