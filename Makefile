@@ -81,4 +81,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	tools/install_chromium.sh
+	tools/install_debian.sh $(BIN)
 	touch $@ $(VENV)/.installed
