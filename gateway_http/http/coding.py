@@ -12,8 +12,11 @@ UNDERSTOOD = ("gzip", "deflate")
 _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 _RAW = -zlib.MAX_WBITS
 
-_CHARSETS = ("utf-8", "ascii", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le")
+_UNICODE = ("utf-8", "ascii", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le")
 """Those in which JSON is recognized by itself."""
+
+_SINGLE_BYTE = ("iso8859-1", "iso8859-15", "cp1252")
+"""Those that are turned into UTF-8, byte by byte."""
 
 
 class TooLarge(Exception):
@@ -44,12 +47,16 @@ def charset_of(content_type: bytes) -> str:
     return ""
 
 
-def is_unicode(charset: str) -> bool:
-    """Whether JSON in that charset is read: UTF-8, and what is recognized beside it."""
+def codec_of(charset: str) -> str | None:
+    """The codec of a charset that must be turned into UTF-8; empty where JSON in it is read as it is.
+
+    None: the charset is not supported.
+    """
     try:
-        return charset == "" or codecs.lookup(charset).name in _CHARSETS
+        name = codecs.lookup(charset or "utf-8").name
     except (LookupError, ValueError):
-        return False
+        return None
+    return "" if name in _UNICODE else name if name in _SINGLE_BYTE else None
 
 
 class Decoder:

@@ -17,9 +17,9 @@ from gateway_http.http.coding import (
     TooLarge,
     Unreadable,
     charset_of,
+    codec_of,
     codings_of,
     is_understood,
-    is_unicode,
 )
 
 _BODIES = (b"content-encoding", b"content-length")
@@ -93,6 +93,7 @@ class Front:
         headers = [(name, value) for name, value in scope["headers"] if name not in _BODIES]
         codings = codings_of(value for name, value in scope["headers"] if name == b"content-encoding")
         charset = _charset(scope)
+        codec = codec_of(charset) if is_json(scope) else ""
         decoder = Decoder(codings[0], self._most) if len(codings) == 1 and is_understood(codings[0]) else None
 
         async def plain() -> Message:
@@ -102,22 +103,26 @@ class Front:
                     f"content-encoding {', '.join(codings)!r} is not supported; use one of {', '.join(UNDERSTOOD)}",
                     {"Accept-Encoding": ", ".join(UNDERSTOOD)},
                 )
-            if is_json(scope) and not is_unicode(charset):
+            if codec is None:
                 raise HTTPException(415, f"charset {charset!r} is not supported; send JSON in UTF-8")
             message = await receive()
-            if decoder is None or message["type"] != "http.request":
+            if message["type"] != "http.request":
                 return message
+            body: bytes = message.get("body", b"")
             try:
-                body = decoder.feed(message.get("body", b""))
-                if not message.get("more_body", False):
-                    decoder.end()
+                if decoder is not None:
+                    body = decoder.feed(body)
+                    if not message.get("more_body", False):
+                        decoder.end()
             except TooLarge:
                 raise HTTPException(413, "Content Too Large") from None
             except Unreadable as error:
                 raise HTTPException(400, str(error)) from None
+            if codec:
+                body = body.decode(codec, "replace").encode()
             return {**message, "body": body}
 
-        return ({**scope, "headers": headers} if codings else scope), plain
+        return {**scope, "headers": headers}, plain
 
 
 def _charset(scope: Scope) -> str:

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Query, Response
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from tron_client import NotImplementedYet, RegistryUnavailable, ServiceNotFound, TronError, wire
 
 from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
+from gateway_http.json_bounds import check_object
+from gateway_http.legacy import hhmrs_settings as hhmrs
 from gateway_http.legacy.alerts import distinct
 from gateway_http.legacy.hmi_views import DIRECT_CHAT, agents_of, alerts_of, tree_of
 from gateway_http.legacy.port_check import SystemStatus, ask_health
@@ -52,6 +54,13 @@ class Acknowledgement(BaseModel):
         return self
 
 
+class HhmrsSettings(BaseModel):
+    """What POST /api/settings/hhmrs takes."""
+
+    hhmrs: Annotated[dict[str, Any], AfterValidator(check_object)]
+    """At most 16 KiB."""
+
+
 class Hmi:
     """What the routes answer from."""
 
@@ -62,7 +71,7 @@ class Hmi:
         self._neighbours = {**neighbours, **FOREIGN}
         self._system = SystemStatus(gateway.data_dir)
         self._started = time.monotonic()
-        self._started_at = datetime.now(UTC)
+        self._started_at = time.time()
         self._asking = asyncio.Lock()
         self._open: list[str] = []
         self._lost: list[dict[str, Any]] = []
@@ -191,7 +200,7 @@ class Hmi:
 
     def _uptime(self) -> dict[str, Any]:
         uptime = round(time.monotonic() - self._started, 1)
-        return {"uptime_seconds": uptime, "server_start_time": iso(self._started_at)}
+        return {"uptime_seconds": uptime, "server_start_time": self._started_at}
 
 
 def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOURS) -> FastAPI:
@@ -270,6 +279,25 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
     async def system_status() -> Response:
         """Which legacy ports of this machine are open, and six checks."""
         return answer(await hmi.system_status())
+
+    @app.get("/api/settings/hhmrs")
+    async def hhmrs_settings() -> dict[str, Any]:
+        """Settings that are kept for whoever reads them; nothing here acts by them."""
+        return await asyncio.to_thread(hhmrs.read, gateway.data_dir)
+
+    @app.post(
+        "/api/settings/hhmrs",
+        responses={400: {"description": "A key is missing or out of range"}, 500: {"description": "Not written"}},
+    )
+    async def set_hhmrs_settings(body: HhmrsSettings) -> Response:
+        """Replace the section `hhmrs`; all else that is kept stays."""
+        if wrong := hhmrs.check(body.hhmrs):
+            return answer({"status": "error", "error": wrong}, 400)
+        try:
+            await asyncio.to_thread(hhmrs.write, gateway.data_dir, body.hhmrs)
+        except OSError as error:
+            return answer({"status": "error", "error": str(error)}, 500)
+        return answer({"status": "ok", "message": "HHMRS settings saved"})
 
     @app.get("/api/history")
     async def history(events: bool = True) -> Response:

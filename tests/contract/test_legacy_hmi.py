@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -23,7 +24,8 @@ def test_health_names_the_service(hmi: httpx.Client) -> None:
     assert (body["status"], body["service"]) == ("ok", "hmi_app")
     assert body["port"] == hmi.base_url.port
     assert ISO.fullmatch(body["timestamp"])
-    assert {"uptime_seconds", "server_start_time"} <= set(body)
+    assert body["uptime_seconds"] >= 0
+    assert 0 < body["server_start_time"] <= time.time(), "seconds since the epoch"
 
 
 def test_services_are_the_items_of_the_registry_verbatim(face: Face, hmi: httpx.Client) -> None:
@@ -113,6 +115,33 @@ def test_system_status_probes_the_legacy_ports(hmi: httpx.Client) -> None:
         "config_validity",
     }
     assert 0 <= body["overall_health_percent"] <= 100
+
+
+def test_the_settings_of_hhmrs_are_kept(hmi: httpx.Client) -> None:
+    path = "/api/settings/hhmrs"
+    before = hmi.get(path).json()["hhmrs"]
+    assert before == {
+        "heartbeat_interval_s": 30,
+        "timeout_threshold_s": 60,
+        "max_restarts": 3,
+        "max_llm_retries": 3,
+        "enable_auto_restart": True,
+        "enable_llm_switching": True,
+    }
+    wanted = {**before, "max_restarts": 10, "enable_auto_restart": False}
+    answer = hmi.post(path, json={"hhmrs": wanted})
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert hmi.get(path).json()["hhmrs"] == wanted
+    without = {key: value for key, value in wanted.items() if key != "max_llm_retries"}
+    for section, says in (
+        (without, "Missing required key: max_llm_retries"),
+        ({**wanted, "max_restarts": 11}, "max_restarts must be between 1 and 10"),
+        ({**wanted, "heartbeat_interval_s": 4}, "heartbeat_interval_s must be between 5 and 120"),
+        ({**wanted, "timeout_threshold_s": "60"}, "timeout_threshold_s must be between 10 and 300"),
+    ):
+        answer = hmi.post(path, json={"hhmrs": section})
+        assert (answer.status_code, answer.json()) == (400, {"status": "error", "error": says})
+    assert hmi.get(path).json()["hhmrs"] == wanted
 
 
 def test_the_page_is_served_with_a_strict_policy(hmi: httpx.Client) -> None:

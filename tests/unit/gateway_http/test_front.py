@@ -220,7 +220,18 @@ async def test_json_in_unicode_is_read(charset: str) -> None:
     assert (answer.status_code, answer.json()) == (200, {"name": "x"})
 
 
-@pytest.mark.parametrize("charset", ["latin-1", "iso-8859-15", "unheard-of", "rot13", "x" * 500])
+@pytest.mark.parametrize("charset", ["latin-1", "ISO-8859-1", "iso-8859-15", "windows-1252"])
+async def test_json_in_a_western_charset_is_read(charset: str) -> None:
+    headers = {"content-type": f"application/json; charset={charset}"}
+    async with client() as http:
+        answer = await http.post("/things", content=b'{"name": "\xfc"}', headers=headers)
+        packed = await http.post(
+            "/things", content=gzipped(b'{"name": "\xfc"}'), headers={**headers, "content-encoding": "gzip"}
+        )
+    assert (answer.status_code, answer.json()) == (packed.status_code, packed.json()) == (200, {"name": "ü"})
+
+
+@pytest.mark.parametrize("charset", ["koi8-r", "utf-7", "unheard-of", "rot13", "x" * 500])
 async def test_another_charset_is_named(charset: str) -> None:
     async with client() as http:
         answer = await http.post(
