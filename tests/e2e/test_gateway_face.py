@@ -72,9 +72,15 @@ def test_the_legacy_alert_file_has_what_alerts_has_also_over_a_restart_of_the_ga
         wait_until(lambda: "service_down" in [each["alert_type"] for each in written()], 10, "the file has it")
         face.gateway.kill()
         with start_gateway(tmp_path / "gateway", face.registry.address, face.monitor.address) as again:
-            wait_until(lambda: written()[-1]["alert_type"] == "service_deregistered", 20, "the file goes on")
+            # On a busy machine the gateway itself is down for a while, and that is told too.
+            wait_until(lambda: "service_deregistered" in [each["alert_type"] for each in written()], 20, "it goes on")
             with clients(again) as (_, tron, _):
-                assert tron.get("/alerts", params={"limit": 1000}).json()["alerts"] == written()
+
+                def same() -> bool:
+                    told: list[dict[str, Any]] = tron.get("/alerts", params={"limit": 1000}).json()["alerts"]
+                    return told == written()
+
+                wait_until(same, 20, "both say the same")
 
 
 def test_13_through_the_http_face_alone(face: Face) -> None:
