@@ -147,7 +147,7 @@ def check_python(snippet: Snippet) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module or "")
-            known |= {each.asname or each.name: getattr(module, each.name) for each in node.names}
+            known |= {each.asname or each.name: _member(module, each.name) for each in node.names}
         elif isinstance(node, ast.Import):
             known |= {each.asname or each.name: importlib.import_module(each.name) for each in node.names}
     for node in ast.walk(tree):
@@ -166,7 +166,7 @@ def check_python(snippet: Snippet) -> None:
         "check",
         "--isolated",
         "--select",
-        "F821,F401",
+        "F821",
         "--output-format",
         "json",
         "--stdin-filename",
@@ -176,6 +176,10 @@ def check_python(snippet: Snippet) -> None:
     done = subprocess.run(command, input=snippet.text, text=True, capture_output=True, check=False)
     problems = [each["message"] for each in json.loads(done.stdout)]
     assert not [each for each in problems if not set(re.findall(r"`(\w+)`", each)) & PLACEHOLDERS]
+
+
+def _member(module: Any, name: str) -> Any:
+    return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{module.__name__}.{name}")
 
 
 class _Instance:
