@@ -106,11 +106,13 @@ def check_tron(arguments: list[str], *, whole: bool = True) -> None:
             read_config(kind, table, flags)
             return
     command: Any = typer.main.get_command(app)
-    context = command.make_context("tron", list(arguments))
     try:
+        context = command.make_context("tron", list(arguments))
         while hasattr(command, "commands") and (rest := [*context._protected_args, *context.args]):  # noqa: SLF001
             _, command, rest = command.resolve_command(context, rest)
             context = command.make_context(command.name, rest, parent=context)
+    except typer.Exit:
+        pass  # `--version` and the like end here
     except Exception as error:
         if whole or type(error).__name__ not in ("MissingParameter", "BadOptionUsage"):
             raise
