@@ -35,9 +35,6 @@ from grid_hosting.whole_file import write_whole
 
 log = structlog.get_logger("program")
 
-TIDY_EVERY = 10.0
-"""Seconds between two looks whether the collector should be thorough."""
-
 C = TypeVar("C", bound="ProgramConfig")
 
 
@@ -231,12 +228,6 @@ def _line(error: BaseException) -> str:
     return str(error)
 
 
-async def _tidy(collector: Collector) -> None:
-    while True:
-        await asyncio.sleep(TIDY_EVERY)
-        collector.tidy()
-
-
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run a program on its event loop; SIGTERM and SIGINT set the event that asks it to stop."""
 
@@ -245,16 +236,13 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        collector = Collector()
-        collector.install()
+        Collector().install()
         watching = asyncio.create_task(PAUSES.watch())
-        tidying = asyncio.create_task(_tidy(collector))
         try:
             await main(stop)
         finally:
             watching.cancel()
-            tidying.cancel()
-            await asyncio.wait({watching, tidying})
+            await asyncio.wait({watching})
 
     # Each stream is a file, and shells start programs with room for 1024 of them; select(2) is not used here.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
