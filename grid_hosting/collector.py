@@ -13,9 +13,8 @@ cycles of calls that are under way at a freeze can stay behind, a few kilobytes,
 from __future__ import annotations
 
 import gc
-import time
 
-from grid_hosting.pauses import PAUSES, Pauses
+from grid_hosting.pauses import PAUSES, Moment, Pauses
 
 THRESHOLDS = (5_000, 5, 2)
 """A full collection comes after about 5,000 x 6 x 3 new containers: it visits these and FREEZE_AT, in about 15 ms."""
@@ -29,7 +28,7 @@ class Collector:
 
     def __init__(self, pauses: Pauses = PAUSES) -> None:
         self._pauses = pauses
-        self._began = 0.0
+        self._began = Moment.now()
 
     def install(self) -> None:
         """Collect once, keep out of sight what there is, and watch over each collection from now on."""
@@ -46,8 +45,8 @@ class Collector:
 
     def _collecting(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
-            self._began = time.perf_counter()
+            self._began = Moment.now()
             return
         if info["generation"] == 2 and len(gc.get_objects(2)) > FREEZE_AT:
             gc.freeze()
-        self._pauses.note("collector", time.perf_counter() - self._began)
+        self._pauses.since(self._began, "collector")

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -28,6 +29,19 @@ STARVED = "starved"
 """The cause of a pause in which this process had no processor, or was stopped."""
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment on two clocks, in seconds: the time that goes by, and the time for which this thread had a processor."""
+
+    at: float
+    worked: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """This moment."""
+        return cls(time.perf_counter(), time.thread_time())
+
+
 class Pauses:
     """The longest pauses of one loop, in seconds, by cause."""
 
@@ -36,9 +50,12 @@ class Pauses:
         self._measured = 0.0
         self._logged_at = float("-inf")
 
-    def note(self, cause: str, seconds: float) -> None:
-        """A turn of the loop took this long."""
+    def note(self, cause: str, seconds: float, worked: float) -> None:
+        """A turn of the loop took this long, and its thread worked for so much of it: if for less than half, then the
+        turn is not to blame."""
         self._measured += seconds
+        if worked < seconds / 2:
+            cause = STARVED
         if seconds <= self.longest.get(cause, 0.0):
             return
         self.longest[cause] = seconds
@@ -47,30 +64,35 @@ class Pauses:
             self._logged_at = now
             log.info("loop_paused", seconds=round(seconds, 4), cause=cause)
 
+    def since(self, began: Moment, cause: str) -> None:
+        """A turn of the loop that began then ends now."""
+        now = Moment.now()
+        self.note(cause, now.at - began.at, now.worked - began.worked)
+
     @contextmanager
     def turn(self, cause: str) -> Iterator[None]:
         """Measure what is done inside; it must not await."""
-        began = time.perf_counter()
+        began = Moment.now()
         try:
             yield
         finally:
-            self.note(cause, time.perf_counter() - began)
+            self.since(began, cause)
 
-    def sampled(self, late: float, busy: float) -> None:
-        """The timer came `late` seconds after it was due, in which this thread worked for `busy` seconds."""
+    def sampled(self, late: float, worked: float) -> None:
+        """The timer came `late` seconds after it was due, in which this thread worked for `worked` seconds."""
         measured, self._measured = self._measured, 0.0
-        rest = late - measured
-        if rest > 0.0:
-            self.note(CALLBACKS if busy >= late / 2 else STARVED, rest)
+        if late > measured:
+            self.note(CALLBACKS, late - measured, worked - measured)
             self._measured = 0.0
 
     async def watch(self) -> None:
         """Sample until cancelled; then log the longest pause of each cause."""
         try:
             while True:
-                due, used = time.monotonic() + SAMPLE_EVERY, time.thread_time()
+                began = Moment.now()
                 await asyncio.sleep(SAMPLE_EVERY)
-                self.sampled(time.monotonic() - due, time.thread_time() - used)
+                now = Moment.now()
+                self.sampled(now.at - began.at - SAMPLE_EVERY, now.worked - began.worked)
         finally:
             log.info("loop_pauses", **{cause: round(seconds, 4) for cause, seconds in sorted(self.longest.items())})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from grid_hosting.pauses import PAUSES
+from grid_hosting.pauses import PAUSES, Moment
 
 LONGEST = 0.005
 """Seconds of one turn; a piece that begins within it may end after it."""
@@ -18,19 +18,19 @@ class Turn:
 
     def __init__(self, cause: str) -> None:
         self._cause = cause
-        self._began = time.perf_counter()
+        self._began = Moment.now()
 
     @property
     def over(self) -> bool:
         """Whether others should run before the next piece."""
-        return time.perf_counter() - self._began >= LONGEST
+        return time.perf_counter() - self._began.at >= LONGEST
 
     async def rest(self) -> None:
         """Let others run."""
         self.end()
         await asyncio.sleep(0)
-        self._began = time.perf_counter()
+        self._began = Moment.now()
 
     def end(self) -> None:
         """Note how long this turn was."""
-        PAUSES.note(self._cause, time.perf_counter() - self._began)
+        PAUSES.since(self._began, self._cause)
