@@ -2,33 +2,50 @@
 
 A full collection visits every container that is alive: about 90 for each stream, so 0.4 to 1.2 s at 20,000 agents,
 again and again while a fleet attaches. Here it visits only what was made since the last one: what survives a full
-collection is moved out of its sight (`gc.freeze`), and is never visited again: even at 5,000 agents that took 0.9 s.
+collection is moved out of its sight (`gc.freeze`).
+
+Young collections can be as long: Python counts containers made less containers freed, so where each beat frees what
+the one before had made, it waits while hundreds of thousands gather. Here `step` collects by the clock.
 
 Reference counts free nearly all memory of a server, frozen or not; only cycles need the collector. Measured: a stream
-that ends leaves no cycle, a call that is answered leaves 5 objects in cycles, one that is refused 44. So only the
-cycles of calls that are under way at a freeze can stay behind, a few kilobytes, and there is one freeze for each
-`FREEZE_AT` objects that came to stay.
+that ends leaves no cycle, a call that is answered leaves 5 objects in cycles, one that is refused 44. So the cycles of
+calls that are under way at a freeze can stay behind. They are counted, and if they may be too much, one collection
+visits everything; nothing else can bound that memory.
 """
 
 from __future__ import annotations
 
 import gc
+import time
 
 from grid_hosting.pauses import PAUSES, Moment, Pauses
 
 THRESHOLDS = (5_000, 5, 2)
-"""A full collection comes after about 5,000 x 6 x 3 new containers: it visits these and FREEZE_AT, in about 15 ms."""
+"""In a burst, a full collection comes after about 5,000 x 6 x 3 new containers: it visits these and FREEZE_AT."""
 
 FREEZE_AT = 50_000
-"""Survivors of a full collection that are still visited by the next one."""
+"""Survivors of a full collection that are still visited by the next one: about 10 ms."""
+
+MIDDLE_AFTER = 0.003
+"""Seconds of young collections after which the middle generation is collected: what they visited comes again."""
+
+FULL_AFTER = 0.006
+"""Seconds of middle collections after which all is collected that is not frozen."""
+
+LEFT_BEHIND = 10_000
+"""Calls under way at freezes after which one collection visits everything: their cycles may be 40 MB."""
 
 
 class Collector:
     """Keeps the collector's pauses short, from `install` on."""
 
     def __init__(self, pauses: Pauses = PAUSES) -> None:
+        self.calls = 0
+        """Calls that are under way now."""
         self._pauses = pauses
         self._began = Moment.now()
+        self._young = self._middle = 0.0
+        self._left_behind = 0
 
     def install(self) -> None:
         """Collect once, keep out of sight what there is, and watch over each collection from now on."""
@@ -43,10 +60,37 @@ class Collector:
         gc.set_threshold(700, 10, 10)
         gc.unfreeze()
 
+    def step(self) -> None:
+        """Collect what is young, and what is older when that is due. Call it many times a second."""
+        if self._left_behind >= LEFT_BEHIND:
+            self._left_behind = 0
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+            return
+        self._young += _timed(0)
+        if self._young >= MIDDLE_AFTER:
+            self._young = 0.0
+            self._middle += _timed(1)
+        if self._middle >= FULL_AFTER:
+            self._middle = 0.0
+            gc.collect(2)
+
     def _collecting(self, phase: str, info: dict[str, int]) -> None:
         if phase == "start":
             self._began = Moment.now()
             return
         if info["generation"] == 2 and len(gc.get_objects(2)) > FREEZE_AT:
             gc.freeze()
+            self._left_behind += self.calls
         self._pauses.since(self._began, "collector")
+
+
+def _timed(generation: int) -> float:
+    began = time.thread_time()
+    gc.collect(generation)
+    return time.thread_time() - began
+
+
+COLLECTOR = Collector()
+"""That of this process."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -85,14 +85,15 @@ class Pauses:
             self.note(CALLBACKS, late - measured, worked - measured)
             self._measured = 0.0
 
-    async def watch(self) -> None:
-        """Sample until cancelled; then log the longest pause of each cause."""
+    async def watch(self, step: Callable[[], None] = lambda: None) -> None:
+        """Sample, and call `step` each time, until cancelled; then log the longest pause of each cause."""
         try:
             while True:
                 began = Moment.now()
                 await asyncio.sleep(SAMPLE_EVERY)
                 now = Moment.now()
                 self.sampled(now.at - began.at - SAMPLE_EVERY, now.worked - began.worked)
+                step()
         finally:
             log.info("loop_pauses", **{cause: round(seconds, 4) for cause, seconds in sorted(self.longest.items())})
 

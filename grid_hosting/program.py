@@ -27,7 +27,7 @@ from pydantic_settings import (
 )
 
 from grid_hosting.addresses import exposure_warning, parse_listen
-from grid_hosting.collector import Collector
+from grid_hosting.collector import COLLECTOR
 from grid_hosting.listening import is_exposed
 from grid_hosting.pauses import PAUSES
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
@@ -236,8 +236,8 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        Collector().install()
-        watching = asyncio.create_task(PAUSES.watch())
+        COLLECTOR.install()
+        watching = asyncio.create_task(PAUSES.watch(COLLECTOR.step))
         try:
             await main(stop)
         finally:

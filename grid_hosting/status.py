@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from grid_hosting.collector import COLLECTOR
 from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 
 log = structlog.get_logger("rpc")
@@ -171,9 +172,12 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
         return make(answer_many, deserializer, handler.response_serializer)
 
     async def answer(request: Any, context: Any) -> Any:
+        COLLECTOR.calls += not handler.request_streaming
         try:
             return await function(request if handler.request_streaming else decoded(request), context)
         except Exception as error:
             await fail(error, context)
+        finally:
+            COLLECTOR.calls -= not handler.request_streaming
 
     return make(answer, deserializer, handler.response_serializer)
