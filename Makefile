@@ -25,7 +25,8 @@ demo: $(VENV)/.installed  ## the same, with a fleet to play with
 setup: $(VENV)/.installed-dev  ## install everything for developing
 
 test: setup lint types  ## everything that CI runs; sets itself up
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/e2e --ignore tests/browser
+	$(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e tests/browser
 
 check: setup lint types fast  ## lint, types, fast tests
 

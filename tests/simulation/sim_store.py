@@ -66,6 +66,7 @@ class SimStore:
             incarnation=self.incarnation,
             first_sequence=min(self.events, default=self.sequence + 1),
             last_sequence=max(self.events, default=self.sequence),
+            events=len(self.events),
         )
 
     def commit(self, writes: Sequence[Write]) -> None:

@@ -35,7 +35,12 @@ def _no_attentive_clock() -> Patches:
     def read(self: Any, now: float) -> float:
         return float(self._time + now - self._last)
 
-    return [(AttentiveClock, "tick", tick), (AttentiveClock, "read", read), (AttentiveClock, "lags", lambda *_: False)]
+    return [
+        (AttentiveClock, "tick", tick),
+        (AttentiveClock, "read", read),
+        (AttentiveClock, "lags", lambda *_: False),
+        (AttentiveClock, "hears_since", lambda *_: 0.0),
+    ]
 
 
 def _stall_is_not_noticed() -> Patches:
