@@ -103,6 +103,8 @@ class Judge:
         self._unreached = Unreached()
         self._standing = Standing()
         self._untold: dict[str, None] = {}
+        self._not_yet: set[str] = set()
+        """Whose held deaths come with the next frame: there were too many for one."""
         self._folded: dict[str, str] = {}
         self._orphans: list[AlertDraft] = []
         """Who is still to be told that its parent is down."""
@@ -176,7 +178,7 @@ class Judge:
         released = self._release(orders, wall)
         for transition in transitions:
             # A death that was held is told before it is final.
-            waits = self.guard.holds or transition.service_id in released or transition.service_id in self._untold
+            waits = self.guard.holds or transition.service_id in released or transition.service_id in self._not_yet
             if transition.kind is Kind.DEREGISTER and waits:
                 self.detector.refused(transition)
             else:
@@ -413,9 +415,12 @@ class Judge:
     def _release(self, orders: Orders, wall: float) -> set[str]:
         """Deaths that were held back are told once nothing holds them any more, to orphans too; return whose."""
         released: set[str] = set()
-        for service_id in list(self._untold):
+        waiting = list(self._untold)
+        self._not_yet = set()
+        for n, service_id in enumerate(waiting):
             if len(released) >= PART:
-                break  # the others with the next frame
+                self._not_yet = set(waiting[n:])
+                break
             lease = self.detector.find(service_id)
             facts = None if lease is None else lease.facts
             if lease is None or facts is None or facts.untold is None or lease.state is not State.DOWN:

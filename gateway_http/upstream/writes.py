@@ -35,14 +35,17 @@ class RegistryWrites:
 
     async def deregister(self, service_id: str, reason: str) -> int:
         """Remove a service; the revision of its removal. Raises ServiceNotFound."""
-        request = registry_service_pb2.DeregisterRequest(service_id=service_id, reason=reason)
+        request = registry_service_pb2.DeregisterRequest(service_id=service_id, reason=reason, with_revision=True)
         revision: int = (await self._call("Deregister", request)).revision
         return revision
 
     async def promote(self, name: str, from_role: str, to_role: str) -> tuple[int, int]:
         """Change the role of all instances; how many, and the revision that has it. Raises ServiceNotFound."""
         request = registry_service_pb2.PromoteRequest(
-            name=name, from_role=wire.ROLES.number(from_role), to_role=wire.ROLES.number(to_role)
+            name=name,
+            from_role=wire.ROLES.number(from_role),
+            to_role=wire.ROLES.number(to_role),
+            with_revision=True,
         )
         answer = await self._call("Promote", request)
         return answer.updated_instances, answer.revision

@@ -92,7 +92,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._engine.catalogue.deregister(request.service_id, request.reason, self._engine.now())
         revision = self._engine.catalogue.changes.revision
         await self._engine.settled()
-        return registry_service_pb2.DeregisterResponse(revision=revision)
+        return registry_service_pb2.DeregisterResponse(revision=revision if request.with_revision else 0)
 
     async def GetService(
         self, request: registry_service_pb2.GetServiceRequest, context: Context
@@ -138,7 +138,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         count = self._engine.catalogue.promote(request.name, from_role, to_role)
         revision = self._engine.catalogue.changes.revision
         await self._engine.settled()
-        return registry_service_pb2.PromoteResponse(updated_instances=count, revision=revision)
+        return registry_service_pb2.PromoteResponse(
+            updated_instances=count, revision=revision if request.with_revision else 0
+        )
 
     async def Heartbeat(  # type: ignore[override]  # grpc.aio lets a handler read and write by itself; the stub does not
         self, request_iterator: AsyncIterator[heartbeat_pb2.HeartbeatRequest], context: Context
@@ -168,12 +170,10 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 yield _change(Change(cursor, service.spec.service_id, catalogue.as_heard(service)))
             for change in changes:
                 yield _change(change)
-            yield registry_service_pb2.WatchServicesResponse(
-                revision=cursor,
-                snapshot_complete=registry_service_pb2.SnapshotComplete(
-                    observed_at=wire.timestamp_at(engine.now().wall)
-                ),
-            )
+            marker = registry_service_pb2.SnapshotComplete()
+            if request.heartbeats:
+                marker.observed_at.CopyFrom(wire.timestamp_at(engine.now().wall))
+            yield registry_service_pb2.WatchServicesResponse(revision=cursor, snapshot_complete=marker)
             seen, heard_at = 0, time.monotonic()
             while True:
                 if request.heartbeats:

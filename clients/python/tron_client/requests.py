@@ -86,7 +86,8 @@ def register(service: service_pb2.Service) -> Call[Service]:
 
 def deregister(service_id: str, reason: str) -> Call[None]:
     """Remove a service on purpose."""
-    request = registry_service_pb2.DeregisterRequest(**_texts(service_id=service_id, reason=reason))
+    texts = _texts(service_id=service_id, reason=reason)
+    request = registry_service_pb2.DeregisterRequest(service_id=texts["service_id"], reason=texts["reason"])
     return Call("registry", "Deregister", request, lambda _: None)
 
 

@@ -88,18 +88,22 @@ class DeregisterRequest(_message.Message):
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    WITH_REVISION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     reason: _builtins.str
     """For the log. At most 1000 characters."""
+    with_revision: _builtins.bool
+    """Whether the answer says the revision of the removal."""
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        with_revision: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "service_id", b"service_id", "with_revision", b"with_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -113,7 +117,7 @@ class DeregisterResponse(_message.Message):
 
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The revision of the removal."""
+    """The revision of the removal; only for `with_revision`."""
     def __init__(
         self,
         *,
@@ -392,19 +396,23 @@ class PromoteRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     FROM_ROLE_FIELD_NUMBER: _builtins.int
     TO_ROLE_FIELD_NUMBER: _builtins.int
+    WITH_REVISION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     from_role: _service_pb2.ServiceRole.ValueType
     to_role: _service_pb2.ServiceRole.ValueType
+    with_revision: _builtins.bool
+    """Whether the answer says the revision that contains the change."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         from_role: _service_pb2.ServiceRole.ValueType = ...,
         to_role: _service_pb2.ServiceRole.ValueType = ...,
+        with_revision: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_role", b"from_role", "name", b"name", "to_role", b"to_role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_role", b"from_role", "name", b"name", "to_role", b"to_role", "with_revision", b"with_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,7 +428,7 @@ class PromoteResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     updated_instances: _builtins.int
     revision: _builtins.int
-    """Every change of a watch above this revision contains it."""
+    """Every change of a watch above this revision contains it; only for `with_revision`."""
     def __init__(
         self,
         *,
@@ -623,7 +631,7 @@ class SnapshotComplete(_message.Message):
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """The registry's time."""
+        """The registry's time; only for a watch with `heartbeats`."""
 
     def __init__(
         self,
