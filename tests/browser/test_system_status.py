@@ -237,9 +237,10 @@ def test_a_killed_agent_turns_and_tron_draws_a_line_to_its_parent_within_a_secon
 
 def test_eight_tabs_of_one_browser_all_show_what_happens(grid: Grid, open_page: OpenPage) -> None:
     with agents(grid.registry, [agent("Prog-seen", "Mgr-Code-02")]) as mortal:
-        tabs = [open_page(grid.url)]
+        tabs = [open_page(grid.url, height=1400)]  # rows that are out of sight are not drawn
         for _ in range(7):
             tabs.append(tabs[0].context.new_page())
+            tabs[-1].set_viewport_size({"width": 1440, "height": 1400})
             tabs[-1].goto(grid.url)
         for tab in tabs:
             wait_alive(tab, "Prog-seen")
