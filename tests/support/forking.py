@@ -181,23 +181,23 @@ def _use(client: RegistryClient) -> None:
 
 async def _asyncio_client(registry: str) -> None:
     client = AsyncRegistryClient(registry)
-    assert (await client.get_service("parent")).connected
+    assert (await client.get_service("other")).connected
     for _ in range(TIMES):
         in_child(lambda: asyncio.run(_refused(client)))
-    assert (await client.get_service("parent")).connected
+        assert (await client.get_service("other")).connected
     await client.close()
 
 
 async def _refused(client: AsyncRegistryClient) -> None:
     with pytest.raises(RuntimeError, match="made by the parent"):
-        await client.get_service("parent")
+        await client.get_service("other")
     await client.close()
 
 
 def asyncio_client(registry: str) -> None:
     """A client of an event loop is refused in the child, and disturbs nobody."""
-    with parent(registry):
-        asyncio.run(_asyncio_client(registry))
+    # No agent runs here: gRPC itself may crash in a child that is forked while other threads are inside it (docs/sdk.md).
+    asyncio.run(_asyncio_client(registry))
 
 
 def supervisor(registry: str) -> None:

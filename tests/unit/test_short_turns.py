@@ -1,0 +1,127 @@
+"""No turn of the registry's or TRON's event loop is long at 20,000 agents, whatever happens to all of them at once.
+
+What is counted is the time that the thread had a processor for, so that a busy machine fails nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from grid.registry.v1 import observation_pb2
+
+from grid_hosting.collector import COLLECTOR
+from grid_hosting.pauses import CALLBACKS, PAUSES, STARVED
+from registry_server.engine import Engine
+from registry_server.rpc.observer import ObserverDoors
+from registry_server.service import Report, ServiceSpec
+from tests.support.waiting import eventually
+from tests.unit.registry_server.test_engine import HeldStore, running
+from tron.judge import Judge
+from tron.monitor import Monitor, Stats
+from tron.policy import Policies, Policy
+
+AGENTS = 20_000
+LONGEST_TURN = 0.05
+"""Seconds."""
+
+
+class DirectChannel:
+    """Calls the registry's doors without a wire between."""
+
+    def __init__(self, doors: ObserverDoors) -> None:
+        self._doors = doors
+
+    def unary_stream(self, path: str, *_: object, **__: object) -> Callable[..., Any]:
+        """ObserveLiveness."""
+        return lambda request, **_: self._doors.observe(request)
+
+    def unary_unary(self, path: str, *_: object, **__: object) -> Callable[..., Any]:
+        """ApplyVerdicts."""
+
+        async def call(request: observation_pb2.ApplyVerdictsRequest, **_: object) -> object:
+            return await self._doors.apply(request)
+
+        return call
+
+    stream_stream = stream_unary = unary_unary
+
+
+class SilentDesk:
+    """Operators that nobody tells anything."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+@asynccontextmanager
+async def watched(engine: Engine) -> AsyncIterator[Monitor]:
+    """TRON at work on this engine."""
+    channel: Any = DirectChannel(ObserverDoors(engine))
+    anything: Any = SilentDesk()
+    monitor = Monitor(channel, "tron", Policies(Policy(), {}), anything, anything, Stats())
+    task = asyncio.create_task(monitor.run())
+    try:
+        yield monitor
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def in_turns(engine: Engine, act: Callable[[int], object], count: int) -> None:
+    """Do something for many agents, fifty in a turn, as their messages would come."""
+    for n in range(count):
+        act(n)
+        if n % 50 == 0:
+            engine.settle()
+            await asyncio.sleep(0)
+    engine.settle()
+
+
+def judged(judge: Judge) -> int:
+    """How many services TRON knows."""
+    return len(judge.detector)
+
+
+@pytest.mark.timeout(180)
+async def test_every_turn_is_short_while_twenty_thousand_attach_beat_and_die() -> None:
+    PAUSES.longest.clear()
+    COLLECTOR.install()
+    watching = asyncio.create_task(PAUSES.watch(COLLECTOR.step))
+    sessions: list[int] = []
+    try:
+        async with running(HeldStore()) as engine:
+            catalogue = engine.catalogue
+
+            def attach(n: int) -> None:
+                sessions.append(engine.open_session(lambda _: None))
+                spec = ServiceSpec(f"s{n}", f"s{n}", heartbeat_interval=600.0)
+                catalogue.register(spec, 0, "", sessions[n], engine.now())
+
+            def beat(n: int) -> None:
+                report = Report(load=n / AGENTS)
+                catalogue.beat(sessions[n], f"s{n}", 0, report, engine.now())
+
+            async with watched(engine) as monitor:
+                await in_turns(engine, attach, AGENTS)
+                await eventually(lambda: judged(monitor.judge) == AGENTS, 60)
+                await in_turns(engine, beat, AGENTS)
+            await eventually(lambda: not catalogue.watched, 30)
+            async with watched(engine) as monitor:
+                # A snapshot of all, and all are shown anew.
+                await eventually(lambda: judged(monitor.judge) == AGENTS and catalogue.watched, 60)
+                await in_turns(engine, lambda n: engine.close_session(sessions[n]), 8_000)
+                await eventually(lambda: monitor.judge.guard.active, 60)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+        COLLECTOR.uninstall()
+    measured = {cause: seconds for cause, seconds in PAUSES.longest.items() if cause not in (CALLBACKS, STARVED)}
+    print(measured)
+    assert {"collector", "frame", "judgement", "verdicts", "sweep", "tick"} <= measured.keys()
+    assert {cause: seconds for cause, seconds in measured.items() if seconds > LONGEST_TURN} == {}
