@@ -196,7 +196,7 @@ async def _refused(client: AsyncRegistryClient) -> None:
 
 def asyncio_client(registry: str) -> None:
     """A client of an event loop is refused in the child, and disturbs nobody."""
-    # No agent runs here: gRPC itself may crash in a child that is forked while other threads are inside it (docs/sdk.md).
+    # No agent runs here: gRPC may crash in a child that is forked while threads are inside it (docs/sdk.md).
     asyncio.run(_asyncio_client(registry))
 
 
