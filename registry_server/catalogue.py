@@ -464,14 +464,16 @@ class Catalogue:
         )
 
     def as_heard(self, shown: Service) -> Service:
-        """A service as readers were shown it, with what is no change: when this incarnation was heard last, and, where
-        nothing has changed since, its newest figures."""
+        """A service as readers were shown it, with what is no change: when this incarnation was heard last, and its
+        newest figures."""
         record = self.records.get(shown.spec.service_id)
         if record is None or record.incarnation != shown.incarnation:
             return shown
         if self.changes.newest(shown.spec.service_id) is shown:
             return self.view(record)
-        return replace(shown, last_heartbeat_at=record.last_heartbeat_at)
+        said = shown.report
+        report = replace(record.report, status=said.status, message=said.message, busy_until=said.busy_until)
+        return replace(shown, last_heartbeat_at=record.last_heartbeat_at, report=report)
 
     def is_alive(self, service_id: str) -> bool:
         """Whether a service is registered and judged ALIVE."""

@@ -62,3 +62,13 @@ def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
     grid.beat(1)
     assert grid.catalogue.get("a").report.load == 0.7
     assert grid.catalogue.get("a").last_heartbeat_at == EPOCH + grid.time
+
+
+def test_a_list_shows_the_newest_figures_also_of_what_changed_since_it_began(grid: Grid) -> None:
+    grid.register("a", 1)
+    (listed,) = grid.catalogue.changes.services()
+    grid.beat(1, report=Report(load=0.5))
+    grid.catalogue.publish_figures()
+    grid.beat(1, report=Report(status=ServiceStatus.BLOCKED, load=0.7))
+    shown = grid.catalogue.as_heard(listed)
+    assert (shown.report.load, shown.report.status) == (0.7, ServiceStatus.OK)
