@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tron_client.models import Event, Service
+from tron_client.models import OPERATORS, Event, Service
 
 from gateway_http.legacy.rows import iso
 
@@ -30,7 +30,7 @@ ACTIONS = dict(zip(LEGACY_ALERTS, ("warning", "marked_down", "deregistered", "re
 def parent_of(event: Event, service: Service | None) -> str:
     """The parent as the service declared it; where the service is forgotten, whom the alert went to. Empty: none."""
     if service is None:
-        return event.recipient
+        return "" if event.recipient == OPERATORS else event.recipient
     labelled = service.labels.get("parent")
     return labelled if isinstance(labelled, str) and labelled else service.parent
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from gateway_http.frames import FrameLog, Update
@@ -59,6 +60,7 @@ def test_an_alert_names_the_parent_as_it_was_declared() -> None:
     assert legacy_alert(event, a_service(parent="boss"))["parent"] == "boss"
     assert legacy_alert(event, a_service())["parent"] == ""
     assert legacy_alert(event, None)["parent"] == "agent-architect"
+    assert legacy_alert(replace(event, recipient="operators"), None)["parent"] == ""
 
 
 def test_copies_of_an_alert_and_broadcasts_are_no_alerts() -> None:
