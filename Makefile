@@ -8,6 +8,8 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 DATA_DIR ?= tron-data
+# It takes one processor to itself, and would starve those that run beside it.
+SHORT_TURNS := tests/unit/test_short_turns.py
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -25,8 +27,9 @@ demo: $(VENV)/.installed  ## the same, with a fleet to play with
 setup: $(VENV)/.installed-dev  ## install everything for developing
 
 test: setup lint types  ## everything that CI runs; sets itself up
-	$(BIN)/python -m pytest -n 4 --dist loadfile --ignore tests/e2e --ignore tests/browser
-	$(BIN)/python -m pytest -n 3 --dist loadfile tests/e2e tests/browser
+	$(BIN)/python -m pytest $(SHORT_TURNS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e --ignore tests/browser --ignore $(SHORT_TURNS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e tests/browser
 
 check: setup lint types fast  ## lint, types, fast tests
 

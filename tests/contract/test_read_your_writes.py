@@ -33,7 +33,7 @@ def _wait_until_all(face: Face, status: str | None) -> None:
         rows = {each["service_id"]: each["status"] for each in face.rest.get("/services").json()["items"]}
         return all(rows.get(each) == status for each in MORTALS)
 
-    wait_until(reached, 20, f"all are {status or 'removed'}")
+    wait_until(reached, 60, f"all are {status or 'removed'}")
 
 
 @pytest.mark.parametrize(("how", "after"), [("register", "down"), ("register", None), ("beat", "down")])
