@@ -5,34 +5,24 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypeVar
 
 from grid_hosting.data_files import RESTORED
 from grid_hosting.start import absolute, reason
-from registry_server.effects import (
-    Acknowledge,
-    AppendEvent,
-    BuryService,
-    CompactEvents,
-    DropIntent,
-    DropMaintenance,
-    PutHeartbeats,
-    PutIntent,
-    PutMaintenance,
-    PutService,
-    ReserveRevisions,
-    SettleCopy,
-    WithdrawCopy,
-    Write,
-)
+from registry_server.effects import AppendEvent, Write
 from registry_server.event_log import EventFilter
 from registry_server.service import Copy, Event, Intent, Maintenance, ServiceRole, Tombstone
 from registry_server.store import Stored, StoreError
+from registry_server.store.batch import Batch
 from registry_server.store.encoding import decode_event, decode_judgement, decode_service, encode
+
+Value = str | int | float | None
+T = TypeVar("T")
 
 FILE = "registry.db"
 SCHEMA_VERSION = 2
@@ -44,6 +34,12 @@ NUMBERS_APART = 1_000_000
 
 LOG_BYTES = 4 << 20
 """Size that the write-ahead log has from the start: as large as it grows until SQLite begins it anew."""
+
+OLDEST_SQLITE = (3, 33)
+"""The first that knows UPDATE ... FROM."""
+
+ROWS = 500
+"""Rows in one statement; with eight columns that is far from the 32,766 values that SQLite takes."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -82,6 +78,7 @@ class SqliteStore:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _hold(folder / "registry.lock")
         try:
+            _check_library()
             # Opened here; then one thread commits through the first, and another reads through the second.
             self._db = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
             self._reader = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
@@ -149,8 +146,7 @@ class SqliteStore:
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
-            for write in writes:
-                _APPLY[type(write)](db, write)
+            _write(db, Batch.of(writes))
             db.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
@@ -175,14 +171,15 @@ class SqliteStore:
             join = "JOIN deliveries USING (sequence)"
             clauses.append("acknowledged_at IS NULL")
         order = "DESC" if newest else "ASC"
-        query = (
-            f"SELECT event FROM events {join} WHERE {' AND '.join(clauses)} ORDER BY events.sequence {order} LIMIT ?"
-        )
+        page = f"SELECT event FROM events {join} WHERE {' AND '.join(clauses)} ORDER BY events.sequence {order} LIMIT ?"
+        # One row: the driver gives the interpreter away for each, and gets it back late from a busy event loop.
+        query = f"SELECT group_concat(event, char(10)) FROM ({page})"
         try:
-            events = [decode_event(event) for (event,) in self._reader.execute(query, (*values, limit))]
+            (lines,) = self._reader.execute(query, (*values, limit)).fetchone()
         except sqlite3.Error as error:
             raise StoreError(f"can not read: {error}") from error
-        return events[::-1] if newest else events
+        events = [decode_event(line) for line in lines.split("\n")] if lines else []
+        return sorted(events, key=attrgetter("sequence"))
 
     def was_sent(self, alert_id: str, recipient: str) -> bool:
         """Whether such an alert was ever addressed to `recipient` (empty: to anyone)."""
@@ -251,6 +248,12 @@ class SqliteStore:
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
+def _check_library() -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreError(f"this Python has SQLite {sqlite3.sqlite_version}; at least {oldest} is needed")
+
+
 def _hold(path: Path) -> IO[str]:
     """Two registries on one store would each believe they are the only writer; the second must not start."""
     lock = path.open("w")
@@ -262,117 +265,99 @@ def _hold(path: Path) -> IO[str]:
     return lock
 
 
-def _put_service(db: sqlite3.Connection, write: PutService) -> None:
-    service = write.service
-    service_id = service.spec.service_id
-    db.execute(
-        "INSERT OR REPLACE INTO services VALUES (?, ?, ?)", (service_id, service.last_heartbeat_at, encode(service))
-    )
-    if not write.fresh:
-        return
-    db.execute("DELETE FROM tombstones WHERE service_id = ?", (service_id,))
-    db.execute(
-        "INSERT INTO meta VALUES ('incarnation', ?) ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)",
-        (service.incarnation,),
-    )
+def _write(db: sqlite3.Connection, batch: Batch) -> None:
+    """Write the rows of a batch, in a few statements for each table."""
+    put, gone = _apart(batch.services)
+    _for_rows(db, "DELETE FROM services WHERE service_id IN ({rows})", gone)
+    services = [(service_id, service.last_heartbeat_at, encode(service)) for service_id, service in put]
+    _for_rows(db, "INSERT OR REPLACE INTO services {rows}", services)
+    _for_rows(db, _HEARD, list(batch.heard.items()))
+    buried, gone = _apart(batch.tombstones)
+    _for_rows(db, "DELETE FROM tombstones WHERE service_id IN ({rows})", gone)
+    _for_rows(db, "INSERT OR REPLACE INTO tombstones {rows}", [_tombstone_row(stone) for _, stone in buried])
+    intents, gone = _apart(batch.intents)
+    _for_rows(db, "DELETE FROM intents WHERE service_id IN ({rows})", gone)
+    roles = [(service_id, intent.promoted_from.name, intent.promoted_to.name) for service_id, intent in intents]
+    _for_rows(db, "INSERT OR REPLACE INTO intents {rows}", roles)
+    held, gone = _apart(batch.maintenance)
+    _for_rows(db, "DELETE FROM maintenance WHERE service_id IN ({rows})", gone)
+    periods = [(service_id, each.since, each.until, each.reason) for service_id, each in held]
+    _for_rows(db, "INSERT OR REPLACE INTO maintenance {rows}", periods)
+    _for_rows(db, "INSERT INTO events {rows}", [_event_row(write.event) for write in batch.appended])
+    deliveries = [_delivery_row(write) for write in batch.appended if write.event.recipient]
+    _for_rows(db, "INSERT OR IGNORE INTO deliveries {rows}", deliveries)
+    _for_rows(db, _SETTLED, list(batch.settled))
+    _for_rows(db, _ENDED, [(*key, at) for key, at in batch.ended.items()])
+    if batch.incarnation:
+        db.execute(f"INSERT INTO meta VALUES ('incarnation', ?) {_HIGHEST}", (batch.incarnation,))
+    if batch.revisions:
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('revision', ?)", (batch.revisions,))
+    if batch.compact_before:
+        _compact_events(db, batch.compact_before)
 
 
-def _bury_service(db: sqlite3.Connection, write: BuryService) -> None:
-    stone = write.tombstone
-    judgement = None if stone.judgement is None else encode(stone.judgement)
-    db.execute("DELETE FROM services WHERE service_id = ?", (stone.service_id,))
-    db.execute(
-        "INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            stone.service_id,
-            stone.incarnation,
-            stone.revision,
-            stone.removed_at,
-            stone.reason,
-            judgement,
-            stone.name,
-            stone.parent,
-        ),
-    )
+_HIGHEST = "ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)"
+
+_HEARD = """
+WITH heard (id, at) AS ({rows})
+UPDATE services SET last_heartbeat_at = heard.at FROM heard WHERE service_id = heard.id
+"""
+
+_SETTLED = """
+WITH settled (alert, agent) AS ({rows})
+UPDATE deliveries SET climbed = 1 FROM settled WHERE alert_id = settled.alert AND recipient = settled.agent
+"""
+
+_ENDED = """
+WITH ended (alert, agent, at) AS ({rows})
+UPDATE deliveries SET acknowledged_at = ended.at FROM ended
+WHERE alert_id = ended.alert AND recipient = ended.agent AND acknowledged_at IS NULL
+"""
 
 
-def _put_intent(db: sqlite3.Connection, write: PutIntent) -> None:
-    intent = write.intent
-    row = (intent.service_id, intent.promoted_from.name, intent.promoted_to.name)
-    db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?)", row)
-
-
-def _drop_intent(db: sqlite3.Connection, write: DropIntent) -> None:
-    db.execute("DELETE FROM intents WHERE service_id = ?", (write.service_id,))
-
-
-def _put_maintenance(db: sqlite3.Connection, write: PutMaintenance) -> None:
-    each = write.maintenance
-    row = (each.service_id, each.since, each.until, each.reason)
-    db.execute("INSERT OR REPLACE INTO maintenance VALUES (?, ?, ?, ?)", row)
-
-
-def _drop_maintenance(db: sqlite3.Connection, write: DropMaintenance) -> None:
-    db.execute("DELETE FROM maintenance WHERE service_id = ?", (write.service_id,))
-
-
-def _append_event(db: sqlite3.Connection, write: AppendEvent) -> None:
-    event = write.event
-    row = (event.sequence, event.occurred_at, event.type, event.service_id, event.recipient, encode(event))
-    db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", row)
-    if event.recipient:
+def _for_rows(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[Value, ...]]) -> None:
+    """Run a statement with all rows in the place of `{rows}`, at most ROWS at a time; nothing if there are none."""
+    for first in range(0, len(rows), ROWS):
+        part = rows[first : first + ROWS]
+        row = f"({','.join('?' * len(part[0]))})"
         db.execute(
-            "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, NULL, ?)",
-            (event.alert_id, event.recipient, event.sequence, write.climbed),
+            statement.format(rows=f"VALUES {','.join([row] * len(part))}"), [each for row in part for each in row]
         )
 
 
-def _settle_copy(db: sqlite3.Connection, write: SettleCopy) -> None:
-    row = (write.alert_id, write.recipient)
-    db.execute("UPDATE deliveries SET climbed = 1 WHERE alert_id = ? AND recipient = ?", row)
+def _apart(rows: Mapping[str, T | None]) -> tuple[list[tuple[str, T]], list[tuple[str]]]:
+    """The rows to put, and the keys of those to delete."""
+    return [(key, row) for key, row in rows.items() if row is not None], [
+        (key,) for key, row in rows.items() if row is None
+    ]
 
 
-def _end_copy(db: sqlite3.Connection, write: Acknowledge | WithdrawCopy) -> None:
-    db.execute(
-        "UPDATE deliveries SET acknowledged_at = ? WHERE alert_id = ? AND recipient = ? AND acknowledged_at IS NULL",
-        (write.at, write.alert_id, write.recipient),
+def _tombstone_row(stone: Tombstone) -> tuple[Value, ...]:
+    judgement = None if stone.judgement is None else encode(stone.judgement)
+    return (
+        stone.service_id,
+        stone.incarnation,
+        stone.revision,
+        stone.removed_at,
+        stone.reason,
+        judgement,
+        stone.name,
+        stone.parent,
     )
 
 
-def _put_heartbeats(db: sqlite3.Connection, write: PutHeartbeats) -> None:
-    rows = [(at, service_id) for service_id, at in write.heard]
-    db.executemany("UPDATE services SET last_heartbeat_at = ? WHERE service_id = ?", rows)
+def _event_row(event: Event) -> tuple[Value, ...]:
+    return (event.sequence, event.occurred_at, event.type, event.service_id, event.recipient, encode(event))
 
 
-def _reserve_revisions(db: sqlite3.Connection, write: ReserveRevisions) -> None:
-    db.execute("INSERT OR REPLACE INTO meta VALUES ('revision', ?)", (write.ceiling,))
+def _delivery_row(write: AppendEvent) -> tuple[Value, ...]:
+    return (write.event.alert_id, write.event.recipient, write.event.sequence, None, write.climbed)
 
 
-def _compact_events(db: sqlite3.Connection, write: CompactEvents) -> None:
+def _compact_events(db: sqlite3.Connection, first: int) -> None:
     # The numbers go on where they were, even where every event is gone.
     (last,) = db.execute("SELECT MAX(sequence) FROM events").fetchone()
     if last is not None:
-        db.execute(
-            "INSERT INTO meta VALUES ('sequence', ?)"
-            " ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)",
-            (last,),
-        )
-    db.execute("DELETE FROM deliveries WHERE sequence < ?", (write.first,))
-    db.execute("DELETE FROM events WHERE sequence < ?", (write.first,))
-
-
-_APPLY: dict[type, Callable[[sqlite3.Connection, Any], None]] = {
-    PutService: _put_service,
-    BuryService: _bury_service,
-    PutIntent: _put_intent,
-    DropIntent: _drop_intent,
-    PutMaintenance: _put_maintenance,
-    DropMaintenance: _drop_maintenance,
-    AppendEvent: _append_event,
-    SettleCopy: _settle_copy,
-    Acknowledge: _end_copy,
-    WithdrawCopy: _end_copy,
-    PutHeartbeats: _put_heartbeats,
-    ReserveRevisions: _reserve_revisions,
-    CompactEvents: _compact_events,
-}
+        db.execute(f"INSERT INTO meta VALUES ('sequence', ?) {_HIGHEST}", (last,))
+    db.execute("DELETE FROM deliveries WHERE sequence < ?", (first,))
+    db.execute("DELETE FROM events WHERE sequence < ?", (first,))
