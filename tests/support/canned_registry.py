@@ -33,6 +33,8 @@ class Canned:
     changes: list[registry_service_pb2.WatchServicesResponse] = field(default_factory=list)
     # What SubscribeEvents sends before it stays silent.
     news: list[event_pb2.Event] = field(default_factory=list)
+    # What each agent is sent once it is registered.
+    alerts: list[event_pb2.Event] = field(default_factory=list)
     # The registry's and TRON's time, if they say it; and when TRON judged last.
     observed_at: datetime | None = None
     last_check: datetime | None = None
@@ -111,6 +113,8 @@ class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
             if kind == "register":
                 registered = heartbeat_pb2.Registered(service=_registered(request.register.service))
                 yield heartbeat_pb2.HeartbeatResponse(registered=registered)
+                for alert in self._canned.alerts:
+                    yield heartbeat_pb2.HeartbeatResponse(alert=heartbeat_pb2.Alert(event=alert))
             elif kind == "beats":
                 sequence = max(beat.sequence for beat in request.beats.beats)
                 yield heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=sequence))

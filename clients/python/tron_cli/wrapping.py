@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,9 @@ def run(
     TRON_SERVICE_ID and the registry in TRON_REGISTRY. With --restart a program that fails is started again, at once the
     first time, then after 1 s, 2 s, 4 s ...; the parent is told of each failure, and of the last one as CRITICAL.
 
+    Alerts about its own children are printed. It acknowledges those that are not CRITICAL; the others escalate to its
+    parent or to the operators, because the program cannot act on them.
+
     Every signal is passed on to the program once, and orphans that it leaves are reaped: it can be process 1 of a
     container. An end that was asked for by a signal is no failure.
     """
@@ -98,6 +102,7 @@ def run(
     except (InvalidRequest, ValueError, OverflowError) as error:
         program.end()
         fail(refusal(error))
+    threading.Thread(target=_take_alerts, args=(agent,), name="tron-run-alerts", daemon=True).start()
     news = _News(agent, name or service_id, parent, command)
     ending = _keep_running(program, agent, news, restart, restart_window)
     if agent.state != "superseded":  # else somebody else lives under this id, and it is not their news
@@ -132,6 +137,14 @@ def _keep_running(program: Program, agent: Agent, news: _News, most: int, window
         _say_pid(agent.service_id, program.pid)
         agent.report("ok", message="")
         news.tell_restart(ending, attempt, most, window)
+
+
+def _take_alerts(agent: Agent) -> None:
+    """Print what the program's children did. The program cannot act on it, so what is CRITICAL escalates."""
+    while (alert := agent.take_alert()) is not None:
+        print(f"tron: {alert.severity} {alert.type} {alert.service_id}: {alert.message}", file=sys.stderr)
+        if alert.severity != "CRITICAL":
+            alert.acknowledge()
 
 
 def _say_pid(service_id: str, pid: int) -> None:

@@ -365,6 +365,19 @@ def test_run_forwards_signals_and_the_program_decides(registry: Canned, number: 
     assert events_sent(registry)[0].details["exit_code"] == 5
 
 
+def test_run_acknowledges_alerts_for_its_program_unless_they_are_critical(registry: Canned) -> None:
+    """The program cannot act on them; what is CRITICAL goes on to those who can."""
+    registry.alerts = [
+        event_pb2.Event(alert_id="1", type="service_down", severity=event_pb2.SEVERITY_CRITICAL, service_id="child"),
+        event_pb2.Event(alert_id="2", type="heartbeat_miss", severity=event_pb2.SEVERITY_WARNING, service_id="child"),
+    ]
+    process = running(registry, "exec sleep 60")
+    wait_until(lambda: heartbeats(registry, "ack"), 20, "it acknowledges")
+    process.terminate()
+    process.communicate(timeout=_PATIENCE)
+    assert [list(each.ack.alert_ids) for each in heartbeats(registry, "ack")] == [["2"]]
+
+
 def test_the_program_dies_with_a_run_that_is_killed(registry: Canned, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     process = running(registry, f"echo $$ > {pid_file}; exec sleep 60")
