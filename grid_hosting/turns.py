@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TypeVar
 
 from grid_hosting.pauses import PAUSES, Moment
+
+T = TypeVar("T")
 
 LONGEST = 0.005
 """Seconds of one turn; a piece that begins within it may end after it."""
 
 
 class Turn:
-    """The present turn of the loop, spent on one thing. Between two small pieces: `if turn.over: await turn.rest()`."""
+    """The present turn of the loop, spent on one thing; `before_rest` is called each time before others run."""
 
-    __slots__ = ("_began", "_cause")
+    __slots__ = ("_before_rest", "_began", "_cause")
 
-    def __init__(self, cause: str) -> None:
+    def __init__(self, cause: str, before_rest: Callable[[], object] | None = None) -> None:
         self._cause = cause
+        self._before_rest = before_rest
         self._began = Moment.now()
+
+    async def each(self, pieces: Iterable[T]) -> AsyncIterator[T]:
+        """The pieces one by one; others run between two of them as soon as the turn is over."""
+        for piece in pieces:
+            if self.over:
+                await self.rest()
+            yield piece
 
     @property
     def over(self) -> bool:
@@ -27,6 +39,8 @@ class Turn:
 
     async def rest(self) -> None:
         """Let others run."""
+        if self._before_rest is not None:
+            self._before_rest()
         self.end()
         await asyncio.sleep(0)
         self._began = Moment.now()

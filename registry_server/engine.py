@@ -312,9 +312,7 @@ class Engine:
                 if writes:
                     await loop.run_in_executor(self._writer, self._store.commit, writes)
                 turn = Turn("release")
-                for ticket in batch:
-                    if turn.over:
-                        await turn.rest()
+                async for ticket in turn.each(batch):
                     self._tickets.popleft()
                     self._release(ticket.effects, ticket.revision, ticket.sequence)
                     ticket.done.set_result(None)

@@ -62,27 +62,30 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         sweeper = tasks.create_task(streams.sweep_for_ever())
         watchdog = tasks.create_task(watch_the_watcher(engine, dispatcher, config.monitor_lost_after))
         messenger = tasks.create_task(dispatcher.run())
-        await server.start()
-        log.info("registry_serving", address=address, data_dir=str(config.data_dir))
-        if config.self_register:
-            await loop.run_in_executor(None, agent.start)
-        write_ready(config.ready_file, {"registry_grpc": address, "found": found})
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        log.info("registry_draining", streams=len(streams))
-        # First of all nobody is told any more who lost a stream: they lose it because of us.
-        engine.draining = True
-        engine.revisions.wake()
-        engine.sequences.wake()
-        if config.self_register:
-            await loop.run_in_executor(None, agent.abandon)
-        await streams.drain(RECONNECT_WITHIN)
-        await server.stop(1.0)
-        await streams.all_ended(2.0)  # handlers finish a moment after stop() returns
-        sweeper.cancel()
-        watchdog.cancel()
-        messenger.cancel()
-        keeper.cancel()
+        try:
+            await server.start()
+            log.info("registry_serving", address=address, data_dir=str(config.data_dir))
+            if config.self_register:
+                await loop.run_in_executor(None, agent.start)
+            write_ready(config.ready_file, {"registry_grpc": address, "found": found})
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        finally:  # also where one of the tasks failed: threads of gRPC would keep the process alive
+            if stop.is_set():
+                log.info("registry_draining", streams=len(streams))
+            # First of all nobody is told any more who lost a stream: they lose it because of us.
+            engine.draining = True
+            engine.revisions.wake()
+            engine.sequences.wake()
+            if config.self_register:
+                await loop.run_in_executor(None, agent.abandon)
+            await streams.drain(RECONNECT_WITHIN)
+            await server.stop(1.0)
+            await streams.all_ended(2.0)  # handlers finish a moment after stop() returns
+            sweeper.cancel()
+            watchdog.cancel()
+            messenger.cancel()
+            keeper.cancel()
     await engine.close()
     log.info("registry_stopped")

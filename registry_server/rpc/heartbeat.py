@@ -84,7 +84,7 @@ class HeartbeatStream:
         self._progress = 0
         self._aborting: asyncio.Future[Any] | None = None
         self._failure: DomainError | None = None
-        self._over = asyncio.Event()
+        self._over = False
         self._told = False
         self._spoke = False
         self.listening_since = float("inf")
@@ -125,16 +125,17 @@ class HeartbeatStream:
             self._is_ended_by_us(_BUG)
             raise
         finally:
-            self._over.set()
+            self._over = True
             self._engine.close_session(self.session_id)
             writer.cancel()
             await asyncio.wait({writer})
 
-    async def end(self, error: DomainError) -> None:
-        """End the stream from outside, with a reason. Returns when it is over, or after a while."""
-        self._fail(error)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), PATIENCE)
+    def end(self, error: DomainError) -> None:
+        """End the stream for this reason, once. The writer says so: nobody else may speak on the stream meanwhile."""
+        if self._failure is None:
+            self._is_ended_by_us(error)
+            self._failure = error
+            self._wake.set()
 
     def drain(self, reconnect_after: float) -> None:
         """Ask the agent to go elsewhere within so many seconds."""
@@ -177,7 +178,7 @@ class HeartbeatStream:
                 for field in fields:
                     self._push(effects.Rejected(service_id, field.field, field.description))
             else:
-                self._fail(error)
+                self.end(error)
         self._engine.settle()
 
     def _register(self, message: heartbeat_pb2.Register) -> None:
@@ -228,13 +229,6 @@ class HeartbeatStream:
             self._unacked = True
             self._owes(self)
 
-    def _fail(self, error: DomainError) -> None:
-        """End the stream for this reason, once. The writer says so: nobody else may speak on the stream meanwhile."""
-        if self._failure is None:
-            self._is_ended_by_us(error)
-            self._failure = error
-            self._wake.set()
-
     def _is_ended_by_us(self, error: DomainError) -> None:
         """Say so before the stream closes: from then on its end says nothing about those whom it carries."""
         self._engine.catalogue.end_session(self.session_id, error.reason)
@@ -256,7 +250,7 @@ class HeartbeatStream:
             self._reclaim(message)
             return
         if len(self._outbox) >= OUTBOX:
-            self._fail(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
+            self.end(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
             return
         self._outbox.append(message)
         self._written.clear()
@@ -267,7 +261,7 @@ class HeartbeatStream:
         left of it."""
         log.warning("stream_reclaimed", peer=self._context.peer(), services=order.services, count=order.count)
         why = "all who were on it were silent until they were declared down"
-        self._fail(SilentStream(why if order.services else "nothing was said for too long, and nobody is on it"))
+        self.end(SilentStream(why if order.services else "nothing was said for too long, and nobody is on it"))
 
     async def _write_for_ever(self) -> None:
         write = self._context.write
@@ -296,7 +290,7 @@ class HeartbeatStream:
     def _writer_ended(self, writer: asyncio.Task[None]) -> None:
         """A stream that can not be written to is over; it must not stay open and deaf."""
         error = None if writer.cancelled() else writer.exception()
-        if error is None or self._over.is_set():
+        if error is None or self._over:
             return
         if not isinstance(error, (grpc.aio.InternalError, grpc.aio.UsageError, grpc.aio.AbortError)):
             log.error("writer_failed", exc_info=error)
@@ -375,13 +369,10 @@ class HeartbeatStreams:
 
     async def sweep_for_ever(self) -> None:
         """Acknowledge what waits for it, and end the streams on which nothing is said."""
-        ending: set[asyncio.Task[Any]] = set()
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             turn = Turn("sweep")
-            for stream in list(self._owing):
-                if turn.over:
-                    await turn.rest()
+            async for stream in turn.each(list(self._owing)):
                 if stream.flush_ack(time.monotonic()):
                     self._owing.pop(stream, None)
             turn.end()
@@ -390,20 +381,23 @@ class HeartbeatStreams:
             while self._unspoken and (stream := next(iter(self._unspoken))).listening_since <= limit:
                 del self._unspoken[stream]
                 if stream.silent:
-                    why = f"nothing was said for {self._config.first_message_timeout:g} s"
-                    task = asyncio.create_task(stream.end(SilentStream(why)))
-                    ending.add(task)
-                    task.add_done_callback(ending.discard)
+                    stream.end(SilentStream(f"nothing was said for {self._config.first_message_timeout:g} s"))
 
     def _owe(self, stream: HeartbeatStream) -> None:
         self._owing[stream] = None
 
     async def drain(self, reconnect_after: float) -> None:
-        """Tell everyone to go, then end what is left."""
-        for stream in list(self._streams):
+        """Ask everyone to go, then end what is left; wait for them for PATIENCE."""
+        turn = Turn("drain")
+        async for stream in turn.each(list(self._streams)):
             stream.drain(reconnect_after)
+        turn.end()
         await asyncio.sleep(0.05)
-        await asyncio.gather(*(stream.end(Draining("the registry is going away")) for stream in list(self._streams)))
+        turn = Turn("drain")
+        async for stream in turn.each(list(self._streams)):
+            stream.end(Draining("the registry is going away"))
+        turn.end()
+        await self.all_ended(PATIENCE)
 
     async def all_ended(self, timeout: float) -> None:
         """Wait until no handler runs any more, for at most so many seconds."""

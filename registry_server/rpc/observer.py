@@ -110,12 +110,9 @@ class ObserverDoors:
                 raise InvalidRequest(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
         engine = self._engine
         verdicts = engine.verdicts
-        turn = Turn("verdicts")
+        turn = Turn("verdicts", before_rest=engine.settle)
         results: list[VerdictResult] = []
-        for message in request.verdicts:
-            if turn.over:
-                engine.settle()
-                await turn.rest()
+        async for message in turn.each(request.verdicts):
             now = engine.now()
             try:
                 verdict = translate.to_verdict(message, now.wall)
@@ -124,10 +121,7 @@ class ObserverDoors:
                 results.append(VerdictResult(VerdictOutcome.INVALID))
             else:
                 results.append(verdicts.apply(verdict, now))
-        for notice_message in request.notices:
-            if turn.over:
-                engine.settle()
-                await turn.rest()
+        async for notice_message in turn.each(request.notices):
             now = engine.now()
             try:
                 notice = translate.to_notice(notice_message, now.wall)
@@ -137,9 +131,7 @@ class ObserverDoors:
             else:
                 verdicts.notify(notice, now)
         standing: list[StandingSuspicion] = []
-        for each in request.standing:
-            if turn.over:
-                await turn.rest()
+        async for each in turn.each(request.standing):
             suspicion = translate.to_standing(each, engine.now().wall)
             _check_all((suspicion.alert,))
             standing.append(suspicion)
