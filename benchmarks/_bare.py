@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 from typing import Any, cast
 
 import grpc
+import structlog
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
 
 from grid_hosting.options import server_options
@@ -52,4 +54,5 @@ async def serve(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the address
     run(serve)

@@ -103,22 +103,25 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
         agents = _agents(config, listeners) if config.self_register else []
-        await gateway.feed.wait_loaded(LOAD_WITHIN)
-        log.info("gateway_serving", registry=config.registry, tron=config.tron, **addresses)
         loop = asyncio.get_running_loop()
-        for agent in agents:
-            await loop.run_in_executor(None, agent.start)
-        write_ready(config.ready_file, dict(addresses))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, *serving}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        log.info("gateway_draining")
-        gateway.closing.set()
-        for port in ports.values():
-            port.should_exit = True
-        for agent in agents:
-            # The gateway comes back after a restart: it does not leave, it is away for a moment.
-            await loop.run_in_executor(None, agent.abandon)
+        try:
+            await gateway.feed.wait_loaded(LOAD_WITHIN)
+            log.info("gateway_serving", registry=config.registry, tron=config.tron, **addresses)
+            for agent in agents:
+                await loop.run_in_executor(None, agent.start)
+            write_ready(config.ready_file, dict(addresses))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({stopping, *serving}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        finally:  # also where one of the tasks failed: threads of gRPC would keep the process alive
+            if stop.is_set():
+                log.info("gateway_draining")
+            gateway.closing.set()
+            for port in ports.values():
+                port.should_exit = True
+            for agent in agents:
+                # The gateway comes back after a restart: it does not leave, it is away for a moment.
+                await loop.run_in_executor(None, agent.abandon)
     log.info("gateway_stopped")
 
 

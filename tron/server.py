@@ -70,23 +70,26 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             clerk = tasks.create_task(desk.serve_for_ever())
             messenger = tasks.create_task(dispatcher.run())
             teller = tasks.create_task(_tell_health(monitor, health))
-            await server.start()
-            log.info("tron_serving", address=address, registry=config.registry)
-            if config.self_register:
-                await loop.run_in_executor(None, agent.start)
-            write_ready(config.ready_file, {"tron_grpc": address})
-            await stop.wait()
-            log.info("tron_draining")
-            await health.enter_graceful_shutdown()
-            teller.cancel()
-            watcher.cancel()
-            clerk.cancel()
-            messenger.cancel()
-            if config.self_register:
-                # TRON goes on watching after a restart: it does not leave, it is away for a moment.
-                await loop.run_in_executor(None, agent.abandon)
-            await server.stop(1.0)
-            await prober.close()
+            try:
+                await server.start()
+                log.info("tron_serving", address=address, registry=config.registry)
+                if config.self_register:
+                    await loop.run_in_executor(None, agent.start)
+                write_ready(config.ready_file, {"tron_grpc": address})
+                await stop.wait()
+            finally:  # also where one of the tasks failed: threads of gRPC would keep the process alive
+                if stop.is_set():
+                    log.info("tron_draining")
+                await health.enter_graceful_shutdown()
+                teller.cancel()
+                watcher.cancel()
+                clerk.cancel()
+                messenger.cancel()
+                if config.self_register:
+                    # TRON goes on watching after a restart: it does not leave, it is away for a moment.
+                    await loop.run_in_executor(None, agent.abandon)
+                await server.stop(1.0)
+                await prober.close()
     log.info("tron_stopped")
 
 
