@@ -22,6 +22,9 @@ ANSWER_PATIENCE = 30.0
 """Seconds from when a registration has left until the stream is given up unanswered. Keepalive finds a dead connection
 sooner; a registry under load may need many seconds, and trying again then would only add to it."""
 
+_STOPPED = 1.0
+"""Seconds beyond ANSWER_PATIENCE after which its end was noticed late, because this process was stopped."""
+
 
 class Outbox:
     """The next message of the stream that is open now. Safe from any thread."""
@@ -151,6 +154,9 @@ class Outbox:
                     self._schedule.beaten(now)
                     break
                 patience = None if self._announced_at is None else self._announced_at + ANSWER_PATIENCE - now
+                if patience is not None and patience < -_STOPPED:
+                    self._announced_at = now  # this process was stopped: the answer may be there, and was not read yet
+                    continue
                 if patience is not None and patience <= 0:
                     due_in = None
                     break

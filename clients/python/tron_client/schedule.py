@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 _SLOWEST_ACK = 1.5
 """The registry acknowledges about once a second where it is not asked to; half a second is for the way."""
 
+_LOST_BEATS = 3
+"""Beats that the registry left unanswered when a stream is given up; fewer leave only where this process was stopped."""
+
 
 @dataclass(slots=True)
 class BeatSchedule:
@@ -79,12 +82,15 @@ class CutOff:
     """Whether anybody hears us: no acknowledgement for two intervals is cut off, a long silence is given up.
 
     Being cut off is counted from the last word of the registry; giving up from the first beat that it left unanswered,
-    so that a process that was itself stopped for a minute does not blame the stream.
+    and only after several of them, so that a process that was itself stopped for a minute does not blame the stream:
+    the answer to the beat before is there then, and was not read yet.
     """
 
     interval: float
     _heard: float | None = field(default=None, init=False)
     _unanswered: float | None = field(default=None, init=False)
+    _beats: int = field(default=0, init=False)
+    """Beats that are unanswered."""
 
     @property
     def asks(self) -> bool:
@@ -104,10 +110,11 @@ class CutOff:
     def heard(self, now: float) -> None:
         """The registry registered us or acknowledged a beat."""
         self._heard = now
-        self._unanswered = None
+        self._unanswered, self._beats = None, 0
 
     def beaten(self, now: float) -> None:
         """A beat left."""
+        self._beats += 1
         if self._unanswered is None:
             self._unanswered = now
 
@@ -117,4 +124,5 @@ class CutOff:
 
     def is_lost(self, now: float) -> bool:
         """Whether this stream should be given up for a new connection."""
-        return self._unanswered is not None and now - self._unanswered > self.patience
+        late = self._unanswered is not None and now - self._unanswered > self.patience
+        return late and self._beats >= _LOST_BEATS

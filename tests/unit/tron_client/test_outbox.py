@@ -70,6 +70,22 @@ def test_a_registration_that_left_and_is_not_answered_is_given_up(
     thread.join(5)
 
 
+def test_patience_begins_again_where_this_process_was_stopped_meanwhile(
+    outbox: Outbox, clock: Clock, gave_up: threading.Event
+) -> None:
+    messages = outbox.open(heartbeat_pb2.Register())
+    next(messages)
+    thread = pull(messages)
+    assert not gave_up.wait(0.2)
+    clock.now += 2 * ANSWER_PATIENCE  # the answer may be there, and was not read yet
+    outbox.acknowledge("wakes the scheduler")
+    assert not gave_up.wait(0.2)
+    clock.now += ANSWER_PATIENCE
+    outbox.acknowledge("wakes the scheduler")
+    assert gave_up.wait(5)
+    thread.join(5)
+
+
 @pytest.mark.parametrize(("answered_after", "first_beat_in"), [(0.3, 0.7), (1.4, 0.0), (7.0, 0.0)])
 def test_the_first_beat_is_due_one_interval_after_the_registration_however_late_the_answer(
     clock: Clock, gave_up: threading.Event, answered_after: float, first_beat_in: float

@@ -69,12 +69,25 @@ def test_fast_beats_are_acknowledged_once_a_second_and_judged_so() -> None:
     assert cut.is_cut(3.1)
 
 
+def test_a_stream_is_given_up_when_several_beats_stay_unanswered_for_long() -> None:
+    cut = CutOff(10.0)
+    cut.heard(0.0)
+    for number in range(5):
+        assert not cut.is_lost(number * 10.0)
+        cut.beaten(number * 10.0)
+    assert not cut.is_lost(40.0)
+    assert cut.is_lost(40.1)
+    cut.heard(40.2)
+    assert not cut.is_lost(90.0)
+
+
 def test_a_process_that_was_stopped_does_not_give_up_its_stream() -> None:
     cut = CutOff(1.0)
     cut.heard(0.0)
     assert not cut.is_lost(600.0)
     cut.beaten(600.0)
-    assert not cut.is_lost(630.0)
-    assert cut.is_lost(630.1)
-    cut.heard(630.2)
-    assert not cut.is_lost(700.0)
+    assert not cut.is_lost(900.0), "stopped right after a beat: its answer is there, and not read yet"
+    cut.beaten(900.0)
+    assert not cut.is_lost(900.1)
+    cut.heard(900.2)
+    assert not cut.is_lost(931.0)
