@@ -380,7 +380,8 @@ class Catalogue:
         return count, sum(self._acknowledge_lost(each, now) for each in lost)
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
-        """A stream has heard alerts: those that are addressed to a service that it carries."""
+        """A stream has heard alerts: those that are addressed to a service that it carries. That is a sign of life of
+        the service, too: its next beat may be behind thousands of such words."""
         self._sessions[session_id].heard_at = now.attentive
         for alert_id in alert_ids:
             for recipient in sorted(self.mailboxes.recipients(alert_id)):
@@ -388,6 +389,8 @@ class Catalogue:
                 for record in self.directory.bearers(recipient):
                     if record.session == session_id:
                         self.acknowledge(alert_id, recipient, now)
+                        self._hear(record, now)
+                        self._tell_heard(record)
                         self._deliver_waiting(record)
                         break
 

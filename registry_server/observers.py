@@ -21,6 +21,10 @@ SAME_TIME = 1e-6
 STALE_AFTER = 2.0
 """Attentive seconds without a word from an observer whose stream stands until judgement counts as unknown."""
 
+BEHIND = 10.0
+"""Attentive seconds by which the judgement of an observer that speaks may lag until it counts as unknown. Thousands who
+die at once are judged one after another: whoever speaks meanwhile is late, and not lost."""
+
 
 class Pacing:
     """When one observer may be sent its next frame, so that frames cannot queue on the way to it.
@@ -59,6 +63,7 @@ class Observers:
         self._pacing: dict[int, Pacing] = {}
         self._judge = ""
         self._last_word: float | None = None
+        self._judged_until = 0.0
         self._gone_at: float | None = None
 
     def open(
@@ -103,14 +108,17 @@ class Observers:
             if other == observer:
                 self._pacing[feed_id].judged(now.attentive if until is None else until)
         self._judge = observer
-        self._last_word = now.attentive if until is None else min(until, now.attentive)
+        self._last_word = now.attentive
+        self._judged_until = now.attentive if until is None else min(until, now.attentive)
         self._gone_at = None
-        return now.attentive - self._last_word < STALE_AFTER
+        return now.attentive - self._judged_until < BEHIND
 
     def are_lost(self, now: Instant) -> bool:
-        """Whether nobody watches: the one that judged is gone, or has said nothing for too long."""
-        gone = self._gone_at is not None and now.attentive - self._gone_at >= GONE_AFTER
-        return gone or self._last_word is None or now.attentive - self._last_word >= STALE_AFTER
+        """Whether nobody watches: the one that judged is gone, says nothing any more, or is too far behind."""
+        if self._gone_at is not None and now.attentive - self._gone_at >= GONE_AFTER:
+            return True
+        silent = self._last_word is None or now.attentive - self._last_word >= STALE_AFTER
+        return silent or now.attentive - self._judged_until >= BEHIND
 
     # --- what they are told -----------------------------------------------------------------------------------------
 

@@ -381,20 +381,23 @@ class Judge:
     def _failed_with(self, transition: Transition) -> list[str]:
         """Everyone below a service whose failure belongs to the same story: not judged yet, judged since a window
         before it was last heard, or told to it and not acknowledged."""
+        descendants = self.lineage.descendants(transition.service_id)
+        if not descendants:
+            return []
         since = transition.heard_at - self.policies.default.guard_window
         words = (transition.service_id, transition.facts.name)
         waiting = [copy.alert for word in words for copy in self.escalations.waiting_for(word)]
         unheard = {alert.service_id for alert in waiting}
         # Who is listed in an alert that climbs no further because of this one must be listed here, even if it is gone.
-        lists = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}
-        lists |= {service_id: listed for service_id, (_, listed) in self._lists.items()}
+        told = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}
         found: dict[str, None] = {}
-        for service_id in self.lineage.descendants(transition.service_id):
+        for service_id in descendants:
             lease = self.detector.find(service_id)
             if lease is None or lease.state is State.ALIVE or lease.cause is Cause.STALLED:
                 continue
             if lease.state is State.SUSPECT or lease.judged_at >= since or service_id in unheard:
-                found |= dict.fromkeys((service_id, *lists.get(service_id, ())))
+                _, listed = self._lists.get(service_id, ("", told.get(service_id, ())))
+                found |= dict.fromkeys((service_id, *listed))
         return list(found)
 
     def _is_told_by(self, alert_id: str, service_id: str, affected: list[str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 from tron.facts import OPERATORS, Forebear
@@ -76,9 +76,9 @@ class Lineage:
     def descendants(self, service_id: str) -> list[str]:
         """All services below this one, those next to it first."""
         found: dict[str, None] = {}
-        todo = self.children(service_id)
+        todo = deque(self.children(service_id))
         while todo:
-            each = todo.pop(0)
+            each = todo.popleft()
             if each not in found and each != service_id:
                 found[each] = None
                 todo += self.children(each)

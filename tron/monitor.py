@@ -35,7 +35,7 @@ WORD_EVERY = 0.2
 """Attentive seconds between two words to the registry that somebody watches."""
 
 BATCH_BYTES = 600_000
-"""What one call may have: the registry takes 1 MiB. How many orders come at once is the judge's PART."""
+"""What one call may have: the registry takes 1 MiB."""
 
 LOOK_EVERY = 0.25
 """Seconds between two looks whether the registry is lost."""
@@ -152,17 +152,7 @@ class Monitor:
                 judge.learn(frame)
             if not judge.complete:
                 continue
-            spoke = False
-            turn = Turn("judgement")
-            for orders in judge.decide_in_parts(frame.hearing_since, time.time()):
-                turn.end()
-                if orders.empty:
-                    await asyncio.sleep(0)
-                else:
-                    await self._apply(judge, orders)
-                    spoke = True
-                turn = Turn("judgement")
-            turn.end()
+            spoke = await self._judge_frame(judge, frame.hearing_since)
             held_changed = judge.guard.many_fail != self._standing_held
             # The next urgent frame comes once the registry knows that this one was judged.
             urgent = bool(frame.observations or frame.removed)
@@ -181,18 +171,54 @@ class Monitor:
                 log.info("watching", services=len(judge.detector))
             yield
 
+    async def _judge_frame(self, judge: Judge, hearing_since: float) -> bool:
+        """Decide part by part, and tell the registry. Return whether anything was told.
+
+        While a call is under way the next parts are decided; they go out together in the next one. So calls are small
+        where little happens and large where thousands die at once, and the registry never waits for us.
+        """
+        applying: asyncio.Task[None] | None = None
+        decided = Orders()
+        spoke = False
+        turn = Turn("judgement")
+        try:
+            for orders in judge.decide_in_parts(hearing_since, time.time()):
+                turn.end()
+                decided.add(orders)
+                if not decided.empty and (applying is None or applying.done()):
+                    if applying is not None:
+                        await applying
+                    applying, decided = asyncio.create_task(self._apply(judge, decided)), Orders()
+                    spoke = True
+                await asyncio.sleep(0)
+                turn = Turn("judgement")
+            turn.end()
+            if applying is not None:
+                await applying
+            if not decided.empty:
+                await self._apply(judge, decided)
+        finally:
+            if applying is not None:
+                applying.cancel()
+        return spoke
+
     async def _apply(self, judge: Judge, orders: Orders) -> None:
         """Tell the registry what was decided, or only that somebody watches. What it refuses is taken back."""
-        verdicts = [from_ruling(each) for each in orders.rulings]
+        turn = Turn("orders")
+        verdicts = [from_ruling(each) async for each in turn.each(orders.rulings)]
+        requests = self._requests(judge, orders, verdicts)
+        turn.end()
         sent = 0
-        for request in self._requests(judge, orders, verdicts):
+        for request in requests:
             response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)
             self._heard()
             batch = orders.rulings[sent : sent + len(request.verdicts)]
             sent += len(batch)
             outcomes = list(zip(batch, response.results, strict=True))
-            for ruling, result in outcomes:
+            turn = Turn("orders")
+            async for ruling, result in turn.each(outcomes):
                 self._note(ruling, result)
+            turn.end()
             for ruling, result in reversed(outcomes):
                 if result.outcome in (observation_pb2.VERDICT_OUTCOME_STALE, observation_pb2.VERDICT_OUTCOME_INVALID):
                     judge.refused(ruling)

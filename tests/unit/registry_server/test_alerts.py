@@ -107,6 +107,19 @@ def test_only_the_stream_that_carries_the_recipient_can_acknowledge(grid: Grid) 
     assert lines(grid.take(), Acknowledge) == [Acknowledge("x", "boss", EPOCH + grid.time)]
 
 
+def test_an_acknowledgement_is_a_sign_of_life_of_its_recipient_and_of_nobody_else(grid: Grid) -> None:
+    """Whoever acknowledges thousands of alerts has its next beat behind them."""
+    grid.register("neighbour", 1)
+    publish(grid, "x", "boss")
+    publish(grid, "y", "neighbour")
+    heard = {service_id: grid.catalogue.get(service_id).heard_at for service_id in ("boss", "neighbour")}
+    grid.catalogue.acknowledge_on_stream(1, ["x", "never sent"], grid.later())
+    assert grid.catalogue.get("boss").heard_at == grid.time > heard["boss"]
+    assert grid.catalogue.get("neighbour").heard_at == heard["neighbour"]
+    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
+    assert grid.catalogue.get("boss").heard_at < grid.time, "it was acknowledged before"
+
+
 def test_the_stream_that_was_superseded_can_not_acknowledge_any_more(grid: Grid) -> None:
     publish(grid, "x", "boss")
     grid.register("boss", 2, name="chief")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_server.effects import AppendEvent, BuryService, DeclaredDown, PutService, UnknownService
-from registry_server.observers import GONE_AFTER, STALE_AFTER
+from registry_server.observers import BEHIND, GONE_AFTER, STALE_AFTER
 from registry_server.service import Liveness, LivenessCause
 from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import OBSERVER, Grid, lines, make_event, messages
@@ -231,6 +231,21 @@ def test_a_watcher_that_stands_but_says_nothing_counts_for_a_while(grid: Grid) -
     assert seen(grid) is Liveness.UNKNOWN
     grid.catalogue.judged(OBSERVER, grid.later(0.0))
     assert seen(grid) is Liveness.ALIVE
+
+
+def test_a_watcher_that_speaks_may_be_late_but_not_by_much(grid: Grid) -> None:
+    began = grid.time
+    while grid.time < began + BEHIND - 1:
+        grid.catalogue.judged(OBSERVER, grid.later(1.0), began)
+        grid.catalogue.tick(grid.later(0.0))
+        assert seen(grid) is Liveness.ALIVE
+    grid.catalogue.judged(OBSERVER, grid.later(1.0), began)
+    assert seen(grid) is Liveness.UNKNOWN
+    grid.catalogue.judged(OBSERVER, grid.later(0.0), grid.time - 1)
+    assert seen(grid) is Liveness.ALIVE
+    grid.catalogue.judged(OBSERVER, grid.later(0.0), grid.time - BEHIND + 1)
+    grid.catalogue.tick(grid.later(1.0))
+    assert seen(grid) is Liveness.UNKNOWN
 
 
 def test_a_watcher_that_came_back_in_time_was_never_away(grid: Grid) -> None:
