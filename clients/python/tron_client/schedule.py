@@ -11,7 +11,7 @@ _SLOWEST_ACK = 1.5
 """The registry acknowledges about once a second where it is not asked to; half a second is for the way."""
 
 _LOST_BEATS = 3
-"""Beats that the registry left unanswered when a stream is given up; fewer leave only where this process was stopped."""
+"""Unanswered beats after which a stream is given up; fewer leave only if this process was stopped."""
 
 
 @dataclass(slots=True)
