@@ -8,8 +8,8 @@ import sys
 from grid_hosting.program import host, read_config
 from grid_hosting.sinks.journal import JournalError
 from registry_server.config import Config
+from registry_server.io.store import StoreError
 from registry_server.server import serve
-from registry_server.store import StoreError
 
 
 def main() -> None:

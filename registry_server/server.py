@@ -18,13 +18,13 @@ from grid_hosting.reflection import enable_reflection
 from grid_hosting.sinks.build import build
 from grid_hosting.status import ErrorInterceptor
 from registry_server.config import Config
-from registry_server.engine import Engine
-from registry_server.rpc.events import EventService
-from registry_server.rpc.health import HealthService
-from registry_server.rpc.heartbeat import HeartbeatStreams
-from registry_server.rpc.registry import RegistryService
-from registry_server.store.sqlite import SqliteStore
-from registry_server.watchdog import watch_the_watcher
+from registry_server.io.grpc_events import EventService
+from registry_server.io.grpc_health import HealthService
+from registry_server.io.grpc_heartbeat import HeartbeatStreams
+from registry_server.io.grpc_registry import RegistryService
+from registry_server.io.loop import Engine
+from registry_server.io.store.sqlite import SqliteStore
+from registry_server.io.watchdog import watch_the_watcher
 
 log = structlog.get_logger("registry")
 

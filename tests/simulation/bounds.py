@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_server.record import Record
+from registry_server.core.record import Record
 from tests.simulation.network import SENT_AGAIN, UP
 from tron.policy import Policy
 

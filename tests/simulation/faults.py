@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from registry_server.service import Event, ServiceRole
+from registry_server.core.service import Event, ServiceRole
 from tests.simulation import words
 from tests.simulation.loop import Process
 from tests.simulation.network import DOWN, UP, Path

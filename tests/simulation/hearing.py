@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registry_server.service import Event, Liveness, Severity
+from registry_server.core.service import Event, Liveness, Severity
 
 if TYPE_CHECKING:
     from tests.simulation.observer import Observer

@@ -29,13 +29,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_server.catalogue import Catalogue
-from registry_server.changes import Change
-from registry_server.effects import Alert, AppendEvent, BuryService, Registered, SupersededBy, WithdrawCopy, Write
-from registry_server.record import Record
-from registry_server.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
-from registry_server.sessions import EMPTY_FOR
-from registry_server.verdicts import Verdict, VerdictKind
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.changes import Change
+from registry_server.core.effects import Alert, AppendEvent, BuryService, Registered, SupersededBy, WithdrawCopy, Write
+from registry_server.core.record import Record
+from registry_server.core.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
+from registry_server.core.sessions import EMPTY_FOR
+from registry_server.core.verdicts import Verdict, VerdictKind
 from tests.simulation.bounds import Evidence, down_by, silent_since
 from tests.simulation.hearing import Hearing
 from tests.simulation.loop import Loop, Process

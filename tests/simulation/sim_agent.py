@@ -14,9 +14,9 @@ from tron_client.alerts import Alert, AlertInbox
 from tron_client.outbox import ANSWER_PATIENCE
 from tron_client.schedule import Backoff, BeatSchedule, CutOff
 
-from registry_server import effects
-from registry_server.errors import InvalidRequest
-from registry_server.service import Event, Report, ServiceSpec
+from registry_server.core import effects
+from registry_server.core.errors import InvalidRequest
+from registry_server.core.service import Event, Report, ServiceSpec
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, Channel, Connection, Path

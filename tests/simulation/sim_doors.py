@@ -1,4 +1,4 @@
-"""What agents and TRON find at the registry: a model of `registry_server.rpc` around the catalogue."""
+"""What agents and TRON find at the registry: a model of `registry_server.io` around the catalogue."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from registry_server.effects import EndStream, Message, Registered, UnknownService
-from registry_server.errors import DomainError, Draining, ReaderTooSlow, SilentStream, Superseded, UnknownIncarnation
-from registry_server.observations import Frame, ObservationFeed
-from registry_server.record import Record
-from registry_server.rpc.heartbeat import ACK_EVERY
-from registry_server.service import Maintenance
-from registry_server.verdicts import VerdictOutcome, VerdictResult
+from registry_server.core.effects import EndStream, Message, Registered, UnknownService
+from registry_server.core.errors import (
+    DomainError,
+    Draining,
+    ReaderTooSlow,
+    SilentStream,
+    Superseded,
+    UnknownIncarnation,
+)
+from registry_server.core.observations import Frame, ObservationFeed
+from registry_server.core.record import Record
+from registry_server.core.service import Maintenance
+from registry_server.core.verdicts import VerdictOutcome, VerdictResult
+from registry_server.io.grpc_heartbeat import ACK_EVERY
 from tests.simulation import words
 from tests.simulation.network import DOWN, UP, Connection
 
@@ -47,7 +54,7 @@ class Stream:
 
 
 class Heartbeats:
-    """The streams of agents, as `rpc.heartbeat`."""
+    """The streams of agents, as `grpc_heartbeat`."""
 
     def __init__(self, registry: SimRegistry) -> None:
         self._registry = registry
@@ -195,7 +202,7 @@ class Observing:
 
 
 class Observers:
-    """TRON's two doors, as `rpc.observer`."""
+    """TRON's two doors, as `grpc_observer`."""
 
     def __init__(self, registry: SimRegistry, facts_of: Callable[[Record, Maintenance | None], object]) -> None:
         self._registry = registry

@@ -12,8 +12,8 @@ from random import Random
 
 from tron_client.schedule import Backoff
 
-from registry_server.errors import PageTokenExpired, RevisionCompacted
-from registry_server.service import Event, Service
+from registry_server.core.errors import PageTokenExpired, RevisionCompacted
+from registry_server.core.service import Event, Service
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, UP, Channel, Connection, Path

@@ -1,4 +1,4 @@
-"""What readers and operators find at the registry: a model of `registry_server.rpc` around the catalogue."""
+"""What readers and operators find at the registry: a model of `registry_server.io` around the catalogue."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from registry_server.changes import Change
-from registry_server.errors import DomainError
-from registry_server.event_log import EventFilter
-from registry_server.queries import Listings, ServiceFilter
-from registry_server.service import Maintenance
+from registry_server.core.changes import Change
+from registry_server.core.errors import DomainError
+from registry_server.core.event_log import EventFilter
+from registry_server.core.queries import Listings, ServiceFilter
+from registry_server.core.service import Maintenance
 from tests.simulation import words
 from tests.simulation.network import UP, Connection
 
@@ -170,7 +170,7 @@ class Calls:
         return maintenance
 
     def _list(self, word: words.ListServices) -> object:
-        """As `registry_server.rpc.listing.ServiceLists`."""
+        """As `registry_server.io.grpc_listing.ServiceLists`."""
         registry, now = self._registry, self._registry.loop.now
         changes = registry.catalogue.changes
         if word.token:

@@ -1,6 +1,6 @@
 """The registry's process: the real catalogue, verdicts, mailboxes, logs and attentive clock, in a model of its engine.
 
-What is modelled is `registry_server.engine` (tickets, group commit, nothing leaves before it is on disk); the doors
+What is modelled is `registry_server.io.loop` (tickets, group commit, nothing leaves before it is on disk); the doors
 are in `sim_doors`. The process may die between any two steps, also on both sides of each commit; it starts again from
 the store as the engine does.
 """
@@ -14,15 +14,15 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from registry_server.attention import TICK, AttentiveClock
-from registry_server.catalogue import Catalogue
-from registry_server.effects import Effects, Write
-from registry_server.engine import FIGURES_EVERY, INLINE_APART, MAX_INLINE_WRITES, SAVE_HEARTBEATS_EVERY
-from registry_server.event_log import EventLog
-from registry_server.record import Record
-from registry_server.service import Instant, Maintenance
-from registry_server.store import StoreError
-from registry_server.verdicts import Verdicts
+from registry_server.core.attention import TICK, AttentiveClock
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.effects import Effects, Write
+from registry_server.core.event_log import EventLog
+from registry_server.core.record import Record
+from registry_server.core.service import Instant, Maintenance
+from registry_server.core.verdicts import Verdicts
+from registry_server.io.loop import FIGURES_EVERY, INLINE_APART, MAX_INLINE_WRITES, SAVE_HEARTBEATS_EVERY
+from registry_server.io.store import StoreError
 from tests.simulation import words
 from tests.simulation.loop import Act, Loop, Process
 from tests.simulation.network import UP, Connection

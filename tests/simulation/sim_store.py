@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from registry_server.effects import (
+from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
     BuryService,
@@ -22,9 +22,9 @@ from registry_server.effects import (
     WithdrawCopy,
     Write,
 )
-from registry_server.event_log import EventFilter
-from registry_server.service import Copy, Event, Intent, Maintenance, StoredService, Tombstone
-from registry_server.store import Stored, StoreError
+from registry_server.core.event_log import EventFilter
+from registry_server.core.service import Copy, Event, Intent, Maintenance, StoredService, Tombstone
+from registry_server.io.store import Stored, StoreError
 
 
 @dataclass(slots=True)

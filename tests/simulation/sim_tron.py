@@ -10,7 +10,7 @@ from collections import deque
 from functools import partial
 from random import Random
 
-from registry_server.verdicts import VerdictOutcome, VerdictResult
+from registry_server.core.verdicts import VerdictOutcome, VerdictResult
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, Channel, Connection, Path

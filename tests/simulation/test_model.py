@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from registry_server.effects import Write
-from registry_server.store.sqlite import SqliteStore
+from registry_server.core.effects import Write
+from registry_server.io.store.sqlite import SqliteStore
 from tests.simulation.cluster import Cluster
 from tests.simulation.loop import Loop, Process
 from tests.simulation.minimise import broken_promise, fewest

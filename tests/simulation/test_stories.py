@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from registry_server.service import OPERATORS, Event
+from registry_server.core.service import OPERATORS, Event
 from tests.simulation.cluster import Cluster
 from tests.simulation.plan import Fault, Member, Plan
 from tron.policy import OrphanPolicy, Policy

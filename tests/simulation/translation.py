@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from grid.registry.v1 import observation_pb2
 from tron_client.wire import duration
 
-from registry_server.record import Record
-from registry_server.rpc import translate as registry_wire
-from registry_server.service import Maintenance
-from registry_server.verdicts import Notice as RegistryNotice
-from registry_server.verdicts import StandingSuspicion as RegistryStanding
-from registry_server.verdicts import Verdict
+from registry_server.core.record import Record
+from registry_server.core.service import Maintenance
+from registry_server.core.verdicts import Notice as RegistryNotice
+from registry_server.core.verdicts import StandingSuspicion as RegistryStanding
+from registry_server.core.verdicts import Verdict
+from registry_server.io import translate as registry_wire
 from tests.simulation import words
 from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
 from tron import translate as tron_wire

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_server.changes import Change
-from registry_server.observations import Heard
-from registry_server.service import Copy, Event, Report, Service, ServiceRole, ServiceSpec, Tombstone
-from registry_server.verdicts import Notice, StandingSuspicion, Verdict, VerdictResult
+from registry_server.core.changes import Change
+from registry_server.core.observations import Heard
+from registry_server.core.service import Copy, Event, Report, Service, ServiceRole, ServiceSpec, Tombstone
+from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictResult
 
 
 @dataclass(frozen=True, slots=True)

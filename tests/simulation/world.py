@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_server.attention import AttentiveClock
-from registry_server.catalogue import Catalogue
-from registry_server.effects import AppendEvent, BuryService, DropIntent, PutIntent, PutService
-from registry_server.record import Record
-from registry_server.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
-from registry_server.verdicts import Verdict, VerdictOutcome, Verdicts
+from registry_server.core.attention import AttentiveClock
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.effects import AppendEvent, BuryService, DropIntent, PutIntent, PutService
+from registry_server.core.record import Record
+from registry_server.core.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
+from registry_server.core.verdicts import Verdict, VerdictOutcome, Verdicts
 from tests.support.between_cores import KINDS
 from tron.detector import Detector
 from tron.facts import Cause, Facts, Frame, State, Transition

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from registry_server.record import Record
-from registry_server.service import Copy, Event, LivenessCause, Maintenance, Severity, Tombstone
-from registry_server.verdicts import Notice as RegistryNotice
-from registry_server.verdicts import StandingSuspicion as RegistryStanding
-from registry_server.verdicts import Verdict, VerdictKind
+from registry_server.core.record import Record
+from registry_server.core.service import Copy, Event, LivenessCause, Maintenance, Severity, Tombstone
+from registry_server.core.verdicts import Notice as RegistryNotice
+from registry_server.core.verdicts import StandingSuspicion as RegistryStanding
+from registry_server.core.verdicts import Verdict, VerdictKind
 from tron.facts import AlertDraft, Cause, Facts, Forebear, Kind, OpenCopy, State
 from tron.facts import Severity as AlertSeverity
 from tron.judge import Notice, Ruling

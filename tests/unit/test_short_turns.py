@@ -16,9 +16,9 @@ from grid.registry.v1 import observation_pb2
 
 from grid_hosting.collector import COLLECTOR
 from grid_hosting.pauses import CALLBACKS, PAUSES, STARVED
-from registry_server.engine import Engine
-from registry_server.rpc.observer import ObserverDoors
-from registry_server.service import Report, ServiceSpec
+from registry_server.core.service import Report, ServiceSpec
+from registry_server.io.grpc_observer import ObserverDoors
+from registry_server.io.loop import Engine
 from tests.support.waiting import eventually
 from tests.unit.registry_server.test_engine import HeldStore, running
 from tron.judge import Judge

@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from registry_server import absent_recipients, overtaken, queries
-from registry_server.absent_recipients import AbsentRecipients
-from registry_server.attention import AttentiveClock
-from registry_server.catalogue import Catalogue
-from registry_server.changes import Change, ChangeLog
-from registry_server.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
-from registry_server.event_log import EventLog
-from registry_server.mailbox import Mailboxes
-from registry_server.queries import Listing, Listings
-from registry_server.record import Record
-from registry_server.service import OPERATORS, Event, Instant, Judgement, LivenessCause
-from registry_server.sessions import Session, Sessions
-from registry_server.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
+from registry_server.core import absent_recipients, overtaken, queries
+from registry_server.core.absent_recipients import AbsentRecipients
+from registry_server.core.attention import AttentiveClock
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.changes import Change, ChangeLog
+from registry_server.core.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
+from registry_server.core.event_log import EventLog
+from registry_server.core.mailbox import Mailboxes
+from registry_server.core.queries import Listing, Listings
+from registry_server.core.record import Record
+from registry_server.core.service import OPERATORS, Event, Instant, Judgement, LivenessCause
+from registry_server.core.sessions import Session, Sessions
+from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
 from tests.simulation import words
 from tests.simulation.mutants.mutant import Mutant, Patches
 from tests.simulation.sim_readers import SimLister

@@ -15,7 +15,7 @@ from grid_hosting import backup as module
 from grid_hosting.backup import BackupError, back_up, check, restore
 from grid_hosting.data_files import RESTORED, STATE, DataFile, Kind
 from grid_hosting.sinks import journal
-from registry_server.store import sqlite as store
+from registry_server.io.store import sqlite as store
 
 
 def make_database(path: Path, rows: int, schema: int) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from registry_server.catalogue import Catalogue
-from registry_server.effects import Effects, EndStream, Message, Write
-from registry_server.observations import ObservationFeed
-from registry_server.service import Copy, Event, Instant, LivenessCause, Report, Service, ServiceSpec
-from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.effects import Effects, EndStream, Message, Write
+from registry_server.core.observations import ObservationFeed
+from registry_server.core.service import Copy, Event, Instant, LivenessCause, Report, Service, ServiceSpec
+from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
 
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from registry_server.service import (
+from registry_server.core.service import (
     Event,
     Judgement,
     Liveness,

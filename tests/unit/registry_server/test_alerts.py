@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from registry_server.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
-from registry_server.mailbox import Mailboxes
-from registry_server.service import Event, Severity
-from registry_server.verdicts import VerdictKind
+from registry_server.core.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
+from registry_server.core.mailbox import Mailboxes
+from registry_server.core.service import Event, Severity
+from registry_server.core.verdicts import VerdictKind
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
 
 

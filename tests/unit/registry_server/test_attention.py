@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_server.attention import STALL, TICK, AttentiveClock
+from registry_server.core.attention import STALL, TICK, AttentiveClock
 
 
 def test_regular_ticks_count_in_full() -> None:

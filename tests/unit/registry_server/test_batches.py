@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_server.effects import (
+from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
     BuryService,
@@ -28,11 +28,11 @@ from registry_server.effects import (
     WithdrawCopy,
     Write,
 )
-from registry_server.event_log import EventFilter
-from registry_server.service import Intent, Judgement, Maintenance, Report, ServiceRole, StoredService, Tombstone
-from registry_server.store import StoreError
-from registry_server.store import sqlite as sqlite_store
-from registry_server.store.sqlite import FILE, SqliteStore
+from registry_server.core.event_log import EventFilter
+from registry_server.core.service import Intent, Judgement, Maintenance, Report, ServiceRole, StoredService, Tombstone
+from registry_server.io.store import StoreError
+from registry_server.io.store import sqlite as sqlite_store
+from registry_server.io.store.sqlite import FILE, SqliteStore
 from tests.unit.registry_server.builders import make_event, make_spec
 
 TABLES = ("services", "tombstones", "intents", "maintenance", "events", "deliveries")

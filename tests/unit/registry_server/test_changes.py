@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry_server.changes import Change, ChangeLog
-from registry_server.errors import RevisionCompacted
-from registry_server.service import Liveness, LivenessCause, Report, Service
+from registry_server.core.changes import Change, ChangeLog
+from registry_server.core.errors import RevisionCompacted
+from registry_server.core.service import Liveness, LivenessCause, Report, Service
 from tests.unit.registry_server.builders import make_spec
 
 

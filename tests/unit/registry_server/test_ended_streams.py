@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.effects import EndStream
-from registry_server.errors import Draining, ReaderTooSlow, SilentStream
-from registry_server.record import Record
-from registry_server.service import Instant, Liveness, LivenessCause
-from registry_server.sessions import AT_ONCE, EMPTY_FOR, Sessions
-from registry_server.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
+from registry_server.core.effects import EndStream
+from registry_server.core.errors import Draining, ReaderTooSlow, SilentStream
+from registry_server.core.record import Record
+from registry_server.core.service import Instant, Liveness, LivenessCause
+from registry_server.core.sessions import AT_ONCE, EMPTY_FOR, Sessions
+from registry_server.core.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import Grid, make_event
 
 

@@ -11,14 +11,14 @@ from dataclasses import replace
 import pytest
 from grid.registry.v1 import observation_pb2
 
-from registry_server.effects import Alert, EndStream, Message, PutService, Registered, SupersededBy, Write
-from registry_server.engine import INLINE_APART, MAX_INLINE_WRITES, Engine
-from registry_server.errors import Superseded
-from registry_server.event_log import EventFilter
-from registry_server.rpc.observer import ObserverDoors
-from registry_server.service import OPERATORS, Event, LivenessCause, ServiceSpec
-from registry_server.store import Stored, StoreError
-from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
+from registry_server.core.effects import Alert, EndStream, Message, PutService, Registered, SupersededBy, Write
+from registry_server.core.errors import Superseded
+from registry_server.core.event_log import EventFilter
+from registry_server.core.service import OPERATORS, Event, LivenessCause, ServiceSpec
+from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
+from registry_server.io.grpc_observer import ObserverDoors
+from registry_server.io.loop import INLINE_APART, MAX_INLINE_WRITES, Engine
+from registry_server.io.store import Stored, StoreError
 from tests.support.waiting import eventually
 from tests.unit.registry_server.builders import make_event
 

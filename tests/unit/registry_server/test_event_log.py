@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.errors import RevisionCompacted
-from registry_server.event_log import EventFilter, EventLog
+from registry_server.core.errors import RevisionCompacted
+from registry_server.core.event_log import EventFilter, EventLog
 from tests.unit.registry_server.builders import make_event
 
 

@@ -14,13 +14,13 @@ import pytest
 from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2 as pb
 
-from registry_server.engine import Engine
-from registry_server.errors import InvalidRequest, PageTokenExpired, RevisionCompacted
-from registry_server.event_log import EventFilter
-from registry_server.rpc.events import Context, EventService
-from registry_server.rpc.listing import ServiceLists
-from registry_server.service import Event, ServiceSpec
-from registry_server.store.sqlite import SqliteStore
+from registry_server.core.errors import InvalidRequest, PageTokenExpired, RevisionCompacted
+from registry_server.core.event_log import EventFilter
+from registry_server.core.service import Event, ServiceSpec
+from registry_server.io.grpc_events import Context, EventService
+from registry_server.io.grpc_listing import ServiceLists
+from registry_server.io.loop import Engine
+from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import make_event
 
 NO_CONTEXT = cast("Context", None)

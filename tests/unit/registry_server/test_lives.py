@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from registry_server.catalogue import REVISION_BLOCK, Catalogue
-from registry_server.effects import PutService, ReserveRevisions
-from registry_server.service import Instant, ServiceSpec, StoredService
+from registry_server.core.catalogue import REVISION_BLOCK, Catalogue
+from registry_server.core.effects import PutService, ReserveRevisions
+from registry_server.core.service import Instant, ServiceSpec, StoredService
 
 
 def test_no_observation_of_one_life_comes_again_in_the_next() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_server.mailbox import Mailboxes
+from registry_server.core.mailbox import Mailboxes
 from tests.unit.registry_server.builders import make_copy
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from registry_server.catalogue import Catalogue
-from registry_server.effects import DropMaintenance, PutMaintenance
-from registry_server.errors import ServiceNotFound
-from registry_server.service import Maintenance
-from registry_server.store.sqlite import SqliteStore
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.effects import DropMaintenance, PutMaintenance
+from registry_server.core.errors import ServiceNotFound
+from registry_server.core.service import Maintenance
+from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import EPOCH, Grid, at, lines
 
 

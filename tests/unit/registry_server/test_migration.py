@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from registry_server.effects import BuryService, PutMaintenance, SettleCopy
-from registry_server.service import Copy, Judgement, Liveness, LivenessCause, Maintenance, Tombstone
-from registry_server.store import Stored, StoreError
-from registry_server.store.encoding import encode
-from registry_server.store.sqlite import FILE, SqliteStore
+from registry_server.core.effects import BuryService, PutMaintenance, SettleCopy
+from registry_server.core.service import Copy, Judgement, Liveness, LivenessCause, Maintenance, Tombstone
+from registry_server.io.store import Stored, StoreError
+from registry_server.io.store.encoding import encode
+from registry_server.io.store.sqlite import FILE, SqliteStore
 from tests.unit.registry_server.builders import make_event
 from tests.unit.registry_server.test_sqlite_store import stored_service
 

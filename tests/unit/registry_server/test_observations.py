@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.observations import Frame, Heard, ObservationFeed
-from registry_server.service import Report
+from registry_server.core.observations import Frame, Heard, ObservationFeed
+from registry_server.core.service import Report
 from tests.unit.registry_server.builders import Grid, make_event
 
 EMPTY = Frame((), (), ())

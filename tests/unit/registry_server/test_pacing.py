@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_server.observers import MOST_UNJUDGED, Pacing
+from registry_server.core.observers import MOST_UNJUDGED, Pacing
 
 
 def judging() -> Pacing:

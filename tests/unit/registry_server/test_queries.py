@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_server import queries
-from registry_server.errors import InvalidRequest, PageTokenExpired
-from registry_server.queries import Listing, Listings, ServiceFilter
-from registry_server.service import Report, Service, ServiceRole, ServiceStatus
+from registry_server.core import queries
+from registry_server.core.errors import InvalidRequest, PageTokenExpired
+from registry_server.core.queries import Listing, Listings, ServiceFilter
+from registry_server.core.service import Report, Service, ServiceRole, ServiceStatus
 from tests.unit.registry_server.builders import Grid
 
 EVERYTHING = ServiceFilter()

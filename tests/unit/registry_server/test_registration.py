@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server import catalogue
-from registry_server.effects import (
+from registry_server.core import catalogue
+from registry_server.core.effects import (
     BuryService,
     DeclaredDown,
     PutService,
@@ -13,8 +13,8 @@ from registry_server.effects import (
     SupersededBy,
     UnknownService,
 )
-from registry_server.errors import InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
-from registry_server.service import Report, ServiceStatus
+from registry_server.core.errors import InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
+from registry_server.core.service import Report, ServiceStatus
 from tests.unit.registry_server.builders import Grid, everything_said, lines, messages
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.effects import PutHeartbeats, ReserveRevisions
-from registry_server.service import Report, ServiceStatus
+from registry_server.core.effects import PutHeartbeats, ReserveRevisions
+from registry_server.core.service import Report, ServiceStatus
 from tests.unit.registry_server.builders import EPOCH, Grid, lines
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from registry_server.catalogue import Catalogue
-from registry_server.effects import Alert
-from registry_server.engine import Engine
-from registry_server.errors import RevisionCompacted
-from registry_server.event_log import EventLog
-from registry_server.service import Liveness, ServiceRole
-from registry_server.store.sqlite import SqliteStore
-from registry_server.verdicts import VerdictKind
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.effects import Alert
+from registry_server.core.errors import RevisionCompacted
+from registry_server.core.event_log import EventLog
+from registry_server.core.service import Liveness, ServiceRole
+from registry_server.core.verdicts import VerdictKind
+from registry_server.io.loop import Engine
+from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import Grid, at, make_event, messages
 
 

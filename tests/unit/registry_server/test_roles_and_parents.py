@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from registry_server.effects import DropIntent, PutIntent, PutService
-from registry_server.errors import InvalidRequest, ServiceNotFound
-from registry_server.service import Intent, ServiceRole
+from registry_server.core.effects import DropIntent, PutIntent, PutService
+from registry_server.core.errors import InvalidRequest, ServiceNotFound
+from registry_server.core.service import Intent, ServiceRole
 from tests.unit.registry_server.builders import Grid, lines
 
 PRODUCTION, STAGING, CANARY = ServiceRole.PRODUCTION, ServiceRole.STAGING, ServiceRole.CANARY

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from grid_hosting.data_files import RESTORED
-from registry_server.effects import (
+from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
     BuryService,
@@ -29,8 +29,8 @@ from registry_server.effects import (
     SettleCopy,
     Write,
 )
-from registry_server.event_log import EventFilter
-from registry_server.service import (
+from registry_server.core.event_log import EventFilter
+from registry_server.core.service import (
     Event,
     Intent,
     Judgement,
@@ -43,9 +43,9 @@ from registry_server.service import (
     StoredService,
     Tombstone,
 )
-from registry_server.store import Stored, StoreError
-from registry_server.store import sqlite as sqlite_store
-from registry_server.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
+from registry_server.io.store import Stored, StoreError
+from registry_server.io.store import sqlite as sqlite_store
+from registry_server.io.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
 from tests.unit.registry_server.builders import make_event, make_spec
 
 EVERYTHING = EventFilter()
@@ -230,8 +230,8 @@ import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
-from registry_server.effects import AppendEvent, PutService
-from registry_server.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
+from registry_server.core.effects import AppendEvent, PutService
+from registry_server.io.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
 from tests.unit.registry_server.builders import make_event
 from tests.unit.registry_server.test_sqlite_store import stored_service
 
@@ -317,9 +317,9 @@ def test_room_is_made_behind_what_a_killed_registry_left_in_a_short_log(tmp_path
         [
             sys.executable,
             "-c",
-            "import os, sys; from pathlib import Path; from registry_server.store import sqlite\n"
+            "import os, sys; from pathlib import Path; from registry_server.io.store import sqlite\n"
             "sqlite.LOG_BYTES = 0\n"
-            "from registry_server.effects import ReserveRevisions\n"
+            "from registry_server.core.effects import ReserveRevisions\n"
             "store = sqlite.SqliteStore(Path(sys.argv[1])); store.commit([ReserveRevisions(42)]); os._exit(0)",
             str(tmp_path),
         ],

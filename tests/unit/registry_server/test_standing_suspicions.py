@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.effects import Alert
-from registry_server.observers import STALE_AFTER
-from registry_server.service import Liveness, LivenessCause
-from registry_server.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
+from registry_server.core.effects import Alert
+from registry_server.core.observers import STALE_AFTER
+from registry_server.core.service import Liveness, LivenessCause
+from registry_server.core.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import Grid, make_event, messages
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from registry_server.effects import AppendEvent, BuryService, SettleCopy
-from registry_server.service import Event
-from registry_server.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult
+from registry_server.core.effects import AppendEvent, BuryService, SettleCopy
+from registry_server.core.service import Event
+from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 from tests.unit.registry_server.builders import Grid, lines, make_event
 
 ALIVE, SUSPECT, DOWN, DEREGISTER = VerdictKind

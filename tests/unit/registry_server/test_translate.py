@@ -7,10 +7,10 @@ from grid.registry.v1 import heartbeat_pb2, service_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_server.catalogue import Catalogue
-from registry_server.record import Record
-from registry_server.rpc import translate
-from registry_server.service import Instant, Report, ServiceStatus
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.record import Record
+from registry_server.core.service import Instant, Report, ServiceStatus
+from registry_server.io import translate
 
 DURATIONS = st.builds(Duration, seconds=st.integers(1, 30 * 86_400), nanos=st.integers(0, 999_999_999))
 FIELDS = ("heartbeat_interval", "ttl", "reconnect_grace", "stall_after")

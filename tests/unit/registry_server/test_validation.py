@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from registry_server import validation
-from registry_server.errors import InvalidRequest
-from registry_server.service import Event, Report, ServiceSpec
+from registry_server.core import validation
+from registry_server.core.errors import InvalidRequest
+from registry_server.core.service import Event, Report, ServiceSpec
 from tests.unit.registry_server.builders import make_event, make_spec
 
 NAN, INF = float("nan"), float("inf")

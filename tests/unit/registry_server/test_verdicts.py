@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.effects import AppendEvent, BuryService, DeclaredDown, PutService, UnknownService
-from registry_server.observers import BEHIND, GONE_AFTER, STALE_AFTER
-from registry_server.service import Liveness, LivenessCause
-from registry_server.verdicts import Verdict, VerdictKind, VerdictOutcome
+from registry_server.core.effects import AppendEvent, BuryService, DeclaredDown, PutService, UnknownService
+from registry_server.core.observers import BEHIND, GONE_AFTER, STALE_AFTER
+from registry_server.core.service import Liveness, LivenessCause
+from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import OBSERVER, Grid, lines, make_event, messages
 
 ALIVE, SUSPECT, DOWN, DEREGISTER = VerdictKind

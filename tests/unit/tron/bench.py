@@ -7,11 +7,11 @@ from typing import Any
 
 from grid.registry.v1 import observation_pb2
 
-from registry_server.catalogue import Catalogue
-from registry_server.effects import Alert
-from registry_server.rpc import translate as registry_wire
-from registry_server.service import OPERATORS, Event, Instant, Maintenance, Report, ServiceSpec
-from registry_server.verdicts import VerdictOutcome, Verdicts
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.effects import Alert
+from registry_server.core.service import OPERATORS, Event, Instant, Maintenance, Report, ServiceSpec
+from registry_server.core.verdicts import VerdictOutcome, Verdicts
+from registry_server.io import translate as registry_wire
 from tron import translate as tron_wire
 from tron.facts import State
 from tron.judge import Judge

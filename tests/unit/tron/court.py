@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from registry_server.catalogue import Catalogue
-from registry_server.record import Record
-from registry_server.service import Event, Instant, Maintenance, ServiceSpec
-from registry_server.verdicts import VerdictOutcome, Verdicts
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.record import Record
+from registry_server.core.service import Event, Instant, Maintenance, ServiceSpec
+from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
 from tron.facts import Facts, Frame, Kind
 from tron.judge import Judge, Notice, Orders, Ruling

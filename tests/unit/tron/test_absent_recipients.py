@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from registry_server.absent_recipients import KEEP_ALERTS
-from registry_server.effects import WithdrawCopy
-from registry_server.service import OPERATORS, Event, Severity
+from registry_server.core.absent_recipients import KEEP_ALERTS
+from registry_server.core.effects import WithdrawCopy
+from registry_server.core.service import OPERATORS, Event, Severity
 from tests.unit.tron.court import Court, grown
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from registry_server.service import Event
-from registry_server.validation import check_event
+from registry_server.core.service import Event
+from registry_server.core.validation import check_event
 from tests.unit.tron.builders import make_detector, make_facts
 from tests.unit.tron.test_alert_book import draft
 from tron.alert_book import cascade_alert, climbing, with_subtree

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from registry_server.service import Report
+from registry_server.core.service import Report
 from tests.unit.tron.court import PATIENT, Court, grown
 from tron.explanation import Explanation, explain
 from tron.policy import Policy

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from registry_server.mailbox import Mailboxes
+from registry_server.core.mailbox import Mailboxes
 from tests.unit.tron.court import PATIENT, Court, grown
 from tron import judge as judge_module
 from tron.facts import OPERATORS, Kind

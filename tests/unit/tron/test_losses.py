@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.rpc.translate import from_gone
-from registry_server.service import OPERATORS, Judgement
-from registry_server.store.encoding import decode_judgement, encode
+from registry_server.core.service import OPERATORS, Judgement
+from registry_server.io.store.encoding import decode_judgement, encode
+from registry_server.io.translate import from_gone
 from tests.unit.tron.court import Court, grown
 from tron.facts import Kind, State
 from tron.policy import Policy

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.effects import AppendEvent, WithdrawCopy
-from registry_server.service import OPERATORS, Event, Liveness
+from registry_server.core.effects import AppendEvent, WithdrawCopy
+from registry_server.core.service import OPERATORS, Event, Liveness
 from tests.support.between_cores import verdict_of
 from tests.unit.tron.court import PATIENT, Court, grown
 from tron.policy import Policy

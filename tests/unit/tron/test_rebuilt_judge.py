@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from registry_server.service import Judgement
+from registry_server.core.service import Judgement
 from tests.unit.tron.court import Court
 from tron.policy import OrphanPolicy, Policy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.service import OPERATORS, Liveness
+from registry_server.core.service import OPERATORS, Liveness
 from tests.unit.tron.bench import Bench
 from tron.explanation import explain
 from tron.facts import Kind, State

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_server.service import ServiceSpec
+from registry_server.core.service import ServiceSpec
 from tests.unit.tron.court import PATIENT, Court, grown
 
 

@@ -12,7 +12,7 @@ from tron_client import AsyncRegistryClient, InvalidRequest, RegistryClient, Reg
 from tron_client import PageTokenExpired as Expired
 
 from grid_hosting.status import to_status
-from registry_server.errors import PageTokenExpired
+from registry_server.core.errors import PageTokenExpired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,84 @@
+"""Recipients that are not registered while alerts wait for them, and when those alerts end. Pure.
+
+A CRITICAL alert to somebody who is not registered escalates at once: to the next live ancestor, or to the operators.
+The copy goes on waiting, because its recipient may only be restarting. Once a copy has waited for `keep` seconds for a
+recipient that is not registered, it ends; at once where the recipient was removed by a Deregister call. A copy that
+must escalate never ends before it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heappop, heappush
+
+from registry_server.core.service import Copy, Severity
+
+KEEP_ALERTS = 300.0
+LOOK_AGAIN = 1.0
+"""Attentive seconds until copies that must escalate first are looked at again."""
+
+MAX_REMOVED = 10_000
+"""Removed recipients that are remembered. Overflow rule: alerts for the oldest of them wait `keep` seconds."""
+
+_STAYS = frozenset({"parent_down"})
+"""What only its recipient can act upon: it does not escalate."""
+
+
+class AbsentRecipients:
+    """When to look at the copies for a recipient. Bounded by the number of recipients for whom alerts wait."""
+
+    def __init__(self, keep: float = KEEP_ALERTS) -> None:
+        self.keep = keep
+        self._removed: dict[str, None] = {}
+        self._at: dict[str, float] = {}
+        self._looks: list[tuple[float, str]] = []
+
+    def alert_waits(self, recipient: str, now: float) -> None:
+        """An alert waits for a recipient that is not registered."""
+        self._look_at(recipient, now if recipient in self._removed else now + self.keep)
+
+    def removed(self, recipient: str, now: float) -> None:
+        """An operator removed a recipient for good."""
+        self._removed[recipient] = None
+        if len(self._removed) > MAX_REMOVED:
+            del self._removed[next(iter(self._removed))]
+        self._look_at(recipient, now)
+
+    def returned(self, recipient: str) -> None:
+        """The recipient is registered."""
+        self._removed.pop(recipient, None)
+        self._at.pop(recipient, None)
+
+    def due(self, now: float) -> list[str]:
+        """The recipients whose copies are to be looked at now, each once."""
+        found: list[str] = []
+        while self._looks and self._looks[0][0] <= now:
+            at, recipient = heappop(self._looks)
+            if self._at.get(recipient) == at:
+                del self._at[recipient]
+                found.append(recipient)
+        return found
+
+    def ended(self, recipient: str, copies: Iterable[Copy], now: float) -> list[Copy]:
+        """Of the copies for a recipient that is not registered, those that end now; the others are looked at again."""
+        over: list[Copy] = []
+        for copy in copies:
+            ends_at = now if recipient in self._removed else copy.since + self.keep
+            if ends_at > now:
+                self._look_at(recipient, ends_at)
+            elif must_escalate(copy):
+                self._look_at(recipient, now + LOOK_AGAIN)
+            else:
+                over.append(copy)
+        return over
+
+    def _look_at(self, recipient: str, at: float) -> None:
+        if at < self._at.get(recipient, float("inf")):
+            self._at[recipient] = at
+            heappush(self._looks, (at, recipient))
+
+
+def must_escalate(copy: Copy) -> bool:
+    """Whether somebody else must be notified before this copy may end."""
+    event = copy.event
+    return event.severity is Severity.CRITICAL and not copy.climbed and event.type not in _STAYS

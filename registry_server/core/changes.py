@@ -1,0 +1,98 @@
+"""Revisions: what changed about whom, so that a reader can resume from any revision that it has seen.
+
+No reader has a queue. A reader is a cursor into two structures of bounded size: the recent changes, each of them, for a
+reader that keeps up; and the newest state of each service in order of change, for one that does not.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from itertools import islice
+
+from registry_server.core.errors import RevisionCompacted
+from registry_server.core.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`service_id` became `service` at `revision`; None: it was removed."""
+
+    revision: int
+    service_id: str
+    service: Service | None
+
+
+class ChangeLog:
+    """The revisions of the catalogue. Each change has one of its own, without gaps while the process lives."""
+
+    def __init__(self, revision: int = 0, recent: int = 4096, tombstones: int = 10_000) -> None:
+        self.revision = revision
+        self.compacted = 0
+        """Readers that have not seen this revision can not resume: a removal before it is forgotten."""
+        self._recent: deque[Change] = deque(maxlen=recent)
+        self._latest: OrderedDict[str, Change] = OrderedDict()
+        self._removed: deque[Change] = deque()
+        self._max_tombstones = tombstones
+
+    def restore_removed(self, service_id: str, revision: int) -> None:
+        """Take over a removal from before the start; call in order of revision, before any other change."""
+        self._forget_oldest_removal()
+        change = Change(revision, service_id, None)
+        self._latest[service_id] = change
+        self._removed.append(change)
+
+    def upsert(self, service_id: str, service: Service) -> int:
+        """Record the new state; return its revision."""
+        return self._append(service_id, service).revision
+
+    def remove(self, service_id: str) -> int:
+        """Record the removal; return its revision. The oldest one beyond the bound is forgotten (see `compacted`)."""
+        self._forget_oldest_removal()
+        change = self._append(service_id, None)
+        self._removed.append(change)
+        return change.revision
+
+    def since(self, revision: int) -> list[Change]:
+        """Every change after `revision` in order where all are kept, else the newest change of each service.
+
+        Raises RevisionCompacted where neither can be told without a gap, also for a revision of the future: it is from
+        another life of this registry.
+        """
+        if revision > self.revision:
+            raise RevisionCompacted(f"revision {revision} is ahead of this registry, which is at {self.revision}")
+        if revision < self.compacted:
+            raise RevisionCompacted(f"revision {revision} is no longer kept; the oldest is {self.compacted}")
+        if self._recent and self._recent[0].revision <= revision + 1:
+            return list(islice(self._recent, revision + 1 - self._recent[0].revision, None))
+        newest: list[Change] = []
+        for change in reversed(self._latest.values()):
+            if change.revision <= revision:
+                break
+            newest.append(change)
+        newest.reverse()
+        return newest
+
+    def services(self) -> list[Service]:
+        """All services that are there, as readers were shown them last."""
+        return [change.service for change in self._latest.values() if change.service is not None]
+
+    def newest(self, service_id: str) -> Service | None:
+        """A service as readers were shown it last; None where it is not there."""
+        change = self._latest.get(service_id)
+        return None if change is None else change.service
+
+    def _append(self, service_id: str, service: Service | None) -> Change:
+        self.revision += 1
+        change = Change(self.revision, service_id, service)
+        self._recent.append(change)
+        self._latest[service_id] = change
+        self._latest.move_to_end(service_id)
+        return change
+
+    def _forget_oldest_removal(self) -> None:
+        while len(self._removed) >= self._max_tombstones:
+            oldest = self._removed.popleft()
+            self.compacted = max(self.compacted, oldest.revision)
+            if self._latest.get(oldest.service_id) is oldest:
+                del self._latest[oldest.service_id]

@@ -1,0 +1,85 @@
+"""Who has which id and which name, and so whom a parent or a recipient means. Pure."""
+
+from __future__ import annotations
+
+from registry_server.core.errors import FieldError, InvalidRequest, ServiceNotFound
+from registry_server.core.record import Record
+from registry_server.core.service import OPERATORS, ServiceSpec
+
+
+class Directory:
+    """The registered services, by id and by name."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        """By id. Not to be changed but by `add` and `remove`."""
+        self._by_name: dict[str, set[str]] = {}
+
+    def get(self, service_id: str) -> Record:
+        """The record; raises ServiceNotFound."""
+        record = self.records.get(service_id)
+        if record is None:
+            raise ServiceNotFound(f"no service has the id {service_id!r}")
+        return record
+
+    def named(self, name: str) -> list[Record]:
+        """All services of that name, in the order of their ids."""
+        return [self.records[service_id] for service_id in sorted(self._by_name.get(name, ()))]
+
+    def bearers(self, word: str) -> list[Record]:
+        """All services that have the word as their id or as their name, however many."""
+        own = self.records.get(word)
+        return self.named(word) if own is None else [own, *self.named(word)]
+
+    def resolve(self, word: str) -> Record | None:
+        """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
+        record = self.records.get(word)
+        if record is None and word != OPERATORS:
+            named = self._by_name.get(word, ())
+            if len(named) == 1:
+                record = self.records[next(iter(named))]
+        return record
+
+    def meant_by(self, word: str) -> str:
+        """The word under which alerts for `word` wait: the service_id where the word names a service now."""
+        record = self.resolve(word)
+        return word if record is None else record.spec.service_id
+
+    def words_for(self, record: Record) -> list[str]:
+        """The words under which alerts for a service may wait: its id, and its name while that means nobody else."""
+        service_id, name = record.spec.service_id, record.spec.name
+        return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
+
+    def add(self, record: Record) -> None:
+        """Enter a service; its id must be free."""
+        self.records[record.spec.service_id] = record
+        self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
+
+    def remove(self, record: Record) -> None:
+        """Strike a service out."""
+        del self.records[record.spec.service_id]
+        named = self._by_name[record.spec.name]
+        named.discard(record.spec.service_id)
+        if not named:
+            del self._by_name[record.spec.name]
+
+    def refuse_circle(self, spec: ServiceSpec) -> None:
+        """Walk up from the parent as declared. Raises InvalidRequest where the way leads to the service itself."""
+        seen = {spec.service_id}
+        word = spec.parent
+        while word:
+            own_name = word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))
+            if word == spec.service_id or own_name:
+                why = (
+                    "a service can not be its own parent" if word == spec.parent else "would close a circle of parents"
+                )
+                raise InvalidRequest(FieldError("service.parent", why))
+            parent = self.resolve(word)
+            if parent is None:
+                return
+            if parent.spec.service_id == spec.service_id:
+                raise InvalidRequest(FieldError("service.parent", "would close a circle of parents"))
+            if parent.spec.service_id in seen:
+                return  # a circle of others, which arose when a name changed its meaning
+            seen.add(parent.spec.service_id)
+            word = parent.spec.parent

@@ -1,0 +1,203 @@
+"""What follows from a command: words to agents, lines for the store. The catalogue names them; the shell does them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from registry_server.core.service import Event, Intent, Maintenance, Service, StoredService, Tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The service is registered and carried by this stream."""
+
+    service: Service
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An event for somebody on this stream."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownService:
+    """Announce it again."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SupersededBy:
+    """A newer incarnation holds the id; stop."""
+
+    service_id: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredDown:
+    """You were declared down; the event says when and why."""
+
+    service_id: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Part of a message was refused while the stream goes on."""
+
+    service_id: str
+    field: str
+    description: str
+
+
+Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class EndStream:
+    """Nobody speaks on this stream any more: end it. It carries so many services; `count`: of so many such streams."""
+
+    services: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutService:
+    """Store the record of a registered service; `fresh`: of an incarnation that is not stored yet."""
+
+    service: StoredService
+    fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BuryService:
+    """Remove the record and keep the tombstone."""
+
+    tombstone: Tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class PutIntent:
+    """Store what an operator decided."""
+
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True)
+class DropIntent:
+    """The decision no longer applies."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutMaintenance:
+    """Store that an operator holds notices."""
+
+    maintenance: Maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class DropMaintenance:
+    """Notices are held no more."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEvent:
+    """Store an event; one with a recipient is kept for delivery too. `climbed`: that copy does not climb."""
+
+    event: Event
+    climbed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SettleCopy:
+    """A copy climbed to another recipient, or is listed in the alert of another service."""
+
+    alert_id: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """The recipient has heard the alert."""
+
+    alert_id: str
+    recipient: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawCopy:
+    """The copy waits no more: a newer fact has overtaken it, or (`absent`) nobody is there to take it."""
+
+    alert_id: str
+    recipient: str
+    at: float
+    absent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutHeartbeats:
+    """Store when services were last heard: (service_id, seconds since the epoch). Lazy: lost beats cost nothing."""
+
+    heard: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveRevisions:
+    """No revision above this one is given out before this line is stored, so that none is ever given twice."""
+
+    ceiling: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompactEvents:
+    """Delete events with a smaller number."""
+
+    first: int
+
+
+Write = (
+    PutService
+    | BuryService
+    | PutIntent
+    | DropIntent
+    | PutMaintenance
+    | DropMaintenance
+    | AppendEvent
+    | SettleCopy
+    | Acknowledge
+    | WithdrawCopy
+    | PutHeartbeats
+    | ReserveRevisions
+    | CompactEvents
+)
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one command, or several, asked for; released to agents only after the writes are on disk."""
+
+    sends: list[tuple[int, Message | EndStream]]
+    writes: list[Write]
+
+    @property
+    def registered(self) -> list[Service]:
+        """Who is told by them that it is registered."""
+        return [message.service for _, message in self.sends if isinstance(message, Registered)]
+
+    @property
+    def alerts(self) -> bool:
+        """Whether an agent is told of an alert by them."""
+        return any(isinstance(message, Alert) for _, message in self.sends)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing follows."""
+        return not self.sends and not self.writes

@@ -1,0 +1,146 @@
+"""Alerts that wait for their recipient: kept until acknowledged, in flight at most so many at once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from registry_server.core.service import OPERATORS, Copy, Event
+
+WAITING = 1000
+"""Alerts kept for one recipient.
+
+Overflow rule: the oldest is no longer pushed; it stays in the event log, unacknowledged. A critical one that did not
+climb yet goes to operators, since nobody else would hear of it.
+"""
+
+FOR_OPERATORS = 20_000
+"""The same for operators, beyond whom there is nobody."""
+
+IN_FLIGHT = 256
+"""Alerts sent to one recipient and not yet acknowledged. Overflow rule: the next waits for an acknowledgement."""
+
+
+class Mailboxes:
+    """Who is still to be told what. A recipient is a word: the service_id or the name that an event is addressed to."""
+
+    def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT, for_operators: int = FOR_OPERATORS) -> None:
+        self._waiting = waiting
+        self._for_operators = for_operators
+        self._window = in_flight
+        self._boxes: dict[str, OrderedDict[str, Copy]] = {}
+        self._sent: dict[str, set[str]] = {}
+        self._recipients: dict[str, set[str]] = {}
+        self._about: dict[str, dict[tuple[str, str], None]] = {}
+        """By service: the copies (alert_id, recipient) that tell of it, or list it."""
+
+    def put(self, copy: Copy) -> Copy | None:
+        """Keep a copy for its recipient; return the copy that had to make room, if one had."""
+        event = copy.event
+        box = self._boxes.setdefault(event.recipient, OrderedDict())
+        box[event.alert_id] = copy
+        self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
+        for service_id in _told_of(event):
+            self._about.setdefault(service_id, {})[event.alert_id, event.recipient] = None
+        if len(box) <= (self._for_operators if event.recipient == OPERATORS else self._waiting):
+            return None
+        _, dropped = box.popitem(last=False)
+        self._unlink(dropped.event)
+        return dropped
+
+    def get(self, alert_id: str, recipient: str) -> Copy | None:
+        """The copy that waits for this recipient; None where none does."""
+        box = self._boxes.get(recipient)
+        return None if box is None else box.get(alert_id)
+
+    def settle(self, alert_id: str, recipient: str) -> Copy | None:
+        """The copy climbs no further; return it as it is now, None where none waits that could climb."""
+        copy = self.get(alert_id, recipient)
+        if copy is None or copy.climbed:
+            return None
+        settled = self._boxes[recipient][alert_id] = replace(copy, climbed=True)
+        return settled
+
+    def waiting_for(self, recipient: str) -> list[Copy]:
+        """All copies that wait for a recipient, oldest first."""
+        return list(self._boxes.get(recipient, OrderedDict()).values())
+
+    def about(self, service_id: str) -> list[Copy]:
+        """The copies that tell of a service or list it, oldest first, whoever they wait for."""
+        return [self._boxes[recipient][alert_id] for alert_id, recipient in self._about.get(service_id, ())]
+
+    def all_recipients(self) -> list[str]:
+        """Everybody for whom something waits."""
+        return list(self._boxes)
+
+    def has_waiting(self, recipient: str) -> bool:
+        """Whether anything waits for a recipient."""
+        return recipient in self._boxes
+
+    def all_waiting(self) -> list[Copy]:
+        """Every copy that waits for anybody."""
+        return [copy for box in self._boxes.values() for copy in box.values()]
+
+    def recipients(self, alert_id: str) -> set[str]:
+        """Those who have not acknowledged the alert."""
+        return set(self._recipients.get(alert_id, ()))
+
+    def acknowledge(self, alert_id: str, recipient: str) -> bool:
+        """Whether the alert waited for this recipient; now it does not."""
+        box = self._boxes.get(recipient)
+        copy = None if box is None else box.pop(alert_id, None)
+        if copy is None:
+            return False
+        self._unlink(copy.event)
+        return True
+
+    def forget_before(self, sequence: int) -> list[Copy]:
+        """Keep no copy of an event with a smaller number; return those that waited."""
+        old = [copy for copy in self.all_waiting() if copy.event.sequence < sequence]
+        for copy in old:
+            self.acknowledge(copy.event.alert_id, copy.event.recipient)
+        return old
+
+    def take(self, recipient: str) -> list[Event]:
+        """The oldest alerts that may be sent now, oldest first; they count as in flight."""
+        box = self._boxes.get(recipient)
+        if not box:
+            return []
+        sent = self._sent.setdefault(recipient, set())
+        ready: list[Event] = []
+        for alert_id, copy in box.items():
+            if len(sent) >= self._window:
+                break
+            if alert_id not in sent:
+                sent.add(alert_id)
+                ready.append(copy.event)
+        return ready
+
+    def connection_lost(self, recipient: str) -> None:
+        """Nothing is in flight any more: what is not acknowledged will be sent again."""
+        self._sent.pop(recipient, None)
+
+    def _unlink(self, event: Event) -> None:
+        alert_id, recipient = event.alert_id, event.recipient
+        for service_id in _told_of(event):
+            about = self._about.get(service_id)
+            if about is not None:
+                about.pop((alert_id, recipient), None)
+                if not about:
+                    del self._about[service_id]
+        self._sent.get(recipient, set()).discard(alert_id)
+        waiting = self._recipients.get(alert_id)
+        if waiting is not None:
+            waiting.discard(recipient)
+            if not waiting:
+                del self._recipients[alert_id]
+        if not self._boxes.get(recipient, True):
+            del self._boxes[recipient]
+            self._sent.pop(recipient, None)
+
+
+def _told_of(event: Event) -> set[str]:
+    """The service that an alert is about, and those that it lists."""
+    listed = event.details.get("affected", ())
+    found = {each for each in listed if isinstance(each, str)} if isinstance(listed, (list, tuple)) else set()
+    return found | {event.service_id} - {""}

@@ -1,0 +1,146 @@
+"""Who observes: what each of them is yet to be told, and whether the one that judges still watches. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from registry_server.core.observations import Heard, ObservationFeed
+from registry_server.core.service import Instant
+
+GONE_AFTER = 0.2
+"""Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
+
+MOST_UNJUDGED = 4
+"""Frames that an observer may have to judge at a time. Overflow rule: the next frame waits until one was judged, and
+what happens meanwhile is merged into it."""
+
+SAME_TIME = 1e-6
+"""Seconds by which a time may differ after it was a Duration on the wire."""
+
+STALE_AFTER = 2.0
+"""Attentive seconds without a word from an observer whose stream stands until judgement counts as unknown."""
+
+BEHIND = 10.0
+"""Attentive seconds by which the judgement of an observer that speaks may lag until it counts as unknown. Thousands who
+die at once are judged one after another: whoever speaks meanwhile is late, and not lost."""
+
+
+class Pacing:
+    """When one observer may be sent its next frame, so that frames cannot queue on the way to it.
+
+    An urgent frame is sent only once all before it were judged: if thousands register or die at once, frames follow
+    each other as fast as they are judged, and each has more in it. An observer that never judged gets one each tick.
+    """
+
+    def __init__(self) -> None:
+        self._unjudged: deque[float] = deque()
+        self._judges = False
+
+    def may_send(self, *, urgent: bool) -> bool:
+        """Whether a frame may be sent now; one that is not `urgent` comes with the tick."""
+        if not self._judges:
+            return not urgent
+        return not self._unjudged if urgent else len(self._unjudged) < MOST_UNJUDGED
+
+    def sent(self, until: float) -> None:
+        """A frame with all facts up to the attentive time `until` was sent."""
+        if self._judges:
+            self._unjudged.append(until)
+
+    def judged(self, until: float) -> None:
+        """All facts up to the attentive time `until` were judged."""
+        self._judges = True
+        while self._unjudged and self._unjudged[0] <= until + SAME_TIME:
+            self._unjudged.popleft()
+
+
+class Observers:
+    """All observers that listen. The one whose judgement came last is the one that judges."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
+        self._pacing: dict[int, Pacing] = {}
+        self._judge = ""
+        self._last_word: float | None = None
+        self._judged_until = 0.0
+        self._gone_at: float | None = None
+
+    def open(
+        self, feed_id: int, observer: str, service_ids: Iterable[str], copies: Iterable[tuple[str, str]]
+    ) -> ObservationFeed:
+        """An observer listens from now on; its first frame is everything."""
+        feed = ObservationFeed(list(service_ids), list(copies))
+        self._feeds[feed_id] = (observer, feed)
+        self._pacing[feed_id] = Pacing()
+        if observer == self._judge:
+            self._gone_at = None
+        return feed
+
+    def close(self, feed_id: int, now: Instant) -> str:
+        """An observer's stream ended; return whose, empty where it never opened."""
+        observer, _ = self._feeds.pop(feed_id, ("", None))
+        self._pacing.pop(feed_id, None)
+        if observer and observer == self._judge and not self._listens(observer):
+            self._gone_at = now.attentive
+        return observer
+
+    def is_due(self, feed_id: int, *, tick: bool) -> bool:
+        """Whether to send the observer a frame: at a `tick`, or for something urgent, if its pacing allows it."""
+        feed = self._feeds.get(feed_id)
+        if feed is None:
+            return False
+        pacing = self._pacing[feed_id]
+        return (feed[1].urgent and pacing.may_send(urgent=True)) or (tick and pacing.may_send(urgent=False))
+
+    def sent(self, feed_id: int, until: float) -> None:
+        """The observer was sent a frame with all facts up to the attentive time `until`."""
+        self._pacing[feed_id].sent(until)
+
+    def judged(self, observer: str, now: Instant, until: float | None) -> bool | None:
+        """The observer has judged all facts up to the attentive time `until` (None: now): return whether it watches.
+
+        Not where that is long ago: then it is still catching up. None for one who has no ear: it does not count.
+        """
+        if not self._listens(observer):
+            return None
+        for feed_id, (other, _) in self._feeds.items():
+            if other == observer:
+                self._pacing[feed_id].judged(now.attentive if until is None else until)
+        self._judge = observer
+        self._last_word = now.attentive
+        self._judged_until = now.attentive if until is None else min(until, now.attentive)
+        self._gone_at = None
+        return now.attentive - self._judged_until < BEHIND
+
+    def are_lost(self, now: Instant) -> bool:
+        """Whether nobody watches: the one that judged is gone, says nothing any more, or is too far behind."""
+        if self._gone_at is not None and now.attentive - self._gone_at >= GONE_AFTER:
+            return True
+        silent = self._last_word is None or now.attentive - self._last_word >= STALE_AFTER
+        return silent or now.attentive - self._judged_until >= BEHIND
+
+    # --- what they are told -----------------------------------------------------------------------------------------
+
+    def changed(self, service_id: str, *, urgent: bool = True) -> None:
+        """More than a beat changed about a service."""
+        for _, feed in self._feeds.values():
+            feed.changed(service_id, urgent=urgent)
+
+    def heard(self, service_id: str, beat: Heard) -> None:
+        """A beat came."""
+        for _, feed in self._feeds.values():
+            feed.heard(service_id, beat)
+
+    def removed(self, service_id: str) -> None:
+        """A service is gone."""
+        for _, feed in self._feeds.values():
+            feed.removed(service_id)
+
+    def copy(self, alert_id: str, recipient: str) -> None:
+        """A copy of an alert was put, settled, acknowledged or dropped."""
+        for _, feed in self._feeds.values():
+            feed.copy(alert_id, recipient)
+
+    def _listens(self, observer: str) -> bool:
+        return any(other == observer for other, _ in self._feeds.values())

@@ -1,0 +1,138 @@
+"""Which waiting copies of alerts a newer fact has overtaken. Pure rules; `verdicts` applies them with that fact.
+
+| a waiting copy of                    | is withdrawn once                                                            |
+|--------------------------------------|------------------------------------------------------------------------------|
+| heartbeat_miss, service_suspect      | the service is alive again, or left on purpose, or the same recipient is     |
+|                                      | notified of its death                                                        |
+| service_stalled                      | the service is alive again                                                   |
+| service_down, service_deregistered   | the service is alive again, and so is every service that the alert lists     |
+| heartbeat_restored                   | the recipient is notified of a later return of the service                   |
+| parent_down                          | the parent is alive again                                                    |
+
+The event log keeps every event. A copy for operators is never withdrawn: their sinks have it, or take it next. Whoever
+did not acknowledge a death that is over is notified of the return with both times, and of nothing else.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from registry_server.core.service import OPERATORS, Copy, Event
+
+SUSPICIONS = frozenset({"heartbeat_miss", "service_suspect"})
+DEATHS = frozenset({"service_down", "service_deregistered"})
+RESTORED = "heartbeat_restored"
+_OVER_ONCE_ALIVE = SUSPICIONS | DEATHS | {"service_stalled", "parent_down"}
+
+
+@dataclass(slots=True)
+class MissedDeaths:
+    """The deaths of one service that are over and that a recipient did not acknowledge."""
+
+    count: int = 0
+    first_down_at: float | None = None
+    """Seconds since the epoch; and when the last one began."""
+    last_down_at: float = 0.0
+
+    def add(self, event: Event) -> None:
+        """Count what a withdrawn copy told of: a death, the removal that followed one, or a summary of some."""
+        if event.type in DEATHS:
+            self.count += event.type == "service_down" or not self.count
+            first = event.occurred_at
+            self.last_down_at = max(self.last_down_at, first)
+        elif event.details.get("missed_deaths"):
+            self.count += int(event.details["missed_deaths"])
+            first = datetime.fromisoformat(event.details["first_down_at"]).timestamp()
+        else:
+            return
+        self.first_down_at = first if self.first_down_at is None else min(self.first_down_at, first)
+
+
+def missed_deaths(over: Iterable[Copy], service_id: str) -> dict[str, MissedDeaths]:
+    """By recipient: the deaths of a service that these withdrawn copies told of."""
+    missed: dict[str, MissedDeaths] = {}
+    for copy in over:
+        if copy.event.service_id == service_id:
+            missed.setdefault(copy.event.recipient, MissedDeaths()).add(copy.event)
+    return {recipient: each for recipient, each in missed.items() if each.count}
+
+
+def over_once_alive(copies: Iterable[Copy], service_id: str, is_alive: Callable[[str], bool]) -> list[Copy]:
+    """Of these copies, those that are overtaken now that a service is alive. `is_alive`: whether another is."""
+    return [copy for copy in copies if _is_over(copy.event, service_id, is_alive)]
+
+
+def over_once_down(copies: Iterable[Copy], death: Event) -> list[Copy]:
+    """Of these copies, those that are overtaken because the same recipient is notified of a death."""
+    return [
+        copy
+        for copy in copies
+        if copy.event.type in SUSPICIONS
+        and (copy.event.service_id, copy.event.recipient) == (death.service_id, death.recipient)
+    ]
+
+
+def over_once_left(copies: Iterable[Copy], service_id: str) -> list[Copy]:
+    """Of these copies, those that are overtaken because a service left on purpose."""
+    suspicions = [copy for copy in copies if copy.event.type in SUSPICIONS and copy.event.service_id == service_id]
+    return [copy for copy in suspicions if copy.event.recipient != OPERATORS]
+
+
+def earlier_returns(copies: Iterable[Copy], service_id: str) -> list[Copy]:
+    """Of these copies, those that tell of an earlier return of a service."""
+    found = [copy for copy in copies if (copy.event.type, copy.event.service_id) == (RESTORED, service_id)]
+    return [copy for copy in found if copy.event.recipient != OPERATORS]
+
+
+def with_both_times(restored: Event, down_at: float) -> Event:
+    """The return of a service, with when it was down and since when it is back."""
+    times = {"down_at": _text(down_at), "restored_at": _text(restored.occurred_at)}
+    return replace(restored, details={**restored.details, **times})
+
+
+def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
+    """What one recipient is notified of instead of the deaths that it missed. `restored`: the alert of the return, with
+    both times."""
+    if not missed.count or missed.first_down_at is None:
+        return replace(restored, recipient=recipient)
+    first = _text(missed.first_down_at)
+    details = {**restored.details, "missed_deaths": missed.count, "first_down_at": first}
+    message = f"{restored.service_name} is back: it was down from {details['down_at']} to {details['restored_at']}"
+    if missed.count > 1:
+        message += f", and {missed.count} times since {first}"
+    return replace(restored, recipient=recipient, message=message, details=details)
+
+
+def registered_again(service_id: str, name: str, incarnation: int, at: float) -> Event:
+    """The return of a service that was removed on purpose meanwhile, so that TRON knows of no death that is over."""
+    about = f"{service_id}\0{incarnation}\0registered again"
+    return Event(
+        type=RESTORED,
+        alert_id=str(uuid.uuid5(uuid.NAMESPACE_OID, about)),
+        occurred_at=at,
+        service_id=service_id,
+        service_name=name,
+        action="restored",
+        message=f"{name} is back",
+        details={"incarnation": incarnation, "registered_again": True},
+    )
+
+
+def _is_over(event: Event, service_id: str, is_alive: Callable[[str], bool]) -> bool:
+    if event.recipient == OPERATORS or event.type not in _OVER_ONCE_ALIVE:
+        return False
+    listed = event.details.get("affected", ())
+    if event.type in DEATHS and listed:
+        if event.details.get("affected_count", len(listed)) > len(listed):
+            return False  # who else failed with it is not known here
+        others = [each for each in listed if each != service_id]
+        if not all(is_alive(each) for each in others):
+            return False
+    return event.service_id == service_id or is_alive(event.service_id)
+
+
+def _text(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,217 @@
+"""Lists of services in pages, all of them true at one revision. Pure.
+
+The first page takes the immutable views that readers were shown last; sharing them costs a reference each. Filters and
+order are worked out once, in parts that are short, and the pages that follow are cut from the result. Their token names
+it. What is kept is bounded in number, size and age; whoever asks for what is gone is told to list again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import heapq
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry_server.core.errors import FieldError, InvalidRequest, PageTokenExpired
+from registry_server.core.service import Liveness, Service, ServiceRole, ServiceStatus, ServiceType
+
+PART = 1000
+"""Services that one step of work looks at."""
+
+MAX_LISTS = 64
+"""Lists that wait for their next page to be asked for. Overflow rule: the one that was asked for longest ago goes."""
+
+MAX_KEPT = 500_000
+"""Services in these lists, all told; a reference each, and the view where it is no longer the newest. Overflow rule: as
+above, but one list is always kept."""
+
+MAX_IDLE = 60.0
+"""Seconds that a list is kept after its last page was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFilter:
+    """What a service must be to be listed; None or empty admits all."""
+
+    type: ServiceType | None = None
+    role: ServiceRole | None = None
+    status: ServiceStatus | None = None
+    liveness: Liveness | None = None
+    cap: str = ""
+    name: str = ""
+    labels: dict[str, Any] = field(default_factory=dict, compare=False)
+    labels_as_text: str = ""
+    """The same labels, comparable."""
+
+    @classmethod
+    def with_labels(cls, labels: dict[str, Any], **wanted: Any) -> ServiceFilter:
+        """A filter on top-level labels, and on what else is wanted."""
+        return cls(labels=labels, labels_as_text=json.dumps(labels, sort_keys=True) if labels else "", **wanted)
+
+    def admits(self, service: Service) -> bool:
+        """Whether the service, as it is shown, is one of those."""
+        spec = service.spec
+        return (
+            (self.type is None or spec.type is self.type)
+            and (self.role is None or spec.role is self.role)
+            and (not self.cap or self.cap in spec.caps)
+            and (not self.name or spec.name == self.name)
+            and (self.status is None or service.report.status is self.status)
+            and (self.liveness is None or service.liveness is self.liveness)
+            and all(key in spec.labels and spec.labels[key] == value for key, value in self.labels.items())
+        )
+
+
+class Listing:
+    """All services that match, ordered by name, role and service_id, as they were at one revision."""
+
+    def __init__(self, number: int, revision: int, wanted: ServiceFilter, services: Sequence[Service]) -> None:
+        self.number = number
+        self.revision = revision
+        self.wanted = wanted
+        self.used_at = 0.0
+        self.readers = 0
+        """How many were given a first page and not yet the last one."""
+        self._services: list[Service] = []
+        self._steps: Iterator[None] | None = self._find(services)
+
+    def work(self) -> bool:
+        """Do one part of the work; return whether the list is ready."""
+        if self._steps is not None and next(self._steps, self) is self:
+            self._steps = None
+        return self._steps is None
+
+    @property
+    def total(self) -> int:
+        """How many services match. The list must be ready."""
+        assert self._steps is None
+        return len(self._services)
+
+    def part(self, start: int, size: int) -> list[Service]:
+        """So many services from there on. The list must be ready."""
+        assert self._steps is None
+        return self._services[start : start + size]
+
+    def _find(self, services: Sequence[Service]) -> Iterator[None]:
+        runs: list[list[Service]] = []  # without their keys: hundreds of thousands of tuples would call the collector
+        for start in range(0, len(services), PART):
+            found = [each for each in services[start : start + PART] if self.wanted.admits(each)]
+            if found:
+                found.sort(key=_key)
+                runs.append(found)
+            yield
+        if len(runs) == 1:
+            self._services = runs.pop()
+        for count, service in enumerate(heapq.merge(*runs, key=_key), 1):
+            self._services.append(service)
+            if count % PART == 0:
+                yield
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list; the token is empty on the last one."""
+
+    services: list[Service]
+    token: str
+
+
+class Listings:
+    """The lists that are being read."""
+
+    def __init__(self, life: str) -> None:
+        """`life` is a word that no other life of this registry has: tokens of another are known as expired."""
+        self._life = life
+        self._number = 0
+        self._revision = -1
+        self._newest: dict[ServiceFilter, Listing] = {}
+        """Those at the newest revision: whoever asks the same is given the same."""
+        self._kept: OrderedDict[int, Listing] = OrderedDict()
+        """Those with pages to come, the one that was used longest ago first."""
+
+    def first(self, wanted: ServiceFilter, revision: int, shown: Callable[[], Sequence[Service]]) -> Listing:
+        """The list at this revision, which is the newest; `shown` are all services at it. `work` until it is ready."""
+        if revision != self._revision:
+            self._revision = revision
+            self._newest.clear()
+        listing = self._newest.get(wanted)
+        if listing is None:
+            while len(self._newest) >= MAX_LISTS:
+                del self._newest[next(iter(self._newest))]
+            self._number += 1
+            listing = self._newest[wanted] = Listing(self._number, revision, wanted, shown())
+        return listing
+
+    def resume(self, token: str, wanted: ServiceFilter, now: float) -> tuple[Listing, int]:
+        """The list that a token names, and where in it to go on.
+
+        Raises PageTokenExpired where it is no longer kept, InvalidRequest for what is no token of ours, or one of a
+        list with other filters.
+        """
+        life, number, start = _read(token)
+        self.expire(now)
+        listing = self._kept.get(number) if life == self._life else None
+        if listing is None:
+            raise PageTokenExpired(
+                "the list that this page_token continues is no longer kept; list again from the start"
+            )
+        if listing.wanted != wanted:
+            raise InvalidRequest(FieldError("page_token", "is of a list with other filters; they must stay the same"))
+        if not 0 < start < listing.total:
+            raise InvalidRequest(FieldError("page_token", "is not one that this registry gave out"))
+        return listing, start
+
+    def page(self, listing: Listing, start: int, size: int, now: float) -> Page:
+        """A page of a list that is ready. While more is to come, the list is kept, for as long as the bounds allow."""
+        listing.used_at = now
+        end = start + size
+        if end >= listing.total:
+            if start:
+                listing.readers -= 1
+            if listing.readers <= 0:
+                self._kept.pop(listing.number, None)
+            return Page(listing.part(start, size), "")
+        if not start:
+            listing.readers += 1
+        self._kept[listing.number] = listing
+        self._kept.move_to_end(listing.number)
+        self.expire(now)
+        while len(self._kept) > MAX_LISTS or (len(self._kept) > 1 and self.kept > MAX_KEPT):
+            self._kept.popitem(last=False)
+        return Page(listing.part(start, size), _write(self._life, listing.number, end))
+
+    def expire(self, now: float) -> float | None:
+        """Let go of what nobody asked for any more. Return when to do so next, None where nothing is kept."""
+        while self._kept:
+            oldest = next(iter(self._kept.values()))
+            if now - oldest.used_at < MAX_IDLE:
+                return oldest.used_at + MAX_IDLE
+            self._kept.popitem(last=False)
+        return None
+
+    @property
+    def kept(self) -> int:
+        """How many services are in the lists that are kept."""
+        return sum(listing.total for listing in self._kept.values())
+
+
+def _key(service: Service) -> tuple[str, int, str]:
+    return service.spec.name, service.spec.role, service.spec.service_id
+
+
+def _write(life: str, number: int, start: int) -> str:
+    return base64.urlsafe_b64encode(f"{life}.{number}.{start}".encode()).decode()
+
+
+def _read(token: str) -> tuple[str, int, int]:
+    try:
+        life, number, start = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(".")
+        if not (number.isascii() and number.isdecimal() and start.isascii() and start.isdecimal()):
+            raise ValueError(token)
+        return life, int(number), int(start)
+    except (ValueError, binascii.Error):
+        raise InvalidRequest(FieldError("page_token", "is not one that this registry gave out")) from None

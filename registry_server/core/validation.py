@@ -1,0 +1,181 @@
+"""What the registry accepts. What is refused is named field by field, with the path that the client typed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from registry_server.core.errors import FieldError, InvalidRequest
+from registry_server.core.service import OPERATORS, Event, Report, ServiceSpec
+
+MAX_SERVICE_ID = 512
+MAX_NAME = 100
+MAX_URL = 2048
+MAX_CAPS = 64
+MAX_CAP = 128
+MAX_CAPS_AS_SENT = 1000
+MAX_MESSAGE = 1000
+MAX_OBJECT_BYTES = 16 * 1024
+MAX_OBJECT_DEPTH = 16
+MAX_COSTS = 32
+MAX_INSTANCE_ID = 100
+
+MIN_INTERVAL = 0.1
+MAX_INTERVAL = 24 * 3600.0
+MAX_TTL = 30 * 24 * 3600.0
+MAX_GRACE = 3600.0
+
+
+def check_text(path: str, value: str, at_least: int, at_most: int) -> list[FieldError]:
+    """Printable text of so many characters, without blanks around it."""
+    if len(value) < at_least:
+        return [FieldError(path, "must not be empty")]
+    if len(value) > at_most:
+        return [FieldError(path, f"has {len(value)} characters; at most {at_most} are allowed")]
+    if not value.isprintable():
+        return [FieldError(path, "has a character that is not printable")]
+    if value != value.strip():
+        return [FieldError(path, "must not begin or end with a blank")]
+    return []
+
+
+def check_id(path: str, value: str) -> None:
+    """Raise InvalidRequest where `value` can not be the id of a service."""
+    errors = check_text(path, value, 1, MAX_SERVICE_ID)
+    if errors:
+        raise InvalidRequest(*errors)
+
+
+def check_spec(spec: ServiceSpec, *, as_sent: bool = False) -> ServiceSpec:
+    """Return the spec with `labels.parent` read into an empty `parent`; raise InvalidRequest with all that is wrong.
+
+    `as_sent`: caps, ttl and ctx_limit may say anything, within bounds of size.
+    """
+    labelled = spec.labels.get("parent")
+    if not spec.parent and isinstance(labelled, str) and labelled:
+        spec = replace(spec, parent=labelled)
+    errors = [
+        *check_text("service.service_id", spec.service_id, 1, MAX_SERVICE_ID),
+        *check_text("service.name", spec.name, 1, MAX_NAME),
+        *check_text("service.url", spec.url, 0, MAX_URL),
+        *check_text("service.parent", spec.parent, 0, MAX_SERVICE_ID),
+        *(_check_caps_as_sent(spec.caps) if as_sent else _check_caps(spec.caps)),
+        *check_object("service.labels", spec.labels),
+        *_check_costs(spec.cost_hint),
+        # A ttl that was not declared follows the interval, so it is looked at only where the interval is right.
+        *(
+            _check_interval("service.heartbeat_interval", spec.heartbeat_interval, MIN_INTERVAL, MAX_INTERVAL)
+            or (not as_sent and _check_interval("service.ttl", spec.ttl, MIN_INTERVAL, MAX_TTL))
+            or ()
+        ),
+    ]
+    if spec.reconnect_grace is not None:
+        errors += _check_interval("service.reconnect_grace", spec.reconnect_grace, 0.0, MAX_GRACE)
+    if spec.stall_after is not None:
+        errors += _check_interval("service.stall_after", spec.stall_after, MIN_INTERVAL, MAX_INTERVAL)
+    if spec.ctx_limit is not None and spec.ctx_limit < 0 and not as_sent:
+        errors.append(FieldError("service.ctx_limit", "must not be negative"))
+    if not errors and not as_sent and spec.ttl < spec.heartbeat_interval:
+        errors.append(
+            FieldError("service.ttl", f"is {spec.ttl:g} s, below heartbeat_interval ({spec.heartbeat_interval:g} s)")
+        )
+    if spec.service_id == OPERATORS:
+        errors.append(FieldError("service.service_id", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
+    if spec.name == OPERATORS:
+        errors.append(FieldError("service.name", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
+    if spec.parent and spec.parent == spec.service_id:
+        errors.append(FieldError("service.parent", "a service can not be its own parent"))
+    if errors:
+        raise InvalidRequest(*errors)
+    return spec
+
+
+def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -> list[FieldError]:
+    """What is wrong with the figures of a beat; `as_sent`: they may be negative."""
+    errors: list[FieldError] = []
+    for name, number in (("p95_ms", report.p95_ms), ("load", report.load), ("queue_depth", report.queue_depth)):
+        if number is not None and (not math.isfinite(number) or (number < 0 and not as_sent)):
+            errors.append(FieldError(f"{path}.{name}", "must be a finite number, not negative"))
+    if report.progress is not None and not 0.0 <= report.progress <= 1.0:
+        errors.append(FieldError(f"{path}.progress", "must be between 0 and 1"))
+    if report.loop_lag is not None and report.loop_lag < 0:
+        errors.append(FieldError(f"{path}.loop_lag", "must not be negative"))
+    if len(report.message) > MAX_MESSAGE:
+        errors.append(
+            FieldError(f"{path}.message", f"has {len(report.message)} characters; at most {MAX_MESSAGE} are allowed")
+        )
+    return errors
+
+
+def check_event(event: Event) -> None:
+    """Raise InvalidRequest with all that is wrong with an event to publish."""
+    errors = [
+        *check_text("event.type", event.type, 1, MAX_NAME),
+        *check_text("event.alert_id", event.alert_id, 0, MAX_NAME),
+        *check_text("event.service_id", event.service_id, 0, MAX_SERVICE_ID),
+        *check_text("event.service_name", event.service_name, 0, MAX_NAME),
+        *check_text("event.recipient", event.recipient, 0, MAX_SERVICE_ID),
+        *check_text("event.action", event.action, 0, MAX_NAME),
+        *check_object("event.details", event.details),
+    ]
+    if len(event.message) > MAX_MESSAGE:
+        errors.append(
+            FieldError("event.message", f"has {len(event.message)} characters; at most {MAX_MESSAGE} are allowed")
+        )
+    if errors:
+        raise InvalidRequest(*errors)
+
+
+def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
+    """A JSON object within the bounds on size and depth. The size is that of its keys and leaves as text."""
+    size = 0
+    todo: list[tuple[Any, int]] = [(value, 1)]
+    while todo:
+        node, depth = todo.pop()
+        if depth > MAX_OBJECT_DEPTH:
+            return [FieldError(path, f"is nested deeper than {MAX_OBJECT_DEPTH} levels")]
+        if isinstance(node, dict):
+            size += sum(len(str(key).encode("utf-8", "replace")) + 4 for key in node)
+            todo.extend((child, depth + 1) for child in node.values())
+        elif isinstance(node, list):
+            size += 2 * len(node)
+            todo.extend((child, depth + 1) for child in node)
+        else:
+            if isinstance(node, float) and not math.isfinite(node):
+                return [FieldError(path, "holds a number that is not finite")]
+            size += len(str(node).encode("utf-8", "replace"))
+        if size > MAX_OBJECT_BYTES:
+            return [FieldError(path, f"is larger than {MAX_OBJECT_BYTES} bytes")]
+    return []
+
+
+def _check_caps(caps: tuple[str, ...]) -> list[FieldError]:
+    if len(caps) > MAX_CAPS:
+        return [FieldError("service.caps", f"has {len(caps)} elements; at most {MAX_CAPS} are allowed")]
+    return [error for index, cap in enumerate(caps) for error in check_text(f"service.caps[{index}]", cap, 1, MAX_CAP)]
+
+
+def _check_caps_as_sent(caps: tuple[str, ...]) -> list[FieldError]:
+    if len(caps) > MAX_CAPS_AS_SENT:
+        return [FieldError("service.caps", f"has {len(caps)} elements; at most {MAX_CAPS_AS_SENT} are allowed")]
+    if sum(len(cap.encode("utf-8", "replace")) + 2 for cap in caps) > MAX_OBJECT_BYTES:
+        return [FieldError("service.caps", f"is larger than {MAX_OBJECT_BYTES} bytes")]
+    return []
+
+
+def _check_costs(costs: dict[str, float]) -> list[FieldError]:
+    if len(costs) > MAX_COSTS:
+        return [FieldError("service.cost_hint", f"has {len(costs)} entries; at most {MAX_COSTS} are allowed")]
+    errors: list[FieldError] = []
+    for unit, cost in costs.items():
+        errors += check_text("service.cost_hint", unit, 1, MAX_NAME)
+        if not math.isfinite(cost) or cost < 0:
+            errors.append(FieldError(f"service.cost_hint[{unit!r}]", "must be a finite number, not negative"))
+    return errors
+
+
+def _check_interval(path: str, seconds: float, at_least: float, at_most: float) -> list[FieldError]:
+    if at_least <= seconds <= at_most:
+        return []
+    return [FieldError(path, f"is {seconds:g} s; it must be between {at_least:g} s and {at_most:g} s")]

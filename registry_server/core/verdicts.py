@@ -1,0 +1,320 @@
+"""Judgement as the registry sees it: compared with the facts that it was based on, then applied, or refused.
+
+Nothing here decides who is dead. A verdict comes from the observer; a standing suspicion came from it beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from registry_server.core import overtaken
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.record import Record
+from registry_server.core.service import Event, Instant, Judgement, Liveness, LivenessCause
+
+
+class VerdictKind(IntEnum):
+    """What TRON decided; the numbers of the wire."""
+
+    ALIVE = 1
+    SUSPECT = 2
+    DOWN = 3
+    DEREGISTER = 4
+
+
+class VerdictOutcome(IntEnum):
+    """What became of a verdict; the numbers of the wire."""
+
+    APPLIED = 1
+    STALE = 2
+    UNCHANGED = 3
+    GONE = 4
+    INVALID = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision, the observation it was based on, and the alerts that become true with it.
+
+    `quiet`: the alert is recorded and told to nobody for now. `folded`: it does not climb. `folds`: whose alerts to
+    this service climb no further, because this alert lists them.
+    """
+
+    service_id: str
+    incarnation: int
+    observation: int
+    kind: VerdictKind
+    cause: LivenessCause = LivenessCause.NONE
+    missed_beats: int = 0
+    alert: Event | None = None
+    quiet: bool = False
+    folded: bool = False
+    folds: tuple[str, ...] = ()
+    further_alerts: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictResult:
+    """What became of it; `delivered`: the alert goes out on a stream of its recipient."""
+
+    outcome: VerdictOutcome
+    delivered: bool = False
+    alert: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingSuspicion:
+    """If the stream of this incarnation breaks, it is suspect at once; `alert` None: nobody is told."""
+
+    service_id: str
+    incarnation: int
+    alert: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An alert that comes with no verdict, or one more copy of one; see the contract."""
+
+    alert_id: str
+    event: Event | None = None
+    climbs_from: str = ""
+    told_about: str = ""
+
+
+class Verdicts:
+    """Applies judgement to the catalogue. Every method is one atomic command, like the catalogue's own."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._standing: dict[int, StandingSuspicion] = {}
+        self._standing_of = ""
+        """The observer whose suspicions stand."""
+        self._standing_held = False
+        self.cascade_alert_id = ""
+        """The mass failure that the observer last said to be in."""
+
+    def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
+        """Compare and set: apply the verdict and its alerts if no newer fact came since the one that it names."""
+        record = self._catalogue.records.get(verdict.service_id)
+        if record is None or record.incarnation != verdict.incarnation:
+            return VerdictResult(VerdictOutcome.GONE)
+        if verdict.kind is VerdictKind.ALIVE:
+            if record.streamed and record.session is None and not record.detached_reason:
+                return VerdictResult(VerdictOutcome.STALE)
+        elif verdict.observation != record.observation:
+            return VerdictResult(VerdictOutcome.STALE)
+        elif verdict.cause is LivenessCause.SILENT and record.unanswered:
+            return VerdictResult(VerdictOutcome.STALE)  # it waits for us, not we for it
+        elif verdict.kind is VerdictKind.DEREGISTER and record.judgement.liveness is not Liveness.DOWN:
+            # An older call of the observer came late, and said that it lives: the observer must hear of that first.
+            self._catalogue.fact_beside_judgement(record)
+            return VerdictResult(VerdictOutcome.STALE)
+        return self._set(record, verdict, now)
+
+    def notify(self, notice: Notice, now: Instant) -> bool:
+        """Send an alert, or one more copy of one. Return whether it was new; False changes nothing."""
+        catalogue = self._catalogue
+        if notice.climbs_from and not catalogue.settle_copy(notice.alert_id, notice.climbs_from):
+            return False
+        event = notice.event
+        if event is None:
+            return True
+        recipient = catalogue.directory.meant_by(event.recipient)
+        if notice.told_about and not self._note_told(notice, recipient) and not notice.climbs_from:
+            return False  # it is over, or was told before
+        if catalogue.mailboxes.get(notice.alert_id, recipient) is not None:
+            return False
+        event, _ = catalogue.publish(event, now)
+        self._withdraw_suspicions(event, now)
+        return True
+
+    # --- standing suspicions ----------------------------------------------------------------------------------------
+
+    def stand_by(
+        self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool, observer: str = ""
+    ) -> None:
+        """Take over what the observer says beforehand; what another said is void. Those of incarnations that are gone
+        are forgotten at once."""
+        if observer != self._standing_of:
+            self._standing.clear()
+            self._standing_of = observer
+        self._standing_held = held
+        for incarnation in withdrawn:
+            self._standing.pop(incarnation, None)
+        for suspicion in suspicions:
+            record = self._catalogue.records.get(suspicion.service_id)
+            if record is not None and record.incarnation == suspicion.incarnation:
+                self._standing[suspicion.incarnation] = suspicion
+        if len(self._standing) > 2 * len(self._catalogue.records):
+            current = {record.incarnation for record in self._catalogue.records.values()}
+            self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
+
+    def stand_down(self, observer: str | None = None) -> None:
+        """No suspicion stands any more: their observer is gone or begins anew; None: the registry stalled."""
+        if observer is None or observer == self._standing_of:
+            self._standing.clear()
+
+    def streams_broke(self, broken: Iterable[Record], now: Instant) -> None:
+        """Suspect, in the observer's name, those of whom it said so beforehand."""
+        for record in broken:
+            suspicion = self._standing.pop(record.incarnation, None)
+            judged_alive = record.judgement.liveness is Liveness.ALIVE
+            if suspicion is None or self._standing_held or not self._catalogue.watched or not judged_alive:
+                continue
+            # The operator's word may be newer than the observer's.
+            held = self._catalogue.maintenance_of(record.spec.service_id) is not None
+            alert = None if held else suspicion.alert
+            if alert is not None:
+                alert = replace(alert, occurred_at=now.wall, last_seen_at=record.last_heartbeat_at)
+            verdict = Verdict(
+                record.spec.service_id,
+                record.incarnation,
+                record.observation,
+                VerdictKind.SUSPECT,
+                LivenessCause.DISCONNECTED,
+                alert=alert,
+            )
+            self._set(record, verdict, now)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _note_told(self, notice: Notice, recipient: str) -> bool:
+        """Remember who is told of a death; whoever was given up may return too. False: over, or told before."""
+        catalogue = self._catalogue
+        record, stone = catalogue.records.get(notice.told_about), catalogue.tombstones.get(notice.told_about)
+        judgement = record.judgement if record is not None else stone.judgement if stone is not None else None
+        if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != notice.alert_id:
+            return False
+        if recipient in judgement.told_to:
+            return False
+        judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
+        if record is not None:
+            record.judgement = judgement
+            catalogue.keep(record)
+            catalogue.fact_beside_judgement(record)
+        elif stone is not None:
+            catalogue.rewrite(replace(stone, judgement=judgement))
+        return True
+
+    def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
+        catalogue, before = self._catalogue, record.judgement
+        liveness = Liveness(min(verdict.kind, VerdictKind.DOWN))
+        judged_before = (before.liveness, before.cause, before.missed_beats)
+        known = (liveness, verdict.cause, verdict.missed_beats) == judged_before
+        maintained = catalogue.maintenance_of(verdict.service_id) is not None
+        overruled = maintained and not verdict.quiet and verdict.kind in (VerdictKind.SUSPECT, VerdictKind.DOWN)
+        # Judged again by an observer that has not heard yet that its first verdict was recorded in silence.
+        held = before.down_event if known and verdict.kind is VerdictKind.DOWN and not before.told_to else None
+        tells = verdict.alert is not None and verdict.alert.recipient and not (verdict.quiet or overruled)
+        if held is not None and verdict.alert is not None and tells:
+            verdict = replace(verdict, alert=replace(verdict.alert, alert_id=held.alert_id))
+        elif known and verdict.kind is not VerdictKind.DEREGISTER:
+            return VerdictResult(VerdictOutcome.UNCHANGED)
+        event, delivered = None, False
+        if verdict.kind is VerdictKind.ALIVE:
+            verdict = self._withdraw_what_is_over(record, verdict, now)
+        if verdict.alert is not None:
+            alert = _as_shown(verdict.alert, record)
+            alert = replace(alert, recipient="") if verdict.quiet or overruled else alert
+            # Only where the alert that lists this service was applied: else nobody else tells of it.
+            folded = verdict.folded and bool(before.folded_into)
+            event, delivered = catalogue.publish(alert, now, climbed=folded)
+        for further in verdict.further_alerts:
+            catalogue.publish(_as_shown(further, record), now)
+        if event is not None:
+            self._withdraw_suspicions(event, now)
+        down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into
+        if verdict.kind is VerdictKind.DOWN:
+            down_event = event
+            told_to = (event.recipient,) if event is not None and event.recipient else ()
+        elif verdict.kind is VerdictKind.ALIVE:
+            down_event, told_to, folded_into = None, (), ""
+        occurred = event.occurred_at if event is not None else now.wall
+        since = before.since if liveness is before.liveness else occurred
+        removal = "" if event is None or verdict.kind is not VerdictKind.DEREGISTER else event.alert_id
+        acknowledged_at = before.acknowledged_at if liveness is Liveness.DOWN else None
+        record.judgement = Judgement(
+            liveness,
+            verdict.cause,
+            since,
+            verdict.missed_beats,
+            down_event,
+            told_to,
+            folded_into,
+            removal,
+            acknowledged_at,
+        )
+        catalogue.loss_alerts.remove(before)
+        catalogue.loss_alerts.put(verdict.service_id, record.judgement)
+        record.judged_at = now.attentive
+        record.told_down = False
+        if event is not None and verdict.folds:
+            self._fold(verdict.service_id, verdict.folds, event.alert_id)
+        if verdict.kind is VerdictKind.DEREGISTER:
+            catalogue.bury(record, "judged", record.judgement, now)
+        else:
+            catalogue.keep(record)
+            catalogue.show(record)
+            if verdict.kind is VerdictKind.DOWN:
+                catalogue.judged_down(record)
+            if overruled:
+                catalogue.fact_beside_judgement(record)  # the observer believes that somebody was told
+        return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
+
+    def _withdraw_what_is_over(self, record: Record, verdict: Verdict, now: Instant) -> Verdict:
+        """A service is alive again: end the copies that tell otherwise. Return the verdict with what is told instead:
+        to each who missed a death that is over, its summary."""
+        catalogue, service_id = self._catalogue, record.spec.service_id
+        about = catalogue.mailboxes.about(service_id)
+        over = overtaken.over_once_alive(about, service_id, catalogue.is_alive)
+        restored = verdict.alert if verdict.alert is not None and verdict.alert.type == overtaken.RESTORED else None
+        if restored is not None:
+            over += overtaken.earlier_returns(about, service_id)
+        catalogue.withdraw(over, now)
+        if restored is None:
+            return verdict
+        down_event = record.judgement.down_event
+        down_at = record.judgement.since if down_event is None else down_event.occurred_at
+        missed = overtaken.missed_deaths(over, service_id)
+
+        def told(event: Event) -> Event:
+            both = overtaken.with_both_times(event, down_at)
+            recipient = catalogue.directory.meant_by(event.recipient) if event.recipient else ""
+            return overtaken.summary(both, recipient, missed.pop(recipient, overtaken.MissedDeaths()))
+
+        # A return that is recorded and told to nobody is still told to who missed the death.
+        alert = overtaken.with_both_times(restored, down_at) if verdict.quiet else told(restored)
+        further = [told(each) if each.type == overtaken.RESTORED else each for each in verdict.further_alerts]
+        # Who was told only of the removal is no recipient of the return.
+        further += [told(replace(restored, recipient=recipient)) for recipient in list(missed)]
+        return replace(verdict, alert=alert, further_alerts=tuple(further))
+
+    def _withdraw_suspicions(self, death: Event, now: Instant) -> None:
+        """Whoever is notified of a death need not hear that it was suspected."""
+        if death.recipient and death.type in overtaken.DEATHS:
+            about = self._catalogue.mailboxes.about(death.service_id)
+            self._catalogue.withdraw(overtaken.over_once_down(about, death), now)
+
+    def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
+        """Their failures are told by another's alert: their own copies to it climb no further."""
+        catalogue = self._catalogue
+        listed = set(folds)
+        for service_id in sorted(listed):
+            record = catalogue.records.get(service_id)
+            if record is not None:
+                record.judgement = replace(record.judgement, folded_into=alert_id)
+                catalogue.keep(record)
+                catalogue.fact_beside_judgement(record)
+        for copy in catalogue.mailboxes.waiting_for(recipient):
+            if copy.event.service_id in listed:
+                catalogue.settle_copy(copy.event.alert_id, recipient)
+
+
+def _as_shown(alert: Event, record: Record) -> Event:
+    """The alert with the moment of the last sign of life that readers of the record were shown: observers, who are told
+    the ages of beats in whole milliseconds, only reckon it."""
+    if alert.last_seen_at is None or alert.service_id != record.spec.service_id:
+        return alert
+    return replace(alert, last_seen_at=record.last_heartbeat_at)

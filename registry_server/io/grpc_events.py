@@ -1,0 +1,158 @@
+"""EventService: the numbered log on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+from tron_client import wire
+
+from registry_server.core.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
+from registry_server.core.event_log import EventFilter
+from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
+from registry_server.io import translate
+from registry_server.io.loop import Engine
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+PAGE = 500
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_TYPES = 64
+MAX_SUBSCRIBERS = 5000
+
+
+class EventService(event_service_pb2_grpc.EventServiceServicer):
+    """Events: appended, followed, read, acknowledged."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._subscribers = 0
+
+    async def PublishEvent(
+        self, request: event_service_pb2.PublishEventRequest, context: Context
+    ) -> event_service_pb2.PublishEventResponse:
+        """Append one, and answer when it is on disk."""
+        self._engine.admit_write()
+        event = translate.to_event(request.event, self._engine.now().wall)
+        check_event(event)
+        event, _ = self._engine.catalogue.publish(event, self._engine.now())
+        await self._engine.settled()
+        return event_service_pb2.PublishEventResponse(event=translate.from_event(event))
+
+    async def AcknowledgeEvent(
+        self, request: event_service_pb2.AcknowledgeEventRequest, context: Context
+    ) -> event_service_pb2.AcknowledgeEventResponse:
+        """Acknowledge one, and answer when it is on disk."""
+        errors = [
+            *check_text("alert_id", request.alert_id, 1, MAX_NAME),
+            *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
+        ]
+        if errors:
+            raise InvalidRequest(*errors)
+        catalogue, now = self._engine.catalogue, self._engine.now()
+        count = catalogue.acknowledge(request.alert_id, request.recipient, now)
+        lost = 0 if request.recipient else catalogue.acknowledge_loss(request.alert_id, now)
+        await self._engine.settled()
+        if not count and not await self._engine.was_sent(request.alert_id, request.recipient):
+            raise AlertNotFound(f"no alert {request.alert_id!r} was sent to {request.recipient or 'anyone'!r}")
+        return event_service_pb2.AcknowledgeEventResponse(acknowledged=count, lost_services=lost)
+
+    async def AcknowledgeEvents(
+        self, request: event_service_pb2.AcknowledgeEventsRequest, context: Context
+    ) -> event_service_pb2.AcknowledgeEventsResponse:
+        """Acknowledge all that match, and answer when it is on disk."""
+        errors = [
+            *check_text("service_id", request.service_id, 0, MAX_SERVICE_ID),
+            *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
+        ]
+        if not (request.all or request.service_id or request.recipient):
+            errors.append(FieldError("all", "is false, and neither service_id nor recipient is set: name one of them"))
+        elif request.all and (request.service_id or request.recipient):
+            errors.append(FieldError("all", "can not be combined with service_id or recipient"))
+        if errors:
+            raise InvalidRequest(*errors)
+        engine = self._engine
+        count, lost = engine.catalogue.acknowledge_matching(request.service_id, request.recipient, engine.now())
+        await engine.settled()
+        return event_service_pb2.AcknowledgeEventsResponse(acknowledged=count, lost_services=lost)
+
+    async def ListEvents(
+        self, request: event_service_pb2.ListEventsRequest, context: Context
+    ) -> event_service_pb2.ListEventsResponse:
+        """Read a page of what is on disk."""
+        if request.limit > MAX_LIMIT:
+            raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
+        wanted = _filter(request.recipient, request.service_id, request.types)
+        events_log = self._engine.catalogue.events
+        last = events_log.last  # what comes while we read is not missed by whoever goes on from here
+        await self._engine.settled()
+        after = min(request.after_sequence, last)
+        limit = request.limit or DEFAULT_LIMIT
+        events = await self._engine.read_events(
+            after,
+            limit + (not request.newest),
+            wanted,
+            unacknowledged=request.unacknowledged,
+            newest=request.newest,
+        )
+        if after and not request.newest:
+            events_log.check(after)  # afterwards, for old ones may have been let go of while we read
+        more = len(events) > limit
+        events = events[:limit]
+        last = max(last, events[-1].sequence if events else 0)
+        return event_service_pb2.ListEventsResponse(
+            events=[translate.from_event(event) for event in events],
+            next_after_sequence=events[-1].sequence if more else 0,
+            first_sequence=events_log.first if last >= events_log.first else 0,
+            last_sequence=last,
+            observed_at=wire.timestamp_at(self._engine.now().wall),
+        )
+
+    async def SubscribeEvents(
+        self, request: event_service_pb2.SubscribeEventsRequest, context: Context
+    ) -> AsyncIterator[event_service_pb2.SubscribeEventsResponse]:
+        """A cursor over the log: no queue. Who is behind reads from the store, who keeps up from memory."""
+        if request.only_new and request.after_sequence:
+            raise InvalidRequest(FieldError("only_new", "can not be combined with after_sequence"))
+        wanted = _filter(request.recipient, request.service_id, request.types)
+        if self._subscribers >= MAX_SUBSCRIBERS:
+            raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")
+        self._subscribers += 1
+        try:
+            engine = self._engine
+            events_log = engine.catalogue.events
+            cursor = engine.sequences.value if request.only_new else request.after_sequence
+            events_log.check(cursor)
+            # Headers tell the reader that it is subscribed, before the first event.
+            await context.send_initial_metadata(())
+            while True:
+                if engine.draining:
+                    raise Draining("the registry is going away")
+                visible = engine.sequences.value
+                if cursor >= visible:
+                    await engine.sequences.beyond(cursor)
+                    continue
+                events_log.check(cursor)
+                events = events_log.recent_after(cursor, PAGE)
+                if events is not None:
+                    page = [event for event in events if event.sequence <= visible]
+                    cursor = page[-1].sequence
+                    page = [event for event in page if wanted.admits(event)]
+                else:
+                    stored = await engine.read_events(cursor, PAGE, wanted)
+                    events_log.check(cursor)  # again, for old ones may have been let go of while we read
+                    page = [event for event in stored if event.sequence <= visible]
+                    cursor = page[-1].sequence if len(page) == PAGE else visible
+                for event in page:
+                    yield event_service_pb2.SubscribeEventsResponse(event=translate.from_event(event))
+        finally:
+            self._subscribers -= 1
+
+
+def _filter(recipient: str, service_id: str, types: Any) -> EventFilter:
+    if len(types) > MAX_TYPES:
+        raise InvalidRequest(FieldError("types", f"has {len(types)} elements; at most {MAX_TYPES} are allowed"))
+    return EventFilter(recipient, service_id, frozenset(types))

@@ -1,0 +1,75 @@
+"""grpc.health.v1 for the server, for each gRPC service, and for each registered agent by its service_id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from registry_server.core.errors import Draining, QuotaExceeded, ServiceNotFound
+from registry_server.core.service import Liveness, ServiceStatus
+from registry_server.io.loop import Engine
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Status = health_pb2.HealthCheckResponse
+
+OWN_SERVICES = frozenset({"", "grid.registry.v1.RegistryService", "grid.events.v1.EventService"})
+TRON_SERVICE = "grid.tron.v1.TronService"
+MAX_WATCHERS = 5000
+
+_SICK = frozenset({ServiceStatus.DOWN, ServiceStatus.ERROR})
+
+
+class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+    """Answers from the catalogue; keeps no copy that could grow stale."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._watchers = 0
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
+        """The health now; NOT_FOUND for a name that nobody has."""
+        status = self._status(request.service)
+        if status is None:
+            raise ServiceNotFound(f"no gRPC service and no registered service has the id {request.service!r}")
+        return Status(status=status)
+
+    async def Watch(
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        """The health now, and at each change; SERVICE_UNKNOWN for a name that nobody has (yet)."""
+        if self._watchers >= MAX_WATCHERS:
+            raise QuotaExceeded(f"{MAX_WATCHERS} probes watch; no more are allowed")
+        self._watchers += 1
+        last: int | None = None
+        try:
+            while True:
+                revision = self._engine.revisions.value
+                status = self._status(request.service)
+                if status is None:
+                    status = Status.SERVICE_UNKNOWN
+                if status != last:
+                    last = status
+                    yield Status(status=status)
+                if self._engine.draining:
+                    raise Draining("the registry is going away")
+                await self._engine.revisions.beyond(revision)
+        finally:
+            self._watchers -= 1
+
+    def _status(self, name: str) -> int | None:
+        engine = self._engine
+        if name in OWN_SERVICES:
+            return int(Status.NOT_SERVING if engine.draining else Status.SERVING)
+        if name == TRON_SERVICE:
+            return int(Status.SERVING if engine.catalogue.watched else Status.NOT_SERVING)
+        record = engine.catalogue.records.get(name)
+        if record is None:
+            return None
+        liveness = engine.catalogue.view(record).liveness
+        if liveness is Liveness.UNKNOWN:
+            return int(Status.UNKNOWN)
+        well = liveness is Liveness.ALIVE and record.report.status not in _SICK
+        return int(Status.SERVING if well else Status.NOT_SERVING)

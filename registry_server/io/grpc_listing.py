@@ -1,0 +1,95 @@
+"""ListServices: pages of lists that are worked out between other work of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+
+from grid.registry.v1 import registry_service_pb2, service_pb2
+from tron_client import wire
+
+from registry_server.core.errors import FieldError, InvalidRequest
+from registry_server.core.queries import Listings, ServiceFilter
+from registry_server.core.service import Liveness, ServiceRole, ServiceStatus, ServiceType
+from registry_server.core.validation import check_object
+from registry_server.io import translate
+from registry_server.io.loop import Engine
+
+MAX_PAGE = 10_000
+DEFAULT_PAGE = 1000
+
+AT_ONCE = 250
+"""Services that are translated before the loop may serve others."""
+
+
+class ServiceLists:
+    """Answers ListServices. One list is worked out at a time, a part in each turn of the loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._listings = Listings(secrets.token_hex(4))
+        self._turn = asyncio.Lock()
+        self._purge: asyncio.TimerHandle | None = None
+
+    async def page(
+        self, request: registry_service_pb2.ListServicesRequest
+    ) -> registry_service_pb2.ListServicesResponse:
+        """A page, as it is on disk. Raises InvalidRequest and PageTokenExpired."""
+        if request.page_size > MAX_PAGE:
+            raise InvalidRequest(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
+        wanted = to_filter(request)
+        catalogue = self._engine.catalogue
+        if request.page_token:
+            listing, start = self._listings.resume(request.page_token, wanted, time.monotonic())
+        else:
+            listing, start = self._listings.first(wanted, catalogue.changes.revision, catalogue.changes.services), 0
+            await self._engine.settled()  # what is shown must survive, so it waits for the disk
+            async with self._turn:
+                while not listing.work():  # noqa: ASYNC110 - this gives way to others; it waits for nothing
+                    await asyncio.sleep(0)
+        page = self._listings.page(listing, start, request.page_size or DEFAULT_PAGE, time.monotonic())
+        if page.token:
+            self._purge_later()
+        services: list[service_pb2.Service] = []
+        for begin in range(0, len(page.services), AT_ONCE):
+            if begin:
+                await asyncio.sleep(0)
+            part = page.services[begin : begin + AT_ONCE]
+            services += [translate.from_service(catalogue.as_heard(each)) for each in part]
+        return registry_service_pb2.ListServicesResponse(
+            services=services,
+            next_page_token=page.token,
+            revision=listing.revision,
+            total_size=listing.total,
+            observed_at=wire.timestamp_at(time.time()),
+        )
+
+    def _purge_later(self) -> None:
+        """Have lists that nobody reads any more let go of, also if no other call ever comes."""
+        if self._purge is None:
+            self._purge_at(self._listings.expire(time.monotonic()))
+
+    def _purge_at(self, due: float | None) -> None:
+        now = time.monotonic()
+        self._purge = None if due is None else asyncio.get_running_loop().call_later(max(0.0, due - now), self._expire)
+
+    def _expire(self) -> None:
+        self._purge_at(self._listings.expire(time.monotonic()))
+
+
+def to_filter(request: registry_service_pb2.ListServicesRequest) -> ServiceFilter:
+    """What a service must be. Raises InvalidRequest for words that are not known."""
+    labels = wire.json_object(request.label_selector)
+    errors = check_object("label_selector", labels)
+    if errors:
+        raise InvalidRequest(*errors)
+    return ServiceFilter.with_labels(
+        labels,
+        type=translate.enum("type", ServiceType, request.type) if request.type else None,
+        role=translate.enum("role", ServiceRole, request.role) if request.role else None,
+        status=translate.enum("status", ServiceStatus, request.status) if request.status else None,
+        liveness=translate.enum("liveness", Liveness, request.liveness) if request.liveness else None,
+        cap=request.cap,
+        name=request.name,
+    )

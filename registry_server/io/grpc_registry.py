@@ -1,0 +1,269 @@
+"""RegistryService: the unary calls, and the streams that readers and TRON hold."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from itertools import islice
+from typing import Any
+
+import grpc
+from grid.registry.v1 import (
+    heartbeat_pb2,
+    observation_pb2,
+    registry_service_pb2,
+    registry_service_pb2_grpc,
+    service_pb2,
+)
+from tron_client import wire
+
+from registry_server.core.changes import Change
+from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
+from registry_server.core.record import Record
+from registry_server.core.service import Maintenance, Service, ServiceRole
+from registry_server.core.validation import (
+    MAX_INSTANCE_ID,
+    MAX_MESSAGE,
+    check_id,
+    check_spec,
+    check_text,
+)
+from registry_server.io import translate
+from registry_server.io.grpc_heartbeat import HeartbeatStreams
+from registry_server.io.grpc_listing import ServiceLists
+from registry_server.io.grpc_observer import ObserverDoors
+from registry_server.io.loop import Engine
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+MOST_GONE = 10_000
+DEFAULT_GONE = 1000
+MAX_WATCHERS = 5000
+MAX_MAINTENANCE = 7 * 86_400
+"""Seconds for which notices may be held; for longer they must be held until that is ended."""
+
+HEARD_EVERY = 1.0
+"""Seconds between two words to a watcher about who was heard."""
+
+
+class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
+    """The registry on the wire. Decides nothing: it translates, asks the catalogue, and waits for the disk."""
+
+    def __init__(self, engine: Engine, streams: HeartbeatStreams) -> None:
+        self._engine = engine
+        self._streams = streams
+        self._doors = ObserverDoors(engine)
+        self._lists = ServiceLists(engine)
+        self._watchers = 0
+
+    async def Register(
+        self, request: registry_service_pb2.RegisterRequest, context: Context
+    ) -> registry_service_pb2.RegisterResponse:
+        """Register, and answer when it is on disk."""
+        self._engine.admit_write()
+        errors = check_text("instance_id", request.instance_id, 0, MAX_INSTANCE_ID)
+        if errors:
+            raise InvalidRequest(*errors)
+        spec = check_spec(translate.to_spec(request.service), as_sent=request.as_sent)
+        engine, incarnation = self._engine, request.service.incarnation
+        try:
+            service = engine.catalogue.register(spec, incarnation, request.instance_id, None, engine.now())
+        except Superseded:
+            await engine.settled()  # once the newer one is on disk, for the older one stops
+            raise
+        revision = engine.catalogue.changes.revision
+        engine.catalogue.wait_for_answers([service])
+        try:
+            await engine.settled()
+        finally:  # also where the caller has gone meanwhile
+            engine.catalogue.answered(None, service, engine.now())
+        return registry_service_pb2.RegisterResponse(service=translate.from_service(service), revision=revision)
+
+    async def Deregister(
+        self, request: registry_service_pb2.DeregisterRequest, context: Context
+    ) -> registry_service_pb2.DeregisterResponse:
+        """Remove, and answer when it is on disk."""
+        check_id("service_id", request.service_id)
+        errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
+        if errors:
+            raise InvalidRequest(*errors)
+        self._engine.catalogue.deregister(request.service_id, request.reason, self._engine.now())
+        revision = self._engine.catalogue.changes.revision
+        await self._engine.settled()
+        return registry_service_pb2.DeregisterResponse(revision=revision if request.with_revision else 0)
+
+    async def GetService(
+        self, request: registry_service_pb2.GetServiceRequest, context: Context
+    ) -> registry_service_pb2.GetServiceResponse:
+        """Read one, as it is on disk."""
+        check_id("service_id", request.service_id)
+        catalogue = self._engine.catalogue
+        service = translate.from_service(catalogue.view(catalogue.get(request.service_id)))
+        revision = catalogue.changes.revision
+        await self._engine.settled()  # what is shown must survive, so it waits for the disk too
+        observed_at = wire.timestamp_at(self._engine.now().wall)
+        return registry_service_pb2.GetServiceResponse(service=service, observed_at=observed_at, revision=revision)
+
+    async def ListServices(
+        self, request: registry_service_pb2.ListServicesRequest, context: Context
+    ) -> registry_service_pb2.ListServicesResponse:
+        """Read a page; see `grpc_listing`."""
+        return await self._lists.page(request)
+
+    async def ListGoneServices(
+        self, request: registry_service_pb2.ListGoneServicesRequest, context: Context
+    ) -> registry_service_pb2.ListGoneServicesResponse:
+        """Read who is registered no more, the newest first."""
+        if request.limit > MOST_GONE:
+            raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
+        await self._engine.settled()
+        stones = reversed(self._engine.catalogue.tombstones.values())
+        if request.unacknowledged:
+            stones = (each for each in stones if each.judgement and each.judgement.acknowledged_at is None)
+        page = islice(stones, request.limit or DEFAULT_GONE)
+        return registry_service_pb2.ListGoneServicesResponse(services=[translate.from_gone(each) for each in page])
+
+    async def Promote(
+        self, request: registry_service_pb2.PromoteRequest, context: Context
+    ) -> registry_service_pb2.PromoteResponse:
+        """Change roles, and answer when it is on disk."""
+        errors = check_text("name", request.name, 1, 100)
+        if errors:
+            raise InvalidRequest(*errors)
+        from_role = translate.enum("from_role", ServiceRole, request.from_role)
+        to_role = translate.enum("to_role", ServiceRole, request.to_role)
+        self._engine.admit_write()
+        count = self._engine.catalogue.promote(request.name, from_role, to_role)
+        revision = self._engine.catalogue.changes.revision
+        await self._engine.settled()
+        return registry_service_pb2.PromoteResponse(
+            updated_instances=count, revision=revision if request.with_revision else 0
+        )
+
+    async def Heartbeat(  # type: ignore[override]  # grpc.aio lets a handler read and write by itself; the stub does not
+        self, request_iterator: AsyncIterator[heartbeat_pb2.HeartbeatRequest], context: Context
+    ) -> None:
+        """The stream of an agent; see `grpc_heartbeat`."""
+        await self._streams.serve(context)
+
+    async def WatchServices(
+        self, request: registry_service_pb2.WatchServicesRequest, context: Context
+    ) -> AsyncIterator[registry_service_pb2.WatchServicesResponse]:
+        """A cursor over revisions: no queue, so a slow reader costs nothing and finds the newest state."""
+        if self._watchers >= MAX_WATCHERS:
+            raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
+        self._watchers += 1
+        try:
+            engine = self._engine
+            catalogue = engine.catalogue
+            cursor = catalogue.changes.revision
+            changes: list[Change] = []
+            snapshot: list[Service] = []
+            if request.start_revision:
+                changes = catalogue.changes.since(request.start_revision)
+            else:
+                snapshot = catalogue.changes.services()
+            await engine.settled()
+            for service in snapshot:
+                yield _change(Change(cursor, service.spec.service_id, catalogue.as_heard(service)))
+            for change in changes:
+                yield _change(change)
+            marker = registry_service_pb2.SnapshotComplete()
+            if request.heartbeats:
+                marker.observed_at.CopyFrom(wire.timestamp_at(engine.now().wall))
+            yield registry_service_pb2.WatchServicesResponse(revision=cursor, snapshot_complete=marker)
+            seen, heard_at = 0, time.monotonic()
+            while True:
+                if request.heartbeats:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(heard_at + HEARD_EVERY - time.monotonic()):
+                            await engine.revisions.beyond(cursor)
+                else:
+                    await engine.revisions.beyond(cursor)
+                if engine.draining:
+                    raise Draining("the registry is going away")
+                if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
+                    heard, seen = catalogue.heard_after(seen)
+                    heard_at = time.monotonic()
+                    yield _heard(cursor, heard)
+                visible = engine.revisions.value
+                for change in catalogue.changes.since(cursor):
+                    if change.revision > visible:
+                        break  # not on disk yet
+                    yield _change(change)
+                cursor = visible
+        finally:
+            self._watchers -= 1
+
+    async def ObserveLiveness(
+        self, request: observation_pb2.ObserveLivenessRequest, context: Context
+    ) -> AsyncIterator[observation_pb2.ObserveLivenessResponse]:
+        """Facts for TRON; see `grpc_observer`."""
+        async with aclosing(self._doors.observe(request)) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def ApplyVerdicts(
+        self, request: observation_pb2.ApplyVerdictsRequest, context: Context
+    ) -> observation_pb2.ApplyVerdictsResponse:
+        """Judgement from TRON; see `grpc_observer`."""
+        return await self._doors.apply(request)
+
+    async def RecordMaintenance(
+        self, request: registry_service_pb2.RecordMaintenanceRequest, context: Context
+    ) -> registry_service_pb2.RecordMaintenanceResponse:
+        """Record an operator's word, and answer when it is on disk."""
+        check_id("service_id", request.service_id)
+        errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
+        if errors:
+            raise InvalidRequest(*errors)
+        catalogue, now = self._engine.catalogue, self._engine.now()
+        until = None
+        if request.HasField("duration"):
+            seconds = translate.seconds("duration", request.duration)
+            if not 0 < seconds <= MAX_MAINTENANCE:
+                why = f"is {seconds:g} s; it must be above 0 and at most {MAX_MAINTENANCE} s (7 days)"
+                raise InvalidRequest(FieldError("duration", why))
+            until = now.wall + seconds
+        self._engine.admit_write()
+        record: Record | None
+        if request.enabled:
+            record = catalogue.hold_notices(Maintenance(request.service_id, now.wall, until, request.reason))
+        else:
+            record = catalogue.release_notices(request.service_id)
+        gone = service_pb2.Service(service_id=request.service_id)
+        service = gone if record is None else translate.from_service(catalogue.view(record))
+        await self._engine.settled()
+        return registry_service_pb2.RecordMaintenanceResponse(service=service)
+
+    async def ListMaintenance(
+        self, request: registry_service_pb2.ListMaintenanceRequest, context: Context
+    ) -> registry_service_pb2.ListMaintenanceResponse:
+        """About whom notices are held, as it is on disk."""
+        catalogue = self._engine.catalogue
+        held = [
+            translate.from_held(each, catalogue.records.get(each.service_id)) for each in catalogue.all_maintenance()
+        ]
+        await self._engine.settled()
+        return registry_service_pb2.ListMaintenanceResponse(held=held)
+
+
+def _change(change: Change) -> registry_service_pb2.WatchServicesResponse:
+    if change.service is None:
+        return registry_service_pb2.WatchServicesResponse(
+            revision=change.revision, removed=registry_service_pb2.Removed(service_id=change.service_id)
+        )
+    return registry_service_pb2.WatchServicesResponse(
+        revision=change.revision, upserted=translate.from_service(change.service)
+    )
+
+
+def _heard(revision: int, heard: list[tuple[int, float]]) -> registry_service_pb2.WatchServicesResponse:
+    message = registry_service_pb2.Heard(
+        incarnations=[incarnation for incarnation, _ in heard],
+        heard_at_micros=[max(0, round(at * 1e6)) for _, at in heard],
+        observed_at=wire.timestamp_at(time.time()),
+    )
+    return registry_service_pb2.WatchServicesResponse(revision=revision, heard=message)

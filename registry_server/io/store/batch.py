@@ -1,0 +1,133 @@
+"""What a batch of lines leaves in each table: for each row, the last line about it counts. Pure.
+
+A statement for each line would be slow where it hurts: the driver gives the interpreter away for each statement, and
+waits up to 5 ms to get it back from a busy event loop. A few statements for the whole batch wait a few times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from registry_server.core.effects import (
+    Acknowledge,
+    AppendEvent,
+    BuryService,
+    CompactEvents,
+    DropIntent,
+    DropMaintenance,
+    PutHeartbeats,
+    PutIntent,
+    PutMaintenance,
+    PutService,
+    ReserveRevisions,
+    SettleCopy,
+    WithdrawCopy,
+    Write,
+)
+from registry_server.core.service import Intent, Maintenance, StoredService, Tombstone
+
+
+@dataclass(slots=True)
+class Batch:
+    """The rows to write, by key. None where a value may be None: the row is deleted."""
+
+    services: dict[str, StoredService | None] = field(default_factory=dict)
+    heard: dict[str, float] = field(default_factory=dict)
+    """When services were last heard, in seconds since the epoch; for rows that are in the store already, or are put."""
+    tombstones: dict[str, Tombstone | None] = field(default_factory=dict)
+    intents: dict[str, Intent | None] = field(default_factory=dict)
+    maintenance: dict[str, Maintenance | None] = field(default_factory=dict)
+    appended: list[AppendEvent] = field(default_factory=list)
+    settled: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Copies that do not climb, as (alert_id, recipient)."""
+    ended: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When copies were acknowledged or withdrawn, by (alert_id, recipient); the first word counts."""
+    incarnation: int = 0
+    """The highest that is given out; 0 if none is."""
+    revisions: int = 0
+    """The new ceiling of revisions; 0 if it stays."""
+    compact_before: int = 0
+    """Events with a smaller number are deleted at the end."""
+
+    @classmethod
+    def of(cls, writes: Sequence[Write]) -> Batch:
+        """What these lines leave, in this order."""
+        batch = cls()
+        for write in writes:
+            _ADD[type(write)](batch, write)
+        return batch
+
+
+def _put_service(batch: Batch, write: PutService) -> None:
+    service_id = write.service.spec.service_id
+    batch.services[service_id] = write.service
+    batch.heard.pop(service_id, None)
+    if write.fresh:
+        batch.tombstones[service_id] = None
+        batch.incarnation = max(batch.incarnation, write.service.incarnation)
+
+
+def _bury_service(batch: Batch, write: BuryService) -> None:
+    service_id = write.tombstone.service_id
+    batch.services[service_id] = None
+    batch.heard.pop(service_id, None)
+    batch.tombstones[service_id] = write.tombstone
+
+
+def _put_heartbeats(batch: Batch, write: PutHeartbeats) -> None:
+    batch.heard.update(write.heard)
+
+
+def _put_intent(batch: Batch, write: PutIntent) -> None:
+    batch.intents[write.intent.service_id] = write.intent
+
+
+def _drop_intent(batch: Batch, write: DropIntent) -> None:
+    batch.intents[write.service_id] = None
+
+
+def _put_maintenance(batch: Batch, write: PutMaintenance) -> None:
+    batch.maintenance[write.maintenance.service_id] = write.maintenance
+
+
+def _drop_maintenance(batch: Batch, write: DropMaintenance) -> None:
+    batch.maintenance[write.service_id] = None
+
+
+def _append_event(batch: Batch, write: AppendEvent) -> None:
+    batch.appended.append(write)
+
+
+def _settle_copy(batch: Batch, write: SettleCopy) -> None:
+    batch.settled[write.alert_id, write.recipient] = None
+
+
+def _end_copy(batch: Batch, write: Acknowledge | WithdrawCopy) -> None:
+    batch.ended.setdefault((write.alert_id, write.recipient), write.at)
+
+
+def _reserve_revisions(batch: Batch, write: ReserveRevisions) -> None:
+    batch.revisions = write.ceiling
+
+
+def _compact_events(batch: Batch, write: CompactEvents) -> None:
+    batch.compact_before = max(batch.compact_before, write.first)
+
+
+_ADD: dict[type, Callable[[Batch, Any], None]] = {
+    PutService: _put_service,
+    BuryService: _bury_service,
+    PutHeartbeats: _put_heartbeats,
+    PutIntent: _put_intent,
+    DropIntent: _drop_intent,
+    PutMaintenance: _put_maintenance,
+    DropMaintenance: _drop_maintenance,
+    AppendEvent: _append_event,
+    SettleCopy: _settle_copy,
+    Acknowledge: _end_copy,
+    WithdrawCopy: _end_copy,
+    ReserveRevisions: _reserve_revisions,
+    CompactEvents: _compact_events,
+}

@@ -1,0 +1,363 @@
+"""SQLite as the embedded store: one file, WAL, synchronous=FULL, one transaction for all that waits (group commit)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+from typing import IO, TypeVar
+
+from grid_hosting.data_files import RESTORED
+from grid_hosting.start import absolute, reason
+from registry_server.core.effects import AppendEvent, Write
+from registry_server.core.event_log import EventFilter
+from registry_server.core.service import Copy, Event, Intent, Maintenance, ServiceRole, Tombstone
+from registry_server.io.store import Stored, StoreError
+from registry_server.io.store.batch import Batch
+from registry_server.io.store.encoding import decode_event, decode_judgement, decode_service, encode
+
+Value = str | int | float | None
+T = TypeVar("T")
+
+FILE = "registry.db"
+SCHEMA_VERSION = 2
+KEPT_TOMBSTONES = 10_000
+
+REVISIONS_APART = 100_000_000
+NUMBERS_APART = 1_000_000
+"""How far the numbers of a restored registry are from those of its backup: further than what was given out since."""
+
+LOG_BYTES = 4 << 20
+"""Size that the write-ahead log has from the start: as large as it grows until SQLite begins it anew."""
+
+OLDEST_SQLITE = (3, 33)
+"""The first that knows UPDATE ... FROM."""
+
+ROWS = 500
+"""Rows in one statement; with eight columns that is far from the 32,766 values that SQLite takes."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS services (
+    service_id TEXT PRIMARY KEY, last_heartbeat_at REAL NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tombstones (
+    service_id TEXT PRIMARY KEY, incarnation INTEGER NOT NULL, revision INTEGER NOT NULL,
+    removed_at REAL NOT NULL, reason TEXT NOT NULL, judgement TEXT,
+    name TEXT NOT NULL DEFAULT '', parent TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS intents (
+    service_id TEXT PRIMARY KEY, promoted_from TEXT NOT NULL, promoted_to TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS maintenance (
+    service_id TEXT PRIMARY KEY, since REAL NOT NULL, until REAL, reason TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    sequence INTEGER PRIMARY KEY, occurred_at REAL NOT NULL, type TEXT NOT NULL, service_id TEXT NOT NULL,
+    recipient TEXT NOT NULL, event TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_service ON events (service_id, sequence) WHERE service_id <> '';
+CREATE INDEX IF NOT EXISTS events_by_recipient ON events (recipient, sequence) WHERE recipient <> '';
+CREATE TABLE IF NOT EXISTS deliveries (
+    alert_id TEXT NOT NULL, recipient TEXT NOT NULL, sequence INTEGER NOT NULL, acknowledged_at REAL,
+    climbed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (alert_id, recipient)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS deliveries_waiting ON deliveries (sequence) WHERE acknowledged_at IS NULL;
+"""
+
+_FROM_FIRST_SCHEMA = """
+ALTER TABLE tombstones ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE tombstones ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN climbed INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+class SqliteStore:
+    """A `Store` in `folder`, which is made where it is missing. Raises StoreError where another registry holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _hold(folder / "registry.lock")
+        try:
+            _check_library()
+            # Opened here; then one thread commits through the first, and another reads through the second.
+            self._db = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
+            self._reader = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._check_version()
+            self._db.executescript(_SCHEMA)
+            self._begin_history_after_restore(folder / RESTORED)
+            self._make_room(folder / f"{FILE}-wal")
+        except (sqlite3.Error, OSError, StoreError) as error:
+            self._lock.close()
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            raise StoreError(f"{absolute(folder / FILE)}: {why}") from error
+
+    def load(self) -> Stored:
+        """Read everything, and trim what is kept only for a while."""
+        db = self._db
+        try:
+            meta: dict[str, int] = dict(db.execute("SELECT key, value FROM meta"))
+            rows = db.execute("SELECT * FROM tombstones ORDER BY revision DESC").fetchall()
+            forgotten = rows[KEPT_TOMBSTONES:]
+            if forgotten:
+                meta["compacted"] = max(meta.get("compacted", 0), forgotten[0][2])
+                db.execute("BEGIN IMMEDIATE")
+                db.execute("DELETE FROM tombstones WHERE revision <= ?", (meta["compacted"],))
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('compacted', ?)", (meta["compacted"],))
+                db.execute("COMMIT")
+            services = [
+                decode_service(record) for (record,) in db.execute("SELECT record FROM services ORDER BY service_id")
+            ]
+            heard = dict(db.execute("SELECT service_id, last_heartbeat_at FROM services"))
+            first, last, count = db.execute("SELECT MIN(sequence), MAX(sequence), COUNT(*) FROM events").fetchone()
+            return Stored(
+                services=[replace(service, last_heartbeat_at=heard[service.spec.service_id]) for service in services],
+                tombstones=[
+                    Tombstone(
+                        service_id, number, revision, at, why, decode_judgement(text) if text else None, name, parent
+                    )
+                    for service_id, number, revision, at, why, text, name, parent in rows[:KEPT_TOMBSTONES]
+                ],
+                intents=[
+                    Intent(service_id, ServiceRole[before], ServiceRole[after])
+                    for service_id, before, after in db.execute("SELECT * FROM intents")
+                ],
+                maintenance=[Maintenance(*row) for row in db.execute("SELECT * FROM maintenance")],
+                waiting=[
+                    Copy(decode_event(event), 0.0, bool(climbed))
+                    for event, climbed in db.execute(
+                        "SELECT event, climbed FROM deliveries JOIN events USING (sequence)"
+                        " WHERE acknowledged_at IS NULL ORDER BY sequence"
+                    )
+                ],
+                revision=meta.get("revision", 0),
+                compacted_revision=meta.get("compacted", 0),
+                incarnation=meta.get("incarnation", 0),
+                first_sequence=first or meta.get("sequence", 0) + 1,
+                last_sequence=max(last or 0, meta.get("sequence", 0)),
+                events=count,
+            )
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"the stored registry can not be read: {error!r}") from error
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Apply all writes in one transaction."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            _write(db, Batch.of(writes))
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise StoreError(f"can not write: {error}") from error
+
+    def read_events(
+        self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
+    ) -> list[Event]:
+        """Up to `limit` matching events after the number `after`, oldest first."""
+        clauses = ["events.sequence > ?"]
+        values: list[object] = [after]
+        for column, value in (("recipient", wanted.recipient), ("service_id", wanted.service_id)):
+            if value:
+                clauses.append(f"events.{column} = ?")
+                values.append(value)
+        if wanted.types:
+            clauses.append(f"type IN ({','.join('?' * len(wanted.types))})")
+            values += sorted(wanted.types)
+        join = ""
+        if unacknowledged:
+            join = "JOIN deliveries USING (sequence)"
+            clauses.append("acknowledged_at IS NULL")
+        order = "DESC" if newest else "ASC"
+        page = f"SELECT event FROM events {join} WHERE {' AND '.join(clauses)} ORDER BY events.sequence {order} LIMIT ?"
+        # One row: the driver gives the interpreter away for each, and gets it back late from a busy event loop.
+        query = f"SELECT group_concat(event, char(10)) FROM ({page})"
+        try:
+            (lines,) = self._reader.execute(query, (*values, limit)).fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"can not read: {error}") from error
+        events = [decode_event(line) for line in lines.split("\n")] if lines else []
+        return sorted(events, key=attrgetter("sequence"))
+
+    def was_sent(self, alert_id: str, recipient: str) -> bool:
+        """Whether such an alert was ever addressed to `recipient` (empty: to anyone)."""
+        query = "SELECT 1 FROM deliveries WHERE alert_id = ? AND (? = '' OR recipient = ?) LIMIT 1"
+        return self._reader.execute(query, (alert_id, recipient, recipient)).fetchone() is not None
+
+    def first_event_since(self, occurred_at: float) -> int:
+        """The number of the first event behind the last one that is older than `occurred_at`."""
+        (last,) = self._reader.execute(
+            "SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (occurred_at,)
+        ).fetchone()
+        return int(last or 0) + 1
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._reader.close()
+        self._db.close()
+        self._lock.close()
+
+    def _begin_history_after_restore(self, marker: Path) -> None:
+        """After a backup was put in place, go on with numbers that nobody can have seen.
+
+        What was given out between the backup and its restoration is not known here: an incarnation that is given out
+        again would let its holder of before speak for another, and a reader would take a revision for one that it has.
+        """
+        if not marker.exists():
+            return
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        (last,) = db.execute("SELECT MAX(sequence) FROM events").fetchone()
+        meta: dict[str, int] = dict(db.execute("SELECT key, value FROM meta"))
+        revision = meta.get("revision", 0) + REVISIONS_APART
+        later = {
+            "revision": revision,
+            "compacted": revision,
+            "incarnation": meta.get("incarnation", 0) + NUMBERS_APART,
+            "sequence": max(last or 0, meta.get("sequence", 0)) + NUMBERS_APART,
+        }
+        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", later.items())
+        db.execute("COMMIT")
+        marker.unlink()  # where this is lost to a crash, the numbers are moved on once more, which harms nobody
+
+    def _make_room(self, log: Path) -> None:
+        """Let the log have its size beforehand: a commit that has to make the file longer takes 0.1 ms more of 0.5.
+
+        More than the page cache holds is written to the log before it is committed, and stays there where it is not.
+        """
+        if not log.exists() or log.stat().st_size >= LOG_BYTES:
+            return  # there is none on a file system that can not have one
+        (cache,) = self._db.execute("PRAGMA cache_size").fetchone()
+        self._db.execute("PRAGMA cache_size=16")
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("CREATE TABLE room (bytes BLOB)")
+        self._db.execute("INSERT INTO room VALUES (zeroblob(?))", (LOG_BYTES + (64 << 10),))
+        self._db.execute("ROLLBACK")
+        self._db.execute(f"PRAGMA cache_size={cache}")
+        with log.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def _check_version(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, 1, SCHEMA_VERSION):
+            raise StoreError(f"the store has schema {version}; this program knows {SCHEMA_VERSION}")
+        if version == 1:
+            self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_FIRST_SCHEMA} PRAGMA user_version = 2; COMMIT")
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _check_library() -> None:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreError(f"this Python has SQLite {sqlite3.sqlite_version}; at least {oldest} is needed")
+
+
+def _hold(path: Path) -> IO[str]:
+    """Two registries on one store would each believe they are the only writer; the second must not start."""
+    lock = path.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StoreError(f"{absolute(path.parent)} is in use by another registry") from error
+    return lock
+
+
+def _write(db: sqlite3.Connection, batch: Batch) -> None:
+    """Write the rows of a batch, in a few statements for each table."""
+    put, gone = _apart(batch.services)
+    _for_rows(db, "DELETE FROM services WHERE service_id IN ({rows})", gone)
+    services = [(service_id, service.last_heartbeat_at, encode(service)) for service_id, service in put]
+    _for_rows(db, "INSERT OR REPLACE INTO services {rows}", services)
+    _for_rows(db, _HEARD, list(batch.heard.items()))
+    buried, gone = _apart(batch.tombstones)
+    _for_rows(db, "DELETE FROM tombstones WHERE service_id IN ({rows})", gone)
+    _for_rows(db, "INSERT OR REPLACE INTO tombstones {rows}", [_tombstone_row(stone) for _, stone in buried])
+    intents, gone = _apart(batch.intents)
+    _for_rows(db, "DELETE FROM intents WHERE service_id IN ({rows})", gone)
+    roles = [(service_id, intent.promoted_from.name, intent.promoted_to.name) for service_id, intent in intents]
+    _for_rows(db, "INSERT OR REPLACE INTO intents {rows}", roles)
+    held, gone = _apart(batch.maintenance)
+    _for_rows(db, "DELETE FROM maintenance WHERE service_id IN ({rows})", gone)
+    periods = [(service_id, each.since, each.until, each.reason) for service_id, each in held]
+    _for_rows(db, "INSERT OR REPLACE INTO maintenance {rows}", periods)
+    _for_rows(db, "INSERT INTO events {rows}", [_event_row(write.event) for write in batch.appended])
+    deliveries = [_delivery_row(write) for write in batch.appended if write.event.recipient]
+    _for_rows(db, "INSERT OR IGNORE INTO deliveries {rows}", deliveries)
+    _for_rows(db, _SETTLED, list(batch.settled))
+    _for_rows(db, _ENDED, [(*key, at) for key, at in batch.ended.items()])
+    if batch.incarnation:
+        db.execute(f"INSERT INTO meta VALUES ('incarnation', ?) {_HIGHEST}", (batch.incarnation,))
+    if batch.revisions:
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('revision', ?)", (batch.revisions,))
+    if batch.compact_before:
+        _compact_events(db, batch.compact_before)
+
+
+_HIGHEST = "ON CONFLICT (key) DO UPDATE SET value = MAX(value, excluded.value)"
+
+_HEARD = """
+WITH heard (id, at) AS ({rows})
+UPDATE services SET last_heartbeat_at = heard.at FROM heard WHERE service_id = heard.id
+"""
+
+_SETTLED = """
+WITH settled (alert, agent) AS ({rows})
+UPDATE deliveries SET climbed = 1 FROM settled WHERE alert_id = settled.alert AND recipient = settled.agent
+"""
+
+_ENDED = """
+WITH ended (alert, agent, at) AS ({rows})
+UPDATE deliveries SET acknowledged_at = ended.at FROM ended
+WHERE alert_id = ended.alert AND recipient = ended.agent AND acknowledged_at IS NULL
+"""
+
+
+def _for_rows(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[Value, ...]]) -> None:
+    """Run a statement with all rows in the place of `{rows}`, at most ROWS at a time; nothing if there are none."""
+    for first in range(0, len(rows), ROWS):
+        part = rows[first : first + ROWS]
+        row = f"({','.join('?' * len(part[0]))})"
+        db.execute(
+            statement.format(rows=f"VALUES {','.join([row] * len(part))}"), [each for row in part for each in row]
+        )
+
+
+def _apart(rows: Mapping[str, T | None]) -> tuple[list[tuple[str, T]], list[tuple[str]]]:
+    """The rows to put, and the keys of those to delete."""
+    return [(key, row) for key, row in rows.items() if row is not None], [
+        (key,) for key, row in rows.items() if row is None
+    ]
+
+
+def _tombstone_row(stone: Tombstone) -> tuple[Value, ...]:
+    judgement = None if stone.judgement is None else encode(stone.judgement)
+    return (
+        stone.service_id,
+        stone.incarnation,
+        stone.revision,
+        stone.removed_at,
+        stone.reason,
+        judgement,
+        stone.name,
+        stone.parent,
+    )
+
+
+def _event_row(event: Event) -> tuple[Value, ...]:
+    return (event.sequence, event.occurred_at, event.type, event.service_id, event.recipient, encode(event))
+
+
+def _delivery_row(write: AppendEvent) -> tuple[Value, ...]:
+    return (write.event.alert_id, write.event.recipient, write.event.sequence, None, write.climbed)
+
+
+def _compact_events(db: sqlite3.Connection, first: int) -> None:
+    # The numbers go on where they were, even where every event is gone.
+    (last,) = db.execute("SELECT MAX(sequence) FROM events").fetchone()
+    if last is not None:
+        db.execute(f"INSERT INTO meta VALUES ('sequence', ?) {_HIGHEST}", (last,))
+    db.execute("DELETE FROM deliveries WHERE sequence < ?", (first,))
+    db.execute("DELETE FROM events WHERE sequence < ?", (first,))

@@ -1,0 +1,379 @@
+"""Between the wire and the domain. What the domain has no word for is refused here, by the name of its field."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from enum import IntEnum
+from typing import TYPE_CHECKING, TypeVar
+
+from grid.events.v1 import event_pb2
+from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, registry_service_pb2, service_pb2
+from tron_client import wire
+from tron_client.wire import duration, timestamp_at
+
+from registry_server.core import effects
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.errors import FieldError, InvalidRequest
+from registry_server.core.losses import is_lost
+from registry_server.core.observations import Frame
+from registry_server.core.record import Record
+from registry_server.core.service import (
+    Copy,
+    Event,
+    LivenessCause,
+    Maintenance,
+    Report,
+    Service,
+    ServiceRole,
+    ServiceSpec,
+    ServiceStatus,
+    ServiceType,
+    Severity,
+    Tombstone,
+)
+from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictKind, VerdictResult
+
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+E = TypeVar("E", bound=IntEnum)
+
+DEFAULT_INTERVAL = 30.0
+DEFAULT_TTL_INTERVALS = 3
+
+
+def enum(path: str, kind: type[E], value: int, default: E | None = None) -> E:
+    """The domain's value; unspecified is the default. Raises InvalidRequest that lists what is known."""
+    if value == 0 and default is not None:
+        return default
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(each.name for each in kind)
+        raise InvalidRequest(FieldError(path, f"{value} is not known; use one of {known}")) from None
+
+
+def seconds(path: str, value: Duration) -> float:
+    """A Duration as seconds; raises InvalidRequest where it is not a valid one."""
+    try:
+        return wire.checked_seconds(value)
+    except ValueError as error:
+        raise InvalidRequest(FieldError(path, str(error))) from None
+
+
+def epoch(path: str, value: Timestamp) -> float:
+    """A Timestamp as seconds since the epoch; raises InvalidRequest where it is not a valid one."""
+    try:
+        return wire.checked_epoch(value)
+    except ValueError as error:
+        raise InvalidRequest(FieldError(path, str(error))) from None
+
+
+def to_spec(message: service_pb2.Service) -> ServiceSpec:
+    """What a client declared, with defaults filled in. Raises InvalidRequest; bounds are checked elsewhere."""
+    interval = DEFAULT_INTERVAL
+    if message.HasField("heartbeat_interval"):
+        interval = seconds("service.heartbeat_interval", message.heartbeat_interval)
+    return ServiceSpec(
+        service_id=message.service_id or str(uuid.uuid4()),
+        name=message.name,
+        type=enum("service.type", ServiceType, message.type, ServiceType.AGENT),
+        role=enum("service.role", ServiceRole, message.role, ServiceRole.PRODUCTION),
+        url=message.url,
+        caps=tuple(message.caps),
+        labels=wire.json_object(message.labels),
+        parent=message.parent,
+        ctx_limit=message.ctx_limit if message.HasField("ctx_limit") else None,
+        cost_hint=dict(message.cost_hint),
+        heartbeat_interval=interval,
+        ttl=seconds("service.ttl", message.ttl) if message.HasField("ttl") else DEFAULT_TTL_INTERVALS * interval,
+        reconnect_grace=_optional_seconds(message, "reconnect_grace"),
+        stall_after=_optional_seconds(message, "stall_after"),
+    )
+
+
+def _optional_seconds(message: service_pb2.Service, name: str) -> float | None:
+    return seconds(f"service.{name}", getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
+
+
+def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:
+    """What a beat says on top of what was said before; `replaces_figures`: its figures are all that there are.
+
+    Raises InvalidRequest; bounds are checked elsewhere.
+    """
+    has = beat.HasField
+    figures = Report() if replaces_figures else before
+    return Report(
+        status=enum("beat.status", ServiceStatus, beat.status, before.status),
+        p95_ms=beat.p95_ms if has("p95_ms") else figures.p95_ms,
+        queue_depth=beat.queue_depth if has("queue_depth") else figures.queue_depth,
+        load=beat.load if has("load") else figures.load,
+        message=beat.message if has("message") else before.message,
+        progress=beat.progress if has("progress") else before.progress,
+        activity=beat.activity if has("activity") else before.activity,
+        loop_lag=seconds("beat.loop_lag", beat.loop_lag) if has("loop_lag") else before.loop_lag,
+        busy_until=epoch("beat.busy_until", beat.busy_until) if has("busy_until") else before.busy_until,
+    )
+
+
+def from_service(service: Service) -> service_pb2.Service:
+    """A record for the wire."""
+    spec, report = service.spec, service.report
+    message = service_pb2.Service(
+        service_id=spec.service_id,
+        name=spec.name,
+        type=spec.type.value,  # type: ignore[arg-type]
+        role=spec.role.value,  # type: ignore[arg-type]
+        url=spec.url,
+        caps=spec.caps,
+        parent=spec.parent,
+        ctx_limit=spec.ctx_limit,
+        cost_hint=spec.cost_hint,
+        heartbeat_interval=duration(spec.heartbeat_interval),
+        ttl=duration(spec.ttl),
+        incarnation=service.incarnation,
+        registered_at=timestamp_at(service.registered_at),
+        last_heartbeat_at=timestamp_at(service.last_heartbeat_at),
+        connected=service.connected,
+        status=report.status.value,  # type: ignore[arg-type]
+        p95_ms=report.p95_ms,
+        queue_depth=report.queue_depth,
+        load=report.load,
+        message=report.message,
+        progress=report.progress,
+        activity=report.activity,
+        liveness=service.liveness.value,  # type: ignore[arg-type]
+        liveness_cause=service.cause.value,  # type: ignore[arg-type]
+        liveness_since=timestamp_at(service.since),
+    )
+    if spec.labels:
+        message.labels.update(spec.labels)
+    if spec.reconnect_grace is not None:
+        message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
+    if spec.stall_after is not None:
+        message.stall_after.CopyFrom(duration(spec.stall_after))
+    if report.loop_lag is not None:
+        message.loop_lag.CopyFrom(duration(report.loop_lag))
+    if report.busy_until is not None:
+        message.busy_until.CopyFrom(timestamp_at(report.busy_until))
+    if service.maintenance is not None:
+        message.maintenance.CopyFrom(_from_maintenance(service.maintenance))
+    return message
+
+
+def _from_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
+    message = service_pb2.Maintenance(since=timestamp_at(maintenance.since), reason=maintenance.reason)
+    if maintenance.until is not None:
+        message.until.CopyFrom(timestamp_at(maintenance.until))
+    return message
+
+
+def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.HeldNotices:
+    """About whom notices are held, for the wire."""
+    return service_pb2.HeldNotices(
+        service_id=maintenance.service_id,
+        name="" if record is None else record.spec.name,
+        maintenance=_from_maintenance(maintenance),
+    )
+
+
+def from_event(event: Event) -> event_pb2.Event:
+    """An event for the wire."""
+    message = event_pb2.Event(
+        sequence=event.sequence,
+        alert_id=event.alert_id,
+        occurred_at=timestamp_at(event.occurred_at),
+        type=event.type,
+        severity=event.severity.value,  # type: ignore[arg-type]
+        service_id=event.service_id,
+        service_name=event.service_name,
+        recipient=event.recipient,
+        cause=event.cause.value,  # type: ignore[arg-type]
+        missed_beats=event.missed_beats,
+        action=event.action,
+        message=event.message,
+    )
+    if event.last_seen_at is not None:
+        message.last_seen_at.CopyFrom(timestamp_at(event.last_seen_at))
+    if event.details:
+        message.details.update(event.details)
+    return message
+
+
+def to_event(message: event_pb2.Event, now: float) -> Event:
+    """An event from the wire; id and time are filled in where they are missing. Raises InvalidRequest."""
+    return Event(
+        type=message.type,
+        alert_id=message.alert_id or str(uuid.uuid4()),
+        occurred_at=epoch("event.occurred_at", message.occurred_at) if message.HasField("occurred_at") else now,
+        severity=enum("event.severity", Severity, message.severity, Severity.INFO),
+        service_id=message.service_id,
+        service_name=message.service_name,
+        recipient=message.recipient,
+        cause=enum("event.cause", LivenessCause, message.cause),
+        missed_beats=message.missed_beats,
+        last_seen_at=epoch("event.last_seen_at", message.last_seen_at) if message.HasField("last_seen_at") else None,
+        action=message.action,
+        message=message.message,
+        details=wire.json_object(message.details),
+    )
+
+
+def from_message(message: effects.Message) -> heartbeat_pb2.HeartbeatResponse:
+    """A word to an agent, for the wire."""
+    response = heartbeat_pb2.HeartbeatResponse
+    match message:
+        case effects.Registered(service):
+            observed_at = timestamp_at(time.time())
+            return response(registered=heartbeat_pb2.Registered(service=from_service(service), observed_at=observed_at))
+        case effects.Alert(event):
+            return response(alert=heartbeat_pb2.Alert(event=from_event(event)))
+        case effects.UnknownService(service_id):
+            return response(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))
+        case effects.SupersededBy(service_id, incarnation):
+            return response(superseded=heartbeat_pb2.Superseded(service_id=service_id, incarnation=incarnation))
+        case effects.DeclaredDown(service_id, event):
+            return response(declared_down=heartbeat_pb2.DeclaredDown(service_id=service_id, event=from_event(event)))
+        case effects.Rejected(service_id, field, description):
+            return response(
+                rejected=heartbeat_pb2.Rejected(service_id=service_id, field=field, description=description)
+            )
+
+
+def from_frame(
+    frame: Frame, catalogue: Catalogue, now: float, hearing_since: float
+) -> observation_pb2.ObserveLivenessResponse:
+    """Who changed, as it is now, who beat and who is gone, for TRON; not the copies of alerts. Attentive seconds."""
+    records = catalogue.records
+    return observation_pb2.ObserveLivenessResponse(
+        now=duration(now),
+        hearing_since=duration(hearing_since),
+        observations=[
+            from_record(records[each], catalogue.maintenance_of(each)) for each in frame.changed if each in records
+        ],
+        beat_incarnations=[beat.incarnation for beat in frame.beats],
+        beat_observations=[beat.observation for beat in frame.beats],
+        beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
+        removed=frame.removed,
+    )
+
+
+def from_record(record: Record, maintenance: Maintenance | None) -> observation_pb2.Observation:
+    """The facts about one service, for TRON."""
+    spec, judgement = record.spec, record.judgement
+    message = observation_pb2.Observation(
+        service_id=spec.service_id,
+        name=spec.name,
+        incarnation=record.incarnation,
+        observation=record.observation,
+        parent=spec.parent,
+        heartbeat_interval=duration(spec.heartbeat_interval),
+        connected=record.session is not None,
+        streamed=record.streamed,
+        heard_at=duration(record.heard_at),
+        last_heartbeat_at=timestamp_at(record.last_heartbeat_at),
+        judged=judgement.liveness.value,  # type: ignore[arg-type]
+        judged_cause=judgement.cause.value,  # type: ignore[arg-type]
+        judged_at=duration(record.judged_at),
+        missed_beats=judgement.missed_beats,
+        active_at=duration(record.active_at),
+        url=spec.url,
+        told_to=judgement.told_to,
+        folded_into=judgement.folded_into,
+    )
+    if judgement.down_event is not None and not judgement.told_to:
+        message.untold.CopyFrom(from_event(judgement.down_event))
+    if maintenance is not None:
+        message.maintenance.CopyFrom(_from_maintenance(maintenance))
+    if record.busy_until_at is not None:
+        message.busy_until_at.CopyFrom(duration(record.busy_until_at))
+    if record.busy_declared_at is not None:
+        message.busy_declared_at.CopyFrom(duration(record.busy_declared_at))
+    if spec.reconnect_grace is not None:
+        message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
+    if spec.stall_after is not None:
+        message.stall_after.CopyFrom(duration(spec.stall_after))
+    if record.attached_at is not None:
+        message.attached_at.CopyFrom(duration(record.attached_at))
+    if record.detached_at is not None:
+        message.detached_at.CopyFrom(duration(record.detached_at))
+    if record.report.busy_until is not None:
+        message.busy_until.CopyFrom(timestamp_at(record.report.busy_until))
+    if record.detached_reason:
+        message.detached_reason = error_reason_pb2.ErrorReason.Value(record.detached_reason)
+    return message
+
+
+def to_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
+    """A verdict from the wire. Raises InvalidRequest."""
+    return Verdict(
+        service_id=message.service_id,
+        incarnation=message.incarnation,
+        observation=message.observation,
+        kind=enum("verdicts.kind", VerdictKind, message.kind),
+        cause=enum("verdicts.cause", LivenessCause, message.cause),
+        missed_beats=message.missed_beats,
+        alert=to_event(message.alert, now) if message.HasField("alert") else None,
+        quiet=message.quiet,
+        folded=message.folded,
+        folds=tuple(message.folds),
+        further_alerts=tuple(to_event(each, now) for each in message.further_alerts),
+    )
+
+
+def to_standing(message: observation_pb2.StandingSuspicion, now: float) -> StandingSuspicion:
+    """A suspicion that stands, from the wire. Raises InvalidRequest."""
+    alert = to_event(message.alert, now) if message.HasField("alert") else None
+    return StandingSuspicion(message.service_id, message.incarnation, alert)
+
+
+def to_notice(message: observation_pb2.Notice, now: float) -> Notice:
+    """A notice from the wire. Raises InvalidRequest."""
+    event = to_event(message.event, now) if message.HasField("event") else None
+    alert_id = message.alert_id or ("" if event is None else event.alert_id)
+    if not alert_id:
+        raise InvalidRequest(FieldError("notices.alert_id", "must be set where there is no event"))
+    return Notice(alert_id, event, message.climbs_from, message.told_about)
+
+
+def from_copy(copy: Copy) -> observation_pb2.Delivery:
+    """A copy of an alert that waits, for TRON."""
+    return observation_pb2.Delivery(event=from_event(copy.event), since=duration(copy.since), climbed=copy.climbed)
+
+
+def from_tombstone(tombstone: Tombstone) -> observation_pb2.Forebear:
+    """Who was removed, for TRON."""
+    return observation_pb2.Forebear(service_id=tombstone.service_id, name=tombstone.name, parent=tombstone.parent)
+
+
+def from_gone(tombstone: Tombstone) -> registry_service_pb2.GoneService:
+    """A service that is registered no more, for people."""
+    message = registry_service_pb2.GoneService(
+        service_id=tombstone.service_id,
+        name=tombstone.name,
+        parent=tombstone.parent,
+        incarnation=tombstone.incarnation,
+        removed_at=timestamp_at(tombstone.removed_at),
+        reason=tombstone.reason,
+    )
+    judgement = tombstone.judgement
+    if judgement is not None and is_lost(judgement):
+        message.lost = True
+        message.cause = judgement.cause.value  # type: ignore[assignment]
+        message.acknowledged = judgement.acknowledged_at is not None
+        message.down_at.CopyFrom(timestamp_at(judgement.since))
+        if judgement.down_event is not None:
+            message.alert_id = judgement.down_event.alert_id
+            if judgement.down_event.last_seen_at is not None:
+                message.last_heartbeat_at.CopyFrom(timestamp_at(judgement.down_event.last_seen_at))
+    return message
+
+
+def from_result(result: VerdictResult) -> observation_pb2.VerdictResult:
+    """What became of a verdict, for the wire."""
+    message = observation_pb2.VerdictResult(outcome=result.outcome.value, delivered=result.delivered)  # type: ignore[arg-type]
+    if result.alert is not None:
+        message.alert.CopyFrom(from_event(result.alert))
+    return message

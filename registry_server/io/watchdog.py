@@ -1,0 +1,72 @@
+"""Who watches the watcher: tells operators, and the event log, that TRON is gone, and that it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import structlog
+
+from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
+from grid_hosting.sinks.notice import Notice, Severity
+from registry_server.core.service import Event
+from registry_server.core.service import Severity as EventSeverity
+from registry_server.io.loop import Engine
+
+log = structlog.get_logger("operator")
+
+NEVER_CAME_AFTER = 60.0
+"""The same for a registry that nobody has watched since its start."""
+
+LOOK_EVERY = 0.25
+
+
+async def watch_the_watcher(engine: Engine, dispatcher: Dispatcher, lost_after: float) -> None:
+    """Look, and tell each change once, until cancelled. `lost_after`: seconds without judgement until operators are
+    told, where somebody judged before."""
+    # Attentive seconds: while we were stopped, TRON may have spoken all the time.
+    patience, since, loss = NEVER_CAME_AFTER, engine.now().attentive, ""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        now = engine.now().attentive
+        if engine.catalogue.watched:
+            if loss:
+                await _tell(engine, dispatcher, loss, "TRON watches again", now - since, resolved=True)
+            patience, since, loss = lost_after, now, ""
+        elif not loss and now - since > patience and not engine.draining:
+            loss = str(uuid.uuid4())
+            await _tell(engine, dispatcher, loss, "TRON does not watch: nobody is judged", now - since, resolved=False)
+
+
+async def _tell(
+    engine: Engine, dispatcher: Dispatcher, loss: str, message: str, seconds: float, *, resolved: bool
+) -> None:
+    alert_id = str(uuid.uuid4()) if resolved else loss
+    kind = "monitor_back" if resolved else "monitor_lost"
+    level = log.warning if resolved else log.critical
+    level(kind, seconds=round(seconds, 2))
+    details = {"seconds": round(seconds, 2), "loss": loss}
+    event = Event(
+        kind,
+        alert_id=alert_id,
+        occurred_at=time.time(),
+        severity=EventSeverity.WARNING if resolved else EventSeverity.CRITICAL,
+        message=message,
+        details=details,
+    )
+    engine.catalogue.publish(event, engine.now())
+    engine.settle()
+    notice = Notice(
+        alert_id=alert_id,
+        type="monitor_lost",
+        severity=Severity.WARNING if resolved else Severity.CRITICAL,
+        message=message,
+        occurred_at=event.occurred_at,
+        details=details,
+        resolved=resolved,
+    )
+    try:
+        await dispatcher.submit(notice)
+    except NotDurable as error:
+        log.error("operators_not_served", why=str(error))
