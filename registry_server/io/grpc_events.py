@@ -39,7 +39,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         event = translate.to_event(request.event, self._engine.now().wall)
         check_event(event)
         event, _ = self._engine.catalogue.publish(event, self._engine.now())
-        await self._engine.settled()
+        await self._engine.flushed()
         return event_service_pb2.PublishEventResponse(event=translate.from_event(event))
 
     async def AcknowledgeEvent(
@@ -55,7 +55,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         catalogue, now = self._engine.catalogue, self._engine.now()
         count = catalogue.acknowledge(request.alert_id, request.recipient, now)
         lost = 0 if request.recipient else catalogue.acknowledge_loss(request.alert_id, now)
-        await self._engine.settled()
+        await self._engine.flushed()
         if not count and not await self._engine.was_sent(request.alert_id, request.recipient):
             raise AlertNotFound(f"no alert {request.alert_id!r} was sent to {request.recipient or 'anyone'!r}")
         return event_service_pb2.AcknowledgeEventResponse(acknowledged=count, lost_services=lost)
@@ -76,7 +76,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             raise InvalidRequest(*errors)
         engine = self._engine
         count, lost = engine.catalogue.acknowledge_matching(request.service_id, request.recipient, engine.now())
-        await engine.settled()
+        await engine.flushed()
         return event_service_pb2.AcknowledgeEventsResponse(acknowledged=count, lost_services=lost)
 
     async def ListEvents(
@@ -88,7 +88,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         wanted = _filter(request.recipient, request.service_id, request.types)
         events_log = self._engine.catalogue.events
         last = events_log.last  # what comes while we read is not missed by whoever goes on from here
-        await self._engine.settled()
+        await self._engine.flushed()
         after = min(request.after_sequence, last)
         limit = request.limit or DEFAULT_LIMIT
         events = await self._engine.read_events(

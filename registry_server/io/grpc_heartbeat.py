@@ -179,7 +179,7 @@ class HeartbeatStream:
                     self._push(effects.Rejected(service_id, field.field, field.description))
             else:
                 self.end(error)
-        self._engine.settle()
+        self._engine.flush()
 
     def _register(self, message: heartbeat_pb2.Register) -> None:
         if self._engine.draining:
@@ -315,9 +315,10 @@ class HeartbeatStream:
 
     async def _settle_outbox(self, writer: asyncio.Task[None]) -> None:
         """A half-closed stream is still answered, within a second. A broken one fails to write, and does not wait."""
-        if self._engine.settle() is None and not self._outbox and self._ack is None:
+        released = self._engine.flush() <= self._engine.commits.released_to
+        if released and not self._outbox and self._ack is None:
             return
-        await self._engine.settled()
+        await self._engine.flushed()
         written = asyncio.create_task(self._written.wait())
         await asyncio.wait({writer, written}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
         written.cancel()

@@ -44,7 +44,7 @@ class ServiceLists:
             listing, start = self._listings.resume(request.page_token, wanted, time.monotonic())
         else:
             listing, start = self._listings.first(wanted, catalogue.changes.revision, catalogue.changes.services), 0
-            await self._engine.settled()  # what is shown must survive, so it waits for the disk
+            await self._engine.flushed()  # what is shown must survive, so it waits for the disk
             async with self._turn:
                 while not listing.work():  # noqa: ASYNC110 - this gives way to others; it waits for nothing
                     await asyncio.sleep(0)

@@ -110,7 +110,7 @@ class ObserverDoors:
                 raise InvalidRequest(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
         engine = self._engine
         verdicts = engine.verdicts
-        turn = Turn("verdicts", before_rest=engine.settle)
+        turn = Turn("verdicts", before_rest=engine.flush)
         results: list[VerdictResult] = []
         async for message in turn.each(request.verdicts):
             now = engine.now()
@@ -142,9 +142,9 @@ class ObserverDoors:
         until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
         engine.catalogue.judged(request.observer, now, until)
         if request.verdicts or request.notices:
-            await engine.settled_now()
+            await engine.flushed_inline()
         else:
-            engine.settle()
+            engine.flush()
         return observation_pb2.ApplyVerdictsResponse(results=[translate.from_result(each) for each in results])
 
 

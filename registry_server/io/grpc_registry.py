@@ -71,12 +71,12 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         try:
             service = engine.catalogue.register(spec, incarnation, request.instance_id, None, engine.now())
         except Superseded:
-            await engine.settled()  # once the newer one is on disk, for the older one stops
+            await engine.flushed()  # once the newer one is on disk, for the older one stops
             raise
         revision = engine.catalogue.changes.revision
         engine.catalogue.wait_for_answers([service])
         try:
-            await engine.settled()
+            await engine.flushed()
         finally:  # also where the caller has gone meanwhile
             engine.catalogue.answered(None, service, engine.now())
         return registry_service_pb2.RegisterResponse(service=translate.from_service(service), revision=revision)
@@ -91,7 +91,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             raise InvalidRequest(*errors)
         self._engine.catalogue.deregister(request.service_id, request.reason, self._engine.now())
         revision = self._engine.catalogue.changes.revision
-        await self._engine.settled()
+        await self._engine.flushed()
         return registry_service_pb2.DeregisterResponse(revision=revision if request.with_revision else 0)
 
     async def GetService(
@@ -102,7 +102,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         catalogue = self._engine.catalogue
         service = translate.from_service(catalogue.view(catalogue.get(request.service_id)))
         revision = catalogue.changes.revision
-        await self._engine.settled()  # what is shown must survive, so it waits for the disk too
+        await self._engine.flushed()  # what is shown must survive, so it waits for the disk too
         observed_at = wire.timestamp_at(self._engine.now().wall)
         return registry_service_pb2.GetServiceResponse(service=service, observed_at=observed_at, revision=revision)
 
@@ -118,7 +118,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         """Read who is registered no more, the newest first."""
         if request.limit > MOST_GONE:
             raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
-        await self._engine.settled()
+        await self._engine.flushed()
         stones = reversed(self._engine.catalogue.tombstones.values())
         if request.unacknowledged:
             stones = (each for each in stones if each.judgement and each.judgement.acknowledged_at is None)
@@ -137,7 +137,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._engine.admit_write()
         count = self._engine.catalogue.promote(request.name, from_role, to_role)
         revision = self._engine.catalogue.changes.revision
-        await self._engine.settled()
+        await self._engine.flushed()
         return registry_service_pb2.PromoteResponse(
             updated_instances=count, revision=revision if request.with_revision else 0
         )
@@ -165,7 +165,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 changes = catalogue.changes.since(request.start_revision)
             else:
                 snapshot = catalogue.changes.services()
-            await engine.settled()
+            await engine.flushed()
             for service in snapshot:
                 yield _change(Change(cursor, service.spec.service_id, catalogue.as_heard(service)))
             for change in changes:
@@ -235,7 +235,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             record = catalogue.release_notices(request.service_id)
         gone = service_pb2.Service(service_id=request.service_id)
         service = gone if record is None else translate.from_service(catalogue.view(record))
-        await self._engine.settled()
+        await self._engine.flushed()
         return registry_service_pb2.RecordMaintenanceResponse(service=service)
 
     async def ListMaintenance(
@@ -246,7 +246,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         held = [
             translate.from_held(each, catalogue.records.get(each.service_id)) for each in catalogue.all_maintenance()
         ]
-        await self._engine.settled()
+        await self._engine.flushed()
         return registry_service_pb2.ListMaintenanceResponse(held=held)
 
 

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import structlog
 
@@ -20,6 +19,7 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from registry_server.core.attention import TICK, AttentiveClock
 from registry_server.core.catalogue import Catalogue
+from registry_server.core.commits import Commits, PendingCommit
 from registry_server.core.effects import Effects, EndStream, Message, Registered
 from registry_server.core.errors import Draining, QuotaExceeded
 from registry_server.core.event_log import EventFilter, EventLog
@@ -29,19 +29,6 @@ from registry_server.io.store import Store, StoreError
 
 log = structlog.get_logger("registry")
 
-MAX_PENDING_WRITES = 200_000
-"""Lines that wait for the disk. Overflow rule: new registrations and events are refused with QUOTA_EXCEEDED."""
-
-MAX_INLINE_WRITES = 16
-"""What may be committed on the event loop has at most so many lines; see `Engine.settle_now`."""
-
-INLINE_APART = 0.005
-"""Seconds between two commits on the event loop: in a crowd they must be shared."""
-
-READERS_AFTER = 0.003
-"""Seconds that all other readers wait where an alert goes out to an agent, so that they do not take the processor from
-those whom it concerns. Measured on two cores with a gateway: 0.55 of 2.7 ms from the broken stream to the parent."""
-
 FIGURES_EVERY = 1.0
 """Seconds between two changes of a service that are nothing but load figures."""
 
@@ -50,16 +37,6 @@ SAVE_HEARTBEATS_EVERY = 10.0
 
 COMPACT_EVERY = 600.0
 """Seconds between two looks for events that are older than is kept."""
-
-
-@dataclass(slots=True)
-class _Ticket:
-    """Effects on their way to the disk, and what becomes visible when they are there."""
-
-    effects: Effects
-    revision: int
-    sequence: int
-    done: asyncio.Future[None]
 
 
 class Notifier:
@@ -102,17 +79,17 @@ class Engine:
         self._retention = event_retention
         self._writer = ThreadPoolExecutor(1, "registry-store-write")
         self._reader = ThreadPoolExecutor(1, "registry-store-read")
-        self._tickets: deque[_Ticket] = deque()
-        self._pending_writes = 0
+        self._callers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._work = asyncio.Event()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._clock = AttentiveClock(time.monotonic())
         self._outlets: dict[int, Callable[[Message | EndStream], None]] = {}
         self._wake_feeds: dict[int, Callable[[], None]] = {}
         self._next_id = 0
+        self._showing: asyncio.TimerHandle | None = None
         self.catalogue = Catalogue()
         self.verdicts = Verdicts(self.catalogue)
-        self._inline_at = float("-inf")
+        self.commits = Commits()
         self.revisions = Notifier(0)
         """The newest revision that readers may see."""
         self.sequences = Notifier(0)
@@ -136,8 +113,8 @@ class Engine:
         )
         effects = self.catalogue.take()
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
-        self.revisions.advance(self.catalogue.changes.revision)
-        self.sequences.advance(self.catalogue.events.last)
+        self.commits = Commits(revision=self.catalogue.changes.revision, sequence=self.catalogue.events.last)
+        self._show_readers()
         self.events_found = stored.events
         self._clock = AttentiveClock(time.monotonic())
         log.info("store_loaded", services=len(stored.services), revision=self.revisions.value, events=stored.events)
@@ -154,10 +131,10 @@ class Engine:
         """Write what is left, then let go of the store. `run` must have ended."""
         while self.catalogue.save_heartbeats():
             pass
-        self.settle()
-        writes = [write for ticket in self._tickets for write in ticket.effects.writes]
-        if writes:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.commit, writes)
+        self.flush()
+        batch = self.commits.take()
+        if batch is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._store.commit, batch.lines)
         self._writer.shutdown()
         self._reader.shutdown()
         self._store.close()
@@ -173,63 +150,46 @@ class Engine:
 
     def admit_write(self) -> None:
         """Raise QuotaExceeded while too much waits for the disk."""
-        if self._pending_writes > MAX_PENDING_WRITES:
-            raise QuotaExceeded(f"{self._pending_writes} changes wait for the disk; try again later")
+        if self.commits.is_full:
+            raise QuotaExceeded(f"{self.commits.lines} changes wait for the disk; try again later")
 
-    def settle(self) -> _Ticket | None:
-        """Send the effects of the commands since the last call on their way. Return the ticket that they travel on."""
+    def flush(self) -> int:
+        """Start committing what commands asked for since the last call. Return the position of the last of it."""
         effects = self.catalogue.take()
-        revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
+        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
         self._wake_observers()
-        if not effects.writes and not self._tickets:
-            self._release(effects, revision, sequence)
-            return None
-        if effects.empty and self._tickets and self._tickets[-1].revision == revision:
-            return self._tickets[-1]
-        self.catalogue.wait_for_answers(effects.registered)
-        ticket = _Ticket(effects, revision, sequence, asyncio.get_running_loop().create_future())
-        self._tickets.append(ticket)
-        self._pending_writes += len(effects.writes)
-        self._work.set()
-        return ticket
+        self._send_or_commit(position, effects)
+        return position
 
-    def settle_now(self) -> _Ticket | None:
-        """As `settle`, for what somebody's life hangs on: verdicts, and streams that break.
-
-        With nothing else on its way to the disk, a small commit is made here, without the two thread switches (about
-        half a millisecond where cores sleep). What comes in crowds shares commits all the same. Raises StoreError.
-        """
-        now = time.monotonic()
-        crowd = self._tickets or now - self._inline_at < INLINE_APART
-        if crowd or self.catalogue.pending_writes > MAX_INLINE_WRITES:
-            return self.settle()
+    def flush_inline(self) -> int:
+        """As `flush`, for what a life depends on: verdicts, and streams that break. Raises StoreError."""
         effects = self.catalogue.take()
-        revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
-        if effects.writes:
+        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
+        if self.commits.commits_inline(time.monotonic()) and (batch := self.commits.take()) is not None:
             try:
                 with PAUSES.turn("commit"):
-                    self._store.commit(effects.writes)
+                    self._store.commit(batch.lines)
             except StoreError as error:
+                self.commits.failed(batch.position)
                 if not self._broken.done():
                     self._broken.set_exception(error)
                 raise
-            self._inline_at = time.monotonic()
-        self._release(effects, revision, sequence)
-        return None
+            self.commits.committed(batch.position, time.monotonic(), inline=True)
+        self._send_or_commit(position, effects)
+        self._wake_observers()
+        return position
 
-    async def settled_now(self) -> None:
-        """As `settled`, but by `settle_now`."""
-        ticket = self.settle_now()
-        if ticket is not None:
-            await asyncio.shield(ticket.done)
+    async def flushed(self) -> None:
+        """Flush, and wait until all that was asked for up to now is durable and released."""
+        await self._released(self.flush())
+
+    async def flushed_inline(self) -> None:
+        """As `flushed`, but by `flush_inline`."""
+        position = self.flush_inline()
+        if position <= self.commits.released_to:
+            await asyncio.sleep(0)  # recipients of messages go first, then the caller
         else:
-            await asyncio.sleep(0)  # those who are to be told go first, then the caller
-
-    async def settled(self) -> None:
-        """Settle, and wait until all that was asked for up to now is on disk."""
-        ticket = self.settle()
-        if ticket is not None:
-            await asyncio.shield(ticket.done)
+            await self._released(position)
 
     async def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
@@ -264,7 +224,7 @@ class Engine:
         # After a stall nobody knows how long ago it broke: that is for TRON to judge, which holds back for it.
         if broken and not self._clock.lags(time.monotonic()):
             self.verdicts.streams_broke(broken, now)
-        self.settle_now()
+        self.flush_inline()
 
     def open_feed(self, wake: Callable[[], None]) -> int:
         """A number for an ObserveLiveness stream; `wake` is called when something urgent waits, and at each tick."""
@@ -284,40 +244,68 @@ class Engine:
             if self.draining or self.catalogue.observers.is_due(feed_id, tick=tick):
                 wake()
 
-    def _release(self, effects: Effects, revision: int, sequence: int) -> None:
-        for session_id, message in effects.sends:
+    async def _released(self, position: int) -> None:
+        """Wait until everything up to a position is released."""
+        if position <= self.commits.released_to:
+            return
+        if not self._callers or self._callers[-1][0] != position:
+            self._callers.append((position, asyncio.get_running_loop().create_future()))
+        await asyncio.shield(self._callers[-1][1])
+
+    def _send_or_commit(self, position: int, effects: Effects) -> None:
+        """Release what needs no commit, or is durable already; else have it committed by the writer's thread."""
+        if self.commits.next_release == position and (commit := self.commits.release(time.monotonic())) is not None:
+            self._release(commit)
+            self._show_readers()
+        elif self.commits.released_to < position:
+            self.catalogue.wait_for_answers(effects.registered)
+            self._work.set()
+
+    def _release(self, commit: PendingCommit) -> None:
+        """Send its messages to agents, then answer its callers."""
+        for session_id, message in commit.effects.sends:
             outlet = self._outlets.get(session_id)
             if outlet is not None:
                 outlet(message)
                 if isinstance(message, Registered):
                     self.catalogue.answered(session_id, message.service, self.now())
-        if effects.alerts:
-            asyncio.get_running_loop().call_later(READERS_AFTER, self._show_readers, revision, sequence)
-        else:
-            self._show_readers(revision, sequence)
+        while self._callers and self._callers[0][0] <= commit.position:
+            _, caller = self._callers.popleft()
+            if not caller.done():
+                caller.set_result(None)
 
-    def _show_readers(self, revision: int, sequence: int) -> None:
-        self.revisions.advance(revision)
-        self.sequences.advance(sequence)
-        self._wake_observers()
+    def _show_readers(self) -> None:
+        """Show readers what they may see now, and the rest when that is due."""
+        self.commits.advance(time.monotonic())
+        if (self.commits.revision, self.commits.sequence) != (self.revisions.value, self.sequences.value):
+            self.revisions.advance(self.commits.revision)
+            self.sequences.advance(self.commits.sequence)
+            self._wake_observers()
+        due = self.commits.due()
+        if due is not None and self._showing is None:
+            delay = max(0.0, due - time.monotonic())
+            self._showing = asyncio.get_running_loop().call_later(delay, self._show_due)
+
+    def _show_due(self) -> None:
+        self._showing = None
+        self._show_readers()
 
     async def _commit_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._tickets:
-                batch = list(self._tickets)
-                writes = [write for ticket in batch for write in ticket.effects.writes]
-                if writes:
-                    await loop.run_in_executor(self._writer, self._store.commit, writes)
+            while (batch := self.commits.take()) is not None:
+                if batch.lines:
+                    await loop.run_in_executor(self._writer, self._store.commit, batch.lines)
+                self.commits.committed(batch.position, time.monotonic())
                 turn = Turn("release")
-                async for ticket in turn.each(batch):
-                    self._tickets.popleft()
-                    self._release(ticket.effects, ticket.revision, ticket.sequence)
-                    ticket.done.set_result(None)
+                while (commit := self.commits.release(time.monotonic())) is not None:
+                    self._release(commit)
+                    self._show_readers()
+                    if turn.over:
+                        await turn.rest()
                 turn.end()
-                self._pending_writes -= len(writes)
 
     async def _keep_time(self) -> None:
         """The only loop that watches the clock."""
@@ -332,7 +320,7 @@ class Engine:
                 self.verdicts.stand_down()
             with PAUSES.turn("tick"):
                 self.catalogue.tick(self.now())
-                self.settle()
+                self.flush()
             self._wake_observers(tick=True)
 
     async def _keep_up(self) -> None:
@@ -358,7 +346,7 @@ class Engine:
         while more:
             with PAUSES.turn("sweep"):
                 more = part()
-                self.settle()
+                self.flush()
             await asyncio.sleep(0)
 
     async def _compact(self) -> None:

@@ -56,7 +56,7 @@ async def _tell(
         details=details,
     )
     engine.catalogue.publish(event, engine.now())
-    engine.settle()
+    engine.flush()
     notice = Notice(
         alert_id=alert_id,
         type="monitor_lost",

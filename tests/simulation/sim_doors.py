@@ -127,7 +127,7 @@ class Heartbeats:
             registry.observer.streams_broke(broken)
             if broken and not registry.clock.lags(registry.loop.now):
                 registry.verdicts.streams_broke(broken, now)
-            registry.settle_now()
+            registry.flush_inline()
 
     def _take(self, stream: Stream, word: Any) -> None:
         """As `HeartbeatStream._take`."""
@@ -149,7 +149,7 @@ class Heartbeats:
         except DomainError as error:
             if not catalogue.carries(stream.session_id):
                 self._end(stream, error)
-        self._registry.settle()
+        self._registry.flush()
 
     def _register(self, stream: Stream, word: words.Register) -> None:
         registry, connection = self._registry, stream.connection
@@ -301,7 +301,7 @@ class Observers:
         registry.catalogue.judged(word.observer, now, word.judged_until)
         answer = partial(observing.connection.down, words.VerdictsApplied(word.call, tuple(results)))
         if word.verdicts or word.notices:
-            registry.settle_now(answer)
+            registry.flush_inline(answer)
         else:
-            registry.settle()
+            registry.flush()
             answer()

@@ -67,7 +67,7 @@ class Readers:
         if of_events:
             self._serve(reader)
         else:
-            self._registry.settle(partial(self._begin, reader, changes))
+            self._registry.flush(partial(self._begin, reader, changes))
 
     def serve(self) -> None:
         """More is on disk: show it."""
@@ -151,7 +151,7 @@ class Calls:
         except DomainError as error:
             connection.down(words.Answer(error=error))
             return
-        self._registry.settle(partial(connection.down, words.Answer(value)))
+        self._registry.flush(partial(connection.down, words.Answer(value)))
 
     def _promote(self, word: words.Promote) -> object:
         return self._registry.catalogue.promote(word.name, word.from_role, word.to_role)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Any
 
 from registry_server.core.attention import TICK, AttentiveClock
 from registry_server.core.catalogue import Catalogue
+from registry_server.core.commits import Batch, Commits, PendingCommit
 from registry_server.core.effects import Effects, Write
 from registry_server.core.event_log import EventLog
 from registry_server.core.record import Record
 from registry_server.core.service import Instant, Maintenance
 from registry_server.core.verdicts import Verdicts
-from registry_server.io.loop import FIGURES_EVERY, INLINE_APART, MAX_INLINE_WRITES, SAVE_HEARTBEATS_EVERY
+from registry_server.io.loop import FIGURES_EVERY, SAVE_HEARTBEATS_EVERY
 from registry_server.io.store import StoreError
 from tests.simulation import words
 from tests.simulation.loop import Act, Loop, Process
@@ -34,14 +35,13 @@ from tests.simulation.sim_store import SimStore
 EPOCH = 1_700_000_000.0
 
 
-@dataclass(slots=True)
-class Ticket:
-    """Effects on their way to the disk, and what happens when they are there."""
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How far everything was released to agents: position, revision, event."""
 
-    effects: Effects
+    position: int
     revision: int
     sequence: int
-    then: list[Act] = field(default_factory=list)
 
 
 class SimRegistry(Process):
@@ -95,8 +95,8 @@ class SimRegistry(Process):
         effects = self.catalogue.take()
         if not self._written(effects.writes):
             return
-        self.visible = self.catalogue.changes.revision
-        self.visible_events = self.catalogue.events.last
+        self.commits = Commits(revision=self.catalogue.changes.revision, sequence=self.catalogue.events.last)
+        self._released = Marks(0, self.commits.revision, self.commits.sequence)
         self.clock = AttentiveClock(self.loop.now)
         self.observer.registry_started(self.catalogue)
         self.later(TICK, self._tick)
@@ -104,25 +104,35 @@ class SimRegistry(Process):
 
     def _begin(self) -> None:
         """Know nothing."""
-        self.visible = 0
-        """The newest revision that readers may see."""
-        self.visible_events = 0
-        """The newest event that readers may see."""
         self.draining = False
         self.heartbeats = Heartbeats(self)
         self.observers = Observers(self, self._facts_of)
         self.readers = Readers(self)
         self.calls = Calls(self)
         self._next_id = 0
-        self._tickets: deque[Ticket] = deque()
+        self.commits = Commits()
+        """What is durable, released and shown, by the real rules."""
+        self._callers: deque[tuple[int, Act]] = deque()
         self._committing = False
-        self._inline_at = float("-inf")
+        self._on_disk = 0
+        """Everything up to this position was written, in truth."""
+        self._released = Marks(0, 0, 0)
         self._figures_at = self.loop.now
         self._heartbeats_at = self.loop.now
 
     def fresh_catalogue(self, revision: int, incarnation: int, events: EventLog) -> Catalogue:
         """An empty catalogue that goes on with these numbers."""
         return Catalogue(revision=revision, incarnation=incarnation, event_log=events)
+
+    @property
+    def visible(self) -> int:
+        """The newest revision that readers may see."""
+        return self.commits.revision
+
+    @property
+    def visible_events(self) -> int:
+        """The newest event that readers may see."""
+        return self.commits.sequence
 
     def wall(self) -> float:
         """The wall clock, in seconds since the epoch."""
@@ -157,79 +167,103 @@ class SimRegistry(Process):
         else:
             self.heartbeats.open(connection, word)
 
-    # --- the engine -------------------------------------------------------------------------------------------------
+    # --- the loop ---------------------------------------------------------------------------------------------------
 
     def owes_answer(self, incarnation: int) -> bool:
         """Whether somebody is registered as this one, and is not told yet, because the disk is slow."""
-        waiting = (service for ticket in self._tickets for service in ticket.effects.registered)
+        waiting = (service for commit in self.commits.pending for service in commit.effects.registered)
         return any(service.incarnation == incarnation for service in waiting)
 
-    def settle(self, then: Act | None = None) -> None:
-        """As `Engine.settle`; `then` is done when all that was asked for up to now is on disk."""
+    def flush(self, then: Act | None = None) -> None:
+        """As `Engine.flush`; `then` is done when all that was asked for up to now is released."""
         effects = self.catalogue.take()
-        revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
+        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
         self.observers.wake(urgent=True)
-        tickets = self._tickets
-        if not effects.writes and not tickets:
-            self.release(effects, revision, sequence)
-            if then is not None:
-                then()
-            return
-        if not (effects.empty and tickets and tickets[-1].revision == revision):
+        self._send_or_commit(position, effects, then)
+
+    def flush_inline(self, then: Act | None = None) -> None:
+        """As `Engine.flush_inline`: what a life depends on does not wait for the writer's thread."""
+        effects = self.catalogue.take()
+        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
+        if self.commits.commits_inline(self.loop.now) and (batch := self.commits.take()) is not None:
+            if not self._write(batch):
+                return
+            self.commits.committed(batch.position, self.loop.now, inline=True)
+        self._send_or_commit(position, effects, then)
+        self.observers.wake(urgent=True)
+
+    def _send_or_commit(self, position: int, effects: Effects, then: Act | None) -> None:
+        if then is not None:
+            self._callers.append((position, then))
+        if self.commits.next_release == position:
+            self._release_next()
+        elif self.commits.released_to < position:
             self.catalogue.wait_for_answers(effects.registered)
-            tickets.append(Ticket(effects, revision, sequence))
-        if then is not None:
-            tickets[-1].then.append(then)
-        self._commit()
+            self._commit()
+        self._answer()
 
-    def settle_now(self, then: Act | None = None) -> None:
-        """As `Engine.settle_now`: what somebody's life hangs on does not wait for the writer's thread."""
-        crowd = self._tickets or self.loop.now - self._inline_at < INLINE_APART
-        if crowd or self.catalogue.pending_writes > MAX_INLINE_WRITES:
-            self.settle(then)
+    def _release_next(self) -> None:
+        commit = self.commits.release(self.loop.now)
+        if commit is None:
             return
-        effects = self.catalogue.take()
-        revision, sequence = self.catalogue.changes.revision, self.catalogue.events.last
-        if not self._written(effects.writes):
-            return
-        if effects.writes:
-            self._inline_at = self.loop.now
-        self.release(effects, revision, sequence)
-        self.observers.wake(urgent=True)
-        if then is not None:
-            then()
-
-    def release(self, effects: Effects, revision: int, sequence: int) -> None:
-        """What was asked for is on disk: now, and not before, it leaves."""
-        for session_id, message in effects.sends:
+        self._check_release(commit)
+        for session_id, message in commit.effects.sends:
             self.heartbeats.say(session_id, message)
-        if revision > self.visible or sequence > self.visible_events:
-            self.visible = max(self.visible, revision)
-            self.visible_events = max(self.visible_events, sequence)
-            self.readers.serve()
+        self._answer()
+        self._show_readers()
+
+    def _answer(self) -> None:
+        """Everyone who waits for what is released by now."""
+        while self._callers and self._callers[0][0] <= self.commits.released_to:
+            self._callers.popleft()[1]()
+
+    def _show_readers(self) -> None:
+        self.commits.advance(self.loop.now)
+        if self.commits.revision > self._released.revision or self.commits.sequence > self._released.sequence:
+            self.observer.breach("P1", "readers are shown what is not on disk, or not released to agents")
+        self.readers.serve()
+        due = self.commits.due()
+        if due is not None:
+            self.later(max(0.0, due - self.loop.now), self._show_readers)
+
+    def _check_release(self, commit: PendingCommit) -> None:
+        """What leaves is on disk, leaves in order, and reaches agents before readers."""
+        released = self._released
+        if commit.effects.writes and commit.position > self._on_disk:
+            self.observer.breach("P1", f"released what is not on disk: position {commit.position}")
+        if commit.position <= released.position:
+            self.observer.breach("P7", f"released position {commit.position} after {released.position}")
+        if commit.effects.alerts and released.revision < commit.revision <= self.commits.revision:
+            self.observer.breach("P7", "readers are shown an alert before its recipient")
+        self._released = Marks(
+            commit.position, max(released.revision, commit.revision), max(released.sequence, commit.sequence)
+        )
 
     def _commit(self) -> None:
-        """As `Engine._commit_for_ever`: one batch at a time, with all that waits."""
-        if self._committing or not self._tickets:
+        """As `Engine._commit_forever`: one batch at a time, with all that waits."""
+        if self._committing or (batch := self.commits.take()) is None:
             return
-        batch = list(self._tickets)
         self._committing = True
-        writes = [write for ticket in batch for write in ticket.effects.writes]
         took = self._dice.uniform(*self.disk)
-        self.later(took * 0.7, partial(self._on_disk, batch, writes, took * 0.3))
+        self.later(took * 0.7, partial(self._reach_disk, batch, took * 0.3))
 
-    def _on_disk(self, batch: list[Ticket], writes: list[Write], rest: float) -> None:
-        if self._written(writes):
+    def _reach_disk(self, batch: Batch, rest: float) -> None:
+        if self._write(batch):
             self.later(rest, partial(self._committed, batch))
 
-    def _committed(self, batch: list[Ticket]) -> None:
-        for ticket in batch:
-            self._tickets.popleft()
-            self.release(ticket.effects, ticket.revision, ticket.sequence)
-            for act in ticket.then:
-                act()
+    def _committed(self, batch: Batch) -> None:
+        self.commits.committed(batch.position, self.loop.now)
+        while self.commits.next_release is not None:
+            self._release_next()
         self._committing = False
         self._commit()
+
+    def _write(self, batch: Batch) -> bool:
+        """Write a batch. False: the process died of it, on this side or on that."""
+        if not self._written(batch.lines):
+            return False
+        self._on_disk = batch.position
+        return True
 
     def _written(self, writes: list[Write]) -> bool:
         """Commit. False: the process died of it, on this side or on that."""
@@ -276,7 +310,7 @@ class SimRegistry(Process):
             while self.catalogue.save_heartbeats():
                 pass
             self._compact()
-        self.settle()
+        self.flush()
         self.observers.wake(urgent=False)
 
     def _compact(self) -> None:

@@ -77,9 +77,9 @@ async def in_turns(engine: Engine, act: Callable[[int], object], count: int) -> 
     for n in range(count):
         act(n)
         if n % 50 == 0:
-            engine.settle()
+            engine.flush()
             await asyncio.sleep(0)
-    engine.settle()
+    engine.flush()
 
 
 def judged(judge: Judge) -> int:

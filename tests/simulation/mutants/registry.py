@@ -11,6 +11,7 @@ from registry_server.core.absent_recipients import AbsentRecipients
 from registry_server.core.attention import AttentiveClock
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.changes import Change, ChangeLog
+from registry_server.core.commits import Commits, PendingCommit
 from registry_server.core.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
 from registry_server.core.event_log import EventLog
 from registry_server.core.mailbox import Mailboxes
@@ -188,31 +189,62 @@ def _waiting_alerts_are_not_restored() -> Patches:
 
 
 def _acknowledgement_before_commit() -> Patches:
-    settle = SimRegistry.settle
+    add = Commits.add
 
-    def hasty(self: SimRegistry, then: Callable[[], None] | None = None) -> None:
-        effects = self.catalogue.take()
-        self.release(Effects(effects.sends, []), self.catalogue.changes.revision, self.catalogue.events.last)
-        self.catalogue._writes[:0] = effects.writes
-        settle(self)
-        if then is not None:
-            then()
+    def hasty(self: Commits, effects: Effects, revision: int, sequence: int) -> int:
+        if not effects.writes:
+            return add(self, effects, revision, sequence)
+        self._position += 1
+        told = PendingCommit(self._position, Effects(effects.sends, []), revision, sequence)
+        self._durable.appendleft(told)
+        position = self._position
+        add(self, Effects([], effects.writes), revision + 1, sequence)
+        return position
 
-    return [(SimRegistry, "settle", hasty)]
+    return [(Commits, "add", hasty)]
 
 
 def _readers_see_what_is_not_on_disk() -> Patches:
-    settle = SimRegistry.settle
+    add = Commits.add
 
-    def peek(self: SimRegistry, then: Callable[[], None] | None = None) -> None:
-        self.release(Effects([], []), self.catalogue.changes.revision, self.catalogue.events.last)
-        settle(self, then)
+    def peek(self: Commits, effects: Effects, revision: int, sequence: int) -> int:
+        self._show(revision, sequence)
+        return add(self, effects, revision, sequence)
 
-    return [(SimRegistry, "settle", peek)]
+    return [(Commits, "add", peek)]
+
+
+def _readers_before_the_alert() -> Patches:
+    release = Commits.release
+
+    def hurried(self: Commits, now: float) -> PendingCommit | None:
+        commit = release(self, now)
+        if commit is not None:
+            self._show(commit.revision, commit.sequence)
+        return commit
+
+    return [(Commits, "release", hurried)]
+
+
+def _newest_commit_released_first() -> Patches:
+    release = Commits.release
+
+    def reverse(self: Commits, now: float) -> PendingCommit | None:
+        self._durable.rotate(1)
+        return release(self, now)
+
+    return [(Commits, "release", reverse)]
+
+
+def _inline_beside_another_commit() -> Patches:
+    def careless(self: Commits, now: float) -> bool:
+        return len(self._waiting) == 1
+
+    return [(Commits, "commits_inline", careless)]
 
 
 def _verdict_and_alert_in_two_commits() -> Patches:
-    written = SimRegistry.settle_now
+    written = SimRegistry.flush_inline
 
     def split(self: SimRegistry, then: Callable[[], None] | None = None) -> None:
         effects = self.catalogue.take()
@@ -222,9 +254,9 @@ def _verdict_and_alert_in_two_commits() -> Patches:
         written(self)
         self.catalogue._writes[:0] = events
         self.catalogue._sends[:0] = effects.sends
-        self.settle(then)
+        self.flush(then)
 
-    return [(SimRegistry, "settle_now", split)]
+    return [(SimRegistry, "flush_inline", split)]
 
 
 def _restored_with(**wrong: int) -> Patches:
@@ -419,6 +451,9 @@ MISTAKES = (
     Mutant("waiting_alerts_not_restored", "a restart loses alerts", ("P3",), _waiting_alerts_are_not_restored),
     Mutant("acknowledgement_before_commit", "told before it is on disk", ("P1",), _acknowledgement_before_commit),
     Mutant("readers_before_commit", "shown before it is on disk", ("P1",), _readers_see_what_is_not_on_disk),
+    Mutant("readers_before_the_alert", "shown before its recipient has it", ("P7",), _readers_before_the_alert),
+    Mutant("newest_commit_first", "released out of order", ("P7", "P1"), _newest_commit_released_first),
+    Mutant("inline_beside_another", "committed inline beside a batch", ("P1",), _inline_beside_another_commit),
     Mutant(
         "verdict_and_alert_apart",
         "verdict and alert in two commits",

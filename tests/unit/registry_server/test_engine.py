@@ -11,13 +11,14 @@ from dataclasses import replace
 import pytest
 from grid.registry.v1 import observation_pb2
 
+from registry_server.core.commits import INLINE_APART, MAX_INLINE_LINES
 from registry_server.core.effects import Alert, EndStream, Message, PutService, Registered, SupersededBy, Write
 from registry_server.core.errors import Superseded
 from registry_server.core.event_log import EventFilter
 from registry_server.core.service import OPERATORS, Event, LivenessCause, ServiceSpec
 from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
 from registry_server.io.grpc_observer import ObserverDoors
-from registry_server.io.loop import INLINE_APART, MAX_INLINE_WRITES, Engine
+from registry_server.io.loop import Engine
 from registry_server.io.store import Stored, StoreError
 from tests.support.waiting import eventually
 from tests.unit.registry_server.builders import make_event
@@ -80,7 +81,7 @@ async def test_ten_thousand_registrations_at_once_are_a_handful_of_commits() -> 
 
         async def register(number: int) -> None:
             engine.catalogue.register(ServiceSpec(f"s{number}", "s"), 0, "", None, engine.now())
-            await engine.settled()
+            await engine.flushed()
             told.append(number)
 
         await asyncio.gather(*(register(number) for number in range(10_000)))
@@ -115,7 +116,7 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
         session = engine.open_session(told.append)
         store.gate.clear()
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        engine.settle()
+        engine.flush()
         record = engine.catalogue.get("a")
         registered_at = record.heard_at
         await eventually(lambda: engine.now().attentive >= registered_at + 0.5)
@@ -137,14 +138,14 @@ async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk()
         told: list[Message | EndStream] = []
         older, newer = engine.open_session(told.append), engine.open_session(lambda _: None)
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "one", older, engine.now())
-        await engine.settled()
+        await engine.flushed()
         store.gate.clear()
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "two", newer, engine.now())
-        engine.settle()
+        engine.flush()
         with pytest.raises(Superseded) as caught:
             engine.catalogue.register(ServiceSpec("a", "a"), 1, "one", older, engine.now())
         engine.catalogue.refuse_older(older, caught.value)
-        engine.settle()
+        engine.flush()
         await asyncio.sleep(0.1)
         assert [type(each) for each in told] == [Registered]
         store.gate.set()
@@ -156,14 +157,14 @@ async def test_whom_an_alert_concerns_is_told_before_all_other_readers() -> None
         told: list[Message | EndStream] = []
         session = engine.open_session(told.append)
         engine.catalogue.register(ServiceSpec("parent", "p"), 0, "", session, engine.now())
-        await engine.settled()
+        await engine.flushed()
         seen_before = engine.revisions.value, engine.sequences.value
         engine.catalogue.register(ServiceSpec("kid", "k", parent="parent"), 0, "", None, engine.now())
         record = engine.catalogue.get("kid")
         alert = make_event("service_down", alert_id="x", service_id="kid", recipient="parent")
         down = Verdict("kid", record.incarnation, record.observation, VerdictKind.DOWN, alert=alert)
         assert engine.verdicts.apply(down, engine.now()).outcome is VerdictOutcome.APPLIED
-        await engine.settled()
+        await engine.flushed()
         assert isinstance(told[-1], Alert)
         assert (engine.revisions.value, engine.sequences.value) == seen_before
         await asyncio.wait_for(engine.revisions.beyond(seen_before[0]), 5)
@@ -179,7 +180,7 @@ async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
     session = engine.open_session(told.append)
     store.broken = True
     engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-    engine.settle()
+    engine.flush()
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(task, 5)
     assert caught.group_contains(StoreError)
@@ -188,7 +189,7 @@ async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
 
 async def quiet(engine: Engine) -> None:
     """Nothing is on its way to the disk, and nothing was committed on the loop a moment ago."""
-    await engine.settled()
+    await engine.flushed()
     await asyncio.sleep(INLINE_APART * 2)
 
 
@@ -200,7 +201,7 @@ async def test_what_lives_hang_on_is_committed_and_told_at_once() -> None:
         await quiet(engine)
         before = len(store.commits)
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        assert engine.settle_now() is None
+        assert engine.flush_inline() <= engine.commits.released_to
         assert len(store.commits) == before + 1
         assert [type(each) for each in told] == [Registered]
         assert engine.revisions.value == engine.catalogue.changes.revision
@@ -210,15 +211,15 @@ async def test_a_crowd_shares_its_commits() -> None:
     store = HeldStore()
     async with running(store) as engine:
         await quiet(engine)
-        for n in range(MAX_INLINE_WRITES + 1):
+        for n in range(MAX_INLINE_LINES + 1):
             engine.catalogue.register(ServiceSpec(f"s{n}", "s"), 0, "", None, engine.now())
-        assert engine.settle_now() is not None  # too many for the loop
+        assert engine.flush_inline() > engine.commits.released_to  # too many for the loop
         await quiet(engine)
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "", None, engine.now())
-        assert engine.settle_now() is None
+        assert engine.flush_inline() <= engine.commits.released_to
         engine.catalogue.register(ServiceSpec("b", "b"), 0, "", None, engine.now())
-        assert engine.settle_now() is not None  # too soon after the one before
-        await engine.settled()
+        assert engine.flush_inline() > engine.commits.released_to  # too soon after the one before
+        await engine.flushed()
 
 
 async def test_nothing_overtakes_what_is_on_its_way_to_the_disk() -> None:
@@ -229,14 +230,12 @@ async def test_nothing_overtakes_what_is_on_its_way_to_the_disk() -> None:
         await quiet(engine)
         store.gate.clear()
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        first = engine.settle()
+        engine.flush()
         engine.catalogue.register(ServiceSpec("b", "b"), 0, "", session, engine.now())
-        second = engine.settle_now()
-        assert first is not None
-        assert second is not None
+        engine.flush_inline()
         assert told == []
         store.gate.set()
-        await asyncio.wait_for(second.done, 5)
+        await asyncio.wait_for(engine.flushed(), 5)
         assert [each.service.spec.service_id for each in told if isinstance(each, Registered)] == ["a", "b"]
 
 
@@ -249,7 +248,7 @@ async def test_a_disk_that_fails_twice_on_the_loop_says_so_twice() -> None:
         await asyncio.sleep(INLINE_APART * 2)
         engine.catalogue.register(ServiceSpec(f"s{n}", "s"), 0, "", None, engine.now())
         with pytest.raises(StoreError, match="disk full"):
-            engine.settle_now()
+            engine.flush_inline()
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(engine.run(), 5)
     assert caught.group_contains(StoreError)
@@ -262,7 +261,7 @@ async def test_an_observer_is_told_of_a_copy_only_once_it_is_on_disk() -> None:
         await anext(frames)
         store.gate.clear()
         engine.catalogue.publish(Event("note", alert_id="n", recipient=OPERATORS), engine.now())
-        engine.settle()
+        engine.flush()
         for _ in range(3):
             assert not (await anext(frames)).deliveries
         store.gate.set()
