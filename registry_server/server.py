@@ -59,7 +59,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         keeper = tasks.create_task(engine.run())
-        sweeper = tasks.create_task(streams.sweep_for_ever())
+        sweeper = tasks.create_task(streams.sweep_forever())
         watchdog = tasks.create_task(watch_the_watcher(engine, dispatcher, config.monitor_lost_after))
         messenger = tasks.create_task(dispatcher.run())
         try:

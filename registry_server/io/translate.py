@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +11,6 @@ from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, r
 from tron_client import wire
 from tron_client.wire import duration, timestamp_at
 
-from registry_server.core import effects
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.losses import is_lost
@@ -219,27 +217,6 @@ def to_event(message: event_pb2.Event, now: float) -> Event:
         message=message.message,
         details=wire.json_object(message.details),
     )
-
-
-def from_message(message: effects.Message) -> heartbeat_pb2.HeartbeatResponse:
-    """A word to an agent, for the wire."""
-    response = heartbeat_pb2.HeartbeatResponse
-    match message:
-        case effects.Registered(service):
-            observed_at = timestamp_at(time.time())
-            return response(registered=heartbeat_pb2.Registered(service=from_service(service), observed_at=observed_at))
-        case effects.Alert(event):
-            return response(alert=heartbeat_pb2.Alert(event=from_event(event)))
-        case effects.UnknownService(service_id):
-            return response(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))
-        case effects.SupersededBy(service_id, incarnation):
-            return response(superseded=heartbeat_pb2.Superseded(service_id=service_id, incarnation=incarnation))
-        case effects.DeclaredDown(service_id, event):
-            return response(declared_down=heartbeat_pb2.DeclaredDown(service_id=service_id, event=from_event(event)))
-        case effects.Rejected(service_id, field, description):
-            return response(
-                rejected=heartbeat_pb2.Rejected(service_id=service_id, field=field, description=description)
-            )
 
 
 def from_frame(

@@ -1,4 +1,4 @@
-"""What agents and TRON find at the registry: a model of `registry_server.io` around the catalogue."""
+"""What agents and TRON find at the registry: the simulated link around the core."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from registry_server.core.effects import EndStream, Message, Registered, UnknownService
-from registry_server.core.errors import (
-    DomainError,
-    Draining,
-    ReaderTooSlow,
-    SilentStream,
-    Superseded,
-    UnknownIncarnation,
+from registry_server.core.agent_stream import (
+    AgentMessage,
+    AgentStream,
+    AlertAck,
+    BeatAck,
+    Beats,
+    Drain,
+    Goodbye,
+    Register,
 )
+from registry_server.core.effects import EndStream, Message, Registered
+from registry_server.core.errors import Draining, ReaderTooSlow
 from registry_server.core.observations import Frame, ObservationFeed
 from registry_server.core.record import Record
-from registry_server.core.service import Maintenance
+from registry_server.core.service import Maintenance, Report
 from registry_server.core.verdicts import VerdictOutcome, VerdictResult
-from registry_server.io.grpc_heartbeat import ACK_EVERY
 from tests.simulation import words
 from tests.simulation.network import DOWN, UP, Connection
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from tests.simulation.sim_registry import SimRegistry
 
 SWEEP = 0.25
-"""Seconds between two looks for acknowledgements that wait; as `HeartbeatStreams.sweep_for_ever`."""
+"""Seconds between two looks for acknowledgements that wait; as `HeartbeatStreams.sweep_forever`."""
 
 MAX_IN_FRAME = 5
 """Facts in one message: few, so that small fleets come in several too."""
@@ -39,153 +41,169 @@ FRAMES_UNREAD = 32
 
 @dataclass(slots=True)
 class Stream:
-    """A Heartbeat stream."""
+    """A Heartbeat stream on the simulated link."""
 
     connection: Connection
-    session_id: int
+    agent: AgentStream
     arrived_at: float
     """When something last came on it, in attentive seconds."""
-    ended: bool = False
-    """Whether we end it, in truth, whatever the catalogue believes."""
     drained_until: float = float("-inf")
-    heard: int = 0
-    acked_at: float = float("-inf")
-    unacked: bool = False
+
+    @property
+    def session_id(self) -> int:
+        """Its number."""
+        return self.agent.session_id
 
 
 class Heartbeats:
-    """The streams of agents, as `grpc_heartbeat`."""
+    """The streams of agents: the link around `core.agent_stream`, as `grpc_heartbeat` is the wire around it."""
 
     def __init__(self, registry: SimRegistry) -> None:
         self._registry = registry
         self._streams: dict[int, Stream] = {}
+        self._awake: dict[int, None] = {}
 
     def open(self, connection: Connection, word: object) -> None:
         """A stream begins with this word."""
         registry = self._registry
-        stream = Stream(connection, registry.next_id(), registry.now().attentive)
-        self._streams[stream.session_id] = stream
-        registry.catalogue.open_session(stream.session_id)
-        connection.on_message[UP] = partial(self._take, stream)
+        session_id = registry.next_id()
+        registry.catalogue.open_session(session_id)
+        agent = AgentStream(
+            registry.catalogue,
+            registry.commits,
+            session_id,
+            read_report,
+            owes=lambda: None,
+            wake=partial(self._awake.setdefault, session_id),
+        )
+        stream = self._streams[session_id] = Stream(connection, agent, registry.now().attentive)
+        connection.on_message[UP] = partial(self._receive, stream)
         connection.on_end[UP] = partial(self._ended, stream)
-        self._take(stream, word)
+        self._receive(stream, word)
 
     def streams(self) -> list[Stream]:
         """All that are open."""
         return list(self._streams.values())
 
     def evict(self, service_id: str) -> None:
-        """The agent read too slowly: we end its stream, as `HeartbeatStream` does."""
+        """The agent read too slowly: we end its stream."""
         record = self._registry.catalogue.records.get(service_id)
         stream = None if record is None or record.session is None else self._streams.get(record.session)
         if stream is not None:
-            self._end(stream, ReaderTooSlow("too much waits to be read"))
+            stream.agent.end(ReaderTooSlow("too much waits to be read"))
+            self._write()
 
     def say(self, session_id: int, message: Message | EndStream) -> None:
-        """A word for a stream, which is on disk by now."""
+        """A message for a stream, which is on disk by now."""
         registry, stream = self._registry, self._streams.get(session_id)
-        if stream is not None and isinstance(message, EndStream):
+        if stream is None:
+            return
+        if isinstance(message, EndStream):
             registry.observer.say(f"registry ends a silent stream with {message.services} services")
-            self._end(stream, SilentStream("nobody speaks on it any more"))
-        elif stream is not None and not isinstance(message, EndStream):
-            self._tell(stream.connection, message)
-            if isinstance(message, Registered):
-                registry.catalogue.answered(session_id, message.service, registry.now())
+        stream.agent.push(message)
+        self._write()
+        if isinstance(message, Registered):
+            registry.catalogue.answered(session_id, message.service, registry.now())
 
     def sweep(self) -> None:
         """Acknowledge what waits for it."""
         for stream in self._streams.values():
-            if stream.unacked and self._registry.loop.now - stream.acked_at >= ACK_EVERY:
-                self._acknowledge(stream)
+            stream.agent.flush_ack(self._registry.loop.now)
+        self._write()
 
     def drain(self, reconnect_after: float) -> None:
         """Everyone is told to go."""
         now = self._registry.now()
         for stream in self._streams.values():
             stream.drained_until = now.attentive + reconnect_after
-            self._registry.catalogue.drain_session(stream.session_id, reconnect_after, now)
-            stream.connection.down(words.Drain(reconnect_after))
+            stream.agent.drain(reconnect_after, now)
+        self._write()
 
-    def _end(self, stream: Stream, error: DomainError) -> None:
-        """As `HeartbeatStream._fail`, and what follows."""
-        stream.ended = True
-        self._registry.catalogue.end_session(stream.session_id, error.reason)
-        self._ended(stream)
-        stream.connection.close(UP, error)
+    def _write(self) -> None:
+        """As the writers of `grpc_heartbeat`: write what waits, and end what must end."""
+        awake, self._awake = self._awake, {}
+        for session_id in awake:
+            stream = self._streams.get(session_id)
+            if stream is None:
+                continue
+            while (output := stream.agent.next_output()) is not None:
+                self._send(stream.connection, output)
+                stream.agent.written(output)
+            if stream.agent.failure is not None:
+                self._ended(stream)
+                stream.connection.close(UP, stream.agent.failure)
+        if self._awake:
+            self._write()
+
+    def _send(self, connection: Connection, output: Message | BeatAck | Drain) -> None:
+        if isinstance(output, BeatAck):
+            connection.down(words.BeatAck(output.sequence))
+        elif isinstance(output, Drain):
+            connection.down(words.Drain(output.reconnect_after))
+        else:
+            self._registry.observer.told(output)
+            connection.down(output)
 
     def _ended(self, stream: Stream, _: Exception | None = None) -> None:
         """As `Engine.close_session`."""
-        registry = self._registry
-        if self._streams.pop(stream.session_id, None) is not None:
+        registry, session_id = self._registry, stream.agent.session_id
+        if self._streams.pop(session_id, None) is not None:
             now = registry.now()
-            if stream.ended or registry.draining or now.attentive <= stream.drained_until:
+            if stream.agent.failure is not None or registry.draining or now.attentive <= stream.drained_until:
                 records = registry.catalogue.records.values()
-                registry.observer.we_ended([each for each in records if each.session == stream.session_id])
+                registry.observer.we_ended([each for each in records if each.session == session_id])
             if registry.draining:
-                registry.catalogue.end_session(stream.session_id, Draining.reason)
-            broken = registry.catalogue.close_session(stream.session_id, now)
+                registry.catalogue.end_session(session_id, Draining.reason)
+            broken = registry.catalogue.close_session(session_id, now)
             registry.observer.streams_broke(broken)
             if broken and not registry.clock.lags(registry.loop.now):
                 registry.verdicts.streams_broke(broken, now)
             registry.flush_inline()
 
-    def _take(self, stream: Stream, word: Any) -> None:
-        """As `HeartbeatStream._take`."""
-        kind = type(word)
-        catalogue = self._registry.catalogue
-        stream.arrived_at = self._registry.now().attentive
-        try:
-            if kind is words.Beat:
-                self._take_beat(stream, word)
-            elif kind is words.Register:
-                self._register(stream, word)
-            elif kind is words.Ack:
-                catalogue.acknowledge_on_stream(stream.session_id, word.alert_ids, self._registry.now())
+    def _receive(self, stream: Stream, word: Any) -> None:
+        """One message, and what the observer makes of it."""
+        registry, process = self._registry, stream.connection.ends[DOWN]
+        before = registry.catalogue.records.get(_service_id(word))
+        observation = None if before is None else before.observation
+        now = registry.now()
+        stream.arrived_at = now.attentive
+        stream.agent.receive(to_message(word), now, registry.loop.now, draining=registry.draining)
+        after = registry.catalogue.records.get(_service_id(word))
+        if isinstance(word, words.Goodbye):
+            if before is not None and after is None:
+                registry.observer.said_goodbye(before, process)
+        elif after is not None and (after is not before or after.observation != observation):
+            if isinstance(word, words.Register):
+                registry.observer.registered(registry.catalogue.view(after), process)
             else:
-                before = catalogue.records.get(word.service_id)
-                catalogue.goodbye(stream.session_id, word.service_id, word.reason, self._registry.now())
-                if before is not None and word.service_id not in catalogue.records:
-                    self._registry.observer.said_goodbye(before, stream.connection.ends[DOWN])
-        except DomainError as error:
-            if not catalogue.carries(stream.session_id):
-                self._end(stream, error)
-        self._registry.flush()
+                registry.observer.heard(after, process)
+        registry.flush()
+        self._write()
 
-    def _register(self, stream: Stream, word: words.Register) -> None:
-        registry, connection = self._registry, stream.connection
-        if registry.draining:
-            raise Draining("the registry is going away")
-        try:
-            service = registry.catalogue.register(
-                word.spec, word.incarnation, word.instance_id, stream.session_id, registry.now()
-            )
-        except Superseded as error:
-            registry.catalogue.refuse_older(stream.session_id, error)
-        except UnknownIncarnation as error:
-            self._tell(connection, UnknownService(error.service_id))
-        else:
-            registry.observer.registered(service, connection.ends[DOWN])
 
-    def _take_beat(self, stream: Stream, beat: words.Beat) -> None:
-        registry = self._registry
-        record = registry.catalogue.beat(
-            stream.session_id, beat.service_id, beat.incarnation, beat.report, registry.now()
-        )
-        if record is not None:
-            registry.observer.heard(record, stream.connection.ends[DOWN])
-        stream.heard = max(stream.heard, beat.sequence)
-        stream.unacked = True
-        if beat.ack_requested or registry.loop.now - stream.acked_at >= ACK_EVERY:
-            self._acknowledge(stream)
+def to_message(word: Any) -> AgentMessage:
+    """A word of the simulated link, for the core."""
+    match word:
+        case words.Beat():
+            return Beats((word,), ack_requested=word.ack_requested)
+        case words.Register(spec, incarnation, instance_id):
+            return Register(spec, incarnation, instance_id)
+        case words.Ack(alert_ids):
+            return AlertAck(alert_ids)
+        case words.Goodbye(service_id, reason):
+            return Goodbye(service_id, reason)
+    raise TypeError(f"not a word of an agent: {word!r}")
 
-    def _acknowledge(self, stream: Stream) -> None:
-        stream.unacked = False
-        stream.acked_at = self._registry.loop.now
-        stream.connection.down(words.BeatAck(stream.heard))
 
-    def _tell(self, connection: Connection, message: Message) -> None:
-        self._registry.observer.told(message)
-        connection.down(message)
+def read_report(beat: Any, before: Report, *, replaces_figures: bool) -> Report:
+    """What a simulated beat reports; it always says everything."""
+    assert not replaces_figures
+    report: Report = beat.report
+    return report if report is not None else before
+
+
+def _service_id(word: Any) -> str:
+    return word.spec.service_id if isinstance(word, words.Register) else getattr(word, "service_id", "")
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ runpy.run_module(sys.argv[0], run_name="__main__")
 @pytest.mark.parametrize(
     ("program", "package", "task"),
     [
-        ("registry", "registry_server", ("registry_server.io.grpc_heartbeat", "HeartbeatStreams", "sweep_for_ever")),
+        ("registry", "registry_server", ("registry_server.io.grpc_heartbeat", "HeartbeatStreams", "sweep_forever")),
         ("registry", "registry_server", ("registry_server.io.loop", "Engine", "_keep_time")),
         ("monitor", "tron", ("tron.monitor", "Monitor", "run")),
         ("gateway", "gateway_http", ("gateway_http.server", "Port", "serve")),

@@ -1,0 +1,356 @@
+"""The Heartbeat stream of an agent, or of a relay for many agents: each message in, all answers out. Pure.
+
+What is answered on the stream and what ends it is decided here; the shell and the simulation read, write and wait.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.commits import Commits
+from registry_server.core.effects import EndStream, Message, Rejected, UnknownService
+from registry_server.core.errors import (
+    DomainError,
+    Draining,
+    FieldError,
+    InvalidRequest,
+    QuotaExceeded,
+    ReaderTooSlow,
+    SilentStream,
+    Superseded,
+    UnknownIncarnation,
+)
+from registry_server.core.service import Instant, Report, ServiceSpec
+from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_report, check_spec, check_text
+
+HIGH_WATER = 4096
+"""Messages that wait for one agent to read. Overflow rule: above it nothing more is read from that agent until all is
+written; if it reads nothing for PATIENCE, the stream is ended with READER_TOO_SLOW. Nothing is lost by that, because
+alerts are kept until they are acknowledged. Acknowledgements of heartbeats do not queue: the newest counts."""
+
+OUTBOX = 50_000
+"""The same, whatever the reason: more than one message of an agent can be answered by, and all alerts in flight."""
+
+PATIENCE = 3.0
+"""Attentive seconds that an agent has to read what waits."""
+
+ACK_EVERY = 1.0
+"""Seconds between acknowledgements of heartbeats that were not asked for."""
+
+MAX_SEQUENCE = 2**64 - 1
+
+MAX_BEATS = 10_000
+"""Heartbeats in one message."""
+
+MAX_REASON = 1000
+"""Characters kept of the reason of a goodbye."""
+
+
+class Beat(Protocol):
+    """One heartbeat, as it came; its report is read by `ReadReport`."""
+
+    @property
+    def service_id(self) -> str: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+
+
+class ReadReport(Protocol):
+    """Reads what a heartbeat reports on top of what was reported before. Raises InvalidRequest."""
+
+    def __call__(self, beat: Beat, before: Report, *, replaces_figures: bool) -> Report: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """An agent registers, or attaches again."""
+
+    spec: ServiceSpec
+    incarnation: int
+    instance_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """Heartbeats. `relayed`: the stream carries nobody by them. `replaces_figures`: each names all its figures."""
+
+    beats: Sequence[Beat]
+    ack_requested: bool = False
+    relayed: bool = False
+    replaces_figures: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AlertAck:
+    """Alerts that their recipient has handled."""
+
+    alert_ids: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """A service leaves on purpose."""
+
+    service_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A message that could not be read."""
+
+    error: DomainError
+    service_id: str = ""
+
+
+AgentMessage = Register | Beats | AlertAck | Goodbye | Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class BeatAck:
+    """The highest heartbeat that was read; for a relay also the newest revision, and when it was read."""
+
+    sequence: int
+    revision: int | None = None
+    heard_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Reconnect within so many seconds."""
+
+    reconnect_after: float
+
+
+class AgentStream:
+    """One stream, which is open in the catalogue as `session_id`.
+
+    `owes` is called when an acknowledgement waits for `flush_ack`; `wake` when something is to be written, or `failure`
+    is set.
+    """
+
+    __slots__ = (
+        "_ack",
+        "_acked_at",
+        "_catalogue",
+        "_commits",
+        "_drain",
+        "_heard",
+        "_heard_at",
+        "_owes",
+        "_read_report",
+        "_relays",
+        "_unacked",
+        "_wake",
+        "failure",
+        "listening_since",
+        "outbox",
+        "progress",
+        "session_id",
+        "spoke",
+    )
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        commits: Commits,
+        session_id: int,
+        read_report: ReadReport,
+        *,
+        owes: Callable[[], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._commits = commits
+        self._read_report = read_report
+        self._owes = owes
+        self._wake = wake
+        self._ack: BeatAck | None = None
+        self._drain: Drain | None = None
+        self._heard = 0
+        self._heard_at = 0.0
+        self._relays = False
+        self._acked_at = float("-inf")
+        self._unacked = False
+        self.session_id = session_id
+        self.outbox: deque[Message] = deque()
+        self.failure: DomainError | None = None
+        """Why the stream must end; the writer tells the agent, after all that came before."""
+        self.spoke = False
+        """Whether anything was ever said on it."""
+        self.progress = 0
+        """How many messages were taken to be written."""
+        self.listening_since = float("inf")
+        """The attentive second since which it is read from."""
+
+    # --- up ---------------------------------------------------------------------------------------------------------
+
+    def receive(self, message: AgentMessage, now: Instant, monotonic: float, *, draining: bool = False) -> None:
+        """One message from the agent. An error ends a stream that carries nobody; else it is answered.
+
+        `monotonic`: the clock by which acknowledgements are spaced, in seconds.
+        """
+        try:
+            if type(message) is Beats:
+                self.spoke = True
+                self._receive_beats(message, now, monotonic)
+            elif type(message) is Register:
+                self.spoke = True
+                self._register(message, now, draining=draining)
+            elif type(message) is Invalid:
+                self.spoke = self.spoke or bool(message.service_id)
+                raise message.error
+            elif not self.spoke:
+                raise InvalidRequest(FieldError("kind", "the first message must be register or beats"))
+            elif type(message) is AlertAck:
+                self._catalogue.acknowledge_on_stream(self.session_id, message.alert_ids, now)
+            elif type(message) is Goodbye:
+                check_id("goodbye.service_id", message.service_id)
+                self._catalogue.goodbye(self.session_id, message.service_id, message.reason[:MAX_REASON], now)
+        except DomainError as error:
+            self._refuse(message, error)
+
+    def _refuse(self, message: AgentMessage, error: DomainError) -> None:
+        if not self._catalogue.carries(self.session_id):
+            self.end(error)
+            return
+        service_id = ""
+        if type(message) is Register:
+            service_id = message.spec.service_id
+        elif type(message) is Invalid:
+            service_id = message.service_id
+        fields = error.fields if isinstance(error, InvalidRequest) else (FieldError("", str(error)),)
+        for field in fields:
+            self.push(Rejected(service_id, field.field, field.description))
+
+    def _register(self, message: Register, now: Instant, *, draining: bool) -> None:
+        if draining:
+            raise Draining("the registry is going away")
+        if self._commits.is_full:
+            raise QuotaExceeded(f"{self._commits.lines} changes wait for the disk; try again later")
+        errors = check_text("register.instance_id", message.instance_id, 0, MAX_INSTANCE_ID)
+        if errors:
+            raise InvalidRequest(*errors)
+        spec = check_spec(message.spec)
+        try:
+            self._catalogue.register(spec, message.incarnation, message.instance_id, self.session_id, now)
+        except Superseded as error:
+            self._catalogue.refuse_older(self.session_id, error)
+        except UnknownIncarnation as error:
+            self.push(UnknownService(error.service_id))
+
+    def _receive_beats(self, message: Beats, now: Instant, monotonic: float) -> None:
+        beats = message.beats
+        if len(beats) > MAX_BEATS:
+            raise InvalidRequest(FieldError("beats.beats", f"has {len(beats)}; at most {MAX_BEATS} are allowed"))
+        catalogue, records = self._catalogue, self._catalogue.records
+        for beat in beats:
+            service_id = beat.service_id
+            if not service_id:
+                self.push(Rejected("", "beat.service_id", "must not be empty"))
+                continue
+            record = records.get(service_id)
+            report = None
+            if record is not None:
+                try:
+                    report = self._read_report(beat, record.report, replaces_figures=message.replaces_figures)
+                    errors = check_report(report, as_sent=message.replaces_figures)
+                except InvalidRequest as error:
+                    errors = list(error.fields)
+                if errors:
+                    report = None  # the sign of life counts, the figures do not
+                    for each in errors:
+                        self.push(Rejected(service_id, each.field, each.description))
+            catalogue.beat(self.session_id, service_id, beat.incarnation, report, now, relayed=message.relayed)
+            sequence = beat.sequence
+            self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + 1)
+        self._heard_at, self._relays = now.wall, message.relayed
+        if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
+            self._acknowledge(monotonic)
+        elif not self._unacked:
+            self._unacked = True
+            self._owes()
+
+    # --- down -------------------------------------------------------------------------------------------------------
+
+    def push(self, message: Message | EndStream) -> None:
+        """Take a message for the agent."""
+        if isinstance(message, EndStream):
+            why = "all who were on it were silent until they were declared down"
+            self.end(SilentStream(why if message.services else "nothing was said for too long, and nobody is on it"))
+        elif len(self.outbox) >= OUTBOX:
+            self.end(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
+        else:
+            self.outbox.append(message)
+            self._wake()
+
+    def end(self, error: DomainError) -> None:
+        """End the stream for this reason, once. From now on its end says nothing about the services on it."""
+        if self.failure is None:
+            self.ended_by_us(error)
+            self.failure = error
+            self._wake()
+
+    def ended_by_us(self, error: DomainError) -> None:
+        """We end the stream, in whichever way: its end says nothing about the services on it."""
+        self._catalogue.end_session(self.session_id, error.reason)
+
+    def drain(self, reconnect_after: float, now: Instant) -> None:
+        """Ask the agent to reconnect elsewhere within so many seconds."""
+        self._catalogue.drain_session(self.session_id, reconnect_after, now)
+        self._drain = Drain(reconnect_after)
+        self._wake()
+
+    def flush_ack(self, monotonic: float) -> bool:
+        """Acknowledge heartbeats that wait for it, at most once in a while. Return whether none wait any more."""
+        if self._unacked and monotonic - self._acked_at >= ACK_EVERY:
+            self._acknowledge(monotonic)
+        return not self._unacked
+
+    @property
+    def has_output(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self.outbox) or self._ack is not None or self._drain is not None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits that nothing more should be read until it is written."""
+        return len(self.outbox) > HIGH_WATER
+
+    def next_output(self) -> Message | BeatAck | Drain | None:
+        """What to write next; a message of the outbox stays in it until `written`, so that an empty outbox means that
+        everything is on the wire."""
+        self.progress += 1
+        if self.outbox:
+            return self.outbox[0]
+        if self._ack is not None:
+            ack, self._ack = self._ack, None
+            return ack
+        drain, self._drain = self._drain, None
+        return drain
+
+    def written(self, output: Message | BeatAck | Drain) -> None:
+        """That was written."""
+        if self.outbox and self.outbox[0] is output:
+            self.outbox.popleft()
+
+    def is_too_slow(self, since: float, now: Instant) -> ReaderTooSlow | None:
+        """The error with which to end the stream, if nothing was written since this attentive second for too long."""
+        if now.attentive - since < PATIENCE:
+            return None
+        return ReaderTooSlow(f"{len(self.outbox)} messages wait, and none was read for {PATIENCE:g} s")
+
+    def _acknowledge(self, monotonic: float) -> None:
+        if self._relays:
+            self._ack = BeatAck(self._heard, self._catalogue.changes.revision, self._heard_at)
+        else:
+            self._ack = BeatAck(self._heard)
+        self._unacked = False
+        self._acked_at = monotonic
+        self._wake()

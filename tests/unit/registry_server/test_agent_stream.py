@@ -1,0 +1,236 @@
+"""What is answered on an agent's stream, what ends it, and what of it the registry is told beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from registry_server.core.agent_stream import (
+    ACK_EVERY,
+    HIGH_WATER,
+    MAX_BEATS,
+    OUTBOX,
+    PATIENCE,
+    AgentStream,
+    AlertAck,
+    BeatAck,
+    Beats,
+    Drain,
+    Goodbye,
+    Invalid,
+    Register,
+)
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.commits import MAX_LINES, Commits
+from registry_server.core.effects import EndStream, Registered, Rejected, UnknownService
+from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ReaderTooSlow, SilentStream
+from registry_server.core.service import Report
+from tests.unit.registry_server.builders import at, make_spec
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A heartbeat that reports nothing."""
+
+    service_id: str = "a"
+    incarnation: int = 0
+    sequence: int = 0
+
+
+def read_report(beat: Any, before: Report, *, replaces_figures: bool) -> Report:
+    """Figures of `bad` are wrong, of everybody else as before."""
+    if beat.service_id == "bad":
+        raise InvalidRequest(FieldError("beat.load", "is wrong"))
+    return before
+
+
+class Bench:
+    """One stream, and what it asked for."""
+
+    def __init__(self) -> None:
+        self.catalogue = Catalogue()
+        self.commits = Commits()
+        self.owed = 0
+        self.woken = 0
+        self.time = 0.0
+        self.catalogue.open_session(1)
+        self.stream = AgentStream(self.catalogue, self.commits, 1, read_report, owes=self.owe, wake=self.wake)
+
+    def owe(self) -> None:
+        self.owed += 1
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def receive(self, message: Any, *, draining: bool = False) -> None:
+        """The agent sends a message; what the catalogue answers comes back to the stream."""
+        self.stream.receive(message, at(self.time), self.time, draining=draining)
+        for _, sent in self.catalogue.take().sends:
+            self.stream.push(sent)
+
+    def register(self, service_id: str = "a") -> None:
+        """It registers a service."""
+        self.receive(Register(make_spec(service_id), 0, "instance"))
+
+    def written(self) -> list[Any]:
+        """Everything that goes out now."""
+        found: list[Any] = []
+        while (output := self.stream.next_output()) is not None:
+            found.append(output)
+            self.stream.written(output)
+        return found
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_registration_is_answered(bench: Bench) -> None:
+    bench.register()
+    assert [type(each) for each in bench.written()] == [Registered]
+    assert bench.stream.failure is None
+
+
+@pytest.mark.parametrize("message", [AlertAck(("x",)), Goodbye("a", "")])
+def test_the_first_message_must_be_a_registration_or_heartbeats(bench: Bench, message: object) -> None:
+    bench.receive(message)
+    assert isinstance(bench.stream.failure, InvalidRequest)
+    assert bench.stream.failure.fields[0].field == "kind"
+
+
+def test_an_error_ends_a_stream_that_carries_nobody_and_is_answered_on_one_that_does(bench: Bench) -> None:
+    bench.register()
+    bench.written()
+    bench.receive(Register(make_spec("b", name=""), 0, ""))
+    (rejected,) = bench.written()
+    assert (rejected.service_id, rejected.field) == ("b", "service.name")
+    assert bench.stream.failure is None
+    other = Bench()
+    other.receive(Register(make_spec("b", name=""), 0, ""))
+    assert isinstance(other.stream.failure, InvalidRequest)
+
+
+def test_a_message_that_cannot_be_read_is_refused_with_its_fields(bench: Bench) -> None:
+    bench.register()
+    bench.written()
+    bench.receive(Invalid(InvalidRequest(FieldError("service.ttl", "is wrong")), "b"))
+    assert bench.written() == [Rejected("b", "service.ttl", "is wrong")]
+
+
+def test_a_registry_that_drains_or_is_full_refuses_registrations(bench: Bench) -> None:
+    bench.receive(Register(make_spec(), 0, ""), draining=True)
+    assert isinstance(bench.stream.failure, Draining)
+    full = Bench()
+    full.commits.lines = MAX_LINES + 1
+    full.register()
+    assert isinstance(full.stream.failure, QuotaExceeded)
+
+
+def test_an_incarnation_that_is_not_known_is_asked_to_register_again(bench: Bench) -> None:
+    bench.receive(Register(make_spec(), 7, ""))
+    assert bench.written() == [UnknownService("a")]
+
+
+def test_heartbeats_are_acknowledged_when_asked_for_and_else_once_a_second(bench: Bench) -> None:
+    bench.register()
+    bench.written()
+    bench.receive(Beats((Beat(sequence=1),)))
+    assert bench.written() == [BeatAck(1)], "nothing was acknowledged for long"
+    bench.time = ACK_EVERY / 2
+    bench.receive(Beats((Beat(sequence=2),)))
+    bench.receive(Beats((Beat(sequence=3),)))
+    assert (bench.written(), bench.owed) == ([], 1)
+    assert not bench.stream.flush_ack(bench.time)
+    bench.receive(Beats((Beat(sequence=4),), ack_requested=True))
+    assert bench.written() == [BeatAck(4)]
+    assert bench.stream.flush_ack(bench.time)
+    bench.receive(Beats((Beat(sequence=5),)))
+    assert bench.stream.flush_ack(bench.time + ACK_EVERY)
+    assert bench.written() == [BeatAck(5)]
+
+
+def test_a_relay_hears_of_the_revision_and_when_it_was_read(bench: Bench) -> None:
+    bench.register()
+    bench.written()
+    bench.receive(Beats((Beat(), Beat()), relayed=True))
+    (ack,) = bench.written()
+    assert (ack.sequence, ack.revision, ack.heard_at) == (2, bench.catalogue.changes.revision, at(0.0).wall)
+
+
+def test_a_heartbeat_with_wrong_figures_counts_as_a_sign_of_life(bench: Bench) -> None:
+    bench.register("bad")
+    bench.written()
+    bench.time = 5.0
+    bench.receive(Beats((Beat("bad", sequence=1),)))
+    assert bench.written() == [Rejected("bad", "beat.load", "is wrong"), BeatAck(1)]
+    assert bench.catalogue.get("bad").heard_at == 5.0
+
+
+def test_heartbeats_without_an_id_or_too_many_of_them_are_refused(bench: Bench) -> None:
+    bench.register()
+    bench.written()
+    bench.receive(Beats((Beat(""), Beat("a", sequence=1))))
+    assert bench.written() == [Rejected("", "beat.service_id", "must not be empty"), BeatAck(1)]
+    bench.receive(Beats([Beat()] * (MAX_BEATS + 1)))
+    (rejected,) = bench.written()
+    assert rejected.field == "beats.beats"
+
+
+def test_a_goodbye_removes_the_service(bench: Bench) -> None:
+    bench.register()
+    bench.receive(Goodbye("a", "done"))
+    assert "a" not in bench.catalogue.records
+
+
+def test_messages_leave_in_order_and_a_drain_comes_last(bench: Bench) -> None:
+    bench.register()
+    bench.stream.drain(2.0, at(0.0))
+    bench.receive(Beats((Beat(sequence=1),)))
+    assert [type(each) for each in bench.written()] == [Registered, BeatAck, Drain]
+    assert not bench.stream.has_output
+
+
+def test_a_message_stays_in_the_outbox_until_it_is_written(bench: Bench) -> None:
+    bench.register()
+    output = bench.stream.next_output()
+    assert bench.stream.has_output
+    assert output is not None
+    bench.stream.written(output)
+    assert not bench.stream.has_output
+
+
+def test_the_outbox_is_bounded(bench: Bench) -> None:
+    for number in range(HIGH_WATER + 1):
+        assert not bench.stream.is_behind
+        bench.stream.push(UnknownService(str(number)))
+    assert bench.stream.is_behind
+    for number in range(OUTBOX - HIGH_WATER - 1):
+        bench.stream.push(UnknownService(str(number)))
+    assert bench.stream.failure is None
+    bench.stream.push(UnknownService("one more"))
+    assert isinstance(bench.stream.failure, ReaderTooSlow)
+    assert len(bench.stream.outbox) == OUTBOX
+
+
+def test_patience_is_in_attentive_seconds(bench: Bench) -> None:
+    assert bench.stream.is_too_slow(1.0, at(1.0 + PATIENCE - 0.1)) is None
+    assert isinstance(bench.stream.is_too_slow(1.0, at(1.0 + PATIENCE)), ReaderTooSlow)
+
+
+@pytest.mark.parametrize(("services", "words"), [(3, "silent until"), (0, "nobody is on it")])
+def test_a_silent_stream_is_ended_with_its_reason(bench: Bench, services: int, words: str) -> None:
+    bench.stream.push(EndStream(services, 1))
+    assert isinstance(bench.stream.failure, SilentStream)
+    assert words in str(bench.stream.failure)
+
+
+def test_the_first_reason_for_its_end_counts_and_its_services_are_not_accused(bench: Bench) -> None:
+    bench.register()
+    bench.stream.end(ReaderTooSlow("first"))
+    bench.stream.end(Draining("second"))
+    assert isinstance(bench.stream.failure, ReaderTooSlow)
+    assert bench.catalogue.close_session(1, at(1.0)) == [], "we ended it: nobody broke"
+    assert bench.catalogue.get("a").detached_reason == ReaderTooSlow.reason
