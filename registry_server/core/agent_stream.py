@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Commits
@@ -64,7 +64,7 @@ class Beat(Protocol):
 class ReadReport(Protocol):
     """Reads what a heartbeat reports on top of what was reported before. Raises InvalidRequest."""
 
-    def __call__(self, beat: Beat, before: Report, *, replaces_figures: bool) -> Report: ...
+    def __call__(self, beat: Any, before: Report, *, replaces_figures: bool) -> Report: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ class Commits:
         self._position = 0
         self._added = (revision, sequence)
         self._waiting: deque[PendingCommit] = deque()
-        self._taken: deque[PendingCommit] = deque()
+        self._taken: deque[tuple[int, PendingCommit]] = deque()
+        """With the position of its batch."""
         self._durable: deque[PendingCommit] = deque()
         self._for_readers: deque[tuple[float, int, int]] = deque()
         self._inline_at = float("-inf")
@@ -75,8 +76,9 @@ class Commits:
     @property
     def pending(self) -> Iterator[PendingCommit]:
         """Everything that was not released yet, in order."""
-        for group in (self._durable, self._taken, self._waiting):
-            yield from group
+        yield from self._durable
+        yield from (commit for _, commit in self._taken)
+        yield from self._waiting
 
     def add(self, effects: Effects, revision: int, sequence: int) -> int:
         """Take over what commands asked for since the last call. Return the position at which all of it, and all
@@ -106,13 +108,14 @@ class Commits:
         if self._failed or not self._waiting:
             return None
         commits, self._waiting = self._waiting, deque()
-        self._taken += commits
-        return Batch(commits[-1].position, [line for commit in commits for line in commit.effects.writes])
+        position = commits[-1].position
+        self._taken += ((position, commit) for commit in commits)
+        return Batch(position, [line for commit in commits for line in commit.effects.writes])
 
     def committed(self, position: int, now: float, *, inline: bool = False) -> None:
         """The batch with this position, and every one before it, is durable."""
-        while self._taken and self._taken[0].position <= position:
-            commit = self._taken.popleft()
+        while self._taken and self._taken[0][0] <= position:
+            _, commit = self._taken.popleft()
             self.lines -= len(commit.effects.writes)
             self._durable.append(commit)
         if inline:
@@ -121,7 +124,7 @@ class Commits:
     def failed(self, position: int) -> None:
         """The batch with this position could not be written: nothing of it, or of what follows, is ever released."""
         self._failed = True
-        self._taken = deque(commit for commit in self._taken if commit.position > position)
+        self._taken = deque((batch, commit) for batch, commit in self._taken if batch < position)
 
     @property
     def next_release(self) -> int | None:

@@ -66,6 +66,9 @@ class Observers:
         self._judged_until = 0.0
         self._gone_at: float | None = None
 
+    def __len__(self) -> int:
+        return len(self._feeds)
+
     def open(
         self, feed_id: int, observer: str, service_ids: Iterable[str], copies: Iterable[tuple[str, str]]
     ) -> ObservationFeed:

@@ -33,7 +33,7 @@ from registry_server.core.validation import (
 from registry_server.io import translate
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_listing import ServiceLists
-from registry_server.io.grpc_observer import ObserverDoors
+from registry_server.io.grpc_observer import ObserverService
 from registry_server.io.loop import Engine
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -54,7 +54,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     def __init__(self, engine: Engine, streams: HeartbeatStreams) -> None:
         self._engine = engine
         self._streams = streams
-        self._doors = ObserverDoors(engine)
+        self._observers = ObserverService(engine)
         self._lists = ServiceLists(engine)
         self._watchers = 0
 
@@ -201,7 +201,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: observation_pb2.ObserveLivenessRequest, context: Context
     ) -> AsyncIterator[observation_pb2.ObserveLivenessResponse]:
         """Facts for TRON; see `grpc_observer`."""
-        async with aclosing(self._doors.observe(request)) as frames:
+        async with aclosing(self._observers.observe(request)) as frames:
             async for frame in frames:
                 yield frame
 
@@ -209,7 +209,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: observation_pb2.ApplyVerdictsRequest, context: Context
     ) -> observation_pb2.ApplyVerdictsResponse:
         """Judgement from TRON; see `grpc_observer`."""
-        return await self._doors.apply(request)
+        return await self._observers.apply(request)
 
     async def RecordMaintenance(
         self, request: registry_service_pb2.RecordMaintenanceRequest, context: Context

@@ -81,6 +81,7 @@ class Engine:
         self._reader = ThreadPoolExecutor(1, "registry-store-read")
         self._callers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._work = asyncio.Event()
+        self._failure: StoreError | None = None
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._clock = AttentiveClock(time.monotonic())
         self._outlets: dict[int, Callable[[Message | EndStream], None]] = {}
@@ -163,6 +164,8 @@ class Engine:
 
     def flush_inline(self) -> int:
         """As `flush`, for what a life depends on: verdicts, and streams that break. Raises StoreError."""
+        if self._failure is not None:
+            raise StoreError(str(self._failure))
         effects = self.catalogue.take()
         position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
         if self.commits.commits_inline(time.monotonic()) and (batch := self.commits.take()) is not None:
@@ -171,6 +174,7 @@ class Engine:
                     self._store.commit(batch.lines)
             except StoreError as error:
                 self.commits.failed(batch.position)
+                self._failure = error
                 if not self._broken.done():
                     self._broken.set_exception(error)
                 raise
@@ -297,7 +301,12 @@ class Engine:
             self._work.clear()
             while (batch := self.commits.take()) is not None:
                 if batch.lines:
-                    await loop.run_in_executor(self._writer, self._store.commit, batch.lines)
+                    try:
+                        await loop.run_in_executor(self._writer, self._store.commit, batch.lines)
+                    except StoreError as error:
+                        self.commits.failed(batch.position)
+                        self._failure = error
+                        raise
                 self.commits.committed(batch.position, time.monotonic())
                 turn = Turn("release")
                 while (commit := self.commits.release(time.monotonic())) is not None:

@@ -11,10 +11,9 @@ from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, r
 from tron_client import wire
 from tron_client.wire import duration, timestamp_at
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.losses import is_lost
-from registry_server.core.observations import Frame
+from registry_server.core.observer_stream import Facts
 from registry_server.core.record import Record
 from registry_server.core.service import (
     Copy,
@@ -219,22 +218,25 @@ def to_event(message: event_pb2.Event, now: float) -> Event:
     )
 
 
-def from_frame(
-    frame: Frame, catalogue: Catalogue, now: float, hearing_since: float
-) -> observation_pb2.ObserveLivenessResponse:
-    """Who changed, as it is now, who beat and who is gone, for TRON; not the copies of alerts. Attentive seconds."""
-    records = catalogue.records
-    return observation_pb2.ObserveLivenessResponse(
-        now=duration(now),
-        hearing_since=duration(hearing_since),
-        observations=[
-            from_record(records[each], catalogue.maintenance_of(each)) for each in frame.changed if each in records
-        ],
-        beat_incarnations=[beat.incarnation for beat in frame.beats],
-        beat_observations=[beat.observation for beat in frame.beats],
-        beat_ages_ms=[max(0, int((now - beat.at) * 1000)) for beat in frame.beats],
-        removed=frame.removed,
+def from_facts(facts: Facts) -> observation_pb2.ObserveLivenessResponse:
+    """Facts for TRON. Attentive seconds."""
+    message = observation_pb2.ObserveLivenessResponse(
+        now=duration(facts.until),
+        hearing_since=duration(facts.hearing_since),
+        observations=[from_record(record, maintenance) for record, maintenance in facts.records],
+        beat_incarnations=[beat.incarnation for beat in facts.beats],
+        beat_observations=[beat.observation for beat in facts.beats],
+        beat_ages_ms=[max(0, int((facts.until - beat.at) * 1000)) for beat in facts.beats],
+        removed=facts.removed,
+        deliveries=[from_copy(copy) for copy in facts.copies],
     )
+    for alert_id, recipient in facts.copies_ended:
+        message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
+    if facts.snapshot is not None:
+        message.forebears.extend(from_tombstone(each) for each in facts.snapshot.tombstones)
+        message.cascade_alert_id = facts.snapshot.cascade_alert_id
+        message.snapshot_complete = True
+    return message
 
 
 def from_record(record: Record, maintenance: Maintenance | None) -> observation_pb2.Observation:

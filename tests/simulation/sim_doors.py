@@ -19,7 +19,7 @@ from registry_server.core.agent_stream import (
 )
 from registry_server.core.effects import EndStream, Message, Registered
 from registry_server.core.errors import Draining, ReaderTooSlow
-from registry_server.core.observations import Frame, ObservationFeed
+from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.core.record import Record
 from registry_server.core.service import Maintenance, Report
 from registry_server.core.verdicts import VerdictOutcome, VerdictResult
@@ -74,7 +74,7 @@ class Heartbeats:
             session_id,
             read_report,
             owes=lambda: None,
-            wake=partial(self._awake.setdefault, session_id),
+            wake=lambda: self._awake.setdefault(session_id),
         )
         stream = self._streams[session_id] = Stream(connection, agent, registry.now().attentive)
         connection.on_message[UP] = partial(self._receive, stream)
@@ -211,10 +211,7 @@ class Observing:
     """TRON's stream of facts."""
 
     connection: Connection
-    feed_id: int
-    feed: ObservationFeed
-    snapshot: bool = True
-    told_until: float = 0.0
+    stream: ObserverStream
     unread: int = 0
     waiting: bool = False
 
@@ -230,10 +227,15 @@ class Observers:
     def open(self, connection: Connection, word: words.Observe) -> None:
         """An observer listens from now on."""
         registry = self._registry
-        number = registry.next_id()
-        observing = Observing(connection, number, registry.catalogue.open_feed(number, word.observer))
-        registry.verdicts.stand_down(word.observer)
-        self._observing[number] = observing
+        stream = ObserverStream(
+            registry.catalogue,
+            registry.verdicts,
+            registry.commits,
+            registry.next_id(),
+            word.observer,
+            max_in_frame=MAX_IN_FRAME,
+        )
+        observing = self._observing[stream.feed_id] = Observing(connection, stream)
         connection.on_message[UP] = partial(self._apply, observing)
         connection.on_end[UP] = partial(self._ended, observing)
         self._tell(observing)
@@ -251,72 +253,61 @@ class Observers:
         """Tell everyone what is new, as their pacing allows; `urgent`: only what must not wait for the tick."""
         observers = self._registry.catalogue.observers
         for observing in self._observing.values():
-            if observers.is_due(observing.feed_id, tick=not urgent):
+            if observers.is_due(observing.stream.feed_id, tick=not urgent):
                 self._tell(observing)
 
     def _ended(self, observing: Observing, _: Exception | None = None) -> None:
-        if self._observing.pop(observing.feed_id, None) is not None:
-            observer = self._registry.catalogue.observers.close(observing.feed_id, self._registry.now())
+        feed_id = observing.stream.feed_id
+        if self._observing.pop(feed_id, None) is not None:
+            observer = self._registry.catalogue.observers.close(feed_id, self._registry.now())
             self._registry.verdicts.stand_down(observer)
 
     def _tell(self, observing: Observing) -> None:
-        """As `ObserverDoors.observe`."""
+        """As `ObserverService.observe`."""
         observing.waiting = observing.unread >= FRAMES_UNREAD
         if observing.waiting:
             return
-        for part in (parts := observing.feed.take().parts(MAX_IN_FRAME)):
-            self._send(observing, part, is_last=part is parts[-1])
-        observing.snapshot = False
-
-    def _send(self, observing: Observing, frame: Frame, *, is_last: bool) -> None:
-        registry, catalogue = self._registry, self._registry.catalogue
-        records, now = catalogue.records, registry.loop.now
-        copies, ended = [], []
-        for key in frame.copies:
-            copy = catalogue.mailboxes.get(*key)
-            if copy is None:
-                ended.append(key)
-            elif copy.event.sequence > registry.visible_events:
-                observing.feed.copy(*key)
-            else:
-                copies.append(copy)
-        known = [records[each] for each in frame.changed if each in records]
-        snapshot = observing.snapshot and is_last
-        if is_last:
-            observing.told_until = registry.clock.read(now)
-        message = words.Frame(
-            now=observing.told_until,
-            hearing_since=registry.clock.hears_since(now),
-            facts=tuple([self._facts_of(each, catalogue.maintenance_of(each.spec.service_id)) for each in known]),
-            beats=frame.beats,
-            removed=frame.removed,
-            copies=tuple(copies),
-            copies_ended=tuple(ended),
-            forebears=tuple(catalogue.tombstones.values()) if snapshot else (),
-            cascade_alert_id=registry.verdicts.cascade_alert_id if snapshot else "",
-            snapshot_complete=snapshot,
-        )
-        observing.unread += 1
-        if is_last:
-            catalogue.observers.sent(observing.feed_id, observing.told_until)
-        observing.connection.down(message)
+        registry, clock = self._registry, self._registry.clock
+        for facts in observing.stream.frame(registry.now(), lambda: clock.hears_since(registry.loop.now)):
+            snapshot = facts.snapshot
+            message = words.Frame(
+                now=facts.until,
+                hearing_since=facts.hearing_since,
+                facts=tuple([self._facts_of(record, maintenance) for record, maintenance in facts.records]),
+                beats=facts.beats,
+                removed=facts.removed,
+                copies=tuple(facts.copies),
+                copies_ended=tuple(facts.copies_ended),
+                forebears=() if snapshot is None else snapshot.tombstones,
+                cascade_alert_id="" if snapshot is None else snapshot.cascade_alert_id,
+                snapshot_complete=snapshot is not None,
+            )
+            observing.unread += 1
+            observing.connection.down(message)
 
     def _apply(self, observing: Observing, word: words.ApplyVerdicts) -> None:
-        """As `ObserverDoors.apply`."""
-        registry, verdicts = self._registry, self._registry.verdicts
+        """As `ObserverService.apply`."""
+        registry = self._registry
+        call = VerdictCall(registry.catalogue, registry.verdicts, word.observer)
         now, records = registry.now(), registry.catalogue.records
         results: list[VerdictResult] = []
         for verdict in word.verdicts:
             before = records.get(verdict.service_id)
-            result = verdicts.apply(verdict, now)
+            result = call.apply(verdict, now)
             results.append(result)
             if result.outcome is VerdictOutcome.APPLIED and before is not None:
                 registry.observer.judged(before, verdict)
         for notice in word.notices:
-            verdicts.notify(notice, now)
-        verdicts.stand_by(word.standing, word.withdrawn, held=word.standing_held, observer=word.observer)
-        verdicts.cascade_alert_id = word.cascade_alert_id
-        registry.catalogue.judged(word.observer, now, word.judged_until)
+            call.notify(notice, now)
+        for suspicion in word.standing:
+            call.preauthorize(suspicion)
+        call.finish(
+            word.withdrawn,
+            now,
+            held=word.standing_held,
+            cascade_alert_id=word.cascade_alert_id,
+            until=word.judged_until,
+        )
         answer = partial(observing.connection.down, words.VerdictsApplied(word.call, tuple(results)))
         if word.verdicts or word.notices:
             registry.flush_inline(answer)

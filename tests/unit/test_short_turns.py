@@ -17,7 +17,7 @@ from grid.registry.v1 import observation_pb2
 from grid_hosting.collector import COLLECTOR
 from grid_hosting.pauses import CALLBACKS, PAUSES, STARVED
 from registry_server.core.service import Report, ServiceSpec
-from registry_server.io.grpc_observer import ObserverDoors
+from registry_server.io.grpc_observer import ObserverService
 from registry_server.io.loop import Engine
 from tests.support.waiting import eventually
 from tests.unit.registry_server.test_engine import HeldStore, running
@@ -33,18 +33,18 @@ LONGEST_TURN = 0.05
 class DirectChannel:
     """Calls the registry's doors without a wire between."""
 
-    def __init__(self, doors: ObserverDoors) -> None:
-        self._doors = doors
+    def __init__(self, doors: ObserverService) -> None:
+        self._observers = doors
 
     def unary_stream(self, path: str, *_: object, **__: object) -> Callable[..., Any]:
         """ObserveLiveness."""
-        return lambda request, **_: self._doors.observe(request)
+        return lambda request, **_: self._observers.observe(request)
 
     def unary_unary(self, path: str, *_: object, **__: object) -> Callable[..., Any]:
         """ApplyVerdicts."""
 
         async def call(request: observation_pb2.ApplyVerdictsRequest, **_: object) -> object:
-            return await self._doors.apply(request)
+            return await self._observers.apply(request)
 
         return call
 
@@ -61,7 +61,7 @@ class SilentDesk:
 @asynccontextmanager
 async def watched(engine: Engine) -> AsyncIterator[Monitor]:
     """TRON at work on this engine."""
-    channel: Any = DirectChannel(ObserverDoors(engine))
+    channel: Any = DirectChannel(ObserverService(engine))
     anything: Any = SilentDesk()
     monitor = Monitor(channel, "tron", Policies(Policy(), {}), anything, anything, Stats())
     task = asyncio.create_task(monitor.run())

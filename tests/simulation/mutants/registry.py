@@ -450,7 +450,7 @@ MISTAKES = (
     Mutant("mailbox_forgets", "what was in flight counts as heard", ("P3",), _mailbox_forgets_on_connection_loss),
     Mutant("waiting_alerts_not_restored", "a restart loses alerts", ("P3",), _waiting_alerts_are_not_restored),
     Mutant("acknowledgement_before_commit", "told before it is on disk", ("P1",), _acknowledgement_before_commit),
-    Mutant("readers_before_commit", "shown before it is on disk", ("P1",), _readers_see_what_is_not_on_disk),
+    Mutant("readers_before_commit", "shown before it is on disk", ("P1", "P7"), _readers_see_what_is_not_on_disk),
     Mutant("readers_before_the_alert", "shown before its recipient has it", ("P7",), _readers_before_the_alert),
     Mutant("newest_commit_first", "released out of order", ("P7", "P1"), _newest_commit_released_first),
     Mutant("inline_beside_another", "committed inline beside a batch", ("P1",), _inline_beside_another_commit),

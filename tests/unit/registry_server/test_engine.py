@@ -17,7 +17,7 @@ from registry_server.core.errors import Superseded
 from registry_server.core.event_log import EventFilter
 from registry_server.core.service import OPERATORS, Event, LivenessCause, ServiceSpec
 from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
-from registry_server.io.grpc_observer import ObserverDoors
+from registry_server.io.grpc_observer import ObserverService
 from registry_server.io.loop import Engine
 from registry_server.io.store import Stored, StoreError
 from tests.support.waiting import eventually
@@ -98,7 +98,7 @@ async def test_nobody_is_told_before_it_is_on_disk() -> None:
         seen_before = engine.revisions.value
         store.gate.clear()
         engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        waiting = asyncio.ensure_future(engine.settled())
+        waiting = asyncio.ensure_future(engine.flushed())
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done
         assert told == []
@@ -257,7 +257,7 @@ async def test_a_disk_that_fails_twice_on_the_loop_says_so_twice() -> None:
 async def test_an_observer_is_told_of_a_copy_only_once_it_is_on_disk() -> None:
     """It hands what is for operators to them at once, and they must not hear what a crash can take back."""
     store = HeldStore()
-    async with running(store) as engine, aclosing(ObserverDoors(engine).observe(OBSERVE)) as frames:
+    async with running(store) as engine, aclosing(ObserverService(engine).observe(OBSERVE)) as frames:
         await anext(frames)
         store.gate.clear()
         engine.catalogue.publish(Event("note", alert_id="n", recipient=OPERATORS), engine.now())

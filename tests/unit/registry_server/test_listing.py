@@ -64,7 +64,7 @@ async def test_a_service_that_leaves_between_two_pages_is_told_by_a_watch_from_t
 async def test_lists_of_twenty_thousand_leave_the_loop_to_others(tmp_path: Path) -> None:
     async with running(tmp_path) as engine:
         register(engine, [f"s{number:05}" for number in range(20_000)])
-        await engine.settled()
+        await engine.flushed()
         lists = ServiceLists(engine)
         longest = 0.0
 
@@ -132,7 +132,7 @@ async def test_events_that_are_let_go_of_while_a_page_is_read_are_a_gap_that_is_
             after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
         ) -> list[Event]:
             engine.catalogue.compact_events(7)
-            await engine.settled()
+            await engine.flushed()
             return await read(after, limit, wanted, unacknowledged=unacknowledged, newest=newest)
 
         monkeypatch.setattr(engine, "read_events", and_before_that_some_go)

@@ -8,7 +8,9 @@ from typing import Any
 from grid.registry.v1 import observation_pb2
 
 from registry_server.core.catalogue import Catalogue
+from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert
+from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.service import OPERATORS, Event, Instant, Maintenance, Report, ServiceSpec
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from registry_server.io import translate as registry_wire
@@ -20,6 +22,7 @@ from tron.policy import Policies, Policy
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
 STEP = 0.1
+EVERYTHING = 2**62
 
 
 @dataclass(slots=True)
@@ -51,7 +54,8 @@ class Bench:
         """TRON is killed, and another one reads the snapshot."""
         self.catalogue.observers.close(0, self.now)
         self.verdicts.stand_down()
-        self.feed = self.catalogue.open_feed(0, OBSERVER)
+        durable = Commits(sequence=EVERYTHING)
+        self.stream = ObserverStream(self.catalogue, self.verdicts, durable, 0, OBSERVER, max_in_frame=EVERYTHING)
         self.judge = Judge(self._policies, OBSERVER)
 
     @property
@@ -150,16 +154,5 @@ class Bench:
         self.log += self.catalogue.events.recent_after(after, 10_000) or []
 
     def _frame(self) -> observation_pb2.ObserveLivenessResponse:
-        frame = self.feed.take()
-        message = registry_wire.from_frame(frame, self.catalogue, self.time, 0.0)
-        message.snapshot_complete = not self.judge.complete
-        for alert_id, recipient in frame.copies:
-            copy = self.catalogue.mailboxes.get(alert_id, recipient)
-            if copy is None:
-                message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
-            else:
-                message.deliveries.append(registry_wire.from_copy(copy))
-        if not self.judge.complete:
-            message.forebears.extend(registry_wire.from_tombstone(each) for each in self.catalogue.tombstones.values())
-            message.cascade_alert_id = self.verdicts.cascade_alert_id
-        return message
+        (facts,) = self.stream.frame(self.now, lambda: 0.0)
+        return registry_wire.from_facts(facts)

@@ -1,0 +1,167 @@
+"""TRON's stream of facts, and its calls with verdicts: what each frame tells, and what becomes of each order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.commits import Commits
+from registry_server.core.errors import Draining, InvalidRequest, QuotaExceeded, ReaderTooSlow
+from registry_server.core.observations import Heard
+from registry_server.core.record import Record
+from registry_server.core.service import Copy, Event, Instant, Maintenance, Tombstone
+from registry_server.core.validation import check_event, check_id
+from registry_server.core.verdicts import (
+    Notice,
+    StandingSuspicion,
+    Verdict,
+    VerdictOutcome,
+    VerdictResult,
+    Verdicts,
+)
+
+MAX_OBSERVERS = 16
+MAX_IN_FRAME = 500
+"""Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What comes with the end of the first frame: who was registered before, and the mass failure that was told."""
+
+    tombstones: tuple[Tombstone, ...]
+    cascade_alert_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One message of facts, complete up to `until` (attentive seconds) if `snapshot` and all before it were read."""
+
+    until: float
+    hearing_since: float
+    records: list[tuple[Record, Maintenance | None]]
+    beats: tuple[Heard, ...]
+    removed: tuple[str, ...]
+    copies: list[Copy]
+    copies_ended: list[tuple[str, str]]
+    snapshot: Snapshot | None
+
+
+class ObserverStream:
+    """The stream of one observer, open as `feed_id`.
+
+    Raises InvalidRequest for an id that is none; QuotaExceeded if MAX_OBSERVERS listen.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        verdicts: Verdicts,
+        commits: Commits,
+        feed_id: int,
+        observer: str,
+        *,
+        max_in_frame: int = MAX_IN_FRAME,
+    ) -> None:
+        check_id("observer", observer)
+        if len(catalogue.observers) >= MAX_OBSERVERS:
+            raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
+        self._catalogue = catalogue
+        self._verdicts = verdicts
+        self._commits = commits
+        self._max_in_frame = max_in_frame
+        self._until = 0.0
+        self._snapshot = True
+        self.feed_id = feed_id
+        self._feed = catalogue.open_feed(feed_id, observer)
+        verdicts.stand_down(observer)
+
+    def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Facts]:
+        """All that is new, in messages that are built one by one, when they are asked for: between two of them others
+        are served. What they change comes in the next frame; until all of this one is sent, time does not go on.
+        `hearing_since` returns the attentive second since which the registry did not stall.
+
+        Raises Draining; ReaderTooSlow if too much happened while nothing was read.
+        """
+        if draining:
+            raise Draining("the registry is going away")
+        if self._feed.overflowed:
+            raise ReaderTooSlow("too much happened while nothing was read; start again from a snapshot")
+        *parts, last = self._feed.take().parts(self._max_in_frame)
+        for part in parts:
+            yield self._facts(part.changed, part.beats, part.removed, part.copies, hearing_since)
+        self._until = now.attentive
+        self._catalogue.observers.sent(self.feed_id, self._until)
+        snapshot = None
+        if self._snapshot:
+            self._snapshot = False
+            snapshot = Snapshot(tuple(self._catalogue.tombstones.values()), self._verdicts.cascade_alert_id)
+        yield self._facts(last.changed, last.beats, last.removed, last.copies, hearing_since, snapshot)
+
+    def _facts(
+        self,
+        changed: tuple[str, ...],
+        beats: tuple[Heard, ...],
+        removed: tuple[str, ...],
+        keys: tuple[tuple[str, str], ...],
+        hearing_since: Callable[[], float],
+        snapshot: Snapshot | None = None,
+    ) -> Facts:
+        catalogue = self._catalogue
+        records = catalogue.records
+        copies: list[Copy] = []
+        ended: list[tuple[str, str]] = []
+        for alert_id, recipient in keys:
+            copy = catalogue.mailboxes.get(alert_id, recipient)
+            if copy is None:
+                ended.append((alert_id, recipient))
+            elif copy.event.sequence > self._commits.sequence:
+                self._feed.copy(alert_id, recipient)  # operators must not be notified before it is durable
+            else:
+                copies.append(copy)
+        known = [(records[each], catalogue.maintenance_of(each)) for each in changed if each in records]
+        return Facts(self._until, hearing_since(), known, beats, removed, copies, ended, snapshot)
+
+
+class VerdictCall:
+    """One call with what an observer decided; `finish` it in any case. Raises InvalidRequest for a wrong observer."""
+
+    def __init__(self, catalogue: Catalogue, verdicts: Verdicts, observer: str) -> None:
+        check_id("observer", observer)
+        self._catalogue = catalogue
+        self._verdicts = verdicts
+        self._observer = observer
+        self._standing: list[StandingSuspicion] = []
+
+    def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
+        """Apply a verdict, or refuse it."""
+        try:
+            _check((verdict.alert, *verdict.further_alerts))
+        except InvalidRequest:
+            return VerdictResult(VerdictOutcome.INVALID)
+        return self._verdicts.apply(verdict, now)
+
+    def notify(self, notice: Notice, now: Instant) -> None:
+        """Send an alert, or one more copy of one. Raises InvalidRequest."""
+        _check((notice.event,))
+        self._verdicts.notify(notice, now)
+
+    def preauthorize(self, suspicion: StandingSuspicion) -> None:
+        """Take over what follows if a stream breaks. Raises InvalidRequest."""
+        _check((suspicion.alert,))
+        self._standing.append(suspicion)
+
+    def finish(
+        self, withdrawn: Iterable[int], now: Instant, *, held: bool, cascade_alert_id: str, until: float | None
+    ) -> None:
+        """All orders were applied: the observer has judged everything up to `until` (attentive seconds; None: now)."""
+        self._verdicts.stand_by(self._standing, withdrawn, held=held, observer=self._observer)
+        self._verdicts.cascade_alert_id = cascade_alert_id
+        self._catalogue.judged(self._observer, now, until)
+
+
+def _check(events: Iterable[Event | None]) -> None:
+    for event in events:
+        if event is not None:
+            check_event(event)
