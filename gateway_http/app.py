@@ -12,18 +12,18 @@ from typing import Protocol
 from tron_client import AsyncRegistryClient
 from tron_client.channel import open_aio_channel
 
-from gateway_http.actions import Actions
-from gateway_http.asgi import Headers
-from gateway_http.beats import BeatRelay
 from gateway_http.config import Config
-from gateway_http.judge import Judge
+from gateway_http.http.asgi import Headers
 from gateway_http.legacy.alert_file import AlertFiles
 from gateway_http.legacy.alerts import LEGACY_ALERTS
-from gateway_http.live_feed import LiveFeed
-from gateway_http.upstream.writes import RegistryWrites
+from gateway_http.replica.watch_log import WatchLog
+from gateway_http.upstream.actions import Actions
+from gateway_http.upstream.beat_relay import BeatRelay
+from gateway_http.upstream.live_feed import LiveFeed
+from gateway_http.upstream.registry_writes import RegistryWrites
+from gateway_http.upstream.tron_status import TronStatusPoller
+from gateway_http.upstream.watch_recorder import WatchRecorder
 from gateway_http.v1.stream import Streams
-from gateway_http.watch_log import WatchLog
-from gateway_http.watch_recorder import WatchRecorder
 
 _LIVE = (b"x-registry-live", b"true")
 _NOT_LIVE = (b"x-registry-live", b"false")
@@ -42,7 +42,7 @@ class Gateway:
     actions: Actions
     """For everything that changes something."""
     relay: BeatRelay
-    judge: Judge
+    tron: TronStatusPoller
     streams: Streams
     closing: asyncio.Event
     """Set when streams must end, because the gateway does."""
@@ -61,7 +61,7 @@ class Gateway:
 
     def freshness(self) -> Headers:
         """Headers that every read carries: is this how it is now, and does somebody judge?"""
-        watched = _WATCHED if self.judge.status.watching else _NOT_WATCHED
+        watched = _WATCHED if self.tron.status.watching else _NOT_WATCHED
         if self.feed.live:
             return (_LIVE, watched)
         return (_NOT_LIVE, watched, (b"age", b"%d" % self.feed.stale_for))
@@ -84,13 +84,13 @@ async def connected(config: Config) -> AsyncIterator[Gateway]:
         asyncio.TaskGroup() as tasks,
     ):
         feed, relay, closing = LiveFeed(channel, client, LEGACY_ALERTS), BeatRelay(channel), asyncio.Event()
-        judge = Judge(tron_channel, feed.nudge)
-        streams = Streams(feed, judge, closing)
+        tron = TronStatusPoller(tron_channel, feed.nudge)
+        streams = Streams(feed, tron, closing)
         gateway = Gateway(
-            config, feed, client, Actions(feed, client, RegistryWrites(channel), relay), relay, judge, streams, closing
+            config, feed, client, Actions(feed, client, RegistryWrites(channel), relay), relay, tron, streams, closing
         )
-        recorder = WatchRecorder(gateway.watched, feed, judge)
-        runners: list[Runner] = [feed, relay, judge, recorder]
+        recorder = WatchRecorder(gateway.watched, feed, tron)
+        runners: list[Runner] = [feed, relay, tron, recorder]
         if config.alert_file_days:
             folder, mirror = config.data_dir / "events", feed.mirror
             runners.append(AlertFiles(client, folder, config.alert_file_days, mirror.last_seen))

@@ -10,7 +10,7 @@ import asyncio
 
 from starlette.exceptions import HTTPException
 
-from gateway_http.asgi import App, Message, Receive, Scope, Send, is_json, send_bytes
+from gateway_http.http.asgi import App, Message, Receive, Scope, Send, is_json, send_bytes
 from gateway_http.http.coding import (
     UNDERSTOOD,
     Decoder,

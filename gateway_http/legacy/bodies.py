@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from gateway_http.json_bounds import check_object, check_text
+from gateway_http.http.json_bounds import check_object, check_text
 from gateway_http.legacy.rows import ROLES, STATUSES, TYPES
 
 DEFAULT_INTERVAL_S = 60

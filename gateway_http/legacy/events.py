@@ -16,18 +16,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from tron_client import Event, InvalidRequest, TronError
 
-from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
-from gateway_http.asgi import App, Receive, Scope, Send, send_bytes
-from gateway_http.cors import AnyOrigin
-from gateway_http.json_bounds import check_object, check_text
+from gateway_http.http.api_docs import add_docs
+from gateway_http.http.asgi import App, Receive, Scope, Send, send_bytes
+from gateway_http.http.cors import AnyOrigin
+from gateway_http.http.json_bounds import check_object, check_text
+from gateway_http.http.openapi import describe
+from gateway_http.http.problems import SafeJSONResponse, headers_of, shown_errors, status_of, what_is_wrong
 from gateway_http.legacy.alerts import BROADCAST
 from gateway_http.legacy.broadcasts import Envelope, Translator, flat, local_iso
 from gateway_http.legacy.rows import to_json
-from gateway_http.openapi import describe
-from gateway_http.problems import SafeJSONResponse, headers_of, shown_errors, status_of, what_is_wrong
-from gateway_http.reader import Gap
-from gateway_http.tail import KEPT
+from gateway_http.replica.reader import Gap
+from gateway_http.replica.tail import KEPT
 from gateway_http.v1.stream import RawStream
 
 HISTORY = 100

@@ -12,18 +12,18 @@ from fastapi import Depends, FastAPI, Header, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from tron_client import NotImplementedYet, RegistryUnavailable, ServiceNotFound, TronError, wire
 
-from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
-from gateway_http.json_bounds import check_object
+from gateway_http.http.api_docs import add_docs
+from gateway_http.http.json_bounds import check_object
+from gateway_http.http.openapi import describe
+from gateway_http.http.problems import Refused, install_errors, own_pages_only
 from gateway_http.legacy import hhmrs_settings as hhmrs
 from gateway_http.legacy.alerts import distinct
 from gateway_http.legacy.hmi_views import DIRECT_CHAT, agents_of, alerts_of, tree_of
 from gateway_http.legacy.port_check import SystemStatus, ask_health
 from gateway_http.legacy.rows import LISTED, iso, row, to_json
-from gateway_http.openapi import describe
-from gateway_http.page import HEADERS, load_page
-from gateway_http.problems import Refused, install_errors, own_pages_only
-from gateway_http.tail import KEPT
+from gateway_http.page.files import HEADERS, load_page
+from gateway_http.replica.tail import KEPT
 from gateway_http.v1 import api
 
 NEIGHBOURS: Mapping[str, int] = {"registry": 6121, "heartbeat_monitor": 6109, "event_stream": 6102}
@@ -155,7 +155,7 @@ class Hmi:
         explanation: dict[str, Any] | None = None
         note = ""
         try:
-            explained = await self._gateway.judge.explain(service_id)
+            explained = await self._gateway.tron.explain(service_id)
         except NotImplementedYet:
             note = "This TRON does not explain its verdicts; the facts below are all there is."
         except ServiceNotFound:

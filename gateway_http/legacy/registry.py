@@ -14,15 +14,15 @@ from grid.registry.v1 import service_pb2
 from starlette.exceptions import HTTPException
 from tron_client import InvalidRequest, Service, ServiceNotFound, TronError, wire
 
-from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
-from gateway_http.asgi import JSON_TYPE, Message, Receive, Scope, Send, is_json, read_small, replay, send_bytes
+from gateway_http.http.api_docs import add_docs
+from gateway_http.http.asgi import JSON_TYPE, Message, Receive, Scope, Send, is_json, read_small, replay, send_bytes
+from gateway_http.http.openapi import describe
+from gateway_http.http.problems import Refused, headers_of, install_errors, own_pages_only
 from gateway_http.http.sites import is_own
 from gateway_http.legacy import bodies
 from gateway_http.legacy.rows import STATUSES, WHOLE, Listing, Rows, iso, sql_time, status_of, to_json
-from gateway_http.mirror import Reported
-from gateway_http.openapi import describe
-from gateway_http.problems import Refused, headers_of, install_errors, own_pages_only
+from gateway_http.replica.mirror import Reported
 from gateway_http.v1 import api
 
 BEAT_BYTES = 64 << 10

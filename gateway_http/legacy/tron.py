@@ -9,15 +9,15 @@ from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel
 from tron_client import Event
 
-from gateway_http.api_docs import add_docs
 from gateway_http.app import Gateway
-from gateway_http.cors import AnyOrigin
+from gateway_http.http.api_docs import add_docs
+from gateway_http.http.cors import AnyOrigin
+from gateway_http.http.openapi import describe
+from gateway_http.http.problems import Refused, headers_of, install_errors
 from gateway_http.legacy.alerts import distinct, legacy_alert
 from gateway_http.legacy.bodies import Detail
 from gateway_http.legacy.rows import iso, status_of, to_json
-from gateway_http.openapi import describe
-from gateway_http.problems import Refused, headers_of, install_errors
-from gateway_http.tail import KEPT
+from gateway_http.replica.tail import KEPT
 
 CHECK_INTERVAL_S = 30
 """What the legacy TRON answered. Judgement waits for no pass any more; this is an upper bound that clients know."""
@@ -82,7 +82,7 @@ class TronPort:
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """The status code and the body of /health."""
-        tron = self._gateway.judge.status
+        tron = self._gateway.tron.status
         status = "unavailable" if not tron.reachable else "ok" if tron.watching else "degraded"
         body = {
             "status": status,
@@ -107,7 +107,7 @@ class TronPort:
 
     def about(self) -> dict[str, Any]:
         """The body of /."""
-        counts, tron = self.counts(), self._gateway.judge.status
+        counts, tron = self.counts(), self._gateway.tron.status
         return {
             "service": "PAS Heartbeat Monitor",
             "version": "1.0.0",
@@ -177,7 +177,7 @@ def build(gateway: Gateway, port: int) -> FastAPI:
         """How many services there are, and how they are."""
         counts = answers.counts()
         body = {f"{name}_services": count for name, count in counts.items()}
-        return answer({**body, "last_check": iso(gateway.judge.status.last_check)})
+        return answer({**body, "last_check": iso(gateway.tron.status.last_check)})
 
     @app.get("/alerts", response_model=Alerts, responses=AWAY)
     async def alerts(limit: Annotated[int, Query(ge=0)] = DEFAULT_LIMIT) -> Response:

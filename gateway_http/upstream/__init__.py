@@ -1,1 +1,1 @@
-"""What the gateway says to the registry over gRPC."""
+"""What the gateway reads from the registry and from TRON, and what it tells them, over gRPC."""

@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse, Response
 from tron_client import Event, RegistryUnavailable, Service
 
 from gateway_http.app import Gateway
+from gateway_http.http.problems import PROBLEM_TYPE, Refused
 from gateway_http.legacy.alerts import TRON_ALERTS
-from gateway_http.problems import PROBLEM_TYPE, Refused
 from gateway_http.v1 import views
 from gateway_http.v1.prometheus import target_groups
 from gateway_http.v1.stream import RawStream, state_of, to_json
@@ -51,7 +51,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/status", response_model=views.Status)
     async def status() -> Response:
         """Whether this follows the registry, and whether TRON watches."""
-        return answer(state_of(feed, gateway.judge))
+        return answer(state_of(feed, gateway.tron))
 
     @routes.get("/services", response_model=views.Services)
     async def list_services(
@@ -83,7 +83,7 @@ def router(gateway: Gateway) -> APIRouter:
     @routes.get("/services/{service_id:path}/explain", responses={**MISSING, **UPSTREAM})
     async def explain(service_id: str) -> dict[str, Any]:
         """Why the service is in its state: what TRON knows, which deadlines stand, which rule fired."""
-        return await gateway.judge.explain(service_id)
+        return await gateway.tron.explain(service_id)
 
     @routes.get("/services/{service_id:path}", response_model=Service, responses=MISSING)
     async def get_service(service_id: str) -> Response:

@@ -19,11 +19,11 @@ import structlog
 from fastapi.responses import Response
 from tron_client import Event, Service, wire
 
-from gateway_http.asgi import Receive, Send
-from gateway_http.frames import Update
-from gateway_http.judge import Judge
-from gateway_http.live_feed import LiveFeed
-from gateway_http.reader import Gap, Reader
+from gateway_http.http.asgi import Receive, Send
+from gateway_http.replica.frames import Update
+from gateway_http.replica.reader import Gap, Reader
+from gateway_http.upstream.live_feed import LiveFeed
+from gateway_http.upstream.tron_status import TronStatusPoller
 
 log = structlog.get_logger("gateway")
 
@@ -57,9 +57,9 @@ def to_json(document: Any) -> bytes:
 class Streams:
     """All streams of one gateway; they share what was encoded. They end when `closing` is set."""
 
-    def __init__(self, feed: LiveFeed, judge: Judge, closing: asyncio.Event) -> None:
+    def __init__(self, feed: LiveFeed, tron: TronStatusPoller, closing: asyncio.Event) -> None:
         self._feed = feed
-        self._judge = judge
+        self._tron = tron
         self._closing = closing
         self._instance = uuid.uuid4().hex[:8]
         self._services: OrderedDict[str, tuple[Service, bytes]] = OrderedDict()
@@ -115,7 +115,7 @@ class Streams:
             state = self._key()
             if state != said or time.monotonic() - said_at >= STATE_EVERY:
                 said, said_at = state, time.monotonic()
-                yield _message("state", to_json(state_of(self._feed, self._judge)))
+                yield _message("state", to_json(state_of(self._feed, self._tron)))
             for update in updates:
                 revision = update.revision
                 for part in self._update(update, self._cursor(revision, sequence)):
@@ -126,7 +126,7 @@ class Streams:
             await reader.wait(max(0.0, said_at + STATE_EVERY - time.monotonic()))
 
     def _key(self) -> object:
-        tron = self._judge.status
+        tron = self._tron.status
         return self._feed.live, tron.reachable, tron.watching, tron.guard_active
 
     def _cursor(self, revision: int, sequence: int) -> bytes:
@@ -181,14 +181,14 @@ class Streams:
         return known[1]
 
 
-def state_of(feed: LiveFeed, judge: Judge) -> dict[str, Any]:
+def state_of(feed: LiveFeed, tron: TronStatusPoller) -> dict[str, Any]:
     """How things are, for GET /v1/status and the `state` message."""
     return {
         "live": feed.live,
         "stale_for": round(feed.stale_for, 3),
         "revision": feed.revision,
         "now": wire.rfc3339(feed.now()),
-        "tron": judge.status.to_dict(),
+        "tron": tron.status.to_dict(),
     }
 
 

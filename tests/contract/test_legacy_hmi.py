@@ -152,7 +152,7 @@ def test_the_page_is_served_with_a_strict_policy(hmi: httpx.Client) -> None:
     assert hmi.head("/").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["../page.py", "..%2fpage.py", "%2e%2e/page.py", "package.json", "", "main.js%00"])
+@pytest.mark.parametrize("path", ["../files.py", "..%2ffiles.py", "%2e%2e/files.py", "package.json", "", "main.js%00"])
 def test_nothing_but_the_files_of_the_page_is_served(hmi: httpx.Client, path: str) -> None:
     assert hmi.get(f"/dashboard/{path}").status_code == 404
 

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gateway_http.page import HEADERS, load_page
+from gateway_http.page.files import HEADERS, load_page
 
 
 def now() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_http.page import FOLDER, HEADERS, load_page
+from gateway_http.page.files import FOLDER, HEADERS, load_page
 from tests.support.binaries import find_binary
 
 TESTS = Path(__file__).parent / "dashboard"

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from gateway_http.http.coding import Decoder, TooLarge, Unreadable
 from gateway_http.http.front import Front
+from gateway_http.http.problems import install_errors, own_pages_only
 from gateway_http.http.sites import is_own
-from gateway_http.problems import install_errors, own_pages_only
 
 LIMIT = 100_000
 

@@ -10,7 +10,7 @@ from tron_client.models import Event, Service
 
 from gateway_http.legacy.hmi_views import MOST_DEPTH, agents_of, alerts_of, tree_of
 from gateway_http.legacy.port_check import OPTIONAL, REQUIRED, overall
-from gateway_http.watch_log import Gap, WatchLog
+from gateway_http.replica.watch_log import Gap, WatchLog
 
 T0 = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from gateway_http.mirror import DEPARTED, Mirror, Reported
+from gateway_http.replica.mirror import DEPARTED, Mirror, Reported
 from tests.unit.gateway_http.builders import a_service, at, micros
 
 

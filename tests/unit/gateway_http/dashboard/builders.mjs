@@ -1,6 +1,6 @@
 // Services and events as the gateway tells them, and a page that has heard of them.
 
-import { createState, receive, takeHistory } from "../../../../gateway_http/dashboard/state.js";
+import { createState, receive, takeHistory } from "../../../../gateway_http/page/dashboard/state.js";
 
 export const T0 = Date.parse("2026-03-01T12:00:00Z");
 

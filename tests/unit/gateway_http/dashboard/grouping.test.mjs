@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { groupOf } from "../../../../gateway_http/dashboard/grouping.js";
+import { groupOf } from "../../../../gateway_http/page/dashboard/grouping.js";
 
 const group = (name, labels = {}) => groupOf({ name, ...labels });
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { sentenceOf, slotsOf } from "../../../../gateway_http/dashboard/history.js";
-import { toEvent, toRow } from "../../../../gateway_http/dashboard/translate.js";
+import { sentenceOf, slotsOf } from "../../../../gateway_http/page/dashboard/history.js";
+import { toEvent, toRow } from "../../../../gateway_http/page/dashboard/translate.js";
 import { event, iso, service, T0 } from "./builders.mjs";
 
 const MINUTE = 60_000;

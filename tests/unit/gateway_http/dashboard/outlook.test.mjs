@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createAnnouncer } from "../../../../gateway_http/dashboard/announcer.js";
-import { lineAt, linesOf, offsetsOf, wordsOf } from "../../../../gateway_http/dashboard/listing.js";
-import { alarms, counts, freshness, headline, isOver, latest, lookOf, losses, QUIET_AFTER, wordOf } from "../../../../gateway_http/dashboard/outlook.js";
-import { broke, createState, receive, takeOpen, tronState } from "../../../../gateway_http/dashboard/state.js";
+import { createAnnouncer } from "../../../../gateway_http/page/dashboard/announcer.js";
+import { lineAt, linesOf, offsetsOf, wordsOf } from "../../../../gateway_http/page/dashboard/listing.js";
+import { alarms, counts, freshness, headline, isOver, latest, lookOf, losses, QUIET_AFTER, wordOf } from "../../../../gateway_http/page/dashboard/outlook.js";
+import { broke, createState, receive, takeOpen, tronState } from "../../../../gateway_http/page/dashboard/state.js";
 import { event, iso, page, service, status, T0 } from "./builders.mjs";
 
 test("a page that has heard nothing says so, and does not call the fleet empty", () => {

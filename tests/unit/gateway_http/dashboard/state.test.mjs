@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { byName, childrenOf, find, parentOf, rowsByGroup, tombstones } from "../../../../gateway_http/dashboard/fleet.js";
-import { broke, createState, receive, serverTime, takeHistory, takeNews } from "../../../../gateway_http/dashboard/state.js";
+import { byName, childrenOf, find, parentOf, rowsByGroup, tombstones } from "../../../../gateway_http/page/dashboard/fleet.js";
+import { broke, createState, receive, serverTime, takeHistory, takeNews } from "../../../../gateway_http/page/dashboard/state.js";
 import { event, iso, page, service, status, T0 } from "./builders.mjs";
 
 test("a snapshot in parts appears only when it is complete", () => {

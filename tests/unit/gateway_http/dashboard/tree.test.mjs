@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { forest, layout, LONERS, MOST_NODES, SIZES } from "../../../../gateway_http/dashboard/tree.js";
+import { forest, layout, LONERS, MOST_NODES, SIZES } from "../../../../gateway_http/page/dashboard/tree.js";
 
 function grow(pairs, { troubled = [], folds = new Map() } = {}) {
   const rows = Object.keys(pairs).map((id) => ({ id, name: id }));

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from tron_client import AlertNotFound, InvalidRequest, NotImplementedYet, ServiceNotFound, TronError
 from tron_client.errors import RETRYABLE
 
+from gateway_http.http.json_bounds import showable
 from gateway_http.http.sites import CHANGING, REFUSAL, is_own
-from gateway_http.json_bounds import showable
 
 RETRY_AFTER_S = "1"
 PROBLEM_TYPE = "application/problem+json"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway_http.judge import Judge
-from gateway_http.live_feed import LiveFeed
-from gateway_http.watch_log import WatchLog
+from gateway_http.replica.watch_log import WatchLog
+from gateway_http.upstream.live_feed import LiveFeed
+from gateway_http.upstream.tron_status import TronStatusPoller
 
 LOOK_EVERY = 0.5
 
@@ -14,10 +14,10 @@ LOOK_EVERY = 0.5
 class WatchRecorder:
     """Keeps a `WatchLog` true while `run` runs."""
 
-    def __init__(self, log: WatchLog, feed: LiveFeed, judge: Judge) -> None:
+    def __init__(self, log: WatchLog, feed: LiveFeed, tron: TronStatusPoller) -> None:
         self._log = log
         self._feed = feed
-        self._judge = judge
+        self._tron = tron
 
     async def run(self) -> None:
         """Look twice a second until cancelled."""
@@ -29,7 +29,7 @@ class WatchRecorder:
     def _is_watched(self) -> bool:
         if not self._feed.live:
             return False
-        if self._judge.status.reachable:
-            return self._judge.status.watching
+        if self._tron.status.reachable:
+            return self._tron.status.watching
         # A TRON that we can not ask may still judge: the registry shows UNKNOWN for all as soon as nobody does.
         return any(each.service.liveness != "UNKNOWN" for each in self._feed.mirror.entries.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_http.asgi import App, Message, Receive, Scope, Send, send_bytes
+from gateway_http.http.asgi import App, Message, Receive, Scope, Send, send_bytes
 
 METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 

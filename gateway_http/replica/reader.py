@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tron_client import Event
 
-from gateway_http.frames import Update
+from gateway_http.replica.frames import Update
 
 if TYPE_CHECKING:
-    from gateway_http.live_feed import LiveFeed
+    from gateway_http.upstream.live_feed import LiveFeed
 
 
 class Bell:

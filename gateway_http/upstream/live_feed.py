@@ -17,10 +17,10 @@ from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
 from tron_client.server_clock import ServerClock
 
-from gateway_http.frames import FrameLog, Update
-from gateway_http.mirror import Mirror, Reported
-from gateway_http.reader import Bell, Gap, Reader
-from gateway_http.tail import KEPT, EventTail
+from gateway_http.replica.frames import FrameLog, Update
+from gateway_http.replica.mirror import Mirror, Reported
+from gateway_http.replica.reader import Bell, Gap, Reader
+from gateway_http.replica.tail import KEPT, EventTail
 
 __all__ = ["Gap", "LiveFeed", "Reader", "Update"]
 

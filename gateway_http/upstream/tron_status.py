@@ -47,7 +47,7 @@ class TronStatus:
         }
 
 
-class Judge:
+class TronStatusPoller:
     """`status` is at most a second old while `run` runs."""
 
     def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[], None]) -> None:

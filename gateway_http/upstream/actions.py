@@ -8,11 +8,11 @@ from typing import Any
 from grid.registry.v1 import service_pb2
 from tron_client import Acknowledged, AsyncRegistryClient, Event, RegistryUnavailable, Service, ServiceNotFound
 
-from gateway_http.beats import Acknowledged as BeatAcknowledged
-from gateway_http.beats import BeatRelay
-from gateway_http.live_feed import LiveFeed
-from gateway_http.mirror import Reported
-from gateway_http.upstream.writes import RegistryWrites
+from gateway_http.replica.mirror import Reported
+from gateway_http.upstream.beat_relay import Acknowledged as BeatAcknowledged
+from gateway_http.upstream.beat_relay import BeatRelay
+from gateway_http.upstream.live_feed import LiveFeed
+from gateway_http.upstream.registry_writes import RegistryWrites
 
 SEEN_WITHIN = 1.0
 """Seconds that the log may take to tell of an event of ours."""

@@ -1,0 +1,1 @@
+"""The dashboard: the files that a browser loads."""
