@@ -13,10 +13,13 @@ from typing import Any
 import structlog
 import uvicorn
 
-from gateway_http.app import Gateway, connected
 from gateway_http.config import Config
+from gateway_http.gateway import Gateway
 from gateway_http.http.front import Front
 from gateway_http.legacy import events, hmi, registry, tron
+from gateway_http.page import routes as page
+from gateway_http.runtime import connected
+from gateway_http.v1 import api
 from grid_hosting.identity import own_agent
 from grid_hosting.listening import bind_socket
 from grid_hosting.program import warn_if_exposed, write_ready
@@ -94,18 +97,21 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         names = ("registry", "heartbeat_monitor", "event_stream")
         neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
         front = partial(Front, max_body_bytes=config.max_body_bytes, root_path=config.root_path)
+        v1 = api.router(gateway)
+        dashboard = page.router(config.root_path)
         apps = {
-            listeners[0]: front(registry.RegistryPort(gateway, listeners[0].port)),
+            listeners[0]: front(registry.RegistryPort(gateway, listeners[0].port, [v1])),
             listeners[1]: front(tron.build(gateway, listeners[1].port)),
             listeners[2]: front(events.build(gateway, listeners[2].port)),
-            listeners[3]: front(hmi.build(gateway, listeners[3].port, neighbours)),
+            listeners[3]: front(hmi.build(gateway, listeners[3].port, neighbours, [v1, dashboard])),
         }
         ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
         agents = _agents(config, listeners) if config.self_register else []
         loop = asyncio.get_running_loop()
         try:
-            await gateway.feed.wait_loaded(LOAD_WITHIN)
+            replica = gateway.replica
+            await replica.news.until(lambda: replica.loaded and replica.tail.life > 0, LOAD_WITHIN)
             log.info("gateway_serving", registry=config.registry, tron=config.tron, **addresses)
             for agent in agents:
                 await loop.run_in_executor(None, agent.start)

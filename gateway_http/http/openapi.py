@@ -6,8 +6,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
 
-from gateway_http.v1.views import Problem
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] = Field(default_factory=list)
+    """Which parameters are wrong, where that is the problem."""
 
 
 def describe(app: FastAPI) -> None:

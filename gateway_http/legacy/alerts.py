@@ -12,15 +12,6 @@ from gateway_http.legacy.rows import iso
 LEGACY_ALERTS = ("heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored")
 """The types that the legacy contract knows. What else TRON says is for /v1 and the event stream."""
 
-TRON_ALERTS = (
-    *LEGACY_ALERTS,
-    "service_suspect",
-    "service_stalled",
-    "cascading_failure",
-    "parent_down",
-)
-"""The types of event that are judgements of TRON."""
-
 BROADCAST = "broadcast"
 """The action of an event that came by POST /broadcast: it is nobody's judgement, whatever its type."""
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from tron_client import Event, Service
 
-from gateway_http.legacy.alerts import BROADCAST, TRON_ALERTS, parent_of
+from gateway_http.legacy.alerts import BROADCAST, parent_of
+from gateway_http.replica.alert_types import TRON_ALERTS
 
 Envelope = dict[str, Any]
 """`event_type`, `data` (with its `timestamp`) and `server_timestamp`."""

@@ -16,19 +16,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from tron_client import Event, InvalidRequest, TronError
 
-from gateway_http.app import Gateway
+from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.asgi import App, Receive, Scope, Send, send_bytes
 from gateway_http.http.cors import AnyOrigin
+from gateway_http.http.event_streams import EventStream
 from gateway_http.http.json_bounds import check_object, check_text
 from gateway_http.http.openapi import describe
 from gateway_http.http.problems import SafeJSONResponse, headers_of, shown_errors, status_of, what_is_wrong
 from gateway_http.legacy.alerts import BROADCAST
 from gateway_http.legacy.broadcasts import Envelope, Translator, flat, local_iso
 from gateway_http.legacy.rows import to_json
-from gateway_http.replica.reader import Gap
+from gateway_http.replica.reader import Gap, Reader
 from gateway_http.replica.tail import KEPT
-from gateway_http.v1.stream import RawStream
 
 HISTORY = 100
 """Events that a new Socket.IO client is told, as the legacy buffer held."""
@@ -96,8 +96,8 @@ class EventsPort:
     def __init__(self, gateway: Gateway, port: int) -> None:
         self._gateway = gateway
         self._port = port
-        self._reader = gateway.feed.reader()
-        self._translator = Translator(gateway.feed.mirror.last_seen)
+        self._reader = Reader(gateway.replica)
+        self._translator = Translator(gateway.replica.mirror.last_seen)
         self._loaded = 0
         self._made: OrderedDict[int, list[Envelope]] = OrderedDict()
         self._history: deque[Envelope] = deque(maxlen=HISTORY)
@@ -124,7 +124,7 @@ class EventsPort:
 
     def catch_up(self) -> None:
         """Translate what came to the log since the last call."""
-        tail = self._gateway.feed.tail
+        tail = self._gateway.replica.tail
         if tail.life and not self._loaded:
             self._loaded = tail.life
             self._reader.events()
@@ -153,7 +153,7 @@ class EventsPort:
         """The body of /health."""
         self.catch_up()
         return {
-            "status": "ok" if self._gateway.feed.live else "degraded",
+            "status": "ok" if self._gateway.replica.live else "degraded",
             "service": "event_stream",
             "port": self._port,
             "connected_clients": len(self._sids),
@@ -222,7 +222,7 @@ class EventsPort:
 
     async def follow(self, after: int | None) -> AsyncIterator[bytes]:
         """Events as Server-Sent Events: what came after a sequence, then new ones."""
-        reader = self._gateway.feed.reader(None, after)
+        reader = Reader(self._gateway.replica, None, after)
         yield b"retry: 1000\n\n"
         while True:
             events = reader.events()
@@ -294,9 +294,6 @@ def build(gateway: Gateway, port: int) -> App:
         503: {"model": Refusal, "description": "The registry is away; try again after `Retry-After` seconds"},
     }
 
-    def fresh() -> dict[str, str]:
-        return {name.decode(): value.decode() for name, value in gateway.freshness()}
-
     @app.post("/broadcast", response_model=Broadcasted, responses=refusals)
     async def broadcast(body: Broadcast) -> Response:
         """Record an event, and tell everybody who listens. It is on disk when this answers."""
@@ -307,12 +304,12 @@ def build(gateway: Gateway, port: int) -> App:
     @app.get("/health", response_model=Health)
     async def health() -> Response:
         """Whether it works, who listens, and how much a new client is told."""
-        return SafeJSONResponse(events.health(), headers=fresh())
+        return SafeJSONResponse(events.health(), headers=gateway.freshness_as_text())
 
     @app.get("/events/recent", response_model=Recent, responses={400: refusals[400]})
     async def recent(limit: Annotated[int, Query(ge=1, le=KEPT)] = 50) -> Response:
         """The newest events, flat, oldest first."""
-        return SafeJSONResponse({"events": events.recent(limit)}, headers=fresh())
+        return SafeJSONResponse({"events": events.recent(limit)}, headers=gateway.freshness_as_text())
 
     @app.get(
         "/events/stream",
@@ -327,7 +324,7 @@ def build(gateway: Gateway, port: int) -> App:
         if not gateway.streams.admit():
             return SafeJSONResponse({"error": "too many streams are open"}, 503, headers_of(503))
         after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 19 else None
-        return RawStream(gateway.streams, events.follow(after))
+        return EventStream(gateway.streams, events.follow(after))
 
     return _Entry(events, app)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Response
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from tron_client import NotImplementedYet, RegistryUnavailable, ServiceNotFound, TronError, wire
 
-from gateway_http.app import Gateway
+from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.json_bounds import check_object
 from gateway_http.http.openapi import describe
@@ -22,9 +22,7 @@ from gateway_http.legacy.alerts import distinct
 from gateway_http.legacy.hmi_views import DIRECT_CHAT, agents_of, alerts_of, tree_of
 from gateway_http.legacy.port_check import SystemStatus, ask_health
 from gateway_http.legacy.rows import LISTED, iso, row, to_json
-from gateway_http.page.files import HEADERS, load_page
 from gateway_http.replica.tail import KEPT
-from gateway_http.v1 import api
 
 NEIGHBOURS: Mapping[str, int] = {"registry": 6121, "heartbeat_monitor": 6109, "event_stream": 6102}
 FOREIGN: Mapping[str, int] = {"resource_manager": 6104, "token_governor": 6105}
@@ -66,7 +64,7 @@ class Hmi:
 
     def __init__(self, gateway: Gateway, port: int, neighbours: Mapping[str, int]) -> None:
         self._gateway = gateway
-        self._feed = gateway.feed
+        self._replica = gateway.replica
         self._port = port
         self._neighbours = {**neighbours, **FOREIGN}
         self._system = SystemStatus(gateway.data_dir)
@@ -82,7 +80,7 @@ class Hmi:
     @property
     def is_away(self) -> bool:
         """Whether the legacy HMI would have found no registry."""
-        return not (self._feed.loaded and self._feed.live)
+        return not (self._replica.loaded and self._replica.live)
 
     def health(self) -> dict[str, Any]:
         """GET /health."""
@@ -91,26 +89,26 @@ class Hmi:
     def services(self) -> list[dict[str, Any]]:
         """The items of the registry's GET /services, in their order."""
         ordered = sorted(
-            self._feed.services_as_heard.values(), key=lambda each: (each.name, each.role, each.service_id)
+            self._replica.services_as_heard.values(), key=lambda each: (each.name, each.role, each.service_id)
         )
         rows = map(row, ordered)
         return [{key: each[key] for key in LISTED} for each in rows]
 
     def tree(self) -> dict[str, Any]:
         """GET /api/tree."""
-        return tree_of(self._feed.services_as_heard)
+        return tree_of(self._replica.services_as_heard)
 
     def agents(self) -> dict[str, Any]:
         """GET /api/agents."""
-        agents = [] if self.is_away else agents_of(self._feed.services_as_heard.values())
+        agents = [] if self.is_away else agents_of(self._replica.services_as_heard.values())
         if len(agents) > 1:
             return {"status": "ok", "agents": agents, "count": len(agents)}
         return {"status": "ok", "agents": [DIRECT_CHAT], "count": 1, "fallback": True}
 
     def alerts(self) -> list[dict[str, Any]]:
         """The newest alerts of the four legacy types, oldest first."""
-        newest = distinct(self._feed.alerts.newest(KEPT))[-MOST_ALERTS:]
-        known = [self._feed.mirror.last_seen(event.service_id) for event in newest]
+        newest = distinct(self._replica.alerts.newest(KEPT))[-MOST_ALERTS:]
+        known = [self._replica.mirror.last_seen(event.service_id) for event in newest]
         return alerts_of(newest, {each.service_id: each for each in known if each is not None})
 
     async def metrics(self) -> dict[str, Any]:
@@ -118,7 +116,7 @@ class Hmi:
         answers = await asyncio.gather(*(self._ask(name) for name in METRICS))
         services = dict(zip(METRICS, answers, strict=True))
         healthy = sum(each.get("status") == "ok" for each in answers)
-        agents = sum(each.type == "agent" for each in self._feed.services_as_heard.values())
+        agents = sum(each.type == "agent" for each in self._replica.services_as_heard.values())
         summary = {
             "total_services": len(METRICS),
             "healthy_services": healthy,
@@ -130,19 +128,19 @@ class Hmi:
 
     async def system_status(self) -> dict[str, Any]:
         """GET /api/system/status."""
-        return await self._system.read(registry_live=self._feed.live)
+        return await self._system.read(registry_live=self._replica.live)
 
     # --- what the page reads beside /v1 -------------------------------------------------------------------------------
 
     async def history(self, *, with_events: bool) -> dict[str, Any]:
         """What happened, since when that is known, when nobody watched, and which alerts wait."""
         watched = self._gateway.watched
-        events = self._feed.events if with_events else []
+        events = self._replica.events if with_events else []
         # Fewer than are kept: that is all there is, however long ago.
         covered = events[0].occurred_at if len(events) >= KEPT else None
         known = [moment for moment in (covered, watched.forgotten_until) if moment is not None]
         return {
-            "now": wire.rfc3339(self._feed.now()),
+            "now": wire.rfc3339(self._replica.now()),
             "events": [each.to_dict() for each in events],
             "covered": wire.rfc3339(max(known, default=datetime.fromtimestamp(0, UTC))),
             "gaps": [[wire.rfc3339(gap.since), wire.rfc3339(gap.until)] for gap in watched.gaps],
@@ -151,7 +149,7 @@ class Hmi:
 
     async def explain(self, service_id: str) -> dict[str, Any]:
         """All that is known of a service, and why TRON judges it so; `note` says why where TRON does not say."""
-        service = self._feed.service(service_id)
+        service = self._replica.service(service_id)
         explanation: dict[str, Any] | None = None
         note = ""
         try:
@@ -203,10 +201,15 @@ class Hmi:
         return {"uptime_seconds": uptime, "server_start_time": self._started_at}
 
 
-def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOURS) -> FastAPI:
-    """The application; `port` is the one that it is served on, `neighbours` are those of the gateway's other ports."""
+def build(
+    gateway: Gateway,
+    port: int,
+    neighbours: Mapping[str, int] = NEIGHBOURS,
+    mounted: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """The application; `port` is the one that it is served on, `neighbours` are those of the gateway's other ports,
+    `mounted` is what else this port serves."""
     hmi = Hmi(gateway, port, neighbours)
-    files = load_page(root_path=gateway.config.root_path)
     app = FastAPI(
         docs_url=None,
         redoc_url=None,
@@ -217,33 +220,16 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
         max_body_size=gateway.max_body_bytes,
     )
     install_errors(app)
-    app.include_router(api.router(gateway))
+    for router in mounted:
+        app.include_router(router)
     describe(app)
     add_docs(app)
 
     def answer(document: Any, status: int = 200) -> Response:
-        headers = {name.decode(): value.decode() for name, value in gateway.freshness()}
-        return Response(to_json(document), status, headers, "application/json")
+        return Response(to_json(document), status, gateway.freshness_as_text(), "application/json")
 
     def away(**empty: Any) -> Response:
         return answer({"error": "the registry is away", **empty}, 500)
-
-    def send_file(name: str, if_none_match: str) -> Response:
-        file = files.get(name)
-        if file is None:
-            raise Refused(404, "Not Found")
-        headers = {**HEADERS, "etag": file.etag}
-        if file.etag in if_none_match.split(", "):
-            return Response(None, 304, headers)
-        return Response(file.body, 200, headers, file.media_type)
-
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page(if_none_match: Annotated[str, Header()] = "") -> Response:
-        return send_file("index.html", if_none_match)
-
-    @app.api_route("/dashboard/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page_file(name: str, if_none_match: Annotated[str, Header()] = "") -> Response:
-        return send_file(name, if_none_match)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
@@ -320,7 +306,7 @@ def build(gateway: Gateway, port: int, neighbours: Mapping[str, int] = NEIGHBOUR
     )
     async def acknowledge(body: Acknowledgement) -> Response:
         """Acknowledge an alert for all its recipients, all about a service, or all that waits; and what was lost."""
-        if not gateway.feed.live:
+        if not gateway.replica.live:
             raise RegistryUnavailable("the registry is away")
         if body.alert_id:
             done: dict[str, int] = {"acknowledged": await gateway.actions.acknowledge(body.alert_id)}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import Depends, FastAPI, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Response
 from google.protobuf import duration_pb2
 from grid.registry.v1 import service_pb2
 from starlette.exceptions import HTTPException
 from tron_client import InvalidRequest, Service, ServiceNotFound, TronError, wire
 
-from gateway_http.app import Gateway
+from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.asgi import JSON_TYPE, Message, Receive, Scope, Send, is_json, read_small, replay, send_bytes
 from gateway_http.http.openapi import describe
@@ -23,7 +24,6 @@ from gateway_http.http.sites import is_own
 from gateway_http.legacy import bodies
 from gateway_http.legacy.rows import STATUSES, WHOLE, Listing, Rows, iso, sql_time, status_of, to_json
 from gateway_http.replica.mirror import Reported
-from gateway_http.v1 import api
 
 BEAT_BYTES = 64 << 10
 """A heartbeat that is larger takes the long way."""
@@ -57,14 +57,15 @@ BODY = {**TOO_LARGE, **UNREADABLE, **AWAY}
 class RegistryPort:
     """The application: a short way for reads and heartbeats, and FastAPI for everything else and for /docs."""
 
-    def __init__(self, gateway: Gateway, port: int) -> None:
+    def __init__(self, gateway: Gateway, port: int, mounted: Sequence[APIRouter] = ()) -> None:
+        """`mounted`: what else this port serves."""
         self._gateway = gateway
-        self._feed = gateway.feed
+        self._replica = gateway.replica
         self._actions = gateway.actions
         self._port = port
-        self._listing = Listing(gateway.feed.mirror)
+        self._listing = Listing(gateway.replica.mirror)
         self._whole = Rows(WHOLE)
-        self.app = self._build()
+        self.app = self._build(mounted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -73,7 +74,7 @@ class RegistryPort:
             if method == "PUT" and path == "/heartbeat":
                 await self._put_heartbeat(scope, receive, send)
                 return
-            if method == "GET" and self._feed.loaded:
+            if method == "GET" and self._replica.loaded:
                 if path == "/services":
                     await send_bytes(send, self._listing.body(), (JSON_TYPE, *self._gateway.freshness()))
                     return
@@ -117,7 +118,7 @@ class RegistryPort:
     # --- reads ------------------------------------------------------------------------------------------------------
 
     async def _send_service(self, service_id: str, send: Send) -> None:
-        entry = self._feed.mirror.entries.get(service_id)
+        entry = self._replica.mirror.entries.get(service_id)
         if entry is None:
             answer = to_json({"detail": _not_found(service_id)})
             await send_bytes(send, answer, (JSON_TYPE, *self._gateway.freshness()), 404)
@@ -125,20 +126,15 @@ class RegistryPort:
             await send_bytes(send, self._whole.of(entry), (JSON_TYPE, *self._gateway.freshness()))
 
     def _read(self, body: bytes) -> Response:
-        headers = {name.decode(): value.decode() for name, value in self._gateway.freshness()}
-        return Response(body, media_type="application/json", headers=headers)
-
-    def _need_copy(self) -> None:
-        if not self._feed.loaded:
-            raise Refused(503, "the registry is away, and nothing was heard of it yet")
+        return Response(body, media_type="application/json", headers=self._gateway.freshness_as_text())
 
     def _counts(self) -> tuple[int, int]:
-        services = self._feed.services_as_heard.values()
+        services = self._replica.services_as_heard.values()
         return len(services), sum(status_of(each) == "ok" for each in services)
 
     # --- FastAPI ----------------------------------------------------------------------------------------------------
 
-    def _build(self) -> FastAPI:
+    def _build(self, mounted: Sequence[APIRouter]) -> FastAPI:
         app = FastAPI(
             docs_url=None,
             redoc_url=None,
@@ -150,14 +146,15 @@ class RegistryPort:
             max_body_size=self._gateway.max_body_bytes,
         )
         install_errors(app)
-        app.include_router(api.router(self._gateway))
+        for router in mounted:
+            app.include_router(router)
         describe(app)
         add_docs(app)
 
         @app.get("/", responses=AWAY)
         async def about() -> dict[str, Any]:
             """What this is, and how many services there are."""
-            self._need_copy()
+            self._gateway.need_snapshot()
             registered, healthy = self._counts()
             return {
                 "service": "PAS Service Registry",
@@ -173,9 +170,9 @@ class RegistryPort:
         @app.get("/health", responses=AWAY)
         async def health() -> Response:
             """Whether it works: `degraded` while the registry is away. `healthy`: those whose status is `ok`."""
-            self._need_copy()
+            self._gateway.need_snapshot()
             registered, healthy = self._counts()
-            status = "ok" if self._feed.live else "degraded"
+            status = "ok" if self._replica.live else "degraded"
             counts = {"registered": registered, "healthy": healthy, "total_events": self._actions.counted}
             return self._read(to_json({"status": status, **counts}))
 
@@ -199,14 +196,14 @@ class RegistryPort:
         @app.get("/services", response_model=bodies.ServiceList, responses=AWAY)
         async def list_services() -> Response:
             """All services."""
-            self._need_copy()
+            self._gateway.need_snapshot()
             return self._read(self._listing.body())
 
         @app.get("/services/{service_id}", response_model=bodies.WholeService, responses={**AWAY, **NOT_FOUND})
         async def get_service(service_id: str) -> Response:
             """One service. A slash in an id is written %2F."""
-            self._need_copy()
-            entry = self._feed.mirror.entries.get(service_id)
+            self._gateway.need_snapshot()
+            entry = self._replica.mirror.entries.get(service_id)
             if entry is None:
                 raise Refused(404, _not_found(service_id))
             return self._read(self._whole.of(entry))
@@ -220,7 +217,7 @@ class RegistryPort:
             status: str | None = None,
         ) -> Response:
             """Services that match all that is given, exactly. An empty cap, name or status counts as not given."""
-            self._need_copy()
+            self._gateway.need_snapshot()
 
             def wanted(service: Service) -> bool:
                 return (

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query, Response
 from pydantic import BaseModel
 from tron_client import Event
 
-from gateway_http.app import Gateway
+from gateway_http.gateway import NOTHING_HEARD, Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.cors import AnyOrigin
 from gateway_http.http.openapi import describe
@@ -75,7 +75,7 @@ class TronPort:
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self._gateway = gateway
-        self._feed = gateway.feed
+        self._replica = gateway.replica
         self._port = port
         self._seen: tuple[int, int] = (-1, -1)
         self._alerts: list[Event] = []
@@ -95,9 +95,8 @@ class TronPort:
 
     def counts(self) -> dict[str, int]:
         """How many services have which status. Raises Refused where nothing is known."""
-        if not self._feed.loaded:
-            raise Refused(503, "the registry is away, and nothing was heard of it yet")
-        statuses = Counter(status_of(each) for each in self._feed.services_as_heard.values())
+        self._gateway.need_snapshot()
+        statuses = Counter(status_of(each) for each in self._replica.services_as_heard.values())
         return {
             "total": statuses.total(),
             "healthy": statuses["ok"],
@@ -129,14 +128,14 @@ class TronPort:
 
     def alerts(self, limit: int) -> list[dict[str, Any]]:
         """The last alerts, oldest first. Raises Refused where nothing is known."""
-        tail = self._feed.alerts
+        tail = self._replica.alerts
         if not tail.life:
-            raise Refused(503, "the registry is away, and nothing was heard of it yet")
+            raise Refused(503, NOTHING_HEARD)
         if self._seen != (tail.life, tail.last):
             self._seen = (tail.life, tail.last)
             self._alerts = distinct(tail.newest(KEPT))
         newest = self._alerts[-limit:] if limit else []
-        return [legacy_alert(event, self._feed.mirror.last_seen(event.service_id)) for event in newest]
+        return [legacy_alert(event, self._replica.mirror.last_seen(event.service_id)) for event in newest]
 
 
 def build(gateway: Gateway, port: int) -> FastAPI:
@@ -156,8 +155,8 @@ def build(gateway: Gateway, port: int) -> FastAPI:
     add_docs(app)
 
     def answer(document: Any, status: int = 200) -> Response:
-        fresh = {name.decode(): value.decode() for name, value in gateway.freshness()}
-        return Response(to_json(document), status, {**fresh, **headers_of(status)}, "application/json")
+        headers = {**gateway.freshness_as_text(), **headers_of(status)}
+        return Response(to_json(document), status, headers, "application/json")
 
     @app.get("/", responses=AWAY)
     async def about() -> dict[str, Any]:

@@ -114,6 +114,11 @@ class Mirror:
 
     # --- what the watch tells ---------------------------------------------------------------------------------------
 
+    @property
+    def in_snapshot(self) -> bool:
+        """Whether a snapshot is coming in."""
+        return self._incoming is not None
+
     def begin_snapshot(self) -> None:
         """A snapshot follows. Until it is complete, what was known before is shown."""
         self._incoming = {}

@@ -1,37 +1,13 @@
-"""Those who follow the feed: each is a place in it, and nothing that could grow while it does not look."""
+"""A consumer of the replica: a place in the frames and in the log, and nothing that could grow. Pure."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from tron_client import Event
+from tron_client.models import Event
 
 from gateway_http.replica.frames import Update
-
-if TYPE_CHECKING:
-    from gateway_http.upstream.live_feed import LiveFeed
-
-
-class Bell:
-    """Wakes everybody who waits at the moment when it rings."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-        self.rung = 0
-        """How often."""
-
-    def ring(self) -> None:
-        """Wake them."""
-        self.rung += 1
-        event, self._event = self._event, asyncio.Event()
-        event.set()
-
-    async def wait(self) -> None:
-        """Wait for the next ring."""
-        await self._event.wait()
+from gateway_http.replica.replica import Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,41 +19,43 @@ class Gap:
 
 
 class Reader:
-    """One who follows: a place in the frames and in the events, and nothing that could grow while it does not look."""
+    """A cursor. It only reads the replica, so any number of them follow it side by side."""
 
-    def __init__(self, feed: LiveFeed, revision: int | None, sequence: int | None) -> None:
-        self._feed = feed
+    def __init__(self, replica: Replica, revision: int | None = None, sequence: int | None = None) -> None:
+        """Follow changes after a revision (None: a snapshot first), and events after a sequence (None: only new
+        ones)."""
+        self._replica = replica
         self._began = False
-        self._number, self._life = feed.frames.last, feed.mirror.life
+        self._number, self._life = replica.frames.last, replica.mirror.life
         self.revision = revision
         """The revision that it has seen; None before the first snapshot."""
-        self.sequence = feed.tail.last if sequence is None else sequence
+        self.sequence = replica.tail.last if sequence is None else sequence
         """The event that it has seen."""
-        self._log = feed.tail.life
+        self._log = replica.tail.life
         self._only_new = sequence is None
-        self._rung = feed.bell.rung
+        self._seen = replica.news.value
 
     def updates(self) -> list[Update]:
         """What it has not seen of the services; at the first call at least one."""
-        feed = self._feed
+        replica = self._replica
         if not self._began:
             self._began = True
-            update = feed.since(self.revision)
-            self.revision = update.revision if feed.loaded else None
+            update = replica.since(self.revision)
+            self.revision = update.revision if replica.loaded else None
             return [update]
-        frames = feed.frames.after(self._number)
+        frames = replica.frames.after(self._number)
         if frames == []:
             return []
-        same_life = self._life == feed.mirror.life
-        self._number, self._life = feed.frames.last, feed.mirror.life
+        same_life = self._life == replica.mirror.life
+        self._number, self._life = replica.frames.last, replica.mirror.life
         if frames is None or not same_life or self.revision is None:
-            frames = [feed.since(self.revision if same_life else None)]
-        self.revision = feed.revision
+            frames = [replica.since(self.revision if same_life else None)]
+        self.revision = replica.revision
         return frames
 
     def events(self) -> list[Event | Gap]:
         """What it has not seen of the log."""
-        tail = self._feed.tail
+        tail = self._replica.tail
         if not tail.life:
             return []  # the log was not read yet
         if not self._log:
@@ -88,12 +66,7 @@ class Reader:
         return [Gap(tail.last)] if events is None else list(events)
 
     async def wait(self, timeout: float | None = None) -> None:
-        """Wait until there may be something new, or so many seconds. What came since the last wait counts."""
-        bell = self._feed.bell
-        if bell.rung != self._rung:
-            self._rung = bell.rung
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await bell.wait()
-        self._rung = bell.rung
+        """Wait until there may be something new, or `timeout` seconds. What came since the last wait counts."""
+        news = self._replica.news
+        await news.beyond(self._seen, timeout)
+        self._seen = news.value

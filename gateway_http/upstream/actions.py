@@ -9,9 +9,9 @@ from grid.registry.v1 import service_pb2
 from tron_client import Acknowledged, AsyncRegistryClient, Event, RegistryUnavailable, Service, ServiceNotFound
 
 from gateway_http.replica.mirror import Reported
+from gateway_http.replica.replica import Replica
 from gateway_http.upstream.beat_relay import Acknowledged as BeatAcknowledged
 from gateway_http.upstream.beat_relay import BeatRelay
-from gateway_http.upstream.live_feed import LiveFeed
 from gateway_http.upstream.registry_writes import RegistryWrites
 
 SEEN_WITHIN = 1.0
@@ -21,8 +21,8 @@ SEEN_WITHIN = 1.0
 class Actions:
     """Each returns when it is done and the copy shows it. Raises what the SDK raises."""
 
-    def __init__(self, feed: LiveFeed, client: AsyncRegistryClient, writes: RegistryWrites, relay: BeatRelay) -> None:
-        self._feed = feed
+    def __init__(self, replica: Replica, client: AsyncRegistryClient, writes: RegistryWrites, relay: BeatRelay) -> None:
+        self._replica = replica
         self._client = client
         self._writes = writes
         self._relay = relay
@@ -32,41 +32,41 @@ class Actions:
     async def register(self, declared: service_pb2.Service) -> Service:
         """Register a service, anew where it is registered already."""
         service, revision = await self._writes.register(declared)
-        self._feed.registered(service, revision)
+        self._replica.registered(service, revision)
         self.counted += 1
         return service
 
     async def deregister(self, service_id: str, reason: str = "") -> None:
         """Remove a service. Raises ServiceNotFound."""
         revision = await self._writes.deregister(service_id, reason)
-        self._feed.deregistered(service_id, revision)
+        self._replica.deregistered(service_id, revision)
 
     async def promote(self, name: str, from_role: str, to_role: str) -> int:
         """Change the role of all instances; returns how many there were. Raises ServiceNotFound where none."""
         count, revision = await self._writes.promote(name, from_role, to_role)
-        self._feed.promoted(name, from_role, to_role, revision)
+        self._replica.promoted(name, from_role, to_role, revision)
         return count
 
     async def beat(self, service_id: str, reported: Reported) -> BeatAcknowledged:
         """Relay a heartbeat. Raises ServiceNotFound, RegistryUnavailable."""
-        known = self._feed.service(service_id)
+        known = self._replica.service(service_id)
         if known is None:
             if not self._relay.connected:
                 raise RegistryUnavailable("the registry is away")
             # Perhaps registered just now, by somebody else: the registry knows.
             known, revision = await self._writes.get_service(service_id)
-            self._feed.known(known, revision)
+            self._replica.known(known, revision)
         acknowledged = await self._relay.beat(service_id, reported)
-        if self._feed.service(service_id) is None:
+        if self._replica.service(service_id) is None:
             raise ServiceNotFound(f"no service has the id {service_id!r}")
-        self._feed.beaten(known, reported, acknowledged.heard_at, acknowledged.revision)
+        self._replica.beaten(known, reported, acknowledged.heard_at, acknowledged.revision)
         self.counted += 1
         return acknowledged
 
     async def publish(self, event_type: str, details: Mapping[str, Any], **fields: Any) -> Event:
         """Append an event to the log."""
         event = await self._client.publish_event(event_type, details=details, **fields)
-        await self._feed.until_event(event.sequence, SEEN_WITHIN)
+        await self._replica.news.until(lambda: self._replica.tail.last >= event.sequence, SEEN_WITHIN)
         return event
 
     async def acknowledge_all(self, service_id: str = "") -> Acknowledged:

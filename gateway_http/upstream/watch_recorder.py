@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from gateway_http.replica.replica import Replica
 from gateway_http.replica.watch_log import WatchLog
-from gateway_http.upstream.live_feed import LiveFeed
 from gateway_http.upstream.tron_status import TronStatusPoller
 
 LOOK_EVERY = 0.5
@@ -14,22 +14,22 @@ LOOK_EVERY = 0.5
 class WatchRecorder:
     """Keeps a `WatchLog` true while `run` runs."""
 
-    def __init__(self, log: WatchLog, feed: LiveFeed, tron: TronStatusPoller) -> None:
+    def __init__(self, log: WatchLog, replica: Replica, tron: TronStatusPoller) -> None:
         self._log = log
-        self._feed = feed
+        self._replica = replica
         self._tron = tron
 
     async def run(self) -> None:
         """Look twice a second until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            if self._feed.loaded:
-                self._log.note(self._is_watched(), self._feed.now())
+            if self._replica.loaded:
+                self._log.note(self._is_watched(), self._replica.now())
 
     def _is_watched(self) -> bool:
-        if not self._feed.live:
+        if not self._replica.live:
             return False
         if self._tron.status.reachable:
             return self._tron.status.watching
         # A TRON that we can not ask may still judge: the registry shows UNKNOWN for all as soon as nobody does.
-        return any(each.service.liveness != "UNKNOWN" for each in self._feed.mirror.entries.values())
+        return any(each.service.liveness != "UNKNOWN" for each in self._replica.mirror.entries.values())

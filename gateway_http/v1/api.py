@@ -9,12 +9,13 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from tron_client import Event, RegistryUnavailable, Service
 
-from gateway_http.app import Gateway
+from gateway_http.gateway import Gateway
+from gateway_http.http.event_streams import EventStream
 from gateway_http.http.problems import PROBLEM_TYPE, Refused
-from gateway_http.legacy.alerts import TRON_ALERTS
+from gateway_http.replica.alert_types import TRON_ALERTS
 from gateway_http.v1 import views
 from gateway_http.v1.prometheus import target_groups
-from gateway_http.v1.stream import RawStream, state_of, to_json
+from gateway_http.v1.stream import ServiceStreams, state_of, to_json
 
 MOST_EVENTS = 1000
 
@@ -37,21 +38,16 @@ UPSTREAM = _problem(501, "Not in this version")
 def router(gateway: Gateway) -> APIRouter:
     """The routes, all below /v1."""
     routes = APIRouter(prefix="/v1", tags=["v1"], responses={**WRONG, **AWAY})
-    feed = gateway.feed
-    streams = gateway.streams
+    replica = gateway.replica
+    streams = ServiceStreams(gateway)
 
     def answer(document: Any) -> Response:
-        headers = {name.decode(): value.decode() for name, value in gateway.freshness()}
-        return Response(to_json(document), media_type="application/json", headers=headers)
-
-    def need_copy() -> None:
-        if not feed.loaded:
-            raise Refused(503, "the registry is away, and nothing was heard of it yet")
+        return Response(to_json(document), media_type="application/json", headers=gateway.freshness_as_text())
 
     @routes.get("/status", response_model=views.Status)
     async def status() -> Response:
         """Whether this follows the registry, and whether TRON watches."""
-        return answer(state_of(feed, gateway.tron))
+        return answer(state_of(gateway))
 
     @routes.get("/services", response_model=views.Services)
     async def list_services(
@@ -63,7 +59,7 @@ def router(gateway: Gateway) -> APIRouter:
         liveness: Word = "",
     ) -> Response:
         """Services that match all that is given, exactly; by name, then role, then id."""
-        need_copy()
+        gateway.need_snapshot()
 
         def wanted(service: Service) -> bool:
             return (
@@ -75,9 +71,9 @@ def router(gateway: Gateway) -> APIRouter:
                 and (not cap or cap in service.caps)
             )
 
-        found = [each for each in feed.services.values() if wanted(each)]
+        found = [each for each in replica.services.values() if wanted(each)]
         found.sort(key=lambda each: (each.name, each.role, each.service_id))
-        state = {"revision": feed.revision, "live": feed.live, "stale_for": round(feed.stale_for, 3)}
+        state = {"revision": replica.revision, "live": replica.live, "stale_for": round(replica.stale_for, 3)}
         return answer({**state, "services": [each.to_dict() for each in found]})
 
     @routes.get("/services/{service_id:path}/explain", responses={**MISSING, **UPSTREAM})
@@ -90,8 +86,8 @@ def router(gateway: Gateway) -> APIRouter:
         """One service. Its id may hold slashes."""
         if not service_id:
             return RedirectResponse("/v1/services", 307)  # a slash too many; the front makes the address relative
-        need_copy()
-        service = feed.service(service_id)
+        gateway.need_snapshot()
+        service = replica.service(service_id)
         if service is None:
             raise Refused(404, f"no service has the id {service_id!r}")
         return answer(service.to_dict())
@@ -149,15 +145,15 @@ def router(gateway: Gateway) -> APIRouter:
 
         `cursor` is the id of the last message, for a page that makes its EventSource anew and can not set the header.
         """
-        if not streams.admit():
+        if not gateway.streams.admit():
             raise Refused(503, "too many streams are open, or the gateway is going away")
-        return RawStream(streams, streams.follow(last_event_id or cursor))
+        return EventStream(gateway.streams, streams.follow(last_event_id or cursor))
 
     @routes.get("/sd/prometheus", response_model=list[views.TargetGroup])
     async def prometheus(request: Request) -> Response:
         """Targets for http_sd_config: every service that is not down and has a host and a port in its url."""
-        need_copy()
-        return answer(target_groups(feed.services.values()))
+        gateway.need_snapshot()
+        return answer(target_groups(replica.services.values()))
 
     return routes
 
@@ -175,10 +171,10 @@ async def _page(gateway: Gateway, *, newest: bool, limit: int, **wanted: Any) ->
             newest=newest,
         )
     except RegistryUnavailable:
-        tail = gateway.feed.tail
+        tail = gateway.replica.tail
         if not newest or wanted.get("unacknowledged") or not tail.life:
             raise
-        found = [each for each in gateway.feed.events if _admits(each, **wanted)][-limit:]
+        found = [each for each in gateway.replica.events if _admits(each, **wanted)][-limit:]
         return _document(found, 0, 0, tail.last)
     return _document(page.events, page.next_after_sequence, page.first_sequence, page.last_sequence)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from tron_client import Event, Service
 
 
@@ -72,14 +70,3 @@ class TargetGroup(BaseModel):
 
     targets: list[str]
     labels: dict[str, str]
-
-
-class Problem(BaseModel):
-    """RFC 9457."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    errors: list[dict[str, Any]] = Field(default_factory=list)
-    """Which parameters are wrong, where that is the problem."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from gateway_http.v1.stream import MOST_STREAMS
+from gateway_http.http.event_streams import MOST_STREAMS
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
 

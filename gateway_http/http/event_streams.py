@@ -1,0 +1,97 @@
+"""Server-Sent Events on all ports: how many, how long a client may leave them unread, and how they end.
+
+A part of a stream is made when its client is ready to read it, so nothing queues here. A client that reads nothing for
+a while is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from starlette.responses import Response
+
+from gateway_http.http.asgi import Receive, Send
+
+log = structlog.get_logger("gateway")
+
+PATIENCE = 30.0
+"""Seconds that a client may leave what it was sent unread."""
+
+MOST_STREAMS = 1000
+"""Streams on all ports. Overflow rule: the next is answered 503."""
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class EventStreams:
+    """All streams of one gateway. They end when `closing` is set."""
+
+    def __init__(self, closing: asyncio.Event) -> None:
+        self._closing = closing
+        self.count = 0
+
+    def admit(self) -> bool:
+        """Whether one more may be served."""
+        return self.count < MOST_STREAMS and not self._closing.is_set()
+
+    async def serve(self, parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
+        """One stream, from its start to its end: until the parts end, the client leaves, or the gateway does."""
+        self.count += 1
+        left = asyncio.create_task(_disconnected(receive))
+        telling = asyncio.create_task(_tell(parts, send))
+        closing = asyncio.create_task(self._closing.wait())
+        tasks = {left, telling, closing}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.count -= 1
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        if not telling.cancelled() and isinstance(telling.exception(), TimeoutError):
+            log.info("stream_cut", unread_for=PATIENCE)
+        elif not telling.cancelled():
+            telling.result()
+        elif not closing.cancelled():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await send({"type": "http.response.body", "body": b""})
+
+
+class EventStream(Response):
+    """Answers with a stream of Server-Sent Events."""
+
+    def __init__(self, streams: EventStreams, parts: AsyncIterator[bytes]) -> None:
+        super().__init__()
+        self._streams = streams
+        self._parts = parts
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve it."""
+        await self._streams.serve(self._parts, receive, send)
+
+
+def message(name: str, data: bytes, cursor: bytes = b"") -> bytes:
+    """One message; a client that comes again sends its cursor back."""
+    event_id = b"id: " + cursor + b"\n" if cursor else b""
+    return event_id + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+async def _tell(parts: AsyncIterator[bytes], send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    async for part in parts:
+        async with asyncio.timeout(PATIENCE):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,65 @@
+"""Whether the copy follows the registry now, since when it does not, and what time it is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from tron_client.server_clock import ServerClock
+
+PULSE_LOST = 3.0
+"""Seconds without a message on the watch, which brings one a second, until the copy no longer counts as live."""
+
+
+class Freshness:
+    """`monotonic` is the clock, in seconds."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._following = False
+        self._current_at: float | None = None
+        self._started_at = monotonic()
+        self._registry_clock = ServerClock()
+
+    # --- what the watch tells ---------------------------------------------------------------------------------------
+
+    @property
+    def following(self) -> bool:
+        """Whether the watch is up, and the copy as it tells."""
+        return self._following
+
+    def caught_up(self) -> None:
+        """All that was is told; what follows is news."""
+        self._following = True
+
+    def heard(self) -> None:
+        """A message came on the watch."""
+        if self._following:
+            self._current_at = self._monotonic()
+
+    def lost(self) -> None:
+        """The watch broke."""
+        self._following = False
+
+    def observed(self, at: datetime) -> None:
+        """The registry said what time it is there."""
+        self._registry_clock.observed(at, self._monotonic())
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether the copy follows the registry now."""
+        at = self._current_at
+        return self._following and at is not None and self._monotonic() - at < PULSE_LOST
+
+    @property
+    def stale_for(self) -> float:
+        """Seconds since the copy was last known to be current; 0 while live."""
+        if self.live:
+            return 0.0
+        return self._monotonic() - (self._started_at if self._current_at is None else self._current_at)
+
+    def now(self) -> datetime:
+        """The registry's time, by which everything in the copy is stamped; ours may differ on another machine."""
+        return self._registry_clock.now(self._monotonic()) or datetime.now(UTC)

@@ -1,0 +1,220 @@
+"""The copy that every answer is read from: services, the newest events, and the frames that subscribers follow. Pure.
+
+Upstream puts into it what the registry tells, and what the registry acknowledged to us. Consumers read it, each with a
+cursor of its own (`reader.Reader`), and change nothing by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+
+from tron_client.models import Event, Service
+
+from gateway_http.replica.frames import FrameLog, PendingFrame, Update
+from gateway_http.replica.freshness import Freshness
+from gateway_http.replica.mirror import Mirror, Reported
+from gateway_http.replica.tail import KEPT, EventTail
+from grid_hosting.watermark import Watermark
+
+
+class Replica:
+    """Reads never wait and never fail."""
+
+    def __init__(self, monotonic: Callable[[], float], alert_types: Sequence[str] = ()) -> None:
+        """`monotonic`: the clock. `alert_types`: events of which the newest are kept apart, so that a flood of others
+        does not bury them."""
+        self.alert_types = tuple(alert_types)
+        self.mirror = Mirror()
+        self.tail = EventTail()
+        self.alerts = EventTail()
+        self.frames = FrameLog()
+        self.freshness = Freshness(monotonic)
+        self.news = Watermark()
+        """Grows when readers have something to look at."""
+        self.unframed = Watermark()
+        """Grows when something changed that no frame tells yet."""
+        self._pending = PendingFrame()
+        self._framed_live = False
+        self._services: tuple[int, Mapping[str, Service]] = (-1, MappingProxyType({}))
+        self._as_heard: tuple[int, Mapping[str, Service]] = (-1, MappingProxyType({}))
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a first snapshot was complete; before it there is nothing to show, which is not an empty fleet."""
+        return self.mirror.loaded
+
+    @property
+    def live(self) -> bool:
+        """Whether the copy follows the registry now."""
+        return self.freshness.live
+
+    @property
+    def stale_for(self) -> float:
+        """Seconds since the copy was last known to be current; 0 while live."""
+        return self.freshness.stale_for
+
+    def now(self) -> datetime:
+        """The registry's time."""
+        return self.freshness.now()
+
+    @property
+    def revision(self) -> int:
+        """The registry's revision that the copy is true at."""
+        return self.mirror.revision
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """All services by id, with their newest `last_heartbeat_at`; the mapping does not change under the reader."""
+        version = self.mirror.version
+        if self._services[0] != version:
+            entries = self.mirror.entries
+            found = {service_id: entry.current() for service_id, entry in entries.items()}
+            self._services = (version, MappingProxyType(found))
+        return self._services[1]
+
+    @property
+    def services_as_heard(self) -> Mapping[str, Service]:
+        """The same for the legacy ports: without a DOWN that an acknowledged sign of life has overtaken."""
+        version = self.mirror.version
+        if self._as_heard[0] != version:
+            found = {service_id: entry.as_heard() for service_id, entry in self.mirror.entries.items()}
+            self._as_heard = (version, MappingProxyType(found))
+        return self._as_heard[1]
+
+    def service(self, service_id: str) -> Service | None:
+        """One service; None if there is none."""
+        entry = self.mirror.entries.get(service_id)
+        return None if entry is None else entry.current()
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The newest events of the log, oldest first; at most 1000."""
+        return self.tail.newest(KEPT)
+
+    def since(self, revision: int | None) -> Update:
+        """What changed after a revision, or a snapshot, in one; nothing while nothing is known."""
+        changes = self.mirror.since(revision) if self.loaded else None
+        if changes is None:
+            return Update(0, live=False, stale_for=self.stale_for)
+        return Update(
+            changes.revision,
+            snapshot=changes.snapshot,
+            upserted=changes.upserted,
+            removed=changes.removed,
+            live=self.live,
+            stale_for=self.stale_for,
+        )
+
+    # --- what the watch tells ---------------------------------------------------------------------------------------
+
+    def begin_snapshot(self) -> None:
+        """A snapshot follows. Until it is complete, what was known before is shown."""
+        self.mirror.begin_snapshot()
+
+    def upserted(self, revision: int, service: Service) -> None:
+        """A service as it is at that revision."""
+        self.mirror.upsert(revision, service)
+        self._changed(service.service_id)
+
+    def removed(self, revision: int, service_id: str) -> None:
+        """A service is gone."""
+        self.mirror.remove(revision, service_id)
+        self._changed(service_id)
+
+    def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> None:
+        """When incarnations were last heard, in microseconds since the epoch."""
+        for service_id in self.mirror.heard(incarnations, micros):
+            self._pending.heard(service_id)
+
+    def completed(self, revision: int) -> None:
+        """All that was is told; from here on it is news."""
+        mirror = self.mirror
+        before, life, is_snapshot = mirror.revision, mirror.life, mirror.in_snapshot
+        mirror.complete(revision)
+        self.freshness.caught_up()
+        if is_snapshot:
+            changes = mirror.since(before if life == mirror.life else None)
+            if changes.snapshot:
+                self._pending.start_over()
+            for service in changes.upserted:
+                self._changed(service.service_id)
+            for service_id in changes.removed:
+                self._changed(service_id)
+        self.unframed.step()
+        self.news.step()
+
+    def lost(self) -> None:
+        """The watch broke."""
+        self.freshness.lost()
+        self.unframed.step()
+
+    # --- what the event log tells -----------------------------------------------------------------------------------
+
+    def log_read(self, events: Iterable[Event], alerts: Iterable[Event], last: int) -> None:
+        """The log was read anew up to `last`: its newest events, and the newest alerts among all that it holds."""
+        self.alerts.restart((each for each in alerts if each.sequence <= last), last)
+        self.tail.restart(events, last)
+        self.news.step()
+
+    def logged(self, event: Event) -> None:
+        """The next event of the log."""
+        self.tail.append(event)
+        if event.type in self.alert_types:
+            self.alerts.append(event)
+        self.news.step()
+
+    # --- what we know before the watch does -------------------------------------------------------------------------
+
+    def beaten(self, before: Service, reported: Reported, heard_at: datetime, revision: int) -> None:
+        """The registry acknowledged a beat that was relayed; `before` is what was known when it was sent."""
+        self.mirror.beaten(before, reported, heard_at, revision)
+        self._pending.heard(before.service_id)
+
+    def registered(self, service: Service, revision: int) -> None:
+        """The registry acknowledged a registration; the record as it was at that revision."""
+        self.mirror.registered(service, revision)
+        self._changed(service.service_id)
+
+    def known(self, service: Service, revision: int) -> None:
+        """A record that was read past the copy, as it was at that revision."""
+        self.mirror.known(service, revision)
+        self._changed(service.service_id)
+
+    def deregistered(self, service_id: str, revision: int) -> None:
+        """The registry acknowledged a removal."""
+        self.mirror.deregistered(service_id, revision)
+        self._changed(service_id)
+
+    def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> None:
+        """The registry acknowledged a promotion."""
+        for service_id in self.mirror.promoted(name, from_role, to_role, revision):
+            self._changed(service_id)
+
+    # --- frames -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_liveness_framed(self) -> bool:
+        """Whether the newest frame says of `live` what is true now."""
+        return self.live == self._framed_live
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether services were heard that no frame tells yet."""
+        return self._pending.has_heard
+
+    def make_frame(self) -> None:
+        """Put what changed since the last frame into one; nothing while nothing is known."""
+        if not self.loaded:
+            return
+        self._framed_live = self.live
+        frame = self._pending.take(self.mirror.entries, self.revision, live=self._framed_live, stale_for=self.stale_for)
+        self.frames.append(frame)
+        self.news.step()
+
+    def _changed(self, service_id: str) -> None:
+        self._pending.changed(service_id, is_there=service_id in self.mirror.entries)
+        self.unframed.step()

@@ -1,0 +1,69 @@
+"""Makes a gateway: its connections, its replica, and what keeps that current beside the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from tron_client import AsyncRegistryClient
+from tron_client.channel import open_aio_channel
+
+from gateway_http.config import Config
+from gateway_http.gateway import Gateway
+from gateway_http.http.event_streams import EventStreams
+from gateway_http.legacy.alert_file import AlertFiles
+from gateway_http.legacy.alerts import LEGACY_ALERTS
+from gateway_http.replica.replica import Replica
+from gateway_http.replica.watch_log import WatchLog
+from gateway_http.upstream.actions import Actions
+from gateway_http.upstream.beat_relay import BeatRelay
+from gateway_http.upstream.events_feed import EventsFeed
+from gateway_http.upstream.frame_pacer import FramePacer
+from gateway_http.upstream.registry_writes import RegistryWrites
+from gateway_http.upstream.services_feed import ServicesFeed
+from gateway_http.upstream.tron_status import TronStatusPoller
+from gateway_http.upstream.watch_recorder import WatchRecorder
+
+
+class Runner(Protocol):
+    """What runs beside the requests, until it is cancelled."""
+
+    async def run(self) -> None:
+        """Run."""
+
+
+@asynccontextmanager
+async def connected(config: Config) -> AsyncIterator[Gateway]:
+    """A gateway that follows the registry and TRON until the block ends."""
+    async with (
+        open_aio_channel(config.registry) as channel,
+        open_aio_channel(config.tron) as tron_channel,
+        AsyncRegistryClient(config.registry) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        replica, relay, closing = Replica(time.monotonic, LEGACY_ALERTS), BeatRelay(channel), asyncio.Event()
+        tron = TronStatusPoller(tron_channel, replica.news.step)
+        watched = WatchLog()
+        actions = Actions(replica, client, RegistryWrites(channel), relay)
+        gateway = Gateway(config, replica, client, actions, tron, watched, EventStreams(closing), closing)
+        runners: list[Runner] = [
+            ServicesFeed(channel, replica),
+            EventsFeed(client, replica),
+            FramePacer(replica),
+            relay,
+            tron,
+            WatchRecorder(watched, replica, tron),
+        ]
+        if config.alert_file_days:
+            folder = config.data_dir / "events"
+            runners.append(AlertFiles(client, folder, config.alert_file_days, replica.mirror.last_seen))
+        running = [tasks.create_task(each.run()) for each in runners]
+        try:
+            yield gateway
+        finally:
+            closing.set()
+            for task in running:
+                task.cancel()

@@ -1,0 +1,40 @@
+"""Keeps the event log of the replica current: its newest events once, then one subscription for all."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import structlog
+from tron_client import AsyncRegistryClient, RevisionCompacted, TronError
+from tron_client.schedule import Backoff
+
+from gateway_http.replica.replica import Replica
+from gateway_http.replica.tail import KEPT
+
+log = structlog.get_logger("gateway")
+
+
+class EventsFeed:
+    """`run` keeps the replica current."""
+
+    def __init__(self, client: AsyncRegistryClient, replica: Replica) -> None:
+        self._client = client
+        self._replica = replica
+
+    async def run(self) -> None:
+        """Follow the log until cancelled."""
+        backoff = Backoff()
+        while True:
+            try:
+                page = await self._client.list_events(newest=True, limit=KEPT)
+                alerts = await self._client.list_events(newest=True, limit=KEPT, types=self._replica.alert_types)
+                self._replica.log_read(page.events, alerts.events, page.last_sequence)
+                async for event in self._client.subscribe_events(page.last_sequence):
+                    backoff.reset()
+                    self._replica.logged(event)
+            except RevisionCompacted as error:
+                log.warning("events_compacted", why=error.message)
+            except TronError as error:
+                log.info("events_not_read", why=error.message)
+            await asyncio.sleep(backoff.next_delay(random.random()))
