@@ -104,10 +104,7 @@ class Rows:
 
 
 class Listing:
-    """All services in the legacy order: by name, then role, both as binary text. Made again as far as it changed.
-
-    It is the one reader of `Mirror.touched`.
-    """
+    """All services in the legacy order: by name, then role, both as binary text. Made again as far as it changed."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
@@ -125,13 +122,12 @@ class Listing:
         mirror = self._mirror
         if mirror.version == self._version:
             return self._body
-        self._version = mirror.version
+        seen, self._version = self._version, mirror.version
         if not self._order():
-            for service_id in mirror.touched:
+            for service_id in mirror.changed_after(seen):
                 place = self._places.get(service_id)
                 if place is not None:
                     self._parts[place] = self._listed.of(mirror.entries[service_id])
-        mirror.touched.clear()
         self._body = b'{"items":[' + b",".join(self._parts) + b"]}"
         return self._body
 

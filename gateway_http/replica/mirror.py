@@ -100,8 +100,8 @@ class Mirror:
         """Grows with everything that a reader could see."""
         self.listing = 0
         """Grows where who is there, or how they are ordered, may have changed."""
-        self.touched: set[str] = set()
-        """Services of which something changed since the one reader of this cleared it. Bounded by their number."""
+        self._changed_at: dict[str, int] = {}
+        """The version with the last change of each service, oldest first: it is put at the end at each change."""
         self._by_incarnation: dict[int, Entry] = {}
         self._incoming: dict[str, Service] | None = None
         self._departed: deque[tuple[int, Service]] = deque()
@@ -165,7 +165,7 @@ class Mirror:
             moment = _EPOCH + timedelta(microseconds=at)
             if moment > entry.heard_at:
                 entry.heard_at = moment
-                self.touched.add(entry.service.service_id)
+                self._touch(entry.service.service_id)
                 news.append(entry.service.service_id)
         if news:
             self.version += 1
@@ -185,7 +185,7 @@ class Mirror:
         if before.liveness == "DOWN":
             entry.overtaken = before.liveness_since
         _overtake(entry)
-        self.touched.add(before.service_id)
+        self._touch(before.service_id)
         self.version += 1
 
     def registered(self, service: Service, revision: int) -> None:
@@ -194,7 +194,7 @@ class Mirror:
         entry = self.entries.get(service.service_id)
         if entry is not None and entry.service.incarnation == service.incarnation and service.liveness == "DOWN":
             entry.overtaken = service.liveness_since
-            self.touched.add(service.service_id)
+            self._touch(service.service_id)
             self.version += 1
 
     def known(self, service: Service, revision: int) -> None:
@@ -229,7 +229,7 @@ class Mirror:
         ]
         for entry in found:
             entry.service = replace(entry.service, role=to_role)
-            self.touched.add(entry.service.service_id)
+            self._touch(entry.service.service_id)
         if found:
             self.listing += 1
             self.version += 1
@@ -243,6 +243,15 @@ class Mirror:
         if entry is not None:
             return entry.current()
         return self._last_seen[service_id][1] if service_id in self._last_seen else None
+
+    def changed_after(self, version: int) -> list[str]:
+        """The services that are here and changed after a version, in any order. Each consumer keeps its own version."""
+        found: list[str] = []
+        for service_id in reversed(self._changed_at):
+            if self._changed_at[service_id] <= version:
+                break
+            found.append(service_id)
+        return found
 
     def since(self, revision: int | None) -> Changes:
         """What changed after that revision; a snapshot where that can not be told, or for None."""
@@ -281,13 +290,18 @@ class Mirror:
             self._put(after)
         self.listing += 1
 
+    def _touch(self, service_id: str) -> None:
+        """A service changed; the version that has it follows in the same call."""
+        self._changed_at.pop(service_id, None)
+        self._changed_at[service_id] = self.version + 1
+
     def _put(self, entry: Entry) -> None:
         service = entry.service
         before = self.entries.get(service.service_id)
         if before is not None and before.service.incarnation != service.incarnation:
             self._by_incarnation.pop(before.service.incarnation, None)
         self.entries[service.service_id] = entry
-        self.touched.add(service.service_id)
+        self._touch(service.service_id)
         self._by_incarnation[service.incarnation] = entry
         self._last_seen.pop(service.service_id, None)
 
@@ -296,7 +310,7 @@ class Mirror:
         if entry is None:
             return
         self._by_incarnation.pop(entry.service.incarnation, None)
-        self.touched.discard(service_id)
+        self._changed_at.pop(service_id, None)
         self.listing += 1
         self._departed.append((revision, entry.current()))
         self._last_seen[service_id] = (revision, entry.service)

@@ -33,25 +33,39 @@ def test_whole_seconds_are_whole_numbers() -> None:
     assert (repr(columns["heartbeat_interval_s"]), columns["ttl_s"]) == ("30", 0.5)
 
 
+def _shown(listing: Listing) -> list[tuple[str, str]]:
+    return [(each["service_id"], each["status"]) for each in json.loads(listing.body())["items"]]
+
+
 def test_the_listing_follows_the_copy() -> None:
     mirror = Mirror()
     mirror.begin_snapshot()
     mirror.upsert(1, a_service("b", 1))
     mirror.complete(1)
     listing = Listing(mirror)
-
-    def shown() -> list[tuple[str, str]]:
-        return [(each["service_id"], each["status"]) for each in json.loads(listing.body())["items"]]
-
-    assert shown() == [("b", "ok")]
+    assert _shown(listing) == [("b", "ok")]
     mirror.upsert(2, a_service("a", 2))
     mirror.beaten(mirror.entries["b"].current(), Reported(status="paused"), at(1), 2)
-    assert shown() == [("a", "ok"), ("b", "paused")]
+    assert _shown(listing) == [("a", "ok"), ("b", "paused")]
     mirror.upsert(3, a_service("b", 1, name="0"))
-    assert shown() == [("b", "ok"), ("a", "ok")]
+    assert _shown(listing) == [("b", "ok"), ("a", "ok")]
     mirror.remove(4, "b")
-    assert shown() == [("a", "ok")]
+    assert _shown(listing) == [("a", "ok")]
     assert listing.body() is listing.body()
+
+
+def test_listings_side_by_side_take_nothing_from_each_other() -> None:
+    mirror = Mirror()
+    mirror.begin_snapshot()
+    for number, service_id in enumerate("abc", 1):
+        mirror.upsert(number, a_service(service_id, number))
+    mirror.complete(3)
+    eager, lazy = Listing(mirror), Listing(mirror)
+    assert _shown(eager) == _shown(lazy)
+    for number, service_id in enumerate("ab", 1):
+        mirror.beaten(mirror.entries[service_id].current(), Reported(status="paused"), at(number), 3)
+        assert dict(_shown(eager))[service_id] == "paused"
+    assert _shown(lazy) == [("a", "paused"), ("b", "paused"), ("c", "ok")]
 
 
 def test_an_alert_names_the_parent_as_it_was_declared() -> None:

@@ -231,3 +231,21 @@ def test_a_judgement_of_the_life_before_is_overtaken_by_a_registration(mirror: M
     assert mirror.entries["a"].as_heard().liveness == "UNKNOWN"
     mirror.upsert(16, a_service("a", 9, liveness="DOWN", liveness_since=at(99)))
     assert mirror.entries["a"].as_heard().liveness == "DOWN"
+
+
+def test_each_consumer_learns_what_changed_after_the_version_it_has_seen() -> None:
+    mirror = Mirror()
+    mirror.begin_snapshot()
+    for number, service_id in enumerate("abc", 1):
+        mirror.upsert(number, a_service(service_id, number))
+    mirror.complete(3)
+    versions = [mirror.version]
+    assert sorted(mirror.changed_after(0)) == ["a", "b", "c"]
+    assert mirror.changed_after(mirror.version) == []
+    mirror.heard([1], [micros(5)])
+    versions.append(mirror.version)
+    mirror.upsert(4, a_service("b", 2, status="paused"))
+    mirror.remove(5, "c")
+    assert [sorted(mirror.changed_after(version)) for version in versions] == [["a", "b"], ["b"]]
+    mirror.upsert(6, a_service("b", 2))
+    assert mirror.changed_after(versions[1]) == ["b"], "once, however often it changed"
