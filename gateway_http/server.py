@@ -15,11 +15,12 @@ import uvicorn
 
 from gateway_http.config import Config
 from gateway_http.gateway import Gateway
+from gateway_http.http.asgi import App
 from gateway_http.http.front import Front
 from gateway_http.legacy import events, hmi, registry, tron
 from gateway_http.page import routes as page
 from gateway_http.runtime import connected
-from gateway_http.v1 import api
+from gateway_http.v1 import api, overview
 from grid_hosting.identity import own_agent
 from grid_hosting.listening import bind_socket
 from grid_hosting.program import warn_if_exposed, write_ready
@@ -94,17 +95,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     addresses = {each.key: each.address for each in listeners}
     warn_if_exposed("the gateway", *addresses.values())
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
-        names = ("registry", "heartbeat_monitor", "event_stream")
-        neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
-        front = partial(Front, max_body_bytes=config.max_body_bytes, root_path=config.root_path)
-        v1 = api.router(gateway)
-        dashboard = page.router(config.root_path)
-        apps = {
-            listeners[0]: front(registry.RegistryPort(gateway, listeners[0].port, [v1])),
-            listeners[1]: front(tron.build(gateway, listeners[1].port)),
-            listeners[2]: front(events.build(gateway, listeners[2].port)),
-            listeners[3]: front(hmi.build(gateway, listeners[3].port, neighbours, [v1, dashboard])),
-        }
+        apps = _apps(gateway, listeners)
         ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
         agents = _agents(config, listeners) if config.self_register else []
@@ -129,6 +120,23 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 # The gateway comes back after a restart: it does not leave, it is away for a moment.
                 await loop.run_in_executor(None, agent.abandon)
     log.info("gateway_stopped")
+
+
+def _apps(gateway: Gateway, listeners: list[Listener]) -> dict[Listener, App]:
+    """What each port serves: its legacy contract; on 6121 /v1 too, and on 6101 /v1 and the dashboard."""
+    config = gateway.config
+    registry_http, tron_http, events_http, hmi_http = listeners
+    names = ("registry", "heartbeat_monitor", "event_stream")
+    neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
+    v1, (below_v1, below_api) = api.router(gateway), overview.routers(gateway)
+    dashboard = page.router(config.root_path)
+    front = partial(Front, max_body_bytes=config.max_body_bytes, root_path=config.root_path)
+    return {
+        registry_http: front(registry.RegistryPort(gateway, registry_http.port, [v1, below_v1])),
+        tron_http: front(tron.build(gateway, tron_http.port)),
+        events_http: front(events.build(gateway, events_http.port)),
+        hmi_http: front(hmi.build(gateway, hmi_http.port, neighbours, [v1, below_v1, below_api, dashboard])),
+    }
 
 
 def _agents(config: Config, listeners: list[Listener]) -> list[Any]:

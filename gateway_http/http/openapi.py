@@ -8,6 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
+from gateway_http.http.problems import PROBLEM_TYPE
+
 
 class Problem(BaseModel):
     """RFC 9457."""
@@ -18,6 +20,12 @@ class Problem(BaseModel):
     detail: str
     errors: list[dict[str, Any]] = Field(default_factory=list)
     """Which parameters are wrong, where that is the problem."""
+
+
+def problem(status: int, description: str) -> dict[int | str, dict[str, Any]]:
+    """How a route below /v1 describes an answer that is problem+json."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {status: {"description": description, "content": {PROBLEM_TYPE: {"schema": schema}}}}
 
 
 def describe(app: FastAPI) -> None:

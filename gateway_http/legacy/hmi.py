@@ -1,4 +1,4 @@
-"""The legacy HMI, port 6101: the System Status page, what it reads beside /v1, and `/api/*` about service status."""
+"""The legacy HMI, port 6101: `/api/*` about service status."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Response
-from pydantic import AfterValidator, BaseModel, Field, model_validator
-from tron_client import NotImplementedYet, RegistryUnavailable, ServiceNotFound, TronError, wire
+from fastapi import APIRouter, Depends, FastAPI, Response
+from pydantic import AfterValidator, BaseModel
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.json_bounds import check_object
 from gateway_http.http.openapi import describe
-from gateway_http.http.problems import Refused, install_errors, own_pages_only
+from gateway_http.http.problems import install_errors, own_pages_only
 from gateway_http.legacy import hhmrs_settings as hhmrs
 from gateway_http.legacy.alerts import distinct
 from gateway_http.legacy.hmi_views import DIRECT_CHAT, agents_of, alerts_of, tree_of
@@ -30,26 +29,6 @@ FOREIGN: Mapping[str, int] = {"resource_manager": 6104, "token_governor": 6105}
 
 METRICS = ("registry", "heartbeat_monitor", "resource_manager", "token_governor", "event_stream")
 MOST_ALERTS = 100
-MOST_OPEN = 1000
-MOST_LOST = 100
-OPEN_KEPT_FOR = 0.5
-"""Seconds for which the list of open alerts is good for everybody who asks."""
-
-ServiceId = Annotated[str, Query(min_length=1, max_length=512)]
-
-
-class Acknowledgement(BaseModel):
-    """What POST /api/alerts/acknowledge takes: one of the three."""
-
-    alert_id: Annotated[str, Field(max_length=512)] = ""
-    service_id: Annotated[str, Field(max_length=512)] = ""
-    all: bool = False
-
-    @model_validator(mode="after")
-    def _one(self) -> Acknowledgement:
-        if bool(self.alert_id) + bool(self.service_id) + self.all != 1:
-            raise ValueError("give one of alert_id, service_id and all")
-        return self
 
 
 class HhmrsSettings(BaseModel):
@@ -70,12 +49,6 @@ class Hmi:
         self._system = SystemStatus(gateway.data_dir)
         self._started = time.monotonic()
         self._started_at = time.time()
-        self._asking = asyncio.Lock()
-        self._open: list[str] = []
-        self._lost: list[dict[str, Any]] = []
-        self._open_at = float("-inf")
-
-    # --- the legacy /api ----------------------------------------------------------------------------------------------
 
     @property
     def is_away(self) -> bool:
@@ -129,68 +102,6 @@ class Hmi:
     async def system_status(self) -> dict[str, Any]:
         """GET /api/system/status."""
         return await self._system.read(registry_live=self._replica.live)
-
-    # --- what the page reads beside /v1 -------------------------------------------------------------------------------
-
-    async def history(self, *, with_events: bool) -> dict[str, Any]:
-        """What happened, since when that is known, when nobody watched, and which alerts wait."""
-        watched = self._gateway.watched
-        events = self._replica.events if with_events else []
-        # Fewer than are kept: that is all there is, however long ago.
-        covered = events[0].occurred_at if len(events) >= KEPT else None
-        known = [moment for moment in (covered, watched.forgotten_until) if moment is not None]
-        return {
-            "now": wire.rfc3339(self._replica.now()),
-            "events": [each.to_dict() for each in events],
-            "covered": wire.rfc3339(max(known, default=datetime.fromtimestamp(0, UTC))),
-            "gaps": [[wire.rfc3339(gap.since), wire.rfc3339(gap.until)] for gap in watched.gaps],
-            **await self._unacknowledged(),
-        }
-
-    async def explain(self, service_id: str) -> dict[str, Any]:
-        """All that is known of a service, and why TRON judges it so; `note` says why where TRON does not say."""
-        service = self._replica.service(service_id)
-        explanation: dict[str, Any] | None = None
-        note = ""
-        try:
-            explained = await self._gateway.tron.explain(service_id)
-        except NotImplementedYet:
-            note = "This TRON does not explain its verdicts; the facts below are all there is."
-        except ServiceNotFound:
-            note = "TRON does not judge this service now."
-        except TronError as error:
-            note = f"TRON can not be asked now: {error.message or error.reason}"
-        else:
-            deadlines = [{"what": each["what"], "due_in": _seconds(each["due_in"])} for each in explained["deadlines"]]
-            explanation = {
-                "verdict": explained["verdict"],
-                "rule": explained["rule"],
-                "deadlines": deadlines,
-                "evidence": explained.get("evidence", {}),
-            }
-        if service is None and explanation is None:
-            raise Refused(404, f"no service has the id {service_id!r}")
-        return {"service": None if service is None else service.to_dict(), "explanation": explanation, "note": note}
-
-    # --- inside -------------------------------------------------------------------------------------------------------
-
-    async def _unacknowledged(self) -> dict[str, Any]:
-        """The ids of alerts that wait, and who was lost; as known before, where the registry can not be asked."""
-        async with self._asking:
-            if time.monotonic() - self._open_at > OPEN_KEPT_FOR:
-                try:
-                    page = await self._gateway.registry.list_events(limit=MOST_OPEN, unacknowledged=True, newest=True)
-                    lost = await self._gateway.registry.list_gone_services(limit=MOST_LOST, unacknowledged=True)
-                    self._open = list(dict.fromkeys(event.alert_id for event in page.events))
-                    self._lost = [each.to_dict() for each in lost]
-                    self._open_at = time.monotonic()
-                except TronError:
-                    pass  # shown as it was; the page says by itself that the registry is away
-        return {"open": self._open, "lost": self._lost}
-
-    def forget_open(self) -> None:
-        """Somebody acknowledged: the next who asks must not be told what was before."""
-        self._open_at = float("-inf")
 
     async def _ask(self, name: str) -> dict[str, Any]:
         answer = await ask_health(self._neighbours[name])
@@ -285,44 +196,8 @@ def build(
             return answer({"status": "error", "error": str(error)}, 500)
         return answer({"status": "ok", "message": "HHMRS settings saved"})
 
-    @app.get("/api/history")
-    async def history(events: bool = True) -> Response:
-        """For the page: the newest events, when nobody watched, and which alerts wait. `events=0`: without events."""
-        return answer(await hmi.history(with_events=events))
-
-    @app.get("/api/explain", responses={404: {"description": "There is no such service"}})
-    async def explain(service_id: ServiceId) -> Response:
-        """For the page: all that is known of a service, and why it is judged so."""
-        return answer(await hmi.explain(service_id))
-
-    @app.post(
-        "/api/alerts/acknowledge",
-        responses={
-            400: {"description": "The body is no JSON"},
-            403: {"description": "Asked by a page of another site"},
-            404: {"description": "There is no such alert"},
-            503: {"description": "The registry is away; try again after `Retry-After` seconds"},
-        },
-    )
-    async def acknowledge(body: Acknowledgement) -> Response:
-        """Acknowledge an alert for all its recipients, all about a service, or all that waits; and what was lost."""
-        if not gateway.replica.live:
-            raise RegistryUnavailable("the registry is away")
-        if body.alert_id:
-            done: dict[str, int] = {"acknowledged": await gateway.actions.acknowledge(body.alert_id)}
-        else:
-            found = await gateway.actions.acknowledge_all(body.service_id)
-            done = {"acknowledged": found.copies, "lost_services": found.lost_services}
-        hmi.forget_open()
-        return answer(done)
-
     return app
 
 
 def _now() -> str:
     return iso(datetime.now(UTC)) or ""
-
-
-def _seconds(duration: str) -> float:
-    """A Duration as protobuf writes it in JSON (`12.5s`), in seconds."""
-    return float(duration.removesuffix("s"))

@@ -62,7 +62,7 @@ def load_page(folder: Path = FOLDER, root_path: str = "") -> dict[str, PageFile]
         if path.suffix in MEDIA_TYPES:
             body = path.read_bytes()
             if path.suffix == ".html" and root_path:
-                for folder_of_page in (b"dashboard/", b"api/"):
+                for folder_of_page in (b"dashboard/", b"v1/"):
                     body = body.replace(b'="' + folder_of_page, b'="' + root_path.encode() + b"/" + folder_of_page)
             etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
             files[path.name] = PageFile(body, MEDIA_TYPES[path.suffix], etag)

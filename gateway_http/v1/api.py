@@ -11,7 +11,8 @@ from tron_client import Event, RegistryUnavailable, Service
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.event_streams import EventStream
-from gateway_http.http.problems import PROBLEM_TYPE, Refused
+from gateway_http.http.openapi import problem
+from gateway_http.http.problems import Refused
 from gateway_http.replica.alert_types import TRON_ALERTS
 from gateway_http.v1 import views
 from gateway_http.v1.prometheus import target_groups
@@ -24,15 +25,10 @@ Limit = Annotated[int, Query(ge=1, le=MOST_EVENTS)]
 Word = Annotated[str, Query(max_length=512)]
 
 
-def _problem(status: int, description: str) -> dict[int | str, dict[str, Any]]:
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {status: {"description": description, "content": {PROBLEM_TYPE: {"schema": schema}}}}
-
-
-AWAY = _problem(503, "The registry or TRON is away; try again after `Retry-After` seconds")
-MISSING = _problem(404, "There is no such thing")
-WRONG = _problem(422, "A parameter is wrong; `errors` says which")
-UPSTREAM = _problem(501, "Not in this version")
+AWAY = problem(503, "The registry or TRON is away; try again after `Retry-After` seconds")
+MISSING = problem(404, "There is no such thing")
+WRONG = problem(422, "A parameter is wrong; `errors` says which")
+UPSTREAM = problem(501, "Not in this version")
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -130,7 +126,7 @@ def router(gateway: Gateway) -> APIRouter:
         )
         return answer({"alerts": page["events"], "next_after": page["next_after"]})
 
-    @routes.post("/alerts/{alert_id}/acknowledge", responses={**MISSING, **_problem(403, "Asked by another site")})
+    @routes.post("/alerts/{alert_id}/acknowledge", responses={**MISSING, **problem(403, "Asked by another site")})
     async def acknowledge(alert_id: str, recipient: Word = "") -> views.Acknowledged:
         """Say that an alert was heard: by one recipient, or by all. Idempotent."""
         return views.Acknowledged(acknowledged=await gateway.actions.acknowledge(alert_id, recipient))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel
 from tron_client import Event, Service
 
@@ -39,6 +41,40 @@ class Acknowledged(BaseModel):
     """How many copies of the alert waited."""
 
     acknowledged: int
+
+
+class AcknowledgedMany(Acknowledged):
+    """The same for more than one alert."""
+
+    lost_services: int | None = None
+    """How many lost services it settled; null for one alert."""
+
+
+class History(BaseModel):
+    """What happened, and what is open."""
+
+    now: str
+    """The registry's clock."""
+    events: list[Event]
+    """The newest of the log, oldest first."""
+    covered: str
+    """The moment from which events and gaps are complete."""
+    gaps: list[tuple[str, str | None]]
+    """When nobody watched: from when to when; null while it goes on."""
+    open: list[str]
+    """The ids of alerts that are not acknowledged."""
+    lost: list[dict[str, Any]]
+    """Services that were lost, and that nobody has acknowledged."""
+
+
+class Explained(BaseModel):
+    """A service, and why it is judged so."""
+
+    service: Service | None
+    explanation: dict[str, Any] | None
+    """TRON's verdict, rule, deadlines (`due_in` in seconds) and evidence."""
+    note: str
+    """Why there is no explanation."""
 
 
 class Tron(BaseModel):

@@ -354,7 +354,7 @@ def test_the_page_says_when_tron_is_not_watching(grid: Grid, open_page: OpenPage
     wait_alive(page, "Architect")
 
     def is_remembered() -> bool:
-        gaps = httpx.get(f"{grid.url}api/history").json()["gaps"]
+        gaps = httpx.get(f"{grid.url}v1/history").json()["gaps"]
         return bool(gaps) and gaps[-1][1] is not None
 
     wait_until(is_remembered, 5, "that nobody watched is remembered, also for a page that is opened later")

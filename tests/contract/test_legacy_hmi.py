@@ -155,36 +155,3 @@ def test_the_page_is_served_with_a_strict_policy(hmi: httpx.Client) -> None:
 @pytest.mark.parametrize("path", ["../files.py", "..%2ffiles.py", "%2e%2e/files.py", "package.json", "", "main.js%00"])
 def test_nothing_but_the_files_of_the_page_is_served(hmi: httpx.Client, path: str) -> None:
     assert hmi.get(f"/dashboard/{path}").status_code == 404
-
-
-def test_a_service_is_explained_whatever_its_id(face: Face, hmi: httpx.Client) -> None:
-    assert face.register("hmi/../odd?#id", name="Odd").status_code == 200
-    body = hmi.get("/api/explain", params={"service_id": "hmi/../odd?#id"}).json()
-    assert body["service"]["name"] == "Odd"
-    wait_until(
-        lambda: hmi.get("/api/explain", params={"service_id": "hmi/../odd?#id"}).json()["explanation"],
-        5,
-        "TRON knows it",
-    )
-    assert hmi.get("/api/explain", params={"service_id": "nobody"}).status_code == 404
-    assert hmi.get("/api/explain").status_code == 422
-
-
-def test_acknowledging_is_for_alerts_that_exist_and_pages_of_ours(hmi: httpx.Client) -> None:
-    path = "/api/alerts/acknowledge"
-    assert hmi.post(path, json={"alert_id": "none such"}).status_code == 404
-    for wrong in ({}, {"alert_id": "a", "all": True}, {"alert_id": "a", "service_id": "b"}, {"all": False}):
-        assert hmi.post(path, json=wrong).status_code == 422
-    assert hmi.post(path, json={"service_id": "nobody"}).json() == {"acknowledged": 0, "lost_services": 0}
-    assert hmi.post(path, json={"all": True}).status_code == 200
-    for site in ("cross-site", "same-site"):
-        for each in (path, "/v1/alerts/a/acknowledge"):
-            assert hmi.post(each, json={"alert_id": "a"}, headers={"sec-fetch-site": site}).status_code == 403
-    plain = hmi.post(path, content='{"alert_id": "a"}', headers={"content-type": "text/plain"})
-    assert plain.status_code == 422, "a form of another site can not send it"
-
-
-def test_the_history_tells_when_nobody_watched(hmi: httpx.Client) -> None:
-    body = hmi.get("/api/history").json()
-    assert list(body) == ["now", "events", "covered", "gaps", "open", "lost"]
-    assert hmi.get("/api/history", params={"events": 0}).json()["events"] == []

@@ -125,9 +125,9 @@ def _handler(canned: CannedGateway) -> type[BaseHTTPRequestHandler]:
                 self._answer(status(**canned.state))
             elif path == "/v1/services":
                 self._answer({"revision": canned.revision, "services": canned.services})
-            elif path == "/api/history":
+            elif path == "/v1/history":
                 self._answer(canned.history)
-            elif path == "/api/explain":
+            elif path == "/v1/explain":
                 asked = query.get("service_id", [""])[0]
                 found = canned.explanations.get(asked)
                 self._answer(

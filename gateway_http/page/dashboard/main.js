@@ -59,7 +59,7 @@ for (const [target, type] of [[window, "pageshow"], [document, "visibilitychange
 
 async function loadHistory() {
   historyWanted = false;
-  const { ok, body } = await ask(at("api/history"));
+  const { ok, body } = await ask(at("v1/history"));
   if (!ok || body === null) historyWanted = true; // the next tick asks again
   else takeHistory(state, body, Date.now());
   view.changed();
@@ -70,7 +70,7 @@ function askOpenSoon() {
   gathering ??= setTimeout(async () => {
     gathering = null;
     const newest = state.events.at(-1)?.seq ?? 0;
-    const { ok, body } = await ask(at("api/history?events=0"));
+    const { ok, body } = await ask(at("v1/history?events=0"));
     if (ok && body !== null) takeOpen(state, body, newest);
     view.changed();
   }, GATHER);
@@ -100,12 +100,12 @@ async function acknowledgeLost(lost) {
 }
 
 async function sendAcknowledgement(what) {
-  const { ok, status, body } = await send(at("api/alerts/acknowledge"), what);
+  const { ok, status, body } = await send(at("v1/alerts/acknowledge"), what);
   askOpenSoon();
   view.changed();
   return ok ? undefined : (body?.detail ?? (status === 0 ? "The gateway does not answer." : `Refused (${status}).`));
 }
 
 function explain(id) {
-  return ask(at(`api/explain?service_id=${encodeURIComponent(id)}`));
+  return ask(at(`v1/explain?service_id=${encodeURIComponent(id)}`));
 }

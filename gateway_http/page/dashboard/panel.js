@@ -13,7 +13,7 @@ const MOST_EVENTS = 12;
 const MOST_CHILDREN = 30;
 
 /**
- * The panel. `explain(id)` answers {ok, status, body} of `/api/explain`; `open(id)` shows another service; `onClose()` is called
+ * The panel. `explain(id)` answers {ok, status, body} of `/v1/explain`; `open(id)` shows another service; `onClose()` is called
  * when it was closed by its reader.
  */
 export function createPanel({ explain, open, onClose }) {

@@ -1,0 +1,63 @@
+"""What a page needs beside the stream: what happened before, when nobody watched, and which alerts are open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from tron_client import TronError, wire
+
+from gateway_http.gateway import Gateway
+from gateway_http.replica.tail import KEPT
+
+MOST_OPEN = 1000
+MOST_LOST = 100
+OPEN_KEPT_FOR = 0.5
+"""Seconds for which the list of open alerts is good for everybody who asks."""
+
+
+class History:
+    """One for all pages: many that ask at once are one question to the registry."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._replica = gateway.replica
+        self._asking = asyncio.Lock()
+        self._open: list[str] = []
+        self._lost: list[dict[str, Any]] = []
+        self._open_at = float("-inf")
+
+    async def read(self, *, with_events: bool) -> dict[str, Any]:
+        """What happened, since when that is known, when nobody watched, and which alerts are open."""
+        watched = self._gateway.watched
+        events = self._replica.events if with_events else []
+        # Fewer than are kept: that is all there is, however long ago.
+        covered = events[0].occurred_at if len(events) >= KEPT else None
+        known = [moment for moment in (covered, watched.forgotten_until) if moment is not None]
+        return {
+            "now": wire.rfc3339(self._replica.now()),
+            "events": [each.to_dict() for each in events],
+            "covered": wire.rfc3339(max(known, default=datetime.fromtimestamp(0, UTC))),
+            "gaps": [[wire.rfc3339(gap.since), wire.rfc3339(gap.until)] for gap in watched.gaps],
+            **await self._unacknowledged(),
+        }
+
+    def forget_open(self) -> None:
+        """Something was acknowledged: the next answer must not show what was open before."""
+        self._open_at = float("-inf")
+
+    async def _unacknowledged(self) -> dict[str, Any]:
+        """The ids of open alerts, and the services that were lost; as last known if the registry cannot be asked."""
+        async with self._asking:
+            if time.monotonic() - self._open_at > OPEN_KEPT_FOR:
+                try:
+                    page = await self._gateway.registry.list_events(limit=MOST_OPEN, unacknowledged=True, newest=True)
+                    lost = await self._gateway.registry.list_gone_services(limit=MOST_LOST, unacknowledged=True)
+                    self._open = list(dict.fromkeys(event.alert_id for event in page.events))
+                    self._lost = [each.to_dict() for each in lost]
+                    self._open_at = time.monotonic()
+                except TronError:
+                    pass  # the page shows by other means that the registry is away
+        return {"open": self._open, "lost": self._lost}

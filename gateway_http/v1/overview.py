@@ -1,0 +1,84 @@
+"""The routes of a page beside the stream: history, explanations by any id, and acknowledgement of more than one alert.
+
+They are served below /v1, and at the addresses below /api that pages used before.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, model_validator
+from tron_client import RegistryUnavailable
+
+from gateway_http.gateway import Gateway
+from gateway_http.http.openapi import problem
+from gateway_http.v1 import views
+from gateway_http.v1.explanation import explain
+from gateway_http.v1.history import History
+from gateway_http.v1.stream import to_json
+
+ServiceId = Annotated[str, Query(min_length=1, max_length=512)]
+
+
+class Acknowledgement(BaseModel):
+    """What POST .../alerts/acknowledge takes: one of the three."""
+
+    alert_id: Annotated[str, Field(max_length=512)] = ""
+    service_id: Annotated[str, Field(max_length=512)] = ""
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> Acknowledgement:
+        if bool(self.alert_id) + bool(self.service_id) + self.all != 1:
+            raise ValueError("give one of alert_id, service_id and all")
+        return self
+
+
+def routers(gateway: Gateway) -> tuple[APIRouter, APIRouter]:
+    """The routes below /v1, and the same below /api; they share what was asked."""
+    history = History(gateway)
+    now = APIRouter(prefix="/v1", tags=["v1"], responses={**problem(422, "A parameter is wrong; `errors` says which")})
+    before = APIRouter(prefix="/api")
+    _add(now, gateway, history, problem)
+    _add(before, gateway, history, lambda status, description: {status: {"description": description}})
+    return now, before
+
+
+def _add(routes: APIRouter, gateway: Gateway, history: History, error: Any) -> None:
+    """Add the routes; `error` describes an answer that is none."""
+
+    def answer(document: Any) -> Response:
+        return Response(to_json(document), media_type="application/json", headers=gateway.freshness_as_text())
+
+    @routes.get("/history", response_model=views.History)
+    async def read_history(events: bool = True) -> Response:
+        """The newest events, when nobody watched, and which alerts are open. `events=0`: without events."""
+        return answer(await history.read(with_events=events))
+
+    @routes.get("/explain", response_model=views.Explained, responses=error(404, "There is no such service"))
+    async def explain_service(service_id: ServiceId) -> Response:
+        """All that is known of a service, and why it is judged so. Takes ids that a path cannot carry."""
+        return answer(await explain(gateway, service_id))
+
+    @routes.post(
+        "/alerts/acknowledge",
+        response_model=views.AcknowledgedMany,
+        responses={
+            **error(400, "The body is no JSON"),
+            **error(403, "Asked by a page of another site"),
+            **error(404, "There is no such alert"),
+            **error(503, "The registry is away; try again after `Retry-After` seconds"),
+        },
+    )
+    async def acknowledge(body: Acknowledgement) -> Response:
+        """Acknowledge an alert for all its recipients, all about a service, or all that is open; and what was lost."""
+        if not gateway.replica.live:
+            raise RegistryUnavailable("the registry is away")
+        if body.alert_id:
+            done: dict[str, int] = {"acknowledged": await gateway.actions.acknowledge(body.alert_id)}
+        else:
+            found = await gateway.actions.acknowledge_all(body.service_id)
+            done = {"acknowledged": found.copies, "lost_services": found.lost_services}
+        history.forget_open()
+        return answer(done)
