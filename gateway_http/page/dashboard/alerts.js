@@ -1,10 +1,10 @@
 // The feed of alerts: newest first, each said to be heard, or waiting for somebody to say so.
 
 import { byId, make, setAttribute, setText, symbol } from "./dom.js";
-import { resolve } from "./fleet.js";
-import { isOver, latest } from "./outlook.js";
+import { ageWord, clockWord, count } from "./format.js";
+import { resolve } from "./hierarchy.js";
+import { isOver, latest } from "./selectors.js";
 import { serverTime } from "./state.js";
-import { ageWord, clockWord, count } from "./words.js";
 
 const MOST_SHOWN = 100;
 const MOST_CHIPS = 5;

@@ -1,6 +1,6 @@
 // What a screen reader is told: changes in sentences, gathered, and never more often than somebody can listen. Pure.
 
-import { count, some } from "./words.js";
+import { count, some } from "./format.js";
 
 /** Time between two announcements, in ms. */
 export const PAUSE = 5000;

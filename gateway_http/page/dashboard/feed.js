@@ -3,7 +3,7 @@
 // The browser resumes a broken stream by itself, with Last-Event-ID. This makes a new one, which starts with a snapshot, where
 // it gives up, and where a stream stands but says nothing (a network that vanished, a laptop that slept).
 
-import { QUIET_AFTER } from "./outlook.js";
+import { QUIET_AFTER } from "./selectors.js";
 
 const KINDS = ["state", "snapshot", "services", "heard", "event", "gap"];
 const LONGEST_WAIT = 5000;

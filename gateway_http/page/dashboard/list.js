@@ -1,11 +1,11 @@
 // The list of services on the page: only the lines in sight are elements, however many there are.
 
 import { byId, make, makeSvg, setAttribute, setSymbol, setText, symbol } from "./dom.js";
+import { ageWord, clockWord, figure, LOOKS, spanWord } from "./format.js";
 import { sentenceOf, slotsOf } from "./history.js";
 import { lineAt, linesOf, offsetsOf } from "./listing.js";
-import { isSure, wordOf } from "./outlook.js";
+import { isSure, wordOf } from "./selectors.js";
 import { serverTime } from "./state.js";
-import { ageWord, clockWord, figure, LOOKS, spanWord } from "./words.js";
 
 const OVERSCAN = 8;
 const COLUMNS = [

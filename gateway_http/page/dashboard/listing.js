@@ -1,8 +1,8 @@
 // The list of services as lines: groups, and the rows in them that somebody wants to see. Pure.
 
-import { rowsByGroup } from "./fleet.js";
 import { GROUPS } from "./grouping.js";
-import { isSure, lookOf, matches } from "./outlook.js";
+import { rowsByGroup } from "./hierarchy.js";
+import { isSure, lookOf, matches } from "./selectors.js";
 
 /**
  * The lines to show, from above: {key, group, title, total, numbers, folded} for a group, {key, row, look} for a row.

@@ -2,11 +2,11 @@
 
 import { signOf, wordsFor } from "./alerts.js";
 import { byId, make, setAttribute, setSymbol, setText, symbol } from "./dom.js";
-import { childrenOf, find, parentOf } from "./fleet.js";
+import { ageWord, clockWord, count, figure, LOOKS, shorten, spanWord } from "./format.js";
+import { childrenOf, find, parentOf } from "./hierarchy.js";
 import { beatWord, drawStrip, makeStrip, stripOf } from "./list.js";
-import { isSure, lookOf, wordOf } from "./outlook.js";
+import { isSure, lookOf, wordOf } from "./selectors.js";
 import { serverTime } from "./state.js";
-import { ageWord, clockWord, count, figure, LOOKS, shorten, spanWord } from "./words.js";
 
 const ASK_EVERY = 5000;
 const MOST_EVENTS = 12;

@@ -1,12 +1,12 @@
 // The tree on the page: boxes, lines, and TRON's orange line to the one who is told.
 
 import { byId, make, makeSvg, setAttribute, setSymbol, setText, symbol } from "./dom.js";
-import { parentOf, rowsByGroup, tombstones } from "./fleet.js";
+import { ageWord, causeWord, LOOKS, shorten, some } from "./format.js";
+import { parentOf, rowsByGroup, tombstones } from "./hierarchy.js";
 import { flash } from "./list.js";
-import { alarms, isSure, lookOf } from "./outlook.js";
+import { alarms, isSure, lookOf } from "./selectors.js";
 import { serverTime } from "./state.js";
 import { forest, layout, LONERS, MOST_CHILDREN, SIZES } from "./tree.js";
-import { ageWord, causeWord, LOOKS, shorten, some } from "./words.js";
 
 /** TRON is the bar above the tree, not a node in it. */
 const TRON_ID = "tron-heartbeat-monitor";

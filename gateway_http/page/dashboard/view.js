@@ -3,13 +3,13 @@
 import { createAlerts, onPress } from "./alerts.js";
 import { createAnnouncer } from "./announcer.js";
 import { byId, make, memory, setAttribute, setText, symbol } from "./dom.js";
+import { ageWord, count, LOOKS } from "./format.js";
 import { createList } from "./list.js";
 import { wordsOf } from "./listing.js";
-import { counts, freshness, headline, isSure, losses } from "./outlook.js";
 import { createPanel } from "./panel.js";
+import { counts, freshness, headline, isSure, losses } from "./selectors.js";
 import { takeNews, tronState } from "./state.js";
 import { createTree } from "./treeview.js";
-import { ageWord, count, LOOKS } from "./words.js";
 
 const SLOTS = 30;
 const WINDOWS = [

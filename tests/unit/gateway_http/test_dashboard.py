@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,19 @@ from gateway_http.page.files import FOLDER, HEADERS, load_page
 from tests.support.binaries import find_binary
 
 TESTS = Path(__file__).parent / "dashboard"
+
+PURE = (
+    "announcer",
+    "format",
+    "grouping",
+    "hierarchy",
+    "history",
+    "listing",
+    "selectors",
+    "state",
+    "translate",
+    "tree",
+)
 
 
 @pytest.mark.needs("node")
@@ -58,9 +72,13 @@ def test_every_module_that_is_imported_is_served() -> None:
     assert "package.json" not in files
 
 
+def test_no_modules_import_each_other_in_a_cycle() -> None:
+    imports = {path.name: re.findall(r'from "\./([^"]+)"', path.read_text()) for path in FOLDER.glob("*.js")}
+    assert list(TopologicalSorter(imports).static_order())
+
+
 def test_modules_without_the_word_document_are_pure() -> None:
-    pure = ("state", "fleet", "outlook", "grouping", "history", "listing", "tree", "words", "translate", "announcer")
-    for name in pure:
+    for name in PURE:
         text = re.sub(r"//.*|/\*.*?\*/", "", (FOLDER / f"{name}.js").read_text())
         found = re.findall(
             r"\b(?:document|window|fetch|EventSource|localStorage|setTimeout|Date\.now|Math\.random)\b", text

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { byName, childrenOf, find, parentOf, rowsByGroup, tombstones } from "../../../../gateway_http/page/dashboard/fleet.js";
+import { byName, childrenOf, find, parentOf, rowsByGroup, tombstones } from "../../../../gateway_http/page/dashboard/hierarchy.js";
 import { broke, createState, receive, serverTime, takeHistory, takeNews } from "../../../../gateway_http/page/dashboard/state.js";
 import { event, iso, page, service, status, T0 } from "./builders.mjs";
 

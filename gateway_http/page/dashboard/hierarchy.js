@@ -1,5 +1,5 @@
-// The services as a fleet: who stands in which group, who is whose parent, who is gone. Derived from the state, cached until
-// its structure changes.
+// The hierarchy of the services: groups, parents and children, and services that were removed lately. Derived from the state,
+// and cached until its structure changes.
 
 import { groupOf } from "./grouping.js";
 import { serverTime } from "./state.js";

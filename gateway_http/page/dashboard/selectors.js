@@ -1,8 +1,9 @@
-// How it looks: is the page live, who is well, who is told about whom, and all of it in one sentence.
+// Selects from the state what the views show: whether the page is live, how each service is, which parent is notified about
+// which child, and the headline. Pure.
 
-import { resolve, tombstones } from "./fleet.js";
+import { ageWord, causeWord, clockWord, count, some, statusWord } from "./format.js";
+import { resolve, tombstones } from "./hierarchy.js";
 import { serverTime, tronState } from "./state.js";
-import { ageWord, causeWord, clockWord, count, some, statusWord } from "./words.js";
 
 /** The gateway says something at least every 5 s; after this long without a word the page is not live. */
 export const QUIET_AFTER = 12_000;

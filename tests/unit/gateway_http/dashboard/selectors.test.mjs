@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { createAnnouncer } from "../../../../gateway_http/page/dashboard/announcer.js";
 import { lineAt, linesOf, offsetsOf, wordsOf } from "../../../../gateway_http/page/dashboard/listing.js";
-import { alarms, counts, freshness, headline, isOver, latest, lookOf, losses, QUIET_AFTER, wordOf } from "../../../../gateway_http/page/dashboard/outlook.js";
+import { alarms, counts, freshness, headline, isOver, latest, lookOf, losses, QUIET_AFTER, wordOf } from "../../../../gateway_http/page/dashboard/selectors.js";
 import { broke, createState, receive, takeOpen, tronState } from "../../../../gateway_http/page/dashboard/state.js";
 import { event, iso, page, service, status, T0 } from "./builders.mjs";
 

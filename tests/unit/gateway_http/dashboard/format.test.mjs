@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { ageWord, clockWord, count, figure, shorten, some, spanWord } from "../../../../gateway_http/page/dashboard/format.js";
 import { toRow } from "../../../../gateway_http/page/dashboard/translate.js";
-import { ageWord, clockWord, count, figure, shorten, some, spanWord } from "../../../../gateway_http/page/dashboard/words.js";
 import { service } from "./builders.mjs";
 
 test("ages are short and never negative", () => {

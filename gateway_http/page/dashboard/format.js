@@ -1,4 +1,4 @@
-// How moments, numbers and states are said. Nothing here knows the document or the clock.
+// Formats moments, numbers and states as text. Pure: it knows neither the document nor the clock.
 
 /** What a row can look like, worst first: a word, the symbol of index.html that goes with it, how much it matters. */
 export const LOOKS = {
