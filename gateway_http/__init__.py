@@ -15,4 +15,5 @@ Read in this order:
 - `legacy/`    the four legacy contracts, one file a port.
 - `runtime`    makes a gateway and runs what keeps it current.
 - `server`     binds the four ports and decides what each of them serves.
+- `config`     the settings.
 """

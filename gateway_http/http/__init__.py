@@ -1,1 +1,11 @@
-"""HTTP as all four ports speak it, whatever they answer: `front` is around every application."""
+"""HTTP as all four ports speak it, whatever they answer. Knows nothing of the registry.
+
+- `front`, `coding`      around every application: HEAD, slashes, compressed bodies, a prefix.
+- `asgi`                 the short way for the few requests that come by the thousand.
+- `event_streams`        Server-Sent Events: how many, and how they end.
+- `problems`             errors as statuses and bodies.
+- `sites`                the one rule for pages of other sites. Pure.
+- `cors`                 for the ports that pages of any origin may read.
+- `json_bounds`          what a JSON value from outside may be. Pure.
+- `openapi`, `api_docs`  /openapi.json, /docs and /redoc.
+"""

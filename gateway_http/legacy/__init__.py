@@ -1,1 +1,8 @@
-"""The legacy contract, one file a port: registry.py (6121), tron.py (6109), events.py (6102), hmi.py (6101)."""
+"""The four legacy contracts and nothing else.
+
+- `registry`, `bodies`, `rows`      port 6121: the routes, what comes in, what goes out.
+- `tron`, `alerts`, `alert_file`    port 6109: the routes, the shape of an alert, the same as files.
+- `events`, `broadcasts`            port 6102: the routes and Socket.IO, the log in the words of old dashboards.
+- `hmi`, `hmi_views`                port 6101: the routes, the shapes;
+- `port_check`, `hhmrs_settings`    and what it shows beside services.
+"""

@@ -1,1 +1,6 @@
-"""The dashboard: the files that a browser loads."""
+"""The dashboard. What it shows comes from /v1.
+
+- `dashboard/`  what a browser loads.
+- `files`       those files in memory, and what a browser may do with them.
+- `routes`      their addresses.
+"""

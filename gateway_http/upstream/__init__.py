@@ -1,1 +1,10 @@
-"""What the gateway reads from the registry and from TRON, and what it tells them, over gRPC."""
+"""gRPC to the registry and to TRON: what keeps the replica current, and what changes something.
+
+- `services_feed`, `events_feed`  one watch and one subscription, which fill the replica.
+- `frame_pacer`                   when the replica makes a frame.
+- `tron_status`                   TRON's word on itself, asked once a second.
+- `watch_recorder`                notes when nobody watched.
+- `registry_writes`               writes that answer with their revision.
+- `beat_relay`                    heartbeats of many REST clients on one stream.
+- `actions`                       a write, and its effect in the replica before it is answered.
+"""

@@ -1,1 +1,8 @@
-"""The versioned JSON API: aware timestamps, problem+json errors, one stream of changes."""
+"""The versioned JSON API: times with a zone, problem+json errors, one stream of changes.
+
+- `api`                                   services, events, alerts.
+- `stream`                                GET /v1/stream.
+- `overview`, `history`, `explanation`    what a page asks beside the stream: the routes, what happened, and why.
+- `prometheus`                            targets for service discovery. Pure.
+- `views`                                 the answers as models.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -127,3 +128,16 @@ def test_nothing_of_one_machine_is_committed(what: str) -> None:
             continue  # an image
         found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in FORBIDDEN[what].finditer(text)]
     assert not found
+
+
+GUIDED = ("gateway_http", *(f"gateway_http/{each}" for each in ("http", "legacy", "page", "replica", "upstream", "v1")))
+"""Packages whose docstring is a reading guide: a list of all their modules."""
+
+
+@pytest.mark.parametrize("package", GUIDED)
+def test_a_reading_guide_names_the_modules_that_are_there(package: str) -> None:
+    guide = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text())) or ""
+    named = [name for line in re.findall(r"^- ((?:`[^`]+`(?:, )?)+)", guide, re.MULTILINE) for name in line.split(", ")]
+    modules = {f"`{path.stem}`" for path in (ROOT / package).glob("*.py") if not path.stem.startswith("_")}
+    folders = {f"`{path.name}/`" for path in (ROOT / package).iterdir() if path.is_dir() and path.name[0] not in "_."}
+    assert sorted(named) == sorted(modules | folders)
