@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import TYPE_CHECKING
 
 from grid_hosting.addresses import ListenAddress, is_loopback, join, parse_listen
 from grid_hosting.start import StartError
-
-if TYPE_CHECKING:
-    import grpc
 
 
 def concrete_host(address: ListenAddress) -> str:
@@ -40,18 +36,6 @@ def bind_socket(listen: str) -> tuple[socket.socket, str]:
 def check_bindable(listen: str) -> None:
     """Raise StartError, in one line, if the address cannot be listened on now. Raises ValueError for a wrong text."""
     bind_socket(listen)[0].close()
-
-
-def bind_grpc(server: grpc.aio.Server, listen: str) -> str:
-    """Let a gRPC server listen; return the address with its real port. Raises StartError."""
-    check_bindable(listen)  # gRPC would say only that it failed
-    address = parse_listen(listen)
-    host = concrete_host(address)
-    try:
-        port = server.add_insecure_port(join(host, address.port))
-    except RuntimeError as error:  # somebody else was faster
-        raise StartError(f"cannot listen on {listen}") from error
-    return join(host, port)
 
 
 def is_exposed(address: str) -> bool:

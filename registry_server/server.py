@@ -10,13 +10,10 @@ from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
-from grid_hosting.listening import bind_grpc
-from grid_hosting.options import server_options
 from grid_hosting.program import warn_if_exposed, write_ready
-from grid_hosting.reflection import enable_reflection
 from grid_hosting.sinks.build import build
-from grid_hosting.status import ErrorInterceptor
 from registry_server.config import Config
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import HealthService
@@ -48,12 +45,16 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: engine.catalogue.watched
     )
     streams = HeartbeatStreams(engine, config)
-    server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(config.max_message_bytes))
-    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(engine, streams), server)
-    event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(engine), server)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthService(engine), server)
-    enable_reflection(SERVICES, server)
-    address = bind_grpc(server, config.listen)
+
+    def register(server: grpc.aio.Server) -> None:
+        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(engine, streams), server)
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(engine), server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService(engine), server)
+
+    bound = build_server(
+        config.listen, register=register, services=SERVICES, max_message_bytes=config.max_message_bytes
+    )
+    server, address = bound.server, bound.address
     warn_if_exposed("the registry", address)
     agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))
     loop = asyncio.get_running_loop()

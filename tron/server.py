@@ -11,14 +11,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from tron_client.channel import open_aio_channel
 
+from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
-from grid_hosting.listening import bind_grpc
-from grid_hosting.options import server_options
 from grid_hosting.program import warn_if_exposed, write_ready
-from grid_hosting.reflection import enable_reflection
 from grid_hosting.sinks.build import build
 from grid_hosting.start import StartError
-from grid_hosting.status import ErrorInterceptor
 from tron.config import Config
 from tron.desk import Desk
 from tron.live_policy import LivePolicy
@@ -54,13 +51,15 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         monitor = Monitor(channel, SERVICE_ID, policies, desk, prober, stats, loss)
         health = HealthServicer()
         await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
-        server = grpc.aio.server(interceptors=[ErrorInterceptor()], options=server_options(MAX_MESSAGE))
-        tron_service_pb2_grpc.add_TronServiceServicer_to_server(
-            TronService(monitor, LivePolicy(monitor, store, layers), channel, dispatcher), server
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(health, server)
-        enable_reflection((TRON_SERVICE, "grpc.health.v1.Health"), server)
-        address = bind_grpc(server, config.listen)
+        service = TronService(monitor, LivePolicy(monitor, store, layers), channel, dispatcher)
+
+        def register(server: grpc.aio.Server) -> None:
+            tron_service_pb2_grpc.add_TronServiceServicer_to_server(service, server)
+            health_pb2_grpc.add_HealthServicer_to_server(health, server)
+
+        services = (TRON_SERVICE, "grpc.health.v1.Health")
+        bound = build_server(config.listen, register=register, services=services, max_message_bytes=MAX_MESSAGE)
+        server, address = bound.server, bound.address
         warn_if_exposed("TRON", address)
         caps = ("health_monitoring", "timeout_detection", "service_alerts")
         agent = own_agent(SERVICE_ID, "TRON Heartbeat Monitor", address, config.registry, caps)

@@ -1,0 +1,57 @@
+"""The only place where a gRPC server is made: its port, its credentials, its interceptors and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import grpc
+
+from grid_hosting.addresses import join, parse_listen
+from grid_hosting.listening import check_bindable, concrete_host
+from grid_hosting.options import server_options
+from grid_hosting.reflection import enable_reflection
+from grid_hosting.start import StartError
+from grid_hosting.status import ErrorInterceptor
+
+
+@dataclass(frozen=True, slots=True)
+class BoundServer:
+    """A server that is bound and not started, and its address with the real port."""
+
+    server: grpc.aio.Server
+    address: str
+
+
+def build_server(
+    listen: str,
+    *,
+    register: Callable[[grpc.aio.Server], None],
+    services: Iterable[str],
+    max_message_bytes: int,
+    credentials: grpc.ServerCredentials | None = None,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+) -> BoundServer:
+    """Make a server and bind its port. Raises StartError, in one line, for an address that cannot be listened on.
+
+    `register` adds the servicers; `services` are their full names, for reflection. Without credentials the port is
+    plain text. An error that an interceptor raises is answered like one of a servicer.
+    """
+    server = grpc.aio.server(
+        interceptors=[ErrorInterceptor(), *interceptors], options=server_options(max_message_bytes)
+    )
+    register(server)
+    enable_reflection(services, server)
+    return BoundServer(server, _bind(server, listen, credentials))
+
+
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:
+    check_bindable(listen)  # gRPC would say only that it failed
+    address = parse_listen(listen)
+    host = concrete_host(address)
+    wanted = join(host, address.port)
+    try:
+        port = server.add_secure_port(wanted, credentials) if credentials else server.add_insecure_port(wanted)
+    except RuntimeError as error:  # another process was faster
+        raise StartError(f"cannot listen on {listen}") from error
+    return join(host, port)
