@@ -37,7 +37,7 @@ class Gateway:
     """For everything that changes something."""
     tron: TronStatusPoller
     watched: WatchLog
-    """When nobody watched the services."""
+    """When the services were not watched."""
     streams: EventStreams
     closing: asyncio.Event
     """Set when streams must end, because the gateway does."""
@@ -49,11 +49,11 @@ class Gateway:
 
     @property
     def data_dir(self) -> Path:
-        """Where something could be kept over a restart."""
+        """The folder for data that outlives a restart."""
         return self.config.data_dir
 
     def freshness(self) -> Headers:
-        """Headers that every read carries: is this how it is now, and does somebody judge?"""
+        """Headers of every read: whether it is current, and whether TRON is watching."""
         watched = _WATCHED if self.tron.status.watching else _NOT_WATCHED
         if self.replica.live:
             return (_LIVE, watched)

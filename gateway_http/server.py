@@ -1,4 +1,4 @@
-"""Binds the four ports, serves until it is told to stop, and lets everyone go in order."""
+"""Binds the four ports, serves until it is stopped, and shuts down in order."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from grid_hosting.program import warn_if_exposed, write_ready
 log = structlog.get_logger("gateway")
 
 LOAD_WITHIN = 5.0
-"""Seconds that the first snapshot may take until the gateway counts as serving without it: reads then answer 503."""
+"""Seconds to wait for the first snapshot; after that the gateway serves without it, and reads answer 503."""
 
 DRAIN_SECONDS = 3
-"""Seconds that requests under way have to end."""
+"""Seconds that requests in flight have to finish."""
 
 
 class Port(uvicorn.Server):
@@ -110,7 +110,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({stopping, *serving}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-        finally:  # also where one of the tasks failed: threads of gRPC would keep the process alive
+        finally:  # also if one of the tasks failed: threads of gRPC would keep the process alive
             if stop.is_set():
                 log.info("gateway_draining")
             gateway.closing.set()

@@ -23,9 +23,9 @@ async def send_bytes(send: Send, body: bytes, headers: Headers = (JSON_TYPE,), s
 
 
 async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]]:
-    """The body where it is complete within `limit` bytes; and all messages that were read, for `replay`.
+    """The body if it is complete within `limit` bytes; and all messages that were read, for `replay`.
 
-    Where it is larger, or the client went away, the first part is what was read so far.
+    If it is larger, or the client has left, the first part is what was read so far.
     """
     messages: list[Message] = []
     body = b""

@@ -13,7 +13,7 @@ _WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate
 _RAW = -zlib.MAX_WBITS
 
 _UNICODE = ("utf-8", "ascii", "utf-16", "utf-16-be", "utf-16-le", "utf-32", "utf-32-be", "utf-32-le")
-"""Those in which JSON is recognized by itself."""
+"""Charsets in which JSON is recognized without further information."""
 
 _SINGLE_BYTE = ("iso8859-1", "iso8859-15", "cp1252")
 """Those that are turned into UTF-8, byte by byte."""
@@ -39,7 +39,7 @@ def is_understood(coding: str) -> bool:
 
 
 def charset_of(content_type: bytes) -> str:
-    """The charset that a content type names, lower case; empty where it names none."""
+    """The charset that a content type names, lower case; empty if it names none."""
     for parameter in content_type.decode("latin-1").split(";")[1:]:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset":
@@ -48,7 +48,7 @@ def charset_of(content_type: bytes) -> str:
 
 
 def codec_of(charset: str) -> str | None:
-    """The codec of a charset that must be turned into UTF-8; empty where JSON in it is read as it is.
+    """The codec of a charset that must be converted to UTF-8; empty if JSON in it is read as it is.
 
     None: the charset is not supported.
     """
@@ -98,7 +98,7 @@ class Decoder:
         return said
 
     def end(self) -> None:
-        """The body is over. Raises Unreadable where it was cut off; an empty body is whole."""
+        """The body has ended. Raises Unreadable if it was cut off; an empty body is complete."""
         if self._began and not self._inflate.eof:
             raise Unreadable(f"the {self._coding} data of the body are cut off")
 

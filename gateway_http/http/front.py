@@ -60,7 +60,7 @@ class Front:
         await self._app(scope, receive, send)
 
     def _below_root(self, scope: Scope) -> Scope:
-        """The request without the prefix; as it is, where the proxy took the prefix off."""
+        """The request without the prefix; unchanged if the proxy removed it."""
         path, raw = scope["path"], scope["raw_path"]
         root = self._root.encode()
         if not path.startswith(self._root + "/") or not raw.startswith(root + b"/"):
@@ -89,7 +89,7 @@ class Front:
         await self._app({**scope, "method": "GET"}, receive, headers_only)
 
     def _plain(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
-        """The request as if its body had come as plain UTF-8. What can not be read is said when it is asked for."""
+        """The request as if its body had come as plain UTF-8. Errors are raised when the body is read."""
         headers = [(name, value) for name, value in scope["headers"] if name not in _BODIES]
         codings = codings_of(value for name, value in scope["headers"] if name == b"content-encoding")
         charset = _charset(scope)

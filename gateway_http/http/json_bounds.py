@@ -1,4 +1,4 @@
-"""What a JSON value from outside must be so that the wire can carry it, and so that it can be shown again. Pure."""
+"""Bounds of a JSON value from outside, so that the wire can carry it and an error can show it. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN_ITEMS = 100
 
 
 def check_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON object that the registry can keep as it is. Raises ValueError that says what it can not keep."""
+    """Return a JSON object that the registry can keep as it is. Raises ValueError that says what it cannot keep."""
     size = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:
@@ -34,7 +34,7 @@ def check_object(value: dict[str, Any]) -> dict[str, Any]:
             size += 5
         elif isinstance(node, int | float):
             if not -EXACT <= node <= EXACT if isinstance(node, int) else not math.isfinite(node):
-                raise ValueError("holds a number that can not be kept exactly")
+                raise ValueError("holds a number that cannot be kept exactly")
             size += 24
         else:
             size += len(_utf8(node))

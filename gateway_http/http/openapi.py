@@ -19,7 +19,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[dict[str, Any]] = Field(default_factory=list)
-    """Which parameters are wrong, where that is the problem."""
+    """Which parameters are wrong, if any."""
 
 
 def problem(status: int, description: str) -> dict[int | str, dict[str, Any]]:

@@ -85,19 +85,19 @@ def error_response(
 
 
 def what_is_wrong(error: HTTPException) -> str:
-    """The text of an error of the framework; where it does not know why a body can not be read, we say it."""
+    """The text of an error of the framework; with the reason if a body cannot be read."""
     match error.__cause__:
         case UnicodeDecodeError(object=body, start=start):
             return f"the body is not in UTF-8: byte 0x{body[start]:02x} at position {start}"
         case RecursionError():
             return "the body is nested too deeply to be read"
         case ValueError() as cause if error.status_code == 400:
-            return f"the body can not be read: {cause}"
+            return f"the body cannot be read: {cause}"
     return str(error.detail)
 
 
 async def own_pages_only(request: Request) -> None:
-    """A dependency of every route: who changes something is no page of another site. Raises Refused."""
+    """A dependency of every route: a page of another site may change nothing. Raises Refused."""
     if request.method in CHANGING and not is_own(dict(request.scope["headers"])):
         raise Refused(403, REFUSAL)
 

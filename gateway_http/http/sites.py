@@ -1,7 +1,7 @@
-"""Who may change something from a browser: pages of this address only. Pure.
+"""Which pages may change something from a browser: only those of this address. Pure.
 
 One rule for every route that changes something on the ports that browsers open (`problems.own_pages_only` applies it).
-Programs send none of these headers and are not meant by it.
+Programs send none of these headers, and the rule does not concern them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def is_own(headers: Mapping[bytes, bytes]) -> bool:
     """Whether a request comes from a page of this address, or from no page at all.
 
     Browsers say where a page is from in Sec-Fetch-Site, but not to plain http beyond this machine; there they name its
-    origin, which must be the host that was asked for, also where a proxy was (X-Forwarded-Host). No page can set any
-    of these headers by itself.
+    origin, which must be the host that was asked for, also where a proxy was (X-Forwarded-Host). A page cannot set any
+    of these headers.
     """
     site = headers.get(b"sec-fetch-site")
     if site is not None:

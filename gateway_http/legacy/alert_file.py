@@ -1,7 +1,7 @@
 """The legacy TRON's alert files, one a UTC day: for tools that read `heartbeat_alerts_YYYYMMDD.jsonl`.
 
-They are written from the durable log, from where the last run stopped, so that no alert is missing because the gateway
-was away. The log stays the truth: what can not be written is tried again, and nobody waits for it.
+They are written from the durable log, after the last line of the previous run, so that no alert is missing because the
+gateway was down. The log remains the truth: a failed write is tried again, and no request waits for it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class AlertFiles:
         return day, to_json(legacy_alert(event, self._service_of(event.service_id))) + b"\n"
 
     def _write(self, new: tuple[str, bytes] | None, sequence: int) -> None:
-        """Write a line, then where to go on: after a crash in between it stands there twice, and is not missing."""
+        """Write a line, then the position: after a crash in between the line is there twice, and not missing."""
         if new is not None:
             day, line = new
             with (self._folder / f"{PREFIX}{day}.jsonl").open("ab") as file:

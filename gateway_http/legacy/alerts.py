@@ -13,13 +13,13 @@ LEGACY_ALERTS = ("heartbeat_miss", "service_down", "service_deregistered", "hear
 """The types that the legacy contract knows. What else TRON says is for /v1 and the event stream."""
 
 BROADCAST = "broadcast"
-"""The action of an event that came by POST /broadcast: it is nobody's judgement, whatever its type."""
+"""The action of an event that came by POST /broadcast: it is not a judgement of TRON, whatever its type."""
 
 ACTIONS = dict(zip(LEGACY_ALERTS, ("warning", "marked_down", "deregistered", "restored"), strict=True))
 
 
 def parent_of(event: Event, service: Service | None) -> str:
-    """The parent as the service declared it; where the service is forgotten, whom the alert went to. Empty: none."""
+    """The parent as the service declared it; if the service is forgotten, the recipient of the alert. Empty: none."""
     if service is None:
         return "" if event.recipient == OPERATORS else event.recipient
     labelled = service.labels.get("parent")

@@ -46,13 +46,13 @@ class Registration(BaseModel):
     url: Text
     caps: Annotated[list[Text], Field(min_length=1)]
     labels: Annotated[dict[str, Any], AfterValidator(check_object)] | None = None
-    """Any JSON object, at most 16 KiB and 16 levels deep. `parent` names the agent that is told of failures."""
+    """Any JSON object, at most 16 KiB and 16 levels deep. `parent` names the agent that is notified of failures."""
     ctx_limit: Count | None = None
     cost_hint: dict[str, float] | None = None
     """Only `usd_per_1k` is kept."""
     heartbeat_interval_s: Annotated[int, Field(ge=1, le=86_400)] = DEFAULT_INTERVAL_S
     ttl_s: Annotated[int, Field(ge=-LONGEST_S, le=LONGEST_S)] = DEFAULT_TTL_S
-    """Recorded as it is sent, whatever it says; nobody judges by it."""
+    """Recorded as it is sent; liveness does not depend on it."""
 
 
 class Heartbeat(BaseModel):
@@ -118,7 +118,7 @@ class ListedService(BaseModel):
     caps: list[str]
     labels: dict[str, Any] | None
     status: str
-    """As the client reported; `down` where TRON judged so."""
+    """As the client reported; `down` if TRON judged it down."""
     last_heartbeat_ts: str
 
 

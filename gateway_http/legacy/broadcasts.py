@@ -125,7 +125,7 @@ def flat(envelope: Envelope) -> dict[str, Any]:
 
 
 def _published(event: Event) -> dict[str, Any]:
-    """The data of an event that somebody published over gRPC."""
+    """The data of an event that was published over gRPC."""
     known = (("service_id", event.service_id), ("service_name", event.service_name), ("message", event.message))
     return {**{name: value for name, value in known if value}, **event.details}
 

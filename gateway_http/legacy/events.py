@@ -31,7 +31,7 @@ from gateway_http.replica.reader import Gap, Reader
 from gateway_http.replica.tail import KEPT
 
 HISTORY = 100
-"""Events that a new Socket.IO client is told, as the legacy buffer held."""
+"""Events that a new Socket.IO client gets, as the legacy buffer held."""
 
 MOST_QUEUED = 1000
 """Messages that wait for one Socket.IO client. Overflow rule: the client is disconnected; it has the history when it
@@ -91,7 +91,7 @@ class Refusal(BaseModel):
 
 
 class EventsPort:
-    """What was broadcast, as far as it is kept at hand, and who listens."""
+    """What was broadcast, as far as it is kept in memory, and the clients that listen."""
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self._gateway = gateway
@@ -162,7 +162,7 @@ class EventsPort:
         }
 
     async def broadcast(self, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
-        """Record an event and tell everybody. Raises TronError."""
+        """Record an event and send it to all clients. Raises TronError."""
         data = {**data} if "timestamp" in data else {**data, "timestamp": local_iso(datetime.now(UTC))}
         about = data.get("service_id")
         known = isinstance(about, str) and 0 < len(about) <= 512 and about.isprintable() and about == about.strip()
@@ -181,7 +181,7 @@ class EventsPort:
             await self._reader.wait()
 
     async def tell(self) -> None:
-        """Send what waits to everybody who listens."""
+        """Send what waits to all clients that listen."""
         while self._pending:
             await self.sio.emit("event", self._pending.popleft(), room=LIVE)
         for sid in list(self._sids):
@@ -233,7 +233,7 @@ class EventsPort:
                     continue
                 envelopes = self._made.get(event.sequence, [])
                 for place, envelope in enumerate(envelopes):
-                    # Only the last one moves the cursor: who is cut off before it is told all of them again.
+                    # Only the last one moves the cursor: a client that is cut off before it gets all of them again.
                     number = b"id: %d\n" % event.sequence if place == len(envelopes) - 1 else b""
                     yield number + b"data: " + to_json(envelope) + b"\n\n"
             if not events:
@@ -296,14 +296,14 @@ def build(gateway: Gateway, port: int) -> App:
 
     @app.post("/broadcast", response_model=Broadcasted, responses=refusals)
     async def broadcast(body: Broadcast) -> Response:
-        """Record an event, and tell everybody who listens. It is on disk when this answers."""
+        """Record an event, and send it to all clients. It is on disk when this answers."""
         if not body.model_fields_set and not body.model_extra:
             return SafeJSONResponse({"error": "No JSON payload"}, 400)
         return SafeJSONResponse(await events.broadcast(body.event_type, body.data))
 
     @app.get("/health", response_model=Health)
     async def health() -> Response:
-        """Whether it works, who listens, and how much a new client is told."""
+        """Whether it works, how many clients listen, and how many events a new one gets."""
         return SafeJSONResponse(events.health(), headers=gateway.freshness_as_text())
 
     @app.get("/events/recent", response_model=Recent, responses={400: refusals[400]})

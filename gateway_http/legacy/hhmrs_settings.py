@@ -1,4 +1,4 @@
-"""The legacy HMI's settings of HHMRS: kept for whoever reads them. Nothing here acts by them; TRON has its policy."""
+"""The legacy HMI's settings of HHMRS, kept for programs that read them. They have no effect: TRON has its policy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def check(section: dict[str, Any]) -> str:
-    """What is wrong with a section, in the words of the legacy HMI; empty where nothing is."""
+    """What is wrong with a section, in the words of the legacy HMI; empty if nothing is."""
     for key, (least, most) in RANGES.items():
         if key not in section:
             return f"Missing required key: {key}"
@@ -41,7 +41,7 @@ def check(section: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """All settings that are kept; the defaults where there are none, or none that can be read."""
+    """All settings that are kept; the defaults if there are none, or none that can be read."""
     try:
         kept = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -179,7 +179,7 @@ def build(
 
     @app.get("/api/settings/hhmrs")
     async def hhmrs_settings() -> dict[str, Any]:
-        """Settings that are kept for whoever reads them; nothing here acts by them."""
+        """Settings that are kept for programs that read them; they have no effect here."""
         return await asyncio.to_thread(hhmrs.read, gateway.data_dir)
 
     @app.post(

@@ -11,7 +11,7 @@ from gateway_http.legacy.alerts import legacy_alert
 from gateway_http.legacy.rows import iso, status_of
 
 MOST_DEPTH = 100
-"""Levels of the tree. Who stands deeper hangs from the root: parsers of JSON give up at some depth."""
+"""Levels of the tree. A deeper service hangs from the root: parsers of JSON refuse some depth."""
 
 _TOP = ("", "root", "null")
 _TIERS = ("architect", "director", "manager", "programmer")
@@ -30,7 +30,7 @@ DIRECT_CHAT: dict[str, Any] = {
 
 
 def tree_of(services: Mapping[str, Service]) -> dict[str, Any]:
-    """The services below a root, each below its parent; who has none, or one that is not there, below the root."""
+    """The services below a root, each below its parent; without a parent that is registered, below the root."""
     if not services:
         return {"name": "PAS Root", "status": "idle", "children": []}
     ordered = sorted(services.values(), key=lambda each: (each.name, each.service_id))
@@ -78,7 +78,7 @@ def _node(service: Service) -> dict[str, Any]:
 
 
 def _parents(ordered: list[Service], services: Mapping[str, Service]) -> dict[str, str]:
-    """The parent of each service that has one, without circles and not too deep."""
+    """The parent of each service that has one, without cycles and not too deep."""
     names: dict[str, str] = {}
     endings: dict[str, str] = {}
     for each in ordered:
@@ -107,7 +107,7 @@ def _declared(service: Service) -> str | None:
 
 
 def _cut(parents: dict[str, str]) -> None:
-    """Remove the links that close a circle, and those that lead too deep."""
+    """Remove the links that close a cycle, and those that lead too deep."""
     sound: set[str] = set()
     for start in list(parents):
         path: dict[str, None] = {}

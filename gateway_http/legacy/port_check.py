@@ -25,7 +25,7 @@ SLOW_MS = 200
 HEALTH_TIMEOUT = 2.0
 MOST_HEALTH_BYTES = 64 << 10
 KEPT_FOR = 1.0
-"""Seconds for which an answer is good for everybody who asks: many pages must not knock at 37 ports each."""
+"""Seconds for which one answer is shared by all requests: many pages must not probe 37 ports each."""
 
 WEIGHTS = {"ok": 1.0, "warning": 0.5, "error": 0.0}
 
@@ -107,7 +107,7 @@ class SystemStatus:
 
 
 async def ask_health(port: int) -> dict[str, Any] | None:
-    """The JSON object that a program of this machine answers to GET /health; None where there is none."""
+    """The JSON object that a program of this machine answers to GET /health; None if there is none."""
     try:
         async with (
             asyncio.timeout(HEALTH_TIMEOUT),

@@ -91,7 +91,7 @@ class RegistryPort:
         try:
             body, messages = await read_small(receive, BEAT_BYTES)
         except HTTPException as error:
-            await self.app(scope, _failing(error), send)  # a body that can not be read; the long way says why
+            await self.app(scope, _failing(error), send)  # a body that cannot be read; the long way says why
             return
         plain = is_json(scope) and is_own(dict(scope["headers"])) and len(body) <= BEAT_BYTES
         beat = _plain_beat(body) if plain else None
@@ -101,7 +101,7 @@ class RegistryPort:
             return
         try:
             done = await self._beat(*beat)
-        except (ServiceNotFound, InvalidRequest):  # an id that can not be registered is not there either
+        except (ServiceNotFound, InvalidRequest):  # an id that cannot be registered is not there either
             await send_bytes(send, to_json({"detail": _not_found(beat[0])}), status=404)
         except TronError as error:
             answer = to_json({"detail": error.message or error.reason})
@@ -187,7 +187,7 @@ class RegistryPort:
 
         @app.put("/heartbeat", responses={**BODY, **NOT_FOUND})
         async def heartbeat(body: bodies.Heartbeat) -> bodies.Done:
-            """Beat. The registry has heard it when this answers 200."""
+            """Beat. The registry has received it when this answers 200."""
             message = None if body.message is None else body.message[:MOST_MESSAGE]
             reported = Reported(body.status, body.p95_ms, body.queue_depth, body.load, message)
             with _named(body.service_id):
@@ -232,7 +232,7 @@ class RegistryPort:
 
         @app.post("/deregister", responses={**BODY, **NOT_FOUND})
         async def deregister(body: bodies.ServiceId) -> bodies.Done:
-            """Remove a service on purpose; nobody is alarmed."""
+            """Remove a service on purpose; no alert is sent."""
             with _named(body.service_id):
                 await self._actions.deregister(body.service_id, "deregistered over REST")
             return bodies.Done(success=True, ts=iso(datetime.now(UTC)) or "")
@@ -251,7 +251,7 @@ class RegistryPort:
 
 
 class _named:  # noqa: N801 - reads as a word
-    """The legacy 404 for an id that is not known, also for one that can not be registered."""
+    """The legacy 404 for an unknown id, also for one that cannot be registered."""
 
     def __init__(self, service_id: str) -> None:
         self._service_id = service_id
@@ -269,7 +269,7 @@ def _not_found(service_id: str) -> str:
 
 
 def declared(body: bodies.Registration) -> service_pb2.Service:
-    """What the registry is told."""
+    """The declaration that is sent to the registry."""
     cost = (body.cost_hint or {}).get("usd_per_1k")
     return service_pb2.Service(
         service_id=body.service_id or "",

@@ -41,7 +41,7 @@ def to_json(document: Any) -> bytes:
 
 
 def iso(moment: datetime | None) -> str | None:
-    """A moment as `utcnow().isoformat()` wrote it: UTC, `T`, no zone, the fraction left out where it is zero."""
+    """A moment as `utcnow().isoformat()` wrote it: UTC, `T`, no zone, the fraction left out if it is zero."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
@@ -51,7 +51,7 @@ def sql_time(moment: datetime | None) -> str | None:
 
 
 def status_of(service: Service) -> str:
-    """What the client reported, but `down` where TRON judged so."""
+    """What the client reported, but `down` if TRON judged it down."""
     return "down" if service.liveness == "DOWN" else service.status
 
 
@@ -83,7 +83,7 @@ def _seconds(value: float) -> int | float:
 
 
 class Rows:
-    """The bytes of one kind of row, made again only where the service changed. Bounded by the number of services."""
+    """The bytes of one kind of row, encoded again only if the service changed. Bounded by the number of services."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = tuple(keys)
@@ -104,7 +104,7 @@ class Rows:
 
 
 class Listing:
-    """All services in the legacy order: by name, then role, both as binary text. Made again as far as it changed."""
+    """All services in the legacy order: by name, then role, both as binary text. Encodes again only what changed."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
@@ -139,7 +139,7 @@ class Listing:
         return b'{"items":[' + b",".join(found) + b"]}"
 
     def _order(self) -> bool:
-        """Whether all was put in order anew."""
+        """Sort again if needed; returns whether it was."""
         mirror = self._mirror
         if mirror.listing == self._listing:
             return False

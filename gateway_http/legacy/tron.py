@@ -61,7 +61,7 @@ class Alert(BaseModel):
     action: str
     ts: str
     parent: str
-    """Empty where there is none."""
+    """Empty if there is none."""
 
 
 class Alerts(BaseModel):
@@ -94,7 +94,7 @@ class TronPort:
         return (200 if tron.reachable else 503), body
 
     def counts(self) -> dict[str, int]:
-        """How many services have which status. Raises Refused where nothing is known."""
+        """How many services have which status. Raises Refused if nothing is known."""
         self._gateway.need_snapshot()
         statuses = Counter(status_of(each) for each in self._replica.services_as_heard.values())
         return {
@@ -127,7 +127,7 @@ class TronPort:
         }
 
     def alerts(self, limit: int) -> list[dict[str, Any]]:
-        """The last alerts, oldest first. Raises Refused where nothing is known."""
+        """The last alerts, oldest first. Raises Refused if nothing is known."""
         tail = self._replica.alerts
         if not tail.life:
             raise Refused(503, NOTHING_HEARD)
@@ -160,7 +160,7 @@ def build(gateway: Gateway, port: int) -> FastAPI:
 
     @app.get("/", responses=AWAY)
     async def about() -> dict[str, Any]:
-        """What this is, whom it watches, and by which thresholds."""
+        """What this is, how many services it watches, and the thresholds."""
         return answers.about()
 
     @app.get(

@@ -37,7 +37,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    # Asked for each time, answered by 304: after an update nobody runs half of the old page.
+    # Revalidated each time, answered by 304: after an update no browser runs half of the old page.
     "cache-control": "no-cache",
 }
 

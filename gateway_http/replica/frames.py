@@ -1,4 +1,4 @@
-"""What subscribers are told, merged once for all of them: numbered frames, of which the newest are kept. Pure."""
+"""What changed, merged once for all subscribers: numbered frames, of which the newest are kept. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FrameLog:
             self._services -= len(self._frames.popleft().upserted)
 
     def after(self, number: int) -> list[Update] | None:
-        """The frames after that one; None where some of them are no longer kept."""
+        """The frames after that one; None if some of them are no longer kept."""
         missing = self.last - number
         if missing > len(self._frames):
             return None

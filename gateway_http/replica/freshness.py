@@ -1,4 +1,4 @@
-"""Whether the copy follows the registry now, since when it does not, and what time it is there. Pure."""
+"""Whether the copy follows the registry now, for how long it has not, and the registry's time. Pure."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Freshness:
         self._started_at = monotonic()
         self._registry_clock = ServerClock()
 
-    # --- what the watch tells ---------------------------------------------------------------------------------------
+    # --- what the watch delivers------------------------------------------------------------------------------------
 
     @property
     def following(self) -> bool:
-        """Whether the watch is up, and the copy as it tells."""
+        """Whether the watch is open and has caught up."""
         return self._following
 
     def caught_up(self) -> None:
-        """All that was is told; what follows is news."""
+        """The watch has caught up; from here on it delivers changes as they happen."""
         self._following = True
 
     def heard(self) -> None:
@@ -42,7 +42,7 @@ class Freshness:
         self._following = False
 
     def observed(self, at: datetime) -> None:
-        """The registry said what time it is there."""
+        """The registry sent its time."""
         self._registry_clock.observed(at, self._monotonic())
 
     # --- readers ----------------------------------------------------------------------------------------------------

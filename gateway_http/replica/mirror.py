@@ -1,8 +1,8 @@
-"""The copy of the registry, as data: what the watch told, and the beats that were acknowledged since. Pure.
+"""The copy of the registry, as data: what the watch delivered, and the writes that were acknowledged since. Pure.
 
-What a client was answered must be seen at once, and not be undone by news that the watch tells late. So each write that
-was acknowledged is put into the copy with its revision, and what the watch tells of older ones is known to be older. A
-beat changes nothing by itself; the copy keeps what it said until a change comes that is known to contain it.
+A client must see at once what it was answered, and a change that the watch delivers late must not undo it. So each
+acknowledged write enters the copy with its revision, and older changes from the watch are recognized. A beat has no
+revision of its own; the copy keeps what it reported until a change arrives that is known to contain it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from datetime import UTC, datetime, timedelta
 from tron_client.models import Service
 
 DEPARTED = 10_000
-"""Services that are remembered after they were removed. Overflow rule: the oldest is forgotten, and whoever has not
-heard of its removal gets a snapshot instead."""
+"""Services that are remembered after they were removed. Overflow rule: the oldest is forgotten, and a reader that has
+not seen its removal gets a snapshot instead."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What one legacy beat said. Its figures are all that there are: None is none. Status and message: None keeps what
-    was said before."""
+    """What one legacy beat reported. Its figures replace all earlier ones: None is none. Status and message: None keeps
+    the earlier value."""
 
     status: str | None = None
     p95_ms: float | None = None
@@ -33,7 +33,7 @@ class Reported:
     message: str | None = None
 
     def on_top_of(self, before: Reported) -> Reported:
-        """Both in one."""
+        """This report on top of an earlier one, as one."""
         return replace(
             self,
             status=before.status if self.status is None else self.status,
@@ -49,7 +49,7 @@ class Reported:
 
 @dataclass(slots=True)
 class Entry:
-    """One service. `revision` is the change that told of it; `heard_at` may be newer than the service's own."""
+    """One service. `revision` is that of its last change; `heard_at` may be newer than the service's own."""
 
     service: Service
     revision: int
@@ -58,7 +58,7 @@ class Entry:
     said_at: int = 0
     """The revision up to which changes may not contain what acknowledged beats said."""
     overtaken: datetime | None = None
-    """The moment of a DOWN that an acknowledged sign of life came after; TRON's word on that follows."""
+    """The moment of a DOWN that an acknowledged sign of life followed; TRON's verdict on that is still to come."""
     _heard: tuple[Service, Service] | None = None
 
     def as_heard(self) -> Service:
@@ -79,7 +79,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a reader has not seen: all there is (`snapshot`), or what changed and what is gone."""
+    """What a reader has not seen: everything (`snapshot`), or what changed and what was removed."""
 
     revision: int
     snapshot: bool
@@ -95,11 +95,11 @@ class Mirror:
         self.loaded = False
         self.entries: dict[str, Entry] = {}
         self.life = 0
-        """Grows where revisions start over: those from another life can not be compared."""
+        """Grows when revisions start over: those from another life cannot be compared."""
         self.version = 0
         """Grows with everything that a reader could see."""
         self.listing = 0
-        """Grows where who is there, or how they are ordered, may have changed."""
+        """Grows when the set of services, or their order, may have changed."""
         self._changed_at: dict[str, int] = {}
         """The version with the last change of each service, oldest first: it is put at the end at each change."""
         self._by_incarnation: dict[int, Entry] = {}
@@ -108,11 +108,11 @@ class Mirror:
         self._last_seen: dict[str, tuple[int, Service]] = {}
         self._compacted = 0
         self._ahead: dict[str, int] = {}
-        """Services that are known as of a revision that the watch has not told yet: what it tells below is older."""
+        """Services known as of a revision that the watch has not reached: what it delivers below that is older."""
         self._promotions: list[tuple[int, str, str, str]] = []
-        """Promotions that the watch has not told yet: revision, name, from and to."""
+        """Promotions that the watch has not delivered yet: revision, name, from and to."""
 
-    # --- what the watch tells ---------------------------------------------------------------------------------------
+    # --- what the watch delivers------------------------------------------------------------------------------------
 
     @property
     def in_snapshot(self) -> bool:
@@ -148,7 +148,7 @@ class Mirror:
         self._advance(revision)
 
     def complete(self, revision: int) -> None:
-        """All that was is told; what was not is gone."""
+        """The snapshot is complete; services that were not in it are gone."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             self._replace(revision, incoming)
@@ -156,7 +156,7 @@ class Mirror:
         self._advance(revision)
 
     def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> list[str]:
-        """When incarnations were last heard, in microseconds since the epoch. Returns of whom that is news."""
+        """When incarnations were last heard, in microseconds since the epoch. Returns the services with news."""
         news: list[str] = []
         for incarnation, at in zip(incarnations, micros, strict=True):
             entry = self._by_incarnation.get(incarnation)
@@ -198,7 +198,7 @@ class Mirror:
             self.version += 1
 
     def known(self, service: Service, revision: int) -> None:
-        """A record as it was at that revision; no news where the watch told of it, or of its end, already."""
+        """A record as it was at that revision; ignored if the watch has delivered it, or its removal, already."""
         before = self.entries.get(service.service_id)
         removed_at = self._last_seen[service.service_id][0] if service.service_id in self._last_seen else -1
         if (before is not None and before.service.incarnation >= service.incarnation) or 0 < revision <= removed_at:
@@ -212,14 +212,14 @@ class Mirror:
         """The registry acknowledged a removal."""
         entry = self.entries.get(service_id)
         if entry is not None and entry.revision > revision > 0:
-            return  # it came back, as the watch told already
+            return  # it came back, as the watch has already delivered
         self._ahead[service_id] = revision
         if entry is not None:
             self._drop(revision or self.revision, service_id)
             self.version += 1
 
     def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> list[str]:
-        """The registry acknowledged a promotion. Returns whom it changes here."""
+        """The registry acknowledged a promotion. Returns the services that it changes here."""
         if revision > self.revision:
             self._promotions.append((revision, name, from_role, to_role))
         found = [
@@ -238,7 +238,7 @@ class Mirror:
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def last_seen(self, service_id: str) -> Service | None:
-        """The service, also one that was removed not long ago; None where it is not remembered."""
+        """The service, also one that was removed recently; None if it is not remembered."""
         entry = self.entries.get(service_id)
         if entry is not None:
             return entry.current()
@@ -254,7 +254,7 @@ class Mirror:
         return found
 
     def since(self, revision: int | None) -> Changes:
-        """What changed after that revision; a snapshot where that can not be told, or for None."""
+        """What changed after that revision; a snapshot if that is no longer known, or for None."""
         if revision is None or not self._compacted <= revision <= self.revision:
             return Changes(self.revision, True, tuple(each.current() for each in self.entries.values()), ())
         upserted = tuple(each.current() for each in self.entries.values() if each.revision > revision)
@@ -267,7 +267,7 @@ class Mirror:
     def _replace(self, revision: int, incoming: dict[str, Service]) -> None:
         another_life = revision < self.revision
         if not another_life:
-            # Of what we know better, the snapshot says nothing.
+            # The snapshot is older than what was acknowledged.
             self._ahead = {service_id: at for service_id, at in self._ahead.items() if at > revision}
             for service_id in self._ahead:
                 incoming.pop(service_id, None)
@@ -286,7 +286,7 @@ class Mirror:
             before = self.entries.get(service_id)
             after = _merged(revision, self._with_promotions(revision, service), before)
             if before is not None and before.current() == after.current():
-                after.revision = before.revision  # nothing changed about it, so nobody needs to be told
+                after.revision = before.revision  # nothing changed about it, so no reader needs it
             self._put(after)
         self.listing += 1
 
@@ -321,7 +321,7 @@ class Mirror:
                 del self._last_seen[oldest.service_id]
 
     def _is_old(self, revision: int, service_id: str) -> bool:
-        """Whether what the watch tells of a service is older than what is known."""
+        """Whether a change from the watch is older than what is known of the service."""
         known_at = self._ahead.get(service_id)
         if known_at is None:
             return False

@@ -12,7 +12,7 @@ from gateway_http.replica.replica import Replica
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events between the cursor and what follows can not be told any more: read the list anew."""
+    """Events between the cursor and what follows are no longer kept: read the list anew."""
 
     last: int
     """Where the reader goes on from."""

@@ -1,6 +1,6 @@
 """The copy that every answer is read from: services, the newest events, and the frames that subscribers follow. Pure.
 
-Upstream puts into it what the registry tells, and what the registry acknowledged to us. Consumers read it, each with a
+Upstream puts into it what the registry sends, and what the registry acknowledged to us. Consumers read it, each with a
 cursor of its own (`reader.Reader`), and change nothing by that.
 """
 
@@ -34,7 +34,7 @@ class Replica:
         self.news = Watermark()
         """Grows when readers have something to look at."""
         self.unframed = Watermark()
-        """Grows when something changed that no frame tells yet."""
+        """Grows when something changed that is in no frame yet."""
         self._pending = PendingFrame()
         self._framed_live = False
         self._services: tuple[int, Mapping[str, Service]] = (-1, MappingProxyType({}))
@@ -109,7 +109,7 @@ class Replica:
             stale_for=self.stale_for,
         )
 
-    # --- what the watch tells ---------------------------------------------------------------------------------------
+    # --- what the watch delivers------------------------------------------------------------------------------------
 
     def begin_snapshot(self) -> None:
         """A snapshot follows. Until it is complete, what was known before is shown."""
@@ -131,7 +131,7 @@ class Replica:
             self._pending.heard(service_id)
 
     def completed(self, revision: int) -> None:
-        """All that was is told; from here on it is news."""
+        """The watch has caught up; from here on it delivers changes as they happen."""
         mirror = self.mirror
         before, life, is_snapshot = mirror.revision, mirror.life, mirror.in_snapshot
         mirror.complete(revision)
@@ -152,7 +152,7 @@ class Replica:
         self.freshness.lost()
         self.unframed.step()
 
-    # --- what the event log tells -----------------------------------------------------------------------------------
+    # --- what the event log delivers--------------------------------------------------------------------------------
 
     def log_read(self, events: Iterable[Event], alerts: Iterable[Event], last: int) -> None:
         """The log was read anew up to `last`: its newest events, and the newest alerts among all that it holds."""
@@ -198,12 +198,12 @@ class Replica:
 
     @property
     def is_liveness_framed(self) -> bool:
-        """Whether the newest frame says of `live` what is true now."""
+        """Whether the newest frame has the current value of `live`."""
         return self.live == self._framed_live
 
     @property
     def has_heard(self) -> bool:
-        """Whether services were heard that no frame tells yet."""
+        """Whether services were heard since the last frame."""
         return self._pending.has_heard
 
     def make_frame(self) -> None:

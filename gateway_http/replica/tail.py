@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tron_client.models import Event
 
 KEPT = 1000
-"""Events that are kept. Overflow rule: the oldest is forgotten; a reader that has not seen it is told of the gap."""
+"""Events that are kept. Overflow rule: the oldest is forgotten; a reader that has not seen it gets a gap."""
 
 
 class EventTail:
@@ -19,7 +19,7 @@ class EventTail:
         self.last = 0
         """The newest sequence that is known."""
         self.life = 0
-        """Grows where the log was read anew: what a reader has may not fit to what follows."""
+        """Grows when the log is read anew: a reader's place may not fit what follows."""
 
     def restart(self, events: Iterable[Event], last: int) -> None:
         """The log was read anew: these are its newest."""
@@ -35,11 +35,11 @@ class EventTail:
             self.last = event.sequence
 
     def newest(self, count: int) -> list[Event]:
-        """At most so many, oldest first."""
+        """The newest events, at most `count`, oldest first."""
         return [] if count <= 0 else list(self._events)[-count:]
 
     def after(self, sequence: int) -> list[Event] | None:
-        """Those after a sequence, oldest first; None where some of them are no longer kept."""
+        """Those after a sequence, oldest first; None if some of them are no longer kept."""
         if sequence >= self.last:
             return []
         if not self._events or self._events[0].sequence > sequence + 1:

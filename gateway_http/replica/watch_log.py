@@ -1,4 +1,4 @@
-"""When nobody watched: stretches of time about which a history must say "not observed". Pure."""
+"""Gaps: stretches of time for which a history must show "not observed". Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WatchLog:
         """Gaps before this moment are no longer known."""
 
     def note(self, watched: bool, at: datetime) -> None:
-        """Whether somebody watches at that moment; moments only grow."""
+        """Record whether the services are watched at that moment; moments only grow."""
         last = self._gaps[-1] if self._gaps else None
         is_open = last is not None and last.until is None
         if watched and last is not None and is_open:

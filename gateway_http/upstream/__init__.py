@@ -2,8 +2,8 @@
 
 - `services_feed`, `events_feed`  one watch and one subscription, which fill the replica.
 - `frame_pacer`                   when the replica makes a frame.
-- `tron_status`                   TRON's word on itself, asked once a second.
-- `watch_recorder`                notes when nobody watched.
+- `tron_status`                   TRON's own status, polled once a second.
+- `watch_recorder`                records when the services were not watched.
 - `registry_writes`               writes that answer with their revision.
 - `beat_relay`                    heartbeats of many REST clients on one stream.
 - `actions`                       a write, and its effect in the replica before it is answered.

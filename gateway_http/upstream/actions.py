@@ -1,4 +1,4 @@
-"""What changes something: through gRPC, and seen in the copy before it is answered."""
+"""Everything that changes something: done over gRPC, and visible in the replica before it is answered."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gateway_http.upstream.beat_relay import BeatRelay
 from gateway_http.upstream.registry_writes import RegistryWrites
 
 SEEN_WITHIN = 1.0
-"""Seconds that the log may take to tell of an event of ours."""
+"""Seconds to wait until the subscription delivers an event that we published."""
 
 
 class Actions:
-    """Each returns when it is done and the copy shows it. Raises what the SDK raises."""
+    """Each returns when it is done and the replica shows it. Raises what the SDK raises."""
 
     def __init__(self, replica: Replica, client: AsyncRegistryClient, writes: RegistryWrites, relay: BeatRelay) -> None:
         self._replica = replica
@@ -30,7 +30,7 @@ class Actions:
         """Registrations and heartbeats that succeeded since the gateway started."""
 
     async def register(self, declared: service_pb2.Service) -> Service:
-        """Register a service, anew where it is registered already."""
+        """Register a service; an id that is registered already starts a new incarnation."""
         service, revision = await self._writes.register(declared)
         self._replica.registered(service, revision)
         self.counted += 1
@@ -42,7 +42,7 @@ class Actions:
         self._replica.deregistered(service_id, revision)
 
     async def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of all instances; returns how many there were. Raises ServiceNotFound where none."""
+        """Change the role of all instances; returns their number. Raises ServiceNotFound if there are none."""
         count, revision = await self._writes.promote(name, from_role, to_role)
         self._replica.promoted(name, from_role, to_role, revision)
         return count
@@ -53,7 +53,7 @@ class Actions:
         if known is None:
             if not self._relay.connected:
                 raise RegistryUnavailable("the registry is away")
-            # Perhaps registered just now, by somebody else: the registry knows.
+            # Another client may have registered it just now: ask the registry.
             known, revision = await self._writes.get_service(service_id)
             self._replica.known(known, revision)
         acknowledged = await self._relay.beat(service_id, reported)

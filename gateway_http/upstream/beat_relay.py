@@ -1,7 +1,7 @@
-"""Heartbeats of many REST clients, sent upstream as batches on one stream that reconnects by itself.
+"""Heartbeats of many REST clients, sent upstream as batches on one stream that reconnects automatically.
 
-One batch is on its way at a time; what comes meanwhile is the next one. So a lonely beat leaves at once, and a storm
-leaves as a few large messages. Whoever beat is answered when the registry acknowledged the batch.
+One batch is in flight at a time; beats that arrive meanwhile form the next one. So a single beat leaves at once, and a
+storm leaves as a few large messages. A client is answered when the registry has acknowledged its batch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway_http.replica.mirror import Reported
 log = structlog.get_logger("gateway")
 
 MOST_WAITING = 20_000
-"""Beats that wait for their acknowledgement. Overflow rule: the next is refused, its client tries again."""
+"""Beats that wait for an acknowledgement. Overflow rule: the next one is refused, and its client tries again."""
 
 BATCH_BYTES = 256 << 10
 """One message; the registry takes a megabyte."""
@@ -33,18 +33,18 @@ BATCH_BYTES = 256 << 10
 BATCH_BEATS = 5000
 
 PATIENCE = 2.0
-"""Seconds that a beat waits for its acknowledgement until its client is told to try again. Legacy clients wait 5 s."""
+"""Seconds that a beat waits for its acknowledgement before its client must try again. Legacy clients wait 5 s."""
 
 AWAY_AFTER = 1.0
 """Seconds without a stream until a beat is refused at once instead of waiting for the next stream."""
 
-GIVE_UP_AFTER = 5.0
-"""Seconds that a batch may stay unanswered until the stream is given up for a new one."""
+ANSWER_WITHIN = 5.0
+"""Seconds that a batch may stay unanswered before the stream is replaced by a new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The registry heard the beat."""
+    """The registry received the beat."""
 
     heard_at: datetime
     revision: int
@@ -52,13 +52,13 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class _Waiting:
-    """The newest word of one service, and who waits for it to be heard."""
+    """The newest beat of one service, and the requests that wait for its acknowledgement."""
 
     service_id: str
     reported: Reported
     futures: list[asyncio.Future[Acknowledged]] = field(default_factory=list)
 
-    def settle(self, answer: Acknowledged | Exception) -> None:
+    def resolve(self, answer: Acknowledged | Exception) -> None:
         for future in self.futures:
             if future.done():
                 continue
@@ -88,13 +88,13 @@ class BeatRelay:
 
     @property
     def connected(self) -> bool:
-        """Whether the stream stands."""
+        """Whether the stream is open."""
         return self._connected
 
     async def beat(self, service_id: str, reported: Reported) -> Acknowledged:
-        """Relay one beat; return when the registry heard it.
+        """Relay one beat; return when the registry has received it.
 
-        Raises ServiceNotFound where it knows no such service, RegistryUnavailable where it did not answer in time.
+        Raises ServiceNotFound if it knows no such service, RegistryUnavailable if it did not answer in time.
         """
         if not self._connected and time.monotonic() - self._lost_at > AWAY_AFTER:
             raise RegistryUnavailable("the registry is away")
@@ -175,7 +175,7 @@ class BeatRelay:
         """Wait for the acknowledgement of what was sent. Raises what ended the stream, TimeoutError for silence."""
         answered = asyncio.create_task(self._answered.wait())
         try:
-            done, _ = await asyncio.wait({answered, reader}, timeout=GIVE_UP_AFTER, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({answered, reader}, timeout=ANSWER_WITHIN, return_when=asyncio.FIRST_COMPLETED)
         finally:
             answered.cancel()
         if reader in done:
@@ -190,14 +190,14 @@ class BeatRelay:
             if kind == "unknown_service":
                 service_id = answer.unknown_service.service_id
                 if (unknown := self._sent.pop(service_id, None)) is not None:
-                    unknown.settle(ServiceNotFound(f"no service has the id {service_id!r}"))
+                    unknown.resolve(ServiceNotFound(f"no service has the id {service_id!r}"))
             elif kind == "rejected":
                 log.warning("beat_rejected", service_id=answer.rejected.service_id, why=answer.rejected.description)
             elif kind == "ack" and answer.ack.sequence >= self._sequence:
                 acknowledged = Acknowledged(wire.moment(answer.ack.heard_at), answer.ack.revision)
                 sent, self._sent = self._sent, {}
                 for waiting in sent.values():
-                    waiting.settle(acknowledged)
+                    waiting.resolve(acknowledged)
                 self._answered.set()
 
     def _take_batch(self) -> list[heartbeat_pb2.Beat]:
@@ -209,7 +209,7 @@ class BeatRelay:
         for service_id in list(self._next):
             waiting = self._next.pop(service_id)
             if not waiting.wanted:
-                continue  # its clients gave up
+                continue  # its clients no longer wait
             beat = _beat(waiting, self._sequence)
             beats.append(beat)
             self._sent[service_id] = waiting
@@ -219,7 +219,7 @@ class BeatRelay:
         return beats
 
     def _take_back(self) -> None:
-        """The stream broke: what was sent and not acknowledged is sent again on the next one."""
+        """The stream broke: beats that were sent and not acknowledged are sent again on the next one."""
         for service_id, waiting in self._sent.items():
             later = self._next.get(service_id)
             if later is not None:

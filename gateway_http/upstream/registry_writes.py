@@ -1,4 +1,4 @@
-"""Writes to the registry that answer with their revision, so that a copy knows which news are older than they are."""
+"""Writes to the registry that return their revision, so that the replica can tell which changes are older."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CALL_TIMEOUT = 5.0
 
 
 class RegistryWrites:
-    """Each call raises what the SDK raises. A registry that does not tell revisions answers 0."""
+    """Each call raises what the SDK raises. The revision is 0 if the registry does not send it."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
 
     async def register(self, declared: service_pb2.Service) -> tuple[Service, int]:
         """Register a service as a legacy client declared it; the record, and what it is true at."""
-        # A word of its own makes a retry of the transport the same registration.
+        # With an instance id, a retry by the transport is the same registration.
         word = uuid.uuid4().hex
         request = registry_service_pb2.RegisterRequest(service=declared, instance_id=word, as_sent=True)
         answer = await self._call("Register", request)

@@ -26,7 +26,7 @@ class ServicesFeed:
         self._needs_snapshot = True
 
     async def run(self) -> None:
-        """Watch until cancelled; a watch that broke goes on where it was."""
+        """Watch until cancelled; a watch that broke resumes after the last revision."""
         backoff = Backoff(cap=1.0)
         replica = self._replica
         while True:

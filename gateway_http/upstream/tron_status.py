@@ -1,4 +1,4 @@
-"""TRON, asked once a second for all requests and browsers: does it watch, and what has it counted."""
+"""Polls TRON once a second for all requests and browsers: whether it is watching, and its counters."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ CALL_TIMEOUT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class TronStatus:
-    """What TRON last said of itself. `reachable`: it answered when it was asked last."""
+    """TRON's last answer about itself. `reachable`: it answered the last poll."""
 
     reachable: bool = False
     watching: bool = False
-    """Whether it hears the registry, so that somebody judges."""
+    """Whether it receives the registry's observations, so that liveness is evaluated."""
     guard_active: bool = False
-    """Whether the guard against mass failures holds judgement back."""
+    """Whether the mass-failure guard is active."""
     alerts_issued: int = 0
-    """Since that TRON started."""
+    """Since this TRON process started."""
     last_check: datetime | None = None
-    """When it judged last; None where it never did, or was never reached."""
+    """When it last evaluated liveness; None if it never did, or was never reached."""
     misses_before_down: int = 2
     misses_before_deregister: int = 3
 
@@ -51,7 +51,7 @@ class TronStatusPoller:
     """`status` is at most a second old while `run` runs."""
 
     def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[], None]) -> None:
-        """`on_change` is called when `status` says something else of TRON than before."""
+        """`on_change` is called when `reachable`, `watching` or `guard_active` changes."""
         self._on_change = on_change
         self._stub = tron_service_pb2_grpc.TronServiceStub(channel)
         self.status = TronStatus()

@@ -1,4 +1,4 @@
-"""Notes whether anybody watches the services, for as long as the gateway runs."""
+"""Records whether TRON watches the services, for as long as the gateway runs."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class WatchRecorder:
             return False
         if self._tron.status.reachable:
             return self._tron.status.watching
-        # A TRON that we can not ask may still judge: the registry shows UNKNOWN for all as soon as nobody does.
+        # A TRON that we cannot reach may still be watching: the registry shows UNKNOWN for all services if it is not.
         return any(each.service.liveness != "UNKNOWN" for each in self._replica.mirror.entries.values())

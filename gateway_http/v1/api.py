@@ -42,7 +42,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/status", response_model=views.Status)
     async def status() -> Response:
-        """Whether this follows the registry, and whether TRON watches."""
+        """Whether the gateway follows the registry, and whether TRON is watching."""
         return answer(state_of(gateway))
 
     @routes.get("/services", response_model=views.Services)
@@ -74,7 +74,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/services/{service_id:path}/explain", responses={**MISSING, **UPSTREAM})
     async def explain(service_id: str) -> dict[str, Any]:
-        """Why the service is in its state: what TRON knows, which deadlines stand, which rule fired."""
+        """Why the service is in its state: what TRON knows, which deadlines are pending, which rule fired."""
         return await gateway.tron.explain(service_id)
 
     @routes.get("/services/{service_id:path}", response_model=Service, responses=MISSING)
@@ -113,7 +113,7 @@ def router(gateway: Gateway) -> APIRouter:
         unacknowledged: bool = False,
         newest: bool = False,
     ) -> Response:
-        """What TRON said, oldest first; `unacknowledged`: what nobody it was for has acknowledged."""
+        """Alerts of TRON, oldest first; `unacknowledged`: only those that no recipient has acknowledged."""
         page = await _page(
             gateway,
             after=after,
@@ -128,7 +128,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.post("/alerts/{alert_id}/acknowledge", responses={**MISSING, **problem(403, "Asked by another site")})
     async def acknowledge(alert_id: str, recipient: Word = "") -> views.Acknowledged:
-        """Say that an alert was heard: by one recipient, or by all. Idempotent."""
+        """Acknowledge an alert for one recipient, or for all. Idempotent."""
         return views.Acknowledged(acknowledged=await gateway.actions.acknowledge(alert_id, recipient))
 
     @routes.get(
@@ -139,7 +139,7 @@ def router(gateway: Gateway) -> APIRouter:
     async def stream(last_event_id: Annotated[str, Header()] = "", cursor: Word = "") -> Response:
         """Server-Sent Events: `state`, `snapshot`, `services`, `heard`, `event`, `gap`. See docs/gateway.md.
 
-        `cursor` is the id of the last message, for a page that makes its EventSource anew and can not set the header.
+        `cursor` is the id of the last message, for a page that opens a new EventSource and cannot set the header.
         """
         if not gateway.streams.admit():
             raise Refused(503, "too many streams are open, or the gateway is going away")
@@ -155,7 +155,7 @@ def router(gateway: Gateway) -> APIRouter:
 
 
 async def _page(gateway: Gateway, *, newest: bool, limit: int, **wanted: Any) -> dict[str, Any]:
-    """A page of the log; the newest of those that we have at hand where the registry is away."""
+    """A page of the log; from the events in memory if the registry is unreachable and the newest are wanted."""
     try:
         page = await gateway.registry.list_events(
             after_sequence=wanted["after"],

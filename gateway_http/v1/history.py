@@ -1,4 +1,4 @@
-"""What a page needs beside the stream: what happened before, when nobody watched, and which alerts are open."""
+"""What a page needs beside the stream: earlier events, when liveness was not observed, and which alerts are open."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway_http.replica.tail import KEPT
 MOST_OPEN = 1000
 MOST_LOST = 100
 OPEN_KEPT_FOR = 0.5
-"""Seconds for which the list of open alerts is good for everybody who asks."""
+"""Seconds for which one answer about open alerts is shared by all requests."""
 
 
 class History:
@@ -30,7 +30,7 @@ class History:
         self._open_at = float("-inf")
 
     async def read(self, *, with_events: bool) -> dict[str, Any]:
-        """What happened, since when that is known, when nobody watched, and which alerts are open."""
+        """Events, since when they are complete, when liveness was not observed, and which alerts are open."""
         watched = self._gateway.watched
         events = self._replica.events if with_events else []
         # Fewer than are kept: that is all there is, however long ago.

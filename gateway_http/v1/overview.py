@@ -46,19 +46,19 @@ def routers(gateway: Gateway) -> tuple[APIRouter, APIRouter]:
 
 
 def _add(routes: APIRouter, gateway: Gateway, history: History, error: Any) -> None:
-    """Add the routes; `error` describes an answer that is none."""
+    """Add the routes; `error` describes an error response."""
 
     def answer(document: Any) -> Response:
         return Response(to_json(document), media_type="application/json", headers=gateway.freshness_as_text())
 
     @routes.get("/history", response_model=views.History)
     async def read_history(events: bool = True) -> Response:
-        """The newest events, when nobody watched, and which alerts are open. `events=0`: without events."""
+        """The newest events, when liveness was not observed, and which alerts are open. `events=0`: without events."""
         return answer(await history.read(with_events=events))
 
     @routes.get("/explain", response_model=views.Explained, responses=error(404, "There is no such service"))
     async def explain_service(service_id: ServiceId) -> Response:
-        """All that is known of a service, and why it is judged so. Takes ids that a path cannot carry."""
+        """Everything known about a service, and why it is in its state. Accepts ids that a path cannot carry."""
         return answer(await explain(gateway, service_id))
 
     @routes.post(

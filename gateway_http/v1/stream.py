@@ -1,7 +1,7 @@
 """GET /v1/stream: everything that a page needs, as Server-Sent Events on one connection.
 
 Each client is a cursor (`replica.reader.Reader`), not a queue: a message is made when the client is ready to read it,
-and clients that are told the same share the bytes. A client that was cut off resumes.
+and clients that get the same message share the bytes. A client that was cut off resumes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from gateway_http.replica.frames import Update
 from gateway_http.replica.reader import Gap, Reader
 
 STATE_EVERY = 5.0
-"""Seconds between two words on how things are; a page that hears nothing for twice as long knows that it is cut off."""
+"""Seconds between two `state` messages; a page that receives nothing for twice as long knows that it is cut off."""
 
 CHUNK = 250
 """Services in one part of a snapshot, so that a page can show the first ones while the rest is on its way."""
 
 MOST_ENCODED = 256
-"""Messages whose bytes are kept for the next client that is told the same. Overflow rule: the oldest is made again."""
+"""Messages whose bytes are kept for the next client that gets the same. Overflow rule: the oldest is encoded again."""
 
 
 def to_json(document: Any) -> bytes:
@@ -36,7 +36,7 @@ def to_json(document: Any) -> bytes:
 
 
 class ServiceStreams:
-    """What the clients of one gateway are told; they share what was encoded."""
+    """The messages for all clients of one gateway, each encoded once."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -46,7 +46,7 @@ class ServiceStreams:
         self._encoded: OrderedDict[int, tuple[Any, bytes]] = OrderedDict()
 
     def _reader(self, last_event_id: str) -> Reader:
-        """Where the client goes on: after what its id says, if that is from this life of ours."""
+        """Resumes after the client's last id if this process made that id; else starts from the beginning."""
         replica = self._replica
         words = last_event_id.split(".")
         if len(words) == 4 and words[:2] == [self._instance, str(replica.mirror.life)]:
@@ -100,7 +100,7 @@ class ServiceStreams:
             complete = start + CHUNK >= len(services)
             head = {"revision": update.revision, "first": start == 0, "complete": complete}
             data = to_json(head)[:-1] + b',"services":[' + self._join(services[start : start + CHUNK]) + b"]}"
-            # Only the last part moves the cursor: who is cut off before it must have all of it again.
+            # Only the last part moves the cursor: a client that is cut off before it needs the whole snapshot again.
             yield message("snapshot", data, cursor if complete else b"")
 
     def _changed(self, update: Update) -> bytes:
@@ -134,7 +134,7 @@ class ServiceStreams:
 
 
 def state_of(gateway: Gateway) -> dict[str, Any]:
-    """How things are, for GET /v1/status and the `state` message."""
+    """The current state, for GET /v1/status and the `state` message."""
     replica = gateway.replica
     return {
         "live": replica.live,

@@ -1,4 +1,4 @@
-"""What /v1 answers, as models for /docs; services and events are those of the SDK, in the words of the wire."""
+"""The answers of /v1 as models for /docs; services and events are those of the SDK, with the names of the wire."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Events(BaseModel):
 
     events: list[Event]
     next_after: int
-    """Where the next page starts; 0 where this was the last."""
+    """Where the next page starts; 0 if this was the last."""
     first: int
-    """The oldest sequence that is kept; 0 where the log is empty."""
+    """The oldest sequence that is kept; 0 if the log is empty."""
     last: int
 
 
@@ -47,7 +47,7 @@ class AcknowledgedMany(Acknowledged):
     """The same for more than one alert."""
 
     lost_services: int | None = None
-    """How many lost services it settled; null for one alert."""
+    """How many lost services it acknowledged; null for one alert."""
 
 
 class History(BaseModel):
@@ -60,11 +60,11 @@ class History(BaseModel):
     covered: str
     """The moment from which events and gaps are complete."""
     gaps: list[tuple[str, str | None]]
-    """When nobody watched: from when to when; null while it goes on."""
+    """When liveness was not observed: start and end; null while it lasts."""
     open: list[str]
     """The ids of alerts that are not acknowledged."""
     lost: list[dict[str, Any]]
-    """Services that were lost, and that nobody has acknowledged."""
+    """Services that were lost, and that have not been acknowledged."""
 
 
 class Explained(BaseModel):
@@ -78,11 +78,11 @@ class Explained(BaseModel):
 
 
 class Tron(BaseModel):
-    """What TRON says of itself."""
+    """TRON's status."""
 
     reachable: bool
     watching: bool
-    """Whether it hears the registry, so that somebody judges."""
+    """Whether it receives the registry's observations, so that liveness is evaluated."""
     guard_active: bool
     alerts_issued: int
     last_check: str | None
@@ -91,7 +91,7 @@ class Tron(BaseModel):
 
 
 class Status(BaseModel):
-    """Whether all of it works."""
+    """Whether the parts work."""
 
     live: bool
     stale_for: float

@@ -43,7 +43,7 @@ def test_acknowledging_is_for_alerts_that_exist(hmi: httpx.Client, below: str) -
     assert hmi.post(path, json={"service_id": "nobody"}).json() == {"acknowledged": 0, "lost_services": 0}
     assert hmi.post(path, json={"all": True}).status_code == 200
     plain = hmi.post(path, content='{"alert_id": "a"}', headers={"content-type": "text/plain"})
-    assert plain.status_code == 422, "a form of another site can not send it"
+    assert plain.status_code == 422, "a form of another site cannot send it"
 
 
 def test_the_history_tells_when_nobody_watched(hmi: httpx.Client, below: str) -> None:
