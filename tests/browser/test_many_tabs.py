@@ -119,7 +119,7 @@ def test_what_breaks_is_said_on_every_tab_and_heals(tabs: Tabs, canned: CannedGa
     follower = next(page for page in tabs if page is not leader)
     canned.say(live=False, stale_for=60)
     for page in (leader, follower):
-        expect(page.locator("#headline-text")).to_have_text("Not live: the registry is away")
+        expect(page.locator("#headline-text")).to_have_text("Not live: the registry is unreachable")
     canned.say()
     canned.drop()
     _tell(canned, tabs, "c")

@@ -142,7 +142,7 @@ def test_a_state_is_never_told_by_colour_alone(small: CannedGateway, open_page: 
         ("Dir-Code", "down, stream broke", "#s-down"),
         ("Dir-Docs", "suspect, silent", "#s-suspect"),
         ("Prog-2", "waiting approval", "#s-attention"),
-        ("Prog-gone", "given up", "#s-gone"),
+        ("Prog-gone", "deregistered", "#s-gone"),
     ):
         expect(page.locator(row(service_id)).locator(".word")).to_have_text(word)
         expect(page.locator(row(service_id)).locator(".c-name use")).to_have_attribute("href", symbol)
@@ -220,7 +220,7 @@ def test_the_guard_is_said_and_draws_no_lines(small: CannedGateway, open_page: O
     expect(page.locator(line("Architect"))).to_have_count(1)
     small.say(tron={"guard_active": True})
     expect(page.locator("#headline-text")).to_have_text("Many services fell silent at once")
-    expect(page.locator("#tron-text")).to_have_text("guard active: judgement is held back")
+    expect(page.locator("#tron-text")).to_have_text("guard active: verdicts are held back")
     expect(page.locator(".alarm-line")).to_have_count(0)
     shoot(page, "state-guard")
 

@@ -230,7 +230,7 @@ def test_a_killed_agent_turns_and_tron_draws_a_line_to_its_parent_within_a_secon
     with agents(grid.registry, [agent("Dir-Code", "Architect")]):
         expect(page.locator(line("Architect"))).to_have_count(0, timeout=8000)
         wait_alive(page, "Dir-Code")
-        expect(page.locator(".alert-words").first).to_contain_text("is back")
+        expect(page.locator(".alert-words").first).to_contain_text("has recovered")
         assert is_same(page)
         shoot(page, "4-back-again")
 
@@ -257,7 +257,7 @@ def test_a_service_that_was_given_up_is_not_just_gone(grid: Grid, open_page: Ope
         mayfly.kill()
         gone = page.locator(row("Prog-mayfly"))
         expect(gone).to_have_attribute("data-look", "gone", timeout=15_000)
-        expect(gone.locator(".word")).to_have_text("given up")
+        expect(gone.locator(".word")).to_have_text("deregistered")
         headline = page.locator("#headline-text")
         expect(headline).to_have_text(re.compile("Prog-mayfly.* (was|were) lost$"), timeout=10_000)
         shoot(page, "5-given-up")
@@ -368,8 +368,8 @@ def test_the_page_says_when_the_registry_is_away(grid: Grid, open_page: OpenPage
     grid.kill("registry")
     try:
         headline = page.locator("#headline-text")
-        expect(headline).to_have_text("Not live: the registry is away", timeout=10_000)
-        expect(page.locator("#headline-detail")).to_contain_text("What you see is from")
+        expect(headline).to_have_text("Not live: the registry is unreachable", timeout=10_000)
+        expect(page.locator("#headline-detail")).to_contain_text("Showing data from")
         answer = httpx.get(f"{grid.url}api/services")
         assert (answer.status_code, answer.json()["services"]) == (500, [])
         shoot(page, "12-registry-away")

@@ -1,8 +1,9 @@
-// The feed of alerts: newest first, each said to be heard, or waiting for somebody to say so.
+// The feed of alerts: newest first, each acknowledged or with a button to acknowledge it.
 
 import { byId, make, setAttribute, setText, symbol } from "./dom.js";
-import { ageWord, clockWord, count } from "./format.js";
+import { ageWord, clockWord } from "./format.js";
 import { resolve } from "./hierarchy.js";
+import * as messages from "./messages.js";
 import { isOver, latest } from "./selectors.js";
 import { serverTime } from "./state.js";
 
@@ -20,19 +21,8 @@ const SYMBOLS = {
   heartbeat_restored: "restored",
 };
 
-const WORDS = {
-  heartbeat_miss: "missed a beat",
-  service_suspect: "lost its stream",
-  service_stalled: "stands still",
-  service_down: "is down",
-  service_deregistered: "was given up",
-  cascading_failure: "Many fell silent at once",
-  parent_down: "is down: an orphan is told",
-  heartbeat_restored: "is back",
-};
-
-// To its orphans the same death is told once more.
-const { parent_down: _, ...ABOUT_ONE } = WORDS;
+// An orphan is notified of the same death: that is not shown twice.
+const { parent_down: _, ...ABOUT_ONE } = messages.EVENT_WORDS;
 
 const TONES = { CRITICAL: "down", WARNING: "suspect", INFO: "ok" };
 
@@ -44,10 +34,10 @@ export function signOf(event) {
 
 /** What happened, in words, without the name. */
 export function wordsFor(event) {
-  return WORDS[event.type] ?? event.type.replaceAll("_", " ");
+  return messages.EVENT_WORDS[event.type] ?? event.type.replaceAll("_", " ");
 }
 
-/** Run an action when a button is pressed; it is disabled meanwhile, and what went wrong stands in `problem`. */
+/** Run an action when a button is pressed; it is disabled meanwhile, and `problem` shows what went wrong. */
 export function onPress(button, problem, action) {
   button.addEventListener("click", async () => {
     button.disabled = true;
@@ -57,7 +47,7 @@ export function onPress(button, problem, action) {
   });
 }
 
-/** The feed. `open(id)` shows a service, `acknowledge(event)` and `acknowledgeAll()` say that alerts were heard. */
+/** The feed. `open(id)` shows a service, `acknowledge(event)` and `acknowledgeAll()` acknowledge alerts. */
 export function createAlerts({ open, acknowledge, acknowledgeAll }) {
   const list = byId("alerts");
   const chips = byId("tron-chips");
@@ -81,7 +71,7 @@ export function createAlerts({ open, acknowledge, acknowledgeAll }) {
     }
     byId("alerts-empty").hidden = pool.size > 0;
     const waiting = state.openAlerts.size;
-    setText(byId("alerts-note"), waiting > 0 ? `${count(waiting, "waits", "wait")} for acknowledgement` : "Nothing waits for acknowledgement");
+    setText(byId("alerts-note"), messages.openAlerts(waiting));
     all.hidden = waiting === 0;
     setText(byId("tab-alerts"), waiting > 0 ? ` ${waiting.toLocaleString("en")}` : "");
   }
@@ -98,8 +88,7 @@ export function createAlerts({ open, acknowledge, acknowledgeAll }) {
     shown.forEach((event, at) => {
       const drawn = pool.get(event.seq) ?? create(event, first);
       if (list.children[at] !== drawn.element) list.insertBefore(drawn.element, list.children[at] ?? null);
-      const told = event.to === "" ? "nobody to tell" : `${event.climbed ? "climbed to" : "to"} ${resolve(state, event.to)?.name ?? event.to}`;
-      setText(drawn.to, told);
+      setText(drawn.to, messages.recipient(resolve(state, event.to)?.name ?? event.to, event.climbed));
       const waits = state.openAlerts.has(event.id);
       drawn.heard.hidden = waits || event.to === "" || event.seq > state.openAsOf;
       setText(drawn.heardWord, isOver(state, event) ? "over" : "acknowledged");
@@ -122,9 +111,9 @@ export function createAlerts({ open, acknowledge, acknowledgeAll }) {
       problem: make("span", { class: "alert-problem", role: "status" }),
     };
     parts.heard = make("span", { class: "alert-heard" }, symbol("ok"), parts.heardWord);
-    const below = event.affected > 0 && event.service ? `, and ${event.affected.toLocaleString("en")} below it` : "";
+    const below = event.affected > 0 && event.service ? messages.below(event.affected) : "";
     const words = make("span", { class: "alert-words" }, ...(name === null ? [] : [name, " "]), `${wordsFor(event)}${below}`);
-    const notes = [event.type in WORDS && event.service ? "" : event.message, event.held === "" ? "" : `held back: ${event.held}`];
+    const notes = [event.type in messages.EVENT_WORDS && event.service ? "" : event.message, event.held === "" ? "" : messages.heldBack(event.held)];
     const message = notes.filter((note) => note !== "").join("; ");
     const element = make(
       "li",

@@ -3,14 +3,14 @@
 /** What a row can look like, worst first: a word, the symbol of index.html that goes with it, how much it matters. */
 export const LOOKS = {
   down: { title: "Down", symbol: "down", weight: 6 },
-  gone: { title: "Given up", symbol: "gone", weight: 5 },
+  gone: { title: "Deregistered", symbol: "gone", weight: 5 },
   suspect: { title: "Suspect", symbol: "suspect", weight: 4 },
   attention: { title: "Attention", symbol: "attention", weight: 3 },
   unknown: { title: "Unknown", symbol: "unknown", weight: 2 },
   ok: { title: "OK", symbol: "ok", weight: 1 },
 };
 
-const CAUSES = { DISCONNECTED: "stream broke", SILENT: "silent", STALLED: "work stands still" };
+const CAUSES = { DISCONNECTED: "stream broke", SILENT: "silent", STALLED: "no progress" };
 
 /** A cause of judgement as people say it; empty for none. */
 export function causeWord(cause) {

@@ -4,7 +4,7 @@
 import { groupOf } from "./grouping.js";
 import { serverTime } from "./state.js";
 
-/** How long a service that was given up stays on the page. */
+/** How long a deregistered service stays on the page. */
 export const GONE_FOR = 30 * 60_000;
 
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -14,7 +14,7 @@ export function byName(one, other) {
   return order.compare(one.name, other.name) || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 }
 
-/** The rows by key of their group, each by name, with those given up lately; groups without rows are not in it. */
+/** The rows by key of their group, each by name, with those deregistered recently; groups without rows are not in it. */
 export function rowsByGroup(state, now) {
   const tombs = tombstones(state, now);
   const index = indexOf(state);
@@ -27,7 +27,7 @@ export function rowsByGroup(state, now) {
   return index.groups;
 }
 
-/** The row of a service, also of one that was given up lately; undefined where there is none. */
+/** The row of a service, also of one that was deregistered recently; undefined if there is none. */
 export function find(state, id, now) {
   return state.rows.get(id) ?? tombstones(state, now).find((row) => row.id === id);
 }
@@ -49,7 +49,7 @@ export function resolve(state, word, self) {
   return id === undefined || id === null || id === self?.id ? undefined : state.rows.get(id);
 }
 
-/** Services that were given up lately and are not back, as rows marked `gone`; the newest first. */
+/** Services that were deregistered recently and are not back, as rows marked `gone`; the newest first. */
 export function tombstones(state, now) {
   const oldest = serverTime(state, now) - GONE_FOR;
   const last = new Map();

@@ -43,7 +43,7 @@ export function sentenceOf(states, slotLength) {
   for (const [state, words] of [
     ["down", "down"],
     ["suspect", "suspect"],
-    ["gone", "given up"],
+    ["gone", "deregistered"],
     ["unseen", "not observed"],
   ]) {
     const share = states.filter((each) => each === state).length;

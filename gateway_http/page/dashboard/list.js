@@ -4,6 +4,7 @@ import { byId, make, makeSvg, setAttribute, setSymbol, setText, symbol } from ".
 import { ageWord, clockWord, figure, LOOKS, spanWord } from "./format.js";
 import { sentenceOf, slotsOf } from "./history.js";
 import { lineAt, linesOf, offsetsOf } from "./listing.js";
+import * as messages from "./messages.js";
 import { isSure, wordOf } from "./selectors.js";
 import { serverTime } from "./state.js";
 
@@ -45,7 +46,7 @@ export function createList({ open, toggle }) {
     empty.hidden = lines.length > 0;
     if (lines.length === 0) {
       const searching = query.words.length > 0 || query.only !== null;
-      setText(empty, !state.loaded ? "Nothing has been heard yet." : searching ? "No service matches." : "No services are registered yet.");
+      setText(empty, !state.loaded ? messages.NOTHING_RECEIVED : searching ? messages.NO_MATCH : messages.NO_SERVICES);
     }
     draw(state, query, now);
   }

@@ -1,6 +1,7 @@
 // Puts the page together: one state, one connection, one timer, and a view that draws what changed.
 
 import { ask, send } from "./feed.js";
+import * as messages from "./messages.js";
 import { broke, createState, receive, takeHistory, takeOpen, woke } from "./state.js";
 import { followTogether } from "./tabs.js";
 import { createView } from "./view.js";
@@ -103,7 +104,7 @@ async function sendAcknowledgement(what) {
   const { ok, status, body } = await send(at("v1/alerts/acknowledge"), what);
   askOpenSoon();
   view.changed();
-  return ok ? undefined : (body?.detail ?? (status === 0 ? "The gateway does not answer." : `Refused (${status}).`));
+  return ok ? undefined : (body?.detail ?? (status === 0 ? messages.GATEWAY_SILENT : messages.refused(status)));
 }
 
 function explain(id) {

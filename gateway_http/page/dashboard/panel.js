@@ -5,6 +5,7 @@ import { byId, make, setAttribute, setSymbol, setText, symbol } from "./dom.js";
 import { ageWord, clockWord, count, figure, LOOKS, shorten, spanWord } from "./format.js";
 import { childrenOf, find, parentOf } from "./hierarchy.js";
 import { beatWord, drawStrip, makeStrip, stripOf } from "./list.js";
+import * as messages from "./messages.js";
 import { isSure, lookOf, wordOf } from "./selectors.js";
 import { serverTime } from "./state.js";
 
@@ -95,7 +96,7 @@ export function createPanel({ explain, open, onClose }) {
     setAttribute(panel, "data-look", look);
     setSymbol(parts.symbol, LOOKS[look].symbol);
     setText(parts.name, row?.name ?? id);
-    setText(parts.word, row === undefined ? "No such service is registered now." : `${sentence(wordOf(row, look))}${sinceWord(row, look, at)}.`);
+    setText(parts.word, row === undefined ? messages.NOT_REGISTERED : `${sentence(wordOf(row, look))}${sinceWord(row, look, at)}.`);
     if (look !== shownLook || (now - askedAt > ASK_EVERY && sure)) {
       shownLook = look;
       void askAgain(now, row?.beat ?? null);
@@ -125,7 +126,7 @@ export function createPanel({ explain, open, onClose }) {
 
   function fillWhy(row, now) {
     const explanation = answer?.body?.explanation ?? null;
-    setText(parts.verdict, explanation?.verdict || (answer === null ? "Asking TRON …" : reasonFor(answer)));
+    setText(parts.verdict, explanation?.verdict || (answer === null ? messages.ASKING_TRON : reasonFor(answer)));
     setText(parts.rule, explanation?.rule ? `Rule: ${explanation.rule}` : "");
     // Each beat since then has moved the deadlines.
     const moved = answer !== null && answer.beat !== null && row?.beat ? row.beat - answer.beat : 0;
@@ -146,10 +147,10 @@ export function createPanel({ explain, open, onClose }) {
     const full = answer?.body?.service;
     fillPairs(parts.facts, [
       ["Service id", row.id],
-      ["Last beat", beatWord(row, sure, at)],
-      ["Beats every", row.interval === null ? "–" : spanWord(row.interval)],
+      ["Last heartbeat", beatWord(row, sure, at)],
+      ["Heartbeat every", row.interval === null ? "–" : spanWord(row.interval)],
       ["Stream", row.gone ? "gone" : row.connected ? "connected" : "not connected"],
-      ["Says", `${row.status || "–"}${row.message ? `: ${row.message}` : ""}`],
+      ["Reports", `${row.status || "–"}${row.message ? `: ${row.message}` : ""}`],
       ["p95", figure(row.p95, "ms")],
       ["Queue", figure(row.queue)],
       ["Load", figure(row.load)],
@@ -213,9 +214,9 @@ function sinceWord(row, look, at) {
 
 function reasonFor({ status, body }) {
   if (body?.note) return body.note;
-  if (status === 404) return "TRON knows no such service.";
-  if (status === 0) return "The gateway does not answer.";
-  return "TRON can not be asked now.";
+  if (status === 404) return messages.TRON_KNOWS_NONE;
+  if (status === 0) return messages.GATEWAY_SILENT;
+  return messages.TRON_UNREACHABLE;
 }
 
 function deadlineWord(seconds) {
@@ -246,7 +247,7 @@ function legend() {
     sample("alive", "alive"),
     sample("suspect", "suspect"),
     sample("down", "down"),
-    sample("gone", "given up"),
+    sample("gone", "deregistered"),
     sample("unseen", "not observed"),
   );
 }

@@ -1,24 +1,25 @@
 // Selects from the state what the views show: whether the page is live, how each service is, which parent is notified about
 // which child, and the headline. Pure.
 
-import { ageWord, causeWord, clockWord, count, some, statusWord } from "./format.js";
+import { ageWord, causeWord, clockWord, statusWord } from "./format.js";
 import { resolve, tombstones } from "./hierarchy.js";
+import * as messages from "./messages.js";
 import { serverTime, tronState } from "./state.js";
 
-/** The gateway says something at least every 5 s; after this long without a word the page is not live. */
+/** The gateway sends a message at least every 5 s; after this long without one the page is not live. */
 export const QUIET_AFTER = 12_000;
-/** How long a broken connection is not yet called lost: most come back at once. */
+/** How long a broken connection is not yet shown as lost: most come back at once. */
 export const LOST_AFTER = 3000;
-/** How long an alert about a service that was given up is drawn. */
-const MOURNED_FOR = 60_000;
+/** How long an alert about a deregistered service is drawn. */
+const DRAWN_FOR = 60_000;
 
 const ATTENTION = new Set(["degraded", "blocked", "waiting_approval", "error", "down"]);
 const SUSPICIONS = new Set(["heartbeat_miss", "service_suspect"]);
 const TROUBLE = new Set(["heartbeat_miss", "service_suspect", "service_stalled", "service_down", "service_deregistered"]);
 
 /**
- * Whether what is shown is true now: `level` is loading, live, waiting (broken just now) or lost; `what` names who is away,
- * gateway or registry; `since` is the moment (browser's time) from which on nothing is known.
+ * Whether what is shown is current: `level` is loading, live, waiting (broken just now) or lost; `what` is the part that is
+ * unreachable, gateway or registry; `since` is the moment (browser's time) from which on nothing is known.
  */
 export function freshness(state, now) {
   const quiet = now - state.heardAt > QUIET_AFTER;
@@ -42,7 +43,7 @@ export function isSure(state, now) {
   return level === "live" || level === "waiting";
 }
 
-/** How a row looks: a key of LOOKS. Without a watcher nobody is well: unknown. */
+/** How a row looks: a key of LOOKS. Unknown while liveness is not being evaluated. */
 export function lookOf(row, sure) {
   if (row.gone) return "gone";
   if (!sure) return "unknown";
@@ -52,7 +53,7 @@ export function lookOf(row, sure) {
   return "unknown";
 }
 
-/** What stands beside the symbol; with an operator's word that notices about it are held. */
+/** The word beside the symbol; with `maintenance` while an operator holds its notices. */
 export function wordOf(row, look) {
   const word = judgementOf(row, look);
   return row.maintained && look !== "gone" ? `${word}, maintenance` : word;
@@ -61,7 +62,7 @@ export function wordOf(row, look) {
 function judgementOf(row, look) {
   if (look === "ok") return statusWord(row.status);
   if (look === "attention") return row.status === "error" || row.status === "down" ? `says ${row.status}` : statusWord(row.status);
-  if (look === "gone") return "given up";
+  if (look === "gone") return "deregistered";
   if (look === "unknown") {
     const last = row.known?.liveness ?? "";
     return last === "" ? "unknown" : `unknown, was ${last === "ALIVE" ? statusWord(row.status) : last.toLowerCase()}`;
@@ -70,7 +71,7 @@ function judgementOf(row, look) {
   return cause === "" ? look : `${look}, ${cause}`;
 }
 
-/** How many rows look how, by key of LOOKS, and `all`; those given up are not part of `all`. */
+/** How many rows look how, by key of LOOKS, and `all`; those deregistered are not part of `all`. */
 export function counts(state, now) {
   const sure = isSure(state, now);
   const result = { all: state.rows.size, ok: 0, attention: 0, suspect: 0, down: 0, unknown: 0, gone: tombstones(state, now).length };
@@ -84,18 +85,18 @@ export function matches(row, words, look) {
 }
 
 /**
- * Who is told about whom now: [{target, children, level}], for each service in trouble whose recipient is on the page. The
- * recipients are those of its alerts since the trouble began, or else its parent. None while nobody is sure, while TRON is
- * away, while the guard holds judgement back, and about whom an operator holds notices.
+ * Which recipient is notified about which services now: [{target, children, level}], for each service in trouble whose
+ * recipient is on the page. Recipients are those of its alerts since the trouble began, or else its parent. None while the
+ * page is not live, while TRON is away, while the guard is active, and for services in maintenance.
  */
 export function alarms(state, now) {
   if (!isSure(state, now) || tronState(state) === "away" || state.tron.guard) return [];
-  const young = serverTime(state, now) - MOURNED_FOR;
-  const mourned = tombstones(state, now).filter((tomb) => tomb.since > young);
+  const young = serverTime(state, now) - DRAWN_FOR;
+  const removed = tombstones(state, now).filter((tomb) => tomb.since > young);
   const byTarget = new Map();
-  for (const row of [...state.rows.values(), ...mourned]) {
+  for (const row of [...state.rows.values(), ...removed]) {
     if (row.liveness !== "DOWN" && row.liveness !== "SUSPECT" && !row.gone) continue;
-    if (row.maintained && !row.gone) continue; // nobody is told for now
+    if (row.maintained && !row.gone) continue; // its notices are held
     for (const target of recipients(state, row)) {
       const alarm = byTarget.get(target.id) ?? { target, children: [], level: "suspect" };
       alarm.children.push(row);
@@ -108,13 +109,13 @@ export function alarms(state, now) {
 
 function recipients(state, row) {
   const trouble = (state.eventsAbout.get(row.id) ?? []).filter((event) => TROUBLE.has(event.type) && event.at >= (row.since ?? 0) - 1000);
-  const told = trouble.map((event) => resolve(state, event.to, row)).filter((each) => each !== undefined);
-  if (told.length > 0) return [...new Set(told)];
+  const notified = trouble.map((event) => resolve(state, event.to, row)).filter((each) => each !== undefined);
+  if (notified.length > 0) return [...new Set(notified)];
   const parent = resolve(state, row.parent, row);
   return parent === undefined ? [] : [parent];
 }
 
-/** Whether a newer event has overtaken what an alert tells: its service came back, or the suspicion became a death. */
+/** Whether a newer event has overtaken an alert: its service recovered, or the suspicion became a death. */
 export function isOver(state, event) {
   const later = (state.eventsAbout.get(event.service) ?? []).filter((each) => each.seq > event.seq);
   if (TROUBLE.has(event.type) || event.type === "parent_down") {
@@ -136,53 +137,35 @@ export function latest(state, types, most) {
 /** The state of it all: {tone, text, detail}; tone is ok, attention, alarm, unknown or loading. */
 export function headline(state, now) {
   const fresh = freshness(state, now);
-  if (fresh.level === "loading") return { tone: "loading", text: "Waiting for the first snapshot", detail: "Nothing has been heard yet." };
+  if (fresh.level === "loading") return messages.LOADING;
   if (fresh.level === "lost") return lostHeadline(state, fresh, now);
   const tron = tronState(state);
-  if (tron === "away") {
-    return { tone: "unknown", text: "TRON is not watching", detail: "Nobody judges, so nobody is known to be well. Beats are still shown as they come." };
-  }
-  if (tron === "guard") {
-    return { tone: "alarm", text: "Many services fell silent at once", detail: "The mass-failure guard is active: judgement is held back, nobody is given up." };
-  }
+  if (tron === "away") return messages.TRON_AWAY;
+  if (tron === "guard") return messages.GUARD;
   return fleetHeadline(state, counts(state, now), now);
 }
 
 function lostHeadline(state, fresh, now) {
-  const text = fresh.what === "registry" ? "Not live: the registry is away" : "Not live: the connection to the gateway is lost";
-  const ago = ageWord(now - fresh.since);
   const at = clockWord(serverTime(state, fresh.since), serverTime(state, now));
-  const detail = state.loaded ? `For ${ago}. What you see is from ${at}; nobody knows how it is now.` : `For ${ago}. Nothing has been heard yet.`;
-  return { tone: "unknown", text, detail };
+  return messages.notLive(fresh.what, ageWord(now - fresh.since), state.loaded ? at : null);
 }
 
-/** The services that were lost, are not back, and that nobody has acknowledged; the newest first. */
+/** The services that were lost, are not back, and are not acknowledged; the newest first. */
 export function losses(state) {
   return state.lost.filter((each) => !state.rows.has(each.id));
 }
 
-function lostServices(state, lost, numbers, now) {
-  const { cause, at } = lost[0];
-  const when = `${clockWord(at, serverTime(state, now))}${causeWord(cause) === "" ? "" : ` (${causeWord(cause)})`}`;
-  const said = lost.length === 1 ? `Given up at ${when}` : `The last one was given up at ${when}`;
-  const rest = numbers.all === 0 ? "" : ` ${numbers.all === 1 ? "The one registered service is" : `All ${numbers.all.toLocaleString("en")} registered services are`} alive.`;
-  return { tone: "alarm", text: `${some(lost.map((each) => each.name))} ${lost.length === 1 ? "was" : "were"} lost`, detail: `${said}; nobody has acknowledged it.${rest}` };
-}
-
 function fleetHeadline(state, numbers, now) {
   const lost = losses(state);
-  const alsoLost = lost.length === 0 ? "" : `. Lost: ${some(lost.map((each) => each.name))}`;
-  const named = (liveness) => some([...state.rows.values()].filter((row) => row.liveness === liveness).map((row) => row.name));
-  const gone = numbers.gone > 0 ? `${count(numbers.gone, "was", "were")} given up lately. ` : "";
-  if (numbers.down > 0) {
-    const also = numbers.suspect > 0 ? `; ${numbers.suspect.toLocaleString("en")} more suspect` : "";
-    return { tone: "alarm", text: `${count(numbers.down, "service is", "services are")} down`, detail: `${named("DOWN")}${also}${alsoLost}` };
+  const lostNames = lost.map((each) => each.name);
+  const also = messages.alsoLost(lostNames);
+  const named = (liveness) => [...state.rows.values()].filter((row) => row.liveness === liveness).map((row) => row.name);
+  if (numbers.down > 0) return messages.down(numbers.down, named("DOWN"), numbers.suspect, also);
+  if (numbers.suspect > 0) return messages.suspect(numbers.suspect, named("SUSPECT"), also);
+  if (lost.length > 0 && numbers.unknown === 0) {
+    return messages.lost(lostNames, clockWord(lost[0].at, serverTime(state, now)), causeWord(lost[0].cause), numbers.all);
   }
-  if (numbers.suspect > 0) return { tone: "attention", text: `${count(numbers.suspect, "service is", "services are")} suspect`, detail: `${named("SUSPECT")}${alsoLost}` };
-  if (lost.length > 0 && numbers.unknown === 0) return lostServices(state, lost, numbers, now);
-  if (numbers.all === 0) return { tone: "ok", text: "No services yet", detail: "Whoever registers appears here at once." };
-  if (numbers.unknown > 0) return { tone: "attention", text: `${count(numbers.unknown, "service is", "services are")} not judged yet`, detail: alsoLost.replace(/^\. /, "") };
-  const asking = numbers.attention > 0 ? `${count(numbers.attention, "asks", "ask")} for attention. ` : "";
-  const text = numbers.all === 1 ? "The one service is alive" : `All ${numbers.all.toLocaleString("en")} services are alive`;
-  return { tone: gone === "" ? "ok" : "attention", text, detail: `${asking}${gone}`.trim() };
+  if (numbers.all === 0) return messages.EMPTY;
+  if (numbers.unknown > 0) return messages.unknown(numbers.unknown, also);
+  return messages.alive(numbers.all, numbers.attention, numbers.gone);
 }

@@ -1,9 +1,10 @@
 // The tree on the page: boxes, lines, and TRON's orange line to the one who is told.
 
 import { byId, make, makeSvg, setAttribute, setSymbol, setText, symbol } from "./dom.js";
-import { ageWord, causeWord, LOOKS, shorten, some } from "./format.js";
+import { ageWord, LOOKS, shorten, some } from "./format.js";
 import { parentOf, rowsByGroup, tombstones } from "./hierarchy.js";
 import { flash } from "./list.js";
+import * as messages from "./messages.js";
 import { alarms, isSure, lookOf } from "./selectors.js";
 import { serverTime } from "./state.js";
 import { forest, layout, LONERS, MOST_CHILDREN, SIZES } from "./tree.js";
@@ -55,7 +56,7 @@ export function createTree({ open }) {
 
   function arrange(state, now, isTroubled) {
     const rows = [...rowsByGroup(state, now).values()].flat().filter((row) => row.id !== TRON_ID);
-    // Who was given up keeps its place, and its children, for as long as it is shown.
+    // A deregistered service keeps its place, and its children, for as long as it is shown.
     const gone = new Map(tombstones(state, now).flatMap((tomb) => [[tomb.name, tomb], [tomb.id, tomb]]));
     const above = (row) => parentOf(state, row) ?? (gone.get(row.parent) === row ? undefined : gone.get(row.parent));
     sizes = sizesFor(rows, scroller.clientWidth);
@@ -94,7 +95,7 @@ export function createTree({ open }) {
     const stop = pool.has(active) ? active : boxes[0]?.node.id;
     for (const [id, drawn] of pool) setAttribute(drawn.element, "tabindex", id === stop ? 0 : -1);
     const folded = boxes.some((box) => box.node.children.length > 0 && !box.node.open);
-    setText(byId("tree-note"), rows.length === 0 ? "" : folded ? "Branches are folded; trouble is never folded away." : "");
+    setText(byId("tree-note"), rows.length === 0 ? "" : folded ? messages.FOLDED : "");
   }
 
   function create(id) {
@@ -253,13 +254,12 @@ function placeTag(taken, x, width, room) {
 
 function noteOf(row, node, look, alarm, at) {
   if (row === null) return node.rest > 0 ? `of ${(node.rest + MOST_CHILDREN).toLocaleString("en")}` : "";
-  if (alarm !== undefined && look !== "down" && look !== "suspect") return `told about ${some(alarm.children.map((each) => each.name), 1)}`;
-  if (look === "gone") return `given up ${ageWord(at - row.since)} ago`;
+  if (alarm !== undefined && look !== "down" && look !== "suspect") return messages.notifiedAbout(alarm.children.map((each) => each.name));
+  if (look === "gone") return messages.deregisteredAgo(ageWord(at - row.since));
   if (look === "down" || look === "suspect") {
-    const silent = row.beat === null ? "" : `No heartbeat ${ageWord(at - row.beat)}`;
-    return silent || causeWord(row.cause);
+    return messages.silentFor(row.beat === null ? null : ageWord(at - row.beat), row.cause);
   }
-  if (node.children.length > 0 && !node.open && node.troubled > 0) return `${node.troubled.toLocaleString("en")} in trouble below`;
+  if (node.children.length > 0 && !node.open && node.troubled > 0) return messages.troubleBelow(node.troubled);
   return "";
 }
 

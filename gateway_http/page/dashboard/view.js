@@ -3,9 +3,10 @@
 import { createAlerts, onPress } from "./alerts.js";
 import { createAnnouncer } from "./announcer.js";
 import { byId, make, memory, setAttribute, setText, symbol } from "./dom.js";
-import { ageWord, count, LOOKS } from "./format.js";
+import { ageWord, LOOKS } from "./format.js";
 import { createList } from "./list.js";
 import { wordsOf } from "./listing.js";
+import * as messages from "./messages.js";
 import { createPanel } from "./panel.js";
 import { counts, freshness, headline, isSure, losses } from "./selectors.js";
 import { takeNews, tronState } from "./state.js";
@@ -81,12 +82,12 @@ export function createView(state, { acknowledge, acknowledgeAll, acknowledgeLost
     byId("acknowledge-lost").hidden = losses(state).length === 0 || !isSure(state, now);
     setAttribute(document.documentElement, "data-level", fresh.level);
     setAttribute(byId("pulse"), "data-level", fresh.level);
-    setText(byId("pulse-text"), pulseWord(fresh, now));
+    setText(byId("pulse-text"), messages.pulse(fresh.level, ageWord(now - fresh.since)));
     const tron = fresh.level === "lost" ? "lost" : state.loaded ? tronState(state) : "loading";
     setAttribute(byId("tron-bar"), "data-state", tron);
     const trouble = numbers.down + numbers.suspect;
     setAttribute(byId("tron-bar"), "data-alarm", String(trouble > 0 || tron === "guard"));
-    setText(byId("tron-text"), tronWord(tron, numbers.all, trouble));
+    setText(byId("tron-text"), messages.tronBar(tron, numbers.all, trouble));
     const prefix = fresh.level === "lost" ? "(not live) " : trouble > 0 ? `(${trouble.toLocaleString("en")}) ` : "";
     if (document.title !== `${prefix}System Status`) document.title = `${prefix}System Status`;
     drawChips(numbers);
@@ -197,38 +198,6 @@ export function createView(state, { acknowledge, acknowledgeAll, acknowledgeLost
 function spanOf(minutes) {
   const known = WINDOWS.find(([, each]) => String(each) === String(minutes))?.[1] ?? WINDOWS[0][1];
   return { slots: SLOTS, slotLength: (known * 60_000) / SLOTS };
-}
-
-function pulseWord(fresh, now) {
-  const ago = ageWord(now - fresh.since);
-  switch (fresh.level) {
-    case "live":
-      return "Live";
-    case "waiting":
-      return "Reconnecting";
-    case "lost":
-      return `Not live for ${ago}`;
-    default:
-      return "Connecting";
-  }
-}
-
-function tronWord(tron, all, trouble) {
-  const watching = `watching ${count(all, "service")}${trouble > 0 ? `, ${trouble.toLocaleString("en")} in trouble` : ""}`;
-  switch (tron) {
-    case "watching":
-      return watching;
-    case "guard":
-      return "guard active: judgement is held back";
-    case "mute":
-      return `${watching}; does not answer questions`;
-    case "away":
-      return "not watching: liveness is unknown";
-    case "lost":
-      return "not known: this page is not live";
-    default:
-      return "connecting";
-  }
 }
 
 function readHash() {

@@ -21,6 +21,7 @@ PURE = (
     "hierarchy",
     "history",
     "listing",
+    "messages",
     "selectors",
     "state",
     "translate",

@@ -24,7 +24,7 @@ test("a broken connection is forgiven for a moment, then nobody is known to be w
   const lost = freshness(state, T0 + 13_000);
   assert.deepEqual([lost.level, lost.what, T0 + 13_000 - lost.since], ["lost", "gateway", 13_000]);
   assert.equal(counts(state, T0 + 13_000).unknown, 1);
-  assert.match(headline(state, T0 + 13_000).detail, /^For 13 s\. What you see is from/);
+  assert.match(headline(state, T0 + 13_000).detail, /^For 13 s\. Showing data from/);
 });
 
 test("a connection that stands and says nothing is lost too", () => {
@@ -39,7 +39,7 @@ test("a registry that is away is named, with how long", () => {
   const state = page([service("a")]);
   receive(state, "state", status({ live: false, stale_for: 42, now: iso(T0) }), T0);
   assert.deepEqual(freshness(state, T0), { level: "lost", what: "registry", since: T0 - 42_000 });
-  assert.match(headline(state, T0).text, /the registry is away/);
+  assert.match(headline(state, T0).text, /the registry is unreachable/);
 });
 
 test("without TRON nobody is well, and beats are still shown", () => {
@@ -98,7 +98,7 @@ test("the headline names what was lost until somebody acknowledges it", () => {
   const state = pageAfterLosses(alive, [lost("worker")]);
   const said = headline(state, T0);
   assert.deepEqual([said.tone, said.text], ["alarm", "worker was lost"]);
-  assert.match(said.detail, /^Given up at .*\(stream broke\); nobody has acknowledged it\. All 7 registered services are alive\.$/);
+  assert.match(said.detail, /^Deregistered at .*\(stream broke\); not acknowledged\. All 7 registered services are alive\.$/);
   takeOpen(state, { open: [], lost: [] }, 0);
   assert.equal(headline(state, T0).text, "All 7 services are alive");
 });

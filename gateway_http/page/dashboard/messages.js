@@ -1,0 +1,151 @@
+// The sentences of the page, in one place, so that they can be edited as text. Pure. Labels of parts that never change are in
+// index.html; moments, numbers and single states are written by format.js.
+
+import { causeWord, count, some } from "./format.js";
+
+/** What happened, by type of event; the name of the service stands before it. */
+export const EVENT_WORDS = {
+  heartbeat_miss: "missed a heartbeat",
+  service_suspect: "lost its stream",
+  service_stalled: "is making no progress",
+  service_down: "is down",
+  service_deregistered: "was deregistered",
+  cascading_failure: "Many services fell silent at once",
+  parent_down: "is down; its child was notified",
+  heartbeat_restored: "has recovered",
+};
+
+export const GATEWAY_SILENT = "The gateway does not answer.";
+export const NOTHING_RECEIVED = "No data has been received yet.";
+export const TRON_UNREACHABLE = "TRON cannot be asked now.";
+export const TRON_KNOWS_NONE = "TRON knows no such service.";
+export const NOT_REGISTERED = "This service is not registered now.";
+export const ASKING_TRON = "Asking TRON …";
+export const NO_MATCH = "No service matches.";
+export const NO_SERVICES = "No services are registered yet.";
+export const FOLDED = "Some branches are folded; services in trouble are always shown.";
+
+/** A request that the gateway refused. */
+export const refused = (status) => `Refused (${status}).`;
+
+/** How many alerts are not acknowledged. */
+export const openAlerts = (number) => (number > 0 ? `${count(number, "alert is", "alerts are")} not acknowledged` : "All alerts are acknowledged");
+
+/** The recipient of an alert; `name` is empty if there was none. */
+export const recipient = (name, escalated) => (name === "" ? "no recipient" : `${escalated ? "escalated to" : "to"} ${name}`);
+
+/** Why an alert was not sent at once. */
+export const heldBack = (reason) => `held back: ${reason}`;
+
+/** The services of an alert that are below the one that it names. */
+export const below = (number) => `, and ${number.toLocaleString("en")} below it`;
+
+// --- the headline ---
+
+export const LOADING = { tone: "loading", text: "Waiting for the first snapshot", detail: NOTHING_RECEIVED };
+
+export const TRON_AWAY = {
+  tone: "unknown",
+  text: "TRON is not watching",
+  detail: "Liveness is not being evaluated; no service can be shown as healthy. Heartbeats are still shown as they arrive.",
+};
+
+export const GUARD = {
+  tone: "alarm",
+  text: "Many services fell silent at once",
+  detail: "The mass-failure guard is active: verdicts are held back, and no service is deregistered.",
+};
+
+/** The page is not live: `what` is "registry" or "gateway"; `ago` since when, `at` the time of what is shown, or null. */
+export function notLive(what, ago, at) {
+  const text = what === "registry" ? "Not live: the registry is unreachable" : "Not live: the connection to the gateway is lost";
+  const detail = at === null ? `For ${ago}. ${NOTHING_RECEIVED}` : `For ${ago}. Showing data from ${at}; the current state is unknown.`;
+  return { tone: "unknown", text, detail };
+}
+
+/** Services were deregistered while down, the last one at `when`; all others are alive. */
+export function lost(names, when, cause, registered) {
+  const moment = cause === "" ? when : `${when} (${cause})`;
+  const said = names.length === 1 ? `Deregistered at ${moment}` : `The last one was deregistered at ${moment}`;
+  const others = registered === 1 ? "The one registered service is" : `All ${registered.toLocaleString("en")} registered services are`;
+  const rest = registered === 0 ? "" : ` ${others} alive.`;
+  return { tone: "alarm", text: `${some(names)} ${names.length === 1 ? "was" : "were"} lost`, detail: `${said}; not acknowledged.${rest}` };
+}
+
+/** The same while something else is in trouble. */
+export const alsoLost = (names) => (names.length === 0 ? "" : `Lost: ${some(names)}`);
+
+/** Services are down; `suspect` more are suspect. */
+export function down(number, names, suspect, also) {
+  const more = suspect > 0 ? `; ${suspect.toLocaleString("en")} more suspect` : "";
+  return { tone: "alarm", text: `${count(number, "service is", "services are")} down`, detail: joined(`${some(names)}${more}`, also) };
+}
+
+/** Services are suspect, and none is down. */
+export function suspect(number, names, also) {
+  return { tone: "attention", text: `${count(number, "service is", "services are")} suspect`, detail: joined(some(names), also) };
+}
+
+/** Services have no verdict yet. */
+export function unknown(number, also) {
+  return { tone: "attention", text: `${count(number, "service has", "services have")} no verdict yet`, detail: also };
+}
+
+export const EMPTY = { tone: "ok", text: "No services yet", detail: "A service appears here as soon as it registers." };
+
+/** All services are alive; `attention` of them ask for it, `gone` were deregistered lately. */
+export function alive(number, attention, gone) {
+  const text = number === 1 ? "The one service is alive" : `All ${number.toLocaleString("en")} services are alive`;
+  const asking = attention > 0 ? `${count(attention, "service needs", "services need")} attention.` : "";
+  const removed = gone > 0 ? `${count(gone, "was", "were")} deregistered recently.` : "";
+  return { tone: gone > 0 ? "attention" : "ok", text, detail: `${asking} ${removed}`.trim() };
+}
+
+const joined = (...parts) => parts.filter((part) => part !== "").join(". ");
+
+// --- bars and notes ---
+
+/** What TRON does, for the bar; `tron` is that of `tronState`. */
+export function tronBar(tron, all, trouble) {
+  const watching = `watching ${count(all, "service")}${trouble > 0 ? `, ${trouble.toLocaleString("en")} in trouble` : ""}`;
+  switch (tron) {
+    case "watching":
+      return watching;
+    case "guard":
+      return "guard active: verdicts are held back";
+    case "mute":
+      return `${watching}; does not answer requests`;
+    case "away":
+      return "not watching: liveness is unknown";
+    case "lost":
+      return "unknown: this page is not live";
+    default:
+      return "connecting";
+  }
+}
+
+/** Whether the page is live, by `level` of `freshness`; `ago` since when it is not. */
+export function pulse(level, ago) {
+  switch (level) {
+    case "live":
+      return "Live";
+    case "waiting":
+      return "Reconnecting";
+    case "lost":
+      return `Not live for ${ago}`;
+    default:
+      return "Connecting";
+  }
+}
+
+/** Below a parent that was notified. */
+export const notifiedAbout = (names) => `notified about ${some(names, 1)}`;
+
+/** Below a service that was deregistered. */
+export const deregisteredAgo = (ago) => `deregistered ${ago} ago`;
+
+/** Below a service in trouble; `ago` is null if it was never heard. */
+export const silentFor = (ago, cause) => (ago === null ? causeWord(cause) : `No heartbeat for ${ago}`);
+
+/** Below a folded branch. */
+export const troubleBelow = (number) => `${number.toLocaleString("en")} in trouble below`;
