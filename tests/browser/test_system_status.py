@@ -217,7 +217,7 @@ def test_a_killed_agent_turns_and_tron_draws_a_line_to_its_parent_within_a_secon
         assert max(took.values()) < 1000, took
         print(f"kill -9 to row {took['row']:.0f} ms, to line {took['line']:.0f} ms")
         expect(page.locator(node("Dir-Code"))).to_have_class(re.compile("failing"))
-        expect(page.locator(node("Architect"))).to_have_class(re.compile("told"))
+        expect(page.locator(node("Architect"))).to_have_class(re.compile("notified"))
         stroke = page.locator(line("Architect")).evaluate("each => getComputedStyle(each).stroke")
         assert stroke == "rgb(255, 107, 53)"
         expect(page.locator(".tag", has_text="Dir-Code")).to_be_visible()

@@ -88,7 +88,7 @@ export function createAlerts({ open, acknowledge, acknowledgeAll }) {
     shown.forEach((event, at) => {
       const drawn = pool.get(event.seq) ?? create(event, first);
       if (list.children[at] !== drawn.element) list.insertBefore(drawn.element, list.children[at] ?? null);
-      setText(drawn.to, messages.recipient(resolve(state, event.to)?.name ?? event.to, event.climbed));
+      setText(drawn.to, messages.recipient(resolve(state, event.to)?.name ?? event.to, event.escalated));
       const waits = state.openAlerts.has(event.id);
       drawn.heard.hidden = waits || event.to === "" || event.seq > state.openAsOf;
       setText(drawn.heardWord, isOver(state, event) ? "over" : "acknowledged");

@@ -1,4 +1,4 @@
-// What a screen reader is told: changes in sentences, gathered, and never more often than somebody can listen. Pure.
+// Sentences for screen readers: changes, gathered, and no more often than one can listen. Pure.
 
 import { count, some } from "./format.js";
 

@@ -38,19 +38,19 @@ export function makeSvg(tag, attributes = {}) {
   return element;
 }
 
-/** Set a text where it differs: an unchanged page costs no layout. */
+/** Set a text if it differs: an unchanged page costs no layout. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Set an attribute where it differs; null removes it. */
+/** Set an attribute if it differs; null removes it. */
 export function setAttribute(element, name, value) {
   if (value === null) {
     if (element.hasAttribute(name)) element.removeAttribute(name);
   } else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** Read or write what this browser remembers; where it may not, nothing is remembered. */
+/** Read or write what this browser remembers; if it may not, nothing is remembered. */
 export const memory = {
   get(key) {
     try {

@@ -1,7 +1,7 @@
 // A connection to the gateway: one EventSource, kept alive until it is closed. Which tab holds one is decided in tabs.js.
 //
-// The browser resumes a broken stream by itself, with Last-Event-ID. This makes a new one, which starts with a snapshot, where
-// it gives up, and where a stream stands but says nothing (a network that vanished, a laptop that slept).
+// The browser resumes a broken stream automatically, with Last-Event-ID. This opens a new one, which starts with a snapshot, if
+// the browser stops trying, or if a stream is open but silent (a network that vanished, a laptop that slept).
 
 import { QUIET_AFTER } from "./selectors.js";
 
@@ -9,7 +9,7 @@ const KINDS = ["state", "snapshot", "services", "heard", "event", "gap"];
 const LONGEST_WAIT = 5000;
 
 /**
- * Follow `/v1/stream` at `url`. `onMessage(kind, text, cursor)` gets each message, as the text of its JSON and where to go on
+ * Follow `/v1/stream` at `url`. `onMessage(kind, text, cursor)` gets each message, as the text of its JSON and the cursor to resume
  * from; `onBroken()` each break. Returns {check, close}: `check(now)` is to be called now and then, and at once when the page
  * wakes.
  */
@@ -62,7 +62,7 @@ export function follow(url, { onMessage, onBroken, now = Date.now, random = Math
   };
 }
 
-/** Ask one of the gateway's JSON endpoints. Answers {ok, status, body}; status 0 where nobody answered. */
+/** Ask one of the gateway's JSON endpoints. Answers {ok, status, body}; status 0 if there was no answer. */
 export async function ask(url, options = {}) {
   try {
     const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(8000), ...options });

@@ -12,17 +12,17 @@ export const LOOKS = {
 
 const CAUSES = { DISCONNECTED: "stream broke", SILENT: "silent", STALLED: "no progress" };
 
-/** A cause of judgement as people say it; empty for none. */
+/** The cause of a verdict as text; empty for none. */
 export function causeWord(cause) {
   return cause ? (CAUSES[cause] ?? cause.toLowerCase()) : "";
 }
 
-/** A self-reported status as people say it. */
+/** A self-reported status as text. */
 export function statusWord(status) {
   return String(status || "ok").replaceAll("_", " ");
 }
 
-/** How long ago, as short as it can be said: "0 s", "59 s", "3 min", "2 h 05 min", "4 d". */
+/** How long ago, as short as possible: "0 s", "59 s", "3 min", "2 h 05 min", "4 d". */
 export function ageWord(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   if (seconds < 100) return `${seconds} s`;
@@ -40,14 +40,14 @@ export function spanWord(milliseconds) {
   return ageWord(milliseconds);
 }
 
-/** The time of day of a moment, to the second; the date too where it is not the day of `now`. */
+/** The time of day of a moment, to the second; the date too if it is not the day of `now`. */
 export function clockWord(moment, now, locale = undefined, timeZone = undefined) {
   const day = (each) => new Date(each).toLocaleDateString(locale, { timeZone });
   const time = new Date(moment).toLocaleTimeString(locale, { hour12: false, timeZone });
   return day(moment) === day(now) ? time : `${day(moment)} ${time}`;
 }
 
-/** A figure with at most three digits that matter, or a dash where there is none. */
+/** A figure with at most three digits that matter, or a dash if there is none. */
 export function figure(value, unit = "") {
   if (typeof value !== "number" || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -68,7 +68,7 @@ export function some(names, limit = 3) {
   return more > 0 ? `${shown.join(", ")} and ${more.toLocaleString("en")} more` : shown.join(", ");
 }
 
-/** A text of at most `limit` characters; what is cut off is said by an ellipsis. */
+/** A text of at most `limit` characters; an ellipsis marks what is cut off. */
 export function shorten(text, limit) {
   const characters = Array.from(String(text));
   return characters.length <= limit ? String(text) : `${characters.slice(0, limit - 1).join("")}…`;

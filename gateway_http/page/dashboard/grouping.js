@@ -1,4 +1,4 @@
-// Which group a service stands in. Labels decide; the name rules of the legacy dashboard are the fallback.
+// The group of a service. Labels decide; the name rules of the legacy dashboard are the fallback.
 
 export const GROUPS = [
   { key: "core", title: "Core Services" },

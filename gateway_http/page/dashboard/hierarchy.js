@@ -9,7 +9,7 @@ export const GONE_FOR = 30 * 60_000;
 
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-/** By name as people sort; the id decides between namesakes. */
+/** By name, in natural order; the id decides between equal names. */
 export function byName(one, other) {
   return order.compare(one.name, other.name) || (one.id < other.id ? -1 : one.id > other.id ? 1 : 0);
 }
@@ -32,7 +32,7 @@ export function find(state, id, now) {
   return state.rows.get(id) ?? tombstones(state, now).find((row) => row.id === id);
 }
 
-/** The row of the parent of a row: by id, or by a name that is unique; undefined where there is none. */
+/** The row of the parent of a row: by id, or by a name that is unique; undefined if there is none. */
 export function parentOf(state, row) {
   return resolve(state, row.parent, row);
 }

@@ -1,4 +1,4 @@
-// The past of one service as a row of slots, from what the event log and its record say. What nobody observed is shown
+// The past of one service as a row of slots, from what the event log and its record say. What was not observed is shown
 // as that: it is neither up nor down.
 
 /** What a slot can be, in the order in which one wins over another in the same slot. */
@@ -13,7 +13,7 @@ const WINS = new Map(STATES.map((state, rank) => [state, rank]));
  *
  * `row` is the record: `liveness` as judged last, `since`, `registered`, `interval` (ms). `events` are those about it,
  * oldest first. `covered` is the moment since which the event log is known to us; `gaps` are the stretches [from, to] in
- * which nobody judged, `to` null where one goes on.
+ * which liveness was not evaluated, `to` null for one that lasts.
  */
 export function slotsOf({ row, events: all, gaps, covered, now, slots, slotLength }) {
   const events = judgements(all);
@@ -36,7 +36,7 @@ export function slotsOf({ row, events: all, gaps, covered, now, slots, slotLengt
   return states;
 }
 
-/** One sentence about a row of slots, for those who do not see it. */
+/** One sentence about a row of slots, for screen readers. */
 export function sentenceOf(states, slotLength) {
   const minutes = (states.length * slotLength) / 60_000;
   const parts = [];
@@ -55,12 +55,12 @@ export function sentenceOf(states, slotLength) {
   return `${over}: ${parts.length > 0 ? parts.join(", ") : "alive throughout"}${known < states.length ? ", registered for part of it" : ""}`;
 }
 
-// The judgements among the events, each once: an alert that climbed is in the log once for each who was told.
+// The judgements among the events, each once: an escalated alert is in the log once for each recipient.
 function judgements(events) {
-  const told = new Set();
+  const seen = new Set();
   return events.filter((event) => {
-    if (!JUDGEMENTS.has(event.type) || told.has(event.id)) return false;
-    told.add(event.id);
+    if (!JUDGEMENTS.has(event.type) || seen.has(event.id)) return false;
+    seen.add(event.id);
     return true;
   });
 }
@@ -84,7 +84,7 @@ function stretches(row, events, covered, now) {
       case "service_suspect":
       case "service_stalled": {
         if (aliveSince !== null && aliveSince < event.at) result.push([aliveSince, event.at, "alive"]);
-        // Nobody is told when a suspect is well again; its record says so only for the last time.
+        // No event says that a suspect has recovered; its record does, but only for the last time.
         const recovered = known?.liveness === "ALIVE" && known.since > event.at ? known.since : Infinity;
         const patience = known?.liveness === "SUSPECT" && next === Infinity ? Infinity : event.at + 2 * (row?.interval ?? 30_000);
         const until = Math.min(next, recovered, patience);

@@ -22,7 +22,7 @@ const COLUMNS = [
 ];
 const SLOT = 4;
 
-/** The list. `open(id)` is called for the service that somebody chose; `toggle(group)` folds a group. */
+/** The list. `open(id)` is called for the service that was chosen; `toggle(group)` folds a group. */
 export function createList({ open, toggle }) {
   const scroller = byId("scroller");
   const rows = byId("rows");
@@ -162,12 +162,12 @@ function fillGroup({ element, parts }, { title, total, numbers, folded }) {
   setAttribute(element, "aria-expanded", String(!folded));
   setText(parts.title, title);
   setText(parts.total, total.toLocaleString("en"));
-  const told = Object.keys(LOOKS).filter((look) => numbers[look] > 0);
-  const key = told.map((look) => `${look}${numbers[look]}`).join();
+  const shown = Object.keys(LOOKS).filter((look) => numbers[look] > 0);
+  const key = shown.map((look) => `${look}${numbers[look]}`).join();
   if (parts.numbers.dataset.key === key) return;
   parts.numbers.dataset.key = key;
   parts.numbers.replaceChildren(
-    ...told.reverse().map((look) => make("span", { class: "number", "data-look": look }, symbol(LOOKS[look].symbol), `${numbers[look].toLocaleString("en")} ${LOOKS[look].title.toLowerCase()}`)),
+    ...shown.reverse().map((look) => make("span", { class: "number", "data-look": look }, symbol(LOOKS[look].symbol), `${numbers[look].toLocaleString("en")} ${LOOKS[look].title.toLowerCase()}`)),
   );
 }
 
@@ -206,7 +206,7 @@ function fillRow({ element, parts }, { row, look }, { state, sure, now, at, span
   drawStrip(parts.strip, stripOf(state, row, sure, now, span), span.slotLength);
 }
 
-/** How long ago the last beat was; while nobody knows, the time of day of the last one that was heard. */
+/** How long ago the last heartbeat was; while the page is not live, the time of day of the last known one. */
 export function beatWord(row, sure, at) {
   if (row.beat === null) return "–";
   return sure && !row.gone ? `${ageWord(at - row.beat)} ago` : `at ${clockWord(row.beat, at)}`;
@@ -235,7 +235,7 @@ const SHAPES = {
   unseen: (x) => `M${x + 0.9} 17h1.2v2h-1.2z`,
 };
 
-/** Draw the slots into a history bar; does nothing where they are as before. */
+/** Draw the slots into a history bar; does nothing if they are unchanged. */
 export function drawStrip(strip, states, slotLength) {
   const key = states.map((state) => state[0] + state[1]).join("");
   if (strip.key === key) return;

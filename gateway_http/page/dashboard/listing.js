@@ -1,4 +1,4 @@
-// The list of services as lines: groups, and the rows in them that somebody wants to see. Pure.
+// The list of services as lines: groups, and the rows in them that are wanted. Pure.
 
 import { GROUPS } from "./grouping.js";
 import { rowsByGroup } from "./hierarchy.js";
@@ -8,7 +8,7 @@ import { isSure, lookOf, matches } from "./selectors.js";
  * The lines to show, from above: {key, group, title, total, numbers, folded} for a group, {key, row, look} for a row.
  *
  * `words` must all match; `only` is a look, or null for all; `folded` holds the keys of closed groups, which is ignored while
- * somebody searches. `numbers` counts the looks of all rows of the group, shown or not.
+ * there are search words. `numbers` counts the looks of all rows of the group, shown or not.
  */
 export function linesOf(state, { words, only, folded }, now) {
   const sure = isSure(state, now);
@@ -35,7 +35,7 @@ export function linesOf(state, { words, only, folded }, now) {
   return lines;
 }
 
-/** What somebody typed, as the words that must all match. */
+/** The search text, as the words that must all match. */
 export function wordsOf(query) {
   return query.toLowerCase().split(/\s+/).filter((word) => word !== "");
 }

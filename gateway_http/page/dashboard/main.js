@@ -45,7 +45,7 @@ setInterval(() => {
 
 // A tab that slept finds out at once, not at the next tick.
 for (const type of ["online", "focus"]) window.addEventListener(type, () => feed.check());
-// A tab that nobody looks at lets go of the stream, also when it is closed or kept for "back".
+// A hidden tab closes its stream, also when it is closed or kept for "back".
 window.addEventListener("pagehide", () => feed.rest());
 for (const [target, type] of [[window, "pageshow"], [document, "visibilitychange"]]) {
   target.addEventListener(type, () => {
@@ -77,21 +77,21 @@ function askOpenSoon() {
   }, GATHER);
 }
 
-/** Acknowledge an alert for everybody it was sent to. Answers what went wrong, or nothing; like those below. */
+/** Acknowledge an alert for all its recipients. Answers what went wrong, or nothing; like those below. */
 async function acknowledge(event) {
   const problem = await sendAcknowledgement({ alert_id: event.id });
   if (problem === undefined) state.openAlerts.delete(event.id);
   return problem;
 }
 
-/** Acknowledge every alert that waits, and every loss. */
+/** Acknowledge every open alert, and every loss. */
 async function acknowledgeAll() {
   const problem = await sendAcknowledgement({ all: true });
   if (problem === undefined) state.openAlerts.clear();
   return problem;
 }
 
-/** Acknowledge the losses that the headline names, and what waits about them. */
+/** Acknowledge the losses that the headline names, and the open alerts about them. */
 async function acknowledgeLost(lost) {
   for (const { id } of lost) {
     const problem = await sendAcknowledgement({ service_id: id });

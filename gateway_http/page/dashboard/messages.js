@@ -3,7 +3,7 @@
 
 import { causeWord, count, some } from "./format.js";
 
-/** What happened, by type of event; the name of the service stands before it. */
+/** What happened, by type of event; the name of the service comes before it. */
 export const EVENT_WORDS = {
   heartbeat_miss: "missed a heartbeat",
   service_suspect: "lost its stream",

@@ -124,7 +124,7 @@ export function isOver(state, event) {
   return SUSPICIONS.has(event.type) && later.some((each) => each.type === "service_down");
 }
 
-/** The newest event about each service that is of these types, the newest first, at most so many. */
+/** The newest event about each service that is of these types, the newest first, at most `most`. */
 export function latest(state, types, most) {
   const found = new Map();
   for (let at = state.events.length - 1; at >= 0 && found.size < most; at -= 1) {

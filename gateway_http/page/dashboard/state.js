@@ -72,7 +72,7 @@ export function receive(state, kind, message, now) {
   }
 }
 
-/** Take the past: events, since when they are known, when nobody watched, and what is not acknowledged. */
+/** Take the history: events, since when they are complete, when liveness was not observed, and what is not acknowledged. */
 export function takeHistory(state, { events, covered, gaps, open, lost }, now) {
   addEvents(state, events.map(toEvent));
   state.covered = Date.parse(covered) || now;
@@ -82,7 +82,7 @@ export function takeHistory(state, { events, covered, gaps, open, lost }, now) {
 }
 
 /**
- * Take the ids of the alerts that nobody has acknowledged, and the services that were lost and that nobody has acknowledged;
+ * Take the ids of the open alerts, and the services that were lost and are not acknowledged;
  * about events after `asOf` the lists may say nothing yet.
  */
 export function takeOpen(state, { open, lost }, asOf) {
@@ -104,7 +104,7 @@ export function woke(state, now) {
   state.heardAt = Math.max(state.heardAt, now);
 }
 
-/** The gateway's time. Ages are told by its clock: the browser's own may be wrong by hours. */
+/** The gateway's time. Ages are computed by its clock: the browser's own may be wrong by hours. */
 export function serverTime(state, now) {
   return now + (state.offset ?? 0);
 }
@@ -113,7 +113,7 @@ export function serverTime(state, now) {
 export function tronState(state) {
   if (state.tron.watching) return state.tron.guard ? "guard" : "watching";
   if (state.tron.reachable) return "away";
-  // Its verdicts are the proof: the registry shows UNKNOWN for all as soon as nobody judges.
+  // Its verdicts are the proof: the registry shows UNKNOWN for all as soon as TRON stops watching.
   for (const row of state.rows.values()) if (row.liveness !== "UNKNOWN") return "mute";
   return "away";
 }
@@ -147,7 +147,7 @@ function keepTime(state, at, now) {
   state.offset = jumped || offset > state.offset ? offset : state.offset + (offset - state.offset) * 0.02;
 }
 
-// When nobody watched, as far as this page saw it; what was before it came from the gateway with the history.
+// When liveness was not observed, as far as this page saw it; what was before it came from the gateway with the history.
 function keepGaps(state, now) {
   const watched = state.brokenAt === null && state.registry.live && tronState(state) !== "away";
   const last = state.gaps.at(-1);
@@ -239,7 +239,7 @@ function addEvents(state, events) {
   }
   const surplus = state.events.length - MOST_EVENTS;
   if (surplus > 0) {
-    // What is dropped here is as unknown as what was never told.
+    // What is dropped here is as unknown as what was never received.
     state.covered = Math.max(state.covered, state.events[surplus - 1].at);
     state.events.splice(0, surplus);
   }

@@ -1,9 +1,9 @@
 // One stream for all tabs of a browser. A browser opens at most six connections to one address, and a stream holds one for
 // as long as it lasts; with one stream a tab the seventh tab would stay blank.
 //
-// One of the tabs that somebody looks at leads: it holds the stream and passes on what it hears. The others follow, and take
-// the fleet as it is from /v1 once. A tab that nobody looks at does neither. If the leader goes, or says nothing for a
-// while, another one leads, and goes on where it was. Two leaders find out at once: the smaller word stays.
+// One of the visible tabs leads: it holds the stream and passes its messages on. The others follow, and take the fleet from /v1
+// once. A hidden tab does neither. If the leader closes, or is silent for a while, another tab leads and resumes at the same
+// cursor. Two leaders notice each other at once: the one with the smaller id stays.
 
 import { ask, follow } from "./feed.js";
 
@@ -31,13 +31,13 @@ export function followTogether(root, { onMessage, onBroken, now = Date.now, rand
   let heardAt = 0;
   let saidAt = 0;
   let timer = null;
-  // While the fleet is being read: what was told meanwhile. Null: it is read.
+  // While the fleet is being read: the messages that arrived meanwhile. Null: it is read.
   let waiting = null;
   let reading = 0;
 
   const say = (kind, more = {}) => channel?.postMessage({ kind, from: me, ...more });
 
-  // --- who leads -------------------------------------------------------------------------------------------------------
+  // --- leading -------------------------------------------------------------------------------------------------------
 
   function begin() {
     role = "asking";
@@ -86,7 +86,7 @@ export function followTogether(root, { onMessage, onBroken, now = Date.now, rand
     source = null;
   }
 
-  // --- what is told ----------------------------------------------------------------------------------------------------
+  // --- messages ----------------------------------------------------------------------------------------------------
 
   function take(kind, text, id) {
     let data;
@@ -99,7 +99,7 @@ export function followTogether(root, { onMessage, onBroken, now = Date.now, rand
     onMessage(kind, data);
   }
 
-  /** Take the fleet as it is, and then what was told meanwhile. */
+  /** Take the fleet as it is, and then the messages that arrived meanwhile. */
   async function readFleet() {
     const mine = (reading += 1);
     waiting = [];
@@ -128,7 +128,7 @@ export function followTogether(root, { onMessage, onBroken, now = Date.now, rand
     if (role === "resting" || message.from === me) return;
     if (message.kind === "who") {
       if (role === "leading") announce();
-      // Of those who ask at the same moment the smallest word leads.
+      // Of tabs that ask at the same moment the one with the smallest id leads.
       else if (role === "asking" && message.from < me) later((3 + random()) * ANSWER, lead);
       return;
     }

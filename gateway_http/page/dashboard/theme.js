@@ -1,4 +1,4 @@
-// Runs before the first paint, so that nobody sees the wrong theme flash. Classic script: a module would come too late.
+// Runs before the first paint, so that the wrong theme never flashes. Classic script: a module would come too late.
 (() => {
   try {
     const chosen = localStorage.getItem("tron.theme");

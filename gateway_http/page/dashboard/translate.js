@@ -55,7 +55,7 @@ export function toEvent(event) {
     action: event.action,
     message: cut(event.message),
     affected: event.details?.affected_count ?? 0,
-    climbed: (event.details?.escalated_from ?? []).length > 0,
+    escalated: (event.details?.escalated_from ?? []).length > 0,
     held: label(event.details?.held_for),
   };
 }
@@ -65,7 +65,7 @@ export function toLost(gone) {
   return { id: gone.service_id, name: gone.name || gone.service_id, cause: gone.cause ?? "", at: moment(gone.removed_at) ?? 0 };
 }
 
-/** A moment of the wire in ms since the epoch; null where there is none. */
+/** A moment of the wire in ms since the epoch; null if there is none. */
 export function moment(text) {
   if (!text) return null;
   const parsed = Date.parse(text);

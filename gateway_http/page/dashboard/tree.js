@@ -12,8 +12,8 @@ export const MOST_NODES = 300;
 /** At most this many children of one node are drawn. */
 export const MOST_CHILDREN = 40;
 
-/** The id of the node that holds those who have neither parent nor children. */
-export const LONERS = "\u0000loners";
+/** The id of the node that holds services with neither parent nor children. */
+export const WITHOUT_PARENT = "\u0000without-parent";
 
 /**
  * The nodes to draw, as a forest: {id, row, title, children, all, open, hidden, troubled}. `rows` are drawn in their order;
@@ -30,11 +30,11 @@ export function forest(rows, parentOf, isTroubled, folds) {
   for (const node of nodes.values()) node.parent?.children.push(node);
   const roots = [...nodes.values()].filter((node) => node.parent === null);
   const families = roots.filter((node) => node.children.length > 0);
-  const loners = roots.filter((node) => node.children.length === 0);
-  if (loners.length > 0 && families.length > 0) {
-    families.push({ id: LONERS, row: null, title: "Without parent", children: loners, parent: null });
-    for (const node of loners) node.parent = families.at(-1);
-  } else families.push(...loners);
+  const single = roots.filter((node) => node.children.length === 0);
+  if (single.length > 0 && families.length > 0) {
+    families.push({ id: WITHOUT_PARENT, row: null, title: "Without parent", children: single, parent: null });
+    for (const node of single) node.parent = families.at(-1);
+  } else families.push(...single);
   for (const node of families) measure(node, isTroubled);
   unfold(families, folds);
   return families;
@@ -42,19 +42,19 @@ export function forest(rows, parentOf, isTroubled, folds) {
 
 /**
  * Boxes and lines for a forest in a column of some width: {boxes: [{node, x, y, level, place, of, corridor}], lines, width,
- * height}. Trees stand above, side by side where there is room; those without a family stand below in rows. Right of
+ * height}. Trees are above, side by side if there is room; services without a family are below in rows. Right of
  * `corridor` a line can come down to a box without crossing its neighbours.
  */
 export function layout(families, width, sizes = SIZES) {
-  const alone = families.filter((node) => node.id === LONERS || node.children.length === 0).map(asDrawn);
-  const top = { children: families.filter((node) => node.id !== LONERS && node.children.length > 0).map(asDrawn), spread: false, columns: null };
+  const alone = families.filter((node) => node.id === WITHOUT_PARENT || node.children.length === 0).map(asDrawn);
+  const top = { children: families.filter((node) => node.id !== WITHOUT_PARENT && node.children.length > 0).map(asDrawn), spread: false, columns: null };
   spread(top, width - 2 * sizes.margin, sizes);
   const plane = { boxes: [], lines: [], sizes };
   const used = breadth(top, sizes);
   const left = Math.max(sizes.margin, (width - used) / 2);
   let y = putChildren(top, left, sizes.top, 0, left + used, plane).bottom;
   const wide = Math.max(width, used + 2 * sizes.margin);
-  for (const drawn of alone.length > 0 ? [{ node: null, children: alone.filter((each) => each.node.id !== LONERS) }, ...alone.filter((each) => each.node.id === LONERS)] : []) {
+  for (const drawn of alone.length > 0 ? [{ node: null, children: alone.filter((each) => each.node.id !== WITHOUT_PARENT) }, ...alone.filter((each) => each.node.id === WITHOUT_PARENT)] : []) {
     y = putRows(drawn, y, wide, plane);
   }
   return { boxes: plane.boxes, lines: plane.lines, width: wide, height: y + sizes.margin };

@@ -1,4 +1,4 @@
-// The tree on the page: boxes, lines, and TRON's orange line to the one who is told.
+// The tree on the page: boxes, lines, and TRON's orange line to the recipient of an alert.
 
 import { byId, make, makeSvg, setAttribute, setSymbol, setText, symbol } from "./dom.js";
 import { ageWord, LOOKS, shorten, some } from "./format.js";
@@ -7,7 +7,7 @@ import { flash } from "./list.js";
 import * as messages from "./messages.js";
 import { alarms, isSure, lookOf } from "./selectors.js";
 import { serverTime } from "./state.js";
-import { forest, layout, LONERS, MOST_CHILDREN, SIZES } from "./tree.js";
+import { forest, layout, MOST_CHILDREN, SIZES, WITHOUT_PARENT } from "./tree.js";
 
 /** TRON is the bar above the tree, not a node in it. */
 const TRON_ID = "tron-heartbeat-monitor";
@@ -20,7 +20,7 @@ const TAG_HEIGHT = 22;
 const TAG_LETTER = 7.5;
 const TAG_PADDING = 18;
 
-/** The tree. `open(id)` is called for the service that somebody chose. */
+/** The tree. `open(id)` is called for the service that was chosen. */
 export function createTree({ open }) {
   const scroller = byId("plane-scroller");
   const plane = byId("plane");
@@ -43,15 +43,15 @@ export function createTree({ open }) {
     last = { state, now };
     if (scroller.clientWidth === 0) return; // not in sight
     const sure = isSure(state, now);
-    const told = alarms(state, now);
-    const troubled = new Set(told.flatMap((alarm) => alarm.children.map((row) => row.id)));
+    const recipients = alarms(state, now);
+    const troubled = new Set(recipients.flatMap((alarm) => alarm.children.map((row) => row.id)));
     const shape = `${state.structure} ${scroller.clientWidth} ${[...troubled].sort().join()} ${state.tombs.key}`;
     if (force || shape !== key) {
       key = shape;
       arrange(state, now, (row) => troubled.has(row.id) || row.liveness === "DOWN" || row.liveness === "SUSPECT");
     }
-    fill(state, now, sure, troubled, new Map(told.map((alarm) => [alarm.target.id, alarm])));
-    drawAlarms(told);
+    fill(state, now, sure, troubled, new Map(recipients.map((alarm) => [alarm.target.id, alarm])));
+    drawAlarms(recipients);
   }
 
   function arrange(state, now, isTroubled) {
@@ -107,7 +107,7 @@ export function createTree({ open }) {
     return drawn;
   }
 
-  function fill(state, now, sure, troubled, told) {
+  function fill(state, now, sure, troubled, recipients) {
     const at = serverTime(state, now);
     for (const { node } of boxes) {
       const drawn = pool.get(node.id);
@@ -120,18 +120,18 @@ export function createTree({ open }) {
         drawn.symbol.toggleAttribute("hidden", row === null);
         if (row !== null) setSymbol(drawn.symbol, LOOKS[look].symbol);
       }
-      const alarm = told.get(node.id);
+      const alarm = recipients.get(node.id);
       drawn.element.classList.toggle("failing", troubled.has(node.id));
-      drawn.element.classList.toggle("told", alarm !== undefined);
+      drawn.element.classList.toggle("notified", alarm !== undefined);
       setText(drawn.note, noteOf(row, node, look, alarm, at));
       setAttribute(drawn.element, "title", row === null ? null : `${row.name} (${row.id})`);
       setAttribute(drawn.element, "aria-label", row === null ? null : `${row.name}, ${look === "none" ? "" : LOOKS[look].title}. ${drawn.note.textContent}`);
     }
   }
 
-  function drawAlarms(told) {
+  function drawAlarms(recipients) {
     const places = new Map(boxes.map((box) => [box.node.id, box]));
-    const shown = told.map((alarm) => ({ ...alarm, box: visible(places, last.state, alarm.target) })).filter((alarm) => alarm.box !== undefined);
+    const shown = recipients.map((alarm) => ({ ...alarm, box: visible(places, last.state, alarm.target) })).filter((alarm) => alarm.box !== undefined);
     shown.sort((one, other) => one.box.y - other.box.y);
     const lanes = new Map();
     const taken = [[], []];
@@ -148,7 +148,7 @@ export function createTree({ open }) {
         tags.append(drawn.tag);
         arrived ??= alarm;
       }
-      // Who is deeper in the same corridor gets a lane further out, so that no line crosses another.
+      // A deeper node in the same corridor gets a lane further out, so that no line crosses another.
       const lane = lanes.get(box.corridor) ?? 0;
       lanes.set(box.corridor, lane + 1);
       const x = box.corridor + 8 + 7 * (lane % 4);
@@ -173,7 +173,7 @@ export function createTree({ open }) {
     if (arrived !== null) reveal(arrived, places);
   }
 
-  // News is brought into sight, unless somebody is at work here.
+  // News is brought into sight, unless the user is at work here.
   function reveal({ children, box }, places) {
     if (scroller.matches(":hover, :focus-within")) return;
     const child = children.map((row) => places.get(row.id)).find((each) => each !== undefined) ?? box;
@@ -202,7 +202,7 @@ export function createTree({ open }) {
 
   function choose(box) {
     if (box.node.row !== null) open(box.node.id);
-    else if (box.node.id === LONERS) fold(box, !box.node.open);
+    else if (box.node.id === WITHOUT_PARENT) fold(box, !box.node.open);
   }
 
   nodes.addEventListener("keydown", (event) => {
@@ -239,7 +239,7 @@ function sizesFor(rows, room) {
   return { ...SIZES, width };
 }
 
-// Where a tag hangs on its line: left or right of it, in the first row that is free there; null where none is.
+// The place of a tag on its line: left or right of it, in the first row that is free there; null if none is.
 function placeTag(taken, x, width, room) {
   for (const [at, row] of taken.entries()) {
     for (const isLeft of [true, false]) {
@@ -270,7 +270,7 @@ function visible(places, state, target) {
     if (places.has(row.id)) return places.get(row.id);
     seen.add(row.id);
   }
-  return places.get(LONERS);
+  return places.get(WITHOUT_PARENT);
 }
 
 function wire({ from, to, spread, bus }, sizes) {

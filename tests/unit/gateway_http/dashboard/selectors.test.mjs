@@ -138,11 +138,11 @@ test("a removal makes the page ask who was lost, also where nobody is told of it
   assert.equal(receive(page(), "event", event(1, "note", { recipient: "" }), T0), undefined);
 });
 
-test("an alert is drawn to whom it was sent; where it climbed, to both", () => {
+test("an alert is drawn to its recipient; an escalated one, to both", () => {
   const fleet = [service("root"), service("boss", { parent: "root" }), service("child", { parent: "boss", liveness: "DOWN", liveness_since: iso(T0) })];
   assert.deepEqual(alarms(page(fleet), T0).map(({ target, children, level }) => [target.id, children[0].id, level]), [["boss", "child", "down"]]);
-  const climbed = page(fleet, { events: [event(1, "service_down", { recipient: "boss" }), event(2, "service_down", { recipient: "root" })] });
-  assert.deepEqual(alarms(climbed, T0).map(({ target }) => target.id), ["boss", "root"]);
+  const escalated = page(fleet, { events: [event(1, "service_down", { recipient: "boss" }), event(2, "service_down", { recipient: "root" })] });
+  assert.deepEqual(alarms(escalated, T0).map(({ target }) => target.id), ["boss", "root"]);
 });
 
 test("old alerts of a new trouble draw nothing", () => {

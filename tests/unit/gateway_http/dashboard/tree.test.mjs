@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { forest, layout, LONERS, MOST_NODES, SIZES } from "../../../../gateway_http/page/dashboard/tree.js";
+import { forest, layout, MOST_NODES, SIZES, WITHOUT_PARENT } from "../../../../gateway_http/page/dashboard/tree.js";
 
 function grow(pairs, { troubled = [], folds = new Map() } = {}) {
   const rows = Object.keys(pairs).map((id) => ({ id, name: id }));
@@ -13,7 +13,7 @@ const FLEET = { Gateway: "", Root: "Gateway", Architect: "Root", Code: "Architec
 
 test("those without parent and children stand together", () => {
   const families = grow(FLEET);
-  assert.deepEqual(families.map((node) => node.id), ["Gateway", LONERS]);
+  assert.deepEqual(families.map((node) => node.id), ["Gateway", WITHOUT_PARENT]);
   assert.deepEqual(families[1].children.map((node) => node.id), ["Router", "Governor"]);
   assert.equal(families[0].all, 8);
 });
