@@ -102,7 +102,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         try:
             replica = gateway.replica
-            await replica.news.until(lambda: replica.loaded and replica.tail.life > 0, LOAD_WITHIN)
+            await replica.news.until(lambda: replica.loaded and replica.tail.epoch > 0, LOAD_WITHIN)
             log.info("gateway_serving", registry=config.registry, tron=config.tron, **addresses)
             for agent in agents:
                 await loop.run_in_executor(None, agent.start)

@@ -76,7 +76,7 @@ class Decoder:
         self._taken += len(data)
         if self._taken > self._limit:
             raise TooLarge
-        said = b""
+        decoded = b""
         while data:
             if not self._began and self._coding == "deflate" and not _has_zlib_header(data):
                 self._inflate = zlib.decompressobj(_RAW)  # as many clients understand the word
@@ -93,9 +93,9 @@ class Decoder:
             self._size += len(piece)
             if self._size > self._limit:
                 raise TooLarge
-            said += piece
+            decoded += piece
             data = self._inflate.unconsumed_tail or self._inflate.unused_data
-        return said
+        return decoded
 
     def end(self) -> None:
         """The body has ended. Raises Unreadable if it was cut off; an empty body is complete."""

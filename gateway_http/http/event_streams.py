@@ -45,10 +45,10 @@ class EventStreams:
     async def serve(self, parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
         """One stream, from its start to its end: until the parts end, the client leaves, or the gateway does."""
         self.count += 1
-        left = asyncio.create_task(_disconnected(receive))
-        telling = asyncio.create_task(_tell(parts, send))
+        leaving = asyncio.create_task(_disconnected(receive))
+        sending = asyncio.create_task(_send_parts(parts, send))
         closing = asyncio.create_task(self._closing.wait())
-        tasks = {left, telling, closing}
+        tasks = {leaving, sending, closing}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -56,10 +56,10 @@ class EventStreams:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-        if not telling.cancelled() and isinstance(telling.exception(), TimeoutError):
+        if not sending.cancelled() and isinstance(sending.exception(), TimeoutError):
             log.info("stream_cut", unread_for=PATIENCE)
-        elif not telling.cancelled():
-            telling.result()
+        elif not sending.cancelled():
+            sending.result()
         elif not closing.cancelled():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
@@ -85,7 +85,7 @@ def message(name: str, data: bytes, cursor: bytes = b"") -> bytes:
     return event_id + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 
 
-async def _tell(parts: AsyncIterator[bytes], send: Send) -> None:
+async def _send_parts(parts: AsyncIterator[bytes], send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     async for part in parts:
         async with asyncio.timeout(PATIENCE):

@@ -69,7 +69,7 @@ class Front:
 
     async def _head(self, scope: Scope, send: Send) -> None:
         """The headers of the GET, and nothing else; what has no end ends at once."""
-        told = asyncio.Event()
+        answered = asyncio.Event()
         asked = False
 
         async def receive() -> Message:
@@ -77,14 +77,14 @@ class Front:
             if not asked:
                 asked = True
                 return {"type": "http.request", "body": b"", "more_body": False}
-            await told.wait()
+            await answered.wait()
             return {"type": "http.disconnect"}
 
         async def headers_only(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
                 await send({"type": "http.response.body", "body": b""})
-                told.set()
+                answered.set()
 
         await self._app({**scope, "method": "GET"}, receive, headers_only)
 

@@ -1,4 +1,4 @@
-"""/openapi.json, made to tell the truth about what FastAPI does not know: our errors, and problem+json below /v1."""
+"""/openapi.json, completed with what FastAPI does not know: our errors, and problem+json below /v1."""
 
 from __future__ import annotations
 

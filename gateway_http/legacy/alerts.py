@@ -41,7 +41,7 @@ def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
 
 
 def distinct(events: Iterable[Event]) -> list[Event]:
-    """Each alert once: the log has a line for every copy, to every recipient that it climbed to."""
+    """Each alert once: the log has a line for every copy, to every recipient that it escalated to."""
     alerts: dict[str, Event] = {}
     for event in events:
         if event.action != BROADCAST:

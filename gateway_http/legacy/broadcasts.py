@@ -35,30 +35,30 @@ class Translator:
 
     def __init__(self, last_seen: Callable[[str], Service | None]) -> None:
         self._last_seen = last_seen
-        self._told: OrderedDict[str, None] = OrderedDict()
-        self._lives: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._restarts: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """Of each service that was down: the incarnation that was, and how often another came after it."""
 
     def envelopes(self, event: Event) -> list[Envelope]:
         """What the event is on the Event Stream; nothing for one more copy of an alert."""
         stamp = local_iso(event.occurred_at)
         if event.action == BROADCAST:
-            said = [(event.type, {"timestamp": stamp, **event.details})]
+            translated = [(event.type, {"timestamp": stamp, **event.details})]
         elif event.type in TRON_ALERTS:
-            said = self._alert(event)
+            translated = self._alert(event)
         else:
-            said = [(event.type, _published(event))]
+            translated = [(event.type, _published(event))]
         return [
             {"event_type": event_type, "data": {"timestamp": stamp, **data}, "server_timestamp": stamp}
-            for event_type, data in said
+            for event_type, data in translated
         ]
 
     def _alert(self, event: Event) -> list[tuple[str, dict[str, Any]]]:
         if "escalated_from" in event.details:
             return [("hhmrs_escalation", self._escalation(event))]
-        if event.alert_id in self._told:
+        if event.alert_id in self._seen:
             return []
-        _remember(self._told, event.alert_id, None)
+        _remember(self._seen, event.alert_id, None)
         alert = {
             "alert_type": event.type,
             "service_id": event.service_id,
@@ -70,11 +70,11 @@ class Translator:
     def _consequences(self, event: Event) -> list[tuple[str, dict[str, Any]]]:
         service_id, parent = event.service_id, parent_of(event, self._last_seen(event.service_id))
         incarnation = event.details.get("incarnation", 0)
-        fallen, restarts = self._lives.get(service_id, (0, 0))
+        fallen, restarts = self._restarts.get(service_id, (0, 0))
         agent = {"agent_id": service_id}
         match event.type:
             case "service_down":
-                _remember(self._lives, service_id, (incarnation, restarts))
+                _remember(self._restarts, service_id, (incarnation, restarts))
                 timeout = {**agent, "restart_count": restarts + 1, "message": event.message}
                 return [
                     ("hhmrs_timeout", timeout),
@@ -84,7 +84,7 @@ class Translator:
                 back = ("status_update", {"service_id": service_id, "status": "ok"})
                 if not fallen or incarnation == fallen:
                     return [back]
-                _remember(self._lives, service_id, (incarnation, restarts + 1))
+                _remember(self._restarts, service_id, (incarnation, restarts + 1))
                 about = {"parent_id": parent, "restart_count": restarts + 1, "message": f"{event.message}, restarted"}
                 return [("hhmrs_restart", {**agent, **about}), back]
             case "service_deregistered":
@@ -95,7 +95,7 @@ class Translator:
 
     def _escalation(self, event: Event) -> dict[str, Any]:
         way = event.details["escalated_from"]
-        _, restarts = self._lives.get(event.service_id, (0, 0))
+        _, restarts = self._restarts.get(event.service_id, (0, 0))
         return {
             "agent_id": event.service_id,
             "parent_id": str(way[-1]) if isinstance(way, list) and way else "",

@@ -125,8 +125,8 @@ class EventsPort:
     def catch_up(self) -> None:
         """Translate what came to the log since the last call."""
         tail = self._gateway.replica.tail
-        if tail.life and not self._loaded:
-            self._loaded = tail.life
+        if tail.epoch and not self._loaded:
+            self._loaded = tail.epoch
             self._reader.events()
             for known in tail.newest(KEPT):
                 self._translate(known)
@@ -168,7 +168,7 @@ class EventsPort:
         known = isinstance(about, str) and 0 < len(about) <= 512 and about.isprintable() and about == about.strip()
         await self._gateway.actions.publish(event_type, data, service_id=about if known else "", action=BROADCAST)
         self.catch_up()
-        await self.tell()
+        await self.send_pending()
         return {"status": "broadcasted", "event_type": event_type, "clients": len(self._sids)}
 
     # --- Socket.IO --------------------------------------------------------------------------------------------------
@@ -177,17 +177,17 @@ class EventsPort:
         """Tell Socket.IO clients of events until cancelled."""
         while True:
             self.catch_up()
-            await self.tell()
+            await self.send_pending()
             await self._reader.wait()
 
-    async def tell(self) -> None:
+    async def send_pending(self) -> None:
         """Send what waits to all clients that listen."""
         while self._pending:
             await self.sio.emit("event", self._pending.popleft(), room=LIVE)
         for sid in list(self._sids):
-            await self._cut_if_slow(sid)
+            await self._disconnect_if_slow(sid)
 
-    async def _cut_if_slow(self, sid: str) -> None:
+    async def _disconnect_if_slow(self, sid: str) -> None:
         session = self.sio.eio.sockets.get(self.sio.manager.eio_sid_from_sid(sid, "/"))
         if session is None or session.queue.qsize() <= MOST_QUEUED:
             return
@@ -199,7 +199,7 @@ class EventsPort:
 
     async def _connected(self, sid: str, _environ: Any, _auth: Any = None) -> None:
         self.catch_up()
-        await self.tell()
+        await self.send_pending()
         now = local_iso(datetime.now(UTC))
         hello = {"status": "connected", "server_time": now, "buffered_events": len(self._history)}
         await self.sio.emit("connected", hello, to=sid)

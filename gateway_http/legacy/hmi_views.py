@@ -1,4 +1,4 @@
-"""The fleet as the legacy HMI told it: tree, agents, alerts. Pure."""
+"""The fleet as the legacy HMI showed it: tree, agents, alerts. Pure."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ def _tier_rank(service: Service) -> int:
 def _tier_word(service: Service) -> str:
     """The tier as a word, from `tier` or `agent_role`; empty where neither says one."""
     for label in ("tier", "agent_role"):
-        said = service.labels.get(label)
+        label_value = service.labels.get(label)
         for word in _TIERS:
-            if isinstance(said, str) and word in said.lower():
+            if isinstance(label_value, str) and word in label_value.lower():
                 return word
     return ""
 

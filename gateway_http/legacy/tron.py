@@ -129,10 +129,10 @@ class TronPort:
     def alerts(self, limit: int) -> list[dict[str, Any]]:
         """The last alerts, oldest first. Raises Refused if nothing is known."""
         tail = self._replica.alerts
-        if not tail.life:
+        if not tail.epoch:
             raise Refused(503, NOTHING_HEARD)
-        if self._seen != (tail.life, tail.last):
-            self._seen = (tail.life, tail.last)
+        if self._seen != (tail.epoch, tail.last):
+            self._seen = (tail.epoch, tail.last)
             self._alerts = distinct(tail.newest(KEPT))
         newest = self._alerts[-limit:] if limit else []
         return [legacy_alert(event, self._replica.mirror.last_seen(event.service_id)) for event in newest]

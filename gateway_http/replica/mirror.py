@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from tron_client.models import Service
 
-DEPARTED = 10_000
+MOST_REMOVED = 10_000
 """Services that are remembered after they were removed. Overflow rule: the oldest is forgotten, and a reader that has
 not seen its removal gets a snapshot instead."""
 
@@ -54,21 +54,21 @@ class Entry:
     service: Service
     revision: int
     heard_at: datetime
-    said: Reported | None = None
-    said_at: int = 0
-    """The revision up to which changes may not contain what acknowledged beats said."""
+    reported: Reported | None = None
+    reported_at: int = 0
+    """The revision up to which changes may not contain what acknowledged beats reported."""
     overtaken: datetime | None = None
     """The moment of a DOWN that an acknowledged sign of life followed; TRON's verdict on that is still to come."""
-    _heard: tuple[Service, Service] | None = None
+    _as_heard: tuple[Service, Service] | None = None
 
     def as_heard(self) -> Service:
         """The service as it is known now, but without a judgement that is overtaken."""
         service = self.current()
         if service.liveness != "DOWN" or self.overtaken is None or service.liveness_since != self.overtaken:
             return service
-        if self._heard is None or self._heard[0] is not service:
-            self._heard = (service, replace(service, liveness="UNKNOWN"))
-        return self._heard[1]
+        if self._as_heard is None or self._as_heard[0] is not service:
+            self._as_heard = (service, replace(service, liveness="UNKNOWN"))
+        return self._as_heard[1]
 
     def current(self) -> Service:
         """The service as it is known now."""
@@ -94,8 +94,8 @@ class Mirror:
         self.revision = 0
         self.loaded = False
         self.entries: dict[str, Entry] = {}
-        self.life = 0
-        """Grows when revisions start over: those from another life cannot be compared."""
+        self.epoch = 0
+        """Grows when revisions start over: those from another epoch cannot be compared."""
         self.version = 0
         """Grows with everything that a reader could see."""
         self.listing = 0
@@ -104,7 +104,7 @@ class Mirror:
         """The version with the last change of each service, oldest first: it is put at the end at each change."""
         self._by_incarnation: dict[int, Entry] = {}
         self._incoming: dict[str, Service] | None = None
-        self._departed: deque[tuple[int, Service]] = deque()
+        self._removed: deque[tuple[int, Service]] = deque()
         self._last_seen: dict[str, tuple[int, Service]] = {}
         self._compacted = 0
         self._ahead: dict[str, int] = {}
@@ -178,8 +178,8 @@ class Mirror:
         entry = self.entries.get(before.service_id)
         if entry is None:
             return
-        entry.said = reported if entry.said is None else reported.on_top_of(entry.said)
-        entry.said_at = max(entry.said_at, revision)
+        entry.reported = reported if entry.reported is None else reported.on_top_of(entry.reported)
+        entry.reported_at = max(entry.reported_at, revision)
         entry.heard_at = max(entry.heard_at, heard_at)
         entry.service = replace(entry.service, last_heartbeat_at=entry.heard_at, **reported.fields())  # type: ignore[arg-type]
         if before.liveness == "DOWN":
@@ -258,29 +258,29 @@ class Mirror:
         if revision is None or not self._compacted <= revision <= self.revision:
             return Changes(self.revision, True, tuple(each.current() for each in self.entries.values()), ())
         upserted = tuple(each.current() for each in self.entries.values() if each.revision > revision)
-        removed = {service.service_id: None for at, service in self._departed if at > revision}
+        removed = {service.service_id: None for at, service in self._removed if at > revision}
         gone = tuple(service_id for service_id in removed if service_id not in self.entries)
         return Changes(self.revision, False, upserted, gone)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _replace(self, revision: int, incoming: dict[str, Service]) -> None:
-        another_life = revision < self.revision
-        if not another_life:
+        is_new_epoch = revision < self.revision
+        if not is_new_epoch:
             # The snapshot is older than what was acknowledged.
             self._ahead = {service_id: at for service_id, at in self._ahead.items() if at > revision}
             for service_id in self._ahead:
                 incoming.pop(service_id, None)
-        for service_id in [each for each in self.entries if another_life or each not in incoming]:
-            if another_life or service_id not in self._ahead:
+        for service_id in [each for each in self.entries if is_new_epoch or each not in incoming]:
+            if is_new_epoch or service_id not in self._ahead:
                 self._drop(revision, service_id)
-        if another_life:
-            self.life += 1
+        if is_new_epoch:
+            self.epoch += 1
             self.revision = 0
-            self._departed.clear()
+            self._removed.clear()
             self._ahead.clear()
             self._promotions.clear()
-        if another_life or not self.loaded:
+        if is_new_epoch or not self.loaded:
             self._compacted = revision
         for service_id, service in incoming.items():
             before = self.entries.get(service_id)
@@ -312,10 +312,10 @@ class Mirror:
         self._by_incarnation.pop(entry.service.incarnation, None)
         self._changed_at.pop(service_id, None)
         self.listing += 1
-        self._departed.append((revision, entry.current()))
+        self._removed.append((revision, entry.current()))
         self._last_seen[service_id] = (revision, entry.service)
-        while len(self._departed) > DEPARTED:
-            at, oldest = self._departed.popleft()
+        while len(self._removed) > MOST_REMOVED:
+            at, oldest = self._removed.popleft()
             self._compacted = max(self._compacted, at)
             if oldest.service_id in self._last_seen and self._last_seen[oldest.service_id][1] is oldest:
                 del self._last_seen[oldest.service_id]
@@ -345,21 +345,21 @@ class Mirror:
 
 
 def _merged(revision: int, service: Service, before: Entry | None) -> Entry:
-    """The entry for a change, with what acknowledged beats said that the change may not contain yet."""
+    """The entry for a change, with what acknowledged beats reported that the change may not contain yet."""
     heard_at = service.last_heartbeat_at or _EPOCH
     entry = Entry(service, revision, heard_at)
     if before is None or before.service.incarnation != service.incarnation:
         return entry
     entry.heard_at = max(heard_at, before.heard_at)
     entry.overtaken = before.overtaken
-    if before.said is not None and revision <= before.said_at:
-        entry.said, entry.said_at = before.said, before.said_at
-        entry.service = replace(service, **before.said.fields())  # type: ignore[arg-type]
+    if before.reported is not None and revision <= before.reported_at:
+        entry.reported, entry.reported_at = before.reported, before.reported_at
+        entry.service = replace(service, **before.reported.fields())  # type: ignore[arg-type]
         _overtake(entry)
     return entry
 
 
 def _overtake(entry: Entry) -> None:
     """A judgement that the registry had when it acknowledged a beat is overtaken by that beat."""
-    if entry.service.liveness == "DOWN" and entry.revision <= entry.said_at:
+    if entry.service.liveness == "DOWN" and entry.revision <= entry.reported_at:
         entry.overtaken = entry.service.liveness_since

@@ -26,12 +26,12 @@ class Reader:
         ones)."""
         self._replica = replica
         self._began = False
-        self._number, self._life = replica.frames.last, replica.mirror.life
+        self._number, self._epoch = replica.frames.last, replica.mirror.epoch
         self.revision = revision
         """The revision that it has seen; None before the first snapshot."""
         self.sequence = replica.tail.last if sequence is None else sequence
         """The event that it has seen."""
-        self._log = replica.tail.life
+        self._log = replica.tail.epoch
         self._only_new = sequence is None
         self._seen = replica.news.value
 
@@ -46,23 +46,23 @@ class Reader:
         frames = replica.frames.after(self._number)
         if frames == []:
             return []
-        same_life = self._life == replica.mirror.life
-        self._number, self._life = replica.frames.last, replica.mirror.life
-        if frames is None or not same_life or self.revision is None:
-            frames = [replica.since(self.revision if same_life else None)]
+        same_epoch = self._epoch == replica.mirror.epoch
+        self._number, self._epoch = replica.frames.last, replica.mirror.epoch
+        if frames is None or not same_epoch or self.revision is None:
+            frames = [replica.since(self.revision if same_epoch else None)]
         self.revision = replica.revision
         return frames
 
     def events(self) -> list[Event | Gap]:
         """What it has not seen of the log."""
         tail = self._replica.tail
-        if not tail.life:
+        if not tail.epoch:
             return []  # the log was not read yet
         if not self._log:
-            self._log = tail.life
+            self._log = tail.epoch
             self.sequence = tail.last if self._only_new else self.sequence
-        events = tail.after(self.sequence) if self._log == tail.life and self.sequence <= tail.last else None
-        self._log, self.sequence = tail.life, tail.last
+        events = tail.after(self.sequence) if self._log == tail.epoch and self.sequence <= tail.last else None
+        self._log, self.sequence = tail.epoch, tail.last
         return [Gap(tail.last)] if events is None else list(events)
 
     async def wait(self, timeout: float | None = None) -> None:

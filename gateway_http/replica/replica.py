@@ -133,11 +133,11 @@ class Replica:
     def completed(self, revision: int) -> None:
         """The watch has caught up; from here on it delivers changes as they happen."""
         mirror = self.mirror
-        before, life, is_snapshot = mirror.revision, mirror.life, mirror.in_snapshot
+        before, epoch, is_snapshot = mirror.revision, mirror.epoch, mirror.in_snapshot
         mirror.complete(revision)
         self.freshness.caught_up()
         if is_snapshot:
-            changes = mirror.since(before if life == mirror.life else None)
+            changes = mirror.since(before if epoch == mirror.epoch else None)
             if changes.snapshot:
                 self._pending.start_over()
             for service in changes.upserted:

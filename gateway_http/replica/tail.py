@@ -18,14 +18,14 @@ class EventTail:
         self._events: deque[Event] = deque(maxlen=kept)
         self.last = 0
         """The newest sequence that is known."""
-        self.life = 0
+        self.epoch = 0
         """Grows when the log is read anew: a reader's place may not fit what follows."""
 
     def restart(self, events: Iterable[Event], last: int) -> None:
         """The log was read anew: these are its newest."""
         self._events.clear()
         self._events.extend(events)
-        self.life += 1
+        self.epoch += 1
         self.last = last
 
     def append(self, event: Event) -> None:

@@ -242,13 +242,13 @@ def _message(beats: list[heartbeat_pb2.Beat]) -> heartbeat_pb2.HeartbeatRequest:
 
 
 def _beat(waiting: _Waiting, sequence: int) -> heartbeat_pb2.Beat:
-    said = waiting.reported
+    reported = waiting.reported
     return heartbeat_pb2.Beat(
         service_id=waiting.service_id,
         sequence=sequence,
-        status=wire.STATUSES.number(said.status or ""),
-        p95_ms=said.p95_ms,
-        queue_depth=said.queue_depth,
-        load=said.load,
-        message=said.message,
+        status=wire.STATUSES.number(reported.status or ""),
+        p95_ms=reported.p95_ms,
+        queue_depth=reported.queue_depth,
+        load=reported.load,
+        message=reported.message,
     )

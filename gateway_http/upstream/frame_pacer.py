@@ -11,7 +11,7 @@ FLUSH_EVERY = 0.05
 """Seconds between two frames for subscribers, so that a storm of changes is one frame and not thousands."""
 
 HEARD_EVERY = 1.0
-"""The same for frames that only tell which services were heard."""
+"""The same for frames that only say which services were heard."""
 
 LOOK_EVERY = 0.25
 """Seconds between two looks whether the copy is still live."""
@@ -39,7 +39,7 @@ class FramePacer:
             await asyncio.sleep(FLUSH_EVERY)
 
     async def _look(self) -> None:
-        """Notice when the registry falls silent, and have a frame tell which services were heard."""
+        """Notice when the registry falls silent, and make a frame for services that were only heard."""
         replica = self._replica
         heard_at = time.monotonic()
         while True:

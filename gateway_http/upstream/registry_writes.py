@@ -1,4 +1,4 @@
-"""Writes to the registry that return their revision, so that the replica can tell which changes are older."""
+"""Writes to the registry that return their revision, so that the replica knows which changes are older."""
 
 from __future__ import annotations
 

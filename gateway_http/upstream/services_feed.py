@@ -71,6 +71,6 @@ class ServicesFeed:
             log.info("registry_watched", revision=answer.revision, services=len(replica.mirror.entries))
         replica.freshness.heard()
 
-    def _keep_time(self, told: registry_service_pb2.Heard | registry_service_pb2.SnapshotComplete) -> None:
-        if told.HasField("observed_at"):
-            self._replica.freshness.observed(wire.moment(told.observed_at))
+    def _keep_time(self, message: registry_service_pb2.Heard | registry_service_pb2.SnapshotComplete) -> None:
+        if message.HasField("observed_at"):
+            self._replica.freshness.observed(wire.moment(message.observed_at))

@@ -61,8 +61,8 @@ class TronStatusPoller:
         while True:
             before = self.status
             self.status = await self._ask()
-            said = (before.reachable, before.watching, before.guard_active)
-            if said != (self.status.reachable, self.status.watching, self.status.guard_active):
+            known = (before.reachable, before.watching, before.guard_active)
+            if known != (self.status.reachable, self.status.watching, self.status.guard_active):
                 self._on_change()
             await asyncio.sleep(ASK_EVERY)
 

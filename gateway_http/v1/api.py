@@ -168,7 +168,7 @@ async def _page(gateway: Gateway, *, newest: bool, limit: int, **wanted: Any) ->
         )
     except RegistryUnavailable:
         tail = gateway.replica.tail
-        if not newest or wanted.get("unacknowledged") or not tail.life:
+        if not newest or wanted.get("unacknowledged") or not tail.epoch:
             raise
         found = [each for each in gateway.replica.events if _admits(each, **wanted)][-limit:]
         return _document(found, 0, 0, tail.last)

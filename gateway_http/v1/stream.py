@@ -49,7 +49,7 @@ class ServiceStreams:
         """Resumes after the client's last id if this process made that id; else starts from the beginning."""
         replica = self._replica
         words = last_event_id.split(".")
-        if len(words) == 4 and words[:2] == [self._instance, str(replica.mirror.life)]:
+        if len(words) == 4 and words[:2] == [self._instance, str(replica.mirror.epoch)]:
             revision, sequence = words[2:]
             if revision.isdecimal() and sequence.isdecimal() and len(last_event_id) < 100:
                 return Reader(replica, int(revision) or None, int(sequence))
@@ -59,14 +59,14 @@ class ServiceStreams:
         """Everything that a page needs, from a cursor of ours on; from the beginning for anything else."""
         reader = self._reader(cursor)
         yield b"retry: 1000\n\n"
-        said: object = None
-        said_at = 0.0
+        sent: object = None
+        sent_at = 0.0
         revision, sequence = reader.revision or 0, reader.sequence
         while True:
             updates, events = reader.updates(), reader.events()
             state = self._key()
-            if state != said or time.monotonic() - said_at >= STATE_EVERY:
-                said, said_at = state, time.monotonic()
+            if state != sent or time.monotonic() - sent_at >= STATE_EVERY:
+                sent, sent_at = state, time.monotonic()
                 yield message("state", to_json(state_of(self._gateway)))
             for update in updates:
                 revision = update.revision
@@ -75,7 +75,7 @@ class ServiceStreams:
             for event in events:
                 sequence = event.sequence if isinstance(event, Event) else event.last
                 yield self._event(event, self._cursor(revision, sequence))
-            await reader.wait(max(0.0, said_at + STATE_EVERY - time.monotonic()))
+            await reader.wait(max(0.0, sent_at + STATE_EVERY - time.monotonic()))
 
     def _key(self) -> object:
         tron = self._gateway.tron.status
@@ -83,7 +83,7 @@ class ServiceStreams:
 
     def _cursor(self, revision: int, sequence: int) -> bytes:
         """What the client sends back when it comes again."""
-        return f"{self._instance}.{self._replica.mirror.life}.{revision}.{sequence}".encode()
+        return f"{self._instance}.{self._replica.mirror.epoch}.{revision}.{sequence}".encode()
 
     def _update(self, update: Update, cursor: bytes) -> Iterator[bytes]:
         if update.snapshot:
@@ -124,10 +124,10 @@ class ServiceStreams:
                 self._services.popitem(last=False)
         return known[1]
 
-    def _shared(self, told: Any, encode: Any) -> bytes:
-        known = self._encoded.get(id(told))
-        if known is None or known[0] is not told:
-            known = self._encoded[id(told)] = (told, encode(told))
+    def _shared(self, content: Any, encode: Any) -> bytes:
+        known = self._encoded.get(id(content))
+        if known is None or known[0] is not content:
+            known = self._encoded[id(content)] = (content, encode(content))
             if len(self._encoded) > MOST_ENCODED:
                 self._encoded.popitem(last=False)
         return known[1]

@@ -1,4 +1,4 @@
-"""The fleet as the legacy HMI told it."""
+"""The fleet as the legacy HMI showed it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from gateway_http.replica.mirror import DEPARTED, Mirror, Reported
+from gateway_http.replica.mirror import MOST_REMOVED, Mirror, Reported
 from tests.unit.gateway_http.builders import a_service, at, micros
 
 
@@ -123,14 +123,14 @@ def test_another_life_of_the_registry_starts_over(mirror: Mirror) -> None:
     mirror.begin_snapshot()
     mirror.upsert(3, a_service("a", 1))
     mirror.complete(3)
-    assert (mirror.life, status(mirror), set(mirror.entries)) == (1, "ok", {"a"})
+    assert (mirror.epoch, status(mirror), set(mirror.entries)) == (1, "ok", {"a"})
     assert mirror.since(2).snapshot
 
 
 def test_who_left_is_remembered_for_a_while(mirror: Mirror) -> None:
     mirror.remove(11, "b")
     assert mirror.last_seen("b") is not None
-    for number in range(DEPARTED):
+    for number in range(MOST_REMOVED):
         mirror.upsert(12 + 2 * number, a_service("x", 100 + number))
         mirror.remove(13 + 2 * number, "x")
     assert mirror.last_seen("b") is None

@@ -32,7 +32,7 @@ def a_replica(*service_ids: str, clock: Clock | None = None) -> Replica:
     return replica
 
 
-def told(reader: Reader) -> list[tuple[bool, list[str], list[str], list[str]]]:
+def unread(reader: Reader) -> list[tuple[bool, list[str], list[str], list[str]]]:
     """What a reader has not seen: snapshot, changed, removed, heard."""
     return [
         (each.snapshot, [service.service_id for service in each.upserted], list(each.removed), list(each.heard))
@@ -43,33 +43,33 @@ def told(reader: Reader) -> list[tuple[bool, list[str], list[str], list[str]]]:
 def test_a_reader_begins_with_all_there_is_and_goes_on_with_what_changes() -> None:
     replica = a_replica("a", "b")
     reader = Reader(replica)
-    assert told(reader) == [(True, ["a", "b"], [], [])]
-    assert told(reader) == []
+    assert unread(reader) == [(True, ["a", "b"], [], [])]
+    assert unread(reader) == []
     replica.upserted(3, a_service("c", 3))
     replica.removed(4, "a")
     replica.make_frame()
-    assert told(reader) == [(False, ["c"], ["a"], [])]
+    assert unread(reader) == [(False, ["c"], ["a"], [])]
     replica.heard([2], [micros(5)])
     replica.make_frame()
-    assert told(reader) == [(False, [], [], ["b"])]
+    assert unread(reader) == [(False, [], [], ["b"])]
 
 
 def test_readers_side_by_side_take_nothing_from_each_other() -> None:
     replica = a_replica("a")
     fast, slow = Reader(replica), Reader(replica)
-    assert told(fast) == told(slow)
+    assert unread(fast) == unread(slow)
     for number in (2, 3):
         replica.upserted(number, a_service("b", 2, status="ok" if number == 2 else "paused"))
         replica.make_frame()
-        assert told(fast) == [(False, ["b"], [], [])]
-    assert told(slow) == [(False, ["b"], [], [])] * 2
+        assert unread(fast) == [(False, ["b"], [], [])]
+    assert unread(slow) == [(False, ["b"], [], [])] * 2
 
 
 def test_a_reader_resumes_from_its_revision() -> None:
     replica = a_replica("a", "b")
-    assert told(Reader(replica, 1)) == [(True, ["a", "b"], [], [])], "older than the first snapshot"
+    assert unread(Reader(replica, 1)) == [(True, ["a", "b"], [], [])], "older than the first snapshot"
     replica.upserted(3, a_service("c", 3))
-    assert told(Reader(replica, 2)) == [(False, ["c"], [], [])]
+    assert unread(Reader(replica, 2)) == [(False, ["c"], [], [])]
 
 
 def test_a_registry_that_starts_over_is_a_snapshot_for_every_reader() -> None:
@@ -81,7 +81,7 @@ def test_a_registry_that_starts_over_is_a_snapshot_for_every_reader() -> None:
     replica.upserted(1, a_service("z", 1))
     replica.completed(1)
     replica.make_frame()
-    assert told(reader) == [(True, ["z"], [], [])]
+    assert unread(reader) == [(True, ["z"], [], [])]
 
 
 def test_before_the_first_snapshot_there_is_nothing_to_tell() -> None:
@@ -92,10 +92,10 @@ def test_before_the_first_snapshot_there_is_nothing_to_tell() -> None:
     replica.begin_snapshot()
     replica.upserted(1, a_service("a", 1))
     replica.make_frame()
-    assert told(reader) == []
+    assert unread(reader) == []
     replica.completed(1)
     replica.make_frame()
-    assert told(reader) == [(True, ["a"], [], [])]
+    assert unread(reader) == [(True, ["a"], [], [])]
 
 
 def test_a_copy_without_a_message_is_no_longer_live() -> None:
