@@ -17,6 +17,7 @@ import structlog
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
+from grid_hosting.watermark import Watermark
 from registry_server.core.attention import TICK, AttentiveClock
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Commits, PendingCommit
@@ -39,38 +40,6 @@ COMPACT_EVERY = 600.0
 """Seconds between two looks for events that are older than is kept."""
 
 
-class Notifier:
-    """A number that only grows, and tasks that wait for it to pass theirs."""
-
-    def __init__(self, value: int) -> None:
-        self.value = value
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    def advance(self, value: int) -> None:
-        """Raise the number and wake everyone who waits."""
-        if value > self.value:
-            self.value = value
-            self.wake()
-
-    def wake(self) -> None:
-        """Wake everyone, whatever the number."""
-        waiting, self._waiting = self._waiting, set()
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    async def beyond(self, value: int) -> None:
-        """Wait until the number is greater than `value`, or until somebody calls `wake`."""
-        if self.value > value:
-            return
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.add(future)
-        try:
-            await future
-        finally:
-            self._waiting.discard(future)
-
-
 class Engine:
     """One registry. `start` before use, `close` after; `run` must be running for anything to be acknowledged."""
 
@@ -91,9 +60,9 @@ class Engine:
         self.catalogue = Catalogue()
         self.verdicts = Verdicts(self.catalogue)
         self.commits = Commits()
-        self.revisions = Notifier(0)
+        self.revisions = Watermark()
         """The newest revision that readers may see."""
-        self.sequences = Notifier(0)
+        self.sequences = Watermark()
         """The newest event that readers may see."""
         self.draining = False
         self.events_found = 0
