@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tron.audience import Audience, Orphan, within
 from tron.facts import OPERATORS, AlertDraft, Cause, Facts, Kind, Severity, Transition
 from tron.guard import Cascade
 from tron.policy import OrphanPolicy
+from tron.suppression import FlapLimit, Suppression
 
 _NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
@@ -49,6 +51,27 @@ _ORPHANS = {
     OrphanPolicy.STOP: ("stop", "stop"),
     OrphanPolicy.ADOPT: ("adopt", "{by} stands in"),
 }
+
+
+def alerts_of(
+    transition: Transition, audience: Audience, suppression: Suppression, wall_now: float, attentive_now: float
+) -> list[AlertDraft]:
+    """Everything that is said about a transition: its own alert first, then those to others; empty if nothing is.
+    `wall_now` is the epoch time of `attentive_now`."""
+    alert = alert_for(transition, wall_now, attentive_now, audience.recipient)
+    if alert is None:
+        return []
+    if suppression.reason:
+        return [held(alert, suppression.reason)]
+    if suppression.last_before is not None:
+        alert = flapping(alert, suppression.last_before)
+    match transition.kind:
+        case Kind.RESTORE:
+            return [alert, *(climbing(alert, each, "was told that it was down") for each in audience.others)]
+        case Kind.DOWN:
+            subtree = with_subtree(alert, audience.subtree, len(audience.orphans))
+            return [subtree, *orphan_alerts(alert, audience, wall_now)]
+    return [alert]
 
 
 def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> AlertDraft | None:
@@ -120,7 +143,7 @@ def with_subtree(alert: AlertDraft, affected: Sequence[str], orphans: int) -> Al
     details = {**alert.details, "affected_count": len(affected), "orphan_count": orphans}
     message = alert.message
     if affected:
-        details["affected"] = within(affected)
+        details["affected"] = within(affected, MAX_LISTED)
         message = f"{message}, and {len(affected)} below it"
     return replace(alert, message=message, details=details)
 
@@ -130,10 +153,11 @@ def held(alert: AlertDraft, why: str) -> AlertDraft:
     return replace(alert, details={**alert.details, "held_for": why})
 
 
-def flapping(alert: AlertDraft, count: int, window: float) -> AlertDraft:
+def flapping(alert: AlertDraft, limit: FlapLimit) -> AlertDraft:
     """The last suspicion that is told before it is damped."""
-    text = f"{alert.message}, {count} times in {window:g} s; further suspicions are not told until it is quiet"
-    return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": count})
+    times = f"{limit.count} times in {limit.window:g} s"
+    text = f"{alert.message}, {times}; further suspicions are not told until it is quiet"
+    return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": limit.count})
 
 
 def climbing(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
@@ -171,7 +195,7 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
         action="notices_held",
         message=f"{count} of {cascade.live} services failed at once; notices and deregistrations are held",
         details={
-            "affected": within(cascade.service_ids),
+            "affected": within(cascade.service_ids, MAX_LISTED),
             "affected_count": count,
             "live_count": cascade.live,
             "share": round(share, 3),
@@ -179,9 +203,14 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
     )
 
 
-def orphan_alert(death: AlertDraft, child: Facts, policy: OrphanPolicy, stands_in: str, wall: float) -> AlertDraft:
-    """What a child is told when its parent is down. `stands_in`: who is told about the child instead."""
-    action, text = _ORPHANS[policy]
+def orphan_alerts(death: AlertDraft, audience: Audience, wall: float) -> list[AlertDraft]:
+    """What the orphans of a death are told."""
+    return [_orphan_alert(death, orphan, audience.stands_in, wall) for orphan in audience.orphans]
+
+
+def _orphan_alert(death: AlertDraft, orphan: Orphan, stands_in: str, wall: float) -> AlertDraft:
+    child = orphan.facts
+    action, text = _ORPHANS[orphan.policy]
     return AlertDraft(
         alert_id=_alert_id(death.service_id, child.incarnation, f"{death.alert_id} {child.service_id}", "parent_down"),
         type="parent_down",
@@ -195,20 +224,9 @@ def orphan_alert(death: AlertDraft, child: Facts, policy: OrphanPolicy, stands_i
         last_seen_at=death.last_seen_at,
         action=action,
         message=f"your parent {death.service_name} is down ({death.cause.name}); {text.format(by=stands_in)}",
-        details={"parent": death.service_id, "orphan_policy": policy.name, "stands_in": stands_in},
+        details={"parent": death.service_id, "orphan_policy": orphan.policy.name, "stands_in": stands_in},
     )
 
 
 def _alert_id(service_id: str, incarnation: int, about: int | str, kind: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{service_id}\0{incarnation}\0{about}\0{kind}"))
-
-
-def within(service_ids: Sequence[str], room: int = MAX_LISTED) -> list[str]:
-    """As many of them, from the first on, as have room in so many bytes."""
-    listed: list[str] = []
-    for service_id in service_ids:
-        room -= len(service_id.encode()) + 6
-        if room < 0:
-            break
-        listed.append(service_id)
-    return listed

@@ -6,6 +6,7 @@ up. Whether it climbs, and to whom, is decided by `judge`, which knows who is do
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from tron.facts import OPERATORS, OpenCopy, Severity
@@ -24,6 +25,25 @@ def climbs(copy: OpenCopy) -> bool:
     alert = copy.alert
     critical = alert.severity is Severity.CRITICAL and alert.type not in STAYS
     return critical and not copy.climbed and alert.recipient not in ("", OPERATORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What follows for a copy that is due: when to look again (attentive seconds), and why it escalates now; empty if
+    it does not."""
+
+    again_at: float
+    why: str = ""
+
+
+def next_step(copy: OpenCopy, now: float, after: float, lost: str, hold: float | None) -> Step:
+    """Whether a copy escalates at `now`: it was not acknowledged within `after` seconds, or its recipient is `lost`
+    (why; empty if it is not). `hold`: the seconds to wait while notices about its service are held."""
+    if hold is not None:
+        return Step(now + hold)
+    if not lost and now < copy.since + after:
+        return Step(copy.since + after)
+    return Step(now + ASK_AGAIN, lost or f"not acknowledged within {after:g} s")
 
 
 class Escalations:
@@ -62,11 +82,12 @@ class Escalations:
         """The copies that tell of a service."""
         return [copy for copy in self._copies.values() if copy.alert.service_id == service_id]
 
-    def look_at(self, word: str) -> None:
-        """Something happened to a recipient: look at what waits for it at once."""
-        for key in self._to.get(word, ()):
-            if climbs(self._copies[key]):
-                heappush(self._looks, (0.0, key))
+    def look_at(self, service_id: str, name: str | None = None) -> None:
+        """Something happened to a recipient: look at once at what waits for it, by its service_id or by its name."""
+        for recipient in (service_id,) if name is None or name == service_id else (service_id, name):
+            for key in self._to.get(recipient, ()):
+                if climbs(self._copies[key]):
+                    heappush(self._looks, (0.0, key))
 
     def look_again(self, copy: OpenCopy, at: float) -> None:
         """Look at a copy again at this attentive second."""

@@ -68,7 +68,7 @@ def _verdict(judge: Judge, lease: Lease) -> str:
         else "",
         "it is flapping, so its suspicions are not told" if judge.damping.is_damped(facts.service_id, now) else "",
         "it failed with many others, so notices about it are held" if judge.guard.covers(facts.service_id) else "",
-        "its failure is listed in the alert of an ancestor" if judge.folded_into(facts) else "",
+        "its failure is listed in the alert of an ancestor" if judge.groups.alert_listing(facts) else "",
     ]
     return "; ".join([sentence, *filter(None, notes)]) + "."
 
@@ -117,7 +117,7 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
         "observation": lease.observation,
         "missed_beats": lease.missed,
         "told_to": list(facts.told_to),
-        "is_told": judge.recipient_of(facts),
+        "is_told": judge.hierarchy.recipient_of(facts),
         "open_alerts": len(judge.escalations.about(facts.service_id)),
         "registry_hears_for_seconds": round(now - judge.detector.hearing_since, 3),
         "maintenance": facts.maintained,
@@ -143,7 +143,7 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
     found |= {name: round(now - at, 3) for name, at in optional.items() if at is not None}
     if _busy_for(judge, lease) > 0:
         found["busy_for_another_seconds"] = round(_busy_for(judge, lease), 3)
-    folded = judge.folded_into(facts)
+    folded = judge.groups.alert_listing(facts)
     if folded:
         found["folded_into"] = folded
     return found

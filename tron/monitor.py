@@ -23,7 +23,8 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from tron.desk import Desk
 from tron.facts import Cause, Facts, Kind
-from tron.judge import Judge, Orders, Ruling
+from tron.judge import Judge
+from tron.orders import Orders, Ruling
 from tron.policy import Policies
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
@@ -300,7 +301,7 @@ class Monitor:
                 standing=True,
             )
             self._probe(facts)
-            if not judge.hush(Kind.SUSPECT, facts):
+            if not judge.suppression_reason(Kind.SUSPECT, facts):
                 self.stats.alerts_issued += 1
 
     def _probe(self, facts: Facts) -> None:

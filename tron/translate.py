@@ -8,7 +8,7 @@ from grid.registry.v1 import error_reason_pb2, observation_pb2
 from tron_client.wire import epoch, json_object, seconds, timestamp_at
 
 from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, Severity, State
-from tron.judge import Notice, Ruling
+from tron.orders import Notice, Ruling
 from tron.standing import StandingSuspicion
 
 _KINDS = {

@@ -20,8 +20,9 @@ from tests.simulation.translation import Translator
 from tests.support.between_cores import event_of
 from tron.desk import REST
 from tron.facts import OPERATORS, Kind, OpenCopy
-from tron.judge import Judge, Orders, Ruling
+from tron.judge import Judge
 from tron.monitor import CALL_TIMEOUT, WORD_EVERY
+from tron.orders import Orders, Ruling
 from tron.policy import Policies
 
 OBSERVER = "tron"

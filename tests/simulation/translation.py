@@ -17,7 +17,7 @@ from tests.simulation import words
 from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
 from tron import translate as tron_wire
 from tron.facts import Frame
-from tron.judge import Notice, Ruling
+from tron.orders import Notice, Ruling
 from tron.standing import StandingSuspicion
 
 

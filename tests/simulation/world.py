@@ -13,7 +13,8 @@ from registry_server.core.verdicts import Verdict, VerdictOutcome, Verdicts
 from tests.support.between_cores import KINDS
 from tron.detector import Detector
 from tron.facts import Cause, Facts, Frame, State, Transition
-from tron.judge import Judge, Ruling
+from tron.judge import Judge
+from tron.orders import Ruling
 from tron.policy import Policies, Policy
 
 TICK = 0.1

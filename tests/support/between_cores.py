@@ -9,7 +9,7 @@ from registry_server.core.verdicts import StandingSuspicion as RegistryStanding
 from registry_server.core.verdicts import Verdict, VerdictKind
 from tron.facts import AlertDraft, Cause, Facts, Forebear, Kind, OpenCopy, State
 from tron.facts import Severity as AlertSeverity
-from tron.judge import Notice, Ruling
+from tron.orders import Notice, Ruling
 from tron.standing import StandingSuspicion
 
 KINDS = {

@@ -10,11 +10,15 @@ from typing import Any
 from tron_client.schedule import BeatSchedule
 
 from tests.simulation.mutants.mutant import Mutant, Patches
-from tron import alert_book
+from tron import alert_book, suppression
+from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
 from tron.facts import NEVER, AlertDraft, Facts, Kind, Lease, State
+from tron.grouping import Groups
 from tron.guard import Guard
+from tron.held_deaths import HeldDeaths
+from tron.hierarchy import Hierarchy
 from tron.judge import Judge
 from tron.policy import Policy
 
@@ -29,12 +33,12 @@ def _reattach_window_ignored() -> Patches:
 
 def _restored_without_down() -> Patches:
     forms = {**alert_book._FORMS, Kind.RECOVER: alert_book._FORMS[Kind.RESTORE]}
-    hush = Judge.hush
+    reason = suppression.reason
 
-    def told(self: Judge, kind: Kind, facts: Facts) -> str:
-        return "" if kind in (Kind.RESTORE, Kind.RECOVER) else hush(self, kind, facts)
+    def told(kind: Kind, facts: Facts, *rest: Any) -> str:
+        return "" if kind in (Kind.RESTORE, Kind.RECOVER) else reason(kind, facts, *rest)
 
-    return [(alert_book, "_FORMS", forms), (Judge, "hush", told)]
+    return [(alert_book, "_FORMS", forms), (suppression, "reason", told)]
 
 
 def _silence_on_a_stream_is_forgiven() -> Patches:
@@ -81,14 +85,14 @@ def _climbs_under_a_new_id() -> Patches:
 
 
 def _climbs_to_the_dead() -> Patches:
-    def next_live(self: Judge, word: str) -> str:
-        return next(iter(self.lineage.ancestors(word)), "")
+    def next_live(self: Hierarchy, id_or_name: str) -> str:
+        return next(iter(self.lineage.ancestors(id_or_name)), "")
 
-    return [(Judge, "next_live", next_live)]
+    return [(Hierarchy, "next_live", next_live)]
 
 
 def _folds_what_lives_elsewhere() -> Patches:
-    return [(Judge, "_is_told_by", lambda *_: True)]
+    return [(Groups, "lists_all", lambda *_: True)]
 
 
 def _guard_ratchets() -> Patches:
@@ -108,7 +112,7 @@ def _guard_holds_nothing() -> Patches:
 
 
 def _held_deaths_are_never_released() -> Patches:
-    return [(Judge, "_release", lambda *_: set())]
+    return [(HeldDeaths, "release", lambda *_: [])]
 
 
 def _stalls_are_deaths() -> Patches:
@@ -128,13 +132,13 @@ def _activity_is_not_looked_at() -> Patches:
 
 
 def _damping_hides_deaths() -> Patches:
-    hush = Judge.hush
+    reason = suppression.reason
 
-    def silent(self: Judge, kind: Kind, facts: Facts) -> str:
-        damped = kind is not Kind.RESTORE and self.damping.is_damped(facts.service_id, self.now)
-        return "flapping" if damped else hush(self, kind, facts)
+    def silent(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping) -> str:
+        damped = kind is not Kind.RESTORE and damping.is_damped(facts.service_id, now)
+        return "flapping" if damped else reason(kind, facts, now, guard, damping)
 
-    return [(Judge, "hush", silent), (Judge, "_release", lambda *_: set())]
+    return [(suppression, "reason", silent), (HeldDeaths, "release", lambda *_: [])]
 
 
 def _stalls_without_a_beat() -> Patches:

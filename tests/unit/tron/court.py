@@ -11,7 +11,8 @@ from registry_server.core.service import Event, Instant, Maintenance, ServiceSpe
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
 from tron.facts import Facts, Frame, Kind
-from tron.judge import Judge, Notice, Orders, Ruling
+from tron.judge import Judge
+from tron.orders import Notice, Orders, Ruling
 from tron.policy import Policies, Policy
 
 EPOCH = 1_700_000_000.0

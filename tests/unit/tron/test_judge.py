@@ -8,7 +8,7 @@ import pytest
 
 from registry_server.core.mailbox import Mailboxes
 from tests.unit.tron.court import PATIENT, Court, grown
-from tron import judge as judge_module
+from tron import audience as audience_module
 from tron.facts import OPERATORS, Kind
 from tron.policy import OrphanPolicy, Policy
 
@@ -558,7 +558,7 @@ def test_the_words_about_flapping_are_not_kept_for_a_break_that_comes_much_later
 
 
 def test_who_has_no_room_in_the_verdict_of_its_parent_is_told_of_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge_module, "MAX_FOLDED", 50)
+    monkeypatch.setattr(audience_module, "MAX_GROUPED", 50)
     kids = [f"kid{n}" for n in range(20)]
     court = grown(Court(), {"root": "", "pa": "root", **dict.fromkeys(kids, "pa")})
     court.kill("pa", *kids)

@@ -1,0 +1,134 @@
+"""Who is notified of a transition: its recipient, the orphans of a death, and the subtree that failed with it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tron.detector import Detector
+from tron.escalation import Escalations
+from tron.facts import OPERATORS, Cause, Facts, Kind, State, Transition
+from tron.grouping import Groups
+from tron.hierarchy import Hierarchy
+from tron.policy import OrphanPolicy
+
+MAX_GROUPED = 400_000
+"""Bytes of ids that one verdict takes along: a call has at most 1 MiB. A service that does not fit gets its own
+alert."""
+
+_FOR_OPERATORS = frozenset({Kind.STALL, Kind.DOWN, Kind.DEREGISTER})
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A living child of a service that is down, and what its policy says about that."""
+
+    facts: Facts
+    policy: OrphanPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Everybody concerned by one transition."""
+
+    recipient: str
+    """A parent as it is declared, an ancestor's service_id, or the operators; empty: nobody."""
+    others: tuple[str, ...] = ()
+    """The other recipients of the death that a return takes back."""
+    stands_in: str = ""
+    """The next ancestor that is not down, for the orphans."""
+    orphans: tuple[Orphan, ...] = ()
+    subtree: tuple[str, ...] = ()
+    """The services below it that failed with it, nearest first."""
+    grouped: bool = False
+    """Whether the alert of an ancestor lists all of it: its recipient knows already."""
+
+
+class Audiences:
+    """Finds the audience of each transition. The subtree is looked up only for a death whose alert is sent: whatever is
+    held costs the same for each of thousands."""
+
+    def __init__(self, hierarchy: Hierarchy, detector: Detector, groups: Groups, escalations: Escalations) -> None:
+        self._hierarchy = hierarchy
+        self._detector = detector
+        self._groups = groups
+        self._escalations = escalations
+
+    def of(self, transition: Transition, *, held: bool) -> Audience:
+        """The audience of a transition. `held`: its alert is not sent now, so only its recipient matters."""
+        facts, kind = transition.facts, transition.kind
+        recipient = self._recipient(kind, facts)
+        if held:
+            return Audience(recipient)
+        if kind is Kind.RESTORE:
+            return Audience(recipient, others=tuple(each for each in facts.told_to if each != recipient))
+        if kind is Kind.DEREGISTER:
+            return Audience(recipient, grouped=bool(self._groups.alert_listing(facts)))
+        if kind is not Kind.DOWN:
+            return Audience(recipient)
+        subtree = tuple(within(self._failed_with(transition), MAX_GROUPED))
+        lineage = self._hierarchy.lineage
+        ancestors = (lineage.resolve(word) or word for word in lineage.ancestors(facts.service_id))
+        return Audience(
+            recipient,
+            stands_in=self._hierarchy.next_live(facts.service_id),
+            orphans=self._orphans(facts.service_id),
+            subtree=subtree,
+            grouped=self._groups.lists_all(self._groups.alert_listing(facts), ancestors, subtree),
+        )
+
+    def of_held_death(self, facts: Facts) -> Audience:
+        """The audience of a death whose alert was held and is sent now; its subtree was listed or held by itself."""
+        return Audience(
+            self._hierarchy.recipient_of(facts) or OPERATORS,
+            stands_in=self._hierarchy.next_live(facts.service_id),
+            orphans=self._orphans(facts.service_id),
+        )
+
+    def _recipient(self, kind: Kind, facts: Facts) -> str:
+        recipient = self._hierarchy.recipient_of(facts)
+        if kind is Kind.RESTORE and facts.told_to and recipient not in facts.told_to:
+            return facts.told_to[0]
+        return OPERATORS if not recipient and kind in _FOR_OPERATORS else recipient
+
+    def _orphans(self, service_id: str) -> tuple[Orphan, ...]:
+        policies = self._hierarchy.policies
+        return tuple(
+            [
+                Orphan(lease.facts, policies.of(lease.facts.service_id).orphan_policy)
+                for lease in self._hierarchy.living_children(service_id)
+            ]
+        )
+
+    def _failed_with(self, transition: Transition) -> list[str]:
+        """The services below one that failed with it: not judged yet, judged since a window before it was last heard,
+        or reported to it and not acknowledged."""
+        descendants = self._hierarchy.lineage.descendants(transition.service_id)
+        if not descendants:
+            return []
+        since = transition.heard_at - self._hierarchy.policies.default.guard_window
+        words = (transition.service_id, transition.facts.name)
+        waiting = [copy.alert for word in words for copy in self._escalations.waiting_for(word)]
+        unheard = {alert.service_id for alert in waiting}
+        # A service that is listed in an alert which this one ends must be listed here, even if it is gone.
+        listed = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}
+        found: dict[str, None] = {}
+        for service_id in descendants:
+            lease = self._detector.find(service_id)
+            if lease is None or lease.state is State.ALIVE or lease.cause is Cause.STALLED:
+                continue
+            if lease.state is State.SUSPECT or lease.judged_at >= since or service_id in unheard:
+                subtree = self._groups.subtree_of(service_id, listed.get(service_id, ()))
+                found |= dict.fromkeys((service_id, *subtree))
+        return list(found)
+
+
+def within(service_ids: Sequence[str], room: int) -> list[str]:
+    """As many of them, from the first on, as fit in `room` bytes."""
+    listed: list[str] = []
+    for service_id in service_ids:
+        room -= len(service_id.encode()) + 6
+        if room < 0:
+            break
+        listed.append(service_id)
+    return listed

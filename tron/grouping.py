@@ -1,0 +1,48 @@
+"""Which failures are listed in the alert of an ancestor, so that they need no alert of their own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tron.facts import Facts
+
+
+class Groups:
+    """The alerts that list other services. Bounded by the registered services: each is forgotten when it is gone."""
+
+    def __init__(self) -> None:
+        self._listed_in: dict[str, str] = {}
+        self._lists: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """By service_id: the alert of its death, and the services that this alert lists."""
+
+    def put(self, service_id: str, alert_id: str, subtree: tuple[str, ...]) -> None:
+        """The alert of a service's death lists its subtree."""
+        self._listed_in |= dict.fromkeys(subtree, alert_id)
+        self._lists[service_id] = alert_id, subtree
+
+    def unlist(self, service_ids: Iterable[str]) -> None:
+        """These are not listed any more: they are back, or the alert was refused."""
+        for service_id in service_ids:
+            self._listed_in.pop(service_id, None)
+
+    def forget(self, service_id: str) -> None:
+        """The service is gone."""
+        self._listed_in.pop(service_id, None)
+        self._lists.pop(service_id, None)
+
+    def alert_listing(self, facts: Facts) -> str:
+        """The alert_id of another service's alert that lists this one; empty if none does."""
+        return facts.folded_into or self._listed_in.get(facts.service_id, "")
+
+    def subtree_of(self, service_id: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+        """The services that the alert of a service's death lists; `otherwise` if its alert is not known here."""
+        _, subtree = self._lists.get(service_id, ("", otherwise))
+        return subtree
+
+    def lists_all(self, alert_id: str, ancestors: Iterable[str], subtree: tuple[str, ...]) -> bool:
+        """Whether this alert of an ancestor, which lists a service, lists its whole subtree too."""
+        for ancestor in ancestors if alert_id else ():
+            known, listed = self._lists.get(ancestor, ("", ()))
+            if known == alert_id:
+                return set(subtree) <= set(listed)
+        return bool(alert_id) and not subtree

@@ -1,0 +1,57 @@
+"""Deaths whose alert was held: they are sent once nothing holds them any more, and before the service is deregistered.
+
+That a death was held is a fact of the registry (`Facts.untold`), so it survives a restart of TRON. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tron.facts import AlertDraft, Facts, Lease, State
+
+AT_ONCE = 200
+"""Deaths that are released in one frame; the others come with the next."""
+
+
+class HeldDeaths:
+    """The services whose death nobody was notified of. Bounded by the registered services."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, None] = {}
+        self._postponed: set[str] = set()
+        """Those that come with the next frame: there were too many for this one."""
+
+    def put(self, service_id: str) -> None:
+        """Its death is held."""
+        self._held[service_id] = None
+
+    def end(self, service_id: str) -> None:
+        """Somebody was notified of its death, or there is nothing to notify anybody of any more."""
+        self._held.pop(service_id, None)
+
+    def is_postponed(self, service_id: str) -> bool:
+        """Whether nobody looked at it in this frame."""
+        return service_id in self._postponed
+
+    def release(
+        self, find: Callable[[str], Lease | None], holds: Callable[[Facts], bool]
+    ) -> list[tuple[Facts, AlertDraft]]:
+        """The deaths that nothing holds now with their alerts, at most `AT_ONCE`; they are not held any more.
+
+        `find`: what is judged of a service. `holds`: whether its alert stays held.
+        """
+        released: list[tuple[Facts, AlertDraft]] = []
+        waiting = list(self._held)
+        self._postponed = set()
+        for n, service_id in enumerate(waiting):
+            if len(released) >= AT_ONCE:
+                self._postponed = set(waiting[n:])
+                break
+            lease = find(service_id)
+            alert = None if lease is None else lease.facts.untold
+            if lease is None or alert is None or lease.state is not State.DOWN:
+                del self._held[service_id]
+            elif not holds(lease.facts):
+                del self._held[service_id]
+                released.append((lease.facts, alert))
+        return released

@@ -1,0 +1,62 @@
+"""The tree of parents together with what is judged of each: the next ancestor that can be notified, and the children
+that are left. Pure."""
+
+from __future__ import annotations
+
+from tron.detector import Detector
+from tron.facts import OPERATORS, Facts, Lease, State
+from tron.lineage import Lineage
+from tron.policy import OrphanPolicy, Policies
+
+
+class Hierarchy:
+    """Answers from the lineage and the detector, and keeps nothing itself."""
+
+    def __init__(self, policies: Policies, detector: Detector, lineage: Lineage) -> None:
+        self.policies = policies
+        self.lineage = lineage
+        self._detector = detector
+
+    def recipient_of(self, facts: Facts) -> str:
+        """The recipient of alerts about a service: its parent as declared, or the ancestor that stands in for a parent
+        that is lost; empty if it declares no parent."""
+        adopts = self.policies.of(facts.service_id).orphan_policy is OrphanPolicy.ADOPT
+        if facts.parent and adopts and self.unreachable(facts.parent):
+            return self.next_live(facts.parent)
+        return facts.parent
+
+    def next_live(self, id_or_name: str) -> str:
+        """The service_id of the next ancestor that is not down; the operators if there is none."""
+        for ancestor in self.lineage.ancestors(id_or_name):
+            service_id = self.lineage.resolve(ancestor)
+            if service_id is not None and not self.is_down(service_id):
+                return service_id
+        return OPERATORS
+
+    def parent_of(self, service_id: str) -> str | None:
+        """The service_id of its parent; None if it has none, or its parent is not registered."""
+        lease = self._detector.find(service_id)
+        return None if lease is None else self.lineage.resolve(lease.facts.parent)
+
+    def living_children(self, service_id: str) -> list[Lease]:
+        """The children that are judged alive."""
+        leases = map(self._detector.find, self.lineage.children(service_id))
+        return [lease for lease in leases if lease is not None and lease.state is State.ALIVE]
+
+    def unreachable(self, id_or_name: str) -> str:
+        """Why a recipient cannot be expected to acknowledge anything; empty if it can."""
+        service_id = self.lineage.resolve(id_or_name)
+        if service_id is None:
+            return f"{id_or_name} is not registered"
+        return f"{service_id} is down" if self.is_down(service_id) else ""
+
+    def is_connected(self, id_or_name: str) -> bool:
+        """Whether a recipient has an open stream, on which waiting alerts are sent."""
+        service_id = self.lineage.resolve(id_or_name)
+        lease = None if service_id is None else self._detector.find(service_id)
+        return lease is not None and lease.facts.connected
+
+    def is_down(self, service_id: str) -> bool:
+        """Whether a service is judged down, or is not registered."""
+        lease = self._detector.find(service_id)
+        return lease is None or lease.state is State.DOWN

@@ -1,0 +1,68 @@
+"""Whether an alert is sent now: maintenance, a mass failure and flapping hold it back. Pure.
+
+Each function looks at one service only, so that it costs the same in a mass failure as in a single one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tron.damping import Damping
+from tron.facts import OPERATORS, Facts, Kind
+from tron.guard import Guard
+from tron.policy import Policy
+
+FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
+"""The suspicions that a death would follow: they count for the guard and for damping."""
+
+FLAPPING = "flapping"
+
+
+@dataclass(frozen=True, slots=True)
+class FlapLimit:
+    """The number of suspicions within a window (seconds) that starts damping."""
+
+    count: int
+    window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """`reason`: why the alert of a transition is held; empty if it is sent now. `last_before`: the limit that this
+    suspicion reached; it is the last one that is sent before damping."""
+
+    reason: str = ""
+    last_before: FlapLimit | None = None
+
+
+def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping, reached: Policy | None) -> Suppression:
+    """Whether the alert of a transition is sent now. `reached`: the policy whose flap limit this transition reached."""
+    why = reason(kind, facts, now, guard, damping)
+    if why == FLAPPING and reached is not None:
+        return Suppression(last_before=FlapLimit(reached.flap_count, reached.flap_window))
+    return Suppression(why)
+
+
+def reason(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping) -> str:
+    """Why the alert of such a transition is held at `now` (attentive seconds); empty if it is sent."""
+    if kind is Kind.RESTORE:
+        return "" if facts.told_to else "its failure was told to nobody"
+    if facts.maintained:
+        return "maintenance"
+    if guard.covers(facts.service_id) and kind is not Kind.STALL:
+        return "mass failure"
+    if kind in FAILURES and damping.is_damped(facts.service_id, now):
+        return FLAPPING
+    listed = kind is Kind.DEREGISTER and not facts.parent and facts.service_id in guard.listed
+    return "told with a mass failure" if listed else ""
+
+
+def holds_death(facts: Facts, recipient: str, guard: Guard) -> bool:
+    """Whether the alert of a death that was held stays held."""
+    listed = recipient == OPERATORS and facts.service_id in guard.listed
+    return facts.maintained or listed or guard.covers(facts.service_id)
+
+
+def holds_escalation(service_id: str, facts: Facts | None, guard: Guard) -> bool:
+    """Whether alerts about a service are not escalated now. `facts`: None if it is not registered any more."""
+    return guard.covers(service_id) or (facts is not None and facts.maintained)
