@@ -31,7 +31,7 @@ from tron.hierarchy import Hierarchy
 from tron.lineage import Lineage
 from tron.orders import Notice, Orders, Ruling
 from tron.policy import Policies
-from tron.standing import Advance, Standing
+from tron.preauthorized import Advance, Standing
 from tron.suppression import FAILURES
 from tron.unreached import Unreached
 

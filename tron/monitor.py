@@ -21,9 +21,9 @@ from tron_client.wire import duration
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
-from tron.desk import Desk
 from tron.facts import Cause, Facts, Kind
 from tron.judge import Judge
+from tron.operator_relay import Desk
 from tron.orders import Orders, Ruling
 from tron.policy import Policies
 from tron.probe import Prober

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tron.facts import AlertDraft, Transition
-from tron.standing import StandingSuspicion
+from tron.preauthorized import StandingSuspicion
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from grid_hosting.program import warn_if_exposed, write_ready
 from grid_hosting.sinks.build import build
 from grid_hosting.start import StartError
 from tron.config import Config
-from tron.desk import Desk
 from tron.live_policy import LivePolicy
 from tron.monitor import Monitor, Stats
+from tron.operator_relay import Desk
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss

@@ -9,7 +9,7 @@ from tron_client.wire import epoch, json_object, seconds, timestamp_at
 
 from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, Severity, State
 from tron.orders import Notice, Ruling
-from tron.standing import StandingSuspicion
+from tron.preauthorized import StandingSuspicion
 
 _KINDS = {
     Kind.MISS: observation_pb2.VERDICT_KIND_SUSPECT,

@@ -1,4 +1,4 @@
-"""TRON's process: the real judge inside a model of `tron.monitor` and `tron.desk`. All of TRON is here.
+"""TRON's process: the real judge inside a model of `tron.monitor` and `tron.operator_relay`. All of TRON is here.
 
 It reads frames one by one, judges, has its orders applied and waits for the answer; whatever goes wrong, it begins
 again with nothing but the next snapshot. Its operators' desk hands out what waits for them, and acknowledges it.
@@ -18,10 +18,10 @@ from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import EPOCH, SimRegistry
 from tests.simulation.translation import Translator
 from tests.support.between_cores import event_of
-from tron.desk import REST
 from tron.facts import OPERATORS, Kind, OpenCopy
 from tron.judge import Judge
 from tron.monitor import CALL_TIMEOUT, WORD_EVERY
+from tron.operator_relay import REST
 from tron.orders import Orders, Ruling
 from tron.policy import Policies
 

@@ -18,7 +18,7 @@ from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_o
 from tron import translate as tron_wire
 from tron.facts import Frame
 from tron.orders import Notice, Ruling
-from tron.standing import StandingSuspicion
+from tron.preauthorized import StandingSuspicion
 
 
 class Translator(ABC):

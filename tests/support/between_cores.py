@@ -10,7 +10,7 @@ from registry_server.core.verdicts import Verdict, VerdictKind
 from tron.facts import AlertDraft, Cause, Facts, Forebear, Kind, OpenCopy, State
 from tron.facts import Severity as AlertSeverity
 from tron.orders import Notice, Ruling
-from tron.standing import StandingSuspicion
+from tron.preauthorized import StandingSuspicion
 
 KINDS = {
     Kind.MISS: VerdictKind.SUSPECT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.tron.builders import make_facts
 from tron.alert_book import standing_alert
-from tron.standing import Standing, StandingSuspicion
+from tron.preauthorized import Standing, StandingSuspicion
 
 FACTS = make_facts()
 SUSPICION = StandingSuspicion("a", 1, standing_alert(FACTS, "boss"))
