@@ -67,7 +67,7 @@ def alerts_of(
         alert = flapping(alert, suppression.last_before)
     match transition.kind:
         case Kind.RESTORE:
-            return [alert, *(climbing(alert, each, "was told that it was down") for each in audience.others)]
+            return [alert, *(escalated_copy(alert, each, "was told that it was down") for each in audience.others)]
         case Kind.DOWN:
             subtree = with_subtree(alert, audience.subtree, len(audience.orphans))
             return [subtree, *orphan_alerts(alert, audience, wall_now)]
@@ -101,7 +101,7 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
         service_name=facts.name,
         recipient=recipient,
         cause=transition.cause,
-        missed_beats=transition.missed,
+        missed_beats=transition.missed_beats,
         occurred_at=wall_now - max(0.0, attentive_now - transition.due),
         last_seen_at=facts.last_heartbeat_at,
         action=form.action,
@@ -110,7 +110,7 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
     )
 
 
-def standing_alert(facts: Facts, recipient: str) -> AlertDraft:
+def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
     """The alert of a suspicion that the registry applies by itself; it knows when, and when it was last heard."""
     form = _FORMS[Kind.SUSPECT]
     # One for each stream: the moment at which it was taken up is in no other. Nanoseconds, as on the wire.
@@ -160,7 +160,7 @@ def flapping(alert: AlertDraft, limit: FlapLimit) -> AlertDraft:
     return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": limit.count})
 
 
-def climbing(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
+def escalated_copy(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
     """The copy for the next recipient: the same alert, with the way it came. `is_back`: it is over meanwhile."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
     way = within(way[::-1], MAX_WAY)[::-1]

@@ -61,14 +61,14 @@ class Audiences:
         if held:
             return Audience(recipient)
         if kind is Kind.RESTORE:
-            return Audience(recipient, others=tuple(each for each in facts.told_to if each != recipient))
+            return Audience(recipient, others=tuple(each for each in facts.notified if each != recipient))
         if kind is Kind.DEREGISTER:
             return Audience(recipient, grouped=bool(self._groups.alert_listing(facts)))
         if kind is not Kind.DOWN:
             return Audience(recipient)
         subtree = tuple(within(self._failed_with(transition), MAX_GROUPED))
         lineage = self._hierarchy.lineage
-        ancestors = (lineage.resolve(word) or word for word in lineage.ancestors(facts.service_id))
+        ancestors = (lineage.resolve(id_or_name) or id_or_name for id_or_name in lineage.ancestors(facts.service_id))
         return Audience(
             recipient,
             stands_in=self._hierarchy.next_live(facts.service_id),
@@ -87,8 +87,8 @@ class Audiences:
 
     def _recipient(self, kind: Kind, facts: Facts) -> str:
         recipient = self._hierarchy.recipient_of(facts)
-        if kind is Kind.RESTORE and facts.told_to and recipient not in facts.told_to:
-            return facts.told_to[0]
+        if kind is Kind.RESTORE and facts.notified and recipient not in facts.notified:
+            return facts.notified[0]
         return OPERATORS if not recipient and kind in _FOR_OPERATORS else recipient
 
     def _orphans(self, service_id: str) -> tuple[Orphan, ...]:
@@ -107,8 +107,8 @@ class Audiences:
         if not descendants:
             return []
         since = transition.heard_at - self._hierarchy.policies.default.guard_window
-        words = (transition.service_id, transition.facts.name)
-        waiting = [copy.alert for word in words for copy in self._escalations.waiting_for(word)]
+        names = (transition.service_id, transition.facts.name)
+        waiting = [delivery.alert for id_or_name in names for delivery in self._escalations.waiting_for(id_or_name)]
         unheard = {alert.service_id for alert in waiting}
         # A service that is listed in an alert which this one ends must be listed here, even if it is gone.
         listed = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}

@@ -1,7 +1,8 @@
-"""Flap damping: who is suspected again and again is told of a few times, then not until it was quiet for a while.
+"""Flap damping: a service that is suspected again and again raises a few alerts, then none until it was stable for a
+while. Pure.
 
-Only suspicions are damped that a death would follow. A death is always told, and so are the return from one, and a
-stall, after which nothing more comes.
+Only suspicions that a death would follow are damped. A death is never damped, nor the return from one, nor a stall,
+which nothing follows.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Damping:
         return flaps.until > now and not damped_before
 
     def is_damped(self, service_id: str, now: float) -> bool:
-        """Whether further suspicions of this service are not told."""
+        """Whether further suspicions of this service raise no alert."""
         flaps = self._flaps.get(service_id)
         return flaps is not None and now < flaps.until
 
@@ -53,5 +54,5 @@ class Damping:
         return 0 if flaps is None else sum(1 for each in flaps.times if each >= now - window)
 
     def damped(self, now: float) -> list[str]:
-        """Everyone who is damped now."""
+        """The services that are damped now."""
         return [service_id for service_id, flaps in self._flaps.items() if now < flaps.until]

@@ -12,19 +12,19 @@
 | suspect | a beat was missed, then the stream broke | down      | whichever of these two is sooner                    |
 | down    | still nothing                           | deregister | 3 x interval + tolerance, one interval after down,  |
 |         |                                         |            | keep_down after down; never without `deregister`    |
-| suspect | heard, and connected if it was before   | alive      | at once; nobody is told                             |
-| suspect | stalled, and its counter moved          | alive      | at once; nobody is told                             |
-| down    | the same                                | alive      | at once; "restored" is said                         |
+| suspect | heard, and connected if it was before   | alive      | at once; nobody is notified                         |
+| suspect | stalled, and its counter moved          | alive      | at once; nobody is notified                         |
+| down    | the same                                | alive      | at once; a "restored" alert is sent                 |
 
-A stream that the registry itself ended (`detached_reason`) says nothing: its service is judged by silence alone.
+A stream that the registry itself ended (`detached_reason`) is no evidence: its service is judged by silence alone.
 
-Who announced to be busy is excused until then, from silence and from standing still, but not from a broken stream. Who
-beats is never down, however long it stands still. Deregistration waits while it is held (a mass failure, maintenance),
-and nobody is called stalled under maintenance.
+A service that declared itself busy is exempt until then, from silence and from a lack of progress, but not from a
+broken stream. A service that sends heartbeats is never down, however long it makes no progress. Deregistration waits
+while it is held (a mass failure, maintenance), and no service is called stalled under maintenance.
 
-All times are attentive seconds from the frames of the registry: the detector owns no clock. What was last known before
-the registry stopped hearing (its start, or a stall) is held back for the reattach window: that nobody was heard while
-nobody listened means nothing.
+All times are attentive seconds from the frames of the registry: the detector owns no clock. Evidence from before the
+registry stopped receiving heartbeats (its start, or a stall) is ignored for the reattach window: silence that nobody
+could have noticed means nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SPARE_DEADLINES = 1000
 
 
 class Detector:
-    """Judges all services but those in `exempt` (who judges is alive). It is rebuilt from each snapshot."""
+    """Judges all services but those in `exempt` (the observer itself). It is rebuilt from each snapshot."""
 
     def __init__(self, policies: Policies, exempt: frozenset[str] = frozenset()) -> None:
         self._policies = policies
@@ -58,14 +58,14 @@ class Detector:
         return len(self._leases)
 
     def states(self) -> dict[State, int]:
-        """How many services are judged how."""
+        """The number of services by judged state."""
         counts = dict.fromkeys(State, 0)
         for lease in self._leases.values():
             counts[lease.state] += 1
         return counts
 
     def find(self, service_id: str) -> Lease | None:
-        """What is known and judged of a service; None where it is not registered. Not to be changed."""
+        """What is known and judged of a service; None if it is not registered. Not to be changed."""
         return self._leases.get(service_id)
 
     def leases(self) -> list[Lease]:
@@ -84,7 +84,7 @@ class Detector:
             state=facts.judged,
             cause=facts.cause,
             judged_at=facts.judged_at,
-            missed=facts.missed,
+            missed_beats=facts.missed_beats,
         )
         if before is not None and before.facts.incarnation == facts.incarnation:
             lease.worst_gap = before.worst_gap
@@ -120,7 +120,7 @@ class Detector:
             self._schedule(lease)
 
     def hold_deregistrations(self, held: bool) -> None:
-        """While held, nobody is given up."""
+        """While held, no service is deregistered."""
         if held != self._deregistration_held:
             self._deregistration_held = held
             self._schedule_all()
@@ -160,17 +160,17 @@ class Detector:
         if lease is None or lease.facts.incarnation != transition.incarnation:
             return
         before = transition.facts
-        lease.given_up = False
-        lease.state, lease.cause, lease.judged_at, lease.missed = (
+        lease.deregistered = False
+        lease.state, lease.cause, lease.judged_at, lease.missed_beats = (
             before.judged,
             before.cause,
             before.judged_at,
-            before.missed,
+            before.missed_beats,
         )
         self._schedule(lease)
 
     def deadlines(self, service_id: str) -> list[tuple[Kind, float]]:
-        """What will become of a service, and when, if nothing more is heard: soonest first. Attentive seconds."""
+        """The next transitions of a service, and when each is due (attentive seconds), if nothing more is heard."""
         return [(kind, due) for kind, due, _ in self.forecast(service_id)]
 
     def forecast(self, service_id: str) -> list[tuple[Kind, float, Cause]]:
@@ -194,16 +194,16 @@ class Detector:
         return found
 
     def held_until(self, lease: Lease) -> float:
-        """Until when nothing is concluded, because the last evidence is from before the registry could hear again."""
+        """Until when nothing is concluded: the last evidence is from before the registry received heartbeats again."""
         evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
         return self._held(evidence, self._policies.of(lease.facts.service_id))
 
     def break_held_until(self, lease: Lease) -> float:
-        """The same for a stream that stands, should it break."""
+        """The same for an open stream, should it break."""
         return self._held(lease.facts.attached_at or 0.0, self._policies.of(lease.facts.service_id))
 
     def busy_until(self, lease: Lease) -> float:
-        """Until when a service is excused; 0 where it never announced to be busy."""
+        """Until when a service is exempt; 0 if it never declared itself busy."""
         return self._busy_until(lease, self._policies.of(lease.facts.service_id))
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -230,8 +230,8 @@ class Detector:
         heapify(self._deadlines)
 
     def _next(self, lease: Lease) -> tuple[Kind, float]:
-        """The next transition of the table above, and when it becomes true; NEVER where nothing can happen."""
-        if lease.given_up:
+        """The next transition of the table above, and when it becomes true; NEVER if nothing can happen."""
+        if lease.deregistered:
             return Kind.DEREGISTER, NEVER
         facts = lease.facts
         if facts.service_id in self._exempt:
@@ -252,12 +252,12 @@ class Detector:
         if lease.disconnected:
             return Kind.SUSPECT, max(facts.detached_at or 0.0, held_until)
         missed_at = max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
-        # Whoever stands still gets no worse, so nobody would be told once maintenance is over: it waits until then.
+        # A stalled service gets no worse, so no alert would follow after maintenance: the stall waits until then.
         stalled_at = NEVER if facts.maintained else max(self._stalls_at(lease, policy), held_until)
         return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
 
     def _down_at(self, lease: Lease, policy: Policy) -> tuple[float, Cause]:
-        """When a suspect is down, and for which cause: whichever of two deadlines comes first, where both count.
+        """When a suspect is down, and for which cause: the earlier of two deadlines, if both count.
 
         A break gives a service its grace to come back. It does not put off the end of a silence that was noticed first.
         """
@@ -290,7 +290,7 @@ class Detector:
         if lease.state is State.ALIVE:
             # A new stream says nothing of the counter before its first beat.
             still_since = max(still_since, facts.attached_at or 0.0)
-        # The counter is seen with each beat and not between: a shorter patience would accuse whoever beats in time.
+        # The counter is seen with each beat and not between: a shorter limit would accuse a service that beats in time.
         return still_since + max(facts.stall_after, policy.silence(facts.interval, 1))
 
     def _is_back(self, lease: Lease, policy: Policy) -> bool:
@@ -300,7 +300,7 @@ class Detector:
         within = self.now < silent_since + policy.silence(lease.facts.interval, policy.misses_before_warning)
         if lease.cause is Cause.STALLED:
             return within and self.now < self._stalls_at(lease, policy)
-        # Only what was heard after the judgement speaks against it; a stream that stands is not a beat.
+        # Only what was heard after the judgement speaks against it; an open stream is not a beat.
         since = lease.heard_at if lease.cause is Cause.SILENT else max(lease.heard_at, lease.facts.attached_at or 0.0)
         return since > lease.judged_at and within
 
@@ -311,15 +311,15 @@ class Detector:
             judged=lease.state,
             cause=lease.cause,
             judged_at=lease.judged_at,
-            missed=lease.missed,
+            missed_beats=lease.missed_beats,
             last_heartbeat_at=lease.last_heartbeat_at,
         )
         policy = self._policies.of(before.service_id)
         cause = Cause.DISCONNECTED if lease.disconnected else Cause.SILENT
-        missed = 0
+        missed_beats = 0
         match kind:
             case Kind.MISS:
-                lease.state, missed = State.SUSPECT, policy.misses_before_warning
+                lease.state, missed_beats = State.SUSPECT, policy.misses_before_warning
             case Kind.SUSPECT:
                 lease.state = State.SUSPECT
             case Kind.STALL:
@@ -327,26 +327,26 @@ class Detector:
             case Kind.DOWN:
                 _, cause = self._down_at(lease, policy)
                 lease.state = State.DOWN
-                missed = policy.misses_before_down if cause is Cause.SILENT else self._missed(lease)
+                missed_beats = policy.misses_before_down if cause is Cause.SILENT else self._missed_beats(lease)
             case Kind.DEREGISTER:
-                missed, cause = max(policy.misses_before_deregister, self._missed(lease)), lease.cause
-                lease.given_up = True
+                missed_beats, cause = max(policy.misses_before_deregister, self._missed_beats(lease)), lease.cause
+                lease.deregistered = True
             case Kind.RECOVER | Kind.RESTORE:
                 lease.state, cause = State.ALIVE, Cause.NONE
-        lease.cause, lease.missed, lease.judged_at = cause, missed, self.now
+        lease.cause, lease.missed_beats, lease.judged_at = cause, missed_beats, self.now
         return Transition(
             kind=kind,
             service_id=before.service_id,
             incarnation=before.incarnation,
             observation=lease.observation,
             cause=cause,
-            missed=missed,
+            missed_beats=missed_beats,
             due=max(due, 0.0) if kind not in (Kind.RECOVER, Kind.RESTORE) else self.now,
             facts=state_before,
             heard_at=lease.heard_at,
         )
 
-    def _missed(self, lease: Lease) -> int:
+    def _missed_beats(self, lease: Lease) -> int:
         return max(0, int((self.now - lease.heard_at) / lease.facts.interval))
 
     def _note_gap(self, lease: Lease, before: float, at: float) -> None:

@@ -1,7 +1,7 @@
-"""Alerts that nobody has acknowledged yet, and when to look at each again.
+"""Alerts that nobody has acknowledged yet, and when each escalates to the next ancestor. Pure.
 
-What is known comes from the registry: a copy waits for one recipient, since a moment, and may be settled for the way
-up. Whether it climbs, and to whom, is decided by `judge`, which knows who is down.
+A delivery is one copy of an alert that waits for one recipient, since a moment; the registry keeps it. The recipients
+that are down are known to `hierarchy`.
 """
 
 from __future__ import annotations
@@ -9,96 +9,96 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from tron.facts import OPERATORS, OpenCopy, Severity
+from tron.facts import OPERATORS, Delivery, Severity
 
 Key = tuple[str, str]
 
 ASK_AGAIN = 5.0
-"""Attentive seconds after which a climb is asked for again where no fact confirms it."""
+"""Attentive seconds after which an escalation is requested again if no fact confirms it."""
 
 STAYS = frozenset({"parent_down"})
-"""What only its recipient can act upon: it waits for it, and for nobody else."""
+"""Alerts that only their recipient can act upon: they never escalate."""
 
 
-def climbs(copy: OpenCopy) -> bool:
-    """Whether somebody else must hear of it where its recipient does not."""
-    alert = copy.alert
+def escalates(delivery: Delivery) -> bool:
+    """Whether the next ancestor must be notified if its recipient does not acknowledge it."""
+    alert = delivery.alert
     critical = alert.severity is Severity.CRITICAL and alert.type not in STAYS
-    return critical and not copy.climbed and alert.recipient not in ("", OPERATORS)
+    return critical and not delivery.escalated and alert.recipient not in ("", OPERATORS)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What follows for a copy that is due: when to look again (attentive seconds), and why it escalates now; empty if
-    it does not."""
+    """What follows for a delivery that is due: when to look again (attentive seconds), and why it escalates now; `why`
+    is empty if it does not."""
 
     again_at: float
     why: str = ""
 
 
-def next_step(copy: OpenCopy, now: float, after: float, lost: str, hold: float | None) -> Step:
-    """Whether a copy escalates at `now`: it was not acknowledged within `after` seconds, or its recipient is `lost`
+def next_step(delivery: Delivery, now: float, after: float, lost: str, hold: float | None) -> Step:
+    """Whether a delivery escalates at `now`: it was not acknowledged within `after` seconds, or its recipient is `lost`
     (why; empty if it is not). `hold`: the seconds to wait while notices about its service are held."""
     if hold is not None:
         return Step(now + hold)
-    if not lost and now < copy.since + after:
-        return Step(copy.since + after)
+    if not lost and now < delivery.since + after:
+        return Step(delivery.since + after)
     return Step(now + ASK_AGAIN, lost or f"not acknowledged within {after:g} s")
 
 
 class Escalations:
-    """All open copies, by alert and recipient. Bounded by the registry's own bound on what waits."""
+    """All open deliveries, by alert and recipient. Bounded by the registry's own bound on what waits."""
 
     def __init__(self) -> None:
-        self._copies: dict[Key, OpenCopy] = {}
+        self._deliveries: dict[Key, Delivery] = {}
         self._to: dict[str, dict[Key, None]] = {}
         self._looks: list[tuple[float, Key]] = []
 
     def __len__(self) -> int:
-        return len(self._copies)
+        return len(self._deliveries)
 
-    def put(self, copy: OpenCopy) -> None:
-        """A copy waits, or changed."""
-        key = (copy.alert.alert_id, copy.alert.recipient)
-        self._copies[key] = copy
-        self._to.setdefault(copy.alert.recipient, {})[key] = None
-        if climbs(copy):
-            heappush(self._looks, (copy.since, key))
+    def put(self, delivery: Delivery) -> None:
+        """A delivery waits, or changed."""
+        key = (delivery.alert.alert_id, delivery.alert.recipient)
+        self._deliveries[key] = delivery
+        self._to.setdefault(delivery.alert.recipient, {})[key] = None
+        if escalates(delivery):
+            heappush(self._looks, (delivery.since, key))
 
     def end(self, alert_id: str, recipient: str) -> None:
-        """A copy waits no more."""
+        """A delivery was acknowledged, or dropped."""
         key = (alert_id, recipient)
-        if self._copies.pop(key, None) is not None:
+        if self._deliveries.pop(key, None) is not None:
             group = self._to[recipient]
             del group[key]
             if not group:
                 del self._to[recipient]
 
-    def waiting_for(self, word: str) -> list[OpenCopy]:
-        """The copies that wait for a recipient, as it is named in them."""
-        return [self._copies[key] for key in self._to.get(word, ())]
+    def waiting_for(self, recipient: str) -> list[Delivery]:
+        """The deliveries that wait for a recipient, as it is named in them."""
+        return [self._deliveries[key] for key in self._to.get(recipient, ())]
 
-    def about(self, service_id: str) -> list[OpenCopy]:
-        """The copies that tell of a service."""
-        return [copy for copy in self._copies.values() if copy.alert.service_id == service_id]
+    def about(self, service_id: str) -> list[Delivery]:
+        """The deliveries of alerts about a service."""
+        return [delivery for delivery in self._deliveries.values() if delivery.alert.service_id == service_id]
 
     def look_at(self, service_id: str, name: str | None = None) -> None:
         """Something happened to a recipient: look at once at what waits for it, by its service_id or by its name."""
         for recipient in (service_id,) if name is None or name == service_id else (service_id, name):
             for key in self._to.get(recipient, ()):
-                if climbs(self._copies[key]):
+                if escalates(self._deliveries[key]):
                     heappush(self._looks, (0.0, key))
 
-    def look_again(self, copy: OpenCopy, at: float) -> None:
-        """Look at a copy again at this attentive second."""
-        heappush(self._looks, (at, (copy.alert.alert_id, copy.alert.recipient)))
+    def look_again(self, delivery: Delivery, at: float) -> None:
+        """Look at a delivery again at this attentive second."""
+        heappush(self._looks, (at, (delivery.alert.alert_id, delivery.alert.recipient)))
 
-    def due(self, now: float, limit: int | None = None) -> list[OpenCopy]:
-        """Up to `limit` of the copies that should be looked at now; each of them once."""
-        found: dict[Key, OpenCopy] = {}
+    def due(self, now: float, limit: int | None = None) -> list[Delivery]:
+        """Up to `limit` of the deliveries that should be looked at now; each of them once."""
+        found: dict[Key, Delivery] = {}
         while self._looks and self._looks[0][0] <= now and (limit is None or len(found) < limit):
             _, key = heappop(self._looks)
-            copy = self._copies.get(key)
-            if copy is not None and climbs(copy):
-                found[key] = copy
+            delivery = self._deliveries.get(key)
+            if delivery is not None and escalates(delivery):
+                found[key] = delivery
         return list(found.values())

@@ -115,8 +115,8 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
         "streamed": facts.streamed,
         "incarnation": facts.incarnation,
         "observation": lease.observation,
-        "missed_beats": lease.missed,
-        "told_to": list(facts.told_to),
+        "missed_beats": lease.missed_beats,
+        "told_to": list(facts.notified),
         "is_told": judge.hierarchy.recipient_of(facts),
         "open_alerts": len(judge.escalations.about(facts.service_id)),
         "registry_hears_for_seconds": round(now - judge.detector.hearing_since, 3),
@@ -143,9 +143,9 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
     found |= {name: round(now - at, 3) for name, at in optional.items() if at is not None}
     if _busy_for(judge, lease) > 0:
         found["busy_for_another_seconds"] = round(_busy_for(judge, lease), 3)
-    folded = judge.groups.alert_listing(facts)
-    if folded:
-        found["folded_into"] = folded
+    grouped = judge.groups.alert_listing(facts)
+    if grouped:
+        found["folded_into"] = grouped
     return found
 
 

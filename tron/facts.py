@@ -9,11 +9,11 @@ from typing import Any
 NEVER = float("inf")
 
 OPERATORS = "operators"
-"""The recipient that stands for the people in charge; the contract's word."""
+"""The recipient that means the people in charge, as in the contract."""
 
 
 class State(IntEnum):
-    """TRON's last word; the numbers of the wire."""
+    """TRON's newest verdict; the numbers of the wire."""
 
     ALIVE = 1
     SUSPECT = 2
@@ -30,7 +30,7 @@ class Cause(IntEnum):
 
 
 class Severity(IntEnum):
-    """How much an alert matters; the numbers of the wire. Who gets a CRITICAL one must act, so it climbs."""
+    """How much an alert matters; the numbers of the wire. A CRITICAL one needs an action, so it escalates."""
 
     INFO = 1
     WARNING = 2
@@ -46,7 +46,7 @@ class Kind(Enum):
     DOWN = "down"
     DEREGISTER = "deregister"
     RECOVER = "recover"
-    """Back before it was down: nobody is told."""
+    """Back before it was down: nobody is notified."""
     RESTORE = "restore"
     """Back after it was down."""
 
@@ -91,17 +91,17 @@ class Facts:
     judged: State
     cause: Cause
     judged_at: float
-    missed: int
+    missed_beats: int
     stall_after: float | None = None
     active_at: float = 0.0
     busy_until_at: float | None = None
     busy_declared_at: float | None = None
     url: str = ""
-    told_to: tuple[str, ...] = ()
-    """Who got a copy of the alert of its last DOWN."""
-    untold: AlertDraft | None = None
-    """That alert, where nobody did yet."""
-    folded_into: str = ""
+    notified: tuple[str, ...] = ()
+    """The recipients of the alert of its last DOWN."""
+    held_alert: AlertDraft | None = None
+    """That alert, if nobody received it yet."""
+    grouped_into: str = ""
     """The alert of another service that lists this one as failed with it."""
     maintained: bool = False
     """Whether an operator holds notices about it."""
@@ -119,7 +119,7 @@ class Transition:
     incarnation: int
     observation: int
     cause: Cause
-    missed: int
+    missed_beats: int
     due: float
     facts: Facts
     heard_at: float
@@ -136,9 +136,9 @@ class Lease:
     state: State
     cause: Cause
     judged_at: float
-    missed: int
+    missed_beats: int
     scheduled: float = NEVER
-    given_up: bool = False
+    deregistered: bool = False
     confirmed: bool = False
     worst_gap: float = 0.0
     """Seconds; the longest time between two beats that this TRON saw."""
@@ -150,17 +150,18 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenCopy:
-    """One copy of an alert that its recipient has not acknowledged. `since` in attentive seconds."""
+class Delivery:
+    """One copy of an alert that its recipient has not acknowledged. `since` in attentive seconds. `escalated`: it went
+    on to another recipient, or the alert of another service lists it."""
 
     alert: AlertDraft
     since: float
-    climbed: bool = False
+    escalated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Forebear:
-    """A service that is gone, whose parent may still have to be told."""
+    """A service that is gone, whose parent may still have to be notified."""
 
     service_id: str
     name: str
@@ -169,15 +170,15 @@ class Forebear:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the registry tells at one moment. Beats are (incarnation, observation, attentive second)."""
+    """The registry's facts of one moment. Beats are (incarnation, observation, attentive second)."""
 
     now: float
     hearing_since: float
     observations: tuple[Facts, ...] = ()
     beats: tuple[tuple[int, int, float], ...] = ()
     removed: tuple[str, ...] = ()
-    copies: tuple[OpenCopy, ...] = ()
-    copies_ended: tuple[tuple[str, str], ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    deliveries_ended: tuple[tuple[str, str], ...] = ()
     forebears: tuple[Forebear, ...] = ()
     cascade_alert_id: str = ""
     snapshot_complete: bool = False

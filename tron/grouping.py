@@ -32,7 +32,7 @@ class Groups:
 
     def alert_listing(self, facts: Facts) -> str:
         """The alert_id of another service's alert that lists this one; empty if none does."""
-        return facts.folded_into or self._listed_in.get(facts.service_id, "")
+        return facts.grouped_into or self._listed_in.get(facts.service_id, "")
 
     def subtree_of(self, service_id: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
         """The services that the alert of a service's death lists; `otherwise` if its alert is not known here."""

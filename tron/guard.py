@@ -1,8 +1,9 @@
-"""The guard against mass failures: where many fail at once, the network, the host or the monitor is the likelier cause.
+"""The guard against mass failures: if many fail at once, the network, the host or the monitor is the likelier cause.
 
-It looks at the last moments only, and at who lives now: who has been dead for longer counts on neither side, so that it
-ends by itself one window after the last failure and can not ratchet, however often a fleet is replaced. It holds the
-notices about those who failed together; who fails alone a little later is told of as ever.
+It looks at the last moments only, and at the services that are alive now: services that have been down for longer
+count on neither side, so that it ends one window after the last failure and cannot ratchet, however often a fleet is
+replaced. It holds the alerts about services that failed together; one that fails alone a little later raises its own.
+Pure.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ ESTABLISHED = 2.0
 and go are no fleet that fails."""
 
 ROOTS = 2
-"""So many of the failing must have a parent that is not failing: one subtree is told of by the alert of its root."""
+"""At least this many of the failing have a parent that is not failing: the alert of its root reports one subtree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A mass failure: who failed at once, oldest first, and how many lived until then."""
+    """A mass failure: the services that failed at once, oldest first, and how many were alive until then."""
 
     service_ids: tuple[str, ...]
     live: int
@@ -36,16 +37,16 @@ class Cascade:
 
 
 class Guard:
-    """Whether notices are held. `active` from when the failure is certain; `holds` from when it may be one."""
+    """Whether alerts are held. `active` from when the failure is certain; `holds` from when it may be one."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.active = False
         self.listed: set[str] = set()
-        """Who is listed in an alert of this guard and did not come back since."""
+        """The services listed in an alert of this guard that did not come back since."""
         self._together: set[str] = set()
         self._failing: dict[str, tuple[float, float]] = {}
-        """Who fails, since when, and until when that counts."""
+        """The failing services: since when, and until when that counts."""
         self._until: list[tuple[float, str]] = []
         self._many_since: float | None = None
         self._last_failure = 0.0
@@ -53,21 +54,21 @@ class Guard:
 
     @property
     def holds(self) -> bool:
-        """Whether there is a mass failure, or there may be one: nobody is given up meanwhile."""
+        """Whether there is a mass failure, or there may be one: no service is deregistered meanwhile."""
         return self.active or self._many_since is not None
 
     @property
     def many_fail(self) -> bool:
-        """Whether many are failing at this moment: who fails now belongs to it."""
+        """Whether many are failing at this moment: a service that fails now belongs to it."""
         return self._many_since is not None
 
     def covers(self, service_id: str) -> bool:
-        """Whether notices about a service are held now."""
+        """Whether alerts about a service are held now."""
         return self.holds and service_id in self._together
 
     @property
     def clear_at(self) -> float:
-        """The attentive second at which it ends where nothing more fails; of meaning only while it is active."""
+        """The attentive second at which it ends if nothing more fails; valid only while it is active."""
         return self._clear_at
 
     def failed(self, service_id: str, at: float, alive_since: float, spread: float = 0.0) -> None:
@@ -88,16 +89,16 @@ class Guard:
         self.listed.discard(service_id)
 
     def resume(self, now: float, failed: Iterable[str]) -> None:
-        """The observer before this one was in a mass failure and has told of it: do not tell again. `failed`: who is
-        not alive now."""
+        """The observer before this one was in a mass failure and has reported it: do not report it again. `failed`: the
+        services that are not alive now."""
         self.active = True
         self._together |= set(failed)
         self._clear_at = now + self.policy.guard_window
 
     def update(self, now: float, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> Cascade | None:
-        """Look again; return the mass failure that was just recognised, None where there is none or it is known.
+        """Look again; return the mass failure that was just recognized, None if there is none or it is known.
 
-        `alive`: how many are judged alive now. `parent_of`: the id of a service's parent, None where it has none.
+        `alive`: how many are judged alive now. `parent_of`: the id of a service's parent, None if it has none.
         """
         while self._until and self._until[0][0] <= now:
             until, service_id = heappop(self._until)

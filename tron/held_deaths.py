@@ -48,7 +48,7 @@ class HeldDeaths:
                 self._postponed = set(waiting[n:])
                 break
             lease = find(service_id)
-            alert = None if lease is None else lease.facts.untold
+            alert = None if lease is None else lease.facts.held_alert
             if lease is None or alert is None or lease.state is not State.DOWN:
                 del self._held[service_id]
             elif not holds(lease.facts):

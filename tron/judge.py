@@ -23,15 +23,15 @@ from tron.audience import Audience, Audiences
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations, next_step
-from tron.facts import OPERATORS, AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, State, Transition
+from tron.facts import OPERATORS, AlertDraft, Cause, Delivery, Facts, Forebear, Frame, Kind, State, Transition
 from tron.grouping import Groups
 from tron.guard import Guard
 from tron.held_deaths import HeldDeaths
 from tron.hierarchy import Hierarchy
 from tron.lineage import Lineage
-from tron.orders import Notice, Orders, Ruling
+from tron.orders import AlertCopy, Orders, Ruling
 from tron.policy import Policies
-from tron.preauthorized import Advance, Standing
+from tron.preauthorized import Preauthorized, Preauthorizer
 from tron.suppression import FAILURES
 from tron.unreached import Unreached
 
@@ -53,7 +53,7 @@ class Judge:
         self.damping = Damping()
         self.escalations = Escalations()
         self.groups = Groups()
-        self.mail: dict[str, OpenCopy] = {}
+        self.for_operators: dict[str, Delivery] = {}
         """The alerts that wait for operators, by alert_id: in the registry until they are acknowledged."""
         self.suspected: list[Facts] = []
         """The services that the registry suspected in our name since this was last emptied."""
@@ -64,8 +64,8 @@ class Judge:
         self._observer = observer
         self._audiences = Audiences(self.hierarchy, self.detector, self.groups, self.escalations)
         self._unreached = Unreached()
-        self._standing = Standing()
-        self._advance = Advance(observer, self.detector, self.hierarchy, self.damping)
+        self._preauthorized = Preauthorized()
+        self._preauthorizer = Preauthorizer(observer, self.detector, self.hierarchy, self.damping)
         self._held_deaths = HeldDeaths()
         self._orphans: list[AlertDraft] = []
         """Alerts to orphans for which there was no room with the verdict."""
@@ -76,10 +76,10 @@ class Judge:
         self.guard.policy = policies.default
         self.detector.set_policies(policies)
         for lease in self.detector.leases():
-            self._standing.touch(lease.facts.service_id)
+            self._preauthorized.touch(lease.facts.service_id)
 
     def learn(self, frame: Frame) -> None:
-        """Take over what the registry tells."""
+        """Take over the registry's facts of one moment."""
         self.now = frame.now
         for forebear in frame.forebears:
             self.hierarchy.lineage.remember(forebear)
@@ -89,22 +89,22 @@ class Judge:
             self._learn_facts(facts)
         for incarnation, observation, at in frame.beats:
             self.detector.heard(incarnation, observation, at)
-        for copy in frame.copies:
-            self.escalations.put(copy)
-            self._unreached.put(copy)
-            if copy.alert.recipient == OPERATORS:
-                self.mail[copy.alert.alert_id] = copy
-        for alert_id, recipient in frame.copies_ended:
+        for delivery in frame.deliveries:
+            self.escalations.put(delivery)
+            self._unreached.put(delivery)
+            if delivery.alert.recipient == OPERATORS:
+                self.for_operators[delivery.alert.alert_id] = delivery
+        for alert_id, recipient in frame.deliveries_ended:
             self.escalations.end(alert_id, recipient)
             self._unreached.end(alert_id, recipient)
             if recipient == OPERATORS:
-                self.mail.pop(alert_id, None)
+                self.for_operators.pop(alert_id, None)
         if frame.cascade_alert_id:
             self.cascade_alert_id = frame.cascade_alert_id
             failed = (lease.facts.service_id for lease in self.detector.leases() if lease.state is not State.ALIVE)
             self.guard.resume(frame.now, failed)
         if frame.hearing_since != self.detector.hearing_since:
-            self._standing.forget_all(lease.facts.service_id for lease in self.detector.leases())
+            self._preauthorized.forget_all(lease.facts.service_id for lease in self.detector.leases())
         self.complete = self.complete or frame.snapshot_complete
         if frame.snapshot_complete:
             self._recount()
@@ -146,7 +146,7 @@ class Judge:
         while self._escalate(orders, size):
             yield orders
             orders = Orders()
-        while self._stand_by(orders, size):
+        while self._preauthorize(orders, size):
             yield orders
             orders = Orders()
         yield orders
@@ -156,10 +156,10 @@ class Judge:
         self.detector.refused(ruling.transition)
         if ruling.transition.kind in FAILURES:
             self.guard.ended(ruling.transition.service_id)  # it does not fail: a newer fact is there
-        self._standing.touch(ruling.transition.service_id)
+        self._preauthorized.touch(ruling.transition.service_id)
         before = ruling.transition.facts
-        self._note_notified(ruling.transition.service_id, before.told_to, before.untold)
-        self.groups.unlist(ruling.folds)
+        self._note_notified(ruling.transition.service_id, before.notified, before.held_alert)
+        self.groups.unlist(ruling.subtree)
 
     def undelivered(self) -> list[AlertDraft]:
         """CRITICAL alerts of which nobody at all was notified in time, each once."""
@@ -176,17 +176,17 @@ class Judge:
         before = self.detector.find(service_id)
         self.hierarchy.lineage.put(Forebear(service_id, facts.name, facts.parent))
         self.detector.observe(facts)
-        self._standing.touch(service_id)
+        self._preauthorized.touch(service_id)
         if before is None:
             self._touch_children(service_id)
-        if facts.judged is State.DOWN and facts.untold is not None:
+        if facts.judged is State.DOWN and facts.held_alert is not None:
             self._held_deaths.put(service_id)
         else:
             self._held_deaths.end(service_id)
         if facts.judged is State.ALIVE:
             self.groups.unlist((service_id,))
         if before is not None and before.state is State.ALIVE and facts.judged is State.SUSPECT:
-            self._standing.used_up(service_id)
+            self._preauthorized.used_up(service_id)
             self.suspected.append(facts)
             self.guard.failed(service_id, facts.judged_at, before.judged_at)  # a stream that broke: when is known
             self.damping.suspected(service_id, self.now, self.policies)
@@ -197,7 +197,7 @@ class Judge:
         self.detector.forget(service_id)
         self.hierarchy.lineage.remove(service_id)
         self.guard.ended(service_id)
-        self._standing.used_up(service_id)
+        self._preauthorized.used_up(service_id)
         self._held_deaths.end(service_id)
         self.groups.forget(service_id)
         self.escalations.look_at(service_id, None if lease is None else lease.facts.name)
@@ -215,7 +215,7 @@ class Judge:
     def _count(self, transition: Transition) -> bool:
         """Count a transition for guard and damping. Return whether it is the suspicion that reaches the flap limit."""
         service_id = transition.service_id
-        self._standing.touch(service_id)
+        self._preauthorized.touch(service_id)
         if transition.kind in FAILURES:
             facts = transition.facts
             self.guard.failed(service_id, self.now, facts.judged_at, _spread(transition.cause, facts))
@@ -265,12 +265,12 @@ class Judge:
         self.groups.put(facts.service_id, alert.alert_id, audience.subtree)
         self._orphans += orphans
 
-    def _note_notified(self, service_id: str, told_to: tuple[str, ...], untold: AlertDraft | None) -> None:
+    def _note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: AlertDraft | None) -> None:
         """What the registry will say of a service's last death, before it says so."""
         lease = self.detector.find(service_id)
         if lease is not None:
-            lease.facts = replace(lease.facts, told_to=told_to, untold=untold)
-            if untold is not None:
+            lease.facts = replace(lease.facts, notified=notified, held_alert=held_alert)
+            if held_alert is not None:
                 self._held_deaths.put(service_id)
             else:
                 self._held_deaths.end(service_id)
@@ -281,14 +281,14 @@ class Judge:
         if cascade is not None:
             alert = alert_book.cascade_alert(cascade, self._observer, wall, self.now)
             self.cascade_alert_id = alert.alert_id
-            orders.notices.append(Notice(alert.alert_id, alert))
+            orders.copies.append(AlertCopy(alert.alert_id, alert))
         elif not self.guard.active:
             self.cascade_alert_id = ""
 
     def _notify_orphans(self, orders: Orders) -> None:
         """The orphans for which there was no room with the verdict."""
         orphans, self._orphans = self._orphans, []
-        orders.notices += [Notice(each.alert_id, each) for each in orphans if self.hierarchy.is_down(each.service_id)]
+        orders.copies += [AlertCopy(each.alert_id, each) for each in orphans if self.hierarchy.is_down(each.service_id)]
 
     def _release_held_deaths(self, orders: Orders, wall: float) -> set[str]:
         """Send the deaths that nothing holds any more, to their orphans too. Return whose."""
@@ -300,7 +300,7 @@ class Judge:
         for facts, held in self._held_deaths.release(self.detector.find, holds):
             audience = self._audiences.of_held_death(facts)
             alert = alert_book.released(held, audience.recipient)
-            orders.notices.append(Notice(alert.alert_id, alert, told_about=facts.service_id))
+            orders.copies.append(AlertCopy(alert.alert_id, alert, notified_about=facts.service_id))
             self._orphans += alert_book.orphan_alerts(alert, audience, wall)
             released.add(facts.service_id)
         return released
@@ -309,38 +309,38 @@ class Judge:
         """Alerts that are not acknowledged in time, or whose recipient is down or unknown, go to the next ancestor.
         Return whether more may have to."""
         due = self.escalations.due(self.now, size)
-        for copy in due:
-            alert = copy.alert
+        for delivery in due:
+            alert = delivery.alert
             lease = self.detector.find(alert.service_id)
             held = suppression.holds_escalation(alert.service_id, None if lease is None else lease.facts, self.guard)
             step = next_step(
-                copy,
+                delivery,
                 self.now,
                 after=self.policies.of(alert.service_id).escalate_after,
                 lost=self.hierarchy.unreachable(alert.recipient),
                 hold=self.policies.default.guard_burst if held else None,
             )
-            self.escalations.look_again(copy, step.again_at)
+            self.escalations.look_again(delivery, step.again_at)
             if step.why:
                 is_back = lease is not None and lease.state is State.ALIVE
                 target = self.hierarchy.next_live(alert.recipient)
-                copied = alert_book.climbing(alert, target, step.why, is_back=is_back)
-                told_about = alert.service_id if alert.type == "service_down" else ""
-                orders.notices.append(Notice(alert.alert_id, copied, alert.recipient, told_about))
+                escalated = alert_book.escalated_copy(alert, target, step.why, is_back=is_back)
+                notified_about = alert.service_id if alert.type == "service_down" else ""
+                orders.copies.append(AlertCopy(alert.alert_id, escalated, alert.recipient, notified_about))
         return len(due) == size
 
     # --- in advance -------------------------------------------------------------------------------------------------
 
-    def _stand_by(self, orders: Orders, size: int) -> bool:
-        """Say in advance what follows from a stream that breaks. Return whether more has to be said."""
-        touched = self._standing.touched(self.now, size)
+    def _preauthorize(self, orders: Orders, size: int) -> bool:
+        """Decide in advance what follows from a stream that breaks. Return whether more has to be decided."""
+        touched = self._preauthorized.touched(self.now, size)
         for service_id in touched:
-            wanted, again_at = self._advance.suspicion_of(self.detector.find(service_id), self.now)
+            wanted, again_at = self._preauthorizer.suspicion_of(self.detector.find(service_id), self.now)
             if again_at is not None:
-                self._standing.touch_at(service_id, again_at)
-            told, withdrawn = self._standing.change(service_id, wanted)
-            if told is not None:
-                orders.standing.append(told)
+                self._preauthorized.touch_at(service_id, again_at)
+            suspicion, withdrawn = self._preauthorized.change(service_id, wanted)
+            if suspicion is not None:
+                orders.preauthorized.append(suspicion)
             if withdrawn is not None:
                 orders.withdrawn.append(withdrawn)
         return len(touched) == size
@@ -348,7 +348,7 @@ class Judge:
     def _touch_children(self, service_id: str) -> None:
         """Their alerts may have another recipient now."""
         for child in self.hierarchy.lineage.children(service_id):
-            self._standing.touch(child)
+            self._preauthorized.touch(child)
 
 
 def _spread(cause: Cause, facts: Facts) -> float:

@@ -1,4 +1,4 @@
-"""Who is whose parent: from a word to a service, up to the next who can be told, down to all who depend on one."""
+"""The tree of parents: from an id or a name to a service, up to its ancestors, down to its descendants. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Lineage:
         self._children: dict[str, dict[str, None]] = {}
         self._gone: OrderedDict[str, Forebear] = OrderedDict()
         self._gone_named: dict[str, str] = {}
-        """Who had a name last, of those who are gone."""
+        """By name: the service that had it last, of those that are gone."""
 
     def put(self, service: Forebear) -> None:
         """A service is there, with this name and parent."""
@@ -47,31 +47,31 @@ class Lineage:
         while len(self._gone) > MAX_FOREBEARS:
             self._forget_gone(next(iter(self._gone)))
 
-    def resolve(self, word: str) -> str | None:
-        """The id of the service that a word means now; None where it means none, or more than one."""
-        if word in self._live:
-            return word
-        named = {} if word == OPERATORS else self._named.get(word, {})
+    def resolve(self, id_or_name: str) -> str | None:
+        """The id of the service that an id or a name means now; None if it means none, or more than one."""
+        if id_or_name in self._live:
+            return id_or_name
+        named = {} if id_or_name == OPERATORS else self._named.get(id_or_name, {})
         return next(iter(named)) if len(named) == 1 else None
 
-    def ancestors(self, word: str) -> Iterator[str]:
-        """The words above the service that `word` means, nearest first, also beyond those who are gone."""
-        seen = {word}
+    def ancestors(self, id_or_name: str) -> Iterator[str]:
+        """The parents above a service as they are declared, nearest first, also beyond services that are gone."""
+        seen = {id_or_name}
         while True:
-            service = self._live.get(self.resolve(word) or word) or self._who_was(word)
+            service = self._live.get(self.resolve(id_or_name) or id_or_name) or self._gone_service(id_or_name)
             if service is None or not service.parent or service.parent in seen:
                 return
-            word = service.parent
-            seen.add(word)
-            yield word
+            id_or_name = service.parent
+            seen.add(id_or_name)
+            yield id_or_name
 
     def children(self, service_id: str) -> list[str]:
         """The services that declare this one as their parent."""
         service = self._live.get(service_id)
-        words = [service_id]
+        names = [service_id]
         if service is not None and service.name != service_id and self.resolve(service.name) == service_id:
-            words.append(service.name)
-        return [child for word in words for child in self._children.get(word, ()) if child != service_id]
+            names.append(service.name)
+        return [child for id_or_name in names for child in self._children.get(id_or_name, ()) if child != service_id]
 
     def descendants(self, service_id: str) -> list[str]:
         """All services below this one, those next to it first."""
@@ -84,11 +84,11 @@ class Lineage:
                 todo += self.children(each)
         return list(found)
 
-    def _who_was(self, word: str) -> Forebear | None:
-        """Whom a word meant: by id, or by a name that nobody has any more."""
-        if word in self._gone or word in self._named:
-            return self._gone.get(word)
-        return self._gone.get(self._gone_named.get(word, ""))
+    def _gone_service(self, id_or_name: str) -> Forebear | None:
+        """The gone service that an id meant, or a name that no service has any more."""
+        if id_or_name in self._gone or id_or_name in self._named:
+            return self._gone.get(id_or_name)
+        return self._gone.get(self._gone_named.get(id_or_name, ""))
 
     def _forget_gone(self, service_id: str) -> None:
         gone = self._gone.pop(service_id, None)
@@ -99,10 +99,10 @@ class Lineage:
         service = self._live.pop(service_id, None)
         if service is None:
             return None
-        for index, word in ((self._named, service.name), (self._children, service.parent)):
-            group = index.get(word)
+        for index, id_or_name in ((self._named, service.name), (self._children, service.parent)):
+            group = index.get(id_or_name)
             if group is not None:
                 group.pop(service_id, None)
                 if not group:
-                    del index[word]
+                    del index[id_or_name]
         return service

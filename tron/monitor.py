@@ -1,4 +1,4 @@
-"""The shell around the judge: read a frame of facts, judge, apply, and go on; reconnect when the registry is away.
+"""The shell around the judge: read a frame of facts, judge, apply, repeat; reconnect when the registry is away.
 
 Frames are judged one by one and in order, by their own time. While orders are on their way the registry merges what
 happens, so that nothing queues here. TRON keeps no state: what it knows is rebuilt from the registry's snapshot.
@@ -23,17 +23,17 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from tron.facts import Cause, Facts, Kind
 from tron.judge import Judge
-from tron.operator_relay import Desk
+from tron.operator_relay import OperatorRelay
 from tron.orders import Orders, Ruling
 from tron.policy import Policies
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
-from tron.translate import from_notice, from_ruling, from_standing, to_frame
+from tron.translate import from_copy, from_ruling, from_suspicion, to_frame
 
 log = structlog.get_logger("tron")
 
-WORD_EVERY = 0.2
-"""Attentive seconds between two words to the registry that somebody watches."""
+REPORT_EVERY = 0.2
+"""Attentive seconds between two calls that tell the registry that it is watched."""
 
 BATCH_BYTES = 600_000
 """What one call may have: the registry takes 1 MiB."""
@@ -64,14 +64,14 @@ class Stats:
 
 
 class Monitor:
-    """Follows one registry, for ever. `observer` is TRON's own service_id; it is never judged by itself."""
+    """Follows one registry until cancelled. `observer` is TRON's own service_id, which is never judged."""
 
     def __init__(
         self,
         channel: grpc.aio.Channel,
         observer: str,
         policies: Policies,
-        desk: Desk,
+        relay: OperatorRelay,
         prober: Prober,
         stats: Stats,
         loss: RegistryLoss | None = None,
@@ -79,14 +79,14 @@ class Monitor:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         self._observer = observer
         self.policies = policies
-        self._desk = desk
+        self._relay = relay
         self._prober = prober
         self._loss = loss or RegistryLoss()
         self._why = "it was never reached"
-        self._standing_held = False
-        self._cascade_told = ""
+        self._preauthorized_held = False
+        self._cascade_sent = ""
         self.judge = Judge(policies, observer)
-        """What is thought now; a new one for each stream."""
+        """The current judge; a new one for each stream."""
         self.stats = stats
 
     def set_policies(self, policies: Policies) -> None:
@@ -105,67 +105,67 @@ class Monitor:
         attempt = 0
         while True:
             self._why = "the stream ended"
-            heard = False
+            contact = False
             try:
                 async for _ in self._watch():
-                    if not heard:
-                        heard, attempt = True, 0
+                    if not contact:
+                        contact, attempt = True, 0
             except grpc.aio.AioRpcError as error:
                 self._why = f"{error.code().name}: {error.details()}"
                 if isinstance(from_rpc_error(error), Draining):
                     self._loss.draining()
             finally:
                 self.stats.watching = False
-            if heard:
+            if contact:
                 log.warning("registry_stream_broken", why=self._why)
             # Full jitter, at most half a second: freshness counts more here than sparing one server one client.
             await asyncio.sleep(random.uniform(0.01, min(0.5, 0.05 * 2**attempt)))
             attempt = min(attempt + 1, 8)
 
     async def _report_loss(self) -> None:
-        """Tell operators that the registry is lost, also while a stream is open on which nothing comes."""
+        """Report to operators that the registry is lost, also while a stream is open on which nothing comes."""
         last = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_EVERY)
             now = time.monotonic()
-            # If this process was stopped, the registry may have spoken all the while.
+            # If this process was stopped, the registry may have sent frames all the while.
             lost_for = self._loss.passed(min(now - last, 2 * LOOK_EVERY))
             last = now
             if lost_for is not None:
-                self._desk.registry_lost(lost_for, self._why)
+                self._relay.registry_lost(lost_for, self._why)
 
-    def _heard(self) -> None:
+    def _record_contact(self) -> None:
         """The registry said something."""
         away = self._loss.heard()
         if away is not None:
-            self._desk.registry_back(away)
+            self._relay.registry_back(away)
 
     async def _watch(self) -> AsyncIterator[None]:
         """One stream, from its snapshot to its end; yields after each frame that was judged."""
         judge = self.judge = Judge(self.policies, self._observer)
-        self._standing_held, self._cascade_told = False, ""
-        spoke_at = float("-inf")
+        self._preauthorized_held, self._cascade_sent = False, ""
+        sent_at = float("-inf")
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
         async for message in call:
-            self._heard()
+            self._record_contact()
             with PAUSES.turn("frame"):
                 frame = to_frame(message)
                 judge.learn(frame)
             if not judge.complete:
                 continue
-            spoke = await self._judge_frame(judge, frame.hearing_since)
-            held_changed = judge.guard.many_fail != self._standing_held
+            sent_any = await self._judge_frame(judge, frame.hearing_since)
+            held_changed = judge.guard.many_fail != self._preauthorized_held
             # The next urgent frame comes once the registry knows that this one was judged.
             urgent = bool(frame.observations or frame.removed)
-            if not spoke and (urgent or held_changed or judge.now - spoke_at >= WORD_EVERY):
+            if not sent_any and (urgent or held_changed or judge.now - sent_at >= REPORT_EVERY):
                 await self._apply(judge, Orders())
-                spoke = True
-            if spoke:
-                spoke_at = judge.now
-            self._note_suspected(judge)
+                sent_any = True
+            if sent_any:
+                sent_at = judge.now
+            self._record_suspected(judge)
             for alert in judge.undelivered():
-                self._desk.undelivered(alert)
-            self._desk.look(judge.mail)
+                self._relay.undelivered(alert)
+            self._relay.update(judge.for_operators)
             self.stats.last_check = time.time()
             if not self.stats.watching:
                 self.stats.watching = True
@@ -173,14 +173,14 @@ class Monitor:
             yield
 
     async def _judge_frame(self, judge: Judge, hearing_since: float) -> bool:
-        """Decide part by part, and tell the registry. Return whether anything was told.
+        """Decide part by part, and send the orders to the registry. Return whether anything was sent.
 
         While a call is under way the next parts are decided; they go out together in the next one. So calls are small
         where little happens and large where thousands die at once, and the registry never waits for us.
         """
         applying: asyncio.Task[None] | None = None
         decided = Orders()
-        spoke = False
+        sent_any = False
         turn = Turn("judgement")
         try:
             for orders in judge.decide_in_parts(hearing_since, time.time()):
@@ -190,7 +190,7 @@ class Monitor:
                     if applying is not None:
                         await applying
                     applying, decided = asyncio.create_task(self._apply(judge, decided)), Orders()
-                    spoke = True
+                    sent_any = True
                 await asyncio.sleep(0)
                 turn = Turn("judgement")
             turn.end()
@@ -201,10 +201,10 @@ class Monitor:
         finally:
             if applying is not None:
                 applying.cancel()
-        return spoke
+        return sent_any
 
     async def _apply(self, judge: Judge, orders: Orders) -> None:
-        """Tell the registry what was decided, or only that somebody watches. What it refuses is taken back."""
+        """Send the registry what was decided, or only that it is watched. What it refuses is taken back."""
         turn = Turn("orders")
         verdicts = [from_ruling(each) async for each in turn.each(orders.rulings)]
         requests = self._requests(judge, orders, verdicts)
@@ -212,41 +212,41 @@ class Monitor:
         sent = 0
         for request in requests:
             response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)
-            self._heard()
+            self._record_contact()
             batch = orders.rulings[sent : sent + len(request.verdicts)]
             sent += len(batch)
             outcomes = list(zip(batch, response.results, strict=True))
             turn = Turn("orders")
             async for ruling, result in turn.each(outcomes):
-                self._note(ruling, result)
+                self._record_outcome(ruling, result)
             turn.end()
             for ruling, result in reversed(outcomes):
                 if result.outcome in (observation_pb2.VERDICT_OUTCOME_STALE, observation_pb2.VERDICT_OUTCOME_INVALID):
                     judge.refused(ruling)
-        self._standing_held = judge.guard.many_fail
-        for notice in orders.notices:
-            if notice.alert is not None:
-                self.stats.alerts_issued += not notice.climbs_from
+        self._preauthorized_held = judge.guard.many_fail
+        for copy in orders.copies:
+            if copy.alert is not None:
+                self.stats.alerts_issued += not copy.escalated_from
                 log.info(
-                    "alert_climbed" if notice.climbs_from else "alert_sent",
-                    type=notice.alert.type,
-                    service_id=notice.alert.service_id,
-                    recipient=notice.alert.recipient,
-                    alert_id=notice.alert_id,
-                    why=notice.alert.details.get("escalated_because"),
+                    "alert_climbed" if copy.escalated_from else "alert_sent",
+                    type=copy.alert.type,
+                    service_id=copy.alert.service_id,
+                    recipient=copy.alert.recipient,
+                    alert_id=copy.alert_id,
+                    why=copy.alert.details.get("escalated_because"),
                 )
 
     def _requests(
         self, judge: Judge, orders: Orders, verdicts: Sequence[observation_pb2.Verdict]
     ) -> list[observation_pb2.ApplyVerdictsRequest]:
-        """The orders, in calls of a size that the registry takes; at least one, in the order of the orders."""
+        """The orders in calls of a size that the registry accepts; at least one, in the order of the orders."""
         requests: list[observation_pb2.ApplyVerdictsRequest] = []
 
         def new() -> observation_pb2.ApplyVerdictsRequest:
             request = observation_pb2.ApplyVerdictsRequest(
                 observer=self._observer,
                 standing_held=judge.guard.many_fail,
-                cascade_alert_id=self._cascade_told,
+                cascade_alert_id=self._cascade_sent,
             )
             request.judged_until.CopyFrom(duration(judge.now))
             requests.append(request)
@@ -256,8 +256,8 @@ class Monitor:
         request.standing_withdrawn.extend(orders.withdrawn)
         parts = (
             ("verdicts", verdicts),
-            ("notices", [from_notice(each) for each in orders.notices]),
-            ("standing", [from_standing(each) for each in orders.standing]),
+            ("notices", [from_copy(each) for each in orders.copies]),
+            ("standing", [from_suspicion(each) for each in orders.preauthorized]),
         )
         for name, messages in parts:
             for message in messages:
@@ -266,11 +266,11 @@ class Monitor:
                     request, size = new(), 0
                 getattr(request, name).append(message)
                 size += length
-        # Only when all of it is there the next observer may believe that it was told.
-        self._cascade_told = requests[-1].cascade_alert_id = judge.cascade_alert_id
+        # Only the last call may say that the cascade was reported: the next observer relies on it.
+        self._cascade_sent = requests[-1].cascade_alert_id = judge.cascade_alert_id
         return requests
 
-    def _note(self, ruling: Ruling, result: observation_pb2.VerdictResult) -> None:
+    def _record_outcome(self, ruling: Ruling, result: observation_pb2.VerdictResult) -> None:
         transition, alert = ruling.transition, ruling.alert
         facts = {
             "service_id": transition.service_id,
@@ -278,19 +278,19 @@ class Monitor:
             "cause": transition.cause.name,
         }
         if result.outcome == observation_pb2.VERDICT_OUTCOME_APPLIED:
-            hushed = {"hushed": ruling.hushed} if ruling.hushed else {}
-            log.info(_LOGGED[transition.kind], **facts, missed=transition.missed, **hushed)
+            suppressed = {"hushed": ruling.suppressed} if ruling.suppressed else {}
+            log.info(_LOGGED[transition.kind], **facts, missed=transition.missed_beats, **suppressed)
             if transition.kind is Kind.SUSPECT:
                 self._probe(transition.facts)
-            if alert is not None and not ruling.hushed:
+            if alert is not None and not ruling.suppressed:
                 self.stats.alerts_issued += 1 + len(ruling.further)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_STALE:
             log.info("verdict_stale", kind=transition.kind.value, **facts)
         elif result.outcome == observation_pb2.VERDICT_OUTCOME_INVALID:
             log.error("verdict_invalid", kind=transition.kind.value, **facts)
 
-    def _note_suspected(self, judge: Judge) -> None:
-        """Whom the registry suspected in our name."""
+    def _record_suspected(self, judge: Judge) -> None:
+        """Log the services that the registry suspected in our name."""
         suspected, judge.suspected = judge.suspected, []
         for facts in suspected:
             log.info(

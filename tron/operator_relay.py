@@ -1,7 +1,7 @@
-"""The operators' desk: hands what no agent could be told to the sinks, and acknowledges it once they hold it for good.
+"""Relays the alerts for operators to the sinks, and acknowledges each once the sinks have it on disk.
 
-What waits is kept by the registry, under the recipient "operators", so that nothing is lost when TRON is killed and
-nothing queues here. Sinks never delay a verdict: they are served by a task of their own.
+The registry keeps what waits, under the recipient "operators", so that nothing is lost when TRON is killed and nothing
+queues here. Sinks never delay a verdict: a task of its own serves them.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ import grpc
 import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 
-from grid_hosting.sinks import notice as notices
+from grid_hosting.sinks import notice as sinks_notice
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
 from grid_hosting.sinks.notice import Notice
-from tron.facts import OPERATORS, AlertDraft, Cause, OpenCopy
+from tron.facts import OPERATORS, AlertDraft, Cause, Delivery
 
 log = structlog.get_logger("operator")
 
 CALL_TIMEOUT = 5.0
-REST = 1.0
-"""Seconds before what failed is tried again."""
+RETRY_DELAY = 1.0
+"""Seconds before a failed call is tried again."""
 
-OWN_NEWS = 100
-"""News of TRON's own that wait for the disk. Overflow rule: the oldest is dropped; the log has it."""
+MAX_OWN_NOTICES = 100
+"""Notices of TRON's own that wait for the disk. Overflow rule: the oldest is dropped; the log has it."""
 
 
-class Desk:
-    """Serves the operators' mail of one registry, and has news of its own: whether the registry is there."""
+class OperatorRelay:
+    """Relays the operators' alerts of one registry, and sends notices of its own: whether the registry answers."""
 
     def __init__(self, channel: grpc.aio.Channel, dispatcher: Dispatcher) -> None:
         self._events = event_service_pb2_grpc.EventServiceStub(channel)
         self._dispatcher = dispatcher
-        self._mail: Mapping[str, OpenCopy] = {}
-        self._news: deque[Notice] = deque(maxlen=OWN_NEWS)
+        self._deliveries: Mapping[str, Delivery] = {}
+        self._own_notices: deque[Notice] = deque(maxlen=MAX_OWN_NOTICES)
         self._loss = ""
-        self._came = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    def look(self, mail: Mapping[str, OpenCopy]) -> None:
-        """This is what waits now; called after each frame."""
-        self._mail = mail
-        if mail:
-            self._came.set()
+    def update(self, deliveries: Mapping[str, Delivery]) -> None:
+        """The deliveries that wait now; called after each frame."""
+        self._deliveries = deliveries
+        if deliveries:
+            self._changed.set()
 
     def undelivered(self, alert: AlertDraft) -> None:
-        """Nobody at all was notified of an alert so far: one line. It is kept for its recipients."""
+        """Log that nobody at all was notified of an alert so far. It is kept for its recipients."""
         log.warning(
             "alert_undelivered",
             type=alert.type,
@@ -62,45 +62,45 @@ class Desk:
         )
 
     def registry_lost(self, seconds: float, why: str) -> None:
-        """TRON has not heard the registry for so long: nobody is judged meanwhile."""
+        """The registry has not answered for `seconds`: no service is judged meanwhile."""
         log.critical("registry_lost", seconds=round(seconds, 2), why=why)
         self._loss = str(uuid.uuid4())
-        self._tell_own("the registry does not answer: nobody is judged", why, seconds)
+        self._send_own("the registry does not answer: nobody is judged", why, seconds)
 
     def registry_back(self, seconds: float) -> None:
-        """TRON hears the registry again."""
+        """The registry answers again, after `seconds`."""
         log.warning("registry_back", after_seconds=round(seconds, 2))
-        self._tell_own("the registry answers again", "", seconds, resolved=True)
+        self._send_own("the registry answers again", "", seconds, resolved=True)
 
-    async def serve_for_ever(self) -> None:
-        """Take, hand over, acknowledge, until cancelled."""
+    async def run(self) -> None:
+        """Relay and acknowledge until cancelled."""
         while True:
-            await self._came.wait()
-            self._came.clear()
+            await self._changed.wait()
+            self._changed.clear()
             try:
-                await self._serve()
+                await self._relay()
             except NotDurable as error:
                 log.error("operators_not_served", why=str(error))
-                await asyncio.sleep(REST)
-                self._came.set()
+                await asyncio.sleep(RETRY_DELAY)
+                self._changed.set()
 
-    async def _serve(self) -> None:
-        while self._news:
-            await self._dispatcher.submit(self._news[0])
-            self._news.popleft()
-        for alert_id, copy in list(self._mail.items()):
-            await self._dispatcher.submit(to_notice(copy.alert))
+    async def _relay(self) -> None:
+        while self._own_notices:
+            await self._dispatcher.submit(self._own_notices[0])
+            self._own_notices.popleft()
+        for alert_id, delivery in list(self._deliveries.items()):
+            await self._dispatcher.submit(to_notice(delivery.alert))
             request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id, recipient=OPERATORS)
             try:
                 await self._events.AcknowledgeEvent(request, timeout=CALL_TIMEOUT)
             except grpc.aio.AioRpcError as error:
-                # It waits in the registry, and comes with the next frame.
+                # It stays in the registry, and comes with the next frame.
                 log.info("operators_not_acknowledged", alert_id=alert_id, why=error.code().name)
-                await asyncio.sleep(REST)
+                await asyncio.sleep(RETRY_DELAY)
 
-    def _tell_own(self, message: str, why: str, seconds: float, *, resolved: bool = False) -> None:
-        severity = notices.Severity.WARNING if resolved else notices.Severity.CRITICAL
-        self._news.append(
+    def _send_own(self, message: str, why: str, seconds: float, *, resolved: bool = False) -> None:
+        severity = sinks_notice.Severity.WARNING if resolved else sinks_notice.Severity.CRITICAL
+        self._own_notices.append(
             Notice(
                 alert_id=str(uuid.uuid4()) if resolved else self._loss,
                 type="registry_lost",
@@ -112,22 +112,22 @@ class Desk:
                 resolved=resolved,
             )
         )
-        self._came.set()
+        self._changed.set()
 
 
 def to_notice(alert: AlertDraft) -> Notice:
-    """What operators are told of an alert."""
-    way = alert.details.get("escalated_from", ())
+    """An alert as the notice that sinks deliver."""
+    escalated_from = alert.details.get("escalated_from", ())
     return Notice(
         alert_id=alert.alert_id,
         type=alert.type,
-        severity=notices.Severity(alert.severity),
+        severity=sinks_notice.Severity(alert.severity),
         message=alert.message,
         occurred_at=alert.occurred_at,
         service_id=alert.service_id,
         service_name=alert.service_name,
         cause="" if alert.cause is Cause.NONE else alert.cause.name,
-        recipient=way[-1] if way else "",
+        recipient=escalated_from[-1] if escalated_from else "",
         why=alert.details.get("escalated_because") or "nobody else is there to be told",
         details=alert.details,
         resolved=alert.type == "heartbeat_restored",

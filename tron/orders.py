@@ -10,26 +10,29 @@ from tron.preauthorized import StandingSuspicion
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One transition with its alerts. `hushed`: why no alert is sent for now; empty if it is sent."""
+    """One transition with its alerts. `suppressed`: why no alert is sent for now; empty if it is sent."""
 
     transition: Transition
     alert: AlertDraft | None = None
-    hushed: str = ""
-    folded: bool = False
-    """Whether the alert of an ancestor lists all of it, so that nobody gets this one."""
-    folds: tuple[str, ...] = ()
+    suppressed: str = ""
+    grouped: bool = False
+    """Whether the alert of an ancestor lists all of it, so that this one does not escalate."""
+    subtree: tuple[str, ...] = ()
     """The services that failed with it, which its alert lists."""
     further: tuple[AlertDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """An alert without a verdict, or one more copy of one; the contract explains each field."""
+class AlertCopy:
+    """An alert without a verdict, or one more copy of one: `Notice` in the contract, which explains each field.
+
+    `escalated_from`: the recipient of the copy that this one replaces. `notified_about`: the service whose death its
+    recipient is notified of."""
 
     alert_id: str
     alert: AlertDraft | None = None
-    climbs_from: str = ""
-    told_about: str = ""
+    escalated_from: str = ""
+    notified_about: str = ""
 
 
 @dataclass(slots=True)
@@ -37,21 +40,21 @@ class Orders:
     """Everything for the registry that follows from one frame."""
 
     rulings: list[Ruling] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
-    standing: list[StandingSuspicion] = field(default_factory=list)
+    copies: list[AlertCopy] = field(default_factory=list)
+    preauthorized: list[StandingSuspicion] = field(default_factory=list)
     withdrawn: list[int] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to send."""
-        return not (self.rulings or self.notices or self.standing or self.withdrawn)
+        return not (self.rulings or self.copies or self.preauthorized or self.withdrawn)
 
     def __len__(self) -> int:
-        return len(self.rulings) + len(self.notices) + len(self.standing) + len(self.withdrawn)
+        return len(self.rulings) + len(self.copies) + len(self.preauthorized) + len(self.withdrawn)
 
     def add(self, more: Orders) -> None:
         """Append later orders."""
         self.rulings += more.rulings
-        self.notices += more.notices
-        self.standing += more.standing
+        self.copies += more.copies
+        self.preauthorized += more.preauthorized
         self.withdrawn += more.withdrawn

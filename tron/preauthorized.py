@@ -1,7 +1,7 @@
-"""Standing suspicions: what the registry is to say at once, in TRON's name, when a stream breaks.
+"""Preauthorized suspicions: what the registry applies at once, in TRON's name, when a stream breaks. Pure.
 
-That a broken stream is a suspicion is no matter of thresholds, so the way to TRON and back can be saved. Whether it is
-one for this service now, and who is told, is decided here and beforehand.
+A broken stream is a suspicion whatever the thresholds are, so the round trip to TRON can be saved. Whether it is one
+for this service now, and which alert it raises, is decided here in advance.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from tron.suppression import FlapLimit
 
 @dataclass(frozen=True, slots=True)
 class StandingSuspicion:
-    """If the stream of this incarnation breaks, it is suspect; `alert` None: nobody is told."""
+    """If the stream of this incarnation breaks, it is suspect; `alert` None: nobody is notified."""
 
     service_id: str
     incarnation: int
     alert: AlertDraft | None
 
 
-class Advance:
-    """Decides for each service what the registry is to say if its stream breaks. `observer` is never suspected."""
+class Preauthorizer:
+    """Decides for each service what the registry applies if its stream breaks. `observer` is never suspected."""
 
     def __init__(self, observer: str, detector: Detector, hierarchy: Hierarchy, damping: Damping) -> None:
         self._observer = observer
@@ -50,18 +50,18 @@ class Advance:
         policy = self._hierarchy.policies.of(facts.service_id)
         if facts.maintained or self._damping.is_damped(facts.service_id, now):
             return StandingSuspicion(facts.service_id, facts.incarnation, None), now + policy.flap_window
-        alert = alert_book.standing_alert(facts, self._hierarchy.recipient_of(facts))
+        alert = alert_book.preauthorized_alert(facts, self._hierarchy.recipient_of(facts))
         if self._damping.count(facts.service_id, now, policy.flap_window) != policy.flap_count - 1:
             return StandingSuspicion(facts.service_id, facts.incarnation, alert), None
         alert = alert_book.flapping(alert, FlapLimit(policy.flap_count, policy.flap_window))
         return StandingSuspicion(facts.service_id, facts.incarnation, alert), now + policy.flap_window
 
 
-class Standing:
-    """What the registry was told, and of whom that should be looked at again."""
+class Preauthorized:
+    """The suspicions that the registry holds, and the services to look at again."""
 
     def __init__(self) -> None:
-        self._told: dict[str, StandingSuspicion] = {}
+        self._sent: dict[str, StandingSuspicion] = {}
         self._touched: dict[str, None] = {}
         self._later: dict[str, float] = {}
 
@@ -86,20 +86,20 @@ class Standing:
 
     def used_up(self, service_id: str) -> None:
         """The registry has applied it, or the service is gone."""
-        self._told.pop(service_id, None)
+        self._sent.pop(service_id, None)
 
     def forget_all(self, service_ids: Iterable[str]) -> None:
         """The registry has forgotten everything: it stalled."""
-        self._told.clear()
+        self._sent.clear()
         self._touched.update(dict.fromkeys(service_ids))
 
     def change(self, service_id: str, wanted: StandingSuspicion | None) -> tuple[StandingSuspicion | None, int | None]:
-        """What to tell the registry so that it knows what is wanted: a suspicion, or an incarnation to withdraw."""
-        told = self._told.get(service_id)
-        if wanted == told:
+        """What to send so that the registry holds what is wanted: a suspicion, or an incarnation to withdraw."""
+        sent = self._sent.get(service_id)
+        if wanted == sent:
             return None, None
         if wanted is not None:
-            self._told[service_id] = wanted
+            self._sent[service_id] = wanted
             return wanted, None
-        del self._told[service_id]
-        return None, told.incarnation if told is not None else None
+        del self._sent[service_id]
+        return None, sent.incarnation if sent is not None else None

@@ -19,7 +19,7 @@ from grid_hosting.start import StartError
 from tron.config import Config
 from tron.live_policy import LivePolicy
 from tron.monitor import Monitor, Stats
-from tron.operator_relay import Desk
+from tron.operator_relay import OperatorRelay
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
@@ -46,9 +46,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         prober = Prober(frozenset(config.probe_targets))
         stats = Stats()
         dispatcher = build(config.sinks, config.data_dir / "sinks", source="/grid/tron", healthy=lambda: stats.watching)
-        desk = Desk(channel, dispatcher)
+        relay = OperatorRelay(channel, dispatcher)
         loss = RegistryLoss(config.registry_lost_after, config.registry_lost_after_drain)
-        monitor = Monitor(channel, SERVICE_ID, policies, desk, prober, stats, loss)
+        monitor = Monitor(channel, SERVICE_ID, policies, relay, prober, stats, loss)
         health = HealthServicer()
         await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
         service = TronService(monitor, LivePolicy(monitor, store, layers), channel, dispatcher)
@@ -65,10 +65,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         agent = own_agent(SERVICE_ID, "TRON Heartbeat Monitor", address, config.registry, caps)
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
-            watcher = tasks.create_task(monitor.run())
-            clerk = tasks.create_task(desk.serve_for_ever())
-            messenger = tasks.create_task(dispatcher.run())
-            teller = tasks.create_task(_tell_health(monitor, health))
+            running = [
+                tasks.create_task(_report_health(monitor, health)),
+                tasks.create_task(monitor.run()),
+                tasks.create_task(relay.run()),
+                tasks.create_task(dispatcher.run()),
+            ]
             try:
                 await server.start()
                 log.info("tron_serving", address=address, registry=config.registry)
@@ -80,10 +82,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 if stop.is_set():
                     log.info("tron_draining")
                 await health.enter_graceful_shutdown()
-                teller.cancel()
-                watcher.cancel()
-                clerk.cancel()
-                messenger.cancel()
+                for task in running:
+                    task.cancel()
                 if config.self_register:
                     # TRON goes on watching after a restart: it does not leave, it is away for a moment.
                     await loop.run_in_executor(None, agent.abandon)
@@ -92,8 +92,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     log.info("tron_stopped")
 
 
-async def _tell_health(monitor: Monitor, health: HealthServicer) -> None:
-    """SERVING means watching: a monitor that hears nothing says so."""
+async def _report_health(monitor: Monitor, health: HealthServicer) -> None:
+    """SERVING means watching: a monitor that hears nothing from the registry is NOT_SERVING."""
     last: int | None = None
     while True:
         serving = monitor.stats.watching

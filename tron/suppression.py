@@ -46,7 +46,7 @@ def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping,
 def reason(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping) -> str:
     """Why the alert of such a transition is held at `now` (attentive seconds); empty if it is sent."""
     if kind is Kind.RESTORE:
-        return "" if facts.told_to else "its failure was told to nobody"
+        return "" if facts.notified else "its failure was told to nobody"
     if facts.maintained:
         return "maintenance"
     if guard.covers(facts.service_id) and kind is not Kind.STALL:

@@ -7,8 +7,8 @@ from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, observation_pb2
 from tron_client.wire import epoch, json_object, seconds, timestamp_at
 
-from tron.facts import AlertDraft, Cause, Facts, Forebear, Frame, Kind, OpenCopy, Severity, State
-from tron.orders import Notice, Ruling
+from tron.facts import AlertDraft, Cause, Delivery, Facts, Forebear, Frame, Kind, Severity, State
+from tron.orders import AlertCopy, Ruling
 from tron.preauthorized import StandingSuspicion
 
 _KINDS = {
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 def to_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
-    """What the registry tells at one moment."""
+    """The registry's facts of one moment."""
     now = seconds(message.now)
     beats = zip(message.beat_incarnations, message.beat_observations, message.beat_ages_ms, strict=True)
     return Frame(
@@ -32,8 +32,10 @@ def to_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
         observations=tuple(map(_to_facts, message.observations)),
         beats=tuple((incarnation, observation, now - age / 1000) for incarnation, observation, age in beats),
         removed=tuple(message.removed),
-        copies=tuple(OpenCopy(to_alert(each.event), seconds(each.since), each.climbed) for each in message.deliveries),
-        copies_ended=tuple((each.alert_id, each.recipient) for each in message.deliveries_ended),
+        deliveries=tuple(
+            Delivery(to_alert(each.event), seconds(each.since), each.climbed) for each in message.deliveries
+        ),
+        deliveries_ended=tuple((each.alert_id, each.recipient) for each in message.deliveries_ended),
         forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in message.forebears),
         cascade_alert_id=message.cascade_alert_id,
         snapshot_complete=message.snapshot_complete,
@@ -59,15 +61,15 @@ def _to_facts(message: observation_pb2.Observation) -> Facts:
         judged=State(int(message.judged)),
         cause=Cause(int(message.judged_cause)),
         judged_at=seconds(message.judged_at),
-        missed=message.missed_beats,
+        missed_beats=message.missed_beats,
         stall_after=seconds(message.stall_after) if has("stall_after") else None,
         active_at=seconds(message.active_at),
         busy_until_at=seconds(message.busy_until_at) if has("busy_until_at") else None,
         busy_declared_at=seconds(message.busy_declared_at) if has("busy_declared_at") else None,
         url=message.url,
-        told_to=tuple(message.told_to),
-        untold=to_alert(message.untold) if has("untold") else None,
-        folded_into=message.folded_into,
+        notified=tuple(message.told_to),
+        held_alert=to_alert(message.untold) if has("untold") else None,
+        grouped_into=message.folded_into,
         maintained=has("maintenance"),
         maintenance_reason=message.maintenance.reason,
         detached_reason=_reason(message.detached_reason),
@@ -83,7 +85,7 @@ def _reason(value: int) -> str:
 
 
 def to_alert(event: event_pb2.Event) -> AlertDraft:
-    """An event of the log, as an alert that can be said again."""
+    """An event of the log, as an alert that can be sent again."""
     return AlertDraft(
         alert_id=event.alert_id,
         type=event.type,
@@ -110,10 +112,10 @@ def from_ruling(ruling: Ruling) -> observation_pb2.Verdict:
         observation=transition.observation,
         kind=_KINDS[transition.kind],
         cause=transition.cause.value,  # type: ignore[arg-type]
-        missed_beats=transition.missed,
-        quiet=bool(ruling.hushed),
-        folded=ruling.folded,
-        folds=ruling.folds,
+        missed_beats=transition.missed_beats,
+        quiet=bool(ruling.suppressed),
+        folded=ruling.grouped,
+        folds=ruling.subtree,
         further_alerts=[_from_alert(each) for each in ruling.further],
     )
     if ruling.alert is not None:
@@ -121,18 +123,18 @@ def from_ruling(ruling: Ruling) -> observation_pb2.Verdict:
     return verdict
 
 
-def from_notice(notice: Notice) -> observation_pb2.Notice:
+def from_copy(copy: AlertCopy) -> observation_pb2.Notice:
     """An alert that comes with no verdict."""
     message = observation_pb2.Notice(
-        alert_id=notice.alert_id, climbs_from=notice.climbs_from, told_about=notice.told_about
+        alert_id=copy.alert_id, climbs_from=copy.escalated_from, told_about=copy.notified_about
     )
-    if notice.alert is not None:
-        message.event.CopyFrom(_from_alert(notice.alert))
+    if copy.alert is not None:
+        message.event.CopyFrom(_from_alert(copy.alert))
     return message
 
 
-def from_standing(suspicion: StandingSuspicion) -> observation_pb2.StandingSuspicion:
-    """A suspicion that stands."""
+def from_suspicion(suspicion: StandingSuspicion) -> observation_pb2.StandingSuspicion:
+    """A suspicion that the registry may apply on its own."""
     message = observation_pb2.StandingSuspicion(service_id=suspicion.service_id, incarnation=suspicion.incarnation)
     if suspicion.alert is not None:
         alert = _from_alert(suspicion.alert)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from tron.facts import OPERATORS, AlertDraft, OpenCopy, Severity
+from tron.facts import OPERATORS, AlertDraft, Delivery, Severity
 
 UNDELIVERED_AFTER = 5.0
 """Attentive seconds for which an alert may reach nobody. Above the grace (2 s) after which a parent whose stream broke
@@ -21,24 +21,24 @@ class Unreached:
     """Alerts that reached nobody yet. Bounded by the registry's own bound on what waits."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, dict[str, OpenCopy]] = {}
+        self._waiting: dict[str, dict[str, Delivery]] = {}
         """By alert_id and recipient."""
         self._due: list[tuple[float, str]] = []
 
-    def put(self, copy: OpenCopy) -> None:
-        """A copy waits, or changed."""
-        alert = copy.alert
+    def put(self, delivery: Delivery) -> None:
+        """A delivery waits, or changed."""
+        alert = delivery.alert
         if alert.severity is not Severity.CRITICAL:
             return
         known = self._waiting.get(alert.alert_id)
         if known is not None:
-            known[alert.recipient] = copy
-        elif not copy.climbed:  # else another copy of it waits, or somebody took that
-            self._waiting[alert.alert_id] = {alert.recipient: copy}
-            heappush(self._due, (copy.since + UNDELIVERED_AFTER, alert.alert_id))
+            known[alert.recipient] = delivery
+        elif not delivery.escalated:  # else another copy of it waits, or somebody took that
+            self._waiting[alert.alert_id] = {alert.recipient: delivery}
+            heappush(self._due, (delivery.since + UNDELIVERED_AFTER, alert.alert_id))
 
     def end(self, alert_id: str, recipient: str) -> None:
-        """A copy waits no more: somebody has it."""
+        """A delivery was acknowledged: somebody has the alert."""
         self._waiting.pop(alert_id, None)
 
     def due(self, now: float, reaches: Callable[[str], bool]) -> list[AlertDraft]:
@@ -46,10 +46,10 @@ class Unreached:
         found: list[AlertDraft] = []
         while self._due and self._due[0][0] <= now:
             _, alert_id = heappop(self._due)
-            copies = self._waiting.pop(alert_id, None)
-            if copies is None or any(recipient != OPERATORS and reaches(recipient) for recipient in copies):
+            deliveries = self._waiting.pop(alert_id, None)
+            if deliveries is None or any(recipient != OPERATORS and reaches(recipient) for recipient in deliveries):
                 continue
-            if all(copy.climbed for copy in copies.values()):
+            if all(delivery.escalated for delivery in deliveries.values()):
                 continue  # the alert of another service lists it
-            found.append(next(iter(copies.values())).alert)
+            found.append(next(iter(deliveries.values())).alert)
         return found

@@ -1,7 +1,7 @@
 """TRON's process: the real judge inside a model of `tron.monitor` and `tron.operator_relay`. All of TRON is here.
 
 It reads frames one by one, judges, has its orders applied and waits for the answer; whatever goes wrong, it begins
-again with nothing but the next snapshot. Its operators' desk hands out what waits for them, and acknowledges it.
+again with nothing but the next snapshot. Its relay hands operators what waits for them, and acknowledges it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import EPOCH, SimRegistry
 from tests.simulation.translation import Translator
 from tests.support.between_cores import event_of
-from tron.facts import OPERATORS, Kind, OpenCopy
+from tron.facts import OPERATORS, Delivery, Kind
 from tron.judge import Judge
-from tron.monitor import CALL_TIMEOUT, WORD_EVERY
-from tron.operator_relay import REST
+from tron.monitor import CALL_TIMEOUT, REPORT_EVERY
+from tron.operator_relay import RETRY_DELAY
 from tron.orders import Orders, Ruling
 from tron.policy import Policies
 
@@ -54,7 +54,7 @@ class SimTron(Process):
         self._batch = batch
         self._translator = translator
         self._channel = Channel(self, registry, path)
-        self._desk_channel = Channel(self, registry, path)
+        self._relay_channel = Channel(self, registry, path)
         self._attempt = 0
         self._calls = 0
         self._begin(None)
@@ -138,7 +138,7 @@ class SimTron(Process):
             orders = judge.decide(told.hearing_since, self.wall())
             held_changed = judge.guard.many_fail != self._standing_held
             urgent = bool(told.observations or told.removed)
-            if not orders.empty or urgent or held_changed or judge.now - self._spoke_at >= WORD_EVERY:
+            if not orders.empty or urgent or held_changed or judge.now - self._spoke_at >= REPORT_EVERY:
                 self._waiting = self._requests(orders)
                 self._apply_next()
             else:
@@ -159,10 +159,10 @@ class SimTron(Process):
 
         for ruling in orders.rulings:
             room().rulings.append(ruling)
-        for notice in orders.notices:
-            room().notices.append(notice)
-        for suspicion in orders.standing:
-            room().standing.append(suspicion)
+        for copy in orders.copies:
+            room().copies.append(copy)
+        for suspicion in orders.preauthorized:
+            room().preauthorized.append(suspicion)
         return requests
 
     def _apply_next(self) -> None:
@@ -186,8 +186,8 @@ class SimTron(Process):
                 call=self._call,
                 observer=OBSERVER,
                 verdicts=tuple([translator.verdict(each) for each in orders.rulings]),
-                notices=tuple([translator.notice(each) for each in orders.notices]),
-                standing=tuple([translator.standing(each) for each in orders.standing]),
+                notices=tuple([translator.notice(each) for each in orders.copies]),
+                standing=tuple([translator.standing(each) for each in orders.preauthorized]),
                 withdrawn=tuple(orders.withdrawn),
                 standing_held=judge.guard.many_fail,
                 cascade_alert_id=self._cascade_told,
@@ -214,18 +214,18 @@ class SimTron(Process):
         self._look_at_mail()
         self._go_on()
 
-    # --- the operators' desk ----------------------------------------------------------------------------------------
+    # --- the relay to operators -------------------------------------------------------------------------------------
 
     def _look_at_mail(self) -> None:
-        """As `Desk.serve_for_ever`: hand over what waits, then acknowledge it, one by one."""
-        mail = self.judge.mail
+        """As `OperatorRelay.run`: hand over what waits, then acknowledge it, one by one."""
+        mail = self.judge.for_operators
         if not mail or self._serving:
             return
         self._serving = True
         self._served &= mail.keys()
         self._serve(list(mail.values()))
 
-    def _serve(self, waiting: list[OpenCopy]) -> None:
+    def _serve(self, waiting: list[Delivery]) -> None:
         if not waiting:
             self._serving = False
             return
@@ -233,17 +233,17 @@ class SimTron(Process):
         if alert.alert_id in self._served:
             self._acknowledge(alert.alert_id, waiting)
         elif self.sinks_hang:
-            self.later(REST, partial(self._serve, waiting))
+            self.later(RETRY_DELAY, partial(self._serve, waiting))
         else:
             self.later(self._dice.uniform(0.0, 0.05), partial(self._told, waiting))
 
-    def _told(self, waiting: list[OpenCopy]) -> None:
+    def _told(self, waiting: list[Delivery]) -> None:
         alert = waiting[0].alert
         self._observer.operators_heard(event_of(alert))
         self._served.add(alert.alert_id)
         self._acknowledge(alert.alert_id, waiting)
 
-    def _acknowledge(self, alert_id: str, waiting: list[OpenCopy]) -> None:
+    def _acknowledge(self, alert_id: str, waiting: list[Delivery]) -> None:
         connection = Connection(self.path, self, self._registry)
         life = self._registry.life
         rest = partial(self._serve, waiting[1:])
@@ -261,7 +261,7 @@ class SimTron(Process):
             if not over:
                 over = True
                 connection.close(DOWN)
-                self.later(REST, rest)
+                self.later(RETRY_DELAY, rest)
 
         connection.on_message[DOWN] = answered
         connection.on_end[DOWN] = failed

@@ -14,10 +14,10 @@ from registry_server.core.verdicts import StandingSuspicion as RegistryStanding
 from registry_server.core.verdicts import Verdict
 from registry_server.io import translate as registry_wire
 from tests.simulation import words
-from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
+from tests.support.between_cores import delivery_of, facts_of, forebear_of, notice_of, suspicion_of, verdict_of
 from tron import translate as tron_wire
 from tron.facts import Frame
-from tron.orders import Notice, Ruling
+from tron.orders import AlertCopy, Ruling
 from tron.preauthorized import StandingSuspicion
 
 
@@ -37,8 +37,8 @@ class Translator(ABC):
         """What the registry reads of a ruling."""
 
     @abstractmethod
-    def notice(self, notice: Notice) -> RegistryNotice:
-        """What it reads of a notice."""
+    def notice(self, copy: AlertCopy) -> RegistryNotice:
+        """What it reads of an alert without a verdict."""
 
     @abstractmethod
     def standing(self, suspicion: StandingSuspicion) -> RegistryStanding:
@@ -57,11 +57,11 @@ class Plain(Translator):
     def verdict(self, ruling: Ruling) -> Verdict:
         return verdict_of(ruling)
 
-    def notice(self, notice: Notice) -> RegistryNotice:
-        return notice_of(notice)
+    def notice(self, copy: AlertCopy) -> RegistryNotice:
+        return notice_of(copy)
 
     def standing(self, suspicion: StandingSuspicion) -> RegistryStanding:
-        return standing_of(suspicion)
+        return suspicion_of(suspicion)
 
 
 class Wire(Translator):
@@ -92,12 +92,12 @@ class Wire(Translator):
         sent = tron_wire.from_ruling(ruling).SerializeToString()
         return registry_wire.to_verdict(observation_pb2.Verdict.FromString(sent), 0.0)
 
-    def notice(self, notice: Notice) -> RegistryNotice:
-        sent = tron_wire.from_notice(notice).SerializeToString()
+    def notice(self, copy: AlertCopy) -> RegistryNotice:
+        sent = tron_wire.from_copy(copy).SerializeToString()
         return registry_wire.to_notice(observation_pb2.Notice.FromString(sent), 0.0)
 
     def standing(self, suspicion: StandingSuspicion) -> RegistryStanding:
-        sent = tron_wire.from_standing(suspicion).SerializeToString()
+        sent = tron_wire.from_suspicion(suspicion).SerializeToString()
         return registry_wire.to_standing(observation_pb2.StandingSuspicion.FromString(sent), 0.0)
 
 
@@ -109,8 +109,8 @@ def frame_of(frame: words.Frame) -> Frame:
         observations=frame.facts,  # type: ignore[arg-type]
         beats=tuple([(beat.incarnation, beat.observation, beat.at) for beat in frame.beats]),
         removed=frame.removed,
-        copies=tuple([copy_of(copy) for copy in frame.copies]),
-        copies_ended=frame.copies_ended,
+        deliveries=tuple([delivery_of(copy) for copy in frame.copies]),
+        deliveries_ended=frame.copies_ended,
         forebears=tuple([forebear_of(stone) for stone in frame.forebears]),
         cascade_alert_id=frame.cascade_alert_id,
         snapshot_complete=frame.snapshot_complete,

@@ -175,9 +175,9 @@ class World:
             transition.observation,
             KINDS[transition.kind],
             LivenessCause(transition.cause),
-            transition.missed,
+            transition.missed_beats,
             alert,
-            quiet=bool(ruling.hushed),
+            quiet=bool(ruling.suppressed),
         )
 
     def save(self) -> None:
@@ -217,9 +217,9 @@ def facts_of(record: Record) -> Facts:
         judged=State(int(record.judgement.liveness)),
         cause=Cause(int(record.judgement.cause)),
         judged_at=record.judged_at,
-        missed=record.judgement.missed_beats,
+        missed_beats=record.judgement.missed_beats,
         stall_after=record.spec.stall_after,
         active_at=record.active_at,
-        told_to=record.judgement.told_to,
+        notified=record.judgement.told_to,
         detached_reason=record.detached_reason.removeprefix("ERROR_REASON_"),
     )

@@ -7,9 +7,9 @@ from registry_server.core.service import Copy, Event, LivenessCause, Maintenance
 from registry_server.core.verdicts import Notice as RegistryNotice
 from registry_server.core.verdicts import StandingSuspicion as RegistryStanding
 from registry_server.core.verdicts import Verdict, VerdictKind
-from tron.facts import AlertDraft, Cause, Facts, Forebear, Kind, OpenCopy, State
+from tron.facts import AlertDraft, Cause, Delivery, Facts, Forebear, Kind, State
 from tron.facts import Severity as AlertSeverity
-from tron.orders import Notice, Ruling
+from tron.orders import AlertCopy, Ruling
 from tron.preauthorized import StandingSuspicion
 
 KINDS = {
@@ -26,7 +26,7 @@ KINDS = {
 def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
     """What the registry tells TRON about a service."""
     spec, judgement = record.spec, record.judgement
-    untold = judgement.down_event if judgement.down_event is not None and not judgement.told_to else None
+    held_alert = judgement.down_event if judgement.down_event is not None and not judgement.told_to else None
     return Facts(
         service_id=spec.service_id,
         name=spec.name,
@@ -44,15 +44,15 @@ def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
         judged=_STATES[judgement.liveness],
         cause=_CAUSES[judgement.cause],
         judged_at=record.judged_at,
-        missed=judgement.missed_beats,
+        missed_beats=judgement.missed_beats,
         stall_after=spec.stall_after,
         active_at=record.active_at,
         busy_until_at=record.busy_until_at,
         busy_declared_at=record.busy_declared_at,
         url=spec.url,
-        told_to=judgement.told_to,
-        untold=None if untold is None else draft_of(untold),
-        folded_into=judgement.folded_into,
+        notified=judgement.told_to,
+        held_alert=None if held_alert is None else draft_of(held_alert),
+        grouped_into=judgement.folded_into,
         maintained=maintenance is not None,
         maintenance_reason="" if maintenance is None else maintenance.reason,
         detached_reason=record.detached_reason.removeprefix("ERROR_REASON_"),
@@ -68,23 +68,23 @@ def verdict_of(ruling: Ruling) -> Verdict:
         transition.observation,
         KINDS[transition.kind],
         LivenessCause(transition.cause),
-        transition.missed,
+        transition.missed_beats,
         None if ruling.alert is None else event_of(ruling.alert),
-        quiet=bool(ruling.hushed),
-        folded=ruling.folded,
-        folds=ruling.folds,
+        quiet=bool(ruling.suppressed),
+        folded=ruling.grouped,
+        folds=ruling.subtree,
         further_alerts=tuple([event_of(each) for each in ruling.further]),
     )
 
 
-def notice_of(notice: Notice) -> RegistryNotice:
+def notice_of(copy: AlertCopy) -> RegistryNotice:
     """An alert without a verdict, or one more copy."""
-    event = None if notice.alert is None else event_of(notice.alert)
-    return RegistryNotice(notice.alert_id, event, notice.climbs_from, notice.told_about)
+    event = None if copy.alert is None else event_of(copy.alert)
+    return RegistryNotice(copy.alert_id, event, copy.escalated_from, copy.notified_about)
 
 
-def standing_of(suspicion: StandingSuspicion) -> RegistryStanding:
-    """What the registry is to say by itself."""
+def suspicion_of(suspicion: StandingSuspicion) -> RegistryStanding:
+    """A suspicion that the registry may apply on its own."""
     alert = None if suspicion.alert is None else event_of(suspicion.alert)
     return RegistryStanding(suspicion.service_id, suspicion.incarnation, alert)
 
@@ -127,9 +127,9 @@ def draft_of(event: Event) -> AlertDraft:
     )
 
 
-def copy_of(copy: Copy) -> OpenCopy:
+def delivery_of(copy: Copy) -> Delivery:
     """A copy that is not acknowledged."""
-    return OpenCopy(draft_of(copy.event), copy.since, copy.climbed)
+    return Delivery(draft_of(copy.event), copy.since, copy.climbed)
 
 
 def forebear_of(stone: Tombstone) -> Forebear:

@@ -51,8 +51,8 @@ class DirectChannel:
     stream_stream = stream_unary = unary_unary
 
 
-class SilentDesk:
-    """Operators that nobody tells anything."""
+class SilentRelay:
+    """Operators who get no alert."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_, **__: None
@@ -62,7 +62,7 @@ class SilentDesk:
 async def watched(engine: Engine) -> AsyncIterator[Monitor]:
     """TRON at work on this engine."""
     channel: Any = DirectChannel(ObserverService(engine))
-    anything: Any = SilentDesk()
+    anything: Any = SilentRelay()
     monitor = Monitor(channel, "tron", Policies(Policy(), {}), anything, anything, Stats())
     task = asyncio.create_task(monitor.run())
     try:

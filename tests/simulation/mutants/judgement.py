@@ -76,12 +76,12 @@ def _nothing_climbs() -> Patches:
 
 
 def _climbs_under_a_new_id() -> Patches:
-    climbing = alert_book.climbing
+    escalated_copy = alert_book.escalated_copy
 
     def renamed(alert: AlertDraft, recipient: str, why: str, **options: Any) -> AlertDraft:
-        return replace(climbing(alert, recipient, why, **options), alert_id=f"{alert.alert_id}^")
+        return replace(escalated_copy(alert, recipient, why, **options), alert_id=f"{alert.alert_id}^")
 
-    return [(alert_book, "climbing", renamed)]
+    return [(alert_book, "escalated_copy", renamed)]
 
 
 def _climbs_to_the_dead() -> Patches:

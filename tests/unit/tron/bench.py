@@ -114,9 +114,9 @@ class Bench:
         for ruling, outcome in reversed(outcomes):
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
-        for notice in orders.notices:
-            self.verdicts.notify(registry_wire.to_notice(tron_wire.from_notice(notice), self.now.wall), self.now)
-        standing = [registry_wire.to_standing(tron_wire.from_standing(each), 0.0) for each in orders.standing]
+        for copy in orders.copies:
+            self.verdicts.notify(registry_wire.to_notice(tron_wire.from_copy(copy), self.now.wall), self.now)
+        standing = [registry_wire.to_standing(tron_wire.from_suspicion(each), 0.0) for each in orders.preauthorized]
         self.verdicts.stand_by(standing, orders.withdrawn, held=self.judge.guard.many_fail)
         self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
         self.catalogue.judged(OBSERVER, self.now)
@@ -148,8 +148,8 @@ class Bench:
                 program.heard.append(message.event)
                 if program.acknowledges and program.beats:
                     self.catalogue.acknowledge_on_stream(session, [message.event.alert_id], self.now)
-        for copy in list(self.judge.mail.values()):
-            self.catalogue.acknowledge(copy.alert.alert_id, OPERATORS, self.now)
+        for delivery in list(self.judge.for_operators.values()):
+            self.catalogue.acknowledge(delivery.alert.alert_id, OPERATORS, self.now)
         after = self.log[-1].sequence if self.log else 0
         self.log += self.catalogue.events.recent_after(after, 10_000) or []
 

@@ -30,7 +30,7 @@ def make_facts(service_id: str = "a", **fields: Any) -> Facts:
         "judged": State.ALIVE,
         "cause": Cause.NONE,
         "judged_at": 1.0,
-        "missed": 0,
+        "missed_beats": 0,
     }
     return Facts(service_id=service_id, **{**defaults, **fields})
 

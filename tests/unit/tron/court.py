@@ -9,10 +9,10 @@ from registry_server.core.catalogue import Catalogue
 from registry_server.core.record import Record
 from registry_server.core.service import Event, Instant, Maintenance, ServiceSpec
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
-from tests.support.between_cores import copy_of, facts_of, forebear_of, notice_of, standing_of, verdict_of
+from tests.support.between_cores import delivery_of, facts_of, forebear_of, notice_of, suspicion_of, verdict_of
 from tron.facts import Facts, Frame, Kind
 from tron.judge import Judge
-from tron.orders import Notice, Orders, Ruling
+from tron.orders import AlertCopy, Orders, Ruling
 from tron.policy import Policies, Policy
 
 EPOCH = 1_700_000_000.0
@@ -20,7 +20,7 @@ OBSERVER = "tron"
 TICK = 0.1
 
 PATIENT = Policy(misses_before_deregister=10_000, guard_ratio=1.0)
-"""Nobody is given up soon, and no failure is a mass failure: for stories about who is told."""
+"""No service is deregistered soon, and no failure is a mass failure: for stories about recipients."""
 
 
 class Court:
@@ -36,7 +36,7 @@ class Court:
         self.judged: list[tuple[float, Kind, str]] = []
         """What was accepted, and when."""
         self.rulings: list[Ruling] = []
-        self.notices: list[Notice] = []
+        self.copies: list[AlertCopy] = []
         """Those that the registry took for new."""
         self._sessions: dict[str, int] = {}
         self._next = 0
@@ -137,8 +137,8 @@ class Court:
             observations=tuple(self.facts(each) for each in frame.changed if each in self.catalogue.records),
             beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
             removed=frame.removed,
-            copies=tuple(copy_of(copy) for copy in copies.values() if copy is not None),
-            copies_ended=tuple(key for key, copy in copies.items() if copy is None),
+            deliveries=tuple(delivery_of(copy) for copy in copies.values() if copy is not None),
+            deliveries_ended=tuple(key for key, copy in copies.items() if copy is None),
             forebears=tuple(map(forebear_of, self.catalogue.tombstones.values())) if snapshot else (),
             cascade_alert_id=self.verdicts.cascade_alert_id if snapshot else "",
             snapshot_complete=snapshot,
@@ -159,10 +159,12 @@ class Court:
         for ruling, outcome in reversed(list(zip(orders.rulings, outcomes, strict=True))):
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
-        for notice in orders.notices:
-            if self.verdicts.notify(notice_of(notice), now):
-                self.notices.append(notice)
-        self.verdicts.stand_by(map(standing_of, orders.standing), orders.withdrawn, held=self.judge.guard.many_fail)
+        for copy in orders.copies:
+            if self.verdicts.notify(notice_of(copy), now):
+                self.copies.append(copy)
+        self.verdicts.stand_by(
+            map(suspicion_of, orders.preauthorized), orders.withdrawn, held=self.judge.guard.many_fail
+        )
         self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
         self.catalogue.judged(OBSERVER, now)
         self.catalogue.take()

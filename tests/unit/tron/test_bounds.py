@@ -10,7 +10,7 @@ from registry_server.core.service import Event
 from registry_server.core.validation import check_event
 from tests.unit.tron.builders import make_detector, make_facts
 from tests.unit.tron.test_alert_book import draft
-from tron.alert_book import cascade_alert, climbing, with_subtree
+from tron.alert_book import cascade_alert, escalated_copy, with_subtree
 from tron.facts import AlertDraft, Kind
 from tron.guard import Cascade
 
@@ -41,10 +41,10 @@ def test_a_list_of_any_letters_is_taken_by_the_registry(letter: str) -> None:
     assert 10 < len(alert.details["affected"]) < 2000
 
 
-def test_an_alert_that_climbed_all_the_way_up_a_deep_tree_is_taken_by_the_registry() -> None:
+def test_an_alert_that_escalated_all_the_way_up_a_deep_tree_is_taken_by_the_registry() -> None:
     alert = with_subtree(draft(Kind.DOWN), [f"service {n}" for n in range(2000)], 0)
     for n in range(500):
-        alert = climbing(alert, "漢" * 300 + str(n), "not acknowledged within 30 s")
+        alert = escalated_copy(alert, "漢" * 300 + str(n), "not acknowledged within 30 s")
     check(alert)
     assert alert.details["escalated_from"][-1] == "漢" * 300 + "498"
 

@@ -17,10 +17,10 @@ MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
 BROKEN = make_facts(connected=False, detached_at=2.0)
 
 
-def test_silence_is_a_miss_then_down_then_given_up() -> None:
+def test_silence_is_a_miss_then_down_then_deregistered() -> None:
     decided = walk(make_detector(make_facts()), 10.0)
     assert story(decided) == [(2.3, MISS), (3.3, DOWN), (4.3, DEREGISTER)]
-    assert [(each.cause, each.missed) for _, each in decided] == [(Cause.SILENT, n) for n in (1, 2, 3)]
+    assert [(each.cause, each.missed_beats) for _, each in decided] == [(Cause.SILENT, n) for n in (1, 2, 3)]
 
 
 def test_a_transition_is_due_when_it_became_true_not_when_it_was_noticed() -> None:
@@ -28,7 +28,7 @@ def test_a_transition_is_due_when_it_became_true_not_when_it_was_noticed() -> No
     assert [(each.kind, each.due) for each in late] == [(MISS, 2.25), (DOWN, 3.25)]
 
 
-def test_nobody_is_given_up_sooner_than_one_interval_after_it_was_declared_down() -> None:
+def test_nobody_is_deregistered_sooner_than_one_interval_after_it_was_declared_down() -> None:
     detector = make_detector(make_facts())
     detector.advance(60.0, 0.0)
     assert story(walk(detector, 62.0, begin=60.1)) == [(61.0, DEREGISTER)]
@@ -87,7 +87,7 @@ def test_who_was_down_and_is_heard_again_is_restored() -> None:
     walk(detector, 3.5)
     detector.heard(1, 11, 3.55)
     ((_, restored),) = walk(detector, 4.0, begin=3.6)
-    assert (restored.kind, restored.cause, restored.missed) == (RESTORE, Cause.NONE, 0)
+    assert (restored.kind, restored.cause, restored.missed_beats) == (RESTORE, Cause.NONE, 0)
     assert restored.facts.judged is State.DOWN
 
 
@@ -171,7 +171,7 @@ def test_after_a_restart_everyone_has_the_reattach_window() -> None:
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_who_was_down_before_a_restart_is_not_given_up_within_the_window(streamed: bool) -> None:
+def test_who_was_down_before_a_restart_is_not_deregistered_within_the_window(streamed: bool) -> None:
     down = replace(AFTER_RESTART, streamed=streamed, judged=State.DOWN, cause=Cause.SILENT)
     assert story(walk(make_detector(down), WINDOW + 1)) == [(WINDOW, DEREGISTER)]
 
@@ -245,10 +245,10 @@ def test_refused_verdicts_are_taken_back_one_after_the_other() -> None:
 
 def test_a_refused_deregistration_is_judged_again() -> None:
     detector = make_detector(make_facts())
-    *_, (_, given_up) = walk(detector, 4.3)
-    assert given_up.kind is DEREGISTER
+    *_, (_, deregistered) = walk(detector, 4.3)
+    assert deregistered.kind is DEREGISTER
     assert walk(detector, 9.0, begin=4.4) == []
-    detector.refused(given_up)
+    detector.refused(deregistered)
     assert story(walk(detector, 10.0, begin=9.1)) == [(9.1, DEREGISTER)]
 
 
@@ -284,7 +284,7 @@ def test_a_service_is_judged_by_its_own_policy() -> None:
         (5.3, DOWN),
         (7.3, DEREGISTER),
     ]
-    assert [each.missed for _, each in decided if each.service_id == "b"] == [2, 4, 6]
+    assert [each.missed_beats for _, each in decided if each.service_id == "b"] == [2, 4, 6]
 
 
 def test_who_needs_no_warning_goes_down_by_the_same_miss() -> None:
@@ -365,7 +365,7 @@ def test_a_refused_connection_confirms_a_broken_stream_at_once_and_nothing_else(
     assert story(walk(silent, 2.5)) == [(2.3, MISS)]
 
 
-def test_while_it_is_held_nobody_is_given_up() -> None:
+def test_while_it_is_held_nobody_is_deregistered() -> None:
     detector = make_detector(make_facts())
     detector.hold_deregistrations(True)
     assert story(walk(detector, 30.0)) == [(2.3, MISS), (3.3, DOWN)]
@@ -506,7 +506,7 @@ def test_what_was_confirmed_is_forgotten_when_the_stream_is_back() -> None:
     assert story(walk(detector, 5.0, begin=3.0)) == [(3.0, SUSPECT), (5.0, DOWN)]
 
 
-def test_nobody_is_given_up_while_that_is_held_and_all_at_once_afterwards() -> None:
+def test_nobody_is_deregistered_while_that_is_held_and_all_at_once_afterwards() -> None:
     detector = make_detector(make_facts())
     detector.hold_deregistrations(True)
     assert story(walk(detector, 60.0)) == [(2.3, MISS), (3.3, DOWN)]
@@ -514,7 +514,7 @@ def test_nobody_is_given_up_while_that_is_held_and_all_at_once_afterwards() -> N
     assert story(walk(detector, 60.1, begin=60.1)) == [(60.1, DEREGISTER)]
 
 
-def test_nobody_is_given_up_under_maintenance() -> None:
+def test_nobody_is_deregistered_under_maintenance() -> None:
     assert story(walk(make_detector(make_facts(maintained=True)), 60.0)) == [(2.3, MISS), (3.3, DOWN)]
 
 

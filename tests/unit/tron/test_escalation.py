@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.tron.test_alert_book import draft
-from tron.alert_book import climbing
-from tron.escalation import Escalations, climbs
-from tron.facts import OPERATORS, Kind, OpenCopy, Severity
+from tron.alert_book import escalated_copy
+from tron.escalation import Escalations, escalates
+from tron.facts import OPERATORS, Delivery, Kind, Severity
 
 DOWN = draft(Kind.DOWN)
 
 
-def copy(alert_id: str = "x", recipient: str = "boss", since: float = 5.0, *, climbed: bool = False) -> OpenCopy:
+def delivery(alert_id: str = "x", recipient: str = "boss", since: float = 5.0, *, escalated: bool = False) -> Delivery:
     """A copy of a death's alert that waits."""
-    return OpenCopy(replace(DOWN, alert_id=alert_id, recipient=recipient), since, climbed)
+    return Delivery(replace(DOWN, alert_id=alert_id, recipient=recipient), since, escalated)
 
 
 def due(escalations: Escalations, now: float) -> list[tuple[str, str]]:
@@ -34,36 +34,36 @@ def due(escalations: Escalations, now: float) -> list[tuple[str, str]]:
         (Kind.RESTORE, False),
     ],
 )
-def test_what_somebody_must_act_upon_climbs(kind: Kind, expected: bool) -> None:
-    assert climbs(OpenCopy(draft(kind), 0.0)) is expected
+def test_what_somebody_must_act_upon_escalates(kind: Kind, expected: bool) -> None:
+    assert escalates(Delivery(draft(kind), 0.0)) is expected
 
 
-def test_what_is_settled_or_is_with_operators_climbs_no_further() -> None:
-    assert not climbs(copy(climbed=True))
-    assert not climbs(copy(recipient=OPERATORS))
-    assert not climbs(copy(recipient=""))
+def test_what_is_settled_or_is_with_operators_escalates_no_further() -> None:
+    assert not escalates(delivery(escalated=True))
+    assert not escalates(delivery(recipient=OPERATORS))
+    assert not escalates(delivery(recipient=""))
 
 
 def test_what_only_its_recipient_can_act_upon_stays() -> None:
     orphan = replace(DOWN, type="parent_down", severity=Severity.CRITICAL)
-    assert not climbs(OpenCopy(orphan, 0.0))
+    assert not escalates(Delivery(orphan, 0.0))
 
 
 def test_a_copy_is_looked_at_as_soon_as_it_waits_and_again_when_that_is_wanted() -> None:
     escalations = Escalations()
-    escalations.put(copy())
+    escalations.put(delivery())
     assert due(escalations, 4.9) == []
     assert due(escalations, 5.0) == [("x", "boss")]
     assert due(escalations, 100.0) == []
-    escalations.look_again(copy(), 35.0)
+    escalations.look_again(delivery(), 35.0)
     assert due(escalations, 34.9) == []
     assert due(escalations, 35.0) == [("x", "boss")]
 
 
 def test_a_copy_that_waits_no_more_is_not_looked_at() -> None:
     escalations = Escalations()
-    escalations.put(copy())
-    escalations.put(copy(recipient="other"))
+    escalations.put(delivery())
+    escalations.put(delivery(recipient="other"))
     escalations.end("x", "boss")
     escalations.end("x", "boss")
     assert due(escalations, 100.0) == [("x", "other")]
@@ -72,8 +72,8 @@ def test_a_copy_that_waits_no_more_is_not_looked_at() -> None:
 
 def test_a_copy_that_was_settled_meanwhile_is_not_looked_at() -> None:
     escalations = Escalations()
-    escalations.put(copy())
-    escalations.put(copy(climbed=True))
+    escalations.put(delivery())
+    escalations.put(delivery(escalated=True))
     assert due(escalations, 100.0) == []
     assert len(escalations) == 1
 
@@ -81,9 +81,9 @@ def test_a_copy_that_was_settled_meanwhile_is_not_looked_at() -> None:
 def test_what_happens_to_a_recipient_brings_its_mail_forward_each_copy_once() -> None:
     escalations = Escalations()
     for alert_id in ("x", "y"):
-        escalations.put(copy(alert_id))
-        escalations.look_again(copy(alert_id), 35.0)
-    escalations.put(copy("z", "other"))
+        escalations.put(delivery(alert_id))
+        escalations.look_again(delivery(alert_id), 35.0)
+    escalations.put(delivery("z", "other"))
     escalations.due(10.0)
     escalations.look_at("boss")
     escalations.look_at("boss")
@@ -93,8 +93,8 @@ def test_what_happens_to_a_recipient_brings_its_mail_forward_each_copy_once() ->
 
 def test_what_waits_is_found_by_recipient_and_by_whom_it_tells_of() -> None:
     escalations = Escalations()
-    escalations.put(copy())
-    escalations.put(copy("y", "other"))
+    escalations.put(delivery())
+    escalations.put(delivery("y", "other"))
     assert [each.alert.alert_id for each in escalations.waiting_for("boss")] == ["x"]
     assert escalations.waiting_for("nobody") == []
     assert len(escalations.about("a")) == 2
@@ -102,7 +102,7 @@ def test_what_waits_is_found_by_recipient_and_by_whom_it_tells_of() -> None:
 
 
 def test_the_copy_for_the_next_is_the_same_alert_and_tells_the_way() -> None:
-    second = climbing(climbing(DOWN, "grandpa", "boss is down"), OPERATORS, "grandpa is down", is_back=True)
+    second = escalated_copy(escalated_copy(DOWN, "grandpa", "boss is down"), OPERATORS, "grandpa is down", is_back=True)
     assert (second.alert_id, second.recipient) == (DOWN.alert_id, OPERATORS)
     assert second.details["escalated_from"] == ["boss", "grandpa"]
     assert second.details["escalated_because"] == "grandpa is down"

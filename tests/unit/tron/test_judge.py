@@ -38,13 +38,13 @@ def test_who_has_no_parent_is_told_of_to_operators(court: Court) -> None:
     court.kill("root")
     court.run(2.5)
     assert court.about(OPERATORS) == ["root"]
-    assert set(court.judge.mail) == {event.alert_id for event in court.mail(OPERATORS)}
+    assert set(court.judge.for_operators) == {event.alert_id for event in court.mail(OPERATORS)}
     court.acknowledge(OPERATORS)
     court.run(0.2)
-    assert court.judge.mail == {}
+    assert court.judge.for_operators == {}
 
 
-def test_an_alert_that_is_acknowledged_in_time_does_not_climb(court: Court) -> None:
+def test_an_alert_that_is_acknowledged_in_time_does_not_escalate(court: Court) -> None:
     court.kill("kid")
     court.run(2.5)
     court.acknowledge("pa")
@@ -52,7 +52,7 @@ def test_an_alert_that_is_acknowledged_in_time_does_not_climb(court: Court) -> N
     assert court.mail("grandpa") == []
 
 
-def test_an_alert_that_nobody_acknowledges_climbs_step_by_step_under_one_id(court: Court) -> None:
+def test_an_alert_that_nobody_acknowledges_escalates_step_by_step_under_one_id(court: Court) -> None:
     court.kill("kid")
     court.run(2.5)
     (told,) = court.mail("pa", "service_down")
@@ -63,7 +63,7 @@ def test_an_alert_that_nobody_acknowledges_climbs_step_by_step_under_one_id(cour
         assert copy.alert_id == told.alert_id
     assert copy.details["escalated_from"] == ["pa", "grandpa", "root"]
     court.run(100.0)
-    assert [each.alert_id for each in court.notices] == [told.alert_id] * 3
+    assert [each.alert_id for each in court.copies] == [told.alert_id] * 3
 
 
 def test_an_alert_passes_over_everyone_who_is_down(court: Court) -> None:
@@ -76,7 +76,7 @@ def test_an_alert_passes_over_everyone_who_is_down(court: Court) -> None:
     assert court.about("root") == ["grandpa", "pa", "kid"]
 
 
-def test_an_alert_to_a_parent_that_leaves_climbs_at_once(court: Court) -> None:
+def test_an_alert_to_a_parent_that_leaves_escalates_at_once(court: Court) -> None:
     court.kill("kid")
     court.run(2.5)
     court.leave("pa")
@@ -91,7 +91,7 @@ def test_an_alert_to_a_parent_that_never_came_goes_to_operators() -> None:
     assert court.about(OPERATORS) == ["kid"]
 
 
-def test_a_climb_goes_on_after_tron_was_restarted(court: Court) -> None:
+def test_an_escalation_goes_on_after_tron_was_restarted(court: Court) -> None:
     court.kill("kid")
     court.run(2.5)
     court.run(20.0)
@@ -129,7 +129,7 @@ def test_an_alert_that_the_mailbox_drops_is_told_to_operators() -> None:
     assert {f"kid{n}" for n in range(30)} <= known
 
 
-# --- folding --------------------------------------------------------------------------------------------------------
+# --- grouping -------------------------------------------------------------------------------------------------------
 
 
 def test_a_parent_that_fails_with_its_children_is_one_alert_that_lists_them() -> None:
@@ -176,7 +176,7 @@ def test_who_was_listed_and_came_back_is_told_of_when_it_dies_again(court: Court
     assert court.about("grandpa") == ["pa", "kid"]
 
 
-def test_the_living_children_of_the_dead_are_told_and_their_alerts_do_not_climb(court: Court) -> None:
+def test_the_living_children_of_the_dead_are_told_and_their_alerts_do_not_escalate(court: Court) -> None:
     court.kill("pa")
     court.run(2.5)
     (told,) = court.mail("kid")
@@ -236,7 +236,7 @@ def test_the_children_of_who_died_under_maintenance_are_told_when_it_ends(court:
     assert (told.type, told.service_id, told.cause.name, told.action) == ("parent_down", "pa", "DISCONNECTED", "keep")
 
 
-def test_an_alert_that_is_not_acknowledged_climbs_no_further_during_maintenance(court: Court) -> None:
+def test_an_alert_that_is_not_acknowledged_escalates_no_further_during_maintenance(court: Court) -> None:
     court.kill("kid")
     court.run(2.5)
     assert court.about("pa") == ["kid"]
@@ -338,7 +338,7 @@ def fleet(size: int = 20) -> tuple[Court, list[str]]:
     return court, members
 
 
-def test_a_mass_failure_is_one_alert_and_nobody_is_given_up_while_it_lasts() -> None:
+def test_a_mass_failure_is_one_alert_and_nobody_is_deregistered_while_it_lasts() -> None:
     court, members = fleet()
     court.kill(*members[:12])
     court.run(9.0)
@@ -349,7 +349,7 @@ def test_a_mass_failure_is_one_alert_and_nobody_is_given_up_while_it_lasts() -> 
     assert DEREGISTER not in {kind for _, kind, _ in court.judged}
 
 
-def test_after_a_mass_failure_the_deaths_are_told_and_then_the_dead_are_given_up() -> None:
+def test_after_a_mass_failure_the_deaths_are_told_and_then_the_dead_are_deregistered() -> None:
     court, members = fleet()
     court.kill(*members[:12])
     court.run(GUARDED.guard_window + 2.0)
@@ -440,7 +440,7 @@ def test_nobody_is_lost_whenever_the_members_of_a_branch_die() -> None:
             assert told == {"grandpa", "pa", "kid"}, (first, second)
 
 
-def test_restored_is_told_to_the_ancestor_to_whom_the_alert_climbed_after_the_service_was_given_up() -> None:
+def test_restored_is_told_to_the_ancestor_to_whom_the_alert_escalated_after_the_service_was_deregistered() -> None:
     hasty = replace(PATIENT, misses_before_deregister=3)
     court = grown(Court(hasty), FAMILY)
     court.kill("kid")
@@ -516,7 +516,7 @@ def test_a_death_that_the_registry_refuses_tells_no_orphan() -> None:
     assert [each for each in kids if court.mail(each)] == []
 
 
-def test_a_death_that_was_held_is_told_before_the_service_is_given_up_and_its_return_is_told() -> None:
+def test_a_death_that_was_held_is_told_before_the_service_is_deregistered_and_its_return_is_told() -> None:
     court = grown(Court(replace(PATIENT, misses_before_deregister=3)), FAMILY)
     court.maintain("kid", until=30.0)
     court.run(0.2)

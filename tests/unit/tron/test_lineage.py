@@ -85,7 +85,7 @@ def test_descendants_are_all_below_those_next_to_it_first() -> None:
     assert lineage.descendants("grandkid") == []
 
 
-def test_a_circle_of_parents_ends() -> None:
+def test_a_cycle_of_parents_ends() -> None:
     lineage = family(("a", "A", "b"), ("b", "B", "a"))
     assert list(lineage.ancestors("a")) == ["b"]
     assert lineage.descendants("a") == ["b"]

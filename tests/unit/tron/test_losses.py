@@ -21,7 +21,7 @@ def lost(court: Court) -> list[str]:
 
 
 def after_a_loss() -> Court:
-    """A parent whose child was given up, and a service without a parent that was, too."""
+    """A parent whose child was deregistered, and a service without a parent that was, too."""
     court = grown(Court(SOON), {"pa": "", "kid": "pa", "alone": ""})
     court.kill("kid", "alone")
     court.run(6.0)

@@ -119,7 +119,7 @@ def test_of_a_service_that_is_still_down_or_gone_only_the_suspicion_is_withdrawn
     assert types(court, "pa")[:1] == down
 
 
-def test_a_service_that_was_given_up_and_returns_is_one_summary_too() -> None:
+def test_a_service_that_was_deregistered_and_returns_is_one_summary_too() -> None:
     court = deaf_parent(Court(Policy(guard_ratio=1.0)), "kid")
     restart(court, "kid", after=6.0)
     assert court.told("pa", "service_deregistered")

@@ -69,7 +69,7 @@ def act(court: Court, what: str, who: str) -> None:
 
 
 def judgements(court: Court) -> dict[str, Judgement]:
-    """How everyone is judged, those who were given up too."""
+    """How everyone is judged, the deregistered ones too."""
     found = {service_id: record.judgement for service_id, record in court.catalogue.records.items()}
     for service_id, stone in court.catalogue.tombstones.items():
         if stone.judgement is not None:

@@ -42,7 +42,7 @@ def act(world: World, what: str, service_id: str) -> None:
 def future(detector: Detector, now: float, hearing_since: float) -> list[Decision]:
     """What it will decide, and at which tick, in the next ten seconds if nothing more happens."""
     return [
-        (tick, each.kind, each.service_id, each.incarnation, each.observation, each.missed, each.due)
+        (tick, each.kind, each.service_id, each.incarnation, each.observation, each.missed_beats, each.due)
         for tick in range(100)
         for each in sorted(
             detector.advance(now + tick / 10, hearing_since), key=lambda each: (each.service_id, each.due)
@@ -83,7 +83,7 @@ def test_whoever_beats_on_a_stream_that_stands_is_never_declared_down(steps: lis
 
 @settings(deadline=None, max_examples=60)
 @given(STEPS)
-def test_whoever_is_gone_is_always_given_up_within_the_bound(steps: list[tuple[str, str, int]]) -> None:
+def test_whoever_is_gone_is_always_deregistered_within_the_bound(steps: list[tuple[str, str, int]]) -> None:
     world = World(POLICY)
     for what, service_id, ticks in steps:
         act(world, what, service_id)

@@ -59,7 +59,7 @@ def test_a_parent_that_is_not_registered_is_waited_for_and_operators_are_told_at
     assert DOWN in [event.type for event in late.heard]
 
 
-def test_what_is_not_acknowledged_in_time_climbs_under_one_id_to_the_end() -> None:
+def test_what_is_not_acknowledged_in_time_escalates_under_one_id_to_the_end() -> None:
     bench = Bench(Policy(escalate_after=5.0))
     bench.start("root", acknowledges=False)
     bench.start("parent", "root", acknowledges=False)
@@ -79,7 +79,7 @@ def test_what_is_not_acknowledged_in_time_climbs_under_one_id_to_the_end() -> No
     assert len(bench.copies(DOWN, "child")) == 3
 
 
-def test_suspicions_do_not_climb() -> None:
+def test_suspicions_do_not_escalate() -> None:
     bench = Bench(Policy(escalate_after=5.0))
     bench.start("root")
     bench.start("parent", "root", acknowledges=False)
@@ -90,7 +90,7 @@ def test_suspicions_do_not_climb() -> None:
     assert {kind for kind, _ in bench.told("root")} == {DOWN, GONE}
 
 
-def test_what_was_acknowledged_does_not_climb_when_the_parent_dies_later() -> None:
+def test_what_was_acknowledged_does_not_escalate_when_the_parent_dies_later() -> None:
     bench = Bench()
     family(bench)
     bench.kill("child")
@@ -157,7 +157,7 @@ def test_a_return_within_the_grace_is_told_to_nobody() -> None:
     assert bench.told("parent") == [(SUSPECT, "child")]
 
 
-def test_those_who_fail_with_their_parent_are_listed_and_do_not_climb() -> None:
+def test_those_who_fail_with_their_parent_are_listed_and_do_not_escalate() -> None:
     bench = Bench()
     bench.start("root")
     bench.start("parent", "root")
@@ -191,7 +191,7 @@ def test_who_is_listed_in_an_alert_that_is_listed_itself_is_told_of_though_it_is
 
 
 def test_who_is_listed_by_one_that_was_listed_before_it_failed_itself_is_told_of() -> None:
-    """The alert of the root lists the parent, and can not list the child: the parent's own alert must climb then."""
+    """The alert of the root lists the parent, and cannot list the child: the parent's own alert must escalate then."""
     bench = Bench(Policy(reconnect_grace=1.0))
     bench.start("root")
     parent = bench.start("parent", "root")
