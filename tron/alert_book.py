@@ -1,7 +1,7 @@
-"""What is said, and in which words. Pure: an alert is a value with the facts that led to it.
+"""The alerts of a transition. Pure: an alert is a value with the facts that led to it; its text is in `messages`.
 
 The id of an alert follows from what it is about, so that the same judgement passed twice (by a TRON that was killed
-between deciding and hearing the answer) is one alert.
+between deciding and reading the answer) is one alert.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tron import messages
 from tron.audience import Audience, Orphan, within
 from tron.facts import OPERATORS, AlertDraft, Cause, Facts, Kind, Severity, Transition
 from tron.guard import Cascade
@@ -22,8 +23,8 @@ _NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 MAX_LISTED = 8_000
 """Bytes of ids that one alert lists; what is left out is counted. The registry takes 16 KiB of details."""
 
-MAX_WAY = 4_000
-"""Bytes of ids of those from whom an alert climbed; what is left out is the beginning."""
+MAX_ESCALATED_FROM = 4_000
+"""Bytes of ids of the recipients from which an alert escalated; the first ones are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +36,21 @@ class _Form:
 
 
 _FORMS = {
-    Kind.MISS: _Form("heartbeat_miss", Severity.WARNING, "warning", "{name} missed a beat"),
-    Kind.SUSPECT: _Form("service_suspect", Severity.WARNING, "suspected", "{name} lost its stream"),
-    Kind.STALL: _Form("service_stalled", Severity.CRITICAL, "marked_stalled", "{name} beats, and does not get on"),
-    Kind.DOWN: _Form("service_down", Severity.CRITICAL, "marked_down", "{name} is down ({cause})"),
-    Kind.DEREGISTER: _Form("service_deregistered", Severity.CRITICAL, "deregistered", "{name} was given up ({cause})"),
-    Kind.RESTORE: _Form("heartbeat_restored", Severity.INFO, "restored", "{name} is back"),
+    Kind.MISS: _Form("heartbeat_miss", Severity.WARNING, "warning", messages.MISSED_HEARTBEAT),
+    Kind.SUSPECT: _Form("service_suspect", Severity.WARNING, "suspected", messages.STREAM_LOST),
+    Kind.STALL: _Form("service_stalled", Severity.CRITICAL, "marked_stalled", messages.STALLED),
+    Kind.DOWN: _Form("service_down", Severity.CRITICAL, "marked_down", messages.DOWN),
+    Kind.DEREGISTER: _Form("service_deregistered", Severity.CRITICAL, "deregistered", messages.DEREGISTERED),
+    Kind.RESTORE: _Form("heartbeat_restored", Severity.INFO, "restored", messages.RESTORED),
 }
 
 ALERT_TYPES = (*(form.type for form in _FORMS.values()), "cascading_failure", "parent_down")
 """Every type of alert that TRON issues."""
 
 _ORPHANS = {
-    OrphanPolicy.KEEP: ("keep", "go on"),
-    OrphanPolicy.STOP: ("stop", "stop"),
-    OrphanPolicy.ADOPT: ("adopt", "{by} stands in"),
+    OrphanPolicy.KEEP: ("keep", messages.ORPHAN_KEEP),
+    OrphanPolicy.STOP: ("stop", messages.ORPHAN_STOP),
+    OrphanPolicy.ADOPT: ("adopt", messages.ORPHAN_ADOPT),
 }
 
 
@@ -67,7 +68,7 @@ def alerts_of(
         alert = flapping(alert, suppression.last_before)
     match transition.kind:
         case Kind.RESTORE:
-            return [alert, *(escalated_copy(alert, each, "was told that it was down") for each in audience.others)]
+            return [alert, *(escalated_copy(alert, each, messages.TAKES_BACK) for each in audience.others)]
         case Kind.DOWN:
             subtree = with_subtree(alert, audience.subtree, len(audience.orphans))
             return [subtree, *orphan_alerts(alert, audience, wall_now)]
@@ -75,7 +76,7 @@ def alerts_of(
 
 
 def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> AlertDraft | None:
-    """The alert that a transition raises; None where nobody needs to be told. `wall_now` is the epoch time of
+    """The alert that a transition raises; None if nobody needs to be notified. `wall_now` is the epoch time of
     `attentive_now`."""
     form = _FORMS.get(transition.kind)
     if form is None:
@@ -111,7 +112,7 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
 
 
 def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
-    """The alert of a suspicion that the registry applies by itself; it knows when, and when it was last heard."""
+    """The alert of a suspicion that the registry applies on its own; the registry fills in the times."""
     form = _FORMS[Kind.SUSPECT]
     # One for each stream: the moment at which it was taken up is in no other. Nanoseconds, as on the wire.
     attached = round((facts.attached_at or 0.0) * 1e9)
@@ -137,33 +138,32 @@ def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
 
 
 def with_subtree(alert: AlertDraft, affected: Sequence[str], orphans: int) -> AlertDraft:
-    """The alert of a failed parent, which lists who failed with it and counts who lost it."""
+    """The alert of a failed parent, which lists the services that failed with it and counts its orphans."""
     if not affected and not orphans:
         return alert
     details = {**alert.details, "affected_count": len(affected), "orphan_count": orphans}
     message = alert.message
     if affected:
         details["affected"] = within(affected, MAX_LISTED)
-        message = f"{message}, and {len(affected)} below it"
+        message = messages.with_subtree(message, len(affected))
     return replace(alert, message=message, details=details)
 
 
 def held(alert: AlertDraft, why: str) -> AlertDraft:
-    """The same, marked as told to nobody for now."""
+    """The same, marked as held for now."""
     return replace(alert, details={**alert.details, "held_for": why})
 
 
 def flapping(alert: AlertDraft, limit: FlapLimit) -> AlertDraft:
-    """The last suspicion that is told before it is damped."""
-    times = f"{limit.count} times in {limit.window:g} s"
-    text = f"{alert.message}, {times}; further suspicions are not told until it is quiet"
+    """The last suspicion that is sent before damping."""
+    text = messages.flapping(alert.message, limit.count, limit.window)
     return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": limit.count})
 
 
 def escalated_copy(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
     """The copy for the next recipient: the same alert, with the way it came. `is_back`: it is over meanwhile."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
-    way = within(way[::-1], MAX_WAY)[::-1]
+    way = within(way[::-1], MAX_ESCALATED_FROM)[::-1]
     details = {**alert.details, "escalated_from": way, "escalated_because": why}
     if is_back:
         details["is_back"] = True
@@ -171,7 +171,7 @@ def escalated_copy(alert: AlertDraft, recipient: str, why: str, *, is_back: bool
 
 
 def released(alert: AlertDraft, recipient: str) -> AlertDraft:
-    """The copy that tells what was held back."""
+    """The copy of an alert that was held, for sending."""
     details = {name: value for name, value in alert.details.items() if name != "held_for"}
     details["was_held_for"] = alert.details.get("held_for", "")
     return replace(alert, recipient=recipient, details=details)
@@ -193,7 +193,7 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
         occurred_at=wall_now - max(0.0, now - cascade.since),
         last_seen_at=None,
         action="notices_held",
-        message=f"{count} of {cascade.live} services failed at once; notices and deregistrations are held",
+        message=messages.cascade(count, cascade.live),
         details={
             "affected": within(cascade.service_ids, MAX_LISTED),
             "affected_count": count,
@@ -204,13 +204,14 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
 
 
 def orphan_alerts(death: AlertDraft, audience: Audience, wall: float) -> list[AlertDraft]:
-    """What the orphans of a death are told."""
+    """The alerts to the orphans of a death."""
     return [_orphan_alert(death, orphan, audience.stands_in, wall) for orphan in audience.orphans]
 
 
 def _orphan_alert(death: AlertDraft, orphan: Orphan, stands_in: str, wall: float) -> AlertDraft:
     child = orphan.facts
     action, text = _ORPHANS[orphan.policy]
+    instruction = text.format(stands_in=stands_in)
     return AlertDraft(
         alert_id=_alert_id(death.service_id, child.incarnation, f"{death.alert_id} {child.service_id}", "parent_down"),
         type="parent_down",
@@ -223,7 +224,7 @@ def _orphan_alert(death: AlertDraft, orphan: Orphan, stands_in: str, wall: float
         occurred_at=wall,
         last_seen_at=death.last_seen_at,
         action=action,
-        message=f"your parent {death.service_name} is down ({death.cause.name}); {text.format(by=stands_in)}",
+        message=messages.orphan(death.service_name, death.cause.name, instruction),
         details={"parent": death.service_id, "orphan_policy": orphan.policy.name, "stands_in": stands_in},
     )
 

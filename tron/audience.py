@@ -1,4 +1,4 @@
-"""Who is notified of a transition: its recipient, the orphans of a death, and the subtree that failed with it. Pure."""
+"""The audience of a transition: its recipient, the orphans of a death, and the subtree that failed with it. Pure."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Audiences:
         )
 
     def of_held_death(self, facts: Facts) -> Audience:
-        """The audience of a death whose alert was held and is sent now; its subtree was listed or held by itself."""
+        """The audience of a death whose alert was held and is sent now; its subtree was listed or held on its own."""
         return Audience(
             self._hierarchy.recipient_of(facts) or OPERATORS,
             stands_in=self._hierarchy.next_live(facts.service_id),

@@ -27,42 +27,43 @@ class PolicyConfig(BaseModel):
     tolerance_min: float = _DEFAULT.tolerance_min
     """The tolerance is at least this long."""
     misses_before_warning: int = _DEFAULT.misses_before_warning
-    """Missed beats until a warning."""
+    """Missed heartbeats until a warning."""
     misses_before_down: int = _DEFAULT.misses_before_down
-    """Missed beats until down."""
+    """Missed heartbeats until down."""
     misses_before_deregister: int = _DEFAULT.misses_before_deregister
-    """Missed beats until the service is given up."""
+    """Missed heartbeats until the service is deregistered."""
     keep_down: float = _DEFAULT.keep_down
-    """A service that is down stays registered for at least so long."""
+    """A service that is down stays registered for at least this long."""
     deregister: bool = _DEFAULT.deregister
     """Whether a service that is down is deregistered at all."""
     reconnect_grace: float = _DEFAULT.reconnect_grace
     """How long a broken stream may stay broken."""
     reattach_window: float = _DEFAULT.reattach_window
-    """How long everyone may take to come back after the registry restarted or stalled."""
+    """How long services may take to reconnect after the registry restarted or stalled."""
     escalate_after: float = _DEFAULT.escalate_after
-    """How long an alert waits for its acknowledgement before it climbs to the next ancestor."""
+    """How long an alert waits for its acknowledgement before it escalates to the next ancestor."""
     busy_cap: float = _DEFAULT.busy_cap
-    """A service that announced to be busy is excused for at most so long."""
+    """A service that declared itself busy is exempt for at most this long."""
     orphan_policy: Literal["keep", "stop", "adopt"] = "keep"
-    """What becomes of the children of a service that is down: they go on, are told to stop, or are adopted."""
+    """What the children of a service that is down should do: keep (continue), stop, or adopt (alerts about them go to
+    the next ancestor that is not down)."""
     confirm_by_probe: bool = _DEFAULT.confirm_by_probe
     """Whether a refused connection to the url of a suspect confirms at once that it is down; see `probe_targets`."""
     flap_count: int = _DEFAULT.flap_count
-    """So many suspicions within `flap_window`, and further ones are not told until it was quiet."""
+    """After this many suspicions within `flap_window`, further ones raise no alert until the service was stable."""
     flap_window: float = _DEFAULT.flap_window
     """The window of `flap_count`."""
     guard_ratio: float = _DEFAULT.guard_ratio
-    """The guard: a mass failure is more than this share of the live services ..."""
+    """The guard: in a mass failure more than this share of the live services ..."""
     guard_min: int = _DEFAULT.guard_min
-    """... and at least so many ..."""
+    """... and at least this many ..."""
     guard_burst: float = _DEFAULT.guard_burst
-    """... that fail within so many seconds."""
+    """... fail within this many seconds."""
     guard_window: float = _DEFAULT.guard_window
-    """The guard ends so long after the last failure."""
+    """The guard ends this long after the last failure."""
 
     def values(self) -> dict[str, Any]:
-        """What is given, as a policy takes it."""
+        """The values that are set, as `Policy` takes them."""
         given = self.model_dump(exclude_unset=True)
         if "orphan_policy" in given:
             given["orphan_policy"] = OrphanPolicy[given["orphan_policy"].upper()]
@@ -70,31 +71,31 @@ class PolicyConfig(BaseModel):
 
 
 class Config(ProgramConfig):
-    """TRON, the heartbeat monitor: judges who is alive, and has parents told."""
+    """TRON, the heartbeat monitor: judges which services are alive, and notifies their parents."""
 
     listen: Listen = "127.0.0.1:6123"
     """Address to serve on, HOST:PORT. Port 0 picks a free one; no host means every interface of the machine."""
     registry: Dial = "127.0.0.1:6122"
     """Address of the registry."""
     data_dir: Path = Path("tron-data")
-    """Folder for what operators told TRON (SetPolicy), and what they are still to be told. Its judgement is in the
+    """Folder for thresholds that operators set, and for notices that wait for a sink. What TRON judges is in the
     registry's store."""
     sinks: SinksConfig = SinksConfig()
-    """Where operators are told, beside the log."""
+    """Where notices to operators go, beside the log."""
     policy: PolicyConfig = PolicyConfig()
-    """The thresholds for everyone."""
+    """The thresholds for all services."""
     overrides: dict[str, PolicyConfig] = Field(default_factory=dict)
-    """Thresholds for single services, by service_id; what is not given is as in `policy`."""
+    """Thresholds for single services, by service_id; a value that is not set is as in `policy`."""
     probe_targets: tuple[str, ...] = ()
-    """`host` or `host:port` that TRON may connect to where a policy asks to confirm by probe; whoever registers names
-    the url."""
+    """`host` or `host:port` that TRON may connect to if a policy asks to confirm by probe; a service chooses its own
+    url."""
     registry_lost_after: float = Field(default=LOST_AFTER, gt=0, le=3600)
-    """Seconds without a word from the registry until operators are told."""
+    """Seconds without an answer from the registry until operators are notified."""
     registry_lost_after_drain: float = Field(default=LOST_AFTER_DRAIN, gt=0, le=3600)
-    """The same where the registry said that it is draining, and after TRON's own start."""
+    """The same if the registry said that it is draining, and after TRON's own start."""
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it is seen like everyone else."""
 
     def thresholds(self) -> dict[str, dict[str, Any]]:
-        """The thresholds that are given, by service_id; the empty one stands for everyone."""
+        """The thresholds that are set, by service_id; the empty one means all services."""
         return {"": self.policy.values()} | {service_id: each.values() for service_id, each in self.overrides.items()}

@@ -2,7 +2,7 @@
 
 | judged  | what is known                           | becomes    | when                                                |
 |---------|-----------------------------------------|------------|-----------------------------------------------------|
-| alive   | the other side ended its stream         | suspect    | at once; held back where it predates a stall        |
+| alive   | the other side ended its stream         | suspect    | at once; held back if it predates a stall           |
 | alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                   |
 | alive   | no beat                                 | suspect    | 1 x interval + tolerance: a missed beat             |
 | alive   | beats, but no activity                  | suspect    | stall_after after the activity counter last moved   |

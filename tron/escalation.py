@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from tron import messages
 from tron.facts import OPERATORS, Delivery, Severity
 
 Key = tuple[str, str]
@@ -43,7 +44,7 @@ def next_step(delivery: Delivery, now: float, after: float, lost: str, hold: flo
         return Step(now + hold)
     if not lost and now < delivery.since + after:
         return Step(delivery.since + after)
-    return Step(now + ASK_AGAIN, lost or f"not acknowledged within {after:g} s")
+    return Step(now + ASK_AGAIN, lost or messages.not_acknowledged(after))
 
 
 class Escalations:

@@ -1,22 +1,23 @@
-"""Why a service is judged as it is, in words that a tired person at night understands. Pure."""
+"""Why a service is judged as it is: `tron explain`. Pure; the sentences are in `messages`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from tron import messages
 from tron.facts import Cause, Kind, Lease, State
 from tron.judge import Judge
 from tron.policy import Policy
 
-_WILL = {
-    Kind.MISS: "suspect (a beat is missed)",
-    Kind.SUSPECT: "suspect (its stream is broken)",
-    Kind.STALL: "suspect (it does not get on)",
-    Kind.DOWN: "down",
-    Kind.DEREGISTER: "given up and removed",
-    Kind.RECOVER: "alive again",
-    Kind.RESTORE: "alive again, and its return is told",
+_NEXT = {
+    Kind.MISS: messages.NEXT_MISSED_HEARTBEAT,
+    Kind.SUSPECT: messages.NEXT_STREAM_BROKEN,
+    Kind.STALL: messages.NEXT_STALLED,
+    Kind.DOWN: messages.NEXT_DOWN,
+    Kind.DEREGISTER: messages.NEXT_DEREGISTERED,
+    Kind.RECOVER: messages.NEXT_ALIVE,
+    Kind.RESTORE: messages.NEXT_RESTORED,
 }
 
 
@@ -31,44 +32,43 @@ class Explanation:
 
 
 def explain(judge: Judge, service_id: str) -> Explanation | None:
-    """What is thought of a service, and why; None where it is not registered."""
+    """How a service is judged, and why; None if it is not registered."""
     lease = judge.detector.find(service_id)
     if lease is None:
         return None
     policy = judge.policies.of(service_id)
-    deadlines = [(_WILL[kind], round(due - judge.now, 3)) for kind, due in judge.detector.deadlines(service_id)]
+    deadlines = [(_NEXT[kind], round(due - judge.now, 3)) for kind, due in judge.detector.deadlines(service_id)]
     return Explanation(_verdict(judge, lease), _rule(judge, lease, policy), deadlines, _evidence(judge, lease, policy))
 
 
 def _verdict(judge: Judge, lease: Lease) -> str:
     facts, now = lease.facts, judge.now
-    silent, judged = _seconds(now - lease.heard_at), _seconds(now - lease.judged_at)
+    silent = now - lease.heard_at
     match lease.state:
         case State.ALIVE:
-            sentence = f"{facts.name} is alive: heard {silent} ago"
-            sentence += ", its stream stands" if facts.connected else _no_stream(lease)
+            sentence = messages.alive(facts.name, silent)
+            sentence += messages.STREAM_OPEN if facts.connected else _no_stream(lease)
             busy = _busy_for(judge, lease)
-            sentence += f"; busy for another {_seconds(busy)}" if busy > 0 else ""
+            sentence += messages.busy(busy) if busy > 0 else ""
         case State.SUSPECT if lease.disconnected:
             broken = facts.detached_at
-            when = "before the registry started" if broken is None else f"{_seconds(now - broken)} ago"
-            sentence = f"{facts.name} is suspect: its stream broke {when}, and it is not back yet"
+            when = messages.BEFORE_START if broken is None else messages.ago(now - broken)
+            sentence = messages.suspect_broken(facts.name, when)
         case State.SUSPECT if lease.cause is Cause.STALLED:
-            sentence = f"{facts.name} is stalled: it beats, but has not got on for {_seconds(now - facts.active_at)}"
+            sentence = messages.stalled(facts.name, now - facts.active_at)
         case State.SUSPECT:
-            sentence = f"{facts.name} is suspect: silent for {silent}"
+            sentence = messages.suspect_silent(facts.name, silent)
         case State.DOWN:
-            why = "its stream broke and it did not come back" if lease.cause is Cause.DISCONNECTED else "it fell silent"
-            sentence = f"{facts.name} is down since {judged} ago: {why}; last heard {silent} ago"
+            broke = lease.cause is Cause.DISCONNECTED
+            why = messages.DOWN_BY_BREAK if broke else messages.DOWN_BY_SILENCE
+            sentence = messages.down(facts.name, now - lease.judged_at, why, silent)
     ended = facts.detached_reason if not facts.connected and lease.state is not State.ALIVE else ""
     notes = [
-        f"the registry itself ended its stream ({ended}), so only silence is judged" if ended else "",
-        "an operator holds notices about it" + (f" ({facts.maintenance_reason})" if facts.maintenance_reason else "")
-        if facts.maintained
-        else "",
-        "it is flapping, so its suspicions are not told" if judge.damping.is_damped(facts.service_id, now) else "",
-        "it failed with many others, so notices about it are held" if judge.guard.covers(facts.service_id) else "",
-        "its failure is listed in the alert of an ancestor" if judge.groups.alert_listing(facts) else "",
+        messages.stream_ended_by_registry(ended) if ended else "",
+        messages.note_maintenance(facts.maintenance_reason) if facts.maintained else "",
+        messages.NOTE_FLAPPING if judge.damping.is_damped(facts.service_id, now) else "",
+        messages.NOTE_MASS_FAILURE if judge.guard.covers(facts.service_id) else "",
+        messages.NOTE_GROUPED if judge.groups.alert_listing(facts) else "",
     ]
     return "; ".join([sentence, *filter(None, notes)]) + "."
 
@@ -78,29 +78,24 @@ def _rule(judge: Judge, lease: Lease, policy: Policy) -> str:
     interval = facts.interval
     tolerance = max(policy.tolerance_ratio * interval, policy.tolerance_min)
     grace = policy.reconnect_grace if facts.reconnect_grace is None else facts.reconnect_grace
-    held_until = judge.detector.held_until(lease)
-    if lease.state is not State.DOWN and judge.now < held_until:
-        return f"reattach_window: the registry hears since {_seconds(judge.now - judge.detector.hearing_since)}; \
-nobody is judged by what was before for {policy.reattach_window:g} s"
-    # What was judged to be something else first, and lost its stream since, is judged by that.
+    if lease.state is not State.DOWN and judge.now < judge.detector.held_until(lease):
+        hearing_for = judge.now - judge.detector.hearing_since
+        return messages.rule_reattach_window(hearing_for, policy.reattach_window)
+    # A service that was suspected for another cause and lost its stream since is judged by the stream.
     broken = lease.state is State.SUSPECT and lease.disconnected
     match lease.state, Cause.DISCONNECTED if broken else lease.cause:
         case State.ALIVE, _:
-            return f"heard_in_time: a beat is due every {interval:g} s; {policy.misses_before_warning} missed \
-(plus {tolerance:g} s) make a suspect"
+            return messages.rule_heard_in_time(interval, policy.misses_before_warning, tolerance)
         case State.SUSPECT, Cause.STALLED:
-            return f"stall_after: the activity counter may stand still for {facts.stall_after or 0:g} s; \
-who beats is never declared down for it"
+            return messages.rule_stall_after(facts.stall_after or 0.0)
         case State.SUSPECT, Cause.DISCONNECTED:
             silence = policy.silence(interval, policy.misses_before_down)
-            sooner = f", or {silence:g} s after the last beat if that is sooner" if lease.cause is Cause.SILENT else ""
-            at_once = "stream_broke: a broken stream is suspect at once"
-            return f"{at_once}, and down after reconnect_grace ({grace:g} s){sooner}"
+            return messages.rule_stream_broke(grace, silence if lease.cause is Cause.SILENT else None)
         case State.SUSPECT, _:
-            return f"missed_beats: {policy.misses_before_warning} x {interval:g} s + {tolerance:g} s without a beat"
+            return messages.rule_missed_beats(policy.misses_before_warning, interval, tolerance)
         case _, Cause.DISCONNECTED:
-            return f"reconnect_grace: not back within {grace:g} s after its stream broke"
-    return f"missed_beats: {policy.misses_before_down} x {interval:g} s + {tolerance:g} s without a beat"
+            return messages.rule_reconnect_grace(grace)
+    return messages.rule_missed_beats(policy.misses_before_down, interval, tolerance)
 
 
 def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
@@ -156,12 +151,5 @@ def _busy_for(judge: Judge, lease: Lease) -> float:
 def _no_stream(lease: Lease) -> str:
     facts = lease.facts
     if facts.streamed and not lease.disconnected:
-        return f", the registry itself ended its stream ({facts.detached_reason}): silence judges it"
-    return ", its stream broke and is not judged yet" if facts.streamed else " (it has no stream: silence judges it)"
-
-
-def _seconds(seconds: float) -> str:
-    seconds = max(0.0, seconds)
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+        return f", {messages.stream_ended_by_registry(facts.detached_reason)}"
+    return messages.STREAM_BROKEN if facts.streamed else messages.NO_STREAM

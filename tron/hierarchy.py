@@ -3,6 +3,7 @@ that are left. Pure."""
 
 from __future__ import annotations
 
+from tron import messages
 from tron.detector import Detector
 from tron.facts import OPERATORS, Facts, Lease, State
 from tron.lineage import Lineage
@@ -47,8 +48,8 @@ class Hierarchy:
         """Why a recipient cannot be expected to acknowledge anything; empty if it can."""
         service_id = self.lineage.resolve(id_or_name)
         if service_id is None:
-            return f"{id_or_name} is not registered"
-        return f"{service_id} is down" if self.is_down(service_id) else ""
+            return messages.not_registered(id_or_name)
+        return messages.recipient_down(service_id) if self.is_down(service_id) else ""
 
     def is_connected(self, id_or_name: str) -> bool:
         """Whether a recipient has an open stream, on which waiting alerts are sent."""

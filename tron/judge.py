@@ -4,7 +4,7 @@ Each transition takes one way through functions of values:
 
     detector       what became true                                  Transition
     suppression    whether its alert is sent now                     Suppression   maintenance, guard, flap damping
-    audience       who is notified, and who failed with it           Audience      hierarchy, grouping
+    audience       its recipients, and the services that failed too  Audience      hierarchy, grouping
     alert_book     what is said                                      AlertDraft
     orders         what the registry is asked to do                  Ruling
     here           what stays to be done                             held deaths, orphans, escalations

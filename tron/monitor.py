@@ -21,6 +21,7 @@ from tron_client.wire import duration
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
+from tron import messages
 from tron.facts import Cause, Facts, Kind
 from tron.judge import Judge
 from tron.operator_relay import OperatorRelay
@@ -82,7 +83,7 @@ class Monitor:
         self._relay = relay
         self._prober = prober
         self._loss = loss or RegistryLoss()
-        self._why = "it was never reached"
+        self._why = messages.NEVER_REACHED
         self._preauthorized_held = False
         self._cascade_sent = ""
         self.judge = Judge(policies, observer)
@@ -104,7 +105,7 @@ class Monitor:
         """One stream after another."""
         attempt = 0
         while True:
-            self._why = "the stream ended"
+            self._why = messages.STREAM_ENDED
             contact = False
             try:
                 async for _ in self._watch():
@@ -259,8 +260,8 @@ class Monitor:
             ("notices", [from_copy(each) for each in orders.copies]),
             ("standing", [from_suspicion(each) for each in orders.preauthorized]),
         )
-        for name, messages in parts:
-            for message in messages:
+        for name, parcels in parts:
+            for message in parcels:
                 length = message.ByteSize()
                 if size and size + length > BATCH_BYTES:
                     request, size = new(), 0

@@ -19,6 +19,7 @@ from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid_hosting.sinks import notice as sinks_notice
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
 from grid_hosting.sinks.notice import Notice
+from tron import messages
 from tron.facts import OPERATORS, AlertDraft, Cause, Delivery
 
 log = structlog.get_logger("operator")
@@ -65,12 +66,12 @@ class OperatorRelay:
         """The registry has not answered for `seconds`: no service is judged meanwhile."""
         log.critical("registry_lost", seconds=round(seconds, 2), why=why)
         self._loss = str(uuid.uuid4())
-        self._send_own("the registry does not answer: nobody is judged", why, seconds)
+        self._send_own(messages.REGISTRY_LOST, why, seconds)
 
     def registry_back(self, seconds: float) -> None:
         """The registry answers again, after `seconds`."""
         log.warning("registry_back", after_seconds=round(seconds, 2))
-        self._send_own("the registry answers again", "", seconds, resolved=True)
+        self._send_own(messages.REGISTRY_BACK, "", seconds, resolved=True)
 
     async def run(self) -> None:
         """Relay and acknowledge until cancelled."""
@@ -128,7 +129,7 @@ def to_notice(alert: AlertDraft) -> Notice:
         service_name=alert.service_name,
         cause="" if alert.cause is Cause.NONE else alert.cause.name,
         recipient=escalated_from[-1] if escalated_from else "",
-        why=alert.details.get("escalated_because") or "nobody else is there to be told",
+        why=alert.details.get("escalated_because") or messages.NO_OTHER_RECIPIENT,
         details=alert.details,
         resolved=alert.type == "heartbeat_restored",
     )

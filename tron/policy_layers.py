@@ -30,14 +30,14 @@ class Source(IntEnum):
 
 @dataclass(frozen=True)
 class PolicyLayers:
-    """What is given, by service_id; the empty one stands for everyone. The later layer counts, and what is given for a
+    """What is given, by service_id; the empty one means all services. The later layer counts, and what is given for a
     service counts before what is given for everyone."""
 
     settings: Mapping[str, Changes] = field(default_factory=dict)
     runtime: Mapping[str, Changes] = field(default_factory=dict)
 
     def policies(self) -> Policies:
-        """The thresholds in force. Raises ValueError, naming the threshold, where they contradict each other."""
+        """The thresholds in force. Raises ValueError, naming the threshold, if they contradict each other."""
         everyone = {**self.settings.get("", {}), **self.runtime.get("", {})}
         overrides: dict[str, Policy] = {}
         for service_id in self.overridden():

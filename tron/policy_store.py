@@ -19,7 +19,7 @@ FILE = "policy.json"
 
 
 class PolicyStore:
-    """Keeps what was set at run time, by service_id; the empty one stands for everyone."""
+    """Keeps what was set at run time, by service_id; the empty one means all services."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
@@ -37,7 +37,7 @@ class PolicyStore:
         except FileNotFoundError:
             return layers
         except OSError as error:
-            # Defaults in place of what operators chose would change who is declared down.
+            # Defaults in place of what operators chose would change which services are declared down.
             raise StartError(f"{absolute(self._path)}: {reason(error)}") from error
         except ValueError as error:
             log.error("policy_unreadable", path=str(self._path), why=str(error))

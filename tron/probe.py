@@ -1,7 +1,7 @@
 """A second look at a suspect: does its host still take connections for it?
 
 Only a refusal says something: the host is there and nothing listens. A time-out may be the network, an open port may be
-anybody's. Off unless a policy asks for it, and only for targets that the settings allow, since whoever registers names
+anybody's. Off unless a policy asks for it, and only for targets that the settings allow, since a service chooses
 the address that TRON would connect to.
 """
 
@@ -18,7 +18,7 @@ log = structlog.get_logger("tron")
 PROBE_TIMEOUT = 1.0
 
 MAX_PROBES = 100
-"""Probes at once. Overflow rule: the suspect is not probed, and the grace decides as ever."""
+"""Probes at once. Overflow rule: the suspect is not probed, and the grace decides as usual."""
 
 
 class Prober:
@@ -29,7 +29,7 @@ class Prober:
         self._probes: set[asyncio.Task[None]] = set()
 
     def probe(self, service_id: str, url: str, confirmed: Callable[[], None]) -> None:
-        """Look, and call `confirmed` where the connection is refused."""
+        """Look, and call `confirmed` if the connection is refused."""
         target = target_of(url)
         if target is None or len(self._probes) >= MAX_PROBES:
             return
@@ -49,7 +49,7 @@ class Prober:
 
 
 def target_of(url: str) -> tuple[str, int] | None:
-    """Host and port of a url; None where it names none."""
+    """Host and port of a url; None if it names none."""
     defaults = {"http": 80, "https": 443}
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")

@@ -1,7 +1,8 @@
-"""When operators are told that the registry does not answer. Pure: time comes in, one report of each loss comes out.
+"""When operators are notified that the registry does not answer. Pure: time comes in, one report of each loss goes
+out.
 
 A planned restart is no incident: a registry that said that it is draining gets `after_drain` seconds to come back, one
-that went without a word gets `after`. The longer time holds from TRON's own start, too, because the two are often
+that went without notice gets `after`. The longer time holds from TRON's own start, too, because the two are often
 started together. Whatever happens in between, a registry that is not heard for `after_drain` seconds is reported.
 """
 
@@ -38,7 +39,7 @@ class RegistryLoss:
 
     def passed(self, seconds: float) -> float | None:
         """Time went by in which the registry could have been heard. Return for how long it has not been heard where
-        operators must be told now: once for each loss."""
+        operators must be notified now: once for each loss."""
         self._silent_for += seconds
         if self._reported or self._silent_for < self._patience:
             return None

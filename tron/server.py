@@ -78,7 +78,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                     await loop.run_in_executor(None, agent.start)
                 write_ready(config.ready_file, {"tron_grpc": address})
                 await stop.wait()
-            finally:  # also where one of the tasks failed: threads of gRPC would keep the process alive
+            finally:  # also if one of the tasks failed: threads of gRPC would keep the process alive
                 if stop.is_set():
                     log.info("tron_draining")
                 await health.enter_graceful_shutdown()

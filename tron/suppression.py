@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tron import messages
 from tron.damping import Damping
 from tron.facts import OPERATORS, Facts, Kind
 from tron.guard import Guard
@@ -14,8 +15,6 @@ from tron.policy import Policy
 
 FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
 """The suspicions that a death would follow: they count for the guard and for damping."""
-
-FLAPPING = "flapping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Suppression:
 def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping, reached: Policy | None) -> Suppression:
     """Whether the alert of a transition is sent now. `reached`: the policy whose flap limit this transition reached."""
     why = reason(kind, facts, now, guard, damping)
-    if why == FLAPPING and reached is not None:
+    if why == messages.HELD_FLAPPING and reached is not None:
         return Suppression(last_before=FlapLimit(reached.flap_count, reached.flap_window))
     return Suppression(why)
 
@@ -46,15 +45,15 @@ def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping,
 def reason(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping) -> str:
     """Why the alert of such a transition is held at `now` (attentive seconds); empty if it is sent."""
     if kind is Kind.RESTORE:
-        return "" if facts.notified else "its failure was told to nobody"
+        return "" if facts.notified else messages.HELD_UNREPORTED_FAILURE
     if facts.maintained:
-        return "maintenance"
+        return messages.HELD_MAINTENANCE
     if guard.covers(facts.service_id) and kind is not Kind.STALL:
-        return "mass failure"
+        return messages.HELD_MASS_FAILURE
     if kind in FAILURES and damping.is_damped(facts.service_id, now):
-        return FLAPPING
+        return messages.HELD_FLAPPING
     listed = kind is Kind.DEREGISTER and not facts.parent and facts.service_id in guard.listed
-    return "told with a mass failure" if listed else ""
+    return messages.HELD_IN_CASCADE if listed else ""
 
 
 def holds_death(facts: Facts, recipient: str, guard: Guard) -> bool:

@@ -1,4 +1,4 @@
-"""Which CRITICAL alerts have reached nobody at all: what an operator must be alarmed about, because nobody else is.
+"""The CRITICAL alerts that have reached nobody at all: an operator must look at them, because nobody else does. Pure.
 
 An alert has reached somebody once one copy of it went out on an open stream, was acknowledged, or is held by the
 operators' sinks (which acknowledge theirs). While it waits only for recipients without a stream it usually escalates

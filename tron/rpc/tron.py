@@ -1,4 +1,4 @@
-"""TronService: what TRON thinks, and by which thresholds."""
+"""TronService: what TRON judges, and by which thresholds."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tron_client.wire import duration, timestamp_at
 from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 from grid_hosting.sinks.dispatcher import Dispatcher
 from grid_hosting.status import to_domain_error
+from tron import messages
 from tron.alert_book import ALERT_TYPES
 from tron.explanation import explain
 from tron.facts import Cause, State
@@ -36,7 +37,7 @@ MAX_SERVICE_ID = 512
 
 
 class RegistryAway(DomainError):
-    """TRON can not answer because it can not reach the registry."""
+    """TRON cannot answer because it cannot reach the registry."""
 
     reason = "ERROR_REASON_DRAINING"
 
@@ -146,7 +147,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def SetMaintenance(
         self, request: tron_service_pb2.SetMaintenanceRequest, context: Context
     ) -> tron_service_pb2.SetMaintenanceResponse:
-        """Hold notices about a service: an operator's word, which the registry keeps with the service_id."""
+        """Hold alerts about a service for maintenance; the registry keeps that with the service_id."""
         record = registry_service_pb2.RecordMaintenanceRequest(
             service_id=request.service_id, enabled=request.enabled, reason=request.reason
         )
@@ -158,7 +159,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def ListMaintenance(
         self, request: tron_service_pb2.ListMaintenanceRequest, context: Context
     ) -> tron_service_pb2.ListMaintenanceResponse:
-        """About whom notices are held, as the registry has it."""
+        """The services under maintenance, as the registry has them."""
         wanted = registry_service_pb2.ListMaintenanceRequest()
         answer = await self._ask(self._registry.ListMaintenance(wanted, timeout=CALL_TIMEOUT))
         return tron_service_pb2.ListMaintenanceResponse(held=answer.held)
@@ -166,16 +167,14 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def Explain(
         self, request: tron_service_pb2.ExplainRequest, context: Context
     ) -> tron_service_pb2.ExplainResponse:
-        """What is known of a service, which deadlines stand, which rule fired."""
+        """What is known of a service, which deadlines are open, and which rule fired."""
         if not request.service_id:
             raise InvalidRequest(FieldError("service_id", "must not be empty"))
         wanted = registry_service_pb2.GetServiceRequest(service_id=request.service_id)
         service = (await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))).service
         explanation = explain(self._monitor.judge, request.service_id) if self._monitor.stats.watching else None
         if explanation is None:
-            return tron_service_pb2.ExplainResponse(
-                service=service, verdict="TRON does not watch this service yet.", rule="not_watched"
-            )
+            return tron_service_pb2.ExplainResponse(service=service, verdict=messages.NOT_WATCHED, rule="not_watched")
         response = tron_service_pb2.ExplainResponse(service=service, verdict=explanation.verdict, rule=explanation.rule)
         for what, due_in in explanation.deadlines:
             response.deadlines.add(what=what, due_in=duration(due_in))
@@ -183,7 +182,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         return response
 
     async def _must_be_known(self, service_id: str) -> None:
-        """Raise ServiceNotFound, in the registry's words, where nobody has the id and it has no override."""
+        """Raise the registry's ServiceNotFound if no service has the id and it has no override."""
         if service_id and service_id not in self._policy.layers.overridden():
             wanted = registry_service_pb2.GetServiceRequest(service_id=service_id)
             await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))
@@ -204,7 +203,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
 
 
 def check_id(service_id: str) -> None:
-    """Raise InvalidRequest for what no service can have as its id. Empty stands for everyone."""
+    """Raise InvalidRequest for what no service can have as its id. Empty means all services."""
     if len(service_id) > MAX_SERVICE_ID or service_id != service_id.strip() or not service_id.isprintable():
         why = f"must be printable, without blanks around it, and of at most {MAX_SERVICE_ID} characters"
         raise InvalidRequest(FieldError("service_id", why))

@@ -37,9 +37,11 @@ def test_who_is_fine_is_explained_too(court: Court) -> None:
     court.hang("a")
     court.run(0.4)
     fine = asked(court)
-    assert fine.verdict == "Agent A is alive: heard 0.4 s ago, its stream stands."
-    assert fine.rule == "heard_in_time: a beat is due every 1 s; 1 missed (plus 0.25 s) make a suspect"
-    assert will(fine) == ["suspect (a beat is missed)", "down", "given up and removed"]
+    assert fine.verdict == "Agent A is alive: last heartbeat 0.4 s ago, its stream is open."
+    assert fine.rule == (
+        "heard_in_time: a heartbeat is due every 1 s; it becomes suspect after 1 missed heartbeat (plus 0.25 s)"
+    )
+    assert will(fine) == ["suspect (a heartbeat is missed)", "down", "deregistered"]
     (_, miss), (_, down), _ = fine.deadlines
     assert [miss, down] == pytest.approx([0.85, 1.85])
     assert (fine.evidence["state"], fine.evidence["is_told"], fine.evidence["connected"]) == ("ALIVE", "boss", True)
@@ -49,9 +51,9 @@ def test_a_broken_stream(court: Court) -> None:
     court.kill("a")
     court.run(0.5)
     suspect = asked(court)
-    assert suspect.verdict == "Agent A is suspect: its stream broke 0.5 s ago, and it is not back yet."
+    assert suspect.verdict == "Agent A is suspect: its stream broke 0.5 s ago and it has not reconnected."
     assert suspect.rule.startswith(
-        "stream_broke: a broken stream is suspect at once, and down after reconnect_grace (2 s)"
+        "stream_broke: a broken stream makes it suspect at once, and down after reconnect_grace (2 s)"
     )
     assert will(suspect)[0] == "down"
 
@@ -60,8 +62,8 @@ def test_a_missed_beat(court: Court) -> None:
     court.hang("a")
     court.run(1.5)
     suspect = asked(court)
-    assert suspect.verdict == "Agent A is suspect: silent for 1.5 s."
-    assert suspect.rule == "missed_beats: 1 x 1 s + 0.25 s without a beat"
+    assert suspect.verdict == "Agent A is suspect: no heartbeat for 1.5 s."
+    assert suspect.rule == "missed_beats: 1 x 1 s + 0.25 s without a heartbeat"
     assert suspect.evidence["missed_beats"] == 1
 
 
@@ -70,28 +72,29 @@ def test_who_is_down_and_who_was_told(court: Court) -> None:
     court.run(12.0)
     down = asked(court)
     assert down.verdict == (
-        "Agent A is down since 10.0 s ago: its stream broke and it did not come back; last heard 12.0 s ago."
+        "Agent A has been down for 10.0 s: its stream broke and it did not reconnect; last heartbeat 12.0 s ago."
     )
-    assert down.rule == "reconnect_grace: not back within 2 s after its stream broke"
+    assert down.rule == "reconnect_grace: it did not reconnect within 2 s after its stream broke"
     assert down.evidence["told_to"] == ["boss"]
     assert down.evidence["open_alerts"] == 1, "the death has overtaken the suspicion"
-    assert will(down) == ["given up and removed"]
+    assert will(down) == ["deregistered"]
 
 
 def test_who_fell_silent(court: Court) -> None:
     court.hang("a")
     court.run(200.0)
     down = asked(court)
-    assert "is down since 3 min ago: it fell silent; last heard 3 min ago" in down.verdict
-    assert down.rule == "missed_beats: 2 x 1 s + 0.25 s without a beat"
+    assert "has been down for 3 min: it stopped sending heartbeats; last heartbeat 3 min ago" in down.verdict
+    assert down.rule == "missed_beats: 2 x 1 s + 0.25 s without a heartbeat"
 
 
 def test_who_beats_and_does_not_get_on(court: Court) -> None:
     court.run(5.0)
     stalled = asked(court)
-    assert stalled.verdict == "Agent A is stalled: it beats, but has not got on for 6.0 s."
+    assert stalled.verdict == "Agent A is stalled: it is sending heartbeats but has made no progress for 6.0 s."
     assert stalled.rule == (
-        "stall_after: the activity counter may stand still for 5 s; who beats is never declared down for it"
+        "stall_after: the activity counter may stay unchanged for 5 s; "
+        "a service that sends heartbeats is never declared down for it"
     )
 
 
@@ -100,7 +103,7 @@ def test_who_stood_still_and_then_lost_its_stream_does_not_beat(court: Court) ->
     court.kill("a")
     court.run(0.5)
     broken = asked(court)
-    assert broken.verdict == "Agent A is suspect: its stream broke 0.5 s ago, and it is not back yet."
+    assert broken.verdict == "Agent A is suspect: its stream broke 0.5 s ago and it has not reconnected."
     assert broken.rule.startswith("stream_broke:")
 
 
@@ -109,7 +112,7 @@ def test_who_is_busy(court: Court) -> None:
     court.catalogue.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
     court.run(10.0)
     busy = asked(court)
-    assert busy.verdict.endswith(", its stream stands; busy for another 10 min.")
+    assert busy.verdict.endswith(", its stream is open; busy for another 10 min.")
     assert busy.evidence["busy_for_another_seconds"] == pytest.approx(590.0)
 
 
@@ -120,7 +123,7 @@ def test_who_flaps(court: Court) -> None:
         court.join("a", "boss", name="Agent A")
         court.run(0.3)
     damped = asked(court)
-    assert "; it is flapping, so its suspicions are not told." in damped.verdict
+    assert "; it is flapping, so its suspicions raise no alerts." in damped.verdict
     assert (damped.evidence["damped"], damped.evidence["suspicions_in_flap_window"]) == (True, PATIENT.flap_count)
 
 
@@ -129,7 +132,7 @@ def test_who_is_maintained(court: Court) -> None:
     court.kill("a")
     court.run(5.0)
     maintained = asked(court)
-    assert maintained.verdict.endswith("; an operator holds notices about it (new disk).")
+    assert maintained.verdict.endswith("; its alerts are held for maintenance (new disk).")
     assert maintained.evidence["told_to"] == []
     assert will(maintained) == []
 
@@ -149,7 +152,7 @@ def test_who_failed_with_many_others() -> None:
     court.kill(*fleet[:12])
     court.run(4.0)
     failed = asked(court, "m0")
-    assert failed.verdict.endswith("; it failed with many others, so notices about it are held.")
+    assert failed.verdict.endswith("; it failed with many others, so its alerts are held.")
     assert (failed.evidence["mass_failure"], will(failed)) == (True, [])
 
 
@@ -159,9 +162,10 @@ def test_who_is_not_back_after_the_registry_could_not_hear(court: Court) -> None
     court.hang("a")
     court.run(3.0)
     held = asked(court)
-    assert held.verdict == "Agent A is alive: heard 3.0 s ago, its stream stands."
+    assert held.verdict == "Agent A is alive: last heartbeat 3.0 s ago, its stream is open."
     assert held.rule == (
-        "reattach_window: the registry hears since 3.0 s; nobody is judged by what was before for 15 s"
+        "reattach_window: the registry has been receiving heartbeats for only 3.0 s; "
+        "earlier evidence is ignored for 15 s"
     )
 
 
@@ -170,7 +174,7 @@ def test_who_never_had_a_stream(court: Court) -> None:
         replace(court.catalogue.get("a").spec, service_id="u", name="U"), 0, "", None, court.instant()
     )
     court.run(0.1)
-    assert "(it has no stream: silence judges it)" in asked(court, "u").verdict
+    assert "(it has no stream, so only missed heartbeats count)" in asked(court, "u").verdict
 
 
 def test_the_safety_margin_and_what_would_be_safe(court: Court) -> None:

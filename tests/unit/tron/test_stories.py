@@ -395,13 +395,13 @@ def test_a_child_that_left_on_purpose_alarms_nobody() -> None:
 @pytest.mark.parametrize(
     ("story", "words", "rule"),
     [
-        ("fine", "is alive: heard", "heard_in_time"),
+        ("fine", "is alive: last heartbeat", "heard_in_time"),
         ("broken", "is suspect: its stream broke", "stream_broke"),
-        ("silent", "is suspect: silent for", "missed_beats"),
-        ("dead", "is down since", "reconnect_grace"),
-        ("stalled", "is stalled: it beats, but has not got on for", "stall_after"),
-        ("maintained", "an operator holds notices about it (work)", "heard_in_time"),
-        ("damped", "it is flapping, so its suspicions are not told", "heard_in_time"),
+        ("silent", "is suspect: no heartbeat for", "missed_beats"),
+        ("dead", "has been down for", "reconnect_grace"),
+        ("stalled", "is stalled: it is sending heartbeats but has made no progress for", "stall_after"),
+        ("maintained", "its alerts are held for maintenance (work)", "heard_in_time"),
+        ("damped", "it is flapping, so its suspicions raise no alerts", "heard_in_time"),
     ],
 )
 def test_an_explanation_says_what_is_known_and_which_rule_fired(story: str, words: str, rule: str) -> None:
