@@ -94,7 +94,7 @@ class Detector:
         self._by_incarnation[facts.incarnation] = lease
         self._schedule(lease)
 
-    def heard(self, incarnation: int, observation: int, at: float) -> None:
+    def record_beat(self, incarnation: int, observation: int, at: float) -> None:
         """A beat. A later deadline needs no new entry: the earlier one is looked at again when it is due. An earlier
         one does: a beat can end what was held back, or bring somebody back."""
         lease = self._by_incarnation.get(incarnation)

@@ -88,7 +88,7 @@ class Judge:
         for facts in frame.observations:
             self._learn_facts(facts)
         for incarnation, observation, at in frame.beats:
-            self.detector.heard(incarnation, observation, at)
+            self.detector.record_beat(incarnation, observation, at)
         for delivery in frame.deliveries:
             self.escalations.put(delivery)
             self._unreached.put(delivery)

@@ -137,7 +137,7 @@ class Monitor:
 
     def _record_contact(self) -> None:
         """The registry said something."""
-        away = self._loss.heard()
+        away = self._loss.answered()
         if away is not None:
             self._relay.registry_back(away)
 

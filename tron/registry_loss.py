@@ -13,7 +13,7 @@ LOST_AFTER_DRAIN = 20.0
 
 
 class RegistryLoss:
-    """Counts the seconds since the registry was last heard."""
+    """Counts the seconds since the registry last answered."""
 
     def __init__(self, after: float = LOST_AFTER, after_drain: float = LOST_AFTER_DRAIN) -> None:
         self._after = after
@@ -24,11 +24,11 @@ class RegistryLoss:
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the registry was last heard, or since the start."""
+        """Seconds since the registry last answered, or since the start."""
         return self._silent_for
 
-    def heard(self) -> float | None:
-        """The registry said something. Return how long it was away where that was reported, else None."""
+    def answered(self) -> float | None:
+        """The registry answered. Return how long it was away (seconds) if that was reported, else None."""
         away = self._silent_for if self._reported else None
         self._patience, self._silent_for, self._reported = self._after, 0.0, False
         return away
@@ -38,7 +38,7 @@ class RegistryLoss:
         self._patience = self._after_drain
 
     def passed(self, seconds: float) -> float | None:
-        """Time went by in which the registry could have been heard. Return for how long it has not been heard where
+        """Time passed in which the registry could have answered. Return for how long it has not answered if
         operators must be notified now: once for each loss."""
         self._silent_for += seconds
         if self._reported or self._silent_for < self._patience:

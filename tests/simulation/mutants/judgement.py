@@ -52,12 +52,12 @@ def _silence_on_a_stream_is_forgiven() -> Patches:
 
 
 def _beats_move_no_deadline() -> Patches:
-    def heard(self: Any, incarnation: int, observation: int, at: float) -> None:
+    def record_beat(self: Any, incarnation: int, observation: int, at: float) -> None:
         lease = self._by_incarnation.get(incarnation)
         if lease is not None:
             lease.observation = max(lease.observation, observation)
 
-    return [(Detector, "heard", heard)]
+    return [(Detector, "record_beat", record_beat)]
 
 
 def _alert_ids_are_drawn() -> Patches:

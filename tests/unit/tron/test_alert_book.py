@@ -19,12 +19,12 @@ def transitions() -> dict[Kind, Transition]:
     found = [each for _, each in walk(detector, 4.3)]
     back = make_detector(make_facts())
     found += [each for _, each in walk(back, 3.5)]
-    back.heard(1, 11, 3.55)
+    back.record_beat(1, 11, 3.55)
     found += back.advance(3.6, 0.0)
     found += make_detector(make_facts(connected=False, detached_at=2.0)).advance(2.0, 0.0)
     recovering = make_detector(make_facts())
     recovering.advance(2.3, 0.0)
-    recovering.heard(1, 11, 2.4)
+    recovering.record_beat(1, 11, 2.4)
     found += recovering.advance(2.5, 0.0)
     return {each.kind: each for each in found}
 

@@ -38,21 +38,21 @@ def test_every_beat_moves_the_deadline() -> None:
     detector = make_detector(make_facts())
     for n in range(2, 50):
         assert walk(detector, n, begin=n - 1) == []
-        detector.heard(1, 10 + n, float(n))
+        detector.record_beat(1, 10 + n, float(n))
     assert story(walk(detector, 51.0, begin=49.1)) == [(50.3, MISS)]
 
 
 def test_a_beat_of_another_incarnation_or_an_older_one_moves_nothing() -> None:
     detector = make_detector(make_facts())
-    detector.heard(2, 99, 2.0)
-    detector.heard(1, 10, 2.0)
+    detector.record_beat(2, 99, 2.0)
+    detector.record_beat(1, 10, 2.0)
     assert story(walk(detector, 2.5)) == [(2.3, MISS)]
 
 
 def test_a_missed_beat_that_comes_is_a_recovery_without_a_word() -> None:
     detector = make_detector(make_facts())
     walk(detector, 2.3)
-    detector.heard(1, 11, 2.35)
+    detector.record_beat(1, 11, 2.35)
     assert story(walk(detector, 3.3, begin=2.4)) == [(2.4, RECOVER)]
     assert detector.states()[State.ALIVE] == 1
 
@@ -85,7 +85,7 @@ def test_a_stream_that_is_back_within_the_grace_is_a_recovery() -> None:
 def test_who_was_down_and_is_heard_again_is_restored() -> None:
     detector = make_detector(make_facts())
     walk(detector, 3.5)
-    detector.heard(1, 11, 3.55)
+    detector.record_beat(1, 11, 3.55)
     ((_, restored),) = walk(detector, 4.0, begin=3.6)
     assert (restored.kind, restored.cause, restored.missed_beats) == (RESTORE, Cause.NONE, 0)
     assert restored.facts.judged is State.DOWN
@@ -157,7 +157,7 @@ def test_a_refused_connection_confirms_nothing_about_a_stream_that_the_registry_
 
 def test_who_is_heard_without_a_stream_after_the_registry_ended_it_is_alive() -> None:
     detector = make_detector(replace(ENDED_BY_US, judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3))
-    detector.heard(1, 11, 3.5)
+    detector.record_beat(1, 11, 3.5)
     assert story(walk(detector, 3.6, begin=3.6)) == [(3.6, RESTORE)]
 
 
@@ -198,14 +198,14 @@ def test_silence_across_a_stall_of_the_registry_is_held_for_the_window() -> None
 def test_who_is_heard_after_a_stall_is_judged_as_ever() -> None:
     detector = make_detector(make_facts())
     detector.advance(2.2, 2.2)
-    detector.heard(1, 11, 3.0)
+    detector.record_beat(1, 11, 3.0)
     assert story(walk(detector, 4.5, begin=2.3, hearing_since=2.2)) == [(4.3, MISS)]
 
 
 def test_a_beat_after_a_stall_ends_the_window_for_whoever_sent_it() -> None:
     detector = make_detector(make_facts())
     assert walk(detector, 5.0, begin=2.2, hearing_since=2.2) == []
-    detector.heard(1, 11, 5.0)
+    detector.record_beat(1, 11, 5.0)
     assert story(walk(detector, 7.5, begin=5.1, hearing_since=2.2)) == [(6.3, MISS), (7.3, DOWN)]
 
 
@@ -239,7 +239,7 @@ def test_refused_verdicts_are_taken_back_one_after_the_other() -> None:
     for transition in reversed(late):
         detector.refused(transition)
     assert detector.states()[State.ALIVE] == 1
-    detector.heard(1, 11, 59.9)
+    detector.record_beat(1, 11, 59.9)
     assert story(walk(detector, 61.2, begin=60.1)) == [(61.2, MISS)]
 
 
@@ -264,7 +264,7 @@ def test_whoever_is_gone_is_not_judged() -> None:
     detector = make_detector(make_facts())
     detector.forget("a")
     detector.forget("a")
-    detector.heard(1, 11, 2.0)
+    detector.record_beat(1, 11, 2.0)
     assert walk(detector, 10.0) == []
     assert len(detector) == 0
 
@@ -313,7 +313,7 @@ def test_who_beats_and_does_not_get_on_is_stalled_by_its_own_measure_and_stays_a
     assert story(decided) == [(3.0, STALL)]
     assert decided[0][1].cause is Cause.STALLED
     for n in range(100):
-        detector.heard(1, 11 + n, 3.0 + n / 2)
+        detector.record_beat(1, 11 + n, 3.0 + n / 2)
     assert walk(detector, 50.0, begin=3.1) == []
 
 
@@ -344,7 +344,7 @@ def test_a_new_stream_says_nothing_of_the_counter_before_its_first_beat() -> Non
     again = replace(STALLING, attached_at=2.9, heard_at=2.9)
     detector = make_detector(again)
     assert walk(detector, 4.1) == []
-    detector.heard(1, 11, 4.1)
+    detector.record_beat(1, 11, 4.1)
     assert story(walk(detector, 5.0, begin=4.2)) == [(4.9, STALL)]
 
 
@@ -375,8 +375,8 @@ def test_while_it_is_held_nobody_is_deregistered() -> None:
 
 def test_the_worst_gap_between_beats_is_remembered_for_the_safety_margin() -> None:
     detector = make_detector(make_facts())
-    detector.heard(1, 11, 1.8)
-    detector.heard(1, 12, 2.1)
+    detector.record_beat(1, 11, 1.8)
+    detector.record_beat(1, 12, 2.1)
     lease = detector.find("a")
     assert lease is not None
     assert lease.worst_gap == pytest.approx(0.8)
@@ -398,7 +398,7 @@ def beats(detector: Detector, *, until: float, begin: float = 1.0, step: float =
     decided: list[tuple[float, Kind]] = []
     at, observation = begin, 1000 + round(begin * 10)
     while at < until:
-        detector.heard(1, observation, at)
+        detector.record_beat(1, observation, at)
         decided += story(walk(detector, at + step - 0.1, begin=at))
         at, observation = round(at + step, 3), observation + 1
     return decided
@@ -487,7 +487,7 @@ def test_a_refused_connection_says_nothing_of_who_is_back_of_another_life_or_of_
     detector.confirm_down("a", 1)
     detector.confirm_down("a", 2)
     detector.confirm_down("nobody", 1)
-    detector.heard(1, 11, 2.0)
+    detector.record_beat(1, 11, 2.0)
     assert walk(detector, 3.0) == []
     detector.observe(replace(BROKEN, observation=12, heard_at=2.0, detached_at=3.0))
     detector.confirm_down("a", 99)
@@ -532,14 +532,14 @@ def test_thresholds_that_change_move_the_deadlines_that_stand() -> None:
 
 def test_the_longest_gap_is_measured_while_the_registry_hears_and_the_stream_stands() -> None:
     detector = make_detector(make_facts())
-    detector.heard(1, 11, 1.9)
-    detector.heard(1, 12, 4.0)
-    detector.heard(1, 13, 4.5)
+    detector.record_beat(1, 11, 1.9)
+    detector.record_beat(1, 12, 4.0)
+    detector.record_beat(1, 13, 4.5)
     lease = detector.find("a")
     assert lease is not None
     assert lease.worst_gap == pytest.approx(2.1)
     detector.advance(20.0, 20.0)
-    detector.heard(1, 14, 21.0)
+    detector.record_beat(1, 14, 21.0)
     assert lease.worst_gap == pytest.approx(2.1)
     detector.observe(make_facts(observation=15, heard_at=22.0))
     kept = detector.find("a")

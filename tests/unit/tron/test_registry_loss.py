@@ -18,7 +18,7 @@ def reported_at(loss: RegistryLoss, seconds: float) -> list[float]:
 @pytest.mark.parametrize(("drained", "after"), [(False, 5.0), (True, 20.0)])
 def test_a_registry_that_does_not_return_is_reported_once(drained: bool, after: float) -> None:
     loss = RegistryLoss()
-    loss.heard()
+    loss.answered()
     if drained:
         loss.draining()
     assert reported_at(loss, 100.0) == [after]
@@ -27,11 +27,11 @@ def test_a_registry_that_does_not_return_is_reported_once(drained: bool, after: 
 @pytest.mark.parametrize(("drained", "away"), [(False, 4.75), (True, 19.75)])
 def test_a_restart_within_the_time_is_no_incident(drained: bool, away: float) -> None:
     loss = RegistryLoss()
-    loss.heard()
+    loss.answered()
     if drained:
         loss.draining()
     assert reported_at(loss, away) == []
-    assert loss.heard() is None
+    assert loss.answered() is None
 
 
 def test_from_the_start_the_longer_time_holds() -> None:
@@ -41,7 +41,7 @@ def test_from_the_start_the_longer_time_holds() -> None:
 def test_a_drain_is_over_once_the_registry_is_heard_again() -> None:
     loss = RegistryLoss()
     loss.draining()
-    loss.heard()
+    loss.answered()
     assert reported_at(loss, 60.0) == [5.0]
 
 
@@ -49,8 +49,8 @@ def test_the_return_of_a_registry_that_was_reported_says_how_long_it_was_away() 
     loss = RegistryLoss(after=1.0, after_drain=1.0)
     loss.passed(3.0)
     loss.passed(4.0)
-    assert loss.heard() == 7.0
-    assert loss.heard() is None
+    assert loss.answered() == 7.0
+    assert loss.answered() is None
     assert reported_at(loss, 10.0) == [1.0], "each loss is reported"
 
 
