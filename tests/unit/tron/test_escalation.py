@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.tron.test_alert_book import draft
 from tron.alert_book import escalated_copy
-from tron.escalation import Escalations, escalates
+from tron.escalation import ASK_AGAIN, Escalations, Step, escalates, next_step
 from tron.facts import OPERATORS, Delivery, Kind, Severity
 
 DOWN = draft(Kind.DOWN)
@@ -108,3 +108,12 @@ def test_the_copy_for_the_next_is_the_same_alert_and_tells_the_way() -> None:
     assert second.details["escalated_because"] == "grandpa is down"
     assert second.details["is_back"]
     assert "escalated_from" not in DOWN.details
+
+
+def test_a_delivery_escalates_when_its_time_is_up_or_its_recipient_is_lost_and_never_while_it_is_held() -> None:
+    waiting = delivery(since=5.0)
+    late, lost = "not acknowledged within 30 s", "boss is down"
+    assert next_step(waiting, 10.0, after=30.0, lost="", hold=None) == Step(35.0)
+    assert next_step(waiting, 35.0, after=30.0, lost="", hold=None) == Step(35.0 + ASK_AGAIN, late)
+    assert next_step(waiting, 10.0, after=30.0, lost=lost, hold=None) == Step(10.0 + ASK_AGAIN, lost)
+    assert next_step(waiting, 99.0, after=30.0, lost=lost, hold=1.0) == Step(100.0)
