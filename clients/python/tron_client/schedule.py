@@ -37,6 +37,11 @@ class BeatSchedule:
         """Whether a beat will become due."""
         return self._due is not None
 
+    @property
+    def due(self) -> float | None:
+        """When the next beat is due; None while stopped."""
+        return self._due
+
     def due_in(self, now: float) -> float | None:
         """Seconds until the next beat, 0 where it is due; None while stopped."""
         return None if self._due is None else max(0.0, self._due - now)

@@ -1,0 +1,404 @@
+"""The heartbeat protocol of one agent as an object without I/O: every decision, and no clock, dice, threads or gRPC.
+
+A transport opens streams, tells the session what came and what time it is, sends what `next_message` returns, and asks
+again at `deadline`. `now` is seconds of one monotonic clock. A session is not safe from several threads at once: its
+transport holds a lock.
+
+    program -> AgentSession <-> transport (threads | simulated link | conformance driver)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tron_client.protocol.happened import (
+    AlertReceived,
+    CutOffNoticed,
+    DownDeclared,
+    DrainBegan,
+    FieldRejected,
+    Happened,
+    Reconnect,
+    RegistrationConfirmed,
+    RegistrationRefused,
+    ServiceUnknown,
+    Stop,
+    StreamGivenUp,
+    TakenOver,
+)
+from tron_client.protocol.messages import (
+    Alert,
+    Beat,
+    BeatAck,
+    DeclaredDown,
+    Drain,
+    Goodbye,
+    Incoming,
+    Outgoing,
+    Register,
+    Registered,
+    Rejected,
+    StreamError,
+    Superseded,
+    UnknownService,
+)
+from tron_client.protocol.report import Figures, Report
+from tron_client.protocol.send_queue import SendQueue
+from tron_client.schedule import Backoff, CutOff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+INVALID_REQUEST = "ERROR_REASON_INVALID_REQUEST"
+SUPERSEDED = "ERROR_REASON_SUPERSEDED"
+UNKNOWN_INCARNATION = "ERROR_REASON_UNKNOWN_INCARNATION"
+
+_MOST_TROUBLES = 20
+"""Distinct causes that are reported between two registrations."""
+
+_MOST_REJECTED = 100
+"""Fields whose rejection is reported."""
+
+
+class AgentSession:
+    """Registers a service and keeps it registered and beating, stream after stream, until it is over.
+
+    What happens beside a method's return value waits in `take_happened`.
+    """
+
+    def __init__(
+        self,
+        declared: Any,
+        service_id: str,
+        interval: float,
+        new_instance_id: Callable[[], str],
+        status: str = "ok",
+    ) -> None:
+        """`declared` goes into each registration unread; `new_instance_id` returns a random word that is never the same
+        twice; `interval` is seconds between two beats."""
+        self.service_id = service_id
+        """As declared, or as the registry assigned it."""
+        self.incarnation = 0
+        """The incarnation that is held; 0 before the first registration."""
+        self.service: Any = None
+        """The record as the registry sent it last."""
+        self.registered_at: float | None = None
+        """When the stream that is open began to carry the service; None while none does."""
+        self.last_error = ""
+        """What prevents the registration, or prevented it last, for people; empty while nothing is known."""
+        self.over = False
+        """Whether it has ended or is about to: no other stream is opened."""
+        self.refused: RegistrationRefused | None = None
+        """Why the first registration was refused, if it was."""
+        self.superseded_by = 0
+        """The incarnation that took over; 0 if none did, or the registry did not say it."""
+        self._declared = declared
+        self._new_instance_id = new_instance_id
+        self._instance_id = new_instance_id()
+        self._queue = SendQueue(interval)
+        self._report = Report(status)
+        self._backoff = Backoff()
+        self._cut_off = CutOff(interval)
+        self._state = "starting"
+        self._sequence = 0
+        self._given_up = False
+        self._cut_off_noticed = False
+        self._drain_within: float | None = None
+        self._handing_over = False
+        self._troubles: set[str] = set()
+        self._rejected: set[str] = set()
+        self._happened: list[Happened] = []
+
+    def state(self, now: float) -> str:
+        """starting, connected, cut_off, superseded or stopped."""
+        cut = self._state == "connected" and self._cut_off.is_cut(now)
+        return "cut_off" if cut else self._state
+
+    # --- the transport's side ---------------------------------------------------------------------------------------
+
+    def stream_opened(self) -> None:
+        """A stream is open, or waits for its connection: the registration is its first message."""
+        self._sequence = 0
+        self._given_up = False
+        self._drain_within = None
+        self._queue.start(self._registration())
+
+    @property
+    def sending(self) -> bool:
+        """Whether more may be sent on this stream; if not, the transport half-closes it."""
+        return self._queue.open and not self._given_up
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the registry answered the registration on this stream, so that beats may go."""
+        return self._queue.confirmed
+
+    @property
+    def goodbye_sent(self) -> bool:
+        """Whether the goodbye went out on a stream."""
+        return self._queue.goodbye_sent
+
+    def next_message(self, now: float) -> Outgoing | None:
+        """What to send now. Asking says that the message before has left; None: ask again at `deadline`."""
+        if self._given_up:
+            return None
+        message = self._queue.next_message(now)
+        if message is not None:
+            return message
+        if self._queue.beat_due(now):
+            self._queue.beat_taken(now)
+            return self._beat(now)
+        if self._queue.unanswered(now):
+            self._give_up()
+        return None
+
+    def beat_due(self, now: float) -> bool:
+        """Whether a beat is due."""
+        return self._queue.beat_due(now)
+
+    def deadline(self, now: float) -> float | None:
+        """When to ask for the next message, on the clock of `now`; None: not before something else happens."""
+        return None if self._given_up else self._queue.deadline(now)
+
+    def receive(self, message: Incoming, now: float) -> Sequence[Happened]:
+        """A message came down the stream. Returns what happened; what follows is in `next_message`."""
+        if self.over:
+            return ()
+        kind = type(message)
+        if kind is BeatAck:
+            self._cut_off.heard(now)
+            self._cut_off_noticed = False
+            return ()
+        match message:
+            case Registered():
+                self._registered(message, now)
+            case Alert():
+                self._happened.append(AlertReceived(message.alert_id, message.event))
+            case UnknownService():
+                self._unknown()
+            case Superseded():
+                self._step_down(message.incarnation)
+            case DeclaredDown():
+                self._happened.append(DownDeclared(message.event))
+            case Drain():
+                self._drain_within = max(0.0, message.reconnect_after)
+                self._queue.close()
+                self._happened.append(DrainBegan())
+            case Rejected():
+                self._reject(message)
+        return self.take_happened()
+
+    def take_happened(self) -> Sequence[Happened]:
+        """What happened since it was asked for last, oldest first."""
+        if not self._happened:
+            return ()
+        happened, self._happened = self._happened, []
+        return happened
+
+    def stream_ended(self, error: StreamError | None, now: float, draw: float) -> Reconnect | Stop:
+        """The stream ended, or never came to be. `draw` is a fresh random number, 0 to 1."""
+        self._queue.close()
+        lived = None if self.registered_at is None else now - self.registered_at
+        self.registered_at = None
+        if self.over:
+            return Stop()
+        if self._state == "connected":
+            self._state = "cut_off"
+        because = self._end_because_of(error, lived)
+        if because is not None:
+            return Stop(because)
+        if lived is not None:
+            self._report.stream_broke()
+            self._backoff.ended(lived)
+        drained = self._drain_within is not None
+        delay = self._backoff.next_delay(draw) if self._drain_within is None else draw * self._drain_within
+        if self._queue.goodbye_sent:
+            self.over = True
+            return Stop(left=True)
+        trouble = "" if error is None else error.message or error.reason
+        if trouble and not self.hindered(trouble, known=lived is not None):
+            trouble = ""
+        return Reconnect(delay, drained=drained, was_registered=lived is not None, trouble=trouble)
+
+    def hindered(self, why: str, *, known: bool = False) -> bool:
+        """Note what prevents the registration; returns whether to report it: each cause once, unless it is `known`."""
+        if self.over or self.registered_at is not None:
+            return False
+        self.last_error = why
+        if known or why in self._troubles or len(self._troubles) >= _MOST_TROUBLES:
+            return False
+        self._troubles.add(why)
+        return True
+
+    def finish(self) -> None:
+        """The transport ended: nothing is opened, sent or received any more."""
+        self.over, self.registered_at = True, None
+        self._queue.close()
+        if self._state != "superseded":
+            self._state = "stopped"
+
+    def after_fork(self, *, started: bool) -> None:
+        """In a forked child the stream is the parent's. A session that was not `started` may be started here.
+
+        The parent's session and this one must not pass for one, so this one gets an instance_id of its own.
+        """
+        self._instance_id = self._new_instance_id()
+        self._queue.forget()
+        if started:
+            self.over, self.registered_at = True, None
+            if self._state != "superseded":
+                self._state, self.last_error = "stopped", "it is an agent of the parent of this process"
+
+    # --- the program's side -----------------------------------------------------------------------------------------
+
+    def report(self, figures: Figures, busy_for: float | None, now: float, wall: datetime) -> bool:
+        """Keep what is given for the next beat; returns whether that is sent at once. `wall` is our own wall clock."""
+        urgent = self._report.keep(figures, busy_for, now, wall)
+        if urgent:
+            self._queue.beat_at_once()
+        return urgent
+
+    def advance(self, steps: int) -> None:
+        """Raise the activity counter, which the next beat carries."""
+        self._report.advance(steps)
+
+    def beat_at_once(self) -> None:
+        """Beat at once beside the schedule, or as soon as registered."""
+        self._queue.beat_at_once()
+
+    def acknowledge(self, alert_id: str) -> None:
+        """Send the acknowledgement of an alert; it waits while no stream carries the service."""
+        self._queue.acknowledge(alert_id)
+
+    def alert_offered(self, alert_id: str, reception: str) -> bool:
+        """The program's inbox answered `reception` (see `tron_client.alerts.Reception`) to an AlertReceived.
+
+        Returns whether it is acknowledged again, because the acknowledgement was lost on its way.
+        """
+        if reception != "acknowledged":
+            return False
+        self._queue.acknowledge(alert_id)
+        return True
+
+    def inbox_emptied(self) -> None:
+        """The inbox has room again: re-attach, upon which the registry sends what is unacknowledged once more."""
+        if self.registered_at is not None:
+            self._queue.announce(self._registration(), pause_beats=False)
+
+    def hand_over(self) -> None:
+        """Another process is to take over: from now on that is the end that was asked for. Beats go on until then."""
+        self._handing_over = True
+
+    def step_aside(self, incarnation: int) -> None:
+        """Be superseded without having had a stream."""
+        self._step_down(incarnation)
+
+    def goodbye(self, reason: str) -> bool:
+        """Leave: the goodbye goes out as soon as a stream carries it.
+
+        Returns False if the registry cannot know the service, so that the session is over without a goodbye.
+        """
+        unknown = not self.incarnation and self._queue.withdraw()
+        self.over = self.over or unknown
+        self._queue.say_goodbye(Goodbye(self.service_id, reason))
+        return not unknown
+
+    def abandon(self) -> None:
+        """End without a goodbye; to the registry this looks like a crash."""
+        self.over = True
+        self._queue.close()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _registration(self) -> Register:
+        return Register(self._declared, self.service_id, self.incarnation, self._instance_id)
+
+    def _beat(self, now: float) -> Beat | None:
+        cut_off = self._cut_off
+        if cut_off.is_lost(now):
+            self._give_up()
+            return None
+        if cut_off.is_cut(now) and not self._cut_off_noticed:
+            self._cut_off_noticed = True
+            self._happened.append(CutOffNoticed(cut_off.limit))
+        cut_off.beaten(now)
+        self._sequence += 1
+        report = self._report
+        report.urgent = False
+        return Beat(
+            self.service_id,
+            self.incarnation,
+            self._sequence,
+            cut_off.asks,
+            report.figures,
+            report.activity,
+            report.busy_until(now),
+        )
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self._happened.append(StreamGivenUp())
+
+    def _registered(self, message: Registered, now: float) -> None:
+        self._report.registry_time(message.observed_at, now)
+        self.service, self.service_id, self.incarnation = message.service, message.service_id, message.incarnation
+        first = self.registered_at is None
+        self._state = "connected"
+        self._cut_off.heard(now)
+        self._cut_off_noticed = False
+        if first:
+            self.registered_at = now
+            self.last_error = ""
+            self._troubles.clear()
+        self._queue.confirm(now, beat_at_once=self._report.urgent)
+        self._happened.append(RegistrationConfirmed(message.service, first))
+
+    def _unknown(self) -> None:
+        self._happened.append(ServiceUnknown(self.incarnation))
+        # Each beat on its way is answered so; one registration answers them all. With one for each, this agent might
+        # hold one that the next has overtaken, and stop for it.
+        if self.incarnation:
+            self._forget_incarnation()
+            self._queue.announce(self._registration(), pause_beats=True)
+
+    def _reject(self, message: Rejected) -> None:
+        field, description = message.field, message.description
+        if self.registered_at is None and not field.startswith("beat"):
+            if not self.incarnation:
+                self._refuse(f"{field}: {description}", ((field, description),))
+        elif field not in self._rejected and len(self._rejected) < _MOST_REJECTED:
+            self._rejected.add(field)
+            self._happened.append(FieldRejected(field, description))
+
+    def _end_because_of(self, error: StreamError | None, lived: float | None) -> RegistrationRefused | TakenOver | None:
+        """Why no other stream follows, if none does."""
+        if error is None:
+            return None
+        if error.reason == INVALID_REQUEST and lived is None and not self.incarnation:
+            self._refuse(error.message, error.fields)
+        elif error.reason == SUPERSEDED:
+            self._step_down(error.incarnation)
+        elif error.reason == UNKNOWN_INCARNATION:
+            self._forget_incarnation()
+        because = self._happened.pop() if self.over else None
+        assert because is None or isinstance(because, RegistrationRefused | TakenOver)
+        return because
+
+    def _refuse(self, message: str, fields: tuple[tuple[str, str], ...]) -> None:
+        self.refused = RegistrationRefused(message, fields)
+        self.over, self.last_error = True, message
+        self._happened.append(self.refused)
+
+    def _step_down(self, incarnation: int) -> None:
+        if self.over:
+            return
+        self.over, self.superseded_by = True, incarnation
+        if not self._handing_over:
+            self._state = "superseded"
+            self.last_error = f"incarnation {incarnation or '?'} took over"
+        self._happened.append(TakenOver(incarnation, expected=self._handing_over))
+
+    def _forget_incarnation(self) -> None:
+        # A new instance_id too: with the old one the registration would pass for a retry of the one that is gone.
+        self.incarnation, self._instance_id = 0, self._new_instance_id()
