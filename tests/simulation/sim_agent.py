@@ -1,4 +1,4 @@
-"""An agent's process: the SDK's schedules and its inbox, inside a model of its lifeline and its outbox.
+"""An agent's process: the SDK's schedules and its inbox, inside a model of its session.
 
 The model has their table of reactions: what is done on each word of the registry, and on each way in which a stream
 ends. Around it is a program that takes alerts and acknowledges them, if it is well.
@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, cast
 
 from tron_client.alerts import Alert, AlertInbox
-from tron_client.outbox import ANSWER_PATIENCE
+from tron_client.protocol.send_queue import ANSWER_PATIENCE
 from tron_client.schedule import Backoff, BeatSchedule, CutOff
 
 from registry_server.core import effects
@@ -148,7 +148,7 @@ class SimAgent(Process):
         if self.troubles.pop(trouble, None) is not None and not self.troubles:
             self._clean_sequence = self._sequence + 1
 
-    # --- the lifeline -----------------------------------------------------------------------------------------------
+    # --- the session ------------------------------------------------------------------------------------------------
 
     def _open_stream(self) -> None:
         if not self.over:
@@ -168,7 +168,7 @@ class SimAgent(Process):
         self._pump()
 
     def _ended(self, connection: Connection, error: Exception | None) -> None:
-        """As `Lifeline._ended`."""
+        """As `AgentSession.stream_ended`."""
         if connection is not self.connection:
             return
         self.connection = None
@@ -196,7 +196,7 @@ class SimAgent(Process):
             self._ended(connection, None)
 
     def _heed(self, connection: Connection, word: Any) -> None:
-        """As `Lifeline._heed`."""
+        """As `AgentSession.receive`."""
         if connection is not self.connection or self.over:
             return
         kind = type(word)
@@ -265,7 +265,7 @@ class SimAgent(Process):
         return words.Register(self.spec, self.incarnation, self._instance_id)
 
     def _beat(self, now: float) -> bool:
-        """As `Lifeline._compose_beat`. False: nobody answers on this stream, it was given up."""
+        """As `AgentSession._beat`. False: nobody answers on this stream, it was given up."""
         if self._cut_off.is_lost(now):
             self._give_up()
             return False
@@ -280,7 +280,7 @@ class SimAgent(Process):
         )
         return True
 
-    # --- the outbox -------------------------------------------------------------------------------------------------
+    # --- what it sends ---------------------------------------------------------------------------------------------
 
     def _announce(self, *, pause_beats: bool) -> None:
         self._registration = self._compose_registration()
@@ -294,7 +294,7 @@ class SimAgent(Process):
             self._pump()
 
     def _pump(self) -> None:
-        """As `Outbox._next`, for as long as there is something to send."""
+        """As `AgentSession.next_message`, for as long as there is something to send."""
         while (connection := self.connection) is not None:
             now = self.loop.now
             if self._registration is not None:

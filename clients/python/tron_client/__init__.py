@@ -1,6 +1,6 @@
 """The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
 
-Read in this order: agent.py (what programs hold), lifeline.py and outbox.py (its one stream), schedule.py (when), then
+Read in this order: agent.py (what programs hold), protocol/ (its one stream), schedule.py (when), reporting.py, then
 client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py; for several processes
 standby.py and id_lock.py, forks.py and leaving.py. arguments.py says what may be handed over, callbacks.py how
 the program is called back. testing.py is a registry for the tests of programs that use the SDK.

@@ -14,13 +14,13 @@ from tron_client import arguments, forks
 from tron_client.alerts import Alert, AlertInbox, dispatch
 from tron_client.callbacks import Callbacks
 from tron_client.channel import resolve_address
-from tron_client.lifeline import Hooks, Lifeline
 from tron_client.loop_lag import LoopLag
 from tron_client.monkey_patches import require_usable
+from tron_client.protocol.thread_transport import Hooks, ThreadTransport
+from tron_client.reporting import checked_figures, checked_status
 from tron_client.requests import declare
 from tron_client.signals import FAREWELLS
 from tron_client.standby import Standby
-from tron_client.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -97,7 +97,7 @@ class Agent:
             reconnect_grace=reconnect_grace,
             stall_after=stall_after,
         )
-        self._vitals = Vitals(status)
+        first_status = checked_status(status)
         self._lag = LoopLag()
         self._register_timeout = arguments.seconds("register_timeout", register_timeout, positive=False)
         self._hearing, self._notices = Callbacks(), Callbacks()
@@ -107,11 +107,11 @@ class Agent:
             self._called_back(arguments.callback("on_superseded", on_superseded)),
             self._called_back(arguments.callback("on_declared_down", on_declared_down)),
         )
-        self._lifeline = Lifeline(declared, interval, self._address, self._vitals, self._lag, hooks)
+        self._transport = ThreadTransport(declared, interval, self._address, first_status, self._lag, hooks)
         self._standby: Standby | None = None
         if arguments.flag("standby", standby):
             held_as = arguments.text("service_id", service_id, empty=False)
-            self._standby = Standby(self._lifeline, self._address.text, held_as)
+            self._standby = Standby(self._transport, self._address.text, held_as)
         self._dispatcher: threading.Thread | None = None
         forks.watch(self)
         self._lock = threading.Lock()
@@ -145,12 +145,12 @@ class Agent:
         """
         arguments.text("reason", reason)
         arguments.seconds("timeout", timeout, positive=False)
-        if not self._started or self._lifeline.inherited:
+        if not self._started or self._transport.inherited:
             return
         deadline = time.monotonic() + timeout
         if self._standby is None:
-            self._lifeline.say_goodbye(reason)
-            self._lifeline.join(timeout)
+            self._transport.say_goodbye(reason)
+            self._transport.join(timeout)
         else:
             self._standby.say_goodbye(reason, timeout=timeout)
             self._standby.join(timeout)
@@ -158,7 +158,7 @@ class Agent:
 
     def abandon(self) -> None:
         """End without a goodbye, as a crash would."""
-        if self._started and not self._lifeline.inherited:
+        if self._started and not self._transport.inherited:
             self._end(1.0)
 
     def report(
@@ -176,12 +176,12 @@ class Agent:
         tells. `progress` is 0 to 1; `busy_for` announces seconds without progress. Raises InvalidRequest, naming the
         field, for what a beat cannot carry; then nothing was kept.
         """
-        if self._vitals.report(status, p95_ms, queue_depth, load, message, progress, busy_for):
-            self._lifeline.beat_now()
+        figures = checked_figures(status, p95_ms, queue_depth, load, message, progress)
+        self._transport.report(figures, arguments.optional_seconds("busy_for", busy_for, positive=False))
 
     def advance(self, n: int = 1) -> None:
         """Raise the activity counter: the work gets on. See `stall_after`."""
-        self._vitals.advance(n)
+        self._transport.advance(arguments.whole("n", n))
 
     def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Report how late this event loop runs, and run callbacks that are coroutine functions in it.
@@ -198,7 +198,7 @@ class Agent:
 
         An alert that was not acknowledged when the next one is asked for may be delivered again.
         """
-        inbox, loop, came = self._lifeline.inbox, asyncio.get_running_loop(), asyncio.Event()
+        inbox, loop, came = self._transport.inbox, asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody iterates any more
@@ -219,7 +219,7 @@ class Agent:
 
     def alerts_blocking(self) -> Iterator[Alert]:
         """As `alerts`, for programs without an event loop."""
-        inbox = self._lifeline.inbox
+        inbox = self._transport.inbox
         while (alert := inbox.take(None)) is not None:
             try:
                 yield alert
@@ -231,9 +231,9 @@ class Agent:
 
         One that is not acknowledged may be delivered again.
         """
-        alert = self._lifeline.inbox.take(arguments.optional_seconds("timeout", timeout, positive=False))
+        alert = self._transport.inbox.take(arguments.optional_seconds("timeout", timeout, positive=False))
         if alert is not None:
-            self._lifeline.inbox.handled(alert.alert_id)
+            self._transport.inbox.handled(alert.alert_id)
         return alert
 
     def take_over_alerts(self) -> AlertInbox:
@@ -243,18 +243,18 @@ class Agent:
         """
         if self._on_alert is not None:
             raise ValueError("the agent has an on_alert of its own; give it to whoever takes its alerts over")
-        return self._lifeline.inbox
+        return self._transport.inbox
 
     def wait_registered(self, timeout: float) -> bool:
         """Whether it is registered on a stream, waiting up to `timeout` seconds. Raises InvalidRequest as `start`."""
-        return self._lifeline.wait_registered(arguments.seconds("timeout", timeout, positive=False))
+        return self._transport.wait_registered(arguments.seconds("timeout", timeout, positive=False))
 
     @property
     def state(self) -> str:
         """`starting`, `connected`, `cut_off` (nobody answers), `superseded` (somebody took over: stop), `stopped`, or
         `standby` (another process of this machine holds the id)."""
         waits = self._standby is not None and self._standby.waiting
-        return "standby" if waits else self._lifeline.state
+        return "standby" if waits else self._transport.state
 
     @property
     def healthy(self) -> bool:
@@ -270,22 +270,22 @@ class Agent:
     def last_error(self) -> str:
         """What stands, or stood last, in the way of its registration: what answered at the address, or why the stream
         ended. Empty while it is connected, or nothing is known yet. For people; programs look at `state`."""
-        return self._lifeline.last_error
+        return self._transport.last_error
 
     @property
     def service_id(self) -> str:
         """As declared, or as the registry assigned it."""
-        return self._lifeline.service_id
+        return self._transport.service_id
 
     @property
     def service(self) -> Service | None:
         """The record as the registry told it at the last registration."""
-        return self._lifeline.service
+        return self._transport.service
 
     @property
     def incarnation(self) -> int:
         """The incarnation that is held; 0 before the first registration."""
-        return self._lifeline.incarnation
+        return self._transport.incarnation
 
     def __enter__(self) -> Self:
         self.start()
@@ -304,7 +304,7 @@ class Agent:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._lifeline.inherited:  # the loop's threads are not in a forked child either
+        if not self._transport.inherited:  # the loop's threads are not in a forked child either
             await asyncio.to_thread(self.stop)
 
     def _attach_running_loop(self) -> None:
@@ -324,22 +324,22 @@ class Agent:
                 hear = partial(self._hearing.call, self._on_alert)
                 name = f"tron-alerts-{self.service_id}"
                 self._dispatcher = threading.Thread(
-                    target=dispatch, args=(self._lifeline.inbox, hear), name=name, daemon=True
+                    target=dispatch, args=(self._transport.inbox, hear), name=name, daemon=True
                 )
                 self._dispatcher.start()
-            leaver = self._standby or self._lifeline
+            leaver = self._standby or self._transport
             if self._handle_sigterm:
                 FAREWELLS.expect(leaver)
             leaver.start()
         if self.state == "standby":
             return
-        if not self._lifeline.wait_registered(self._register_timeout) and self.state == "starting":
+        if not self._transport.wait_registered(self._register_timeout) and self.state == "starting":
             why = self.last_error or "no answer yet"
             _log.warning("not_registered_yet service_id=%s registry=%s why=%s", self.service_id, self._address, why)
 
     def _end(self, timeout: float) -> None:
-        (self._standby or self._lifeline).abandon()
-        self._lifeline.join(max(timeout, 0.5))
+        (self._standby or self._transport).abandon()
+        self._transport.join(max(timeout, 0.5))
         if self._dispatcher is None or self._hearing.is_calling:
             return  # nobody to wait for, or it is the callback that ends the agent, and goes on to its own end
         if self._hearing.can_be_awaited:

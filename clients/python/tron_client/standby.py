@@ -17,7 +17,7 @@ from tron_client.id_lock import IdLock, LockUnavailable
 from tron_client.signals import FAREWELLS
 
 if TYPE_CHECKING:
-    from tron_client.lifeline import Lifeline
+    from tron_client.protocol.thread_transport import ThreadTransport
 
 _log = logging.getLogger("tron_client")
 
@@ -31,10 +31,10 @@ _GOODBYE = 0.5
 
 
 class Standby:
-    """Starts a lifeline once this process holds the id, and hands the id on when it leaves. Safe from any thread."""
+    """Starts a transport once this process holds the id, and hands the id on when it leaves. Safe from any thread."""
 
-    def __init__(self, lifeline: Lifeline, registry: str, service_id: str) -> None:
-        self._lifeline = lifeline
+    def __init__(self, transport: ThreadTransport, registry: str, service_id: str) -> None:
+        self._transport = transport
         self._registry = registry
         self._service_id = service_id
         self._lock: IdLock | None = None
@@ -53,22 +53,22 @@ class Standby:
         return self._waiting
 
     def start(self) -> None:
-        """Take the id and start the lifeline, or stand by. Without a lock the lifeline is started in any case."""
-        self._lifeline.reserve()
+        """Take the id and start the transport, or stand by. Without a lock the transport is started in any case."""
+        self._transport.reserve()
         try:
             self._lock = IdLock(self._registry, self._service_id)
             held = self._lock.acquire()
         except LockUnavailable as error:
             _log.error("standby_unavailable service_id=%s why=%s", self._service_id, error)
             self._lock = None
-            self._lifeline.start()
+            self._transport.start()
             return
         self._waiting = not held
         if held:
-            self._lifeline.start()
+            self._transport.start()
         else:
             _log.info("standing_by service_id=%s registry=%s", self._service_id, self._registry)
-        leaving.left(self._lifeline)
+        leaving.left(self._transport)
         leaving.expect(self)
         self._thread.start()
 
@@ -78,7 +78,7 @@ class Standby:
         `unseen`: by the program, which a signal is about to end.
         """
         if self._lock is None:
-            self._lifeline.say_goodbye(reason, unseen=unseen)
+            self._transport.say_goodbye(reason, unseen=unseen)
             return
         self._unseen = unseen
         self._reason, self._deadline = reason, time.monotonic() + max(0.0, timeout - _GOODBYE)
@@ -87,7 +87,7 @@ class Standby:
     def join(self, timeout: float) -> bool:
         """Whether it has left within `timeout` seconds."""
         if self._thread.ident is None:
-            return self._lifeline.join(timeout)
+            return self._transport.join(timeout)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -96,7 +96,7 @@ class Standby:
         """End without a goodbye; whoever stands by takes over."""
         self._abandoned = True
         self._asked.set()
-        self._lifeline.abandon()
+        self._transport.abandon()
         self.join(1.0)
         FAREWELLS.left(self)
 
@@ -113,21 +113,21 @@ class Standby:
             return
         try:
             if not lock.held and not self._wait_for_turn(lock):
-                self._lifeline.hand_over(unseen=self._unseen)
-                self._lifeline.abandon()
+                self._transport.hand_over(unseen=self._unseen)
+                self._transport.abandon()
                 return
             touched = time.monotonic()
-            while not self._asked.wait(_LOOK_EVERY) and not self._lifeline.over:
+            while not self._asked.wait(_LOOK_EVERY) and not self._transport.over:
                 if time.monotonic() - touched > _TOUCH_EVERY:
                     lock.touch()
                     touched = time.monotonic()
             if self._asked.is_set() and not self._abandoned:
                 self._hand_over(lock)
-            elif self._lifeline.state == "superseded":
-                lock.say_superseded(self._lifeline.superseded_by)
+            elif self._transport.state == "superseded":
+                lock.say_superseded(self._transport.superseded_by)
         except LockUnavailable as error:
             _log.error("standby_unavailable service_id=%s why=%s", self._service_id, error)
-            self._lifeline.say_goodbye(self._reason)
+            self._transport.say_goodbye(self._reason)
         finally:
             self._waiting = False
             lock.close()
@@ -135,19 +135,19 @@ class Standby:
             FAREWELLS.left(self)
 
     def _wait_for_turn(self, lock: IdLock) -> bool:
-        """Wait for the id; whether it is ours and the lifeline was started."""
+        """Wait for the id; whether it is ours and the transport was started."""
         touched = time.monotonic()
         while not self._asked.is_set():
             if lock.acquire():
                 lock.leave_line()
                 taken_by = lock.superseded_by()
                 if taken_by is not None:
-                    self._lifeline.step_aside(taken_by)
+                    self._transport.step_aside(taken_by)
                     return True
                 _log.info("taking_over service_id=%s", self._service_id)
                 self._waiting = False
-                self._lifeline.start()
-                leaving.left(self._lifeline)
+                self._transport.start()
+                leaving.left(self._transport)
                 return True
             lock.wait_in_line()
             if time.monotonic() - touched > _TOUCH_EVERY:
@@ -157,9 +157,9 @@ class Standby:
         return False
 
     def _hand_over(self, lock: IdLock) -> None:
-        lifeline = self._lifeline
-        lifeline.hand_over(unseen=self._unseen)
-        while not lifeline.over:
+        transport = self._transport
+        transport.hand_over(unseen=self._unseen)
+        while not transport.over:
             # In this order: with the id in our hands nobody can take it while we look whether somebody wants it.
             if lock.acquire():
                 if not lock.someone_waits():
@@ -168,8 +168,8 @@ class Standby:
             if time.monotonic() >= self._deadline:
                 # Nobody came in time. One who comes later is a new incarnation, which this goodbye cannot remove.
                 break
-            lifeline.wait_over(_LOOK_FOR_SUCCESSOR)
-        if not lifeline.over:
-            lifeline.say_goodbye(self._reason)
-        lifeline.join(max(_GOODBYE, self._deadline + _GOODBYE - time.monotonic()))
-        lifeline.abandon()
+            transport.wait_over(_LOOK_FOR_SUCCESSOR)
+        if not transport.over:
+            transport.say_goodbye(self._reason)
+        transport.join(max(_GOODBYE, self._deadline + _GOODBYE - time.monotonic()))
+        transport.abandon()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from grid.registry.v1 import heartbeat_pb2
-from tron_client import vitals as vitals_module
-from tron_client import wire
+from tron_client.protocol.report import Figures, Report
 from tron_client.server_clock import ServerClock
-from tron_client.vitals import Vitals
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -48,31 +44,23 @@ def test_a_registry_whose_clock_is_set_is_followed(step: float) -> None:
     assert clock.now(102.0) == after(2 + step)
 
 
-class _WrongClock(datetime):
-    """A client's clock that is three hours ahead."""
-
-    @classmethod
-    def now(cls, tz: object = None) -> _WrongClock:
-        return cls.fromtimestamp(time.time() + 3 * 3600, UTC)
-
-
-def told(vitals: Vitals) -> datetime:
-    beat = heartbeat_pb2.Beat()
-    vitals.fill(beat)
-    return wire.moment(beat.busy_until)
-
-
 @pytest.mark.parametrize("declared", ["before it was registered", "afterwards"])
-def test_an_agent_is_busy_until_a_moment_of_the_registrys_clock(monkeypatch: pytest.MonkeyPatch, declared: str) -> None:
-    monkeypatch.setattr(vitals_module, "datetime", _WrongClock)
-    vitals = Vitals("ok")
+def test_an_agent_is_busy_until_a_moment_of_the_registrys_clock(declared: str) -> None:
+    report, wrong = Report("ok"), NOON + timedelta(hours=3)
     if declared == "before it was registered":
-        vitals.report(None, None, None, None, None, None, 60)
-    vitals.registry_time(NOON)
+        report.keep(Figures(), 60.0, 100.0, wrong)
+    report.registry_time(NOON, 100.0)
     if declared == "afterwards":
-        vitals.report(None, None, None, None, None, None, 60)
-    first = told(vitals)
-    assert timedelta(seconds=59) < first - NOON < timedelta(seconds=61)
+        report.keep(Figures(), 60.0, 100.0, wrong)
+    assert report.busy_until(100.5) == after(60)
     # The same in each beat: another moment would be another declaration, which the cap would count from anew.
-    vitals.registry_time(NOON + timedelta(seconds=0.3))
-    assert told(vitals) == first
+    report.registry_time(after(0.3), 100.0)
+    assert report.busy_until(101.0) == after(60)
+
+
+def test_an_agent_of_a_registry_that_does_not_say_its_time_is_busy_by_its_own_clock() -> None:
+    report = Report("ok")
+    report.registry_time(None, 100.0)
+    assert report.busy_until(100.0) is None
+    report.keep(Figures(), 60.0, 100.0, NOON)
+    assert report.busy_until(130.0) == after(60)

@@ -11,15 +11,15 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
-from grid.registry.v1 import heartbeat_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from tron_client import wire
+from tron_client.agent import Agent
 from tron_client.errors import InvalidRequest
 from tron_client.models import Service
 from tron_client.monitor import MonitorClient
+from tron_client.protocol.thread_transport import ThreadTransport
 from tron_client.requests import declare
-from tron_client.vitals import Vitals
 
 NINE_DIGITS = st.builds(lambda digits, places: float(Decimal(digits).scaleb(-places)),
                         st.integers(-(10**9) + 1, 10**9 - 1), st.integers(0, 9))  # fmt: skip
@@ -97,13 +97,13 @@ def test_an_interval_that_is_none_is_refused_by_the_name_of_the_argument(field: 
 
 
 @pytest.mark.parametrize("value", [*NO_DURATION, 3e11, -1])
-def test_a_busy_time_that_is_none_is_refused_by_its_name(value: float) -> None:
-    vitals = Vitals("ok")
+def test_a_busy_time_that_is_none_is_refused_by_its_name(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = Agent("a", registry="127.0.0.1:1")
+    kept: list[object] = []
+    monkeypatch.setattr(ThreadTransport, "report", lambda _, *reported: kept.append(reported))
     with pytest.raises(InvalidRequest, match=r"^busy_for: is "):
-        vitals.report(None, None, None, None, None, None, value)
-    beat = heartbeat_pb2.Beat()
-    vitals.fill(beat)
-    assert not beat.HasField("busy_until")
+        agent.report(load=0.5, busy_for=value)
+    assert kept == []
 
 
 @pytest.mark.parametrize("value", [*NO_DURATION, -1, "soon"])

@@ -1,0 +1,92 @@
+"""The messages of a heartbeat stream to protobuf and back: a mapping, no decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from grid.registry.v1 import heartbeat_pb2, service_pb2
+
+from tron_client import wire
+from tron_client.errors import InvalidRequest, Superseded, TronError
+from tron_client.models import Event, Service
+from tron_client.protocol import messages
+from tron_client.protocol.messages import StreamError
+
+if TYPE_CHECKING:
+    from tron_client.protocol.messages import Incoming, Outgoing
+
+
+def encode(message: Outgoing, loop_lag: float | None = None) -> heartbeat_pb2.HeartbeatRequest:
+    """What goes up. `loop_lag`: seconds by which the program's event loop is late, for a beat."""
+    match message:
+        case messages.Beat():
+            beats = heartbeat_pb2.Beats(beats=[_beat(message, loop_lag)], ack_requested=message.ack_requested)
+            return heartbeat_pb2.HeartbeatRequest(beats=beats)
+        case messages.AlertAck():
+            return heartbeat_pb2.HeartbeatRequest(ack=heartbeat_pb2.AlertAck(alert_ids=message.alert_ids))
+        case messages.Register():
+            return heartbeat_pb2.HeartbeatRequest(register=_register(message))
+        case messages.Goodbye():
+            goodbye = heartbeat_pb2.Goodbye(service_id=message.service_id, reason=message.reason)
+            return heartbeat_pb2.HeartbeatRequest(goodbye=goodbye)
+
+
+def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
+    """What came down; None for a kind of message that this SDK does not know."""
+    match response.WhichOneof("kind"):
+        case "ack":
+            return messages.BeatAck(response.ack.sequence)
+        case "registered":
+            told = response.registered
+            service = Service.from_proto(told.service)
+            observed_at = wire.moment(told.observed_at) if told.HasField("observed_at") else None
+            return messages.Registered(service.service_id, service.incarnation, service, observed_at)
+        case "alert":
+            event = Event.from_proto(response.alert.event)
+            return messages.Alert(event.alert_id, event)
+        case "unknown_service":
+            return messages.UnknownService()
+        case "superseded":
+            return messages.Superseded(response.superseded.incarnation)
+        case "declared_down":
+            return messages.DeclaredDown(Event.from_proto(response.declared_down.event))
+        case "drain":
+            return messages.Drain(wire.seconds(response.drain.reconnect_after))
+        case "rejected":
+            return messages.Rejected(response.rejected.field, response.rejected.description)
+    return None
+
+
+def stream_error(error: TronError | None) -> StreamError | None:
+    """Why a stream ended, as the session reads it."""
+    if error is None:
+        return None
+    incarnation = error.incarnation if isinstance(error, Superseded) else 0
+    refused = error.fields if isinstance(error, InvalidRequest) else ()
+    fields = tuple((each.field, each.description) for each in refused)
+    return StreamError(error.reason, error.message, incarnation, fields)
+
+
+def _register(message: messages.Register) -> heartbeat_pb2.Register:
+    service = service_pb2.Service()
+    service.CopyFrom(message.declared)
+    service.service_id, service.incarnation = message.service_id, message.incarnation
+    return heartbeat_pb2.Register(service=service, instance_id=message.instance_id)
+
+
+def _beat(message: messages.Beat, loop_lag: float | None) -> heartbeat_pb2.Beat:
+    figures = message.figures
+    return heartbeat_pb2.Beat(
+        service_id=message.service_id,
+        incarnation=message.incarnation,
+        sequence=message.sequence,
+        status=wire.STATUSES.number(figures.status or ""),
+        p95_ms=figures.p95_ms,
+        queue_depth=figures.queue_depth,
+        load=figures.load,
+        message=figures.message,
+        progress=figures.progress,
+        activity=message.activity,
+        loop_lag=wire.duration(loop_lag),
+        busy_until=wire.timestamp(message.busy_until),
+    )

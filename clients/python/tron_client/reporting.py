@@ -1,0 +1,30 @@
+"""Checks what a program reports before a beat carries it: one wrong figure would end the beats."""
+
+from __future__ import annotations
+
+from tron_client import arguments, wire
+from tron_client.protocol.report import Figures
+
+
+def checked_status(status: str) -> str:
+    """The status as the session spells it. Raises InvalidRequest, naming the field, for one that does not exist."""
+    return wire.STATUSES.word(wire.STATUSES.number(status))
+
+
+def checked_figures(
+    status: str | None,
+    p95_ms: float | None,
+    queue_depth: int | None,
+    load: float | None,
+    message: str | None,
+    progress: float | None,
+) -> Figures:
+    """The figures that are given. Raises InvalidRequest, naming the field, for what a beat cannot carry."""
+    return Figures(
+        status=None if status is None else checked_status(status),
+        p95_ms=None if p95_ms is None else arguments.number("p95_ms", p95_ms),
+        queue_depth=None if queue_depth is None else arguments.whole("queue_depth", queue_depth),
+        load=None if load is None else arguments.number("load", load),
+        message=arguments.optional_text("message", message),
+        progress=None if progress is None else arguments.number("progress", progress, at_most=1.0),
+    )
