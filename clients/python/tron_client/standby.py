@@ -58,6 +58,8 @@ class Standby:
         try:
             self._lock = IdLock(self._registry, self._service_id)
             held = self._lock.acquire()
+            if not held:  # before anybody is told that we stand by, or the holder might leave without seeing us
+                self._lock.wait_in_line()
         except LockUnavailable as error:
             _log.error("standby_unavailable service_id=%s why=%s", self._service_id, error)
             self._lock = None
