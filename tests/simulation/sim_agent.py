@@ -1,21 +1,23 @@
-"""An agent's process: the SDK's schedules and its inbox, inside a model of its session.
+"""An agent's process: the SDK's real session over a simulated link, and a program that takes alerts, if it is well.
 
-The model has their table of reactions: what is done on each word of the registry, and on each way in which a stream
-ends. Around it is a program that takes alerts and acknowledges them, if it is well.
+The session makes every decision of the heartbeat protocol; here its messages travel on simulated streams.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any, cast
 
 from tron_client.alerts import Alert, AlertInbox
-from tron_client.protocol.send_queue import ANSWER_PATIENCE
-from tron_client.schedule import Backoff, BeatSchedule, CutOff
+from tron_client.protocol import happened, messages
+from tron_client.protocol.report import Figures
+from tron_client.protocol.session import AgentSession
 
 from registry_server.core import effects
-from registry_server.core.errors import InvalidRequest
+from registry_server.core.errors import DomainError, InvalidRequest, Superseded
 from registry_server.core.service import Event, Report, ServiceSpec
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
@@ -38,9 +40,6 @@ class SimAgent(Process):
         self.spec = spec
         self.path = path
         self.dice = Random(seed)
-        self.state = "starting"
-        self.incarnation = 0
-        self.over = False
         self.left = False
         """Whether it said goodbye."""
         self.deaf = 0
@@ -53,31 +52,38 @@ class SimAgent(Process):
         self.stalled_since: float | None = None
         self.busy_until = 0.0
         """Until when it announced to be busy, in virtual time."""
-        self.registered_at: float | None = None
         self.connection: Connection | None = None
         self._registry = registry
         self._observer = observer
         self._channel = Channel(self, registry, path)
-        self._schedule = BeatSchedule(spec.heartbeat_interval)
-        self._backoff = Backoff()
-        self._cut_off = CutOff(spec.heartbeat_interval)
-        self._inbox = AlertInbox(self._reattach)
-        self._words = 0
+        self._instance_ids = 0
+        self._session = AgentSession(spec, spec.service_id, spec.heartbeat_interval, self._new_instance_id)
+        self._inbox = AlertInbox(self._inbox_emptied)
         self._sequence = 0
         self._clean_sequence = 0
         self._clean_registration = False
-        self._busy_until: float | None = None
-        self._activity = 0
-        self._reconnect_in: float | None = None
-        self._instance_id = self._fresh_word()
-        self._registration: words.Register | None = None
-        self._announced_at: float | None = None
-        self._registered = False
-        self._beat_now = False
-        self._acks: dict[str, None] = {}
-        self._goodbye: words.Goodbye | None = None
         self._timer = 0
         self._dispatching = False
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation that it holds; 0 before it was told one."""
+        return self._session.incarnation
+
+    @property
+    def registered_at(self) -> float | None:
+        """Since when the stream that is open carries it; None while none does."""
+        return self._session.registered_at
+
+    @property
+    def may_beat(self) -> bool:
+        """Whether it was told that it is registered on the stream that is open."""
+        return self._session.confirmed
+
+    @property
+    def over(self) -> bool:
+        """Whether its session has ended."""
+        return self._session.over
 
     def boot(self) -> None:
         """`Agent.start`."""
@@ -87,7 +93,10 @@ class SimAgent(Process):
     def stop(self) -> None:
         """`Agent.stop`: say goodbye, within a while."""
         self._inbox.close()
-        self._goodbye = words.Goodbye(self.spec.service_id, "stops")
+        if not self._session.goodbye("stops"):
+            self._finish()
+            self.die()
+            return
         self._pump()
         if self.up:
             self.later(STOP_PATIENCE, self.die)
@@ -117,9 +126,10 @@ class SimAgent(Process):
 
     def declare_busy(self, seconds: float) -> None:
         """`Agent.report(busy_for=...)`, told with a beat at once."""
-        self._busy_until = self._registry.wall() + seconds
+        wall = datetime.fromtimestamp(self._registry.wall(), UTC)
+        self._session.report(Figures(), seconds, self.loop.now, wall)
+        self._session.beat_at_once()
         self.busy_until = self.loop.now + seconds
-        self._beat_now = True
         self._pump()
 
     def roams(self, path: Path) -> None:
@@ -130,10 +140,8 @@ class SimAgent(Process):
         self.path = path
         self._channel.cancel()
         self._channel = Channel(self, self._registry, path)
-        connection = self.connection
-        if connection is not None:
-            connection.close(DOWN)
-            self._ended(connection, None)
+        if self.connection is not None:
+            self._break(self.connection)
         else:
             self.later(0.0, self._open_stream)
 
@@ -148,195 +156,129 @@ class SimAgent(Process):
         if self.troubles.pop(trouble, None) is not None and not self.troubles:
             self._clean_sequence = self._sequence + 1
 
-    # --- the session ------------------------------------------------------------------------------------------------
+    # --- the transport ----------------------------------------------------------------------------------------------
 
     def _open_stream(self) -> None:
         if not self.over:
-            self._reconnect_in = None
             self._channel.open(self._opened)
 
     def _opened(self, connection: Connection) -> None:
         self.connection = connection
         self._sequence = 0
         self._clean_sequence = 1
-        self._registration, self._announced_at = self._compose_registration(), None
-        self._registered = False
-        self._schedule.stop()
-        connection.on_message[DOWN] = partial(self._heed, connection)
+        self._session.stream_opened()
+        connection.on_message[DOWN] = partial(self._receive, connection)
         connection.on_end[DOWN] = partial(self._ended, connection)
         self._registry.accept(connection)
         self._pump()
 
+    def _break(self, connection: Connection) -> None:
+        connection.close(DOWN)
+        self._ended(connection, None)
+
     def _ended(self, connection: Connection, error: Exception | None) -> None:
-        """As `AgentSession.stream_ended`."""
         if connection is not self.connection:
             return
         self.connection = None
-        self._schedule.stop()
         self._timer += 1
-        was_registered, self.registered_at = self.registered_at, None
-        if self.over:
-            return
-        if self.state == "connected":
-            self.state = "cut_off"
-        if isinstance(error, InvalidRequest) and was_registered is None and not self.incarnation:
-            self._finish("refused")
-            return
-        if was_registered is not None:
-            self._backoff.ended(self.loop.now - was_registered)
-        delay = self._reconnect_in
-        if delay is None:
-            delay = self._backoff.next_delay(self.dice.random())
-        self.later(delay, self._open_stream)
+        then = self._session.stream_ended(_stream_error(error), self.loop.now, self.dice.random())
+        if isinstance(then, happened.Reconnect):
+            self.later(then.delay, self._open_stream)
+        else:
+            self._handle([then.because] if then.because is not None else [])
+            self._finish()
 
-    def _give_up(self) -> None:
-        connection = self.connection
-        if connection is not None:
-            connection.close(DOWN)
-            self._ended(connection, None)
-
-    def _heed(self, connection: Connection, word: Any) -> None:
-        """As `AgentSession.receive`."""
-        if connection is not self.connection or self.over:
-            return
-        kind = type(word)
-        if kind is words.BeatAck:
-            self._cut_off.heard(self.loop.now)
-            if not self.troubles and word.sequence >= self._clean_sequence:
-                self._observer.confirmed(self)
-        elif kind is effects.Registered:
-            self._take_registered(word.service.incarnation)
-        elif kind is effects.Alert:
-            self._receive(word.event)
-        elif kind is effects.UnknownService:
-            if self.incarnation:
-                self._forget_incarnation()
-                self._announce(pause_beats=True)
-        elif kind is effects.SupersededBy:
-            self._observer.superseded(self, word.incarnation)
-            self._finish("superseded")
-        elif kind is effects.DeclaredDown:
-            self._observer.told_down(self, word.event)
-        elif kind is words.Drain:
-            self._reconnect_in = self.dice.uniform(0.0, word.reconnect_after)
-            connection.close(DOWN)
-            self._ended(connection, None)
-
-    @property
-    def may_beat(self) -> bool:
-        """Whether it was told that it is registered on the stream that is open."""
-        return self._registered
-
-    def _take_registered(self, incarnation: int) -> None:
-        self.incarnation = incarnation
-        self.state = "connected"
-        self._cut_off.heard(self.loop.now)
-        if self.registered_at is None:
-            self.registered_at = self.loop.now
-        if not self._schedule.running:
-            self._schedule.start(self.loop.now if self._announced_at is None else self._announced_at)
-        self._registered, self._announced_at = True, None
-        self._observer.holds(self, incarnation)
-        if self._clean_registration:
-            self._observer.confirmed(self)
-        self._pump()
-
-    def _finish(self, state: str) -> None:
-        self.state, self.over = state, True
-        self.registered_at = None
+    def _finish(self) -> None:
+        self._session.finish()
         self._inbox.close()
         connection, self.connection = self.connection, None
         self._channel.cancel()
         if connection is not None:
             connection.close(DOWN)
 
-    def _reattach(self) -> None:
-        if self.registered_at is not None:
-            self._announce(pause_beats=False)
-
-    def _forget_incarnation(self) -> None:
-        self.incarnation, self._instance_id = 0, self._fresh_word()
-
-    def _fresh_word(self) -> str:
-        self._words += 1
-        return f"{self.name}/{self._words}"
-
-    def _compose_registration(self) -> words.Register:
-        return words.Register(self.spec, self.incarnation, self._instance_id)
-
-    def _beat(self, now: float) -> bool:
-        """As `AgentSession._beat`. False: nobody answers on this stream, it was given up."""
-        if self._cut_off.is_lost(now):
-            self._give_up()
-            return False
-        self._cut_off.beaten(now)
-        self._sequence += 1
-        if not self.stalled:
-            self._activity += 1
-        report = Report(message=self.name, activity=self._activity, busy_until=self._busy_until)
-        assert self.connection is not None
-        self.connection.up(
-            words.Beat(self.spec.service_id, self.incarnation, self._sequence, report, self._cut_off.asks)
-        )
-        return True
-
-    # --- what it sends ---------------------------------------------------------------------------------------------
-
-    def _announce(self, *, pause_beats: bool) -> None:
-        self._registration = self._compose_registration()
-        if pause_beats:
-            self._registered = False
-            self._schedule.stop()
-        self._pump()
-
     def _wake(self, timer: int) -> None:
         if timer == self._timer:
             self._pump()
 
     def _pump(self) -> None:
-        """As `AgentSession.next_message`, for as long as there is something to send."""
+        """Send all that is due, and wake up when more is."""
+        session, now = self._session, self.loop.now
         while (connection := self.connection) is not None:
-            now = self.loop.now
-            if self._registration is not None:
-                connection.up(self._registration)
-                self._clean_registration = not self.troubles
-                self._registration, self._announced_at = None, now
-                continue
-            if self._acks and self._registered:
-                connection.up(words.Ack(tuple(self._acks)))
-                self._acks.clear()
-                continue
-            if self._goodbye is not None:
-                connection.up(self._goodbye)
+            if not self.stalled and session.beat_due(now):
+                session.advance(1)
+            message = session.next_message(now)
+            if message is None:
+                break
+            connection.up(self._word(message))
+            if isinstance(message, messages.Goodbye):
                 self.left = True
-                self._finish("stopped")
+                self._finish()
                 self.die()
-                return
-            due_in = self._schedule.due_in(now)
-            if due_in == 0.0 or (self._beat_now and due_in is not None):
-                self._beat_now = False
-                self._schedule.beaten(now)
-                if not self._beat(now):
-                    return
-                continue
-            patience = None if self._announced_at is None else self._announced_at + ANSWER_PATIENCE - now
-            if patience is not None and patience <= 0:
-                self._give_up()
-                return
-            waits = [each for each in (due_in, patience) if each is not None]
-            if waits:
-                self._timer += 1
-                self.later(min(waits), partial(self._wake, self._timer))
+        self._handle(session.take_happened())
+        deadline = None if self.connection is None else session.deadline(now)
+        if deadline is not None:
+            self._timer += 1
+            self.later(deadline - now, partial(self._wake, self._timer))
+
+    def _word(self, message: messages.Outgoing) -> object:
+        """The message as it travels; notes what it says about how well the agent is."""
+        match message:
+            case messages.Beat():
+                self._sequence = message.sequence
+                busy_until = None if message.busy_until is None else message.busy_until.timestamp()
+                report = Report(message=self.name, activity=message.activity or 0, busy_until=busy_until)
+                return words.Beat(
+                    message.service_id, message.incarnation, message.sequence, report, message.ack_requested
+                )
+            case messages.Register():
+                self._clean_registration = not self.troubles
+                return words.Register(message.declared, message.incarnation, message.instance_id)
+            case messages.AlertAck():
+                return words.Ack(message.alert_ids)
+            case messages.Goodbye():
+                return words.Goodbye(message.service_id, message.reason)
+
+    def _receive(self, connection: Connection, word: Any) -> None:
+        if connection is not self.connection or self.over:
             return
+        self._handle(self._session.receive(_incoming(word), self.loop.now))
+        if type(word) is words.BeatAck and not self.troubles and word.sequence >= self._clean_sequence:
+            self._observer.confirmed(self)
+
+    def _handle(self, events: Sequence[happened.Happened]) -> None:
+        for each in events:
+            match each:
+                case happened.RegistrationConfirmed():
+                    self._observer.holds(self, self.incarnation)
+                    if self._clean_registration:
+                        self._observer.confirmed(self)
+                    self._pump()
+                case happened.ServiceUnknown():
+                    self._pump()
+                case happened.AlertReceived():
+                    self._offer(each)
+                case happened.DownDeclared():
+                    self._observer.told_down(self, each.event)
+                case happened.TakenOver():
+                    self._observer.superseded(self, each.incarnation)
+                    self._finish()
+                case happened.RegistrationRefused():
+                    self._finish()
+                case happened.DrainBegan() | happened.StreamGivenUp():
+                    if self.connection is not None:
+                        self._break(self.connection)
+
+    def _new_instance_id(self) -> str:
+        self._instance_ids += 1
+        return f"{self.name}/{self._instance_ids}"
 
     # --- the program ------------------------------------------------------------------------------------------------
 
-    def _receive(self, event: Event) -> None:
+    def _offer(self, received: happened.AlertReceived) -> None:
+        event: Event = received.event
         self._observer.delivered(self, event)
-        alert = Alert(cast(Any, event), self.loop.now, self._acknowledge)
-        reception = self._inbox.offer(alert)
-        if reception == "acknowledged":
-            self._acks[event.alert_id] = None
+        reception = self._inbox.offer(Alert(cast(Any, event), self.loop.now, self._acknowledge))
+        if self._session.alert_offered(event.alert_id, reception):
             self._pump()
         elif reception == "taken":
             self._dispatch_soon()
@@ -359,5 +301,43 @@ class SimAgent(Process):
 
     def _acknowledge(self, alert_id: str) -> None:
         self._inbox.acknowledged(alert_id)
-        self._acks[alert_id] = None
+        self._session.acknowledge(alert_id)
         self._pump()
+
+    def _inbox_emptied(self) -> None:
+        self._session.inbox_emptied()
+        self._pump()
+
+
+def _incoming(word: Any) -> messages.Incoming:
+    """What came down, as the session reads it."""
+    match word:
+        case words.BeatAck():
+            return messages.BeatAck(word.sequence)
+        case effects.Registered():
+            spec = word.service.spec
+            return messages.Registered(spec.service_id, word.service.incarnation, word.service)
+        case effects.Alert():
+            return messages.Alert(word.event.alert_id, word.event)
+        case effects.UnknownService():
+            return messages.UnknownService()
+        case effects.SupersededBy():
+            return messages.Superseded(word.incarnation)
+        case effects.DeclaredDown():
+            return messages.DeclaredDown(word.event)
+        case words.Drain():
+            return messages.Drain(word.reconnect_after)
+        case effects.Rejected():
+            return messages.Rejected(word.field, word.description)
+    raise TypeError(f"{word!r} is no message of a heartbeat stream")
+
+
+def _stream_error(error: Exception | None) -> messages.StreamError | None:
+    """Why a stream ended, as the session reads it."""
+    if not isinstance(error, DomainError):
+        return None if error is None else messages.StreamError("", str(error))
+    incarnation = error.incarnation if isinstance(error, Superseded) else 0
+    fields = error.fields if isinstance(error, InvalidRequest) else ()
+    return messages.StreamError(
+        error.reason, str(error), incarnation, tuple((each.field, each.description) for each in fields)
+    )

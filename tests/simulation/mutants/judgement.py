@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from tron_client.protocol.session import AgentSession
 from tron_client.schedule import BeatSchedule
 
 from tests.simulation.mutants.mutant import Mutant, Patches
@@ -159,6 +160,10 @@ def _beats_too_rarely() -> Patches:
     return [(BeatSchedule, "beaten", beaten)]
 
 
+def _superseded_is_not_obeyed() -> Patches:
+    return [(AgentSession, "_step_down", lambda *_: None)]
+
+
 MISTAKES = (
     Mutant(
         "refusal_is_ignored", "TRON believes what was refused", ("ALERT", "P2", "P3"), _refusal_is_ignored, first=2700
@@ -180,5 +185,6 @@ MISTAKES = (
     Mutant("activity_is_not_looked_at", "nobody stalls", ("STALL",), _activity_is_not_looked_at),
     Mutant("damping_hides_deaths", "who flaps may die unheard", ("P3",), _damping_hides_deaths),
     Mutant("beats_too_rarely", "the SDK beats every third interval", ("P2",), _beats_too_rarely),
+    Mutant("superseded_is_not_obeyed", "the SDK beats on for a lost id", ("P5",), _superseded_is_not_obeyed),
     Mutant("stalls_without_a_beat", "who did not beat yet stalls", ("P2", "P3"), _stalls_without_a_beat),
 )
