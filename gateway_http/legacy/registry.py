@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Response
-from google.protobuf import duration_pb2
-from grid.registry.v1 import service_pb2
 from starlette.exceptions import HTTPException
-from tron_client import InvalidRequest, Service, ServiceNotFound, TronError, wire
+from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
@@ -22,17 +19,13 @@ from gateway_http.http.openapi import describe
 from gateway_http.http.problems import Refused, headers_of, install_errors, own_pages_only
 from gateway_http.http.sites import is_own
 from gateway_http.legacy import bodies
-from gateway_http.legacy.rows import STATUSES, WHOLE, Listing, Rows, iso, sql_time, status_of, to_json
-from gateway_http.replica.mirror import Reported
+from gateway_http.legacy.declarations import declared, wrong_fields
+from gateway_http.legacy.plain_beats import MOST_MESSAGE, plain_beat
+from gateway_http.legacy.rows import WHOLE, Listing, Rows, iso, sql_time, status_of, to_json
+from gateway_http.replica.entry import Reported
 
 BEAT_BYTES = 64 << 10
 """A heartbeat that is larger takes the long way."""
-
-MOST_MESSAGE = 1000
-"""Characters of a heartbeat's message that the registry takes; the rest is cut off."""
-
-_MOST = sys.float_info.max
-_KNOWN_STATUSES = frozenset(STATUSES)
 
 ENDPOINTS = {
     "health": "/health",
@@ -94,7 +87,7 @@ class RegistryPort:
             await self.app(scope, _failing(error), send)  # a body that cannot be read; the long way says why
             return
         plain = is_json(scope) and is_own(dict(scope["headers"])) and len(body) <= BEAT_BYTES
-        beat = _plain_beat(body) if plain else None
+        beat = plain_beat(body) if plain else None
         if beat is None:
             # Not an ordinary heartbeat: what is wrong with it, if anything, is said in the long form.
             await self.app(scope, replay(messages, receive), send)
@@ -268,88 +261,8 @@ def _not_found(service_id: str) -> str:
     return f"Service {service_id} not found"
 
 
-def declared(body: bodies.Registration) -> service_pb2.Service:
-    """The declaration that is sent to the registry."""
-    cost = (body.cost_hint or {}).get("usd_per_1k")
-    return service_pb2.Service(
-        service_id=body.service_id or "",
-        name=body.name,
-        type=wire.TYPES.number(body.type),
-        role=wire.ROLES.number(body.role),
-        url=body.url,
-        caps=body.caps,
-        labels=wire.struct(body.labels or {}),
-        ctx_limit=body.ctx_limit,
-        cost_hint=None if cost is None else {"usd_per_1k": cost},
-        heartbeat_interval=duration_pb2.Duration(seconds=body.heartbeat_interval_s),
-        ttl=duration_pb2.Duration(seconds=body.ttl_s),
-    )
-
-
-_FIELDS = {
-    "heartbeat_interval": ("heartbeat_interval_s",),
-    "ttl": ("ttl_s",),
-    "parent": ("labels", "parent"),
-}
-
-
-def wrong_fields(error: InvalidRequest, body: bodies.Registration) -> list[dict[str, Any]]:
-    """What the registry refused, in the legacy shape."""
-    sent = body.model_dump()
-    shown: list[dict[str, Any]] = []
-    for field in error.fields:
-        name, _, index = field.field.removeprefix("service.").partition("[")
-        path: tuple[str | int, ...] = _FIELDS.get(name, (name,))
-        number = index.rstrip("]")
-        if number.isdecimal():
-            path = (*path, int(number))
-        value: Any = sent
-        for step in path:
-            try:
-                value = value[step]
-            except (KeyError, IndexError, TypeError):
-                value = None
-        problem = {"type": "value_error", "loc": ["body", *path], "msg": f"Value error, {field.description}"}
-        shown.append({**problem, "input": value, "ctx": {"error": field.description}})
-    return shown
-
-
-def _plain_beat(body: bytes) -> tuple[str, Reported] | None:
-    """An ordinary heartbeat; None for anything that needs a closer look."""
-    try:
-        document = json.loads(body)
-        service_id = document["service_id"]
-        get = document.get
-        status = get("status", "ok")
-        p95, queue, load, message = get("p95_ms"), get("queue_depth"), get("load"), get("message")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    if type(service_id) is not str or type(status) is not str or status not in _KNOWN_STATUSES:
-        return None
-    if not (service_id.isascii() or _is_text(service_id)):
-        return None
-    for figure in (p95, load):
-        if figure is not None and (type(figure) not in (int, float) or not -_MOST <= figure <= _MOST):
-            return None
-    if queue is not None and (type(queue) is not int or not -(2**63) <= queue < 2**63):
-        return None
-    if message is not None and (type(message) is not str or len(message) > MOST_MESSAGE or not _is_text(message)):
-        return None
-    return service_id, Reported(
-        status, None if p95 is None else float(p95), queue, None if load is None else float(load), message
-    )
-
-
 def _failing(error: HTTPException) -> Receive:
     async def fail() -> Message:
         raise error
 
     return fail
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -9,7 +9,8 @@ from typing import Any
 
 from tron_client.models import Service
 
-from gateway_http.replica.mirror import Entry, Mirror
+from gateway_http.replica.entry import Entry
+from gateway_http.replica.mirror import Mirror
 
 STATUSES = ("ok", "degraded", "down", "queued", "running", "blocked", "waiting_approval", "paused", "error", "done")
 TYPES = ("model", "tool", "agent")

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tron_client.models import Service
 
-from gateway_http.replica.mirror import Entry
+from gateway_http.replica.entry import Entry
 
 KEPT_FRAMES = 256
 KEPT_SERVICES = 20_000

@@ -10,71 +10,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from tron_client.models import Service
+
+from gateway_http.replica.entry import EPOCH, Entry, Reported, merged, overtake
 
 MOST_REMOVED = 10_000
 """Services that are remembered after they were removed. Overflow rule: the oldest is forgotten, and a reader that has
 not seen its removal gets a snapshot instead."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """What one legacy beat reported. Its figures replace all earlier ones: None is none. Status and message: None keeps
-    the earlier value."""
-
-    status: str | None = None
-    p95_ms: float | None = None
-    queue_depth: int | None = None
-    load: float | None = None
-    message: str | None = None
-
-    def on_top_of(self, before: Reported) -> Reported:
-        """This report on top of an earlier one, as one."""
-        return replace(
-            self,
-            status=before.status if self.status is None else self.status,
-            message=before.message if self.message is None else self.message,
-        )
-
-    def fields(self) -> dict[str, str | float | int | None]:
-        """What it changes, by the names of `Service`."""
-        kept = (("status", self.status), ("message", self.message))
-        said = {name: value for name, value in kept if value is not None}
-        return {**said, "p95_ms": self.p95_ms, "queue_depth": self.queue_depth, "load": self.load}
-
-
-@dataclass(slots=True)
-class Entry:
-    """One service. `revision` is that of its last change; `heard_at` may be newer than the service's own."""
-
-    service: Service
-    revision: int
-    heard_at: datetime
-    reported: Reported | None = None
-    reported_at: int = 0
-    """The revision up to which changes may not contain what acknowledged beats reported."""
-    overtaken: datetime | None = None
-    """The moment of a DOWN that an acknowledged sign of life followed; TRON's verdict on that is still to come."""
-    _as_heard: tuple[Service, Service] | None = None
-
-    def as_heard(self) -> Service:
-        """The service as it is known now, but without a judgement that is overtaken."""
-        service = self.current()
-        if service.liveness != "DOWN" or self.overtaken is None or service.liveness_since != self.overtaken:
-            return service
-        if self._as_heard is None or self._as_heard[0] is not service:
-            self._as_heard = (service, replace(service, liveness="UNKNOWN"))
-        return self._as_heard[1]
-
-    def current(self) -> Service:
-        """The service as it is known now."""
-        if self.service.last_heartbeat_at != self.heard_at:
-            self.service = replace(self.service, last_heartbeat_at=self.heard_at)
-        return self.service
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +79,7 @@ class Mirror:
         before = self.entries.get(service.service_id)
         if before is None or (before.service.name, before.service.role) != (service.name, service.role):
             self.listing += 1
-        self._put(_merged(revision, service, before))
+        self._put(merged(revision, service, before))
         self._advance(revision)
 
     def remove(self, revision: int, service_id: str) -> None:
@@ -162,7 +106,7 @@ class Mirror:
             entry = self._by_incarnation.get(incarnation)
             if entry is None:
                 continue
-            moment = _EPOCH + timedelta(microseconds=at)
+            moment = EPOCH + timedelta(microseconds=at)
             if moment > entry.heard_at:
                 entry.heard_at = moment
                 self._touch(entry.service.service_id)
@@ -184,7 +128,7 @@ class Mirror:
         entry.service = replace(entry.service, last_heartbeat_at=entry.heard_at, **reported.fields())  # type: ignore[arg-type]
         if before.liveness == "DOWN":
             entry.overtaken = before.liveness_since
-        _overtake(entry)
+        overtake(entry)
         self._touch(before.service_id)
         self.version += 1
 
@@ -204,7 +148,7 @@ class Mirror:
         if (before is not None and before.service.incarnation >= service.incarnation) or 0 < revision <= removed_at:
             return
         self._ahead[service.service_id] = revision
-        self._put(_merged(revision or self.revision, service, before))
+        self._put(merged(revision or self.revision, service, before))
         self.listing += 1
         self.version += 1
 
@@ -284,7 +228,7 @@ class Mirror:
             self._compacted = revision
         for service_id, service in incoming.items():
             before = self.entries.get(service_id)
-            after = _merged(revision, self._with_promotions(revision, service), before)
+            after = merged(revision, self._with_promotions(revision, service), before)
             if before is not None and before.current() == after.current():
                 after.revision = before.revision  # nothing changed about it, so no reader needs it
             self._put(after)
@@ -342,24 +286,3 @@ class Mirror:
         if self._promotions:
             self._promotions = [each for each in self._promotions if each[0] > self.revision]
         self.version += 1
-
-
-def _merged(revision: int, service: Service, before: Entry | None) -> Entry:
-    """The entry for a change, with what acknowledged beats reported that the change may not contain yet."""
-    heard_at = service.last_heartbeat_at or _EPOCH
-    entry = Entry(service, revision, heard_at)
-    if before is None or before.service.incarnation != service.incarnation:
-        return entry
-    entry.heard_at = max(heard_at, before.heard_at)
-    entry.overtaken = before.overtaken
-    if before.reported is not None and revision <= before.reported_at:
-        entry.reported, entry.reported_at = before.reported, before.reported_at
-        entry.service = replace(service, **before.reported.fields())  # type: ignore[arg-type]
-        _overtake(entry)
-    return entry
-
-
-def _overtake(entry: Entry) -> None:
-    """A judgement that the registry had when it acknowledged a beat is overtaken by that beat."""
-    if entry.service.liveness == "DOWN" and entry.revision <= entry.reported_at:
-        entry.overtaken = entry.service.liveness_since

@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 from tron_client.models import Event, Service
 
+from gateway_http.replica.entry import Reported
 from gateway_http.replica.frames import FrameLog, PendingFrame, Update
 from gateway_http.replica.freshness import Freshness
-from gateway_http.replica.mirror import Mirror, Reported
+from gateway_http.replica.mirror import Mirror
 from gateway_http.replica.tail import KEPT, EventTail
 from grid_hosting.watermark import Watermark
 

@@ -8,7 +8,7 @@ from typing import Any
 from grid.registry.v1 import service_pb2
 from tron_client import Acknowledged, AsyncRegistryClient, Event, RegistryUnavailable, Service, ServiceNotFound
 
-from gateway_http.replica.mirror import Reported
+from gateway_http.replica.entry import Reported
 from gateway_http.replica.replica import Replica
 from gateway_http.upstream.beat_relay import Acknowledged as BeatAcknowledged
 from gateway_http.upstream.beat_relay import BeatRelay

@@ -20,7 +20,7 @@ from tron_client import RegistryUnavailable, ServiceNotFound, wire
 from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
 
-from gateway_http.replica.mirror import Reported
+from gateway_http.replica.entry import Reported
 
 log = structlog.get_logger("gateway")
 

@@ -9,8 +9,9 @@ from typing import Any
 from gateway_http.legacy.alerts import BROADCAST, distinct, legacy_alert
 from gateway_http.legacy.broadcasts import Translator, flat
 from gateway_http.legacy.rows import Listing, iso, row, sql_time
+from gateway_http.replica.entry import Reported
 from gateway_http.replica.frames import FrameLog, Update
-from gateway_http.replica.mirror import Mirror, Reported
+from gateway_http.replica.mirror import Mirror
 from gateway_http.replica.tail import EventTail
 from gateway_http.v1.prometheus import target_groups
 from tests.unit.gateway_http.builders import START, a_service, an_event, at

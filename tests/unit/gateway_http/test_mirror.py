@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from gateway_http.replica.mirror import MOST_REMOVED, Mirror, Reported
+from gateway_http.replica.entry import Reported
+from gateway_http.replica.mirror import MOST_REMOVED, Mirror
 from tests.unit.gateway_http.builders import a_service, at, micros
 
 

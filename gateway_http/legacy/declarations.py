@@ -1,0 +1,57 @@
+"""A REST registration as the declaration that the registry takes, and its refusals in the legacy shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import duration_pb2
+from grid.registry.v1 import service_pb2
+from tron_client import InvalidRequest, wire
+
+from gateway_http.legacy import bodies
+
+
+def declared(body: bodies.Registration) -> service_pb2.Service:
+    """The declaration that is sent to the registry."""
+    cost = (body.cost_hint or {}).get("usd_per_1k")
+    return service_pb2.Service(
+        service_id=body.service_id or "",
+        name=body.name,
+        type=wire.TYPES.number(body.type),
+        role=wire.ROLES.number(body.role),
+        url=body.url,
+        caps=body.caps,
+        labels=wire.struct(body.labels or {}),
+        ctx_limit=body.ctx_limit,
+        cost_hint=None if cost is None else {"usd_per_1k": cost},
+        heartbeat_interval=duration_pb2.Duration(seconds=body.heartbeat_interval_s),
+        ttl=duration_pb2.Duration(seconds=body.ttl_s),
+    )
+
+
+_FIELDS = {
+    "heartbeat_interval": ("heartbeat_interval_s",),
+    "ttl": ("ttl_s",),
+    "parent": ("labels", "parent"),
+}
+
+
+def wrong_fields(error: InvalidRequest, body: bodies.Registration) -> list[dict[str, Any]]:
+    """What the registry refused, in the legacy shape."""
+    sent = body.model_dump()
+    shown: list[dict[str, Any]] = []
+    for field in error.fields:
+        name, _, index = field.field.removeprefix("service.").partition("[")
+        path: tuple[str | int, ...] = _FIELDS.get(name, (name,))
+        number = index.rstrip("]")
+        if number.isdecimal():
+            path = (*path, int(number))
+        value: Any = sent
+        for step in path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                value = None
+        problem = {"type": "value_error", "loc": ["body", *path], "msg": f"Value error, {field.description}"}
+        shown.append({**problem, "input": value, "ctx": {"error": field.description}})
+    return shown

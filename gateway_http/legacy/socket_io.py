@@ -1,0 +1,107 @@
+"""The Socket.IO clients of the Event Stream: greeted, given the history, then sent each event."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import socketio
+
+from gateway_http.http.asgi import App, Receive, Scope, Send, send_bytes
+from gateway_http.legacy.broadcasts import local_iso
+from gateway_http.legacy.event_buffer import EventBuffer
+from gateway_http.legacy.rows import to_json
+
+MOST_QUEUED = 1000
+"""Messages that wait for one Socket.IO client. Overflow rule: the client is disconnected; it has the history when it
+comes again."""
+
+MOST_CLIENTS = 1000
+"""Socket.IO sessions. Overflow rule: the next is answered 503."""
+
+MOST_PACKET = 64 << 10
+"""Bytes of one packet from a Socket.IO client; they only ever ask."""
+
+LIVE = "live"
+
+
+class SocketIoClients:
+    """All clients. Events are sent while `run` runs."""
+
+    def __init__(self, buffer: EventBuffer) -> None:
+        self._buffer = buffer
+        self._sids: set[str] = set()
+        self._sio: Any = socketio.AsyncServer(
+            async_mode="asgi",
+            cors_allowed_origins="*",
+            cors_credentials=False,
+            ping_interval=25,
+            ping_timeout=20,
+            max_http_buffer_size=MOST_PACKET,
+            always_connect=True,
+            logger=False,
+            engineio_logger=False,
+        )
+        self._sio.on("connect", self._connected)
+        self._sio.on("disconnect", self._disconnected)
+        self._sio.on("ping", self._ping)
+        self._sio.on("request_history", self._request_history)
+        self._app: App = socketio.ASGIApp(self._sio)
+
+    @property
+    def count(self) -> int:
+        """Clients that get events."""
+        return len(self._sids)
+
+    async def run(self) -> None:
+        """Send events to all clients until cancelled."""
+        while True:
+            self._buffer.catch_up()
+            await self.send_pending()
+            await self._buffer.wait()
+
+    async def send_pending(self) -> None:
+        """Send what waits to all clients that listen."""
+        while (envelope := self._buffer.next_pending()) is not None:
+            await self._sio.emit("event", envelope, room=LIVE)
+        for sid in list(self._sids):
+            await self._disconnect_if_slow(sid)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request below /socket.io/. A flood of new sessions is turned away before it costs anything."""
+        is_new = scope["type"] == "http" and b"sid=" not in scope["query_string"]
+        if is_new and len(self._sio.eio.sockets) >= MOST_CLIENTS:
+            await send_bytes(send, to_json({"error": "too many clients"}), status=503)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _disconnect_if_slow(self, sid: str) -> None:
+        session = self._sio.eio.sockets.get(self._sio.manager.eio_sid_from_sid(sid, "/"))
+        if session is None or session.queue.qsize() <= MOST_QUEUED:
+            return
+        self._sids.discard(sid)
+        while not session.queue.empty():
+            session.queue.get_nowait()
+            session.queue.task_done()
+        await self._sio.disconnect(sid)
+
+    async def _connected(self, sid: str, _environ: Any, _auth: Any = None) -> None:
+        self._buffer.catch_up()
+        await self.send_pending()
+        now = local_iso(datetime.now(UTC))
+        hello = {"status": "connected", "server_time": now, "buffered_events": len(self._buffer.history)}
+        await self._sio.emit("connected", hello, to=sid)
+        if history := self._buffer.history:
+            await self._sio.emit("event_history", history, to=sid)
+        await self._sio.enter_room(sid, LIVE)
+        self._sids.add(sid)
+
+    async def _disconnected(self, sid: str, _reason: Any = None) -> None:
+        self._sids.discard(sid)
+
+    async def _ping(self, sid: str, *_: Any) -> None:
+        await self._sio.emit("pong", {"timestamp": local_iso(datetime.now(UTC))}, to=sid)
+
+    async def _request_history(self, sid: str, *_: Any) -> None:
+        self._buffer.catch_up()
+        await self._sio.emit("event_history", self._buffer.history, to=sid)

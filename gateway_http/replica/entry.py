@@ -1,0 +1,87 @@
+"""One service in the mirror: the record, and what acknowledged beats reported that the record may not contain. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from tron_client.models import Service
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What one legacy beat reported. Its figures replace all earlier ones: None is none. Status and message: None keeps
+    the earlier value."""
+
+    status: str | None = None
+    p95_ms: float | None = None
+    queue_depth: int | None = None
+    load: float | None = None
+    message: str | None = None
+
+    def on_top_of(self, before: Reported) -> Reported:
+        """This report on top of an earlier one, as one."""
+        return replace(
+            self,
+            status=before.status if self.status is None else self.status,
+            message=before.message if self.message is None else self.message,
+        )
+
+    def fields(self) -> dict[str, str | float | int | None]:
+        """What it changes, by the names of `Service`."""
+        kept = (("status", self.status), ("message", self.message))
+        report = {name: value for name, value in kept if value is not None}
+        return {**report, "p95_ms": self.p95_ms, "queue_depth": self.queue_depth, "load": self.load}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One service. `revision` is that of its last change; `heard_at` may be newer than the service's own."""
+
+    service: Service
+    revision: int
+    heard_at: datetime
+    reported: Reported | None = None
+    reported_at: int = 0
+    """The revision up to which changes may not contain what acknowledged beats reported."""
+    overtaken: datetime | None = None
+    """The moment of a DOWN that an acknowledged sign of life followed; TRON's verdict on that is still to come."""
+    _as_heard: tuple[Service, Service] | None = None
+
+    def as_heard(self) -> Service:
+        """The service as it is known now, but without a judgement that is overtaken."""
+        service = self.current()
+        if service.liveness != "DOWN" or self.overtaken is None or service.liveness_since != self.overtaken:
+            return service
+        if self._as_heard is None or self._as_heard[0] is not service:
+            self._as_heard = (service, replace(service, liveness="UNKNOWN"))
+        return self._as_heard[1]
+
+    def current(self) -> Service:
+        """The service as it is known now."""
+        if self.service.last_heartbeat_at != self.heard_at:
+            self.service = replace(self.service, last_heartbeat_at=self.heard_at)
+        return self.service
+
+
+def merged(revision: int, service: Service, before: Entry | None) -> Entry:
+    """The entry for a change, with what acknowledged beats reported that the change may not contain yet."""
+    heard_at = service.last_heartbeat_at or EPOCH
+    entry = Entry(service, revision, heard_at)
+    if before is None or before.service.incarnation != service.incarnation:
+        return entry
+    entry.heard_at = max(heard_at, before.heard_at)
+    entry.overtaken = before.overtaken
+    if before.reported is not None and revision <= before.reported_at:
+        entry.reported, entry.reported_at = before.reported, before.reported_at
+        entry.service = replace(service, **before.reported.fields())  # type: ignore[arg-type]
+        overtake(entry)
+    return entry
+
+
+def overtake(entry: Entry) -> None:
+    """A judgement that the registry had when it acknowledged a beat is overtaken by that beat."""
+    if entry.service.liveness == "DOWN" and entry.revision <= entry.reported_at:
+        entry.overtaken = entry.service.liveness_since
