@@ -158,7 +158,7 @@ def test_maintenance_is_shown_and_ended(system: System) -> None:
         assert (listed["service_id"], listed["maintenance"]) == (child, held)
         assert "new disk" in tron(system, "maintenance").stdout
         wait_until(lambda: asked(system, "stats")["maintained_services"] == 1, 10, "TRON knows")
-        assert "an operator holds notices about it (new disk)" in tron(system, "explain", child).stdout
+        assert "its alerts are held for maintenance (new disk)" in tron(system, "explain", child).stdout
         assert asked(system, "maintenance", child, "--off")["maintenance"] is None
         asked(system, "maintenance", child)
     tron(system, "deregister", child)
