@@ -127,6 +127,7 @@ def test_a_superseded_session_is_over_and_only_an_expected_successor_is_no_alarm
     else:
         assert session.stream_ended(StreamError(SUPERSEDED, "no", 9), 1.0, 0.5) == happened.Stop(taken)
     assert (session.over, session.superseded_by) == (True, 9)
+    assert sent(session, 2.0) == [], "no beat for an id that another one holds"
     session.finish()
     assert session.state(1.0) == ("stopped" if expected else "superseded")
     assert session.receive(messages.Superseded(10), 1.0) == ()

@@ -386,6 +386,7 @@ class AgentSession:
         return because
 
     def _refuse(self, message: str, fields: tuple[tuple[str, str], ...]) -> None:
+        self._queue.close()
         self.refused = RegistrationRefused(message, fields)
         self.over, self.last_error = True, message
         self._happened.append(self.refused)
@@ -393,6 +394,7 @@ class AgentSession:
     def _step_down(self, incarnation: int) -> None:
         if self.over:
             return
+        self._queue.close()
         self.over, self.superseded_by = True, incarnation
         if not self._handing_over:
             self._state = "superseded"
