@@ -13,7 +13,7 @@ SHORT_TURNS := tests/unit/test_short_turns.py
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance browser simulate bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance browser simulate conformance bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ browser: setup  ## tests of the dashboard in Chromium; they leave pictures in te
 
 simulate: setup  ## the simulation under many seeds: SEEDS=N, 50000 by default
 	SEEDS=$${SEEDS:-50000} FAMILIES=$${FAMILIES:-10000} $(BIN)/python -m pytest -s tests/simulation/test_simulation.py
+
+conformance: setup  ## the transcripts of the heartbeat protocol, against the Python SDK
+	$(BIN)/python -m clients.conformance.runner
 
 bench: setup  ## measure; each benchmark prints a table
 	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done

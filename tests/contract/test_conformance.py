@@ -1,0 +1,74 @@
+"""The transcripts that any SDK must pass: the Python session passes them, and they cover the protocol."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.json_format import ParseDict
+from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
+from tron_client.protocol.session import AgentSession
+
+from clients.conformance import runner
+from clients.conformance.driver import Driver
+
+TRANSCRIPTS = runner.transcripts()
+
+OF_OTHER_CALLS = {"SERVICE_NOT_FOUND", "ALERT_NOT_FOUND", "REVISION_COMPACTED", "PAGE_TOKEN_EXPIRED"}
+"""Reasons that no heartbeat stream ends with."""
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_the_python_session_passes(path: Path) -> None:
+    runner.play(path, Driver().command)
+
+
+def test_a_driver_on_stdin_and_stdout_passes_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert runner.main([sys.executable, "-m", "clients.conformance.driver"]) == 0
+    assert capsys.readouterr().out.count("passed") == len(TRANSCRIPTS)
+
+
+def test_every_message_of_the_protocol_and_every_end_of_a_stream_occurs_in_one() -> None:
+    kinds: set[str] = set()
+    reasons: set[str] = set()
+    for step in (step for path in TRANSCRIPTS for step in runner.read(path)):
+        word, value = _argument(step.command)
+        if word == "receive":
+            kinds.add(f"down: {ParseDict(value, heartbeat_pb2.HeartbeatResponse()).WhichOneof('kind')}")
+        elif word == "end":
+            reasons.add((value or {}).get("reason", "ERROR_REASON_UNSPECIFIED").removeprefix("ERROR_REASON_"))
+        for sent in (value for word, value in map(_argument, step.answers) if word == "send"):
+            kinds.add(f"up: {ParseDict(sent, heartbeat_pb2.HeartbeatRequest()).WhichOneof('kind')}")
+    assert kinds == _kinds("up", heartbeat_pb2.HeartbeatRequest.DESCRIPTOR) | _kinds(
+        "down", heartbeat_pb2.HeartbeatResponse.DESCRIPTOR
+    )
+    names = {name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()}
+    assert reasons == names - OF_OTHER_CALLS
+
+
+@pytest.mark.parametrize(
+    ("attribute", "instead", "caught_by"),
+    [
+        ("_step_down", lambda *_: None, "superseded"),
+        ("_forget_incarnation", lambda *_: None, "unknown_service"),
+        ("alert_offered", lambda *_: False, "alerts"),
+        ("_reject", lambda *_: None, "refused"),
+    ],
+)
+def test_an_sdk_with_a_mistake_fails(
+    monkeypatch: pytest.MonkeyPatch, attribute: str, instead: object, caught_by: str
+) -> None:
+    monkeypatch.setattr(AgentSession, attribute, instead)
+    with pytest.raises(runner.Mismatch, match=rf"{caught_by}\.txt:\d+: "):
+        runner.play(runner.HERE / f"{caught_by}.txt", Driver().command)
+
+
+def _kinds(way: str, message: Descriptor) -> set[str]:
+    return {f"{way}: {field.name}" for field in message.oneofs_by_name["kind"].fields}
+
+
+def _argument(line: str) -> tuple[str, Any]:
+    return runner.parsed(line)
