@@ -1,6 +1,8 @@
 """The decisions of the registry: commands and the time in, effects out. No I/O, no clock, no dice.
 
-Read in this order: `service` (the nouns), `errors`, `validation`, `attention` (the clock), `changes` (revisions),
-`event_log`, `mailbox`, `sessions`, `observations`, and `catalogue`, which ties them together; `verdicts` applies what
-TRON decided, `queries` answers readers.
+Read in this order. The nouns: `service`, `record`, `errors`, `validation`, `effects`. The parts: `attention` (the
+clock), `changes` (revisions), `event_log`, `mailbox`, `sessions`, `observations`, `observers`, `directory`. The state,
+by idea: `published`, `liveness_facts`, `alert_delivery`, `attachments`, `registrations`, `maintenance`; `catalogue`
+ties them together, `verdicts` applies what TRON decided. What the wire obeys: `commits`, `agent_stream`,
+`observer_stream`, `queries`.
 """

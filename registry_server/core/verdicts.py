@@ -109,14 +109,14 @@ class Verdicts:
             return VerdictResult(VerdictOutcome.STALE)  # it waits for us, not we for it
         elif verdict.kind is VerdictKind.DEREGISTER and record.judgement.liveness is not Liveness.DOWN:
             # An older call of the observer came late, and said that it lives: the observer must hear of that first.
-            self._catalogue.fact_beside_judgement(record)
+            self._catalogue.facts.changed_beside_judgement(record)
             return VerdictResult(VerdictOutcome.STALE)
         return self._set(record, verdict, now)
 
     def notify(self, notice: Notice, now: Instant) -> bool:
         """Send an alert, or one more copy of one. Return whether it was new; False changes nothing."""
         catalogue = self._catalogue
-        if notice.climbs_from and not catalogue.settle_copy(notice.alert_id, notice.climbs_from):
+        if notice.climbs_from and not catalogue.delivery.settle_copy(notice.alert_id, notice.climbs_from):
             return False
         event = notice.event
         if event is None:
@@ -192,10 +192,10 @@ class Verdicts:
         judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
         if record is not None:
             record.judgement = judgement
-            catalogue.keep(record)
-            catalogue.fact_beside_judgement(record)
+            catalogue.registrations.keep(record)
+            catalogue.facts.changed_beside_judgement(record)
         elif stone is not None:
-            catalogue.rewrite(replace(stone, judgement=judgement))
+            catalogue.registrations.rewrite(replace(stone, judgement=judgement))
         return True
 
     def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
@@ -255,12 +255,12 @@ class Verdicts:
         if verdict.kind is VerdictKind.DEREGISTER:
             catalogue.bury(record, "judged", record.judgement, now)
         else:
-            catalogue.keep(record)
-            catalogue.show(record)
+            catalogue.registrations.keep(record)
+            catalogue.published.show(record)
             if verdict.kind is VerdictKind.DOWN:
                 catalogue.judged_down(record)
             if overruled:
-                catalogue.fact_beside_judgement(record)  # the observer believes that somebody was told
+                catalogue.facts.changed_beside_judgement(record)  # the observer believes that somebody was told
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
 
     def _withdraw_what_is_over(self, record: Record, verdict: Verdict, now: Instant) -> Verdict:
@@ -272,7 +272,7 @@ class Verdicts:
         restored = verdict.alert if verdict.alert is not None and verdict.alert.type == overtaken.RESTORED else None
         if restored is not None:
             over += overtaken.earlier_returns(about, service_id)
-        catalogue.withdraw(over, now)
+        catalogue.delivery.withdraw(over, now)
         if restored is None:
             return verdict
         down_event = record.judgement.down_event
@@ -295,7 +295,7 @@ class Verdicts:
         """Whoever is notified of a death need not hear that it was suspected."""
         if death.recipient and death.type in overtaken.DEATHS:
             about = self._catalogue.mailboxes.about(death.service_id)
-            self._catalogue.withdraw(overtaken.over_once_down(about, death), now)
+            self._catalogue.delivery.withdraw(overtaken.over_once_down(about, death), now)
 
     def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
         """Their failures are told by another's alert: their own copies to it climb no further."""
@@ -305,11 +305,11 @@ class Verdicts:
             record = catalogue.records.get(service_id)
             if record is not None:
                 record.judgement = replace(record.judgement, folded_into=alert_id)
-                catalogue.keep(record)
-                catalogue.fact_beside_judgement(record)
+                catalogue.registrations.keep(record)
+                catalogue.facts.changed_beside_judgement(record)
         for copy in catalogue.mailboxes.waiting_for(recipient):
             if copy.event.service_id in listed:
-                catalogue.settle_copy(copy.event.alert_id, recipient)
+                catalogue.delivery.settle_copy(copy.event.alert_id, recipient)
 
 
 def _as_shown(alert: Event, record: Record) -> Event:

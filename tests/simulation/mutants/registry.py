@@ -8,6 +8,8 @@ from typing import Any
 
 from registry_server.core import absent_recipients, overtaken, queries
 from registry_server.core.absent_recipients import AbsentRecipients
+from registry_server.core.alert_delivery import AlertDelivery
+from registry_server.core.attachments import Attachments
 from registry_server.core.attention import AttentiveClock
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.changes import Change, ChangeLog
@@ -15,8 +17,10 @@ from registry_server.core.commits import Commits, PendingCommit
 from registry_server.core.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
 from registry_server.core.event_log import EventLog
 from registry_server.core.mailbox import Mailboxes
+from registry_server.core.published import Published
 from registry_server.core.queries import Listing, Listings
 from registry_server.core.record import Record
+from registry_server.core.registrations import Registrations
 from registry_server.core.service import OPERATORS, Event, Instant, Judgement, LivenessCause
 from registry_server.core.sessions import Session, Sessions
 from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
@@ -73,7 +77,7 @@ def _no_fencing() -> Patches:
     ) -> Record | None:
         record = self.records.get(service_id)
         current = 0 if record is None else record.incarnation
-        self._sessions[session_id].superseded.pop(service_id, None)
+        self.attachments.sessions[session_id].superseded.pop(service_id, None)
         return beat(self, session_id, service_id, current or incarnation, report, now, **options)
 
     return [(Catalogue, "beat", any_beat)]
@@ -90,19 +94,19 @@ def _older_goodbye_removes() -> Patches:
 
 def _superseded_is_not_told() -> Patches:
     def give_up(self: Any, record: Record, session_id: int, incarnation: int) -> None:
-        self._sessions[session_id].services.pop(record.spec.service_id, None)
-        self._lose_connection(record)
+        self.sessions[session_id].services.pop(record.spec.service_id, None)
+        self._delivery.connection_lost(record)
 
     beat = Catalogue.beat
 
     def silent(self: Any, *args: Any, **options: Any) -> Record | None:
-        before = len(self._sends)
+        sends = self.outgoing.sends
+        before = len(sends)
         record = beat(self, *args, **options)
-        told = [each for each in self._sends[before:] if not isinstance(each[1], SupersededBy)]
-        self._sends[before:] = told
+        sends[before:] = [each for each in sends[before:] if not isinstance(each[1], SupersededBy)]
         return record
 
-    return [(Catalogue, "_give_up", give_up), (Catalogue, "beat", silent)]
+    return [(Attachments, "give_up", give_up), (Catalogue, "beat", silent)]
 
 
 def _verdict_without_compare_and_set() -> Patches:
@@ -136,7 +140,7 @@ def _deaths_are_withdrawn_by_any_verdict() -> Patches:
     def forgetful(self: Any, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
         if verdict.kind is VerdictKind.DEREGISTER:
             about = self._catalogue.mailboxes.about(verdict.service_id)
-            self._catalogue.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
+            self._catalogue.delivery.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
         return apply(self, record, verdict, now)
 
     return [(Verdicts, "_set", forgetful)]
@@ -250,10 +254,10 @@ def _verdict_and_alert_in_two_commits() -> Patches:
         effects = self.catalogue.take()
         events: list[Write] = [write for write in effects.writes if isinstance(write, AppendEvent)]
         others: list[Write] = [write for write in effects.writes if not isinstance(write, AppendEvent)]
-        self.catalogue._writes[:0] = others
+        self.catalogue.outgoing.writes[:0] = others
         written(self)
-        self.catalogue._writes[:0] = events
-        self.catalogue._sends[:0] = effects.sends
+        self.catalogue.outgoing.writes[:0] = events
+        self.catalogue.outgoing.sends[:0] = effects.sends
         self.flush(then)
 
     return [(SimRegistry, "flush_inline", split)]
@@ -272,7 +276,7 @@ def _restored_with(**wrong: int) -> Patches:
 
 def _end_of_stream_taken_as_goodbye() -> Patches:
     def close_session(self: Any, session_id: int, now: Instant) -> list[Record]:
-        session = self._sessions.pop(session_id)
+        session = self.attachments.sessions.pop(session_id)
         for service_id in () if session is None else list(session.services):
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
@@ -284,14 +288,14 @@ def _end_of_stream_taken_as_goodbye() -> Patches:
 
 
 def _judgement_dies_with_the_incarnation() -> Patches:
-    start = Catalogue._start_incarnation
+    start = Registrations._start_incarnation
 
     def innocent(self: Any, spec: Any, instance_id: str, session_id: int | None, now: Instant) -> Record:
         record = start(self, spec, instance_id, session_id, now)
         record.judgement = Judgement(since=now.wall)
         return record
 
-    return [(Catalogue, "_start_incarnation", innocent)]
+    return [(Registrations, "_start_incarnation", innocent)]
 
 
 def _since(off: int) -> Patches:
@@ -317,7 +321,7 @@ def _settled_before_the_copy_is_there() -> Patches:
 
     def lossy(self: Any, notice: Notice, now: Instant) -> bool:
         if notice.climbs_from:
-            self._catalogue.settle_copy(notice.alert_id, notice.climbs_from)
+            self._catalogue.delivery.settle_copy(notice.alert_id, notice.climbs_from)
             return False
         return notify(self, notice, now)
 
@@ -330,7 +334,7 @@ def _acknowledged_by_anybody() -> Patches:
             for recipient in sorted(self.mailboxes.recipients(alert_id)):
                 self.acknowledge(alert_id, recipient, now)
 
-    deliver = Catalogue._deliver_waiting
+    deliver = AlertDelivery.deliver
 
     def eager(self: Any, record: Record) -> set[str]:
         told: set[str] = deliver(self, record)
@@ -338,7 +342,7 @@ def _acknowledged_by_anybody() -> Patches:
             self.acknowledge(alert_id, record.spec.service_id, Instant(0.0, 0.0))
         return told
 
-    return [(Catalogue, "acknowledge_on_stream", acknowledge), (Catalogue, "_deliver_waiting", eager)]
+    return [(Catalogue, "acknowledge_on_stream", acknowledge), (AlertDelivery, "deliver", eager)]
 
 
 def _promotions_are_not_kept() -> Patches:
@@ -351,13 +355,13 @@ def _promotions_are_not_kept() -> Patches:
 
 
 def _a_watcher_is_not_needed() -> Patches:
-    return [(Catalogue, "_set_watched", _always_watched)]
+    return [(Published, "set_watched", _always_watched)]
 
 
 def _always_watched(self: Any, watched: bool) -> None:
     if not self.watched:
         self.watched = True
-        for record in self.records.values():
+        for record in self._records.values():
             self.show(record)
 
 
@@ -369,8 +373,8 @@ def _an_older_stream_takes_the_service_along() -> Patches:
         incarnation = rest[0]
         if record is not None and record.session not in (None, session_id) and incarnation == record.incarnation:
             now = rest[2]
-            self._attach(record, session_id, now)
-            self._fact(record)
+            self.attachments.attach(record, session_id, now)
+            self.facts.changed(record)
         return beat(self, session_id, service_id, *rest, **options)
 
     return [(Catalogue, "beat", newest_last)]

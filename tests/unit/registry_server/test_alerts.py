@@ -141,7 +141,7 @@ def test_an_operator_acknowledges_every_copy(grid: Grid) -> None:
 
 def test_an_acknowledgement_makes_room_for_the_next_alert() -> None:
     grid = Grid()
-    grid.catalogue.mailboxes = Mailboxes(in_flight=1)
+    grid.catalogue.delivery.mailboxes = Mailboxes(in_flight=1)
     grid.register("boss", 1)
     publish(grid, "x", "boss")
     publish(grid, "y", "boss")
@@ -152,7 +152,7 @@ def test_an_acknowledgement_makes_room_for_the_next_alert() -> None:
 
 def test_an_alert_behind_a_full_window_is_not_called_delivered() -> None:
     grid = Grid()
-    grid.catalogue.mailboxes = Mailboxes(in_flight=1)
+    grid.catalogue.delivery.mailboxes = Mailboxes(in_flight=1)
     grid.register("boss", 1)
     assert publish(grid, "x", "boss")[1]
     assert not publish(grid, "y", "boss")[1]
@@ -160,7 +160,7 @@ def test_an_alert_behind_a_full_window_is_not_called_delivered() -> None:
 
 def test_an_alert_that_is_no_longer_pushed_can_still_be_acknowledged() -> None:
     grid = Grid()
-    grid.catalogue.mailboxes = Mailboxes(waiting=2)
+    grid.catalogue.delivery.mailboxes = Mailboxes(waiting=2)
     for alert_id in "xyz":
         publish(grid, alert_id, "boss")
     grid.take()
@@ -187,7 +187,7 @@ def test_nobody_takes_the_operators_mail_by_bearing_their_name(grid: Grid) -> No
 
 def crowd(grid: Grid, count: int, **fields: Any) -> None:
     """So many alerts for somebody who is not there, with room for two."""
-    grid.catalogue.mailboxes = Mailboxes(waiting=2, for_operators=3)
+    grid.catalogue.delivery.mailboxes = Mailboxes(waiting=2, for_operators=3)
     for n in range(count):
         event = make_event("service_down", alert_id=str(n), recipient="away", severity=Severity.CRITICAL)
         grid.catalogue.publish(replace(event, **fields), grid.later(0.0))
@@ -220,7 +220,7 @@ def test_what_nobody_must_act_upon_is_only_no_longer_pushed(grid: Grid) -> None:
 
 def test_what_climbed_already_is_only_no_longer_pushed(grid: Grid) -> None:
     crowd(grid, 2)
-    grid.catalogue.settle_copy("0", "away")
+    grid.catalogue.delivery.settle_copy("0", "away")
     grid.catalogue.publish(make_event("note", recipient="away"), grid.later(0.0))
     assert waiting(grid, "operators") == []
 

@@ -102,7 +102,7 @@ def test_a_stream_is_ended_when_the_last_whom_it_carries_is_down(grid: Grid) -> 
     down(grid, "b")
     assert ends(grid) == [1]
     assert ends(grid) == [], "it is said once"
-    assert grid.catalogue.streams_reclaimed == 1
+    assert grid.catalogue.attachments.reclaimed == 1
     assert close(grid) == []
     assert grid.catalogue.get("b").detached_reason == SilentStream.reason
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from registry_server.core.catalogue import REVISION_BLOCK, Catalogue
+from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import PutService, ReserveRevisions
+from registry_server.core.outgoing import REVISION_BLOCK
 from registry_server.core.service import Instant, ServiceSpec, StoredService
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.core import catalogue
+from registry_server.core import registrations
+from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import (
     BuryService,
     DeclaredDown,
@@ -29,7 +30,7 @@ def test_each_registration_grows_the_incarnation_over_all_services(grid: Grid) -
 
 
 def test_incarnations_go_on_after_a_restart() -> None:
-    assert Grid(catalogue.Catalogue(incarnation=41)).register().incarnation == 42
+    assert Grid(Catalogue(incarnation=41)).register().incarnation == 42
 
 
 def test_a_registration_on_a_stream_is_stored_and_answered_by_that_stream(grid: Grid) -> None:
@@ -255,7 +256,7 @@ def test_an_incarnation_that_was_deregistered_must_register_anew(grid: Grid) -> 
 def test_the_number_of_services_is_bounded_but_known_ones_may_register_again(
     grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalogue, "MAX_SERVICES", 2)
+    monkeypatch.setattr(registrations, "MAX_SERVICES", 2)
     grid.register("a")
     grid.register("b")
     with pytest.raises(QuotaExceeded):
@@ -266,7 +267,7 @@ def test_the_number_of_services_is_bounded_but_known_ones_may_register_again(
 def test_the_number_of_tombstones_is_bounded_and_the_oldest_goes_first(
     grid: Grid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalogue, "MAX_TOMBSTONES", 2)
+    monkeypatch.setattr(registrations, "MAX_TOMBSTONES", 2)
     for service_id in ("a", "b", "c"):
         grid.register(service_id)
         grid.catalogue.deregister(service_id, "", grid.later())

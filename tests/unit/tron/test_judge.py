@@ -117,7 +117,7 @@ def test_restored_is_told_to_everyone_who_was_told_of_the_death_and_to_nobody_el
 
 def test_an_alert_that_the_mailbox_drops_is_told_to_operators() -> None:
     court = Court()
-    court.catalogue.mailboxes = Mailboxes(waiting=10)
+    court.catalogue.delivery.mailboxes = Mailboxes(waiting=10)
     grown(court, {"pa": "", **{f"kid{n}": "pa" for n in range(30)}, **{f"bystander{n}": "" for n in range(100)}})
     court.kill("pa")
     court.kill(*(f"kid{n}" for n in range(30)))

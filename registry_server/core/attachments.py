@@ -1,0 +1,95 @@
+"""Which stream carries which service. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from registry_server.core.alert_delivery import AlertDelivery
+from registry_server.core.effects import EndStream, SupersededBy
+from registry_server.core.errors import SilentStream
+from registry_server.core.liveness_facts import LivenessFacts
+from registry_server.core.outgoing import Outgoing
+from registry_server.core.published import Published
+from registry_server.core.record import Record
+from registry_server.core.service import Instant
+from registry_server.core.sessions import Session, Sessions
+
+
+class Attachments:
+    """The open streams, and the services on them."""
+
+    def __init__(
+        self,
+        records: Mapping[str, Record],
+        delivery: AlertDelivery,
+        facts: LivenessFacts,
+        published: Published,
+        outgoing: Outgoing,
+    ) -> None:
+        self.sessions = Sessions()
+        self.reclaimed = 0
+        """How many streams were ended because nobody spoke on them any more, since the start."""
+        self._records = records
+        self._delivery = delivery
+        self._facts = facts
+        self._published = published
+        self._outgoing = outgoing
+
+    def close(self, session_id: int, now: Instant) -> list[Record]:
+        """The stream ended: its services are detached; none of them left by this.
+
+        Return those whose stream the other side ended: for them the end means something.
+        """
+        session = self.sessions.pop(session_id)
+        if session is None:
+            return []
+        reason = session.reason(now.attentive)
+        broken: list[Record] = []
+        for service_id in session.services:
+            record = self._records.get(service_id)
+            if record is not None and record.session == session_id:
+                record.session = None
+                record.unanswered = False
+                record.detached_at, record.detached_reason = now.attentive, reason
+                self._delivery.connection_lost(record)
+                self._facts.changed(record)
+                self._published.show(record)
+                if not reason:
+                    broken.append(record)
+        return broken
+
+    def attach(self, record: Record, session_id: int, now: Instant, *, give_up: bool = False) -> None:
+        """The stream carries the service from now on. `give_up`: a stream that carried it before must stop."""
+        old = record.session
+        if old is not None and old != session_id:
+            if give_up:
+                self.give_up(record, old, record.incarnation)
+            else:
+                self.sessions.drop(old, record.spec.service_id)
+        self._delivery.connection_lost(record)
+        record.session = session_id
+        record.attached_at = now.attentive
+        record.detached_at, record.detached_reason = None, ""
+        session = self.sessions[session_id]
+        session.heard_at = now.attentive
+        session.services[record.spec.service_id] = record.incarnation
+        session.superseded.pop(record.spec.service_id, None)
+
+    def give_up(self, record: Record, session_id: int, incarnation: int) -> None:
+        """Another stream speaks for the service, as this incarnation: the stream must stop."""
+        session = self.drop(session_id, record.spec.service_id)
+        session.superseded[record.spec.service_id] = incarnation
+        self._delivery.connection_lost(record)
+        self._outgoing.send(session_id, SupersededBy(record.spec.service_id, incarnation))
+
+    def drop(self, session_id: int, service_id: str) -> Session:
+        """The stream carries the service no more."""
+        return self.sessions.drop(session_id, service_id)
+
+    def end_silent(self, now: Instant) -> None:
+        """End the streams on which nobody speaks any more."""
+        for session_id in self.sessions.silent(now.attentive, self._records.get):
+            if self.sessions.end(session_id, SilentStream.reason):
+                self.reclaimed += 1
+                services = len(self.sessions[session_id].services)
+                self._outgoing.send(session_id, EndStream(services, self.reclaimed))

@@ -1,0 +1,89 @@
+"""The facts that judgement turns on, numbered: each fact and each heartbeat is one observation more. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from registry_server.core.effects import PutHeartbeats
+from registry_server.core.observations import Heard
+from registry_server.core.observers import Observers
+from registry_server.core.outgoing import REVISION_BLOCK, Outgoing
+from registry_server.core.published import PART, Backlog
+from registry_server.core.record import Record
+from registry_server.core.service import Instant, Liveness
+
+OBSERVATION_BITS = 43
+"""Each life of the registry reserves at least one block of revisions; the number of the block is above these bits."""
+
+
+class LivenessFacts:
+    """What observers are told about each record. `revision`: the newest at the start."""
+
+    def __init__(
+        self, records: Mapping[str, Record], observers: Observers, outgoing: Outgoing, revision: int = 0
+    ) -> None:
+        self._records = records
+        self._observers = observers
+        self._outgoing = outgoing
+        # Unlike in any life before, so that an alert_id, which follows from it, never comes twice.
+        self.newest = revision // REVISION_BLOCK << OBSERVATION_BITS
+        """The newest observation."""
+        self._unsaved = Backlog()
+
+    def changed(self, record: Record) -> None:
+        """Something that judgement may turn on: older verdicts no longer hold."""
+        self.newest += 1
+        record.observation = self.newest
+        # A service that registers and is judged alive already can wait for the next tick: thousands may come at once.
+        disconnected = record.streamed and record.session is None
+        urgent = disconnected or record.judgement.liveness is not Liveness.ALIVE
+        self._observers.changed(record.spec.service_id, urgent=urgent)
+
+    def changed_beside_judgement(self, record: Record) -> None:
+        """Something that no judgement turns on: older verdicts still hold."""
+        self._observers.changed(record.spec.service_id, urgent=False)
+
+    def hear(self, record: Record, now: Instant) -> None:
+        """A sign of life."""
+        self.newest += 1
+        record.observation = self.newest
+        record.heard_at = now.attentive
+        record.last_heartbeat_at = now.wall
+        self._unsaved.add(record.spec.service_id)
+
+    def hear_late(self, record: Record, now: Instant) -> None:
+        """The service could not send anything before now: its silence counts from now."""
+        self.newest += 1
+        record.observation, record.heard_at = self.newest, now.attentive
+        self.publish_heard(record)
+
+    def publish_heard(self, record: Record) -> None:
+        """Tell observers when the service was heard."""
+        self._observers.heard(record.spec.service_id, Heard(record.incarnation, record.observation, record.heard_at))
+
+    def removed(self, service_id: str) -> None:
+        """The service is registered no more."""
+        self._observers.removed(service_id)
+
+    def saved(self, service_id: str) -> None:
+        """When the service was heard is stored with its record."""
+        self._unsaved.discard(service_id)
+
+    def save_heartbeats(self, limit: int = PART) -> bool:
+        """Store when up to `limit` services were last heard, of those whose heartbeats are not on disk. Return whether
+        more wait."""
+        found = map(self._records.get, self._unsaved.take(limit))
+        heard = tuple((each.spec.service_id, each.last_heartbeat_at) for each in found if each is not None)
+        if heard:
+            self._outgoing.write(PutHeartbeats(heard))
+        return bool(self._unsaved)
+
+    def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
+        """The services that were heard after that observation, as incarnation and seconds since the epoch; and the
+        newest observation."""
+        heard = [
+            (record.incarnation, record.last_heartbeat_at)
+            for record in self._records.values()
+            if record.observation > observation
+        ]
+        return heard, self.newest

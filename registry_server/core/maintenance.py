@@ -1,0 +1,46 @@
+"""Services about which an operator holds notices. It stays with the id, also while the service is gone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from registry_server.core.effects import DropMaintenance, PutMaintenance
+from registry_server.core.outgoing import Outgoing
+from registry_server.core.record import Record
+from registry_server.core.service import Instant, Maintenance
+
+
+class HeldNotices:
+    """The operators' words. `changed` is called with the service that is concerned, if it is registered."""
+
+    def __init__(self, records: Mapping[str, Record], outgoing: Outgoing) -> None:
+        self.by_id: dict[str, Maintenance] = {}
+        self._records = records
+        self._outgoing = outgoing
+
+    def hold(self, maintenance: Maintenance, changed: Callable[[Record], None]) -> None:
+        """An operator holds notices about a service."""
+        self.by_id[maintenance.service_id] = maintenance
+        self._outgoing.write(PutMaintenance(maintenance))
+        self._notify(maintenance.service_id, changed)
+
+    def release(self, service_id: str, changed: Callable[[Record], None]) -> None:
+        """Notices are held no more; nothing if they were not."""
+        if self.by_id.pop(service_id, None) is not None:
+            self._outgoing.write(DropMaintenance(service_id))
+            self._notify(service_id, changed)
+
+    def release_due(self, now: Instant, changed: Callable[[Record], None]) -> None:
+        """Release those whose time is over."""
+        for each in list(self.by_id.values()):
+            if each.until is not None and each.until <= now.wall:
+                self.release(each.service_id, changed)
+
+    def all(self) -> list[Maintenance]:
+        """All of them, by service_id."""
+        return [self.by_id[each] for each in sorted(self.by_id)]
+
+    def _notify(self, service_id: str, changed: Callable[[Record], None]) -> None:
+        record = self._records.get(service_id)
+        if record is not None:
+            changed(record)

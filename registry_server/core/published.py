@@ -1,0 +1,123 @@
+"""What readers are shown of each service, and when: at once, or in parts between other work. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
+
+from registry_server.core.changes import ChangeLog
+from registry_server.core.record import Record
+from registry_server.core.service import Liveness, LivenessCause, Maintenance, Service
+
+PART = 250
+"""Services that one part of the work over all of them is about: 1 to 2 ms."""
+
+
+class Backlog:
+    """Services that wait for their turn in work over many of them, each once, oldest first."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._ids)
+
+    def add(self, service_id: str) -> None:
+        """The service waits."""
+        self._ids[service_id] = None
+
+    def add_all(self, service_ids: Iterable[str]) -> None:
+        """All of these wait, and nobody else."""
+        self._ids = dict.fromkeys(service_ids)
+
+    def discard(self, service_id: str) -> None:
+        """The service waits no longer."""
+        if self._ids:
+            self._ids.pop(service_id, None)
+
+    def take(self, limit: int) -> list[str]:
+        """Up to `limit` of them, which then wait no longer."""
+        taken = list(islice(self._ids, limit))
+        for service_id in taken:
+            del self._ids[service_id]
+        return taken
+
+
+class Published:
+    """The services as readers see them."""
+
+    def __init__(
+        self, changes: ChangeLog, records: Mapping[str, Record], maintenance: Mapping[str, Maintenance]
+    ) -> None:
+        self.watched = False
+        """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
+        self._changes = changes
+        self._records = records
+        self._maintenance = maintenance
+        self._liveness = Backlog()
+        self._figures = Backlog()
+
+    def view(self, record: Record) -> Service:
+        """The record as a reader sees it: with nobody watching, the last judgement is not repeated."""
+        judgement = record.judgement
+        known = self.watched
+        return Service(
+            spec=record.spec,
+            incarnation=record.incarnation,
+            registered_at=record.registered_at,
+            last_heartbeat_at=record.last_heartbeat_at,
+            connected=record.session is not None,
+            report=record.report,
+            liveness=judgement.liveness if known else Liveness.UNKNOWN,
+            cause=judgement.cause if known else LivenessCause.NONE,
+            since=judgement.since,
+            maintenance=self._maintenance.get(record.spec.service_id),
+        )
+
+    def as_heard(self, shown: Service) -> Service:
+        """A service as readers were shown it, with what is no change: when this incarnation was heard last, and its
+        newest figures."""
+        record = self._records.get(shown.spec.service_id)
+        if record is None or record.incarnation != shown.incarnation:
+            return shown
+        if self._changes.newest(shown.spec.service_id) is shown:
+            return self.view(record)
+        said = shown.report
+        report = replace(record.report, status=said.status, message=said.message, busy_until=said.busy_until)
+        return replace(shown, last_heartbeat_at=record.last_heartbeat_at, report=report)
+
+    def show(self, record: Record) -> None:
+        """Show readers the record as it is now."""
+        service_id = record.spec.service_id
+        self._liveness.discard(service_id)
+        self._figures.discard(service_id)
+        self._changes.upsert(service_id, self.view(record))
+
+    def show_later(self, service_id: str) -> None:
+        """Only load figures changed: readers are shown them with the next `show_figures`."""
+        self._figures.add(service_id)
+
+    def set_watched(self, watched: bool) -> None:
+        """Somebody passes judgement from now on, or nobody does: readers are shown the liveness of all."""
+        if watched != self.watched:
+            self.watched = watched
+            self._liveness.add_all(self._records)
+            self.show_liveness()
+
+    def show_liveness(self, limit: int = PART) -> bool:
+        """Show readers up to `limit` services whose liveness became known, or unknown, with the observer that came or
+        went. Return whether more wait."""
+        return self._show(self._liveness, limit)
+
+    def show_figures(self, limit: int = PART) -> bool:
+        """Show readers up to `limit` services of which load figures came: one change a service, however many
+        heartbeats. Return whether more wait."""
+        return self._show(self._figures, limit)
+
+    def _show(self, waiting: Backlog, limit: int) -> bool:
+        for service_id in waiting.take(limit):
+            record = self._records.get(service_id)
+            if record is not None:
+                self.show(record)
+        return bool(waiting)

@@ -1,0 +1,303 @@
+"""Which services are registered, as which incarnation, and which were before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from registry_server.core import overtaken
+from registry_server.core.alert_delivery import AlertDelivery
+from registry_server.core.attachments import Attachments
+from registry_server.core.changes import ChangeLog
+from registry_server.core.directory import Directory
+from registry_server.core.effects import BuryService, DeclaredDown, DropIntent, PutIntent, PutService, Registered
+from registry_server.core.errors import QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
+from registry_server.core.liveness_facts import LivenessFacts
+from registry_server.core.losses import LossAlerts, is_lost
+from registry_server.core.outgoing import Outgoing
+from registry_server.core.published import Published
+from registry_server.core.record import Record
+from registry_server.core.service import (
+    Instant,
+    Intent,
+    Judgement,
+    Liveness,
+    Service,
+    ServiceRole,
+    ServiceSpec,
+    StoredService,
+    Tombstone,
+)
+
+MAX_SERVICES = 200_000
+MAX_TOMBSTONES = 10_000
+MAX_INSTANCES = 8
+"""Registrations remembered for each service, so that a retry is known as one."""
+
+
+class Registrations:
+    """The records, the tombstones of those that are gone, and the operators' decisions about roles."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        changes: ChangeLog,
+        delivery: AlertDelivery,
+        facts: LivenessFacts,
+        published: Published,
+        attachments: Attachments,
+        outgoing: Outgoing,
+        *,
+        incarnation: int = 0,
+    ) -> None:
+        self.tombstones: dict[str, Tombstone] = {}
+        self.loss_alerts = LossAlerts()
+        self._directory = directory
+        self._changes = changes
+        self._delivery = delivery
+        self._facts = facts
+        self._published = published
+        self._attachments = attachments
+        self._outgoing = outgoing
+        self._intents: dict[str, Intent] = {}
+        self._incarnation = incarnation
+
+    def restore(
+        self,
+        services: Iterable[StoredService],
+        tombstones: Iterable[Tombstone],
+        intents: Iterable[Intent],
+        now: Instant,
+    ) -> None:
+        """Take over what was stored. Everyone is disconnected and was last heard, as far as silence goes, now."""
+        for tombstone in sorted(tombstones, key=lambda stone: stone.revision):
+            self.tombstones[tombstone.service_id] = tombstone
+            self.loss_alerts.put(tombstone.service_id, tombstone.judgement)
+            self._changes.restore_removed(tombstone.service_id, tombstone.revision)
+        self._intents = {intent.service_id: intent for intent in intents}
+        for stored in services:
+            record = Record(
+                spec=stored.spec,
+                declared_role=stored.declared_role,
+                incarnation=stored.incarnation,
+                instances=stored.instances,
+                registered_at=stored.registered_at,
+                last_heartbeat_at=stored.last_heartbeat_at,
+                heard_at=now.attentive,
+                streamed=stored.streamed,
+                report=stored.report,
+                active_at=now.attentive,
+                judgement=stored.judgement,
+                judged_at=now.attentive,
+            )
+            if stored.report.busy_until is not None:
+                record.busy_declared_at = now.attentive
+                record.busy_until_at = now.attentive + max(0.0, stored.report.busy_until - now.wall)
+            self._directory.add(record)
+            self.loss_alerts.put(stored.spec.service_id, stored.judgement)
+            self._facts.changed(record)
+            self._published.show(record)
+
+    def register(
+        self, spec: ServiceSpec, incarnation: int, instance_id: str, session_id: int | None, now: Instant
+    ) -> Service:
+        """Start a new incarnation, or re-attach the one that is held; return the record.
+
+        Raises Superseded for an incarnation, or a retried registration, that a newer one has overtaken;
+        UnknownIncarnation for one that is not known; InvalidRequest for a parent that would create a cycle.
+        """
+        record = self._directory.records.get(spec.service_id)
+        if incarnation:
+            record = self._held(spec.service_id, incarnation, session_id)
+        elif record is not None and instance_id:
+            record = self._retried(record, instance_id)
+        else:
+            record = None
+        if record is None:
+            record = self._start_incarnation(spec, instance_id, session_id, now)
+        self._facts.hear(record, now)
+        if session_id is not None:
+            record.streamed = True
+            self._attachments.attach(record, session_id, now)
+        self.keep(record, fresh=True)
+        self._facts.changed(record)
+        self._published.show(record)
+        service = self._published.view(record)
+        if session_id is not None:
+            self._outgoing.send(session_id, Registered(service))
+            self.tell_declared_down(record, session_id)
+            self._delivery.deliver(record)
+        return service
+
+    def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
+        """Change the role of every instance; return how many there were. Raises ServiceNotFound if there is none."""
+        found = [record for record in self._directory.named(name) if record.spec.role == from_role]
+        if not found:
+            raise ServiceNotFound(f"no service has the name {name!r} and the role {from_role.name}")
+        for record in found:
+            record.spec = replace(record.spec, role=to_role)
+            intent = Intent(record.spec.service_id, record.declared_role, to_role)
+            self._intents[record.spec.service_id] = intent
+            self._outgoing.write(PutIntent(intent))
+            self.keep(record)
+            self._published.show(record)
+        return len(found)
+
+    def bury(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
+        """Remove a service and remember it; `judgement` None if it left on purpose."""
+        service_id = record.spec.service_id
+        if record.session is not None:
+            self._attachments.drop(record.session, service_id)
+            self._delivery.connection_lost(record)
+        self._directory.remove(record)
+        self._delivery.left(record, now)
+        if not is_lost(judgement):
+            self.loss_alerts.remove(record.judgement)
+            self._delivery.withdraw(
+                overtaken.over_once_left(self._delivery.mailboxes.about(service_id), service_id), now
+            )
+        revision = self._changes.remove(service_id)
+        spec = record.spec
+        tombstone = Tombstone(
+            service_id, record.incarnation, revision, now.wall, reason, judgement, spec.name, spec.parent
+        )
+        while len(self.tombstones) >= MAX_TOMBSTONES:
+            self.loss_alerts.remove(self.tombstones.pop(next(iter(self.tombstones))).judgement)
+        self.rewrite(tombstone)
+        self._facts.removed(service_id)
+
+    def rewrite(self, tombstone: Tombstone) -> None:
+        """Remember a removed service as this tombstone says."""
+        self.tombstones[tombstone.service_id] = tombstone
+        self._outgoing.write(BuryService(tombstone))
+
+    def keep(self, record: Record, *, fresh: bool = False) -> None:
+        """Store the record as it is now; `fresh`: of an incarnation that is not stored yet."""
+        self._facts.saved(record.spec.service_id)
+        stored = StoredService(
+            spec=record.spec,
+            declared_role=record.declared_role,
+            incarnation=record.incarnation,
+            instances=record.instances,
+            registered_at=record.registered_at,
+            last_heartbeat_at=record.last_heartbeat_at,
+            streamed=record.streamed,
+            report=record.report,
+            judgement=record.judgement,
+        )
+        self._outgoing.write(PutService(stored, fresh=fresh))
+
+    def acknowledge_lost(self, service_id: str, now: Instant) -> int:
+        """An operator acknowledges that a service was lost. Return 1 if it is lost and was not acknowledged, else 0."""
+        record, stone = self._directory.records.get(service_id), self.tombstones.get(service_id)
+        judgement = record.judgement if record is not None else stone.judgement if stone is not None else None
+        if judgement is None or not is_lost(judgement) or judgement.acknowledged_at is not None:
+            return 0
+        judgement = replace(judgement, acknowledged_at=now.wall)
+        if record is not None:
+            record.judgement = judgement
+            self.keep(record)
+        elif stone is not None:
+            self.rewrite(replace(stone, judgement=judgement))
+        return 1
+
+    def tell_declared_down(self, record: Record, session_id: int) -> None:
+        """Notify the service that it was declared down, once."""
+        event = record.judgement.down_event
+        if event is not None and not record.told_down:
+            record.told_down = True
+            self._outgoing.send(session_id, DeclaredDown(record.spec.service_id, event))
+
+    def tell_removed_as_down(self, service_id: str, session_id: int) -> None:
+        """Notify a service that is registered no more that it was declared down, if that is why."""
+        tombstone = self.tombstones.get(service_id)
+        if tombstone and tombstone.judgement and tombstone.judgement.down_event:
+            self._outgoing.send(session_id, DeclaredDown(service_id, tombstone.judgement.down_event))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _held(self, service_id: str, incarnation: int, session_id: int | None) -> Record:
+        record = self._directory.records.get(service_id)
+        if record is None:
+            if session_id is not None:
+                self.tell_removed_as_down(service_id, session_id)
+            raise UnknownIncarnation(service_id, incarnation)
+        if incarnation < record.incarnation:
+            raise Superseded(service_id, record.incarnation)
+        if incarnation > record.incarnation:
+            raise UnknownIncarnation(service_id, incarnation)
+        return record
+
+    def _retried(self, record: Record, instance_id: str) -> Record | None:
+        """The record if `instance_id` holds it already; None if it is new. Raises Superseded."""
+        for known, incarnation in record.instances:
+            if known == instance_id:
+                if incarnation == record.incarnation:
+                    return record
+                raise Superseded(record.spec.service_id, record.incarnation)
+        return None
+
+    def _start_incarnation(self, spec: ServiceSpec, instance_id: str, session_id: int | None, now: Instant) -> Record:
+        records = self._directory.records
+        if len(records) >= MAX_SERVICES and spec.service_id not in records:
+            raise QuotaExceeded(f"{MAX_SERVICES} services are registered; no more are allowed")
+        self._directory.refuse_circle(spec)
+        before = records.get(spec.service_id)
+        tombstone = self.tombstones.pop(spec.service_id, None)
+        declared_role = spec.role
+        intent = self._intents.get(spec.service_id)
+        if intent is not None and intent.promoted_from == declared_role:
+            spec = replace(spec, role=intent.promoted_to)
+        elif intent is not None:
+            del self._intents[spec.service_id]
+            self._outgoing.write(DropIntent(spec.service_id))
+        self._incarnation += 1
+        record = Record(
+            spec=spec,
+            declared_role=declared_role,
+            incarnation=self._incarnation,
+            instances=((before.instances if before else ()) + ((instance_id, self._incarnation),))[-MAX_INSTANCES:],
+            registered_at=now.wall,
+            last_heartbeat_at=now.wall,
+            heard_at=now.attentive,
+            active_at=now.attentive,
+            judgement=Judgement(since=now.wall),
+            judged_at=now.attentive,
+        )
+        # A judgement outlives its incarnation: it is TRON that judges "restored" after it judged "down".
+        if before is not None:
+            record.judgement, record.judged_at, record.told_down = before.judgement, before.judged_at, before.told_down
+            if before.session is not None and before.session != session_id:
+                self._attachments.give_up(before, before.session, record.incarnation)
+            self._directory.remove(before)
+        elif tombstone is not None and tombstone.judgement is not None:
+            record.judgement, record.judged_at = tombstone.judgement, 0.0
+        self._directory.add(record)
+        self._delivery.registered(record)
+        if before is None and not is_lost(record.judgement):
+            self._withdraw_what_is_over(record, now)
+        if before is not None and before.spec.name != spec.name:
+            self._delivery.name_released(before.spec.name)
+        return record
+
+    def is_alive(self, service_id: str) -> bool:
+        """Whether a service is registered and judged ALIVE."""
+        record = self._directory.records.get(service_id)
+        return record is not None and record.judgement.liveness is Liveness.ALIVE
+
+    def _withdraw_what_is_over(self, record: Record, now: Instant) -> None:
+        """A service that left on purpose is registered again: what waits about its life before is over."""
+        service_id = record.spec.service_id
+        about = self._delivery.mailboxes.about(service_id)
+        if not about:
+            return
+        over = overtaken.over_once_alive(about, service_id, self.is_alive)
+        missed = overtaken.missed_deaths(over, service_id)
+        if missed:
+            over += overtaken.earlier_returns(about, service_id)
+            missed = overtaken.missed_deaths(over, service_id)
+        self._delivery.withdraw(over, now)
+        back = overtaken.registered_again(service_id, record.spec.name, record.incarnation, now.wall)
+        for recipient, deaths in missed.items():
+            both = overtaken.with_both_times(back, deaths.last_down_at)
+            self._delivery.publish(overtaken.summary(both, recipient, deaths), now)
