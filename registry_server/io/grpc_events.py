@@ -11,15 +11,15 @@ from tron_client import wire
 
 from registry_server.core.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
 from registry_server.core.event_log import EventFilter
+from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
 from registry_server.io import translate
 from registry_server.io.loop import Engine
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-PAGE = 500
-MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
 MAX_TYPES = 64
 MAX_SUBSCRIBERS = 5000
 
@@ -114,7 +114,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def SubscribeEvents(
         self, request: event_service_pb2.SubscribeEventsRequest, context: Context
     ) -> AsyncIterator[event_service_pb2.SubscribeEventsResponse]:
-        """A cursor over the log: no queue. Who is behind reads from the store, who keeps up from memory."""
+        """Events as they become durable; see `core.readers`."""
         if request.only_new and request.after_sequence:
             raise InvalidRequest(FieldError("only_new", "can not be combined with after_sequence"))
         wanted = _filter(request.recipient, request.service_id, request.types)
@@ -123,29 +123,20 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._subscribers += 1
         try:
             engine = self._engine
-            events_log = engine.catalogue.events
-            cursor = engine.sequences.value if request.only_new else request.after_sequence
-            events_log.check(cursor)
+            after = engine.commits.sequence if request.only_new else request.after_sequence
+            reader = EventReader(engine.catalogue, engine.commits, after, wanted)
             # Headers tell the reader that it is subscribed, before the first event.
             await context.send_initial_metadata(())
             while True:
                 if engine.draining:
                     raise Draining("the registry is going away")
-                visible = engine.sequences.value
-                if cursor >= visible:
-                    await engine.sequences.beyond(cursor)
+                if not reader.is_behind:
+                    await engine.sequences.beyond(reader.sequence)
                     continue
-                events_log.check(cursor)
-                events = events_log.recent_after(cursor, PAGE)
-                if events is not None:
-                    page = [event for event in events if event.sequence <= visible]
-                    cursor = page[-1].sequence
-                    page = [event for event in page if wanted.admits(event)]
-                else:
-                    stored = await engine.read_events(cursor, PAGE, wanted)
-                    events_log.check(cursor)  # again, for old ones may have been let go of while we read
-                    page = [event for event in stored if event.sequence <= visible]
-                    cursor = page[-1].sequence if len(page) == PAGE else visible
+                page = reader.recent()
+                if page is None:
+                    visible = engine.commits.sequence
+                    page = reader.stored(await engine.read_events(reader.sequence, PAGE, wanted), visible)
                 for event in page:
                     yield event_service_pb2.SubscribeEventsResponse(event=translate.from_event(event))
         finally:

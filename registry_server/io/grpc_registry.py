@@ -21,8 +21,9 @@ from tron_client import wire
 
 from registry_server.core.changes import Change
 from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
+from registry_server.core.readers import ServiceReader
 from registry_server.core.record import Record
-from registry_server.core.service import Maintenance, Service, ServiceRole
+from registry_server.core.service import Maintenance, ServiceRole
 from registry_server.core.validation import (
     MAX_INSTANCE_ID,
     MAX_MESSAGE,
@@ -151,49 +152,36 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def WatchServices(
         self, request: registry_service_pb2.WatchServicesRequest, context: Context
     ) -> AsyncIterator[registry_service_pb2.WatchServicesResponse]:
-        """A cursor over revisions: no queue, so a slow reader costs nothing and finds the newest state."""
+        """The services, then each change as it becomes durable; see `core.readers`."""
         if self._watchers >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
         self._watchers += 1
         try:
             engine = self._engine
-            catalogue = engine.catalogue
-            cursor = catalogue.changes.revision
-            changes: list[Change] = []
-            snapshot: list[Service] = []
-            if request.start_revision:
-                changes = catalogue.changes.since(request.start_revision)
-            else:
-                snapshot = catalogue.changes.services()
+            reader = ServiceReader(engine.catalogue, engine.commits, request.start_revision)
             await engine.flushed()
-            for service in snapshot:
-                yield _change(Change(cursor, service.spec.service_id, catalogue.as_heard(service)))
-            for change in changes:
+            for change in reader.beginning():
                 yield _change(change)
             marker = registry_service_pb2.SnapshotComplete()
             if request.heartbeats:
                 marker.observed_at.CopyFrom(wire.timestamp_at(engine.now().wall))
-            yield registry_service_pb2.WatchServicesResponse(revision=cursor, snapshot_complete=marker)
+            yield registry_service_pb2.WatchServicesResponse(revision=reader.revision, snapshot_complete=marker)
             seen, heard_at = 0, time.monotonic()
             while True:
                 if request.heartbeats:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(heard_at + HEARD_EVERY - time.monotonic()):
-                            await engine.revisions.beyond(cursor)
+                            await engine.revisions.beyond(reader.revision)
                 else:
-                    await engine.revisions.beyond(cursor)
+                    await engine.revisions.beyond(reader.revision)
                 if engine.draining:
                     raise Draining("the registry is going away")
                 if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
-                    heard, seen = catalogue.heard_after(seen)
+                    heard, seen = engine.catalogue.heard_after(seen)
                     heard_at = time.monotonic()
-                    yield _heard(cursor, heard)
-                visible = engine.revisions.value
-                for change in catalogue.changes.since(cursor):
-                    if change.revision > visible:
-                        break  # not on disk yet
+                    yield _heard(reader.revision, heard)
+                for change in reader.next():
                     yield _change(change)
-                cursor = visible
         finally:
             self._watchers -= 1
 

@@ -11,6 +11,7 @@ from registry_server.core.changes import Change
 from registry_server.core.errors import DomainError
 from registry_server.core.event_log import EventFilter
 from registry_server.core.queries import Listings, ServiceFilter
+from registry_server.core.readers import EventReader, ServiceReader
 from registry_server.core.service import Maintenance
 from tests.simulation import words
 from tests.simulation.network import UP, Connection
@@ -27,17 +28,16 @@ EVERY_SERVICE = ServiceFilter()
 
 @dataclass(slots=True)
 class Reader:
-    """A reader of revisions or of events: a cursor, and how much it has not read yet."""
+    """A reader of revisions or of events on the simulated link, and how much it has not read yet."""
 
     connection: Connection
-    cursor: int
-    of_events: bool
+    core: ServiceReader | EventReader
     started: bool = False
     unread: int = 0
 
 
 class Readers:
-    """Those who watch or subscribe, as `RegistryService.WatchServices` and `EventService.SubscribeEvents`."""
+    """Those who watch or subscribe: the link around `core.readers`, as the services of gRPC are the wire around it."""
 
     def __init__(self, registry: SimRegistry) -> None:
         self._registry = registry
@@ -45,39 +45,35 @@ class Readers:
 
     def open(self, connection: Connection, word: words.Watch | words.Subscribe) -> None:
         """Somebody reads from now on."""
-        catalogue = self._registry.catalogue
-        of_events = isinstance(word, words.Subscribe)
-        reader = Reader(connection, catalogue.changes.revision, of_events)
-        connection.on_message[UP] = partial(self._has_read, reader)
-        connection.on_end[UP] = partial(self._ended, reader)
-        changes: list[Change] = []
+        catalogue, commits = self._registry.catalogue, self._registry.commits
+        core: ServiceReader | EventReader
         try:
             if isinstance(word, words.Subscribe):
-                reader.cursor, reader.started = word.after_sequence, True
-                catalogue.events.check(word.after_sequence)
-            elif word.start_revision:
-                changes = catalogue.changes.since(word.start_revision)
+                core = EventReader(catalogue, commits, word.after_sequence, EVERYTHING)
             else:
-                views = [catalogue.as_heard(each) for each in catalogue.changes.services()]
-                changes = [Change(reader.cursor, view.spec.service_id, view) for view in views]
+                core = ServiceReader(catalogue, commits, word.start_revision)
         except DomainError as error:
             connection.close(UP, error)
             return
+        reader = Reader(connection, core)
+        connection.on_message[UP] = partial(self._has_read, reader)
+        connection.on_end[UP] = partial(self._ended, reader)
         self._readers.append(reader)
-        if of_events:
+        if isinstance(core, EventReader):
+            reader.started = True
             self._serve(reader)
         else:
-            self._registry.flush(partial(self._begin, reader, changes))
+            self._registry.flush(partial(self._begin, reader, core))
 
     def serve(self) -> None:
         """More is on disk: show it."""
         for reader in list(self._readers):
             self._serve(reader)
 
-    def _begin(self, reader: Reader, changes: list[Change]) -> None:
-        for change in changes:
+    def _begin(self, reader: Reader, core: ServiceReader) -> None:
+        for change in core.beginning():
             self._show(reader, change)
-        reader.connection.down(words.Changed(reader.cursor, None))
+        reader.connection.down(words.Changed(core.revision, None))
         reader.started = True
         self._serve(reader)
 
@@ -97,32 +93,26 @@ class Readers:
     def _serve(self, reader: Reader) -> None:
         if not reader.started:
             return
-        registry = self._registry
         try:
-            if reader.of_events:
-                self._serve_events(reader)
-            elif registry.visible > reader.cursor and reader.unread < CHANGES_UNREAD:
-                for change in registry.catalogue.changes.since(reader.cursor):
-                    if change.revision > registry.visible:
-                        break
+            if isinstance(reader.core, EventReader):
+                self._serve_events(reader, reader.core)
+            elif reader.unread < CHANGES_UNREAD:
+                for change in reader.core.next():
                     self._show(reader, change)
-                reader.cursor = registry.visible
         except DomainError as error:
             self._ended(reader)
             reader.connection.close(UP, error)
 
-    def _serve_events(self, reader: Reader) -> None:
-        registry, log = self._registry, self._registry.catalogue.events
-        while reader.cursor < registry.visible_events and reader.unread < CHANGES_UNREAD:
-            log.check(reader.cursor)
-            events = log.recent_after(reader.cursor, CHANGES_UNREAD)
+    def _serve_events(self, reader: Reader, core: EventReader) -> None:
+        registry = self._registry
+        while core.is_behind and reader.unread < CHANGES_UNREAD:
+            events = core.recent(CHANGES_UNREAD)
             if events is None:
-                events = registry.store.read_events(reader.cursor, CHANGES_UNREAD, EVERYTHING)
-            shown = [event for event in events if event.sequence <= registry.visible_events]
-            for event in shown:
+                found = registry.store.read_events(core.sequence, CHANGES_UNREAD, EVERYTHING)
+                events = core.stored(found, registry.visible_events, CHANGES_UNREAD)
+            for event in events:
                 reader.unread += 1
                 reader.connection.down(event)
-            reader.cursor = shown[-1].sequence if shown else registry.visible_events
 
 
 class Calls:

@@ -1,0 +1,86 @@
+"""Readers that follow the services or the events: a cursor each, no queue. Pure.
+
+A reader sees each revision and each event once and in order, never before it is durable; one that is slow finds the
+newest state, or is told of the gap.
+"""
+
+from __future__ import annotations
+
+from registry_server.core.catalogue import Catalogue
+from registry_server.core.changes import Change
+from registry_server.core.commits import Commits
+from registry_server.core.event_log import EventFilter
+from registry_server.core.service import Event, Service
+
+PAGE = 500
+"""Events that are read at a time."""
+
+
+class ServiceReader:
+    """Follows all services from a revision on (0: from a snapshot). Raises RevisionCompacted."""
+
+    def __init__(self, catalogue: Catalogue, commits: Commits, start_revision: int) -> None:
+        self._catalogue = catalogue
+        self._commits = commits
+        self.revision = catalogue.changes.revision
+        """Everything up to this revision was read."""
+        self._missed: list[Change] = []
+        self._snapshot: list[Service] = []
+        if start_revision:
+            self._missed = catalogue.changes.since(start_revision)
+        else:
+            self._snapshot = catalogue.changes.services()
+
+    def beginning(self) -> list[Change]:
+        """The snapshot, or what came since the start revision. Call it once, when all of it is durable."""
+        snapshot, missed = self._snapshot, self._missed
+        self._snapshot, self._missed = [], []
+        as_heard = self._catalogue.as_heard
+        return [Change(self.revision, each.spec.service_id, as_heard(each)) for each in snapshot] or missed
+
+    def next(self) -> list[Change]:
+        """What became visible since the last call. Raises RevisionCompacted for a reader that fell too far behind."""
+        visible = self._commits.revision
+        if visible <= self.revision:
+            return []
+        changes = self._catalogue.changes.since(self.revision)
+        self.revision = visible
+        return [change for change in changes if change.revision <= visible]
+
+
+class EventReader:
+    """Follows the matching events after a number. Raises RevisionCompacted for events that are no longer kept."""
+
+    def __init__(self, catalogue: Catalogue, commits: Commits, after: int, wanted: EventFilter) -> None:
+        self._events = catalogue.events
+        self._commits = commits
+        self._wanted = wanted
+        self.sequence = after
+        """Everything up to this number was read."""
+        self._events.check(after)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more is visible."""
+        return self.sequence < self._commits.sequence
+
+    def recent(self, limit: int = PAGE) -> list[Event] | None:
+        """The next events, from memory; None if they must be read from the store, after `sequence` (see `stored`).
+        Raises RevisionCompacted."""
+        visible = self._commits.sequence
+        self._events.check(self.sequence)
+        events = self._events.recent_after(self.sequence, limit)
+        if events is None:
+            return None
+        page = [event for event in events if event.sequence <= visible]
+        if page:
+            self.sequence = page[-1].sequence
+        return [event for event in page if self._wanted.admits(event)]
+
+    def stored(self, found: list[Event], visible: int, limit: int = PAGE) -> list[Event]:
+        """The next events, of the `found` that match in the store, read when `visible` was the newest visible event.
+        Raises RevisionCompacted: old ones may have been deleted meanwhile."""
+        self._events.check(self.sequence)
+        page = [event for event in found if event.sequence <= visible]
+        self.sequence = page[-1].sequence if len(page) == limit else visible
+        return page
