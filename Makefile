@@ -53,8 +53,9 @@ fix: setup  ## repair what can be repaired: imports, format
 	$(BIN)/ruff format
 	$(BIN)/buf format -w
 
-stubs: setup  ## generate the Python stubs from proto/
+stubs: setup  ## generate the Python stubs from proto/, and the page's table of event types
 	$(BIN)/python tools/make_stubs.py
+	$(BIN)/python tools/make_event_types.py
 
 e2e: setup  ## tests against real processes
 	$(BIN)/python -m pytest tests/e2e

@@ -8,8 +8,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from tron_client.event_types import (
+    CASCADING_FAILURE,
+    HEARTBEAT_MISS,
+    HEARTBEAT_RESTORED,
+    PARENT_DOWN,
+    SERVICE_DEREGISTERED,
+    SERVICE_DOWN,
+    SERVICE_STALLED,
+    SERVICE_SUSPECT,
+)
 
 from tron import messages
 from tron.audience import Audience, Orphan, within
@@ -27,24 +38,16 @@ MAX_ESCALATED_FROM = 4_000
 """Bytes of ids of the recipients from which an alert escalated; the first ones are left out."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    type: str
-    severity: Severity
-    action: str
-    text: str
-
-
 _FORMS = {
-    Kind.MISS: _Form("heartbeat_miss", Severity.WARNING, "warning", messages.MISSED_HEARTBEAT),
-    Kind.SUSPECT: _Form("service_suspect", Severity.WARNING, "suspected", messages.STREAM_LOST),
-    Kind.STALL: _Form("service_stalled", Severity.CRITICAL, "marked_stalled", messages.STALLED),
-    Kind.DOWN: _Form("service_down", Severity.CRITICAL, "marked_down", messages.DOWN),
-    Kind.DEREGISTER: _Form("service_deregistered", Severity.CRITICAL, "deregistered", messages.DEREGISTERED),
-    Kind.RESTORE: _Form("heartbeat_restored", Severity.INFO, "restored", messages.RESTORED),
+    Kind.MISS: (HEARTBEAT_MISS, messages.MISSED_HEARTBEAT),
+    Kind.SUSPECT: (SERVICE_SUSPECT, messages.STREAM_LOST),
+    Kind.STALL: (SERVICE_STALLED, messages.STALLED),
+    Kind.DOWN: (SERVICE_DOWN, messages.DOWN),
+    Kind.DEREGISTER: (SERVICE_DEREGISTERED, messages.DEREGISTERED),
+    Kind.RESTORE: (HEARTBEAT_RESTORED, messages.RESTORED),
 }
 
-ALERT_TYPES = (*(form.type for form in _FORMS.values()), "cascading_failure", "parent_down")
+ALERT_TYPES = (*(each.name for each, _ in _FORMS.values()), CASCADING_FAILURE.name, PARENT_DOWN.name)
 """Every type of alert that TRON issues."""
 
 _ORPHANS = {
@@ -81,6 +84,7 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
     form = _FORMS.get(transition.kind)
     if form is None:
         return None
+    event_type, text = form
     facts = transition.facts
     details: dict[str, Any] = {
         "incarnation": facts.incarnation,
@@ -95,9 +99,9 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
         details["stall_after_seconds"] = facts.stall_after
         details["inactive_for_seconds"] = round(max(0.0, attentive_now - facts.active_at), 3)
     return AlertDraft(
-        alert_id=_alert_id(facts.service_id, facts.incarnation, transition.observation, form.type),
-        type=form.type,
-        severity=form.severity,
+        alert_id=_alert_id(facts.service_id, facts.incarnation, transition.observation, event_type.name),
+        type=event_type.name,
+        severity=Severity[event_type.severity],
         service_id=facts.service_id,
         service_name=facts.name,
         recipient=recipient,
@@ -105,21 +109,21 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
         missed_beats=transition.missed_beats,
         occurred_at=wall_now - max(0.0, attentive_now - transition.due),
         last_seen_at=facts.last_heartbeat_at,
-        action=form.action,
-        message=form.text.format(name=facts.name, cause=transition.cause.name),
+        action=event_type.action,
+        message=text.format(name=facts.name, cause=transition.cause.name),
         details=details,
     )
 
 
 def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
     """The alert of a suspicion that the registry applies on its own; the registry fills in the times."""
-    form = _FORMS[Kind.SUSPECT]
+    event_type, text = _FORMS[Kind.SUSPECT]
     # One for each stream: the moment at which it was taken up is in no other. Nanoseconds, as on the wire.
     attached = round((facts.attached_at or 0.0) * 1e9)
     return AlertDraft(
-        alert_id=_alert_id(facts.service_id, facts.incarnation, attached, f"standing {form.type}"),
-        type=form.type,
-        severity=form.severity,
+        alert_id=_alert_id(facts.service_id, facts.incarnation, attached, f"standing {event_type.name}"),
+        type=event_type.name,
+        severity=Severity[event_type.severity],
         service_id=facts.service_id,
         service_name=facts.name,
         recipient=recipient,
@@ -127,8 +131,8 @@ def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
         missed_beats=0,
         occurred_at=0.0,
         last_seen_at=None,
-        action=form.action,
-        message=form.text.format(name=facts.name),
+        action=event_type.action,
+        message=text.format(name=facts.name),
         details={
             "incarnation": facts.incarnation,
             "heartbeat_interval_seconds": facts.interval,
@@ -182,9 +186,9 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
     count = len(cascade.service_ids)
     share = count / cascade.live
     return AlertDraft(
-        alert_id=_alert_id(observer, count, round(cascade.since * 1e9), "cascading_failure"),
-        type="cascading_failure",
-        severity=Severity.CRITICAL,
+        alert_id=_alert_id(observer, count, round(cascade.since * 1e9), CASCADING_FAILURE.name),
+        type=CASCADING_FAILURE.name,
+        severity=Severity[CASCADING_FAILURE.severity],
         service_id="",
         service_name="",
         recipient=OPERATORS,
@@ -192,7 +196,7 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
         missed_beats=0,
         occurred_at=wall_now - max(0.0, now - cascade.since),
         last_seen_at=None,
-        action="notices_held",
+        action=CASCADING_FAILURE.action,
         message=messages.cascade(count, cascade.live),
         details={
             "affected": within(cascade.service_ids, MAX_LISTED),
@@ -212,10 +216,11 @@ def _orphan_alert(death: AlertDraft, orphan: Orphan, stands_in: str, wall: float
     child = orphan.facts
     action, text = _ORPHANS[orphan.policy]
     instruction = text.format(stands_in=stands_in)
+    about = f"{death.alert_id} {child.service_id}"
     return AlertDraft(
-        alert_id=_alert_id(death.service_id, child.incarnation, f"{death.alert_id} {child.service_id}", "parent_down"),
-        type="parent_down",
-        severity=Severity.WARNING,
+        alert_id=_alert_id(death.service_id, child.incarnation, about, PARENT_DOWN.name),
+        type=PARENT_DOWN.name,
+        severity=Severity[PARENT_DOWN.severity],
         service_id=death.service_id,
         service_name=death.service_name,
         recipient=child.service_id,

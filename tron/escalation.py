@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from tron_client.event_types import NOT_ESCALATED
+
 from tron import messages
 from tron.facts import OPERATORS, Delivery, Severity
 
@@ -17,14 +19,11 @@ Key = tuple[str, str]
 ASK_AGAIN = 5.0
 """Attentive seconds after which an escalation is requested again if no fact confirms it."""
 
-STAYS = frozenset({"parent_down"})
-"""Alerts that only their recipient can act upon: they never escalate."""
-
 
 def escalates(delivery: Delivery) -> bool:
     """Whether the next ancestor must be notified if its recipient does not acknowledge it."""
     alert = delivery.alert
-    critical = alert.severity is Severity.CRITICAL and alert.type not in STAYS
+    critical = alert.severity is Severity.CRITICAL and alert.type not in NOT_ESCALATED
     return critical and not delivery.escalated and alert.recipient not in ("", OPERATORS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tron_client.event_types import EVENT_TYPES
 from tron_client.models import OPERATORS, Event, Service
 
 from gateway_http.legacy.rows import iso
@@ -15,7 +16,7 @@ LEGACY_ALERTS = ("heartbeat_miss", "service_down", "service_deregistered", "hear
 BROADCAST = "broadcast"
 """The action of an event that came by POST /broadcast: it is not a judgement of TRON, whatever its type."""
 
-ACTIONS = dict(zip(LEGACY_ALERTS, ("warning", "marked_down", "deregistered", "restored"), strict=True))
+ACTIONS = {name: EVENT_TYPES[name].action for name in LEGACY_ALERTS}
 
 
 def parent_of(event: Event, service: Service | None) -> str:

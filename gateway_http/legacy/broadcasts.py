@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from tron_client import Event, Service
+from tron_client.event_types import EVENT_TYPES
 
 from gateway_http.legacy.alerts import BROADCAST, parent_of
-from gateway_http.replica.alert_types import TRON_ALERTS
 
 Envelope = dict[str, Any]
 """`event_type`, `data` (with its `timestamp`) and `server_timestamp`."""
@@ -44,7 +44,7 @@ class Translator:
         stamp = local_iso(event.occurred_at)
         if event.action == BROADCAST:
             translated = [(event.type, {"timestamp": stamp, **event.details})]
-        elif event.type in TRON_ALERTS:
+        elif event.type in EVENT_TYPES:
             translated = self._alert(event)
         else:
             translated = [(event.type, _published(event))]

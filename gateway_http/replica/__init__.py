@@ -10,5 +10,4 @@ Upstream writes into it; the ports read it. No consumer changes what another one
 - `replica`      all of them together: what upstream writes, and what ports read.
 - `reader`       a cursor in the frames and in the events.
 - `watch_log`    when the services were not watched.
-- `alert_types`  the types of event that are judgements of TRON.
 """

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import RedirectResponse, Response
 from tron_client import Event, RegistryUnavailable, Service
+from tron_client.event_types import EVENT_TYPES
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.event_streams import EventStream
 from gateway_http.http.openapi import problem
 from gateway_http.http.problems import Refused
-from gateway_http.replica.alert_types import TRON_ALERTS
 from gateway_http.v1 import views
 from gateway_http.v1.prometheus import target_groups
 from gateway_http.v1.stream import ServiceStreams, state_of, to_json
@@ -120,7 +120,7 @@ def router(gateway: Gateway) -> APIRouter:
             limit=limit,
             service_id=service_id,
             recipient=recipient,
-            types=TRON_ALERTS,
+            types=tuple(EVENT_TYPES),
             newest=newest,
             unacknowledged=unacknowledged,
         )

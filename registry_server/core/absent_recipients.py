@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
+from tron_client.event_types import NOT_ESCALATED
+
 from registry_server.core.service import Copy, Severity
 
 KEEP_ALERTS = 300.0
@@ -19,9 +21,6 @@ LOOK_AGAIN = 1.0
 
 MAX_REMOVED = 10_000
 """Removed recipients that are remembered. Overflow rule: alerts for the oldest of them wait `keep` seconds."""
-
-_STAYS = frozenset({"parent_down"})
-"""What only its recipient can act upon: it does not escalate."""
 
 
 class AbsentRecipients:
@@ -81,4 +80,4 @@ class AbsentRecipients:
 def must_escalate(copy: Copy) -> bool:
     """Whether somebody else must be notified before this copy may end."""
     event = copy.event
-    return event.severity is Severity.CRITICAL and not copy.climbed and event.type not in _STAYS
+    return event.severity is Severity.CRITICAL and not copy.climbed and event.type not in NOT_ESCALATED

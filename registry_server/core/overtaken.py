@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from tron_client.event_types import DEATHS, HEARTBEAT_RESTORED, PARENT_DOWN, SERVICE_STALLED, SUSPICIONS
+
 from registry_server.core.service import OPERATORS, Copy, Event
 
-SUSPICIONS = frozenset({"heartbeat_miss", "service_suspect"})
-DEATHS = frozenset({"service_down", "service_deregistered"})
-RESTORED = "heartbeat_restored"
-_OVER_ONCE_ALIVE = SUSPICIONS | DEATHS | {"service_stalled", "parent_down"}
+RESTORED = HEARTBEAT_RESTORED.name
+_OVER_ONCE_ALIVE = SUSPICIONS | DEATHS | {SERVICE_STALLED.name, PARENT_DOWN.name}
 
 
 @dataclass(slots=True)

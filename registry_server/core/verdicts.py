@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from tron_client.event_types import DEATHS
+
 from registry_server.core import overtaken
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.record import Record
@@ -293,7 +295,7 @@ class Verdicts:
 
     def _withdraw_suspicions(self, death: Event, now: Instant) -> None:
         """Whoever is notified of a death need not hear that it was suspected."""
-        if death.recipient and death.type in overtaken.DEATHS:
+        if death.recipient and death.type in DEATHS:
             about = self._catalogue.mailboxes.about(death.service_id)
             self._catalogue.delivery.withdraw(overtaken.over_once_down(about, death), now)
 

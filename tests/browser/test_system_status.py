@@ -230,7 +230,7 @@ def test_a_killed_agent_turns_and_tron_draws_a_line_to_its_parent_within_a_secon
     with agents(grid.registry, [agent("Dir-Code", "Architect")]):
         expect(page.locator(line("Architect"))).to_have_count(0, timeout=8000)
         wait_alive(page, "Dir-Code")
-        expect(page.locator(".alert-words").first).to_contain_text("has recovered")
+        expect(page.locator(".alert-words").first).to_contain_text("is back")
         assert is_same(page)
         shoot(page, "4-back-again")
 

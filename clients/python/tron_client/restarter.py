@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tron_client.errors import ServiceNotFound, TronError
+from tron_client.event_types import FAILURES
 from tron_client.restart_log import FailedChild
 from tron_client.supervision import died_again, lives, needs_restart
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from tron_client.supervision import Outcome, Restart
 
 _log = logging.getLogger("tron_client")
-
-JUDGED = ("service_down", "service_deregistered", "service_stalled")
-"""The alerts that TRON raises about a failure; the record says the same by the time that they are heard."""
 
 _LOOK_EVERY = 0.25
 """Seconds between two looks at a child. That one is back which was down is heard at once."""
@@ -109,7 +107,7 @@ class Restarter:
 
     def _look_when_told(self, alert: Alert, incarnation: int) -> Service | None:
         """The record of a child that failed. TRON's alerts and the record are one; others may come before it shows."""
-        deadline = time.monotonic() + (0.0 if alert.type in JUDGED else _FAREWELL)
+        deadline = time.monotonic() + (0.0 if alert.type in FAILURES else _FAREWELL)
         news = self._news.get(alert.service_id) or threading.Event()
         while True:
             found = self._look(alert.service_id)

@@ -21,9 +21,10 @@ from tron_client.alerts import AlertInbox, dispatch
 from tron_client.callbacks import Callbacks
 from tron_client.client import RegistryClient
 from tron_client.errors import TronError
+from tron_client.event_types import FAILURES
 from tron_client.restart_history import RestartLimits
 from tron_client.restart_log import RestartLog
-from tron_client.restarter import JUDGED, Restarter, incarnation_of
+from tron_client.restarter import Restarter, incarnation_of
 from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, Supervision, Telling
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Supervisor:
         longest_delay: float = 30.0,
         restart_timeout: float = 20.0,
         concurrency: int = 4,
-        types: Iterable[str] = JUDGED,
+        types: Iterable[str] = FAILURES,
         on_alert: Callable[[Alert], object] | None = None,
     ) -> None:
         """Take over the alerts of `agent`; nothing is done before `start`.

@@ -1,6 +1,7 @@
 // The feed of alerts: newest first, each acknowledged or with a button to acknowledge it.
 
 import { byId, make, setAttribute, setText, symbol } from "./dom.js";
+import { EVENT_TYPES } from "./event_types.js";
 import { ageWord, clockWord } from "./format.js";
 import { resolve } from "./hierarchy.js";
 import * as messages from "./messages.js";
@@ -10,31 +11,20 @@ import { serverTime } from "./state.js";
 const MOST_SHOWN = 100;
 const MOST_CHIPS = 5;
 
-const SYMBOLS = {
-  heartbeat_miss: "suspect",
-  service_suspect: "suspect",
-  service_stalled: "suspect",
-  service_down: "down",
-  service_deregistered: "gone",
-  cascading_failure: "down",
-  parent_down: "attention",
-  heartbeat_restored: "restored",
-};
-
 // An orphan is notified of the same death: that is not shown twice.
-const { parent_down: _, ...ABOUT_ONE } = messages.EVENT_WORDS;
+const { parent_down: _, ...ABOUT_ONE } = EVENT_TYPES;
 
 const TONES = { CRITICAL: "down", WARNING: "suspect", INFO: "ok" };
 
 /** The symbol, and the look, that go with an event. */
 export function signOf(event) {
   const look = event.type === "heartbeat_restored" ? "ok" : (TONES[event.severity] ?? "unknown");
-  return { symbol: SYMBOLS[event.type] ?? "event", look };
+  return { symbol: EVENT_TYPES[event.type]?.symbol ?? "event", look };
 }
 
 /** What happened, in words, without the name. */
 export function wordsFor(event) {
-  return messages.EVENT_WORDS[event.type] ?? event.type.replaceAll("_", " ");
+  return EVENT_TYPES[event.type]?.title ?? event.type.replaceAll("_", " ");
 }
 
 /** Run an action when a button is pressed; it is disabled meanwhile, and `problem` shows what went wrong. */
@@ -113,7 +103,7 @@ export function createAlerts({ open, acknowledge, acknowledgeAll }) {
     parts.heard = make("span", { class: "alert-heard" }, symbol("ok"), parts.heardWord);
     const below = event.affected > 0 && event.service ? messages.below(event.affected) : "";
     const words = make("span", { class: "alert-words" }, ...(name === null ? [] : [name, " "]), `${wordsFor(event)}${below}`);
-    const notes = [event.type in messages.EVENT_WORDS && event.service ? "" : event.message, event.held === "" ? "" : messages.heldBack(event.held)];
+    const notes = [event.type in EVENT_TYPES && event.service ? "" : event.message, event.held === "" ? "" : messages.heldBack(event.held)];
     const message = notes.filter((note) => note !== "").join("; ");
     const element = make(
       "li",

@@ -1,10 +1,12 @@
 // The past of one service as a row of slots, from what the event log and its record say. What was not observed is shown
 // as that: it is neither up nor down.
 
+import { typesThat } from "./event_types.js";
+
 /** What a slot can be, in the order in which one wins over another in the same slot. */
 export const STATES = ["none", "unseen", "alive", "gone", "suspect", "down"];
 
-const JUDGEMENTS = new Set(["heartbeat_miss", "service_suspect", "service_stalled", "service_down", "service_deregistered", "heartbeat_restored"]);
+const JUDGEMENTS = typesThat((type) => type.suspicion || type.failure).add("heartbeat_restored");
 
 const WINS = new Map(STATES.map((state, rank) => [state, rank]));
 

@@ -1,19 +1,7 @@
 // The sentences of the page, in one place, so that they can be edited as text. Pure. Labels of parts that never change are in
-// index.html; moments, numbers and single states are written by format.js.
+// index.html; moments, numbers and single states are written by format.js; what an event is called is in event_types.js.
 
 import { causeWord, count, some } from "./format.js";
-
-/** What happened, by type of event; the name of the service comes before it. */
-export const EVENT_WORDS = {
-  heartbeat_miss: "missed a heartbeat",
-  service_suspect: "lost its stream",
-  service_stalled: "is making no progress",
-  service_down: "is down",
-  service_deregistered: "was deregistered",
-  cascading_failure: "Many services fell silent at once",
-  parent_down: "is down; its child was notified",
-  heartbeat_restored: "has recovered",
-};
 
 export const GATEWAY_SILENT = "The gateway does not answer.";
 export const NOTHING_RECEIVED = "No data has been received yet.";

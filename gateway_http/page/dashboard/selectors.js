@@ -1,6 +1,7 @@
 // Selects from the state what the views show: whether the page is live, how each service is, which parent is notified about
 // which child, and the headline. Pure.
 
+import { typesThat } from "./event_types.js";
 import { ageWord, causeWord, clockWord, statusWord } from "./format.js";
 import { resolve, tombstones } from "./hierarchy.js";
 import * as messages from "./messages.js";
@@ -14,8 +15,8 @@ export const LOST_AFTER = 3000;
 const DRAWN_FOR = 60_000;
 
 const ATTENTION = new Set(["degraded", "blocked", "waiting_approval", "error", "down"]);
-const SUSPICIONS = new Set(["heartbeat_miss", "service_suspect"]);
-const TROUBLE = new Set(["heartbeat_miss", "service_suspect", "service_stalled", "service_down", "service_deregistered"]);
+const SUSPICIONS = typesThat((type) => type.suspicion);
+const TROUBLE = typesThat((type) => type.suspicion || type.failure);
 
 /**
  * Whether what is shown is current: `level` is loading, live, waiting (broken just now) or lost; `what` is the part that is

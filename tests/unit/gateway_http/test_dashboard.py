@@ -16,6 +16,7 @@ TESTS = Path(__file__).parent / "dashboard"
 
 PURE = (
     "announcer",
+    "event_types",
     "format",
     "grouping",
     "hierarchy",

@@ -1,0 +1,66 @@
+"""The one table of the types of event that TRON issues: their severity, what they mean, and how they are shown. Pure.
+
+TRON's alerts, the registry's rules for copies, the legacy contract, the restarter and the page read it. A new type is a
+row here, its sentence in `tron/messages.py`, and the rule that issues it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One type of event. `title` follows the name of the service; `symbol` is one of the page's."""
+
+    name: str
+    severity: str
+    """INFO, WARNING or CRITICAL."""
+    action: str
+    """The word of `Event.action`; empty if it depends on the event."""
+    title: str
+    symbol: str
+    suspicion: bool = False
+    """The service may recover without having been down."""
+    death: bool = False
+    """The service is down, or was deregistered while down."""
+    failure: bool = False
+    """A supervisor restarts the service for it."""
+    escalates: bool = True
+    """Whether the next ancestor gets it if its recipient does not acknowledge it. False: only the recipient can act."""
+
+
+HEARTBEAT_MISS = EventType("heartbeat_miss", "WARNING", "warning", "missed a heartbeat", "suspect", suspicion=True)
+SERVICE_SUSPECT = EventType("service_suspect", "WARNING", "suspected", "lost its stream", "suspect", suspicion=True)
+SERVICE_STALLED = EventType(
+    "service_stalled", "CRITICAL", "marked_stalled", "is making no progress", "suspect", failure=True
+)
+SERVICE_DOWN = EventType("service_down", "CRITICAL", "marked_down", "is down", "down", death=True, failure=True)
+SERVICE_DEREGISTERED = EventType(
+    "service_deregistered", "CRITICAL", "deregistered", "was deregistered", "gone", death=True, failure=True
+)
+HEARTBEAT_RESTORED = EventType("heartbeat_restored", "INFO", "restored", "is back", "restored")
+CASCADING_FAILURE = EventType(
+    "cascading_failure", "CRITICAL", "notices_held", "Many services fell silent at once", "down"
+)
+PARENT_DOWN = EventType("parent_down", "WARNING", "", "is down; its child was notified", "attention", escalates=False)
+
+EVENT_TYPES = {
+    each.name: each
+    for each in (
+        HEARTBEAT_MISS,
+        SERVICE_SUSPECT,
+        SERVICE_STALLED,
+        SERVICE_DOWN,
+        SERVICE_DEREGISTERED,
+        HEARTBEAT_RESTORED,
+        CASCADING_FAILURE,
+        PARENT_DOWN,
+    )
+}
+"""All of them by name, in the order in which they are listed."""
+
+SUSPICIONS = frozenset(name for name, each in EVENT_TYPES.items() if each.suspicion)
+DEATHS = frozenset(name for name, each in EVENT_TYPES.items() if each.death)
+FAILURES = tuple(name for name, each in EVENT_TYPES.items() if each.failure)
+NOT_ESCALATED = frozenset(name for name, each in EVENT_TYPES.items() if not each.escalates)

@@ -1,0 +1,38 @@
+"""Writes the dashboard's copy of the table of event types; without an argument, into the file that is committed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tron_client.event_types import EVENT_TYPES
+
+COMMITTED = Path(__file__).parents[1] / "gateway_http" / "page" / "dashboard" / "event_types.js"
+
+HEAD = """// The types of event that TRON issues. Pure.
+// Generated from tron_client/event_types.py by `make stubs`; do not edit.
+
+export const EVENT_TYPES = {
+"""
+
+TAIL = """};
+
+/** The names of the types for which `holds` is true. */
+export function typesThat(holds) {
+  return new Set(Object.keys(EVENT_TYPES).filter((name) => holds(EVENT_TYPES[name])));
+}
+"""
+
+
+def render() -> str:
+    """The module as text."""
+    rows = []
+    for name, each in EVENT_TYPES.items():
+        facts = f"suspicion: {json.dumps(each.suspicion)}, failure: {json.dumps(each.failure)}"
+        rows.append(f"  {name}: {{ title: {json.dumps(each.title)}, symbol: {json.dumps(each.symbol)}, {facts} }},\n")
+    return HEAD + "".join(rows) + TAIL
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) if len(sys.argv) > 1 else COMMITTED).write_text(render())
