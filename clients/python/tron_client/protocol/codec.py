@@ -10,18 +10,20 @@ from tron_client import wire
 from tron_client.errors import InvalidRequest, Superseded, TronError
 from tron_client.models import Event, Service
 from tron_client.protocol import messages
-from tron_client.protocol.messages import StreamError
+from tron_client.protocol.messages import Beat, StreamError
 
 if TYPE_CHECKING:
     from tron_client.protocol.messages import Incoming, Outgoing
 
+_STATUS_NUMBERS = {wire.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
+"""The numbers of statuses as the session spells them."""
+
 
 def encode(message: Outgoing, loop_lag: float | None = None) -> heartbeat_pb2.HeartbeatRequest:
     """What goes up. `loop_lag`: seconds by which the program's event loop is late, for a beat."""
+    if isinstance(message, Beat):
+        return _beats(message, loop_lag)
     match message:
-        case messages.Beat():
-            beats = heartbeat_pb2.Beats(beats=[_beat(message, loop_lag)], ack_requested=message.ack_requested)
-            return heartbeat_pb2.HeartbeatRequest(beats=beats)
         case messages.AlertAck():
             return heartbeat_pb2.HeartbeatRequest(ack=heartbeat_pb2.AlertAck(alert_ids=message.alert_ids))
         case messages.Register():
@@ -74,19 +76,31 @@ def _register(message: messages.Register) -> heartbeat_pb2.Register:
     return heartbeat_pb2.Register(service=service, instance_id=message.instance_id)
 
 
-def _beat(message: messages.Beat, loop_lag: float | None) -> heartbeat_pb2.Beat:
-    figures = message.figures
-    return heartbeat_pb2.Beat(
+def _beats(message: Beat, loop_lag: float | None) -> heartbeat_pb2.HeartbeatRequest:
+    request = heartbeat_pb2.HeartbeatRequest()
+    beats, figures = request.beats, message.figures
+    if message.ack_requested:
+        beats.ack_requested = True
+    beat = beats.beats.add(
         service_id=message.service_id,
         incarnation=message.incarnation,
         sequence=message.sequence,
-        status=wire.STATUSES.number(figures.status or ""),
-        p95_ms=figures.p95_ms,
-        queue_depth=figures.queue_depth,
-        load=figures.load,
-        message=figures.message,
-        progress=figures.progress,
-        activity=message.activity,
-        loop_lag=wire.duration(loop_lag),
-        busy_until=wire.timestamp(message.busy_until),
+        status=_STATUS_NUMBERS[figures.status],
     )
+    if figures.p95_ms is not None:
+        beat.p95_ms = figures.p95_ms
+    if figures.queue_depth is not None:
+        beat.queue_depth = figures.queue_depth
+    if figures.load is not None:
+        beat.load = figures.load
+    if figures.message is not None:
+        beat.message = figures.message
+    if figures.progress is not None:
+        beat.progress = figures.progress
+    if message.activity is not None:
+        beat.activity = message.activity
+    if loop_lag is not None:
+        beat.loop_lag.CopyFrom(wire.duration(loop_lag))
+    if message.busy_until is not None:
+        beat.busy_until.CopyFrom(wire.timestamp(message.busy_until))
+    return request

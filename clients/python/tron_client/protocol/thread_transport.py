@@ -313,8 +313,9 @@ class ThreadTransport:
             return
         with self._changed:
             events = self._session.receive(message, time.monotonic())
-            if events:
-                self._changed.notify_all()
+            if not events:
+                return
+            self._changed.notify_all()
         self._handle(events)
 
     def _ended(self, then: Reconnect | Stop, error: TronError | None) -> float:
@@ -363,7 +364,8 @@ class ThreadTransport:
                     break
                 deadline = session.deadline(now)
                 self._changed.wait(None if deadline is None else deadline - now)
-        self._handle(events)
+        if events:
+            self._handle(events)
         return message
 
     # --- what happened ----------------------------------------------------------------------------------------------
