@@ -16,7 +16,8 @@ from tron_client.callbacks import Callbacks
 from tron_client.channel import resolve_address
 from tron_client.loop_lag import LoopLag
 from tron_client.monkey_patches import require_usable
-from tron_client.protocol.thread_transport import Hooks, ThreadTransport
+from tron_client.protocol.hooks import Hooks
+from tron_client.protocol.thread_transport import ThreadTransport
 from tron_client.reporting import checked_figures, checked_status
 from tron_client.requests import declare
 from tron_client.signals import FAREWELLS

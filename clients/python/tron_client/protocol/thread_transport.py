@@ -1,4 +1,4 @@
-"""An `AgentSession` over gRPC and threads: bytes, locks, channels, callbacks and log lines, no decisions.
+"""An `AgentSession` over gRPC and threads: bytes, threads, a lock and a channel, no decisions.
 
 One worker thread opens the stream and reads; grpc's thread pulls the messages that are due, so beats leave whatever the
 program does. Whenever a stream ends, the worker asks the session whether and when to open the next one.
@@ -6,12 +6,10 @@ program does. Whenever a stream ends, the worker asks the session whether and wh
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,36 +21,27 @@ from tron_client.alerts import Alert, AlertInbox
 from tron_client.channel import TRUST, open_channel
 from tron_client.errors import FieldError, InvalidRequest, TronError, from_rpc_error
 from tron_client.outages import OUTAGES
-from tron_client.protocol import codec, happened
+from tron_client.protocol import codec, happened, stream_log
 from tron_client.protocol.messages import Beat
 from tron_client.protocol.session import AgentSession
 from tron_client.signals import FAREWELLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from tron_client.address import Address
     from tron_client.loop_lag import LoopLag
-    from tron_client.models import Event, Service
+    from tron_client.models import Service
     from tron_client.protocol.happened import Happened, Reconnect, Stop
+    from tron_client.protocol.hooks import Hooks
     from tron_client.protocol.messages import Outgoing
     from tron_client.protocol.report import Figures
     from tron_client.reachability import Answer
-
-_log = logging.getLogger("tron_client")
 
 _DRAIN_PATIENCE = 0.5
 """Seconds that a draining registry may take to end a stream that we half-closed."""
 _FIRST_PATIENCE, _LATER_PATIENCE = 0.8, 5.0
 """Seconds without a registration until its cause is looked for: at first, and after a stream that broke."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """Callbacks; each call has a short-lived thread of its own, so that it cannot delay the stream."""
-
-    on_superseded: Callable[[int], object] | None
-    on_declared_down: Callable[[Event], object] | None
 
 
 class ThreadTransport:
@@ -272,7 +261,7 @@ class ThreadTransport:
             error = from_rpc_error(failed, self._address)
         except Exception:
             if not self._session.over:  # else the channel was closed under us, as intended
-                _log.exception("stream_failed service_id=%s", self.service_id)
+                stream_log.failed(self.service_id)
         with self._changed:
             self._call = None
             then = self._session.stream_ended(codec.stream_error(error), time.monotonic(), random.random())
@@ -319,29 +308,19 @@ class ThreadTransport:
         self._handle(events)
 
     def _ended(self, then: Reconnect | Stop, error: TronError | None) -> float:
-        if isinstance(then, happened.Stop):
-            if then.because is not None:
-                self._handle((then.because,))
-            elif then.left:
-                _log.debug("stream_ended service_id=%s error=%r retry_in=%.3f", self.service_id, error, 0.0)
-            return 0.0
-        if then.drained:
-            _log.info("registry_draining service_id=%s reconnect_in=%.3f", self.service_id, then.delay)
-        if then.trouble:
-            self._log_trouble(then.trouble)
-        level = logging.WARNING if then.was_registered else logging.DEBUG
-        _log.log(level, "stream_ended service_id=%s error=%r retry_in=%.3f", self.service_id, error, then.delay)
-        return then.delay
+        stream_log.ended(self.service_id, self._address, then, error)
+        if isinstance(then, happened.Reconnect):
+            return then.delay
+        if then.because is not None:
+            self._handle((then.because,))
+        return 0.0
 
     def _found(self, answer: Answer) -> None:
         words = answer.words if answer.kind != "grpc" else f"{answer.words}, and the registration has no answer yet"
         with self._changed:
             new = self._session.hindered(words)
         if new:
-            self._log_trouble(words)
-
-    def _log_trouble(self, why: str) -> None:
-        _log.warning("not_connected service_id=%s registry=%s why=%s", self.service_id, self._address, why)
+            stream_log.not_connected(self.service_id, self._address, words)
 
     # --- what goes up -----------------------------------------------------------------------------------------------
 
@@ -371,47 +350,31 @@ class ThreadTransport:
     # --- what happened ----------------------------------------------------------------------------------------------
 
     def _handle(self, events: Sequence[Happened]) -> None:
-        """Log and call back."""
-        service_id = self.service_id
+        """Log what happened, and do what it asks of the program and of the stream."""
         for each in events:
+            stream_log.happened_to(self.service_id, each)
             match each:
                 case happened.RegistrationConfirmed():
                     self._lag.measure()
                     if each.first:
                         OUTAGES.end(self._waits)
-                        incarnation = each.service.incarnation
-                        _log.info("registered service_id=%s incarnation=%d", each.service.service_id, incarnation)
                 case happened.AlertReceived():
                     self._offer(each)
-                case happened.ServiceUnknown():
-                    _log.warning("service_unknown service_id=%s incarnation=%d", service_id, each.incarnation)
-                case happened.TakenOver() if each.expected:
-                    _log.info("handed_over service_id=%s to_incarnation=%d", service_id, each.incarnation)
-                case happened.TakenOver():
-                    _log.warning("superseded service_id=%s by_incarnation=%d", service_id, each.incarnation)
-                    self._call_back("superseded", self._hooks.on_superseded, each.incarnation)
+                case happened.TakenOver() if not each.expected:
+                    self._hooks.superseded(self.service_id, each.incarnation)
                 case happened.DownDeclared():
-                    cause, message = each.event.cause, each.event.message
-                    _log.warning("declared_down service_id=%s cause=%s message=%s", service_id, cause, message)
-                    self._call_back("declared_down", self._hooks.on_declared_down, each.event)
+                    self._hooks.declared_down(self.service_id, each.event)
                 case happened.DrainBegan():
                     timer = threading.Timer(_DRAIN_PATIENCE, self._call.cancel)
                     timer.daemon = True
                     timer.start()
-                case happened.RegistrationRefused():
-                    _log.error("registration_refused service_id=%s why=%s", service_id, each.message)
-                case happened.FieldRejected():
-                    field, why = each.field, each.description
-                    _log.warning("rejected service_id=%s field=%s why=%s", service_id, field, why)
-                case happened.CutOffNoticed():
-                    _log.warning("cut_off service_id=%s limit=%.1f", service_id, each.limit)
                 case happened.StreamGivenUp():
-                    self._give_up()
+                    self._break_connection()
 
     def _offer(self, alert: happened.AlertReceived) -> None:
         reception = self.inbox.offer(Alert(alert.event, time.monotonic(), self.acknowledge))
         if reception == "full" and not self.inbox.closed:
-            _log.warning("alert_not_taken service_id=%s alert_id=%s", self.service_id, alert.alert_id)
+            stream_log.alert_not_taken(self.service_id, alert.alert_id)
         with self._changed:
             if self._session.alert_offered(alert.alert_id, reception):
                 self._changed.notify_all()
@@ -421,26 +384,13 @@ class ThreadTransport:
             self._session.inbox_emptied()
             self._changed.notify_all()
 
-    def _give_up(self) -> None:
-        """Nobody answers on this stream: break it, and do not trust its connection again."""
+    def _break_connection(self) -> None:
+        """The registry does not answer on this stream: break it, and do not trust its connection again."""
         with self._changed:
             call = self._call
         TRUST.give_up(self._generation)
-        _log.warning("stream_given_up service_id=%s", self.service_id)
         if call is not None:
             call.cancel()
-
-    def _call_back(self, what: str, callback: Callable[[Any], object] | None, argument: object) -> None:
-        if callback is None:
-            return
-
-        def call() -> None:
-            try:
-                callback(argument)
-            except Exception:
-                _log.exception("callback_failed service_id=%s callback=on_%s", self.service_id, what)
-
-        threading.Thread(target=call, name=f"tron-{what}", daemon=True).start()
 
 
 def _instance_id() -> str:

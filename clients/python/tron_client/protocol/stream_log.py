@@ -1,0 +1,69 @@
+"""The log lines of an agent's stream. Their names and fields are read by people and by programs: keep them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tron_client.protocol import happened
+
+if TYPE_CHECKING:
+    from tron_client.address import Address
+    from tron_client.errors import TronError
+    from tron_client.protocol.happened import Happened, Reconnect, Stop
+
+_log = logging.getLogger("tron_client")
+
+
+def happened_to(service_id: str, event: Happened) -> None:
+    """What happened to a service, if it is worth a line."""
+    match event:
+        case happened.RegistrationConfirmed() if event.first:
+            service = event.service
+            _log.info("registered service_id=%s incarnation=%d", service.service_id, service.incarnation)
+        case happened.ServiceUnknown():
+            _log.warning("service_unknown service_id=%s incarnation=%d", service_id, event.incarnation)
+        case happened.TakenOver() if event.expected:
+            _log.info("handed_over service_id=%s to_incarnation=%d", service_id, event.incarnation)
+        case happened.TakenOver():
+            _log.warning("superseded service_id=%s by_incarnation=%d", service_id, event.incarnation)
+        case happened.DownDeclared():
+            cause, message = event.event.cause, event.event.message
+            _log.warning("declared_down service_id=%s cause=%s message=%s", service_id, cause, message)
+        case happened.RegistrationRefused():
+            _log.error("registration_refused service_id=%s why=%s", service_id, event.message)
+        case happened.FieldRejected():
+            _log.warning("rejected service_id=%s field=%s why=%s", service_id, event.field, event.description)
+        case happened.CutOffNoticed():
+            _log.warning("cut_off service_id=%s limit=%.1f", service_id, event.limit)
+        case happened.StreamGivenUp():
+            _log.warning("stream_given_up service_id=%s", service_id)
+
+
+def ended(service_id: str, address: Address, then: Reconnect | Stop, error: TronError | None) -> None:
+    """A stream ended. Nothing if the program abandoned it, or if `Stop.because` says why."""
+    if isinstance(then, happened.Stop):
+        if then.left:
+            _log.debug("stream_ended service_id=%s error=%r retry_in=%.3f", service_id, error, 0.0)
+        return
+    if then.drained:
+        _log.info("registry_draining service_id=%s reconnect_in=%.3f", service_id, then.delay)
+    if then.trouble:
+        not_connected(service_id, address, then.trouble)
+    level = logging.WARNING if then.was_registered else logging.DEBUG
+    _log.log(level, "stream_ended service_id=%s error=%r retry_in=%.3f", service_id, error, then.delay)
+
+
+def not_connected(service_id: str, address: Address, why: str) -> None:
+    """What prevents the registration."""
+    _log.warning("not_connected service_id=%s registry=%s why=%s", service_id, address, why)
+
+
+def alert_not_taken(service_id: str, alert_id: str) -> None:
+    """The inbox is full."""
+    _log.warning("alert_not_taken service_id=%s alert_id=%s", service_id, alert_id)
+
+
+def failed(service_id: str) -> None:
+    """A bug of ours ended the stream; with the stack of the exception that is handled now."""
+    _log.exception("stream_failed service_id=%s", service_id)
