@@ -64,6 +64,7 @@ class IdLock:
         self._id: int | None = None
         self._presence: int | None = None
         self._arrived = self._now()
+        self._owner = os.getpid()
 
     @property
     def held(self) -> bool:
@@ -78,7 +79,7 @@ class IdLock:
 
     def release(self) -> None:
         """Let the id go."""
-        _close(self._id)
+        self._unlock(self._id)
         self._id = None
 
     def wait_in_line(self) -> None:
@@ -88,13 +89,13 @@ class IdLock:
 
     def leave_line(self) -> None:
         """Wait no more."""
-        _close(self._presence)
+        self._unlock(self._presence)
         self._presence = None
 
     def someone_waits(self) -> bool:
         """Whether somebody else waits for the id. Raises LockUnavailable."""
         alone = self._take("presence", exclusive=True)
-        _close(alone)
+        self._unlock(alone)
         return alone is None
 
     def say_superseded(self, incarnation: int) -> None:
@@ -126,6 +127,13 @@ class IdLock:
         """Let everything go; in a forked child this leaves the locks to the parent."""
         self.release()
         self.leave_line()
+
+    def _unlock(self, descriptor: int | None) -> None:
+        # A child that was forked just now may still have the descriptor: closing ours would not let go of the lock.
+        if descriptor is not None and os.getpid() == self._owner:
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        _close(descriptor)
 
     def _now(self) -> float:
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

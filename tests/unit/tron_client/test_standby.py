@@ -215,3 +215,19 @@ def test_a_file_that_a_cleaner_removed_is_made_anew() -> None:
     assert other.acquire()
     one.close()
     other.close()
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_the_holder_lets_go_though_a_forked_child_still_has_the_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inherited: bool
+) -> None:
+    """The other way round nothing is let go: a child that closes what it inherited leaves the id to its parent."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    lock = IdLock("here", "a")
+    assert lock.acquire()
+    in_child = os.dup(lock._id or 0)  # noqa: SLF001
+    if inherited:
+        monkeypatch.setattr(lock, "_owner", os.getppid())
+    lock.close()
+    assert IdLock("here", "a").acquire() is not inherited
+    os.close(in_child)
