@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from tron_client.event_types import DEATHS, EVENT_TYPES, FAILURES, NOT_ESCALATED, SUSPICIONS, EventType
@@ -39,3 +40,15 @@ def test_the_groups_are_those_that_the_rules_were_written_for() -> None:
 def test_the_legacy_contract_has_four_types_with_their_actions() -> None:
     assert LEGACY_ALERTS == ("heartbeat_miss", "service_down", "service_deregistered", "heartbeat_restored")
     assert list(ACTIONS.values()) == ["warning", "marked_down", "deregistered", "restored"]
+
+
+def test_the_protocol_document_lists_every_type_as_it_is() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    listed = {
+        name: facts for name, *facts in re.findall(r"^\| `(\w+)` \| (\w+) \| `([\w`, ]+)` \|", text, re.MULTILINE)
+    }
+    assert {name: severity for name, (severity, _) in listed.items()} == {
+        name: each.severity for name, each in EVENT_TYPES.items()
+    }
+    for name, (_, actions) in listed.items():
+        assert EVENT_TYPES[name].action in ("", actions), name
