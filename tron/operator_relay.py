@@ -18,7 +18,7 @@ from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 
 from grid_hosting.sinks import notice as sinks_notice
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
-from grid_hosting.sinks.notice import Notice
+from grid_hosting.sinks.notice import OperatorNotice
 from tron import messages
 from tron.facts import OPERATORS, AlertDraft, Cause, Delivery
 
@@ -39,7 +39,7 @@ class OperatorRelay:
         self._events = event_service_pb2_grpc.EventServiceStub(channel)
         self._dispatcher = dispatcher
         self._deliveries: Mapping[str, Delivery] = {}
-        self._own_notices: deque[Notice] = deque(maxlen=MAX_OWN_NOTICES)
+        self._own_notices: deque[OperatorNotice] = deque(maxlen=MAX_OWN_NOTICES)
         self._loss = ""
         self._changed = asyncio.Event()
 
@@ -102,7 +102,7 @@ class OperatorRelay:
     def _send_own(self, message: str, why: str, seconds: float, *, resolved: bool = False) -> None:
         severity = sinks_notice.Severity.WARNING if resolved else sinks_notice.Severity.CRITICAL
         self._own_notices.append(
-            Notice(
+            OperatorNotice(
                 alert_id=str(uuid.uuid4()) if resolved else self._loss,
                 type="registry_lost",
                 severity=severity,
@@ -116,10 +116,10 @@ class OperatorRelay:
         self._changed.set()
 
 
-def to_notice(alert: AlertDraft) -> Notice:
+def to_notice(alert: AlertDraft) -> OperatorNotice:
     """An alert as the notice that sinks deliver."""
     escalated_from = alert.details.get("escalated_from", ())
-    return Notice(
+    return OperatorNotice(
         alert_id=alert.alert_id,
         type=alert.type,
         severity=sinks_notice.Severity(alert.severity),

@@ -1,15 +1,22 @@
-"""Operator sinks: where people are told what no agent could be told. A sick sink never delays its caller.
+"""Operator sinks: how people are notified of what no agent acknowledged. A failing sink never delays its caller.
 
-Read in this order: `notice` (what is told), this file (the port), `backlog` and `retry` (every decision), `journal`
-(the disk), `outlet` (one sink and its queue), `dispatcher` (all of them), then a sink, then `config` and `build`.
-It knows neither TRON nor the registry; both hold a `Dispatcher`, submit to it, and run it.
+It knows neither TRON nor the registry; both hold a `Dispatcher`, submit to it, and run it. This file is the port.
+
+- `notice`                     what operators are notified of. Pure.
+- `backlog`, `retry`           what waits for one sink, and when to try again. Pure.
+- `journal`                    the queues on disk.
+- `sink_worker`, `dispatcher`  one sink with its queue; all of them.
+- `log`, `webhook`, `apprise_sink`, `alertmanager`, `dead_man`
+- `http_client`, `signature`   what the sinks over HTTP share.
+- `firing`                     which alerts are active at an Alertmanager. Pure.
+- `config`, `build`            the settings, and a dispatcher made of them.
 """
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from grid_hosting.sinks.notice import Notice
+from grid_hosting.sinks.notice import OperatorNotice
 
 
 class SinkUnavailable(Exception):
@@ -29,10 +36,10 @@ class Sink(Protocol):
 
     @property
     def name(self) -> str:
-        """Whose queue it is, on disk and in the log: the same from start to start."""
+        """The name of its queue, on disk and in the log: the same from start to start."""
         ...
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: OperatorNotice) -> None:
         """Return once the receiver has it. Raises SinkUnavailable or SinkRefused. May be cancelled at any await.
 
         The same notice may come again, with the same `alert_id`.
@@ -40,7 +47,7 @@ class Sink(Protocol):
         ...
 
 
-class Chore(Protocol):
+class BackgroundTask(Protocol):
     """Work beside the deliveries, for as long as the dispatcher runs."""
 
     async def run(self) -> None:

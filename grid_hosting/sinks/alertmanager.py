@@ -18,10 +18,10 @@ import httpx2
 import structlog
 
 from grid_hosting.sinks import SinkRefused, SinkUnavailable
+from grid_hosting.sinks.firing import FiringAlert, FiringAlerts
 from grid_hosting.sinks.http_client import request
-from grid_hosting.sinks.journal import Row, Shelf
-from grid_hosting.sinks.notice import Notice, Severity, rfc3339
-from grid_hosting.sinks.standing import Standing, StandingAlerts
+from grid_hosting.sinks.journal import QueueTable, Row
+from grid_hosting.sinks.notice import OperatorNotice, Severity, rfc3339
 
 log = structlog.get_logger("operator")
 
@@ -61,46 +61,46 @@ class AlertmanagerSink:
     headers: dict[str, str]
     renewal: Renewal
     timeout: float
-    shelf: Shelf
+    table: QueueTable
     client: httpx2.AsyncClient
-    _standing: StandingAlerts = field(default_factory=lambda: StandingAlerts(KEPT))
+    _firing: FiringAlerts = field(default_factory=lambda: FiringAlerts(KEPT))
     _failing: bool = False
     # A renewal must not overtake the word that an alert is resolved.
     _calling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
-        for row in self.shelf.take_found():
+        for row in self.table.take_found():
             try:
-                notice = Notice.from_json(row.text)
+                notice = OperatorNotice.from_json(row.text)
             except (ValueError, TypeError, RecursionError) as error:
                 log.error("notice_unreadable", sink=self.name, why=str(error), text=row.text)
-                self.shelf.remove(row.number)
+                self.table.remove(row.number)
                 continue
-            _, gone = self._standing.tell(notice, row.at, row.number)
+            _, gone = self._firing.record(notice, row.at, row.number)
             self._forget(gone)
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: OperatorNotice) -> None:
         """Tell one alert, or that those of its service are over. Where none of them was told, nothing is sent."""
         async with self._calling:
             now = time.time()
             if notice.resolved:
-                over = self._standing.ended_by(notice)
+                over = self._firing.ended_by(notice)
                 if over:
                     await self._post(self._ended(each, notice) for each in over)
                 for each in over:
-                    self._standing.end(each)
+                    self._firing.end(each)
                 self._forget(over)
                 return
             await self._post([self._active(notice, now)])
             if notice.severity is Severity.INFO:
                 return  # news, not a state: it lapses by itself
-            standing, gone = self._standing.tell(notice, now)
-            self.shelf.put(Row(standing.number, now, notice.to_json()))
+            firing, gone = self._firing.record(notice, now)
+            self.table.put(Row(firing.number, now, notice.to_json()))
             self._forget(gone)
 
     async def run(self) -> None:
         """Renew what stands until cancelled; at once what stood at the start: it may be overdue."""
-        if not self._standing:
+        if not self._firing:
             await asyncio.sleep(self.renewal.renew_every)
         while True:
             try:
@@ -119,33 +119,33 @@ class AlertmanagerSink:
     async def _renew(self) -> None:
         async with self._calling:
             now = time.time()
-            lapsed = self._standing.told_before(now - self.renewal.active_for)
+            lapsed = self._firing.sent_before(now - self.renewal.active_for)
             for each in lapsed:
-                self._standing.end(each)
+                self._firing.end(each)
                 log.info("alert_not_renewed", sink=self.name, alert_id=each.notice.alert_id, type=each.notice.type)
             self._forget(lapsed)
-            alerts = iter([self._active(each.notice, now) for each in self._standing.all()])
+            alerts = iter([self._active(each.notice, now) for each in self._firing.all()])
             while batch := list(islice(alerts, BATCH)):
                 await self._post(batch)
 
-    def _forget(self, gone: Iterable[Standing]) -> None:
+    def _forget(self, gone: Iterable[FiringAlert]) -> None:
         for each in gone:
-            self.shelf.remove(each.number)
+            self.table.remove(each.number)
 
     async def _post(self, alerts: Iterable[dict[str, Any]]) -> None:
         headers = {**self.headers, "content-type": "application/json"}
         await request(self.client, "POST", self.url.rstrip("/") + PATH, json.dumps(list(alerts)).encode(), headers)
 
-    def _active(self, notice: Notice, now: float) -> dict[str, Any]:
+    def _active(self, notice: OperatorNotice, now: float) -> dict[str, Any]:
         return alert(notice, self.labels, now + self.renewal.lasts)
 
-    def _ended(self, standing: Standing, by: Notice) -> dict[str, Any]:
+    def _ended(self, firing: FiringAlert, by: OperatorNotice) -> dict[str, Any]:
         # Never before it began, which an Alertmanager refuses; and in its past, or it would not be over.
-        ends_at = max(standing.notice.occurred_at, min(by.occurred_at, time.time()))
-        return alert(standing.notice, self.labels, ends_at)
+        ends_at = max(firing.notice.occurred_at, min(by.occurred_at, time.time()))
+        return alert(firing.notice, self.labels, ends_at)
 
 
-def alert(notice: Notice, labels: dict[str, str], ends_at: float) -> dict[str, Any]:
+def alert(notice: OperatorNotice, labels: dict[str, str], ends_at: float) -> dict[str, Any]:
     """One alert of the API. Labels say which alert it is, so they hold nothing that changes from telling to telling."""
     named = {
         **labels,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from grid_hosting.http_transport import spare_loopback
 from grid_hosting.sinks import SinkUnavailable
-from grid_hosting.sinks.notice import Notice, Severity, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice, Severity, rfc3339
 
 if TYPE_CHECKING:
     from apprise import Apprise
@@ -56,7 +56,7 @@ class AppriseSink:
         self._channel = load_channel(url)
         self._attempt: threading.Thread | None = None
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: OperatorNotice) -> None:
         """Return once the channel took it. Everything else may pass, as far as Apprise says."""
         if self._attempt is not None and self._attempt.is_alive():
             raise SinkUnavailable("an attempt before this one still hangs")
@@ -78,7 +78,7 @@ class AppriseSink:
         if problem := await outcome:
             raise SinkUnavailable(problem)
 
-    def _notify(self, notice: Notice) -> str:
+    def _notify(self, notice: OperatorNotice) -> str:
         """Deliver; return what went wrong, empty where nothing did."""
         from apprise import NotifyFormat
 
@@ -95,13 +95,13 @@ class AppriseSink:
             return f"{type(error).__name__}: {error}"
 
 
-def title_of(notice: Notice) -> str:
+def title_of(notice: OperatorNotice) -> str:
     """One line: how bad, what, who."""
     word = "RESOLVED" if notice.resolved else notice.severity.name
     return " ".join(f"[{word}] {notice.type} {notice.subject}".split())
 
 
-def body_of(notice: Notice) -> str:
+def body_of(notice: OperatorNotice) -> str:
     """What a person needs, the alert_id last."""
     details = json.dumps(notice.details) if notice.details else ""
     facts = {
@@ -116,7 +116,7 @@ def body_of(notice: Notice) -> str:
     return "\n".join([notice.message, *(f"{name}: {value}" for name, value in facts.items() if value)])
 
 
-def _kind(notice: Notice) -> str:
+def _kind(notice: OperatorNotice) -> str:
     if notice.resolved:
         return "success"
     return {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}[notice.severity]

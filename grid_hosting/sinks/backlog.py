@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grid_hosting.sinks.notice import Notice, Severity
+from grid_hosting.sinks.notice import OperatorNotice, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Entry:
     """A notice and its place. `queued_at` is in seconds since the epoch, so that it holds across restarts."""
 
     number: int
-    notice: Notice
+    notice: OperatorNotice
     queued_at: float
 
 
@@ -37,7 +37,7 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def put(self, notice: Notice, queued_at: float) -> tuple[Entry | None, Entry | None]:
+    def put(self, notice: OperatorNotice, queued_at: float) -> tuple[Entry | None, Entry | None]:
         """What was queued, None where it waits already; and what was dropped for it, which may be the same entry."""
         if notice.key in self._keys:
             return None, None
@@ -57,7 +57,7 @@ class Backlog:
         self.remove(victim)
         return victim
 
-    def holds(self, notice: Notice) -> bool:
+    def holds(self, notice: OperatorNotice) -> bool:
         """Whether it waits already."""
         return notice.key in self._keys
 

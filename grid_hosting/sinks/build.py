@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx2
 
-from grid_hosting.sinks import Chore, Sink
+from grid_hosting.sinks import BackgroundTask, Sink
 from grid_hosting.sinks.alertmanager import AlertmanagerSink, Renewal
 from grid_hosting.sinks.apprise_sink import AppriseSink
 from grid_hosting.sinks.config import AlertmanagerConfig, SinksConfig
@@ -40,15 +40,17 @@ def _build(config: SinksConfig, folder: Path, source: str, healthy: Callable[[],
         WebhookSink(hook.name, str(hook.url), hook.key(), source, hook.headers(), client) for hook in config.webhook
     ]
     sinks += [AppriseSink(url) for url in config.channels()]
-    chores: list[Chore] = []
+    background: list[BackgroundTask] = []
     if (dead_man := config.dead_man) is not None:
-        chores.append(DeadMan(str(dead_man.url), dead_man.every, dead_man.method, healthy, config.timeout, client))
+        background.append(DeadMan(str(dead_man.url), dead_man.every, dead_man.method, healthy, config.timeout, client))
     journal = Journal(folder) if sinks or config.alertmanager else None
     if journal is not None:
         managers = [_alertmanager(each, config.timeout, journal, client) for each in config.alertmanager]
         sinks += managers
-        chores += managers
-    return Dispatcher(sinks, journal, bound=config.queue_size, retry=config.retry(), chores=chores, close=client.aclose)
+        background += managers
+    return Dispatcher(
+        sinks, journal, bound=config.queue_size, retry=config.retry(), background=background, close=client.aclose
+    )
 
 
 def _alertmanager(
@@ -61,6 +63,6 @@ def _alertmanager(
         headers=config.headers(),
         renewal=Renewal(config.renew_every, config.active_for),
         timeout=timeout,
-        shelf=journal.shelf(f"{config.name}/standing"),
+        table=journal.table(f"{config.name}/standing"),
         client=client,
     )

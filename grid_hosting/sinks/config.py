@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from grid_hosting.sinks.apprise_sink import load_channel
+from grid_hosting.sinks.firing import OWN_LABELS
 from grid_hosting.sinks.retry import Retry
 from grid_hosting.sinks.signature import key_of
-from grid_hosting.sinks.standing import OWN_LABELS
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 _RETRY = Retry()

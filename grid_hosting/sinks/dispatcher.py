@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from grid_hosting.sinks import Chore, Sink
+from grid_hosting.sinks import BackgroundTask, Sink
 from grid_hosting.sinks.journal import Journal, JournalError
 from grid_hosting.sinks.log import LogSink
-from grid_hosting.sinks.notice import Notice
-from grid_hosting.sinks.outlet import Outlet, SinkStats
+from grid_hosting.sinks.notice import OperatorNotice
 from grid_hosting.sinks.retry import Retry
+from grid_hosting.sinks.sink_worker import SinkStats, SinkWorker
 
 log = structlog.get_logger("operator")
 
@@ -24,10 +24,10 @@ class NotDurable(Exception):
 
 
 class Dispatcher:
-    """Told once, delivered at least once by every sink, in order, also across a restart or a kill of the process.
+    """A notice is submitted once and delivered at least once by every sink, in order, also across a restart or a kill.
 
-    The log hears each notice at once. Without a journal the log is the only sink. `bound` is how many notices wait for
-    one sink; the overflow rule is that of `backlog`. `chores` run beside the sinks; `close` is awaited after all.
+    The log gets each notice at once. Without a journal the log is the only sink. `bound` is how many notices wait for
+    one sink; the overflow rule is that of `backlog`. `background` tasks run beside the sinks; `close` is awaited last.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Dispatcher:
         *,
         bound: int = 5000,
         retry: Retry | None = None,
-        chores: Sequence[Chore] = (),
+        background: Sequence[BackgroundTask] = (),
         close: Callable[[], Awaitable[None]] | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -45,22 +45,22 @@ class Dispatcher:
             raise ValueError("sinks need a journal")
         self._log = LogSink()
         self._journal = journal
-        self._chores = chores
+        self._background = background
         self._close = close
         patience = retry or Retry()
-        self._outlets = [Outlet(sink, journal, bound, patience, draw) for sink in sinks] if journal else []
+        self._workers = [SinkWorker(sink, journal, bound, patience, draw) for sink in sinks] if journal else []
         if journal is not None:
             for name, count in journal.drop_unclaimed().items():
                 log.warning("notices_of_no_sink_dropped", sink=name, count=count)
 
-    async def submit(self, notice: Notice) -> None:
+    async def submit(self, notice: OperatorNotice) -> None:
         """Return once the notice is on the disk for every sink: what was waited for upstream may be acknowledged then.
 
         Waits for the disk, never for a sink. A notice that waits already for a sink (the same alert, type and
-        recipient) is not queued there again. Raises NotDurable where the disk does not take it.
+        recipient) is not queued there again. Raises NotDurable if the disk does not take it.
         """
         now = time.time()
-        accepted = [outlet.accept(notice, now) for outlet in self._outlets]
+        accepted = [worker.accept(notice, now) for worker in self._workers]
         if any(accepted) or not accepted:
             self._log.write(notice)
         if self._journal is None:
@@ -74,7 +74,7 @@ class Dispatcher:
         """Deliver until cancelled, then let go of connections and file. What waits then goes on at the next start."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for worker in (*self._outlets, *self._chores):
+                for worker in (*self._workers, *self._background):
                     tasks.create_task(worker.run())
                 await asyncio.Event().wait()
         finally:
@@ -85,4 +85,4 @@ class Dispatcher:
 
     def stats(self) -> dict[str, SinkStats]:
         """How each sink fares, by its name; the log is not among them."""
-        return {outlet.name: outlet.stats() for outlet in self._outlets}
+        return {worker.name: worker.stats() for worker in self._workers}

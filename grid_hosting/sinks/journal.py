@@ -1,4 +1,4 @@
-"""The disk under all queues of one program: one small SQLite file of numbered rows on named shelves.
+"""The disk under all queues of one program: one small SQLite file of numbered rows, each in a named queue.
 
 Why SQLite, and not a file per sink that is appended to: rows go in the middle (overflow drops the oldest of the lowest
 severity), several queues change in one transaction, a torn write repairs itself, and the space of what was delivered is
@@ -83,15 +83,15 @@ class Journal:
         except (OSError, sqlite3.Error) as error:
             self._thread.shutdown()
             raise JournalError(f"{self._path.absolute()}: {_reason(error)}") from error
-        self._stored = {(shelf, row.number) for shelf, rows in self._found.items() for row in rows}
+        self._stored = {(table, row.number) for table, rows in self._found.items() for row in rows}
         self._pending: dict[tuple[str, int], Row | None] = {}
 
-    def shelf(self, name: str) -> Shelf:
-        """The shelf of that name, with what was found on it. To be asked for once."""
-        return Shelf(self, name, self._found.pop(name, []))
+    def table(self, name: str) -> QueueTable:
+        """The table of that name, with what was found on it. To be asked for once."""
+        return QueueTable(self, name, self._found.pop(name, []))
 
     def drop_unclaimed(self) -> dict[str, int]:
-        """Forget the shelves that nobody asked for; return how many rows each had."""
+        """Forget the tables that nobody asked for; return how many rows each had."""
         dropped = {name: len(rows) for name, rows in self._found.items()}
         for name, rows in self._found.items():
             for row in rows:
@@ -99,13 +99,13 @@ class Journal:
         self._found.clear()
         return dropped
 
-    def put(self, shelf: str, row: Row) -> None:
+    def put(self, table: str, row: Row) -> None:
         """Have a row written by the next flush."""
-        self._pending[shelf, row.number] = row
+        self._pending[table, row.number] = row
 
-    def remove(self, shelf: str, number: int) -> None:
+    def remove(self, table: str, number: int) -> None:
         """Have a row deleted by the next flush; nothing happens where there is none."""
-        key = (shelf, number)
+        key = (table, number)
         if key in self._stored:
             self._pending[key] = None
         else:
@@ -164,11 +164,11 @@ class Journal:
         db = self._db
         try:
             db.execute("BEGIN IMMEDIATE")
-            for (shelf, number), row in batch.items():
+            for (table, number), row in batch.items():
                 if row is None:
-                    db.execute("DELETE FROM rows WHERE shelf = ? AND number = ?", (shelf, number))
+                    db.execute("DELETE FROM rows WHERE shelf = ? AND number = ?", (table, number))
                 else:
-                    db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (shelf, *row))
+                    db.execute("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?)", (table, *row))
             db.execute("COMMIT")
         except sqlite3.Error:
             with suppress(sqlite3.Error):
@@ -176,7 +176,7 @@ class Journal:
             raise
 
 
-class Shelf:
+class QueueTable:
     """The numbered rows of one name."""
 
     def __init__(self, journal: Journal, name: str, found: list[Row]) -> None:
@@ -228,8 +228,8 @@ def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
         if verdict != "ok":
             raise _damaged(str(verdict))
         found: dict[str, list[Row]] = {}
-        for shelf, *row in db.execute("SELECT shelf, number, at, text FROM rows ORDER BY shelf, number"):
-            found.setdefault(shelf, []).append(Row(*row))
+        for table, *row in db.execute("SELECT shelf, number, at, text FROM rows ORDER BY shelf, number"):
+            found.setdefault(table, []).append(Row(*row))
     except BaseException:
         db.close()
         raise

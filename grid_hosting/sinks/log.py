@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from grid_hosting.sinks.notice import Notice, Severity
+from grid_hosting.sinks.notice import OperatorNotice, Severity
 
 log = structlog.get_logger("operator")
 
@@ -12,7 +12,7 @@ log = structlog.get_logger("operator")
 class LogSink:
     """Writes each notice as one line, at the level of its severity."""
 
-    def write(self, notice: Notice) -> None:
+    def write(self, notice: OperatorNotice) -> None:
         """One line, at once."""
         level = {Severity.INFO: log.info, Severity.WARNING: log.warning, Severity.CRITICAL: log.critical}
         level[notice.severity](

@@ -1,4 +1,4 @@
-"""What operators are told. Pure: a value, and its text for the disk."""
+"""What operators are notified of. Pure: a value, and its text for the disk."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Severity(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
-    """One thing that operators must know. Raises ValueError, naming the field, where it can not be told."""
+class OperatorNotice:
+    """One notice to operators. Raises ValueError, naming the field, if it cannot be sent."""
 
     alert_id: str
-    """The same for every delivery, to every sink: what a receiver tells repetitions by."""
+    """The same for every delivery, to every sink: receivers recognize repetitions by it."""
     type: str
     severity: Severity
     message: str
@@ -33,17 +33,17 @@ class Notice:
     occurred_at: float
     """When it became true, in seconds since the epoch."""
     service_id: str = ""
-    """Whom it is about; empty where it is about no service."""
+    """The service that it is about; empty if there is none."""
     service_name: str = ""
     cause: str = ""
     recipient: str = ""
-    """Who should have heard of it."""
+    """The recipient of the alert."""
     why: str = ""
-    """Why operators are told: "no parent", "parent down", "not acknowledged in 30 s"."""
+    """Why operators are notified: "no parent", "parent down", "not acknowledged in 30 s"."""
     details: dict[str, Any] = field(default_factory=dict, hash=False)
     """Evidence: a JSON object."""
     resolved: bool = False
-    """What was told before about this service is over."""
+    """Earlier notices about this service are resolved."""
 
     def __post_init__(self) -> None:
         for name in ("alert_id", "type"):
@@ -63,7 +63,7 @@ class Notice:
 
     @property
     def subject(self) -> str:
-        """Whom it is about, for people: the name, else the id; empty where it is about no service."""
+        """The service for people: its name, else its id; empty if it is about no service."""
         return self.service_name or self.service_id
 
     def to_json(self) -> str:
@@ -72,8 +72,8 @@ class Notice:
         return json.dumps({**document, "severity": self.severity.name.lower()}, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Notice:
-        """The notice that was written. Fields that are not known are left out. Raises ValueError for anything else."""
+    def from_json(cls, text: str) -> OperatorNotice:
+        """The notice that was written. Unknown fields are ignored. Raises ValueError for anything else."""
         document = json.loads(text)
         if not isinstance(document, dict):
             raise ValueError("a notice is a JSON object")

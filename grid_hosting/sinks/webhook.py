@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from grid_hosting.sinks.http_client import request
-from grid_hosting.sinks.notice import Notice, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice, rfc3339
 from grid_hosting.sinks.signature import signed_headers
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -27,7 +27,7 @@ class WebhookSink:
     headers: dict[str, str]
     client: httpx2.AsyncClient
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: OperatorNotice) -> None:
         """Return once the receiver answered 2xx. Each attempt has its own timestamp and signature."""
         body = json.dumps(cloud_event(notice, self.source)).encode()
         signed = signed_headers(self.key, notice.alert_id, int(time.time()), body)
@@ -35,7 +35,7 @@ class WebhookSink:
         await request(self.client, "POST", self.url, body, headers)
 
 
-def cloud_event(notice: Notice, source: str) -> dict[str, Any]:
+def cloud_event(notice: OperatorNotice, source: str) -> dict[str, Any]:
     """The CloudEvent of a notice. `id` is the alert_id: a receiver that knows it has heard of this before."""
     event: dict[str, Any] = {
         "specversion": "1.0",

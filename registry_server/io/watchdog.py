@@ -9,7 +9,7 @@ import uuid
 import structlog
 
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
-from grid_hosting.sinks.notice import Notice, Severity
+from grid_hosting.sinks.notice import OperatorNotice, Severity
 from registry_server.core.service import Event
 from registry_server.core.service import Severity as EventSeverity
 from registry_server.io.loop import Engine
@@ -57,7 +57,7 @@ async def _tell(
     )
     engine.catalogue.publish(event, engine.now())
     engine.flush()
-    notice = Notice(
+    notice = OperatorNotice(
         alert_id=alert_id,
         type="monitor_lost",
         severity=Severity.WARNING if resolved else Severity.CRITICAL,

@@ -130,7 +130,12 @@ def test_nothing_of_one_machine_is_committed(what: str) -> None:
     assert not found
 
 
-GUIDED = ("gateway_http", *(f"gateway_http/{each}" for each in ("http", "legacy", "page", "replica", "upstream", "v1")))
+GUIDED = (
+    "gateway_http",
+    *(f"gateway_http/{each}" for each in ("http", "legacy", "page", "replica", "upstream", "v1")),
+    "grid_hosting",
+    "grid_hosting/sinks",
+)
 """Packages whose docstring is a reading guide: a list of all their modules."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from grid_hosting.sinks.notice import Notice, Severity
+from grid_hosting.sinks.notice import OperatorNotice, Severity
 
 
-def make_notice(alert_id: str = "alert-1", **fields: Any) -> Notice:
+def make_notice(alert_id: str = "alert-1", **fields: Any) -> OperatorNotice:
     """A critical notice about a service that is down, whose parent is away."""
     defaults: dict[str, Any] = {
         "type": "service_down",
@@ -21,4 +21,4 @@ def make_notice(alert_id: str = "alert-1", **fields: Any) -> Notice:
         "why": "parent down",
         "details": {"missed_beats": 2, "children": ["größer", "b"]},
     }
-    return Notice(alert_id=alert_id, **{**defaults, **fields})
+    return OperatorNotice(alert_id=alert_id, **{**defaults, **fields})

@@ -13,22 +13,22 @@ from structlog.testing import capture_logs
 from grid_hosting.sinks.journal import FILE, Journal, JournalError, Row
 
 
-def rows(journal: Journal, shelf: str = "a") -> list[Row]:
-    """What was found on a shelf."""
-    return list(journal.shelf(shelf).take_found())
+def rows(journal: Journal, table: str = "a") -> list[Row]:
+    """What was found on a table."""
+    return list(journal.table(table).take_found())
 
 
 async def test_what_was_flushed_is_there_and_what_was_removed_is_not(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    shelf, other = journal.shelf("a"), journal.shelf("b")
+    table, other = journal.table("a"), journal.table("b")
     for number in (1, 2, 3):
-        shelf.put(Row(number, number + 0.5, f"text {number}"))
+        table.put(Row(number, number + 0.5, f"text {number}"))
     other.put(Row(2, 9.0, "größer"))
     await journal.flush()
-    shelf.remove(2)
-    shelf.remove(99)
-    shelf.put(Row(4, 4.5, "never flushed, and removed"))
-    shelf.remove(4)
+    table.remove(2)
+    table.remove(99)
+    table.put(Row(4, 4.5, "never flushed, and removed"))
+    table.remove(4)
     await journal.flush()
     await journal.close()
 
@@ -40,10 +40,10 @@ async def test_what_was_flushed_is_there_and_what_was_removed_is_not(tmp_path: P
 
 async def test_calls_at_the_same_time_share_transactions_and_all_are_on_disk(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    shelf = journal.shelf("a")
+    table = journal.table("a")
 
     async def write(number: int) -> None:
-        shelf.put(Row(number, 0.0, ""))
+        table.put(Row(number, 0.0, ""))
         await journal.flush()
 
     await asyncio.gather(*(write(number) for number in range(1, 501)))
@@ -55,9 +55,9 @@ async def test_calls_at_the_same_time_share_transactions_and_all_are_on_disk(tmp
 
 async def test_a_flush_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    shelf = journal.shelf("a")
+    table = journal.table("a")
     for number in range(1, 200):
-        shelf.put(Row(number, 0.0, "x" * 100))
+        table.put(Row(number, 0.0, "x" * 100))
         task = asyncio.ensure_future(journal.flush())
         await asyncio.sleep(0)
         task.cancel()
@@ -72,7 +72,7 @@ async def test_a_flush_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
 async def test_shelves_that_nobody_asks_for_are_dropped_and_counted(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for name in ("a", "gone"):
-        journal.shelf(name).put(Row(1, 0.0, name))
+        journal.table(name).put(Row(1, 0.0, name))
     await journal.close()
     again = Journal(tmp_path)
     assert len(rows(again)) == 1
@@ -146,7 +146,7 @@ async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path, d
         journal = Journal(tmp_path)
     assert [line["event"] for line in logged] == ["operator_queue_damaged"]
     assert set_aside(tmp_path, logged[0]["set_aside"])[100:] == tail
-    journal.shelf("a").put(Row(1, 0.0, "new"))
+    journal.table("a").put(Row(1, 0.0, "new"))
     await journal.flush()
     await journal.close()
     again = Journal(tmp_path)
@@ -159,6 +159,6 @@ async def test_an_empty_file_is_a_fresh_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     assert rows(journal) == []
     await journal.close()
-    journal.shelf("b").put(Row(1, 0.0, ""))
+    journal.table("b").put(Row(1, 0.0, ""))
     with pytest.raises(JournalError, match="closed"):
         await journal.flush()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from grid_hosting.sinks.notice import Notice, Severity, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice, Severity, rfc3339
 from tests.support.notices import make_notice
 
 
@@ -18,19 +18,19 @@ from tests.support.notices import make_notice
         make_notice(),
         make_notice(severity=Severity.INFO, resolved=True, details={}),
         make_notice(message="two\nlines, größer, \ud800 half a pair"),
-        Notice(alert_id="a", type="t", severity=Severity.WARNING, message="", occurred_at=0),
+        OperatorNotice(alert_id="a", type="t", severity=Severity.WARNING, message="", occurred_at=0),
     ],
 )
-def test_a_notice_comes_back_from_its_text(notice: Notice) -> None:
+def test_a_notice_comes_back_from_its_text(notice: OperatorNotice) -> None:
     text = notice.to_json()
     assert text.isascii()
     assert "\n" not in text
-    assert Notice.from_json(text) == notice
+    assert OperatorNotice.from_json(text) == notice
 
 
 def test_what_a_later_version_adds_is_left_out() -> None:
     document = {**json.loads(make_notice().to_json()), "colour": "red"}
-    assert Notice.from_json(json.dumps(document)) == make_notice()
+    assert OperatorNotice.from_json(json.dumps(document)) == make_notice()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_can_not_be_told_is_refused_by_the_name_of_its_field(fields: dict[s
 )
 def test_a_text_that_is_no_notice_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        Notice.from_json(text)
+        OperatorNotice.from_json(text)
 
 
 def test_the_same_alert_to_another_recipient_is_another_notice() -> None:

@@ -1,4 +1,4 @@
-"""One sink with its own queue and its own task: whatever it does, nobody else waits for it."""
+"""One sink with its own queue and its own task: no other sink and no caller waits for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import structlog
 from grid_hosting.sinks import Sink, SinkRefused, SinkUnavailable
 from grid_hosting.sinks.backlog import Backlog, Entry
 from grid_hosting.sinks.journal import Journal, JournalError, Row
-from grid_hosting.sinks.notice import Notice
+from grid_hosting.sinks.notice import OperatorNotice
 from grid_hosting.sinks.retry import Retry
 
 log = structlog.get_logger("operator")
@@ -29,15 +29,15 @@ class SinkStats:
     delivered: int
     failed_attempts: int
     dropped: int
-    """Lost to the overflow rule, or given up after waiting too long."""
+    """Lost to the overflow rule, or dropped after waiting too long."""
     refused: int
     """Lost because the receiver will never take them."""
     last_error: str
-    """Empty where the last attempt went well, or there was none."""
+    """Empty if the last attempt succeeded, or there was none."""
     last_delivered_at: float | None
 
 
-class Outlet:
+class SinkWorker:
     """Delivers in order, one at a time, and tries again with a growing pause. Raises ValueError for a bound below 1."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Outlet:
         self.name = sink.name
         self._sink = sink
         self._journal = journal
-        self._shelf = journal.shelf(sink.name)
+        self._table = journal.table(sink.name)
         self._retry = retry
         self._draw = draw
         self._backlog = Backlog(bound)
@@ -59,11 +59,11 @@ class Outlet:
         self._failing_since = 0.0
         self._restore()
 
-    def accept(self, notice: Notice, now: float) -> bool:
+    def accept(self, notice: OperatorNotice, now: float) -> bool:
         """Queue a notice; whether it is new here. It is on the disk after the journal's next flush."""
         entry, dropped = self._backlog.put(notice, now)
         if entry is not None:
-            self._shelf.put(Row(entry.number, entry.queued_at, notice.to_json()))
+            self._table.put(Row(entry.number, entry.queued_at, notice.to_json()))
             self._more.set()
         if dropped is not None:
             self._drop(dropped, "the queue is full")
@@ -94,12 +94,12 @@ class Outlet:
             elif (pause := await self._attempt(entry)) is not None:
                 await asyncio.sleep(pause)
                 continue
-            # A failing disk was told of by the journal; deliveries go on.
+            # The journal has logged the failing disk; deliveries go on.
             with suppress(JournalError):
                 await self._journal.flush()
 
     async def _attempt(self, entry: Entry) -> float | None:
-        """Try once. Returns the pause until the next try, None where the notice is done with."""
+        """Try once. Returns the pause until the next try, None if the notice is done with."""
         asked: float | None = None
         try:
             async with asyncio.timeout(self._retry.timeout):
@@ -116,7 +116,7 @@ class Outlet:
         except SinkUnavailable as error:
             why, asked = str(error), error.retry_after
         except Exception as error:
-            # A bug in one sink must not end the others. It is told once for each time that the sink begins to fail.
+            # A bug in one sink must not end the others. It is logged once each time that the sink begins to fail.
             why = f"{type(error).__name__}: {error}"
             if not self._failures:
                 log.exception("sink_broken", sink=self.name)
@@ -147,24 +147,24 @@ class Outlet:
 
     def _done(self, entry: Entry) -> None:
         self._backlog.remove(entry)
-        self._shelf.remove(entry.number)
+        self._table.remove(entry.number)
 
     def _drop(self, entry: Entry, why: str) -> None:
         self._dropped += 1
-        self._shelf.remove(entry.number)
+        self._table.remove(entry.number)
         log.error("notice_dropped", sink=self.name, why=why, notice=entry.notice.to_json())
 
     def _restore(self) -> None:
-        """Queue what the last process left, in its order. What can not be read is left out, and said."""
-        for row in self._shelf.take_found():
+        """Queue what the last process left, in its order. What cannot be read is left out and logged."""
+        for row in self._table.take_found():
             try:
-                notice = Notice.from_json(row.text)
+                notice = OperatorNotice.from_json(row.text)
             except (ValueError, TypeError, RecursionError) as error:
                 log.error("notice_unreadable", sink=self.name, why=str(error), text=row.text)
-                self._shelf.remove(row.number)
+                self._table.remove(row.number)
                 continue
             if self._backlog.holds(notice):
-                self._shelf.remove(row.number)
+                self._table.remove(row.number)
             elif (dropped := self._backlog.restore(Entry(row.number, notice, row.at))) is not None:
                 self._drop(dropped, "the queue is full")
         if len(self._backlog):

@@ -1,0 +1,75 @@
+"""Which alerts are firing at an Alertmanager: sent, and not resolved. Pure: `now` is given.
+
+An alert that is not renewed is forgotten. Alerts are the same if their type, service and severity are. A notice that is
+`resolved` ends all firing alerts of its service; if it is about no service, those of its own type. "Resolved" is sent
+only for what was sent before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grid_hosting.sinks.notice import OperatorNotice
+
+Identity = tuple[str, str, str, int]
+
+OWN_LABELS = frozenset({"alertname", "severity", "service_id", "service_name"})
+"""The labels that an identity becomes; settings can add labels, and not change these."""
+
+
+@dataclass(frozen=True, slots=True)
+class FiringAlert:
+    """One alert that is firing, its number, and when it was last sent, in seconds since the epoch."""
+
+    number: int
+    notice: OperatorNotice
+    sent_at: float
+
+
+def identity(notice: OperatorNotice) -> Identity:
+    """What distinguishes alerts at an Alertmanager; it becomes the labels."""
+    return notice.type, notice.service_id, notice.service_name, notice.severity
+
+
+class FiringAlerts:
+    """At most `bound` alerts, by identity, the oldest first. Beyond it the one sent longest ago is forgotten."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._last = 0
+        self._alerts: dict[Identity, FiringAlert] = {}
+
+    def __len__(self) -> int:
+        return len(self._alerts)
+
+    def all(self) -> list[FiringAlert]:
+        """All that are firing."""
+        return list(self._alerts.values())
+
+    def record(
+        self, notice: OperatorNotice, now: float, number: int | None = None
+    ) -> tuple[FiringAlert, list[FiringAlert]]:
+        """The alert that is firing now, and those that no longer are: its predecessor, and one beyond the bound."""
+        gone = []
+        if (before := self._alerts.pop(identity(notice), None)) is not None:
+            gone.append(before)
+        self._last = max(self._last + 1, number or 0)
+        firing = FiringAlert(self._last, notice, now)
+        self._alerts[identity(notice)] = firing
+        if len(self._alerts) > self._bound:
+            gone.append(self._alerts.pop(next(iter(self._alerts))))
+        return firing, gone
+
+    def ended_by(self, notice: OperatorNotice) -> list[FiringAlert]:
+        """What a resolved notice ends."""
+        if notice.service_id:
+            return [each for each in self.all() if each.notice.service_id == notice.service_id]
+        return [each for each in self.all() if not each.notice.service_id and each.notice.type == notice.type]
+
+    def sent_before(self, moment: float) -> list[FiringAlert]:
+        """Alerts that were last sent before a moment."""
+        return [each for each in self.all() if each.sent_at < moment]
+
+    def end(self, firing: FiringAlert) -> None:
+        """It is no longer firing."""
+        self._alerts.pop(identity(firing.notice), None)
