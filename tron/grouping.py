@@ -12,13 +12,13 @@ class Groups:
 
     def __init__(self) -> None:
         self._listed_in: dict[str, str] = {}
-        self._lists: dict[str, tuple[str, tuple[str, ...]]] = {}
-        """By service_id: the alert of its death, and the services that this alert lists."""
+        self._lists: dict[str, tuple[str, tuple[str, ...], frozenset[str]]] = {}
+        """By service_id: the alert of its death, and the services that this alert lists, in order and as a set."""
 
     def put(self, service_id: str, alert_id: str, subtree: tuple[str, ...]) -> None:
         """The alert of a service's death lists its subtree."""
         self._listed_in |= dict.fromkeys(subtree, alert_id)
-        self._lists[service_id] = alert_id, subtree
+        self._lists[service_id] = alert_id, subtree, frozenset(subtree)
 
     def unlist(self, service_ids: Iterable[str]) -> None:
         """These are not listed any more: they are back, or the alert was refused."""
@@ -36,13 +36,16 @@ class Groups:
 
     def subtree_of(self, service_id: str, otherwise: tuple[str, ...]) -> tuple[str, ...]:
         """The services that the alert of a service's death lists; `otherwise` if its alert is not known here."""
-        _, subtree = self._lists.get(service_id, ("", otherwise))
-        return subtree
+        known = self._lists.get(service_id)
+        return otherwise if known is None else known[1]
 
     def lists_all(self, alert_id: str, ancestors: Iterable[str], subtree: tuple[str, ...]) -> bool:
-        """Whether this alert of an ancestor, which lists a service, lists its whole subtree too."""
-        for ancestor in ancestors if alert_id else ():
-            known, listed = self._lists.get(ancestor, ("", ()))
-            if known == alert_id:
-                return set(subtree) <= set(listed)
-        return bool(alert_id) and not subtree
+        """Whether this alert of an ancestor, which lists a service (empty: none does), lists its whole subtree too.
+        The time does not depend on how many others the alert lists."""
+        if not alert_id or not subtree:
+            return bool(alert_id)
+        for ancestor in ancestors:
+            known = self._lists.get(ancestor)
+            if known is not None and known[0] == alert_id:
+                return known[2].issuperset(subtree)
+        return False
