@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ def test_every_message_of_the_protocol_and_every_end_of_a_stream_occurs_in_one()
     )
     names = {name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()}
     assert reasons == names - OF_OTHER_CALLS
+
+
+def test_the_line_protocol_is_written_down() -> None:
+    rows = [line for line in (runner.HERE / "README.md").read_text().splitlines() if line.startswith("| `")]
+    written = {re.split(r"[ `]", row.removeprefix("| `"))[0] for row in rows}
+    commands = {name.removeprefix("_do_") for name in vars(Driver) if name.startswith("_do_")}
+    steps = [step for path in TRANSCRIPTS for step in runner.read(path)]
+    assert commands <= written
+    assert {_argument(step.command)[0] for step in steps} == commands, "each command occurs in a transcript"
+    assert {_argument(answer)[0] for step in steps for answer in step.answers} == written - commands | {"state"}
 
 
 @pytest.mark.parametrize(
