@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Commits
-from registry_server.core.effects import EndStream, Message, Rejected, UnknownService
+from registry_server.core.effects import Alert, EndStream, Message, Rejected, UnknownService
 from registry_server.core.errors import (
     DomainError,
     Draining,
@@ -24,6 +24,7 @@ from registry_server.core.errors import (
     Superseded,
     UnknownIncarnation,
 )
+from registry_server.core.record import Record
 from registry_server.core.service import Instant, Report, ServiceSpec
 from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_report, check_spec, check_text
 
@@ -69,11 +70,12 @@ class ReadReport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """An agent registers, or attaches again."""
+    """An agent registers, or attaches again. `shared`: the process whose agents share the stream; empty: none do."""
 
     spec: ServiceSpec
     incarnation: int
     instance_id: str
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,19 @@ class AlertAck:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """A service leaves on purpose."""
+    """A service leaves on purpose; `incarnation` 0: the one that the stream carries."""
 
     service_id: str
     reason: str
+    incarnation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The program of a service is gone, while the stream goes on with others."""
+
+    service_id: str
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +118,11 @@ class Invalid:
 
     error: DomainError
     service_id: str = ""
+    instance_id: str = ""
+    shared: str = ""
 
 
-AgentMessage = Register | Beats | AlertAck | Goodbye | Invalid
+AgentMessage = Register | Beats | AlertAck | Goodbye | Abandoned | Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,20 +145,23 @@ class AgentStream:
     """One stream, which is open in the catalogue as `session_id`.
 
     `owes` is called when an acknowledgement waits for `flush_ack`; `wake` when something is to be written, or `failure`
-    is set.
+    is set; `broken` with services that are gone, as if a stream of their own had broken.
     """
 
     __slots__ = (
         "_ack",
         "_acked_at",
+        "_broken",
         "_catalogue",
         "_commits",
         "_drain",
         "_heard",
         "_heard_at",
+        "_held",
         "_owes",
         "_read_report",
         "_relays",
+        "_shared",
         "_unacked",
         "_wake",
         "failure",
@@ -165,12 +181,16 @@ class AgentStream:
         *,
         owes: Callable[[], None],
         wake: Callable[[], None],
+        broken: Callable[[list[Record]], None],
     ) -> None:
         self._catalogue = catalogue
         self._commits = commits
         self._read_report = read_report
         self._owes = owes
         self._wake = wake
+        self._broken = broken
+        self._held: dict[str, None] = {}
+        self._shared = False
         self._ack: BeatAck | None = None
         self._drain: Drain | None = None
         self._heard = 0
@@ -205,6 +225,8 @@ class AgentStream:
                 self._register(message, now, draining=draining)
             elif type(message) is Invalid:
                 self.spoke = self.spoke or bool(message.service_id)
+                if message.shared:
+                    self._share(message.shared)
                 raise message.error
             elif not self.spoke:
                 raise InvalidRequest(FieldError("kind", "the first message must be register or beats"))
@@ -212,24 +234,40 @@ class AgentStream:
                 self._catalogue.acknowledge_on_stream(self.session_id, message.alert_ids, now)
             elif type(message) is Goodbye:
                 check_id("goodbye.service_id", message.service_id)
-                self._catalogue.goodbye(self.session_id, message.service_id, message.reason[:MAX_REASON], now)
+                reason, incarnation = message.reason[:MAX_REASON], message.incarnation
+                self._catalogue.goodbye(self.session_id, message.service_id, reason, now, incarnation)
+            elif type(message) is Abandoned:
+                check_id("abandoned.service_id", message.service_id)
+                self._broken(self._catalogue.abandon(self.session_id, message.service_id, message.incarnation, now))
         except DomainError as error:
             self._refuse(message, error)
 
     def _refuse(self, message: AgentMessage, error: DomainError) -> None:
-        if not self._catalogue.carries(self.session_id):
+        if not self._shared and not self._catalogue.carries(self.session_id):
             self.end(error)
             return
-        service_id = ""
+        service_id = instance_id = ""
         if type(message) is Register:
-            service_id = message.spec.service_id
+            service_id, instance_id = message.spec.service_id, message.instance_id[:MAX_INSTANCE_ID]
         elif type(message) is Invalid:
+            service_id, instance_id = message.service_id, message.instance_id[:MAX_INSTANCE_ID]
+        elif type(message) is Goodbye or type(message) is Abandoned:
             service_id = message.service_id
         fields = error.fields if isinstance(error, InvalidRequest) else (FieldError("", str(error)),)
         for field in fields:
-            self.push(Rejected(service_id, field.field, field.description))
+            self.push(Rejected(service_id, field.field, field.description, error.reason, instance_id))
+
+    def _share(self, process: str) -> None:
+        errors = check_text("register.shared", process, 0, MAX_INSTANCE_ID)
+        if errors:
+            raise InvalidRequest(*errors)
+        if not self._shared:
+            self._shared = True
+            self._catalogue.share_session(self.session_id)
 
     def _register(self, message: Register, now: Instant, *, draining: bool) -> None:
+        if message.shared:
+            self._share(message.shared)
         if draining:
             raise Draining("the registry is going away")
         if self._commits.is_full:
@@ -239,7 +277,9 @@ class AgentStream:
             raise InvalidRequest(*errors)
         spec = check_spec(message.spec)
         try:
-            self._catalogue.register(spec, message.incarnation, message.instance_id, self.session_id, now)
+            self._catalogue.register(
+                spec, message.incarnation, message.instance_id, self.session_id, now, process=message.shared
+            )
         except Superseded as error:
             self._catalogue.refuse_older(self.session_id, error)
         except UnknownIncarnation as error:
@@ -284,6 +324,10 @@ class AgentStream:
         if isinstance(message, EndStream):
             why = "all who were on it were silent until they were declared down"
             self.end(SilentStream(why if message.services else "nothing was said for too long, and nobody is on it"))
+        elif self._shared and isinstance(message, Alert) and len(self.outbox) >= HIGH_WATER:
+            # The others' heartbeats must be read, so alerts wait where they are kept, until there is room.
+            self._catalogue.delivery.not_sent(message.event.alert_id, message.event.recipient)
+            self._held[message.event.recipient] = None
         elif len(self.outbox) >= OUTBOX:
             self.end(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
         else:
@@ -320,8 +364,8 @@ class AgentStream:
 
     @property
     def is_behind(self) -> bool:
-        """Whether so much waits that nothing more should be read until it is written."""
-        return len(self.outbox) > HIGH_WATER
+        """Whether so much waits that nothing more should be read until it is written. Never on a shared stream."""
+        return len(self.outbox) > HIGH_WATER and not self._shared
 
     def next_output(self) -> Message | BeatAck | Drain | None:
         """What to write next; a message of the outbox stays in it until `written`, so that an empty outbox means that
@@ -339,6 +383,15 @@ class AgentStream:
         """That was written."""
         if self.outbox and self.outbox[0] is output:
             self.outbox.popleft()
+
+    def send_held(self) -> bool:
+        """Send alerts that waited for room on a shared stream, once there is enough. Return whether any did."""
+        if not self._held or len(self.outbox) > HIGH_WATER // 2:
+            return False
+        held, self._held = self._held, {}
+        for recipient in held:
+            self._catalogue.delivery.deliver_to(recipient)
+        return True
 
     def is_too_slow(self, since: float, now: Instant) -> ReaderTooSlow | None:
         """The error with which to end the stream, if nothing was written since this attentive second for too long."""

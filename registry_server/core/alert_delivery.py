@@ -145,6 +145,16 @@ class AlertDelivery:
             self._outgoing.send(record.session, Alert(event))
         return {event.alert_id for event in events}
 
+    def not_sent(self, alert_id: str, recipient: str) -> None:
+        """An alert did not fit on the stream of its recipient: it waits for the next `deliver`."""
+        self.mailboxes.not_sent(alert_id, recipient)
+
+    def deliver_to(self, recipient: str) -> None:
+        """There is room again on the stream of a recipient: send what waits for it."""
+        record = self._directory.resolve(recipient)
+        if record is not None:
+            self.deliver(record)
+
     def connection_lost(self, record: Record) -> None:
         """What was sent to this service and not acknowledged is sent again on its next stream."""
         for word in self._directory.words_for(record):

@@ -58,6 +58,21 @@ class Attachments:
                     broken.append(record)
         return broken
 
+    def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> Record | None:
+        """The program of this service is gone, though the stream goes on with others: it is detached as by a break.
+        Return its record; None if the stream does not carry this incarnation of it."""
+        session, record = self.sessions[session_id], self._records.get(service_id)
+        if record is None or record.session != session_id or session.services.get(service_id) != incarnation:
+            return None
+        self.drop(session_id, service_id)
+        record.session = None
+        record.unanswered = False
+        record.detached_at, record.detached_reason = now.attentive, ""
+        self._delivery.connection_lost(record)
+        self._facts.changed(record)
+        self._published.show(record)
+        return record
+
     def attach(self, record: Record, session_id: int, now: Instant, *, give_up: bool = False) -> None:
         """The stream carries the service from now on. `give_up`: a stream that carried it before must stop."""
         old = record.session

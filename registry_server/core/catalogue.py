@@ -13,7 +13,7 @@ from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
 from registry_server.core.changes import ChangeLog
 from registry_server.core.directory import Directory
-from registry_server.core.effects import Effects, SupersededBy, UnknownService
+from registry_server.core.effects import Effects, Left, SupersededBy, UnknownService
 from registry_server.core.errors import Superseded
 from registry_server.core.event_log import EventLog
 from registry_server.core.liveness_facts import LivenessFacts
@@ -158,10 +158,17 @@ class Catalogue:
     # --- commands of agents -----------------------------------------------------------------------------------------
 
     def register(
-        self, spec: ServiceSpec, incarnation: int, instance_id: str, session_id: int | None, now: Instant
+        self,
+        spec: ServiceSpec,
+        incarnation: int,
+        instance_id: str,
+        session_id: int | None,
+        now: Instant,
+        *,
+        process: str = "",
     ) -> Service:
         """Start a new incarnation, or re-attach the one that is held; see `Registrations.register`."""
-        return self.registrations.register(spec, incarnation, instance_id, session_id, now)
+        return self.registrations.register(spec, incarnation, instance_id, session_id, now, process=process)
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:
         """Tell on a stream that a newer incarnation holds the id: once that one is on disk, for the older one stops."""
@@ -247,18 +254,31 @@ class Catalogue:
                         self.delivery.deliver(record)
                         break
 
-    def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant) -> None:
-        """The service leaves on purpose. Only the incarnation that this stream carries can leave by it."""
+    def share_session(self, session_id: int) -> None:
+        """The stream carries the agents of one process, each of them apart."""
+        self.attachments.sessions[session_id].shared = True
+
+    def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> list[Record]:
+        """The program of a service is gone while its stream goes on with others. Return whom that breaks off."""
+        self.attachments.sessions[session_id].heard_at = now.attentive
+        record = self.attachments.abandon(session_id, service_id, incarnation, now)
+        return [] if record is None else [record]
+
+    def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
+        """The service leaves on purpose. Only the incarnation that this stream carries can leave by it; if it is named,
+        the goodbye is answered once it is durable."""
         session = self.attachments.sessions[session_id]
         session.heard_at = now.attentive
         held = session.services.get(service_id)
         record = self.records.get(service_id)
         if record is None:
             self.outgoing.send(session_id, UnknownService(service_id))
-        elif held != record.incarnation:
+        elif held != record.incarnation or incarnation not in (0, held):
             self.outgoing.send(session_id, SupersededBy(service_id, record.incarnation))
         else:
             self.bury(record, reason or "goodbye", None, now)
+            if incarnation:
+                self.outgoing.send(session_id, Left(service_id, incarnation))
 
     # --- commands of operators --------------------------------------------------------------------------------------
 

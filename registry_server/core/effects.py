@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from registry_server.core.errors import InvalidRequest
 from registry_server.core.service import Event, Intent, Maintenance, Service, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The service is registered and carried by this stream."""
+    """The service is registered and carried by this stream; `instance_id`: that of the registration."""
 
     service: Service
+    instance_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,21 @@ class Rejected:
     service_id: str
     field: str
     description: str
+    reason: str = InvalidRequest.reason
+    """The reason of the error."""
+    instance_id: str = ""
+    """Of a registration: its instance_id."""
 
 
-Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Rejected
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The service left on purpose; its goodbye is durable."""
+
+    service_id: str
+    incarnation: int
+
+
+Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Rejected | Left
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,10 @@ class Mailboxes:
                 ready.append(copy.event)
         return ready
 
+    def not_sent(self, alert_id: str, recipient: str) -> None:
+        """This alert is not in flight, after all: it will be sent again."""
+        self._sent.get(recipient, set()).discard(alert_id)
+
     def connection_lost(self, recipient: str) -> None:
         """Nothing is in flight any more: what is not acknowledged will be sent again."""
         self._sent.pop(recipient, None)

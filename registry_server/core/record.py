@@ -32,5 +32,7 @@ class Record:
     judgement: Judgement = field(default_factory=Judgement)
     judged_at: float = 0.0
     told_down: bool = False
+    process: str = ""
+    """The process with whose other agents it shares a stream; empty if it is alone."""
     unanswered: bool = False
     """Whether it waits to be told that it is registered: it can not beat before, so its silence says nothing."""

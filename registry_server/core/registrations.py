@@ -10,7 +10,15 @@ from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
 from registry_server.core.changes import ChangeLog
 from registry_server.core.directory import Directory
-from registry_server.core.effects import BuryService, DeclaredDown, DropIntent, PutIntent, PutService, Registered
+from registry_server.core.effects import (
+    BuryService,
+    DeclaredDown,
+    DropIntent,
+    PutIntent,
+    PutService,
+    Registered,
+    SupersededBy,
+)
 from registry_server.core.errors import QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.losses import LossAlerts, is_lost
@@ -99,9 +107,17 @@ class Registrations:
             self._published.show(record)
 
     def register(
-        self, spec: ServiceSpec, incarnation: int, instance_id: str, session_id: int | None, now: Instant
+        self,
+        spec: ServiceSpec,
+        incarnation: int,
+        instance_id: str,
+        session_id: int | None,
+        now: Instant,
+        *,
+        process: str = "",
     ) -> Service:
-        """Start a new incarnation, or re-attach the one that is held; return the record.
+        """Start a new incarnation, or re-attach the one that is held; return the record. `process`: the process whose
+        agents share the stream.
 
         Raises Superseded for an incarnation, or a retried registration, that a newer one has overtaken;
         UnknownIncarnation for one that is not known; InvalidRequest for a parent that would create a cycle.
@@ -117,14 +133,14 @@ class Registrations:
             record = self._start_incarnation(spec, instance_id, session_id, now)
         self._facts.hear(record, now)
         if session_id is not None:
-            record.streamed = True
+            record.streamed, record.process = True, process
             self._attachments.attach(record, session_id, now)
         self.keep(record, fresh=True)
         self._facts.changed(record)
         self._published.show(record)
         service = self._published.view(record)
         if session_id is not None:
-            self._outgoing.send(session_id, Registered(service))
+            self._outgoing.send(session_id, Registered(service, instance_id))
             self.tell_declared_down(record, session_id)
             self._delivery.deliver(record)
         return service
@@ -269,6 +285,9 @@ class Registrations:
             record.judgement, record.judged_at, record.told_down = before.judgement, before.judged_at, before.told_down
             if before.session is not None and before.session != session_id:
                 self._attachments.give_up(before, before.session, record.incarnation)
+            elif before.session is not None and self._attachments.sessions[before.session].shared:
+                # The older agent is another one of the same process, and must stop.
+                self._outgoing.send(before.session, SupersededBy(spec.service_id, record.incarnation))
             self._directory.remove(before)
         elif tombstone is not None and tombstone.judgement is not None:
             record.judgement, record.judged_at = tombstone.judgement, 0.0

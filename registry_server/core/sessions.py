@@ -29,6 +29,8 @@ class Session:
     superseded: dict[str, int] = field(default_factory=dict)
     heard_at: float | None = None
     """When something was last said on it, in attentive seconds; the first look at it where nothing was yet."""
+    shared: bool = False
+    """Whether it carries the agents of one process, each of them apart."""
     ended: str = ""
     """Why we end it, as an error reason; empty while we do not."""
     drains_until: float | None = None

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import time
 
-from grid.registry.v1 import heartbeat_pb2
+from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
 from tron_client.wire import duration, timestamp_at
 
 from grid_hosting.status import decoded
 from registry_server.core import effects
-from registry_server.core.agent_stream import AgentMessage, AlertAck, BeatAck, Beats, Drain, Goodbye, Invalid, Register
+from registry_server.core.agent_stream import (
+    Abandoned,
+    AgentMessage,
+    AlertAck,
+    BeatAck,
+    Beats,
+    Drain,
+    Goodbye,
+    Invalid,
+    Register,
+)
 from registry_server.core.errors import DomainError, FieldError, InvalidRequest
 from registry_server.io import translate
 
 
 def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
     """What an agent said; Invalid if it cannot be read."""
-    service_id = ""
+    service_id = instance_id = shared = ""
     try:
         kind = decoded(request).WhichOneof("kind")
         if kind == "beats":
@@ -24,14 +34,18 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
             return Beats(beats.beats, beats.ack_requested, beats.relayed, beats.replaces_figures)
         if kind == "register":
             register = request.register
-            service_id = register.service.service_id
-            return Register(translate.to_spec(register.service), register.service.incarnation, register.instance_id)
+            service_id, instance_id, shared = register.service.service_id, register.instance_id, register.shared
+            spec = translate.to_spec(register.service)
+            return Register(spec, register.service.incarnation, instance_id, shared)
         if kind == "ack":
             return AlertAck(request.ack.alert_ids)
         if kind == "goodbye":
-            return Goodbye(request.goodbye.service_id, request.goodbye.reason)
+            goodbye = request.goodbye
+            return Goodbye(goodbye.service_id, goodbye.reason, goodbye.incarnation)
+        if kind == "abandoned":
+            return Abandoned(request.abandoned.service_id, request.abandoned.incarnation)
     except DomainError as error:
-        return Invalid(error, service_id)
+        return Invalid(error, service_id, instance_id, shared)
     return Invalid(InvalidRequest(FieldError("kind", "the first message must be register or beats")))
 
 
@@ -45,9 +59,12 @@ def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.Hear
                 ack.revision = revision
                 ack.heard_at.CopyFrom(timestamp_at(heard_at))
             return response(ack=ack)
-        case effects.Registered(service):
-            observed_at = timestamp_at(time.time())
-            registered = heartbeat_pb2.Registered(service=translate.from_service(service), observed_at=observed_at)
+        case effects.Registered(service, instance_id):
+            registered = heartbeat_pb2.Registered(
+                service=translate.from_service(service),
+                instance_id=instance_id,
+                observed_at=timestamp_at(time.time()),
+            )
             return response(registered=registered)
         case effects.Alert(event):
             return response(alert=heartbeat_pb2.Alert(event=translate.from_event(event)))
@@ -58,8 +75,16 @@ def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.Hear
         case effects.DeclaredDown(service_id, event):
             down = heartbeat_pb2.DeclaredDown(service_id=service_id, event=translate.from_event(event))
             return response(declared_down=down)
-        case effects.Rejected(service_id, field, description):
-            rejected = heartbeat_pb2.Rejected(service_id=service_id, field=field, description=description)
+        case effects.Rejected(service_id, field, description, reason, instance_id):
+            rejected = heartbeat_pb2.Rejected(
+                service_id=service_id,
+                field=field,
+                description=description,
+                reason=error_reason_pb2.ErrorReason.Value(reason),
+                instance_id=instance_id,
+            )
             return response(rejected=rejected)
+        case effects.Left(service_id, incarnation):
+            return response(left=heartbeat_pb2.Left(service_id=service_id, incarnation=incarnation))
         case Drain(reconnect_after):
             return response(drain=heartbeat_pb2.Drain(reconnect_after=duration(reconnect_after)))

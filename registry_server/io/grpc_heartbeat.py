@@ -53,6 +53,7 @@ class HeartbeatStream:
             translate.to_report,
             owes=lambda: owes(self),
             wake=self._wake.set,
+            broken=engine.broken,
         )
 
     async def serve(self) -> None:
@@ -113,6 +114,8 @@ class HeartbeatStream:
             while (output := agent.next_output()) is not None:
                 await write(from_output(output))
                 agent.written(output)
+                if agent.send_held():
+                    self._engine.flush()
             self._written.set()
             if agent.failure is not None and not self._told:
                 self._told = True

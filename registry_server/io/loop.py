@@ -24,6 +24,7 @@ from registry_server.core.commits import Commits, PendingCommit
 from registry_server.core.effects import Effects, EndStream, Message, Registered
 from registry_server.core.errors import Draining, QuotaExceeded
 from registry_server.core.event_log import EventFilter, EventLog
+from registry_server.core.record import Record
 from registry_server.core.service import Event, Instant
 from registry_server.core.verdicts import Verdicts
 from registry_server.io.store import Store, StoreError
@@ -193,11 +194,14 @@ class Engine:
         now = self.now()
         if self.draining:
             self.catalogue.end_session(session_id, Draining.reason)
-        broken = self.catalogue.close_session(session_id, now)
-        # After a stall nobody knows how long ago it broke: that is for TRON to judge, which holds back for it.
-        if broken and not self._clock.lags(time.monotonic()):
-            self.verdicts.streams_broke(broken, now)
+        self.broken(self.catalogue.close_session(session_id, now))
         self.flush_inline()
+
+    def broken(self, records: list[Record]) -> None:
+        """The streams of these services broke, or their programs are gone."""
+        # After a stall nobody knows how long ago that was: TRON judges it, which holds back for it.
+        if records and not self._clock.lags(time.monotonic()):
+            self.verdicts.streams_broke(records, self.now())
 
     def open_feed(self, wake: Callable[[], None]) -> int:
         """A number for an ObserveLiveness stream; `wake` is called when something urgent waits, and at each tick."""

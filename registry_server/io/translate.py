@@ -259,6 +259,7 @@ def from_record(record: Record, maintenance: Maintenance | None) -> observation_
         missed_beats=judgement.missed_beats,
         active_at=duration(record.active_at),
         url=spec.url,
+        process=record.process,
         told_to=judgement.told_to,
         folded_into=judgement.folded_into,
     )

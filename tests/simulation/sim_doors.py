@@ -75,6 +75,7 @@ class Heartbeats:
             read_report,
             owes=lambda: None,
             wake=lambda: self._awake.setdefault(session_id),
+            broken=self._broken,
         )
         stream = self._streams[session_id] = Stream(connection, agent, registry.now().attentive)
         connection.on_message[UP] = partial(self._receive, stream)
@@ -154,11 +155,15 @@ class Heartbeats:
                 registry.observer.we_ended([each for each in records if each.session == session_id])
             if registry.draining:
                 registry.catalogue.end_session(session_id, Draining.reason)
-            broken = registry.catalogue.close_session(session_id, now)
-            registry.observer.streams_broke(broken)
-            if broken and not registry.clock.lags(registry.loop.now):
-                registry.verdicts.streams_broke(broken, now)
+            self._broken(registry.catalogue.close_session(session_id, now))
             registry.flush_inline()
+
+    def _broken(self, records: list[Record]) -> None:
+        """As `Engine.broken`."""
+        registry = self._registry
+        registry.observer.streams_broke(records)
+        if records and not registry.clock.lags(registry.loop.now):
+            registry.verdicts.streams_broke(records, registry.now())
 
     def _receive(self, stream: Stream, word: Any) -> None:
         """One message, and what the observer makes of it."""

@@ -84,7 +84,7 @@ def _no_fencing() -> Patches:
 
 
 def _older_goodbye_removes() -> Patches:
-    def goodbye(self: Catalogue, session_id: int, service_id: str, reason: str, now: Instant) -> None:
+    def goodbye(self: Catalogue, session_id: int, service_id: str, reason: str, now: Instant, *_: int) -> None:
         record = self.records.get(service_id)
         if record is not None:
             self.bury(record, reason, None, now)

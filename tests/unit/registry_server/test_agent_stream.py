@@ -13,6 +13,7 @@ from registry_server.core.agent_stream import (
     MAX_BEATS,
     OUTBOX,
     PATIENCE,
+    Abandoned,
     AgentStream,
     AlertAck,
     BeatAck,
@@ -24,10 +25,11 @@ from registry_server.core.agent_stream import (
 )
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import MAX_LINES, Commits
-from registry_server.core.effects import EndStream, Registered, Rejected, UnknownService
+from registry_server.core.effects import Alert, EndStream, Left, Registered, Rejected, SupersededBy, UnknownService
 from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ReaderTooSlow, SilentStream
+from registry_server.core.record import Record
 from registry_server.core.service import Report
-from tests.unit.registry_server.builders import at, make_spec
+from tests.unit.registry_server.builders import at, make_event, make_spec
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,13 @@ class Bench:
         self.woken = 0
         self.time = 0.0
         self.catalogue.open_session(1)
-        self.stream = AgentStream(self.catalogue, self.commits, 1, read_report, owes=self.owe, wake=self.wake)
+        self.broken: list[str] = []
+        self.stream = AgentStream(
+            self.catalogue, self.commits, 1, read_report, owes=self.owe, wake=self.wake, broken=self.breaks
+        )
+
+    def breaks(self, records: list[Record]) -> None:
+        self.broken += [record.spec.service_id for record in records]
 
     def owe(self) -> None:
         self.owed += 1
@@ -70,9 +78,10 @@ class Bench:
         for _, sent in self.catalogue.take().sends:
             self.stream.push(sent)
 
-    def register(self, service_id: str = "a") -> None:
-        """It registers a service."""
-        self.receive(Register(make_spec(service_id), 0, "instance"))
+    def register(self, service_id: str = "a", *, shared: str = "") -> int:
+        """It registers a service; return its incarnation."""
+        self.receive(Register(make_spec(service_id), 0, f"instance {service_id}", shared))
+        return self.catalogue.get(service_id).incarnation
 
     def written(self) -> list[Any]:
         """Everything that goes out now."""
@@ -125,7 +134,7 @@ def test_a_registry_that_drains_or_is_full_refuses_registrations(bench: Bench) -
     assert isinstance(bench.stream.failure, Draining)
     full = Bench()
     full.commits.lines = MAX_LINES + 1
-    full.register()
+    full.receive(Register(make_spec(), 0, ""))
     assert isinstance(full.stream.failure, QuotaExceeded)
 
 
@@ -234,3 +243,103 @@ def test_the_first_reason_for_its_end_counts_and_its_services_are_not_accused(be
     assert isinstance(bench.stream.failure, ReaderTooSlow)
     assert bench.catalogue.close_session(1, at(1.0)) == [], "we ended it: nobody broke"
     assert bench.catalogue.get("a").detached_reason == ReaderTooSlow.reason
+
+
+# --- many agents of one process on one stream ---------------------------------------------------------------------
+
+
+def test_a_registration_and_its_refusal_bring_back_the_instance_id(bench: Bench) -> None:
+    bench.register("a", shared="process")
+    bench.receive(Register(make_spec("b", name=""), 0, "instance b", "process"))
+    registered, rejected = bench.written()
+    assert registered.instance_id == "instance a"
+    assert (rejected.service_id, rejected.instance_id, rejected.reason) == ("b", "instance b", InvalidRequest.reason)
+
+
+def test_on_a_shared_stream_not_even_the_first_error_ends_it(bench: Bench) -> None:
+    bench.receive(Register(make_spec("b", name=""), 0, "1", "process"))
+    bench.receive(Invalid(InvalidRequest(FieldError("service.ttl", "is wrong")), "c", "2", "process"))
+    bench.receive(Goodbye("", ""))
+    bench.receive(Register(make_spec("d"), 0, "3", "process"), draining=True)
+    bench.commits.lines = MAX_LINES + 1
+    bench.receive(Register(make_spec("e"), 0, "4", "process"))
+    assert bench.stream.failure is None
+    reasons = [(each.instance_id, each.reason) for each in bench.written()]
+    invalid = InvalidRequest.reason
+    assert reasons == [
+        ("1", invalid),
+        ("2", invalid),
+        ("", invalid),
+        ("3", Draining.reason),
+        ("4", QuotaExceeded.reason),
+    ]
+    bench.commits.lines = 0
+    bench.register("a", shared="process")
+    assert [type(each) for each in bench.written()] == [Registered]
+
+
+def test_a_process_has_a_name_of_bounded_length(bench: Bench) -> None:
+    bench.receive(Register(make_spec("a"), 0, "", "x" * 101))
+    assert isinstance(bench.stream.failure, InvalidRequest)
+    assert bench.stream.failure.fields[0].field == "register.shared"
+
+
+def test_a_second_agent_with_the_same_id_supersedes_the_first_and_its_goodbye_removes_nothing(bench: Bench) -> None:
+    older = bench.register("a", shared="process")
+    bench.receive(Register(make_spec("a"), 0, "another", "process"))
+    newer = bench.catalogue.get("a").incarnation
+    assert SupersededBy("a", newer) in bench.written()
+    bench.receive(Goodbye("a", "", older))
+    assert bench.written() == [SupersededBy("a", newer)]
+    bench.receive(Beats((Beat("a", older, 1),), ack_requested=True))
+    assert bench.written() == [SupersededBy("a", newer), BeatAck(1)]
+    assert bench.catalogue.get("a").session == 1
+    bench.receive(Goodbye("a", "", newer))
+    assert bench.written() == [Left("a", newer)]
+    assert "a" not in bench.catalogue.records
+
+
+def test_a_goodbye_that_names_no_incarnation_is_not_answered(bench: Bench) -> None:
+    bench.register("a")
+    bench.written()
+    bench.receive(Goodbye("a", ""))
+    assert bench.written() == []
+
+
+def test_an_abandoned_agent_breaks_off_alone(bench: Bench) -> None:
+    first, _ = bench.register("a", shared="process"), bench.register("b", shared="process")
+    bench.receive(Abandoned("a", first + 100))
+    assert bench.broken == []
+    bench.receive(Abandoned("a", first))
+    assert bench.broken == ["a"]
+    record = bench.catalogue.get("a")
+    assert (record.session, record.detached_at, record.detached_reason) == (None, 0.0, "")
+    assert bench.catalogue.get("b").session == 1
+    bench.receive(Abandoned("a", first))
+    assert bench.broken == ["a"], "once"
+
+
+def test_services_of_one_process_name_it(bench: Bench) -> None:
+    bench.register("a", shared="process")
+    assert bench.catalogue.get("a").process == "process"
+
+
+def test_alerts_wait_for_room_on_a_shared_stream_and_reading_goes_on(bench: Bench) -> None:
+    bench.register("a", shared="process")
+    bench.written()
+    for number in range(HIGH_WATER - 1):
+        bench.stream.push(UnknownService(str(number)))
+    for name in ("x", "y", "z"):
+        bench.catalogue.publish(make_event("service_down", alert_id=name, recipient="a"), at(0.0))
+    for _, sent in bench.catalogue.take().sends:
+        bench.stream.push(sent)
+    assert len(bench.stream.outbox) == HIGH_WATER
+    assert not bench.stream.is_behind
+    assert bench.stream.failure is None
+    assert not bench.stream.send_held(), "there is no room yet"
+    assert [each.event.alert_id for each in bench.written() if isinstance(each, Alert)] == ["x"]
+    assert bench.stream.send_held()
+    for _, sent in bench.catalogue.take().sends:
+        bench.stream.push(sent)
+    assert [each.event.alert_id for each in bench.written()] == ["y", "z"]
+    assert not bench.stream.send_held()

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from grid.events.v1 import event_pb2 as _event_pb2
+from grid.registry.v1 import error_reason_pb2 as _error_reason_pb2
 from grid.registry.v1 import service_pb2 as _service_pb2
 import builtins as _builtins
 import sys
@@ -32,6 +33,7 @@ class HeartbeatRequest(_message.Message):
     BEATS_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
+    ABANDONED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___Register: ...
     @_builtins.property
@@ -40,6 +42,8 @@ class HeartbeatRequest(_message.Message):
     def ack(self) -> Global___AlertAck: ...
     @_builtins.property
     def goodbye(self) -> Global___Goodbye: ...
+    @_builtins.property
+    def abandoned(self) -> Global___Abandoned: ...
     def __init__(
         self,
         *,
@@ -47,12 +51,13 @@ class HeartbeatRequest(_message.Message):
         beats: Global___Beats | None = ...,
         ack: Global___AlertAck | None = ...,
         goodbye: Global___Goodbye | None = ...,
+        abandoned: Global___Abandoned | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "beats", "ack", "goodbye"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "beats", "ack", "goodbye", "abandoned"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -68,9 +73,16 @@ class Register(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """A random word chosen once per process. A registration that is tried again with the same word is the same
-    registration, so that a slow retry can not overtake a newer process. At most 100 characters; may be empty.
+    registration, so that a slow retry can not overtake a newer process. At most 100 characters; may be empty. It comes
+    back in `registered` and `rejected`.
+    """
+    shared: _builtins.str
+    """Set if the stream carries other agents of the same process too: a random word chosen once per process, at most 100
+    characters. An error about one agent is then always answered with `rejected` and never ends the stream. Services that
+    name the same process fail together: that is one failure, not many.
     """
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
@@ -79,10 +91,11 @@ class Register(_message.Message):
         *,
         service: _service_pb2.Service | None = ...,
         instance_id: _builtins.str = ...,
+        shared: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "service", b"service", "shared", b"shared"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -240,21 +253,53 @@ class Goodbye(_message.Message):
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     reason: _builtins.str
+    incarnation: _builtins.int
+    """The incarnation that leaves; a newer one stays. 0: the one that this stream carries. With it, the goodbye is answered
+    by `left`.
+    """
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "reason", b"reason", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Goodbye: _TypeAlias = Goodbye  # noqa: Y015
+
+@_typing.final
+class Abandoned(_message.Message):
+    """The program of this service crashed or was given up while others on this stream go on: it is judged as if a stream of its
+    own had broken.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    incarnation: _builtins.int
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Abandoned: _TypeAlias = Abandoned  # noqa: Y015
 
 @_typing.final
 class HeartbeatResponse(_message.Message):
@@ -270,6 +315,7 @@ class HeartbeatResponse(_message.Message):
     DECLARED_DOWN_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def registered(self) -> Global___Registered: ...
     @_builtins.property
@@ -286,6 +332,8 @@ class HeartbeatResponse(_message.Message):
     def drain(self) -> Global___Drain: ...
     @_builtins.property
     def rejected(self) -> Global___Rejected: ...
+    @_builtins.property
+    def left(self) -> Global___Left: ...
     def __init__(
         self,
         *,
@@ -297,12 +345,13 @@ class HeartbeatResponse(_message.Message):
         declared_down: Global___DeclaredDown | None = ...,
         drain: Global___Drain | None = ...,
         rejected: Global___Rejected | None = ...,
+        left: Global___Left | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "registered", b"registered", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "left", b"left", "registered", b"registered", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "registered", b"registered", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "left", b"left", "registered", b"registered", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "ack", "alert", "unknown_service", "superseded", "declared_down", "drain", "rejected"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "ack", "alert", "unknown_service", "superseded", "declared_down", "drain", "rejected", "left"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -315,7 +364,10 @@ class Registered(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    instance_id: _builtins.str
+    """That of the registration."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
@@ -326,11 +378,12 @@ class Registered(_message.Message):
         self,
         *,
         service: _service_pb2.Service | None = ...,
+        instance_id: _builtins.str = ...,
         observed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -493,21 +546,53 @@ class Rejected(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     FIELD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     field: _builtins.str
     """For example "beat.progress"."""
     description: _builtins.str
+    reason: _error_reason_pb2.ErrorReason.ValueType
+    """Why. INVALID_REQUEST: the same message will never be accepted. QUOTA_EXCEEDED, DRAINING: try again with backoff."""
+    instance_id: _builtins.str
+    """Of a registration: its instance_id."""
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         field: _builtins.str = ...,
         description: _builtins.str = ...,
+        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field", "instance_id", b"instance_id", "reason", b"reason", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Rejected: _TypeAlias = Rejected  # noqa: Y015
+
+@_typing.final
+class Left(_message.Message):
+    """The service left: its goodbye is on disk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    incarnation: _builtins.int
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Left: _TypeAlias = Left  # noqa: Y015

@@ -313,6 +313,7 @@ class Observation(_message.Message):
     FOLDED_INTO_FIELD_NUMBER: _builtins.int
     MAINTENANCE_FIELD_NUMBER: _builtins.int
     DETACHED_REASON_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     name: _builtins.str
     incarnation: _builtins.int
@@ -334,6 +335,8 @@ class Observation(_message.Message):
     """Why the registry itself ended the last stream of the service. Such an end says nothing about the service, which is
     judged by its silence alone. Unspecified if the other side ended the stream, or none ended since it was attached.
     """
+    process: _builtins.str
+    """The process that it shares a stream with others of; see Register.shared. Empty: it is alone."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration: ...
     @_builtins.property
@@ -411,10 +414,11 @@ class Observation(_message.Message):
         folded_into: _builtins.str = ...,
         maintenance: _service_pb2.Maintenance | None = ...,
         detached_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after", "untold", b"untold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "detached_reason", b"detached_reason", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "detached_reason", b"detached_reason", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "process", b"process", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
