@@ -45,13 +45,13 @@ class SimAgent(Process):
         self.deaf = 0
         """How many causes keep its program from taking alerts."""
         self.stalled = 0
-        """How many causes keep its work from going on, while it beats."""
+        """How many causes keep its work from making progress, while it beats."""
         self.troubles: dict[object, bool] = {}
         """What is wrong now with it or its link; True: it is the link, and stays behind when it roams."""
         self.hears_since = 0.0
         self.stalled_since: float | None = None
         self.busy_until = 0.0
-        """Until when it announced to be busy, in virtual time."""
+        """The end of the work that it announced, in virtual time."""
         self.connection: Connection | None = None
         self._registry = registry
         self._observer = observer
@@ -67,17 +67,17 @@ class SimAgent(Process):
 
     @property
     def incarnation(self) -> int:
-        """The incarnation that it holds; 0 before it was told one."""
+        """The incarnation that it holds; 0 before its first registration."""
         return self._session.incarnation
 
     @property
     def registered_at(self) -> float | None:
-        """Since when the stream that is open carries it; None while none does."""
+        """When the stream that is open began to carry it; None while none does."""
         return self._session.registered_at
 
     @property
     def may_beat(self) -> bool:
-        """Whether it was told that it is registered on the stream that is open."""
+        """Whether its registration was confirmed on the stream that is open."""
         return self._session.confirmed
 
     @property
@@ -113,7 +113,7 @@ class SimAgent(Process):
             self._dispatch_soon()
 
     def stalls(self) -> None:
-        """It beats, and gets nothing done."""
+        """It beats, and makes no progress."""
         self.stalled += 1
         if self.stalled == 1:
             self.stalled_since = self.loop.now
@@ -152,7 +152,7 @@ class SimAgent(Process):
         self._observer.unwell(self)
 
     def healed(self, trouble: object) -> None:
-        """That is over: it is well when it is confirmed for what it says from now on."""
+        """That is over: it is well once what it sends from now on is confirmed."""
         if self.troubles.pop(trouble, None) is not None and not self.troubles:
             self._clean_sequence = self._sequence + 1
 
@@ -221,7 +221,7 @@ class SimAgent(Process):
             self.later(deadline - now, partial(self._wake, self._timer))
 
     def _word(self, message: messages.Outgoing) -> object:
-        """The message as it travels; notes what it says about how well the agent is."""
+        """The message as it travels; notes what the observer must know of it."""
         match message:
             case messages.Beat():
                 self._sequence = message.sequence

@@ -1,4 +1,4 @@
-"""An agent: a service that registers, beats by itself, and hears alerts about its children."""
+"""An agent: a service that registers, sends heartbeats automatically, and receives alerts about its children."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _log = logging.getLogger("tron_client")
 
 
 class Agent:
-    """Holds one stream to the registry for as long as the block, or the time from start to stop, lasts.
+    """Holds one stream to the registry from its start to its stop, or for the length of a `with` block.
 
-    Beats leave from threads: neither a blocked event loop nor a slow callback can silence a healthy agent. The beat
-    tells how late the loop runs, and `advance` how far the work is, so that a hung agent is seen as hung. All methods
-    are safe from any thread. An Agent is used once.
+    Beats leave from threads: neither a blocked event loop nor a slow callback can silence a healthy agent. Each beat
+    reports how late the loop runs, and how often `advance` was called, so that a hung agent is seen as hung. All
+    methods are safe from any thread. An Agent is used once.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Agent:
         """Describe the service; nothing is sent before `start`.
 
         Intervals are seconds. Callbacks are functions, which run in threads, or coroutine functions, which run in the
-        event loop that runs at the start (without one each runs in a loop of its own). `on_alert` gets one alert after
-        the other, and acknowledges each by ending without an exception. `on_superseded` gets the incarnation that took
-        over, `on_declared_down` the event. `standby`: other processes of this machine and user run the same agent; one
-        of them holds the id, the others stand by and take over when it leaves or dies. Raises InvalidRequest, naming
-        the field, for an argument that cannot be meant, and its kind WrongType (a TypeError as well) for one of a wrong
-        type; ValueError for a `registry` (or TRON_REGISTRY) that is no address.
+        event loop that runs at the start (without one, each runs in a loop of its own). `on_alert` gets one alert
+        after the other, and acknowledges each by returning without an exception. `on_superseded` gets the incarnation
+        that took over, `on_declared_down` the event. `standby`: other processes of this machine and user run the same
+        agent; one of them holds the id, the others stand by and take over when it leaves or dies. Raises
+        InvalidRequest, naming the field, for an argument out of range; its subclass WrongType (also a TypeError) for
+        one of the wrong type; ValueError for a `registry` (or TRON_REGISTRY) that is not an address.
 
-        `handle_sigterm`: SIGTERM and SIGHUP, where nobody handles them, say goodbye before they end the program;
+        `handle_sigterm`: SIGTERM and SIGHUP, if the program does not handle them, say goodbye before they end it;
         False leaves them alone.
         """
         interval = arguments.seconds("heartbeat_interval", heartbeat_interval)
@@ -120,7 +120,7 @@ class Agent:
         self._handle_sigterm = arguments.flag("handle_sigterm", handle_sigterm)
 
     def after_fork(self) -> None:
-        """In a forked child an agent that was started is the parent's: `stopped` here, at once and for good.
+        """In a forked child an agent that was started belongs to the parent: it is `stopped` here, for good.
 
         One that was not started yet may be started in the child.
         """
@@ -129,20 +129,20 @@ class Agent:
         self._notices.after_fork()
 
     def start(self) -> None:
-        """Register and begin to beat; does nothing where it was started before.
+        """Register and begin to beat; does nothing if it was started before.
 
-        Waits up to `register_timeout` seconds. Where the registry is away it warns, returns, and goes on trying for
-        ever in the background. Raises InvalidRequest where the registry refuses the registration, RuntimeError in a
+        Waits up to `register_timeout` seconds. If the registry does not answer, it logs a warning, returns, and keeps
+        trying in the background. Raises InvalidRequest if the registry refuses the registration, RuntimeError in a
         process that gevent or eventlet has patched in a way that gRPC cannot work with.
         """
         self._attach_running_loop()
         self._launch()
 
     def stop(self, reason: str = "", timeout: float = 2.0) -> None:
-        """Say goodbye and end, within `timeout` seconds. The service is removed and nobody is alarmed.
+        """Say goodbye and end, within `timeout` seconds. The service is removed without an alert.
 
-        Does nothing where it was not started or is over. Without a connection the goodbye is tried until the time is
-        up; after that the registry must find out by itself.
+        Does nothing if it was not started or is over. Without a connection the goodbye is tried until the time is up;
+        after that the registry must detect the end.
         """
         arguments.text("reason", reason)
         arguments.seconds("timeout", timeout, positive=False)
@@ -173,15 +173,15 @@ class Agent:
         progress: float | None = None,
         busy_for: float | None = None,
     ) -> None:
-        """Say how it goes; what is None stays as it was. A new status or message is sent at once, else the next beat
-        tells. `progress` is 0 to 1; `busy_for` announces seconds without progress. Raises InvalidRequest, naming the
-        field, for what a beat cannot carry; then nothing was kept.
+        """Report status and load; None leaves a value as it was. A new status or message is sent at once, other values
+        with the next beat. `progress` is 0 to 1; `busy_for` announces seconds without progress. Raises InvalidRequest,
+        naming the field, for what a beat cannot carry; then nothing is kept.
         """
         figures = checked_figures(status, p95_ms, queue_depth, load, message, progress)
         self._transport.report(figures, arguments.optional_seconds("busy_for", busy_for, positive=False))
 
     def advance(self, n: int = 1) -> None:
-        """Raise the activity counter: the work gets on. See `stall_after`."""
+        """Raise the activity counter: the work makes progress. See `stall_after`."""
         self._transport.advance(arguments.whole("n", n))
 
     def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -195,9 +195,9 @@ class Agent:
         self._hearing.loop = self._notices.loop = loop
 
     async def alerts(self) -> AsyncIterator[Alert]:
-        """Alerts as they come, those that came before included; acknowledge each. Ends when the agent ends.
+        """Alerts as they arrive, including those that arrived before; acknowledge each. Ends when the agent ends.
 
-        An alert that was not acknowledged when the next one is asked for may be delivered again.
+        An alert that is not acknowledged when the next one is requested may be delivered again.
         """
         inbox, loop, came = self._transport.inbox, asyncio.get_running_loop(), asyncio.Event()
 
@@ -228,7 +228,7 @@ class Agent:
                 inbox.handled(alert.alert_id)
 
     def take_alert(self, timeout: float | None = None) -> Alert | None:
-        """The oldest alert that waits, or the next one within `timeout` seconds (None: for ever); None where none came.
+        """The oldest waiting alert, or the next one within `timeout` seconds (None: no limit); None if none arrived.
 
         One that is not acknowledged may be delivered again.
         """
@@ -238,12 +238,12 @@ class Agent:
         return alert
 
     def take_over_alerts(self) -> AlertInbox:
-        """The alerts themselves, for whoever handles them in place of `on_alert` and `alerts`, as a Supervisor does.
+        """The inbox itself, for code that handles alerts in place of `on_alert` and `alerts`, as a Supervisor does.
 
-        Raises ValueError where the agent was given an `on_alert`: each alert is for one of them only.
+        Raises ValueError if the agent was given an `on_alert`: each alert has one handler.
         """
         if self._on_alert is not None:
-            raise ValueError("the agent has an on_alert of its own; give it to whoever takes its alerts over")
+            raise ValueError("the agent has an on_alert of its own; give it to the code that takes its alerts over")
         return self._transport.inbox
 
     def wait_registered(self, timeout: float) -> bool:
@@ -252,25 +252,25 @@ class Agent:
 
     @property
     def state(self) -> str:
-        """`starting`, `connected`, `cut_off` (nobody answers), `superseded` (somebody took over: stop), `stopped`, or
-        `standby` (another process of this machine holds the id)."""
+        """`starting`, `connected`, `cut_off` (the registry does not answer), `superseded` (another process took over:
+        stop), `stopped`, or `standby` (another process of this machine holds the id)."""
         waits = self._standby is not None and self._standby.waiting
         return "standby" if waits else self._transport.state
 
     @property
     def healthy(self) -> bool:
-        """Whether the registry hears us."""
+        """Whether the registry receives our heartbeats."""
         return self.state == "connected"
 
     @property
     def registry(self) -> str:
-        """Where its registry is, `host:port`."""
+        """The address of its registry, `host:port`."""
         return self._address.text
 
     @property
     def last_error(self) -> str:
-        """What stands, or stood last, in the way of its registration: what answered at the address, or why the stream
-        ended. Empty while it is connected, or nothing is known yet. For people; programs look at `state`."""
+        """What prevents its registration, or prevented it last: what answered at the address, or why the stream ended.
+        Empty while it is connected, or nothing is known yet. For people; programs look at `state`."""
         return self._transport.last_error
 
     @property
@@ -280,7 +280,7 @@ class Agent:
 
     @property
     def service(self) -> Service | None:
-        """The record as the registry told it at the last registration."""
+        """The record as the registry sent it at the last registration."""
         return self._transport.service
 
     @property
@@ -342,7 +342,7 @@ class Agent:
         (self._standby or self._transport).abandon()
         self._transport.join(max(timeout, 0.5))
         if self._dispatcher is None or self._hearing.is_calling:
-            return  # nobody to wait for, or it is the callback that ends the agent, and goes on to its own end
+            return  # nothing to wait for, or the callback itself ends the agent
         if self._hearing.can_be_awaited:
             self._dispatcher.join(max(0.0, timeout))
         self._hearing.cancel()

@@ -129,7 +129,7 @@ class IdLock:
         self.leave_line()
 
     def _unlock(self, descriptor: int | None) -> None:
-        # A child that was forked just now may still have the descriptor: closing ours would not let go of the lock.
+        # A child that was forked just now may still have the descriptor: closing ours would not release the lock.
         if descriptor is not None and os.getpid() == self._owner:
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""When to beat, when to try again, and when to call oneself cut off: decisions only, no clock and no dice.
+"""When to beat, when to try again, and when an agent is cut off: decisions only, no clock and no dice.
 
 All times are seconds on one monotonic clock, handed in as `now`; the one random number is handed in as a fraction.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 _SLOWEST_ACK = 1.5
-"""The registry acknowledges about once a second where it is not asked to; half a second is for the way."""
+"""The registry acknowledges about once a second if it is not asked to; half a second is for the way."""
 
 _LOST_BEATS = 3
 """Unanswered beats after which a stream is given up; fewer leave only if this process was stopped."""
@@ -43,7 +43,7 @@ class BeatSchedule:
         return self._due
 
     def due_in(self, now: float) -> float | None:
-        """Seconds until the next beat, 0 where it is due; None while stopped."""
+        """Seconds until the next beat, 0 if it is due; None while stopped."""
         return None if self._due is None else max(0.0, self._due - now)
 
     def beaten(self, now: float) -> None:
@@ -84,11 +84,11 @@ class Backoff:
 
 @dataclass(slots=True)
 class CutOff:
-    """Whether anybody hears us: no acknowledgement for two intervals is cut off, a long silence is given up.
+    """Whether the registry hears us: no acknowledgement for two intervals is cut off; a long silence ends the stream.
 
-    Being cut off is counted from the last word of the registry; giving up from the first beat that it left unanswered,
-    and only after several of them, so that a process that was itself stopped for a minute does not blame the stream:
-    the answer to the beat before is there then, and was not read yet.
+    Being cut off is counted from the last message of the registry; the end of the stream from the first beat that is
+    unanswered, and only after several of them: a process that was itself stopped for a minute must not blame the
+    stream, because the answer to the beat before is there then, and was not read yet.
     """
 
     interval: float
@@ -124,7 +124,7 @@ class CutOff:
             self._unanswered = now
 
     def is_cut(self, now: float) -> bool:
-        """Whether we must take ourselves for cut off."""
+        """Whether we must consider ourselves cut off."""
         return self._heard is None or now - self._heard > self.limit
 
     def is_lost(self, now: float) -> bool:

@@ -1,8 +1,8 @@
 """One agent in several processes of a machine: one of them holds the id, the others stand by and send nothing.
 
-A holder that dies leaves its lock to the kernel, and whoever stands by takes it and registers. A holder that leaves in
-good order first lets somebody who stands by take over, and goes on beating until that one has registered in its place;
-with nobody there it says goodbye. So the service is registered as long as one of them runs, and nobody is alarmed.
+If the holder dies, the kernel releases its lock, and a process on standby takes it and registers. A holder that leaves
+in good order first lets a process on standby take over, and keeps beating until that one has registered in its place;
+if there is none it says goodbye. So the service stays registered as long as one of them runs, without an alert.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _LOOK_EVERY = 0.1
 """Seconds between two attempts to take the id: a small part of the grace within which a broken stream is forgiven."""
 _LOOK_FOR_SUCCESSOR = 0.03
 _TOUCH_EVERY = 3600.0
-"""Seconds after which the files are shown to be in use, to those who clean directories for temporary files."""
+"""Seconds after which the files are touched, so that cleaners of temporary directories leave them alone."""
 _GOODBYE = 0.5
-"""Seconds that are kept for a goodbye where nobody takes over in time."""
+"""Seconds that are kept for a goodbye if no process takes over in time."""
 
 
 class Standby:
@@ -58,7 +58,7 @@ class Standby:
         try:
             self._lock = IdLock(self._registry, self._service_id)
             held = self._lock.acquire()
-            if not held:  # before anybody is told that we stand by, or the holder might leave without seeing us
+            if not held:  # before `start` returns, or the holder might leave without seeing us
                 self._lock.wait_in_line()
         except LockUnavailable as error:
             _log.error("standby_unavailable service_id=%s why=%s", self._service_id, error)
@@ -75,9 +75,9 @@ class Standby:
         self._thread.start()
 
     def say_goodbye(self, reason: str, *, unseen: bool = False, timeout: float = leaving.PATIENCE) -> None:
-        """Begin to leave: let somebody take over within `timeout` seconds, or say goodbye.
+        """Begin to leave: let another process take over within `timeout` seconds, or say goodbye.
 
-        `unseen`: by the program, which a signal is about to end.
+        `unseen`: a signal is about to end the program, which must not notice.
         """
         if self._lock is None:
             self._transport.say_goodbye(reason, unseen=unseen)
@@ -95,7 +95,7 @@ class Standby:
         return not self._thread.is_alive()
 
     def abandon(self) -> None:
-        """End without a goodbye; whoever stands by takes over."""
+        """End without a goodbye; a process on standby takes over."""
         self._abandoned = True
         self._asked.set()
         self._transport.abandon()
@@ -162,13 +162,13 @@ class Standby:
         transport = self._transport
         transport.hand_over(unseen=self._unseen)
         while not transport.over:
-            # In this order: with the id in our hands nobody can take it while we look whether somebody wants it.
+            # In this order: while we hold the id, no process can take it between our look and our goodbye.
             if lock.acquire():
                 if not lock.someone_waits():
                     break
                 lock.release()
             if time.monotonic() >= self._deadline:
-                # Nobody came in time. One who comes later is a new incarnation, which this goodbye cannot remove.
+                # No process took over in time. A later one is a new incarnation, which this goodbye cannot remove.
                 break
             transport.wait_over(_LOOK_FOR_SUCCESSOR)
         if not transport.over:
