@@ -97,6 +97,8 @@ class Facts:
     busy_until_at: float | None = None
     busy_declared_at: float | None = None
     url: str = ""
+    process: str = ""
+    """The process whose other agents it shares a stream with; empty if it is alone."""
     notified: tuple[str, ...] = ()
     """The recipients of the alert of its last DOWN."""
     held_alert: AlertDraft | None = None

@@ -3,14 +3,17 @@
 It looks at the last moments only, and at the services that are alive now: services that have been down for longer
 count on neither side, so that it ends one window after the last failure and cannot ratchet, however often a fleet is
 replaced. It holds the alerts about services that failed together; one that fails alone a little later raises its own.
-Pure.
+
+Services that share a process fail together whenever it does: they are one unit, and one unit alone is never a mass
+failure. A service that names no process is a unit of its own. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from typing import Protocol
 
 from tron.facts import NEVER
 from tron.policy import Policy
@@ -24,7 +27,24 @@ ESTABLISHED = 2.0
 and go are no fleet that fails."""
 
 ROOTS = 2
-"""At least this many of the failing have a parent that is not failing: the alert of its root reports one subtree."""
+"""At least this many failing units have a member whose parent is not failing: the alert of its root reports one
+subtree."""
+
+
+class Fleet(Protocol):
+    """What the guard asks about all services."""
+
+    def alive(self) -> tuple[int, set[str]]:
+        """How many services are judged alive now, and the units that they belong to."""
+        ...
+
+    def unit_of(self, service_id: str) -> str:
+        """The unit with which a service fails."""
+        ...
+
+    def parent_of(self, service_id: str) -> str | None:
+        """The id of a service's parent; None if it has none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +115,22 @@ class Guard:
         self._together |= set(failed)
         self._clear_at = now + self.policy.guard_window
 
-    def update(self, now: float, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> Cascade | None:
-        """Look again; return the mass failure that was just recognized, None if there is none or it is known.
-
-        `alive`: how many are judged alive now. `parent_of`: the id of a service's parent, None if it has none.
-        """
+    def update(self, now: float, fleet: Fleet) -> Cascade | None:
+        """Look again; return the mass failure that was just recognized, None if there is none or it is known."""
         while self._until and self._until[0][0] <= now:
             until, service_id = heappop(self._until)
             if self._failing.get(service_id, (0.0, NEVER))[1] <= until:
                 del self._failing[service_id]
-        if self._are_many(alive, parent_of):
+        if self._are_many(fleet):
             self._together |= self._failing.keys()
             self._many_since = now if self._many_since is None else self._many_since
             self._clear_at = self._last_failure + self.policy.guard_window
             if not self.active and now - self._many_since >= SETTLE:
                 self.active = True
                 self.listed |= self._failing.keys()
+                alive, _ = fleet.alive()
                 return Cascade(
-                    tuple(self._failing), alive() + len(self._failing), min(at for at, _ in self._failing.values())
+                    tuple(self._failing), alive + len(self._failing), min(at for at, _ in self._failing.values())
                 )
         else:
             self._many_since = None
@@ -121,13 +139,23 @@ class Guard:
                 self._together.clear()
         return None
 
-    def _are_many(self, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> bool:
-        count = len(self._failing)
-        if count < self.policy.guard_min or count <= self.policy.guard_ratio * (alive() + count):
+    def _are_many(self, fleet: Fleet) -> bool:
+        """Whether too many units fail, or at least two that hold too many of the services."""
+        services, policy = len(self._failing), self.policy
+        if services < policy.guard_min:
             return False
-        roots = 0
+        units = {fleet.unit_of(service_id) for service_id in self._failing}
+        if len(units) < ROOTS:
+            return False
+        alive, alive_units = fleet.alive()
+        all_units = len(alive_units | units)
+        many_units = len(units) >= policy.guard_min and len(units) > policy.guard_ratio * all_units
+        if not many_units and services <= policy.guard_ratio * (alive + services):
+            return False
+        roots: set[str] = set()
         for service_id in self._failing:
-            roots += parent_of(service_id) not in self._failing
-            if roots >= ROOTS:
-                return True
+            if fleet.parent_of(service_id) not in self._failing:
+                roots.add(fleet.unit_of(service_id))
+                if len(roots) >= ROOTS:
+                    return True
         return False

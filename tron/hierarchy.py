@@ -34,6 +34,16 @@ class Hierarchy:
                 return service_id
         return OPERATORS
 
+    def alive(self) -> tuple[int, set[str]]:
+        """How many services are judged alive, and the units that they belong to; see `unit_of`."""
+        alive = [lease.facts for lease in self._detector.leases() if lease.state is State.ALIVE]
+        return len(alive), {_unit(facts) for facts in alive}
+
+    def unit_of(self, service_id: str) -> str:
+        """The unit with which a service fails: its process, or the service itself if it shares none."""
+        lease = self._detector.find(service_id)
+        return _unit(lease.facts) if lease is not None else service_id
+
     def parent_of(self, service_id: str) -> str | None:
         """The service_id of its parent; None if it has none, or its parent is not registered."""
         lease = self._detector.find(service_id)
@@ -61,3 +71,8 @@ class Hierarchy:
         """Whether a service is judged down, or is not registered."""
         lease = self._detector.find(service_id)
         return lease is None or lease.state is State.DOWN
+
+
+def _unit(facts: Facts) -> str:
+    # No service_id and no process holds a line break.
+    return f"process\n{facts.process}" if facts.process else facts.service_id

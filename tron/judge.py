@@ -276,7 +276,7 @@ class Judge:
                 self._held_deaths.end(service_id)
 
     def _look_for_cascade(self, orders: Orders, wall: float) -> None:
-        cascade = self.guard.update(self.now, lambda: self.detector.states()[State.ALIVE], self.hierarchy.parent_of)
+        cascade = self.guard.update(self.now, self.hierarchy)
         self.detector.hold_deregistrations(self.guard.holds)
         if cascade is not None:
             alert = alert_book.cascade_alert(cascade, self._observer, wall, self.now)

@@ -67,6 +67,7 @@ def _to_facts(message: observation_pb2.Observation) -> Facts:
         busy_until_at=seconds(message.busy_until_at) if has("busy_until_at") else None,
         busy_declared_at=seconds(message.busy_declared_at) if has("busy_declared_at") else None,
         url=message.url,
+        process=message.process,
         notified=tuple(message.told_to),
         held_alert=to_alert(message.untold) if has("untold") else None,
         grouped_into=message.folded_into,

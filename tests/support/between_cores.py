@@ -50,6 +50,7 @@ def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
         busy_until_at=record.busy_until_at,
         busy_declared_at=record.busy_declared_at,
         url=spec.url,
+        process=record.process,
         notified=judgement.told_to,
         held_alert=None if held_alert is None else draft_of(held_alert),
         grouped_into=judgement.folded_into,

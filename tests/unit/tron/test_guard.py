@@ -19,20 +19,21 @@ class Fleet:
     def __init__(self, size: int = 20, parents: dict[str, str] | None = None, policy: Policy = POLICY) -> None:
         self.guard = Guard(policy)
         self.now = 100.0
-        self.alive = {f"s{n}" for n in range(size)}
+        self.living = {f"s{n}" for n in range(size)}
         self.parents = parents or {}
+        self.processes: dict[str, str] = {}
         self.told: list[Cascade] = []
 
     def fail(self, *numbers: int, spread: float = 0.0, alive_since: float = 0.0) -> None:
         """These fall silent now."""
         for n in numbers:
-            self.alive.discard(f"s{n}")
+            self.living.discard(f"s{n}")
             self.guard.failed(f"s{n}", self.now, alive_since, spread)
 
     def back(self, *numbers: int) -> None:
         """These are heard again."""
         for n in numbers:
-            self.alive.add(f"s{n}")
+            self.living.add(f"s{n}")
             self.guard.ended(f"s{n}")
 
     def run(self, seconds: float) -> None:
@@ -43,9 +44,25 @@ class Fleet:
 
     def look(self) -> None:
         """One tick."""
-        cascade = self.guard.update(self.now, lambda: len(self.alive), self.parents.get)
+        cascade = self.guard.update(self.now, self)
         if cascade is not None:
             self.told.append(cascade)
+
+    def share(self, process: str, numbers: Iterable[int]) -> None:
+        """These run in one process."""
+        self.processes |= dict.fromkeys(names(numbers), process)
+
+    def alive(self) -> tuple[int, set[str]]:
+        """How many live, in which units."""
+        return len(self.living), set(map(self.unit_of, self.living))
+
+    def unit_of(self, service_id: str) -> str:
+        """The process of a service, or the service."""
+        return self.processes.get(service_id, service_id)
+
+    def parent_of(self, service_id: str) -> str | None:
+        """Its parent."""
+        return self.parents.get(service_id)
 
     def covered(self) -> set[int]:
         """About whom notices are held."""
@@ -171,7 +188,7 @@ def test_it_counts_those_who_live_now_so_that_a_fleet_can_be_replaced_many_times
     for generation in range(1, 10):
         fleet.fail(*range(20 * (generation - 1), 20 * generation))
         fleet.run(2.0)
-        fleet.alive |= {f"s{n}" for n in range(20 * generation, 20 * (generation + 1))}
+        fleet.living |= {f"s{n}" for n in range(20 * generation, 20 * (generation + 1))}
         for n in range(20 * (generation - 1), 20 * generation):
             fleet.guard.ended(f"s{n}")
         fleet.run(POLICY.guard_window + 1)
@@ -181,7 +198,7 @@ def test_it_counts_those_who_live_now_so_that_a_fleet_can_be_replaced_many_times
 
 def test_who_has_been_dead_for_longer_counts_on_neither_side() -> None:
     fleet = Fleet(100)
-    fleet.alive = set(names(range(20)))  # eighty died one by one, long ago
+    fleet.living = set(names(range(20)))  # eighty died one by one, long ago
     fleet.fail(*range(7))
     fleet.run(1.0)
     assert len(fleet.told) == 1
@@ -226,7 +243,7 @@ def test_a_policy_that_changes_meanwhile_leaves_nobody_failing_for_ever() -> Non
 
 def test_an_observer_that_comes_within_one_goes_on_with_it_and_does_not_tell_it_again() -> None:
     fleet = Fleet()
-    fleet.alive -= set(names(range(8)))
+    fleet.living -= set(names(range(8)))
     fleet.guard.resume(fleet.now, names(range(8)))
     fleet.look()
     assert fleet.guard.active
@@ -236,3 +253,52 @@ def test_an_observer_that_comes_within_one_goes_on_with_it_and_does_not_tell_it_
     assert fleet.told == []
     fleet.run(POLICY.guard_window)
     assert not fleet.guard.holds
+
+
+# --- processes with many agents ---------------------------------------------------------------------------------------
+
+
+def test_one_process_alone_is_no_mass_failure_however_many_agents_it_has() -> None:
+    """250 services, 100 of them in one process that is killed: each parent has its alerts at once."""
+    fleet = Fleet(250)
+    fleet.share("killed", range(100))
+    fleet.fail(*range(100))
+    fleet.run(SETTLE + 1.0)
+    assert (fleet.told, fleet.guard.holds, fleet.covered()) == ([], False, set())
+
+
+def test_twenty_processes_with_fifty_agents_each_that_are_cut_at_once_are_one() -> None:
+    fleet = Fleet(1000)
+    for number in range(20):
+        fleet.share(f"process {number}", range(number * 50, number * 50 + 50))
+    fleet.fail(*range(1000))
+    fleet.run(SETTLE + 1.0)
+    assert [len(each.service_ids) for each in fleet.told] == [1000]
+
+
+def test_two_processes_that_hold_more_than_the_share_of_all_services_are_one() -> None:
+    fleet = Fleet(100)
+    fleet.share("one", range(20))
+    fleet.share("other", range(20, 40))
+    fleet.fail(*range(40))
+    fleet.run(SETTLE + 1.0)
+    assert [each.live for each in fleet.told] == [100]
+
+
+def test_many_small_processes_count_as_units_on_both_sides_of_the_share() -> None:
+    """Six of ten processes fail; the services of the others are many more."""
+    fleet = Fleet(1006)
+    for number in range(4):
+        fleet.share(f"large {number}", range(6 + number * 250, 256 + number * 250))
+    fleet.fail(*range(6))
+    fleet.run(SETTLE + 1.0)
+    assert [len(each.service_ids) for each in fleet.told] == [6]
+
+
+def test_a_process_of_which_a_part_fails_counts_as_failing_only() -> None:
+    fleet = Fleet(30)
+    fleet.share("one", range(15))
+    fleet.share("other", range(15, 30))
+    fleet.fail(*range(10))
+    fleet.run(SETTLE + 1.0)
+    assert fleet.told == []

@@ -19,13 +19,29 @@ POLICY = Policy(flap_count=3, guard_min=2)
 SENT = Suppression()
 
 
+class Empty:
+    """A fleet in which nobody is alive."""
+
+    def alive(self) -> tuple[int, set[str]]:
+        return 0, set()
+
+    def unit_of(self, service_id: str) -> str:
+        return service_id
+
+    def parent_of(self, _: str) -> None:
+        return None
+
+
+EMPTY = Empty()
+
+
 def cascade(*service_ids: str) -> Guard:
     """A guard that is up for these services."""
     guard = Guard(POLICY)
     for service_id in service_ids:
         guard.failed(service_id, 10.0, 0.0)
     for now in (10.0, 10.5):
-        guard.update(now, lambda: 0, lambda _: None)
+        guard.update(now, EMPTY)
     assert guard.active
     return guard
 
@@ -82,7 +98,7 @@ def test_a_return_is_reported_to_those_notified_of_the_failure_whatever_holds_no
 def test_a_service_without_a_parent_that_a_mass_failure_lists_needs_no_alert_of_its_own() -> None:
     guard = cascade("a", "b")
     for now in (30.0, 31.0):
-        guard.update(now, lambda: 0, lambda _: None)
+        guard.update(now, EMPTY)
     assert not guard.holds
     assert decided(Kind.DEREGISTER, make_facts(parent=""), guard) == Suppression(messages.HELD_IN_CASCADE)
     assert decided(Kind.DEREGISTER, make_facts(parent="boss"), guard) == SENT
@@ -95,7 +111,7 @@ def test_a_held_death_stays_held_by_maintenance_a_mass_failure_and_its_list() ->
     assert holds_death(make_facts("a", **down), "boss", guard)
     assert not holds_death(make_facts("c", **down), "boss", guard)
     for now in (30.0, 31.0):
-        guard.update(now, lambda: 0, lambda _: None)
+        guard.update(now, EMPTY)
     assert holds_death(make_facts("a", **down), OPERATORS, guard)
     assert not holds_death(make_facts("a", **down), "boss", guard)
 
