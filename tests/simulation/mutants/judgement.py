@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from tron.detector import Detector
 from tron.escalation import Escalations
 from tron.facts import NEVER, AlertDraft, Facts, Kind, Lease, State
 from tron.grouping import Groups
-from tron.guard import Guard
+from tron.guard import Fleet, Guard
 from tron.held_deaths import HeldDeaths
 from tron.hierarchy import Hierarchy
 from tron.judge import Judge
@@ -99,9 +98,9 @@ def _folds_what_lives_elsewhere() -> Patches:
 def _guard_ratchets() -> Patches:
     update = Guard.update
 
-    def sticky(self: Any, now: float, alive: Callable[[], int], parent_of: Callable[[str], str | None]) -> Any:
+    def sticky(self: Any, now: float, fleet: Fleet) -> Any:
         was = self.active
-        cascade = update(self, now, alive, parent_of)
+        cascade = update(self, now, fleet)
         self.active = self.active or was
         return cascade
 
