@@ -12,7 +12,7 @@ from registry_server.core.effects import (
     Alert,
     AppendEvent,
     CompactEvents,
-    SettleCopy,
+    StopEscalation,
     WithdrawCopy,
 )
 from registry_server.core.event_log import EventLog
@@ -88,21 +88,21 @@ class AlertDelivery:
         words: set[str] = set()
         if recipient:
             record = self._directory.resolve(recipient)
-            words = {recipient, *(() if record is None else self._directory.words_for(record))}
+            words = {recipient, *(() if record is None else self._directory.names_of(record))}
         count = 0
         for copy in copies:
             event = copy.event
             if service_id in ("", event.service_id) and (not words or event.recipient in words):
                 count += self.acknowledge(event.alert_id, event.recipient, now)
-        for record in {id(each): each for word in words for each in self._directory.bearers(word)}.values():
+        for record in {id(each): each for word in words for each in self._directory.matching(word)}.values():
             self.deliver(record)
         return count
 
-    def settle_copy(self, alert_id: str, recipient: str) -> bool:
+    def stop_escalation(self, alert_id: str, recipient: str) -> bool:
         """A copy escalates no further. Return whether it waited and could have."""
-        if self.mailboxes.settle(alert_id, recipient) is None:
+        if self.mailboxes.stop_escalation(alert_id, recipient) is None:
             return False
-        self._outgoing.write(SettleCopy(alert_id, recipient))
+        self._outgoing.write(StopEscalation(alert_id, recipient))
         self._observers.copy(alert_id, recipient)
         return True
 
@@ -140,7 +140,7 @@ class AlertDelivery:
         """Send what waits for this service and may go out now; return the alert_ids."""
         if record.session is None:
             return set()
-        events = [event for word in self._directory.words_for(record) for event in self.mailboxes.take(word)]
+        events = [event for word in self._directory.names_of(record) for event in self.mailboxes.take(word)]
         for event in events:
             self._outgoing.send(record.session, Alert(event))
         return {event.alert_id for event in events}
@@ -157,12 +157,12 @@ class AlertDelivery:
 
     def connection_lost(self, record: Record) -> None:
         """What was sent to this service and not acknowledged is sent again on its next stream."""
-        for word in self._directory.words_for(record):
+        for word in self._directory.names_of(record):
             self.mailboxes.connection_lost(word)
 
     def registered(self, record: Record) -> None:
         """The service is registered: nobody need be told any more that alerts wait for somebody absent."""
-        for word in self._directory.words_for(record):
+        for word in self._directory.names_of(record):
             self.absent.returned(word)
 
     def left(self, record: Record, now: Instant) -> None:

@@ -73,12 +73,12 @@ class Attachments:
         self._published.show(record)
         return record
 
-    def attach(self, record: Record, session_id: int, now: Instant, *, give_up: bool = False) -> None:
-        """The stream carries the service from now on. `give_up`: a stream that carried it before must stop."""
+    def attach(self, record: Record, session_id: int, now: Instant, *, supersede: bool = False) -> None:
+        """The stream carries the service from now on. `supersede`: a stream that carried it before must stop."""
         old = record.session
         if old is not None and old != session_id:
-            if give_up:
-                self.give_up(record, old, record.incarnation)
+            if supersede:
+                self.supersede(record, old, record.incarnation)
             else:
                 self.sessions.drop(old, record.spec.service_id)
         self._delivery.connection_lost(record)
@@ -90,7 +90,7 @@ class Attachments:
         session.services[record.spec.service_id] = record.incarnation
         session.superseded.pop(record.spec.service_id, None)
 
-    def give_up(self, record: Record, session_id: int, incarnation: int) -> None:
+    def supersede(self, record: Record, session_id: int, incarnation: int) -> None:
         """Another stream speaks for the service, as this incarnation: the stream must stop."""
         session = self.drop(session_id, record.spec.service_id)
         session.superseded[record.spec.service_id] = incarnation

@@ -210,7 +210,7 @@ class Catalogue:
         session.heard_at = now.attentive
         record = self.records.get(service_id)
         if record is None:
-            self.registrations.tell_removed_as_down(service_id, session_id)
+            self.registrations.send_removed_as_down(service_id, session_id)
             sessions.drop(session_id, service_id)
             send(session_id, UnknownService(service_id))
             return None
@@ -226,14 +226,14 @@ class Catalogue:
             # The newest stream that spoke for an incarnation carries it: what an older one still had on its way, when
             # its client gave it up, must not take the service along when it ends. A heartbeat that names no
             # incarnation, from a stream that was never told one, is another client's: the one before must give up.
-            self.attachments.attach(record, session_id, now, give_up=not held)
+            self.attachments.attach(record, session_id, now, supersede=not held)
             self.facts.changed(record)
             self.published.show(record)
             self.delivery.deliver(record)
         record.unanswered = False
         self.facts.hear(record, now)
         if record.session == session_id:
-            self.registrations.tell_declared_down(record, session_id)
+            self.registrations.send_declared_down(record, session_id)
         if report is not None and report != record.report:
             self._take_report(record, report, now)
         self.facts.publish_heard(record)
@@ -246,7 +246,7 @@ class Catalogue:
         for alert_id in alert_ids:
             for recipient in sorted(self.mailboxes.recipients(alert_id)):
                 # By name too, though a namesake may have come since it was delivered.
-                for record in self.directory.bearers(recipient):
+                for record in self.directory.matching(recipient):
                     if record.session == session_id:
                         self.acknowledge(alert_id, recipient, now)
                         self.facts.hear(record, now)
@@ -276,7 +276,7 @@ class Catalogue:
         elif held != record.incarnation or incarnation not in (0, held):
             self.outgoing.send(session_id, SupersededBy(service_id, record.incarnation))
         else:
-            self.bury(record, reason or "goodbye", None, now)
+            self.remove(record, reason or "goodbye", None, now)
             if incarnation:
                 self.outgoing.send(session_id, Left(service_id, incarnation))
 
@@ -285,7 +285,7 @@ class Catalogue:
     def deregister(self, service_id: str, reason: str, now: Instant) -> None:
         """Remove a service on purpose, for good: alerts for it do not wait. Raises ServiceNotFound."""
         record = self.get(service_id)
-        self.bury(record, reason or "deregistered", None, now)
+        self.remove(record, reason or "deregistered", None, now)
         self.delivery.removed_for_good(record, now)
 
     def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
@@ -401,14 +401,14 @@ class Catalogue:
 
     # --- for verdicts -----------------------------------------------------------------------------------------------
 
-    def bury(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
+    def remove(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
         """Remove a service and remember it; `judgement` None if it left on purpose."""
-        self.registrations.bury(record, reason, judgement, now)
+        self.registrations.remove(record, reason, judgement, now)
 
     def judged_down(self, record: Record) -> None:
         """A service was judged down: perhaps nobody speaks on its stream any more."""
         if record.session is not None:
-            self.attachments.sessions.look_at(record.session)
+            self.attachments.sessions.recheck(record.session)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

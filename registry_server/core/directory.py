@@ -26,7 +26,7 @@ class Directory:
         """All services of that name, in the order of their ids."""
         return [self.records[service_id] for service_id in sorted(self._by_name.get(name, ()))]
 
-    def bearers(self, word: str) -> list[Record]:
+    def matching(self, word: str) -> list[Record]:
         """All services that have the word as their id or as their name, however many."""
         own = self.records.get(word)
         return self.named(word) if own is None else [own, *self.named(word)]
@@ -40,12 +40,12 @@ class Directory:
                 record = self.records[next(iter(named))]
         return record
 
-    def meant_by(self, word: str) -> str:
+    def id_of(self, word: str) -> str:
         """The word under which alerts for `word` wait: the service_id where the word names a service now."""
         record = self.resolve(word)
         return word if record is None else record.spec.service_id
 
-    def words_for(self, record: Record) -> list[str]:
+    def names_of(self, record: Record) -> list[str]:
         """The words under which alerts for a service may wait: its id, and its name while that means nobody else."""
         service_id, name = record.spec.service_id, record.spec.name
         return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
@@ -63,7 +63,7 @@ class Directory:
         if not named:
             del self._by_name[record.spec.name]
 
-    def refuse_circle(self, spec: ServiceSpec) -> None:
+    def refuse_cycle(self, spec: ServiceSpec) -> None:
         """Walk up from the parent as declared. Raises InvalidRequest where the way leads to the service itself."""
         seen = {spec.service_id}
         word = spec.parent

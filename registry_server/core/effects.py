@@ -87,7 +87,7 @@ class PutService:
 
 
 @dataclass(frozen=True, slots=True)
-class BuryService:
+class RemoveService:
     """Remove the record and keep the tombstone."""
 
     tombstone: Tombstone
@@ -130,7 +130,7 @@ class AppendEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class SettleCopy:
+class StopEscalation:
     """A copy climbed to another recipient, or is listed in the alert of another service."""
 
     alert_id: str
@@ -179,13 +179,13 @@ class CompactEvents:
 
 Write = (
     PutService
-    | BuryService
+    | RemoveService
     | PutIntent
     | DropIntent
     | PutMaintenance
     | DropMaintenance
     | AppendEvent
-    | SettleCopy
+    | StopEscalation
     | Acknowledge
     | WithdrawCopy
     | PutHeartbeats

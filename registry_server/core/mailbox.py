@@ -53,7 +53,7 @@ class Mailboxes:
         box = self._boxes.get(recipient)
         return None if box is None else box.get(alert_id)
 
-    def settle(self, alert_id: str, recipient: str) -> Copy | None:
+    def stop_escalation(self, alert_id: str, recipient: str) -> Copy | None:
         """The copy climbs no further; return it as it is now, None where none waits that could climb."""
         copy = self.get(alert_id, recipient)
         if copy is None or copy.climbed:

@@ -75,7 +75,7 @@ class ObserverStream:
         self._snapshot = True
         self.feed_id = feed_id
         self._feed = catalogue.open_feed(feed_id, observer)
-        verdicts.stand_down(observer)
+        verdicts.withdraw_preauthorized(observer)
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Facts]:
         """All that is new, in messages that are built one by one, when they are asked for: between two of them others
@@ -156,7 +156,7 @@ class VerdictCall:
         self, withdrawn: Iterable[int], now: Instant, *, held: bool, cascade_alert_id: str, until: float | None
     ) -> None:
         """All orders were applied: the observer has judged everything up to `until` (attentive seconds; None: now)."""
-        self._verdicts.stand_by(self._standing, withdrawn, held=held, observer=self._observer)
+        self._verdicts.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
         self._verdicts.cascade_alert_id = cascade_alert_id
         self._catalogue.judged(self._observer, now, until)
 

@@ -11,12 +11,12 @@ from registry_server.core.attachments import Attachments
 from registry_server.core.changes import ChangeLog
 from registry_server.core.directory import Directory
 from registry_server.core.effects import (
-    BuryService,
     DeclaredDown,
     DropIntent,
     PutIntent,
     PutService,
     Registered,
+    RemoveService,
     SupersededBy,
 )
 from registry_server.core.errors import QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
@@ -78,7 +78,7 @@ class Registrations:
         now: Instant,
     ) -> None:
         """Take over what was stored. Everyone is disconnected and was last heard, as far as silence goes, now."""
-        for tombstone in sorted(tombstones, key=lambda stone: stone.revision):
+        for tombstone in sorted(tombstones, key=lambda tombstone: tombstone.revision):
             self.tombstones[tombstone.service_id] = tombstone
             self.loss_alerts.put(tombstone.service_id, tombstone.judgement)
             self._changes.restore_removed(tombstone.service_id, tombstone.revision)
@@ -141,7 +141,7 @@ class Registrations:
         service = self._published.view(record)
         if session_id is not None:
             self._outgoing.send(session_id, Registered(service, instance_id))
-            self.tell_declared_down(record, session_id)
+            self.send_declared_down(record, session_id)
             self._delivery.deliver(record)
         return service
 
@@ -159,7 +159,7 @@ class Registrations:
             self._published.show(record)
         return len(found)
 
-    def bury(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
+    def remove(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
         """Remove a service and remember it; `judgement` None if it left on purpose."""
         service_id = record.spec.service_id
         if record.session is not None:
@@ -185,7 +185,7 @@ class Registrations:
     def rewrite(self, tombstone: Tombstone) -> None:
         """Remember a removed service as this tombstone says."""
         self.tombstones[tombstone.service_id] = tombstone
-        self._outgoing.write(BuryService(tombstone))
+        self._outgoing.write(RemoveService(tombstone))
 
     def keep(self, record: Record, *, fresh: bool = False) -> None:
         """Store the record as it is now; `fresh`: of an incarnation that is not stored yet."""
@@ -205,26 +205,26 @@ class Registrations:
 
     def acknowledge_lost(self, service_id: str, now: Instant) -> int:
         """An operator acknowledges that a service was lost. Return 1 if it is lost and was not acknowledged, else 0."""
-        record, stone = self._directory.records.get(service_id), self.tombstones.get(service_id)
-        judgement = record.judgement if record is not None else stone.judgement if stone is not None else None
+        record, tombstone = self._directory.records.get(service_id), self.tombstones.get(service_id)
+        judgement = record.judgement if record is not None else tombstone.judgement if tombstone is not None else None
         if judgement is None or not is_lost(judgement) or judgement.acknowledged_at is not None:
             return 0
         judgement = replace(judgement, acknowledged_at=now.wall)
         if record is not None:
             record.judgement = judgement
             self.keep(record)
-        elif stone is not None:
-            self.rewrite(replace(stone, judgement=judgement))
+        elif tombstone is not None:
+            self.rewrite(replace(tombstone, judgement=judgement))
         return 1
 
-    def tell_declared_down(self, record: Record, session_id: int) -> None:
+    def send_declared_down(self, record: Record, session_id: int) -> None:
         """Notify the service that it was declared down, once."""
         event = record.judgement.down_event
         if event is not None and not record.told_down:
             record.told_down = True
             self._outgoing.send(session_id, DeclaredDown(record.spec.service_id, event))
 
-    def tell_removed_as_down(self, service_id: str, session_id: int) -> None:
+    def send_removed_as_down(self, service_id: str, session_id: int) -> None:
         """Notify a service that is registered no more that it was declared down, if that is why."""
         tombstone = self.tombstones.get(service_id)
         if tombstone and tombstone.judgement and tombstone.judgement.down_event:
@@ -236,7 +236,7 @@ class Registrations:
         record = self._directory.records.get(service_id)
         if record is None:
             if session_id is not None:
-                self.tell_removed_as_down(service_id, session_id)
+                self.send_removed_as_down(service_id, session_id)
             raise UnknownIncarnation(service_id, incarnation)
         if incarnation < record.incarnation:
             raise Superseded(service_id, record.incarnation)
@@ -257,7 +257,7 @@ class Registrations:
         records = self._directory.records
         if len(records) >= MAX_SERVICES and spec.service_id not in records:
             raise QuotaExceeded(f"{MAX_SERVICES} services are registered; no more are allowed")
-        self._directory.refuse_circle(spec)
+        self._directory.refuse_cycle(spec)
         before = records.get(spec.service_id)
         tombstone = self.tombstones.pop(spec.service_id, None)
         declared_role = spec.role
@@ -284,7 +284,7 @@ class Registrations:
         if before is not None:
             record.judgement, record.judged_at, record.told_down = before.judgement, before.judged_at, before.told_down
             if before.session is not None and before.session != session_id:
-                self._attachments.give_up(before, before.session, record.incarnation)
+                self._attachments.supersede(before, before.session, record.incarnation)
             elif before.session is not None and self._attachments.sessions[before.session].shared:
                 # The older agent is another one of the same process, and must stop.
                 self._outgoing.send(before.session, SupersededBy(spec.service_id, record.incarnation))

@@ -84,7 +84,7 @@ class Sessions:
         self._quiet[session_id] = None
         return session
 
-    def look_at(self, session_id: int) -> None:
+    def recheck(self, session_id: int) -> None:
         """Somebody whom the stream carries was judged: perhaps all of them are down by now."""
         self._quiet[session_id] = None
 

@@ -118,12 +118,12 @@ class Verdicts:
     def notify(self, notice: Notice, now: Instant) -> bool:
         """Send an alert, or one more copy of one. Return whether it was new; False changes nothing."""
         catalogue = self._catalogue
-        if notice.climbs_from and not catalogue.delivery.settle_copy(notice.alert_id, notice.climbs_from):
+        if notice.climbs_from and not catalogue.delivery.stop_escalation(notice.alert_id, notice.climbs_from):
             return False
         event = notice.event
         if event is None:
             return True
-        recipient = catalogue.directory.meant_by(event.recipient)
+        recipient = catalogue.directory.id_of(event.recipient)
         if notice.told_about and not self._note_told(notice, recipient) and not notice.climbs_from:
             return False  # it is over, or was told before
         if catalogue.mailboxes.get(notice.alert_id, recipient) is not None:
@@ -134,7 +134,7 @@ class Verdicts:
 
     # --- standing suspicions ----------------------------------------------------------------------------------------
 
-    def stand_by(
+    def preauthorize(
         self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool, observer: str = ""
     ) -> None:
         """Take over what the observer says beforehand; what another said is void. Those of incarnations that are gone
@@ -153,7 +153,7 @@ class Verdicts:
             current = {record.incarnation for record in self._catalogue.records.values()}
             self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
 
-    def stand_down(self, observer: str | None = None) -> None:
+    def withdraw_preauthorized(self, observer: str | None = None) -> None:
         """No suspicion stands any more: their observer is gone or begins anew; None: the registry stalled."""
         if observer is None or observer == self._standing_of:
             self._standing.clear()
@@ -185,8 +185,8 @@ class Verdicts:
     def _note_told(self, notice: Notice, recipient: str) -> bool:
         """Remember who is told of a death; whoever was given up may return too. False: over, or told before."""
         catalogue = self._catalogue
-        record, stone = catalogue.records.get(notice.told_about), catalogue.tombstones.get(notice.told_about)
-        judgement = record.judgement if record is not None else stone.judgement if stone is not None else None
+        record, tombstone = catalogue.records.get(notice.told_about), catalogue.tombstones.get(notice.told_about)
+        judgement = record.judgement if record is not None else tombstone.judgement if tombstone is not None else None
         if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != notice.alert_id:
             return False
         if recipient in judgement.told_to:
@@ -196,8 +196,8 @@ class Verdicts:
             record.judgement = judgement
             catalogue.registrations.keep(record)
             catalogue.facts.changed_beside_judgement(record)
-        elif stone is not None:
-            catalogue.registrations.rewrite(replace(stone, judgement=judgement))
+        elif tombstone is not None:
+            catalogue.registrations.rewrite(replace(tombstone, judgement=judgement))
         return True
 
     def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
@@ -255,7 +255,7 @@ class Verdicts:
         if event is not None and verdict.folds:
             self._fold(verdict.service_id, verdict.folds, event.alert_id)
         if verdict.kind is VerdictKind.DEREGISTER:
-            catalogue.bury(record, "judged", record.judgement, now)
+            catalogue.remove(record, "judged", record.judgement, now)
         else:
             catalogue.registrations.keep(record)
             catalogue.published.show(record)
@@ -283,7 +283,7 @@ class Verdicts:
 
         def told(event: Event) -> Event:
             both = overtaken.with_both_times(event, down_at)
-            recipient = catalogue.directory.meant_by(event.recipient) if event.recipient else ""
+            recipient = catalogue.directory.id_of(event.recipient) if event.recipient else ""
             return overtaken.summary(both, recipient, missed.pop(recipient, overtaken.MissedDeaths()))
 
         # A return that is recorded and told to nobody is still told to who missed the death.
@@ -311,7 +311,7 @@ class Verdicts:
                 catalogue.facts.changed_beside_judgement(record)
         for copy in catalogue.mailboxes.waiting_for(recipient):
             if copy.event.service_id in listed:
-                catalogue.delivery.settle_copy(copy.event.alert_id, recipient)
+                catalogue.delivery.stop_escalation(copy.event.alert_id, recipient)
 
 
 def _as_shown(alert: Event, record: Record) -> Event:

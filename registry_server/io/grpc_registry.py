@@ -120,10 +120,10 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if request.limit > MOST_GONE:
             raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
         await self._engine.flushed()
-        stones = reversed(self._engine.catalogue.tombstones.values())
+        tombstones = reversed(self._engine.catalogue.tombstones.values())
         if request.unacknowledged:
-            stones = (each for each in stones if each.judgement and each.judgement.acknowledged_at is None)
-        page = islice(stones, request.limit or DEFAULT_GONE)
+            tombstones = (each for each in tombstones if each.judgement and each.judgement.acknowledged_at is None)
+        page = islice(tombstones, request.limit or DEFAULT_GONE)
         return registry_service_pb2.ListGoneServicesResponse(services=[translate.from_gone(each) for each in page])
 
     async def Promote(

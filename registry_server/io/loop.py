@@ -212,7 +212,7 @@ class Engine:
     def close_feed(self, feed_id: int) -> None:
         """The stream ended."""
         self._wake_feeds.pop(feed_id, None)
-        self.verdicts.stand_down(self.catalogue.observers.close(feed_id, self.now()))
+        self.verdicts.withdraw_preauthorized(self.catalogue.observers.close(feed_id, self.now()))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -299,7 +299,7 @@ class Engine:
             stall = self._clock.tick(time.monotonic())
             if stall:
                 log.warning("registry_stalled", seconds=round(stall, 3))
-                self.verdicts.stand_down()
+                self.verdicts.withdraw_preauthorized()
             with PAUSES.turn("tick"):
                 self.catalogue.tick(self.now())
                 self.flush()

@@ -31,7 +31,15 @@ from typing import TYPE_CHECKING
 
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.changes import Change
-from registry_server.core.effects import Alert, AppendEvent, BuryService, Registered, SupersededBy, WithdrawCopy, Write
+from registry_server.core.effects import (
+    Alert,
+    AppendEvent,
+    Registered,
+    RemoveService,
+    SupersededBy,
+    WithdrawCopy,
+    Write,
+)
 from registry_server.core.record import Record
 from registry_server.core.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
 from registry_server.core.sessions import EMPTY_FOR
@@ -244,7 +252,7 @@ class Observer:
         for write in writes:
             if type(write) is AppendEvent:
                 self.hearing.stored(write.event, self.loop.now)
-            elif type(write) is BuryService:
+            elif type(write) is RemoveService:
                 self.hearing.removed(write.tombstone.service_id, on_purpose=write.tombstone.judgement is None)
         for write in writes:  # in the light of all that became true with it
             if type(write) is WithdrawCopy:
@@ -448,7 +456,7 @@ class Observer:
             self._maintained[maintenance.service_id] = maintenance
 
     def _must_be_stored(self, service_id: str, number: int, why: str) -> None:
-        stored, stone = self.store.services.get(service_id), self.store.tombstones.get(service_id)
-        on_disk = max(stored.incarnation if stored else 0, stone.incarnation if stone else 0)
+        stored, tombstone = self.store.services.get(service_id), self.store.tombstones.get(service_id)
+        on_disk = max(stored.incarnation if stored else 0, tombstone.incarnation if tombstone else 0)
         if on_disk < number or self.store.incarnation < number:
             self.breach("P1", f"incarnation {number} of {service_id} was {why}; on disk is {on_disk}")

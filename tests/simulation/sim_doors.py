@@ -265,7 +265,7 @@ class Observers:
         feed_id = observing.stream.feed_id
         if self._observing.pop(feed_id, None) is not None:
             observer = self._registry.catalogue.observers.close(feed_id, self._registry.now())
-            self._registry.verdicts.stand_down(observer)
+            self._registry.verdicts.withdraw_preauthorized(observer)
 
     def _tell(self, observing: Observing) -> None:
         """As `ObserverService.observe`."""

@@ -296,7 +296,7 @@ class SimRegistry(Process):
         self.later(TICK, self._tick)
         if self.clock.tick(now):
             self.observer.registry_heard_nothing()
-            self.verdicts.stand_down()
+            self.verdicts.withdraw_preauthorized()
         self.latest_wall = max(self.latest_wall, self.wall())
         self.catalogue.tick(self.now())
         while self.catalogue.show_liveness():

@@ -9,7 +9,6 @@ from typing import Any
 from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
-    BuryService,
     CompactEvents,
     DropIntent,
     DropMaintenance,
@@ -17,8 +16,9 @@ from registry_server.core.effects import (
     PutIntent,
     PutMaintenance,
     PutService,
+    RemoveService,
     ReserveRevisions,
-    SettleCopy,
+    StopEscalation,
     WithdrawCopy,
     Write,
 )
@@ -58,7 +58,7 @@ class SimStore:
         )
         return Stored(
             services=[self.services[service_id] for service_id in sorted(self.services)],
-            tombstones=sorted(self.tombstones.values(), key=lambda stone: -stone.revision),
+            tombstones=sorted(self.tombstones.values(), key=lambda tombstone: -tombstone.revision),
             intents=[self.intents[service_id] for service_id in sorted(self.intents)],
             maintenance=[self.maintenance[service_id] for service_id in sorted(self.maintenance)],
             waiting=[Copy(self.events[each.sequence], 0.0, each.climbed) for each in waiting],
@@ -96,7 +96,7 @@ def _put_service(store: SimStore, write: PutService) -> None:
         store.incarnation = max(store.incarnation, service.incarnation)
 
 
-def _bury_service(store: SimStore, write: BuryService) -> None:
+def _remove_service(store: SimStore, write: RemoveService) -> None:
     store.services.pop(write.tombstone.service_id, None)
     store.tombstones[write.tombstone.service_id] = write.tombstone
 
@@ -124,7 +124,7 @@ def _append_event(store: SimStore, write: AppendEvent) -> None:
         store.deliveries.setdefault((event.alert_id, event.recipient), Delivery(event.sequence, write.climbed))
 
 
-def _settle_copy(store: SimStore, write: SettleCopy) -> None:
+def _stop_escalation(store: SimStore, write: StopEscalation) -> None:
     delivery = store.deliveries.get((write.alert_id, write.recipient))
     if delivery is not None:
         delivery.climbed = True
@@ -155,13 +155,13 @@ def _compact_events(store: SimStore, write: CompactEvents) -> None:
 
 _APPLY: dict[type, Callable[[SimStore, Any], None]] = {
     PutService: _put_service,
-    BuryService: _bury_service,
+    RemoveService: _remove_service,
     PutIntent: _put_intent,
     DropIntent: _drop_intent,
     PutMaintenance: _put_maintenance,
     DropMaintenance: _drop_maintenance,
     AppendEvent: _append_event,
-    SettleCopy: _settle_copy,
+    StopEscalation: _stop_escalation,
     Acknowledge: _end_copy,
     WithdrawCopy: _end_copy,
     PutHeartbeats: _put_heartbeats,

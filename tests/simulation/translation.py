@@ -80,7 +80,7 @@ class Wire(Translator):
             beat_ages_ms=[max(0, int((frame.now - beat.at) * 1000)) for beat in frame.beats],
             removed=frame.removed,
             deliveries=[registry_wire.from_copy(copy) for copy in frame.copies],
-            forebears=[registry_wire.from_tombstone(stone) for stone in frame.forebears],
+            forebears=[registry_wire.from_tombstone(tombstone) for tombstone in frame.forebears],
             cascade_alert_id=frame.cascade_alert_id,
             snapshot_complete=frame.snapshot_complete,
         )
@@ -111,7 +111,7 @@ def frame_of(frame: words.Frame) -> Frame:
         removed=frame.removed,
         deliveries=tuple([delivery_of(copy) for copy in frame.copies]),
         deliveries_ended=frame.copies_ended,
-        forebears=tuple([forebear_of(stone) for stone in frame.forebears]),
+        forebears=tuple([forebear_of(tombstone) for tombstone in frame.forebears]),
         cascade_alert_id=frame.cascade_alert_id,
         snapshot_complete=frame.snapshot_complete,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from registry_server.core.attention import AttentiveClock
 from registry_server.core.catalogue import Catalogue
-from registry_server.core.effects import AppendEvent, BuryService, DropIntent, PutIntent, PutService
+from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, PutService, RemoveService
 from registry_server.core.record import Record
 from registry_server.core.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
 from registry_server.core.verdicts import Verdict, VerdictOutcome, Verdicts
@@ -187,7 +187,7 @@ class World:
                 case PutService(service):
                     self._services[service.spec.service_id] = service
                     self._tombstones.pop(service.spec.service_id, None)
-                case BuryService(tombstone):
+                case RemoveService(tombstone):
                     self._services.pop(tombstone.service_id, None)
                     self._tombstones[tombstone.service_id] = tombstone
                 case PutIntent(intent):

@@ -133,9 +133,9 @@ def delivery_of(copy: Copy) -> Delivery:
     return Delivery(draft_of(copy.event), copy.since, copy.climbed)
 
 
-def forebear_of(stone: Tombstone) -> Forebear:
+def forebear_of(tombstone: Tombstone) -> Forebear:
     """A service that is gone."""
-    return Forebear(stone.service_id, stone.name, stone.parent)
+    return Forebear(tombstone.service_id, tombstone.name, tombstone.parent)
 
 
 _STATES = {int(state): state for state in State}

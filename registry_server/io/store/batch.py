@@ -13,7 +13,6 @@ from typing import Any
 from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
-    BuryService,
     CompactEvents,
     DropIntent,
     DropMaintenance,
@@ -21,8 +20,9 @@ from registry_server.core.effects import (
     PutIntent,
     PutMaintenance,
     PutService,
+    RemoveService,
     ReserveRevisions,
-    SettleCopy,
+    StopEscalation,
     WithdrawCopy,
     Write,
 )
@@ -69,7 +69,7 @@ def _put_service(batch: Batch, write: PutService) -> None:
         batch.incarnation = max(batch.incarnation, write.service.incarnation)
 
 
-def _bury_service(batch: Batch, write: BuryService) -> None:
+def _remove_service(batch: Batch, write: RemoveService) -> None:
     service_id = write.tombstone.service_id
     batch.services[service_id] = None
     batch.heard.pop(service_id, None)
@@ -100,7 +100,7 @@ def _append_event(batch: Batch, write: AppendEvent) -> None:
     batch.appended.append(write)
 
 
-def _settle_copy(batch: Batch, write: SettleCopy) -> None:
+def _stop_escalation(batch: Batch, write: StopEscalation) -> None:
     batch.settled[write.alert_id, write.recipient] = None
 
 
@@ -118,14 +118,14 @@ def _compact_events(batch: Batch, write: CompactEvents) -> None:
 
 _ADD: dict[type, Callable[[Batch, Any], None]] = {
     PutService: _put_service,
-    BuryService: _bury_service,
+    RemoveService: _remove_service,
     PutHeartbeats: _put_heartbeats,
     PutIntent: _put_intent,
     DropIntent: _drop_intent,
     PutMaintenance: _put_maintenance,
     DropMaintenance: _drop_maintenance,
     AppendEvent: _append_event,
-    SettleCopy: _settle_copy,
+    StopEscalation: _stop_escalation,
     Acknowledge: _end_copy,
     WithdrawCopy: _end_copy,
     ReserveRevisions: _reserve_revisions,

@@ -274,7 +274,7 @@ def _write(db: sqlite3.Connection, batch: Batch) -> None:
     _for_rows(db, _HEARD, list(batch.heard.items()))
     buried, gone = _apart(batch.tombstones)
     _for_rows(db, "DELETE FROM tombstones WHERE service_id IN ({rows})", gone)
-    _for_rows(db, "INSERT OR REPLACE INTO tombstones {rows}", [_tombstone_row(stone) for _, stone in buried])
+    _for_rows(db, "INSERT OR REPLACE INTO tombstones {rows}", [_tombstone_row(tombstone) for _, tombstone in buried])
     intents, gone = _apart(batch.intents)
     _for_rows(db, "DELETE FROM intents WHERE service_id IN ({rows})", gone)
     roles = [(service_id, intent.promoted_from.name, intent.promoted_to.name) for service_id, intent in intents]
@@ -332,17 +332,17 @@ def _apart(rows: Mapping[str, T | None]) -> tuple[list[tuple[str, T]], list[tupl
     ]
 
 
-def _tombstone_row(stone: Tombstone) -> tuple[Value, ...]:
-    judgement = None if stone.judgement is None else encode(stone.judgement)
+def _tombstone_row(tombstone: Tombstone) -> tuple[Value, ...]:
+    judgement = None if tombstone.judgement is None else encode(tombstone.judgement)
     return (
-        stone.service_id,
-        stone.incarnation,
-        stone.revision,
-        stone.removed_at,
-        stone.reason,
+        tombstone.service_id,
+        tombstone.incarnation,
+        tombstone.revision,
+        tombstone.removed_at,
+        tombstone.reason,
         judgement,
-        stone.name,
-        stone.parent,
+        tombstone.name,
+        tombstone.parent,
     )
 
 

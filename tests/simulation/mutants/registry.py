@@ -87,13 +87,13 @@ def _older_goodbye_removes() -> Patches:
     def goodbye(self: Catalogue, session_id: int, service_id: str, reason: str, now: Instant, *_: int) -> None:
         record = self.records.get(service_id)
         if record is not None:
-            self.bury(record, reason, None, now)
+            self.remove(record, reason, None, now)
 
     return [(Catalogue, "goodbye", goodbye)]
 
 
 def _superseded_is_not_told() -> Patches:
-    def give_up(self: Any, record: Record, session_id: int, incarnation: int) -> None:
+    def supersede(self: Any, record: Record, session_id: int, incarnation: int) -> None:
         self.sessions[session_id].services.pop(record.spec.service_id, None)
         self._delivery.connection_lost(record)
 
@@ -106,7 +106,7 @@ def _superseded_is_not_told() -> Patches:
         sends[before:] = [each for each in sends[before:] if not isinstance(each[1], SupersededBy)]
         return record
 
-    return [(Attachments, "give_up", give_up), (Catalogue, "beat", silent)]
+    return [(Attachments, "supersede", supersede), (Catalogue, "beat", silent)]
 
 
 def _verdict_without_compare_and_set() -> Patches:
@@ -281,7 +281,7 @@ def _end_of_stream_taken_as_goodbye() -> Patches:
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
                 record.session = None
-                self.bury(record, "goodbye", None, now)
+                self.remove(record, "goodbye", None, now)
         return []
 
     return [(Catalogue, "close_session", close_session)]
@@ -321,7 +321,7 @@ def _settled_before_the_copy_is_there() -> Patches:
 
     def lossy(self: Any, notice: Notice, now: Instant) -> bool:
         if notice.climbs_from:
-            self._catalogue.delivery.settle_copy(notice.alert_id, notice.climbs_from)
+            self._catalogue.delivery.stop_escalation(notice.alert_id, notice.climbs_from)
             return False
         return notify(self, notice, now)
 

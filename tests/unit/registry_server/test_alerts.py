@@ -220,7 +220,7 @@ def test_what_nobody_must_act_upon_is_only_no_longer_pushed(grid: Grid) -> None:
 
 def test_what_climbed_already_is_only_no_longer_pushed(grid: Grid) -> None:
     crowd(grid, 2)
-    grid.catalogue.delivery.settle_copy("0", "away")
+    grid.catalogue.delivery.stop_escalation("0", "away")
     grid.catalogue.publish(make_event("note", recipient="away"), grid.later(0.0))
     assert waiting(grid, "operators") == []
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
-    BuryService,
     CompactEvents,
     DropIntent,
     DropMaintenance,
@@ -23,8 +22,9 @@ from registry_server.core.effects import (
     PutIntent,
     PutMaintenance,
     PutService,
+    RemoveService,
     ReserveRevisions,
-    SettleCopy,
+    StopEscalation,
     WithdrawCopy,
     Write,
 )
@@ -58,7 +58,7 @@ def batches(draw: st.DrawFn) -> list[Write]:
             case 0 | 1:
                 lines.append(PutService(stored(service_id, number, at), fresh=kind == 0))
             case 2:
-                lines.append(BuryService(Tombstone(service_id, number, number, at, "goodbye", None)))
+                lines.append(RemoveService(Tombstone(service_id, number, number, at, "goodbye", None)))
             case 3:
                 lines.append(PutHeartbeats(tuple((each, draw(times)) for each in draw(st.sets(ids)))))
             case 4:
@@ -74,7 +74,7 @@ def batches(draw: st.DrawFn) -> list[Write]:
             case 9 | 10 if sent:
                 key = draw(st.sampled_from(sent))
                 end = draw(st.sampled_from([Acknowledge, WithdrawCopy]))
-                lines.append(SettleCopy(*key) if kind == 9 else end(*key, at))
+                lines.append(StopEscalation(*key) if kind == 9 else end(*key, at))
             case _:
                 alert_id, recipient = f"alert {number}", draw(st.sampled_from(["", "boss", "other"]))
                 event = make_event(sequence=number, alert_id=alert_id, recipient=recipient, occurred_at=at)
@@ -131,8 +131,8 @@ def test_hundreds_of_lines_take_a_few_statements(tmp_path: Path, statements: lis
     for number in range(1, 400):
         alert = make_event(sequence=number, alert_id=f"alert {number}", recipient="boss")
         lines += [PutService(stored(f"service-{number}", number)), AppendEvent(alert)]
-        lines += [BuryService(Tombstone(f"gone-{number}", number, number, 1.0, "goodbye", None))]
-        lines += [SettleCopy(f"alert {number}", "boss"), Acknowledge(f"alert {number}", "boss", 3.0)]
+        lines += [RemoveService(Tombstone(f"gone-{number}", number, number, 1.0, "goodbye", None))]
+        lines += [StopEscalation(f"alert {number}", "boss"), Acknowledge(f"alert {number}", "boss", 3.0)]
         lines += [PutHeartbeats(((f"service-{number}", 4.0),))]
     with closing(SqliteStore(tmp_path)) as store:
         statements.clear()

@@ -56,7 +56,7 @@ def test_an_end_that_we_caused_is_none_and_says_why(grid: Grid) -> None:
 
 def test_what_was_said_beforehand_of_a_break_is_not_said_of_our_own_end(grid: Grid) -> None:
     alert = make_event("service_suspect", recipient="b", occurred_at=0.0)
-    grid.verdicts.stand_by([StandingSuspicion("a", grid.catalogue.get("a").incarnation, alert)], [], held=False)
+    grid.verdicts.preauthorize([StandingSuspicion("a", grid.catalogue.get("a").incarnation, alert)], [], held=False)
     grid.catalogue.end_session(1, ReaderTooSlow.reason)
     now = grid.later()
     grid.verdicts.streams_broke(grid.catalogue.close_session(1, now), now)

@@ -95,10 +95,10 @@ def test_the_same_alert_put_twice_pushes_nobody_out() -> None:
 def test_a_copy_is_settled_once_and_waits_all_the_same() -> None:
     boxes = Mailboxes()
     fill(boxes, 2)
-    settled = boxes.settle("0", "boss")
+    settled = boxes.stop_escalation("0", "boss")
     assert settled is not None
     assert settled.climbed
-    assert boxes.settle("0", "boss") is None
+    assert boxes.stop_escalation("0", "boss") is None
     assert [(copy.event.alert_id, copy.climbed) for copy in boxes.waiting_for("boss")] == [("0", True), ("1", False)]
     assert taken(boxes) == ["0", "1"]
 
@@ -107,8 +107,8 @@ def test_a_copy_that_does_not_wait_can_not_be_settled() -> None:
     boxes = Mailboxes()
     fill(boxes, 1)
     boxes.acknowledge("0", "boss")
-    assert boxes.settle("0", "boss") is None
-    assert boxes.settle("0", "nobody") is None
+    assert boxes.stop_escalation("0", "boss") is None
+    assert boxes.stop_escalation("0", "nobody") is None
 
 
 def test_all_that_waits_is_found_whoever_it_waits_for() -> None:

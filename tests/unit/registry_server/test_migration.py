@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from registry_server.core.effects import BuryService, PutMaintenance, SettleCopy
+from registry_server.core.effects import PutMaintenance, RemoveService, StopEscalation
 from registry_server.core.service import Copy, Judgement, Liveness, LivenessCause, Maintenance, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store.encoding import encode
@@ -97,27 +97,27 @@ def test_everything_that_was_stored_is_there(found: Stored) -> None:
     assert [intent.service_id for intent in found.intents] == ["a"]
     assert found.maintenance == []
     assert found.waiting == [Copy(TOLD, 0.0, climbed=False)]
-    assert sorted(stone.service_id for stone in found.tombstones) == ["gone", "left"]
-    assert {(stone.name, stone.parent) for stone in found.tombstones} == {("", "")}
+    assert sorted(tombstone.service_id for tombstone in found.tombstones) == ["gone", "left"]
+    assert {(tombstone.name, tombstone.parent) for tombstone in found.tombstones} == {("", "")}
 
 
 def test_who_was_told_of_a_death_counts_as_told_so_that_nobody_is_told_again(found: Stored) -> None:
     told, untold = (service.judgement for service in found.services)
     assert (told.told_to, told.folded_into) == (("boss",), "")
     assert untold.told_to == ()
-    (gone,) = (stone.judgement for stone in found.tombstones if stone.service_id == "gone")
+    (gone,) = (tombstone.judgement for tombstone in found.tombstones if tombstone.service_id == "gone")
     assert gone is not None
     assert gone.told_to == ("boss",)
 
 
 def test_what_is_new_can_be_written_to_it(tmp_path: Path) -> None:
     write_first_schema(tmp_path)
-    stone = Tombstone("x", 9, 46, 11.0, "goodbye", None, "X", "boss")
+    tombstone = Tombstone("x", 9, 46, 11.0, "goodbye", None, "X", "boss")
     maintenance = Maintenance("a", 1.0, None, "new disk")
     with closing(SqliteStore(tmp_path)) as store:
-        store.commit([BuryService(stone), PutMaintenance(maintenance), SettleCopy(TOLD.alert_id, "boss")])
+        store.commit([RemoveService(tombstone), PutMaintenance(maintenance), StopEscalation(TOLD.alert_id, "boss")])
     found = loaded(tmp_path)
-    assert stone in found.tombstones
+    assert tombstone in found.tombstones
     assert found.maintenance == [maintenance]
     assert found.waiting == [Copy(TOLD, 0.0, climbed=True)]
 

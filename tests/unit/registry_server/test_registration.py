@@ -7,10 +7,10 @@ import pytest
 from registry_server.core import registrations
 from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import (
-    BuryService,
     DeclaredDown,
     PutService,
     Registered,
+    RemoveService,
     SupersededBy,
     UnknownService,
 )
@@ -148,7 +148,7 @@ def test_a_goodbye_removes_at_once_and_alarms_nobody(grid: Grid) -> None:
     grid.take()
     grid.goodbye(1, "a", "done")
     effects = grid.take()
-    (burial,) = lines(effects, BuryService)
+    (burial,) = lines(effects, RemoveService)
     assert (burial.tombstone.incarnation, burial.tombstone.reason) == (service.incarnation, "done")
     assert burial.tombstone.judgement is None
     assert effects.sends == []
@@ -162,7 +162,7 @@ def test_a_goodbye_of_an_older_incarnation_is_ignored(grid: Grid) -> None:
     grid.goodbye(1, "a")
     effects = grid.take()
     assert everything_said(effects) == [SupersededBy("a", new.incarnation)]
-    assert lines(effects, BuryService) == []
+    assert lines(effects, RemoveService) == []
     assert grid.catalogue.get("a").session == 2
 
 

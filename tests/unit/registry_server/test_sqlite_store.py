@@ -17,7 +17,6 @@ from grid_hosting.data_files import RESTORED
 from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
-    BuryService,
     CompactEvents,
     DropIntent,
     DropMaintenance,
@@ -25,8 +24,9 @@ from registry_server.core.effects import (
     PutIntent,
     PutMaintenance,
     PutService,
+    RemoveService,
     ReserveRevisions,
-    SettleCopy,
+    StopEscalation,
     Write,
 )
 from registry_server.core.event_log import EventFilter
@@ -90,7 +90,7 @@ def test_an_empty_store_is_a_fresh_system(store: SqliteStore) -> None:
 
 
 def test_everything_that_was_committed_is_loaded_again(tmp_path: Path) -> None:
-    stone = Tombstone("gone", 5, 44, 9.0, "judged", DOWN)
+    tombstone = Tombstone("gone", 5, 44, 9.0, "judged", DOWN)
     left = Tombstone("left", 6, 45, 10.0, "goodbye", None)
     intent = Intent("a", ServiceRole.STAGING, ServiceRole.PRODUCTION)
     alert = make_event("service_down", sequence=1, recipient="boss", details={"k": [1, {"x": None}]})
@@ -99,15 +99,15 @@ def test_everything_that_was_committed_is_loaded_again(tmp_path: Path) -> None:
             [
                 ReserveRevisions(1000),
                 PutService(stored_service()),
-                BuryService(stone),
-                BuryService(left),
+                RemoveService(tombstone),
+                RemoveService(left),
                 PutIntent(intent),
                 AppendEvent(alert),
             ]
         )
     found = reopened(tmp_path)
     assert found.services == [stored_service()]
-    assert sorted(found.tombstones, key=lambda each: each.revision) == [stone, left]
+    assert sorted(found.tombstones, key=lambda each: each.revision) == [tombstone, left]
     assert found.intents == [intent]
     assert [copy.event for copy in found.waiting] == [alert]
     assert (found.revision, found.incarnation) == (1000, 7)
@@ -115,16 +115,16 @@ def test_everything_that_was_committed_is_loaded_again(tmp_path: Path) -> None:
 
 
 def test_a_service_that_comes_back_leaves_no_tombstone_and_one_that_leaves_no_record(store: SqliteStore) -> None:
-    stone = Tombstone("a", 7, 44, 9.0, "goodbye", None)
-    store.commit([PutService(stored_service()), BuryService(stone)])
-    assert (store.load().services, store.load().tombstones) == ([], [stone])
+    tombstone = Tombstone("a", 7, 44, 9.0, "goodbye", None)
+    store.commit([PutService(stored_service()), RemoveService(tombstone)])
+    assert (store.load().services, store.load().tombstones) == ([], [tombstone])
     store.commit([PutService(stored_service("a", 8))])
     assert (store.load().services, store.load().tombstones) == ([stored_service("a", 8)], [])
 
 
 def test_incarnations_never_fall_though_the_holder_of_the_highest_is_gone(store: SqliteStore) -> None:
     store.commit([PutService(stored_service("a", 9)), PutService(stored_service("b", 8))])
-    store.commit([BuryService(Tombstone("a", 9, 1, 0.0, "goodbye", None))])
+    store.commit([RemoveService(Tombstone("a", 9, 1, 0.0, "goodbye", None))])
     assert store.load().incarnation == 9
 
 
@@ -200,10 +200,10 @@ def test_tombstones_beyond_the_bound_become_a_gap_that_is_remembered(
 ) -> None:
     monkeypatch.setattr(sqlite_store, "KEPT_TOMBSTONES", 2)
     with closing(SqliteStore(tmp_path)) as store:
-        store.commit([BuryService(Tombstone(f"s{n}", n, n * 10, 0.0, "goodbye", None)) for n in range(1, 6)])
+        store.commit([RemoveService(Tombstone(f"s{n}", n, n * 10, 0.0, "goodbye", None)) for n in range(1, 6)])
     for _ in range(2):
         found = reopened(tmp_path)
-        assert sorted(stone.revision for stone in found.tombstones) == [40, 50]
+        assert sorted(tombstone.revision for tombstone in found.tombstones) == [40, 50]
         assert found.compacted_revision == 30
 
 
@@ -282,14 +282,16 @@ def test_a_store_of_the_first_schema_is_taken_over(tmp_path: Path) -> None:
         with closing(SqliteStore(tmp_path)) as store:
             found = store.load()
             assert [service.spec.service_id for service in found.services] == [stored_service().spec.service_id]
-            assert [(stone.service_id, stone.name, stone.parent) for stone in found.tombstones] == [("gone", "", "")]
+            assert [(tombstone.service_id, tombstone.name, tombstone.parent) for tombstone in found.tombstones] == [
+                ("gone", "", "")
+            ]
 
 
 def test_what_an_operator_holds_and_which_copies_climbed_survive_a_restart(tmp_path: Path) -> None:
     alert = make_event("service_down", recipient="boss", sequence=1)
     held = Maintenance("a", 1.0, 2.0, "new disk")
     with closing(SqliteStore(tmp_path)) as store:
-        store.commit([AppendEvent(alert), SettleCopy(alert.alert_id, "boss"), PutMaintenance(held)])
+        store.commit([AppendEvent(alert), StopEscalation(alert.alert_id, "boss"), PutMaintenance(held)])
     with closing(SqliteStore(tmp_path)) as store:
         found = store.load()
         assert [(copy.event, copy.climbed) for copy in found.waiting] == [(alert, True)]

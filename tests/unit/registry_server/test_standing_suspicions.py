@@ -26,7 +26,7 @@ def stand(grid: Grid, *, told: bool = True, incarnation: int = 0, held: bool = F
     """The observer says beforehand what a break of the child's stream means."""
     alert = make_event("service_suspect", recipient="boss", occurred_at=0.0) if told else None
     incarnation = incarnation or grid.catalogue.get("a").incarnation
-    grid.verdicts.stand_by([StandingSuspicion("a", incarnation, alert)], [], held=held)
+    grid.verdicts.preauthorize([StandingSuspicion("a", incarnation, alert)], [], held=held)
 
 
 def broken(grid: Grid, session: int = 2) -> Liveness:
@@ -77,7 +77,7 @@ def test_it_holds_for_the_incarnation_that_it_names(grid: Grid) -> None:
 def test_a_new_one_takes_the_place_of_the_one_before_and_a_withdrawn_one_is_gone(grid: Grid) -> None:
     stand(grid)
     stand(grid, told=False)
-    grid.verdicts.stand_by([], [grid.catalogue.get("a").incarnation], held=False)
+    grid.verdicts.preauthorize([], [grid.catalogue.get("a").incarnation], held=False)
     assert broken(grid) is Liveness.ALIVE
 
 
@@ -90,20 +90,20 @@ def test_an_onlooker_that_comes_and_goes_changes_nothing(grid: Grid) -> None:
     """Anybody may look at what TRON looks at."""
     stand(grid)
     grid.catalogue.open_feed(1000, "onlooker")
-    grid.verdicts.stand_down("onlooker")
-    grid.verdicts.stand_down(grid.catalogue.observers.close(1000, grid.later()))
+    grid.verdicts.withdraw_preauthorized("onlooker")
+    grid.verdicts.withdraw_preauthorized(grid.catalogue.observers.close(1000, grid.later()))
     assert broken(grid) is Liveness.SUSPECT
 
 
 def test_what_one_observer_said_does_not_stand_for_the_next(grid: Grid) -> None:
     stand(grid)
-    grid.verdicts.stand_by([], [], held=False, observer="another")
+    grid.verdicts.preauthorize([], [], held=False, observer="another")
     assert broken(grid) is Liveness.ALIVE
 
 
 def test_it_is_not_applied_once_the_observer_is_gone_or_says_nothing_any_more(grid: Grid) -> None:
     stand(grid)
-    grid.verdicts.stand_down()
+    grid.verdicts.withdraw_preauthorized()
     assert broken(grid) is Liveness.ALIVE
     grid.register("a", 3, parent="boss")
     stand(grid)
@@ -138,6 +138,6 @@ def test_the_observer_that_comes_to_the_same_a_moment_later_tells_nobody_twice(g
 def test_what_stands_is_bounded_by_those_who_are_registered(grid: Grid) -> None:
     for n in range(100):
         service = grid.register(f"s{n}", 9)
-        grid.verdicts.stand_by([StandingSuspicion(f"s{n}", service.incarnation, None)], [], held=False)
+        grid.verdicts.preauthorize([StandingSuspicion(f"s{n}", service.incarnation, None)], [], held=False)
         grid.goodbye(9, f"s{n}")
     assert len(grid.verdicts._standing) <= 2 * len(grid.catalogue.records) + 1  # noqa: SLF001

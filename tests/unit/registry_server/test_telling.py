@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registry_server.core.effects import AppendEvent, BuryService, SettleCopy
+from registry_server.core.effects import AppendEvent, RemoveService, StopEscalation
 from registry_server.core.service import Event
 from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 from tests.unit.registry_server.builders import Grid, lines, make_event
@@ -87,7 +87,7 @@ def test_who_is_listed_in_an_alert_has_its_own_copies_to_the_dead_settled(grid: 
     rule(grid, DOWN, "pa", alert=down("pa", "grandpa"), folds=("kid", "nobody"))
     assert waits(grid, "pa") == [("kid is down", True)]
     assert waits(grid, "grandpa") == [("pa is down", False)]
-    assert lines(grid.take(), SettleCopy) == [SettleCopy("kid is down", "pa")]
+    assert lines(grid.take(), StopEscalation) == [StopEscalation("kid is down", "pa")]
     assert grid.catalogue.get("kid").judgement.folded_into == "pa is down"
 
 
@@ -174,7 +174,7 @@ def test_who_is_told_of_a_death_after_the_service_was_given_up_is_remembered_for
     grid.take()
     climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
     assert grid.verdicts.notify(climb, grid.later())
-    (burial,) = lines(grid.take(), BuryService)
+    (burial,) = lines(grid.take(), RemoveService)
     assert burial.tombstone.judgement is not None
     assert burial.tombstone.judgement.told_to == ("pa", "grandpa")
     grid.register("kid", 3, parent="pa")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.core.effects import AppendEvent, BuryService, DeclaredDown, PutService, UnknownService
+from registry_server.core.effects import AppendEvent, DeclaredDown, PutService, RemoveService, UnknownService
 from registry_server.core.observers import BEHIND, GONE_AFTER, STALE_AFTER
 from registry_server.core.service import Liveness, LivenessCause
 from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
@@ -150,7 +150,7 @@ def test_a_judgement_survives_a_new_registration(grid: Grid) -> None:
 def test_a_judgement_survives_its_own_deregistration(grid: Grid) -> None:
     event = grid.declare_down()
     assert grid.judge(DEREGISTER).outcome is VerdictOutcome.APPLIED
-    (burial,) = lines(grid.take(), BuryService)
+    (burial,) = lines(grid.take(), RemoveService)
     assert burial.tombstone.judgement is not None
     assert burial.tombstone.judgement.down_event == event
     grid.register("a", 2)

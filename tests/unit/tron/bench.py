@@ -53,7 +53,7 @@ class Bench:
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
         self.catalogue.observers.close(0, self.now)
-        self.verdicts.stand_down()
+        self.verdicts.withdraw_preauthorized()
         durable = Commits(sequence=EVERYTHING)
         self.stream = ObserverStream(self.catalogue, self.verdicts, durable, 0, OBSERVER, max_in_frame=EVERYTHING)
         self.judge = Judge(self._policies, OBSERVER)
@@ -117,7 +117,7 @@ class Bench:
         for copy in orders.copies:
             self.verdicts.notify(registry_wire.to_notice(tron_wire.from_copy(copy), self.now.wall), self.now)
         standing = [registry_wire.to_standing(tron_wire.from_suspicion(each), 0.0) for each in orders.preauthorized]
-        self.verdicts.stand_by(standing, orders.withdrawn, held=self.judge.guard.many_fail)
+        self.verdicts.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
         self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
         self.catalogue.judged(OBSERVER, self.now)
         self._deliver()

@@ -50,7 +50,7 @@ class Court:
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
         self.catalogue.observers.close(self._feed_id, self.instant())
-        self.verdicts.stand_down()
+        self.verdicts.withdraw_preauthorized()
         self._feed_id += 1
         self._feed = self.catalogue.open_feed(self._feed_id, OBSERVER)
         self.judge = Judge(self.policies, OBSERVER)
@@ -162,7 +162,7 @@ class Court:
         for copy in orders.copies:
             if self.verdicts.notify(notice_of(copy), now):
                 self.copies.append(copy)
-        self.verdicts.stand_by(
+        self.verdicts.preauthorize(
             map(suspicion_of, orders.preauthorized), orders.withdrawn, held=self.judge.guard.many_fail
         )
         self.verdicts.cascade_alert_id = self.judge.cascade_alert_id

@@ -402,7 +402,7 @@ def test_a_broken_stream_is_told_before_tron_looks(court: Court) -> None:
 
 
 def test_after_a_stall_of_the_registry_no_suspicion_stands_until_everybody_could_come_back(court: Court) -> None:
-    court.verdicts.stand_down()
+    court.verdicts.withdraw_preauthorized()
     court.hearing_since = court.now
     court.run(1.0)
     court.kill("kid")

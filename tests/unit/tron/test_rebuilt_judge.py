@@ -71,9 +71,9 @@ def act(court: Court, what: str, who: str) -> None:
 def judgements(court: Court) -> dict[str, Judgement]:
     """How everyone is judged, the deregistered ones too."""
     found = {service_id: record.judgement for service_id, record in court.catalogue.records.items()}
-    for service_id, stone in court.catalogue.tombstones.items():
-        if stone.judgement is not None:
-            found[f"{service_id}, gone"] = stone.judgement
+    for service_id, tombstone in court.catalogue.tombstones.items():
+        if tombstone.judgement is not None:
+            found[f"{service_id}, gone"] = tombstone.judgement
     return found
 
 
