@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tron_client.alerts import Alert
     from tron_client.async_client import AsyncRegistryClient
     from tron_client.client import RegistryClient
+    from tron_client.endpoint import Endpoint
     from tron_client.errors import (
         AlertNotFound,
         Draining,
@@ -65,6 +66,7 @@ __all__ = [
     "AlertNotFound",
     "AsyncRegistryClient",
     "Draining",
+    "Endpoint",
     "Event",
     "EventPage",
     "FailedChild",
@@ -102,6 +104,7 @@ _HOMES = {
     "alerts": ("Alert",),
     "async_client": ("AsyncRegistryClient",),
     "client": ("RegistryClient",),
+    "endpoint": ("Endpoint",),
     "errors": (
         "AlertNotFound",
         "Draining",

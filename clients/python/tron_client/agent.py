@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from tron_client.endpoint import Endpoint
     from tron_client.models import Event, Service
 
 __all__ = ["Agent", "Alert"]
@@ -59,7 +60,7 @@ class Agent:
         ttl: float | None = None,
         reconnect_grace: float | None = None,
         stall_after: float | None = None,
-        registry: str | None = None,
+        registry: Endpoint | str | None = None,
         status: str = "ok",
         on_alert: Callable[[Alert], object] | None = None,
         on_superseded: Callable[[int], object] | None = None,
@@ -103,7 +104,7 @@ class Agent:
         self._register_timeout = arguments.seconds("register_timeout", register_timeout, positive=False)
         self._hearing, self._notices = Callbacks(), Callbacks()
         self._on_alert = arguments.callback("on_alert", on_alert)
-        self._address = resolve_address(arguments.optional_text("registry", registry))
+        self._address = resolve_address(arguments.optional_address("registry", registry))
         hooks = Hooks(
             self._called_back(arguments.callback("on_superseded", on_superseded)),
             self._called_back(arguments.callback("on_declared_down", on_declared_down)),

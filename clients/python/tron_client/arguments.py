@@ -14,6 +14,7 @@ from functools import partial
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from tron_client.address import Address
 from tron_client.errors import FieldError, InvalidRequest, WrongType
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def text(field: str, value: object, *, empty: bool = True) -> str:
 def optional_text(field: str, value: object) -> str | None:
     """Text or None."""
     return None if value is None else text(field, value)
+
+
+def optional_address(field: str, value: object) -> Address | str | None:
+    """An Endpoint, text, or None."""
+    return value if isinstance(value, Address) else optional_text(field, value)
 
 
 def texts(field: str, value: object) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from types import TracebackType
 
+    from tron_client.address import Address
     from tron_client.models import Acknowledged, Event, EventPage, GoneService, Service, ServiceChange, ServiceList
     from tron_client.reachability import Answer
 
@@ -36,11 +37,11 @@ PATIENCE = 5.0
 class AsyncRegistryClient:
     """The registry and its event log, for one event loop: make it inside the running loop; an async context manager."""
 
-    def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
+    def __init__(self, address: Address | str | None = None, *, timeout: float = 5.0) -> None:
         """`timeout` is the deadline of each unary call, in seconds. Raises ValueError for what is no address."""
         self._timeout = arguments.seconds("timeout", timeout)
         self._closed = asyncio.Event()
-        self._address = resolve_address(arguments.optional_text("address", address), "address")
+        self._address = resolve_address(arguments.optional_address("address", address), "address")
         self._inherited = False
         forks.connecting()
         self._channel = open_aio_channel(self._address)

@@ -11,6 +11,7 @@ import grpc.aio
 
 from tron_client import forks
 from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, Address, parse_address
+from tron_client.endpoint import SYNC, Endpoint
 from tron_client.monkey_patches import require_usable
 from tron_client.proxy import grpc_proxy
 
@@ -36,20 +37,22 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def resolve_address(address: str | None, field: str = "registry") -> Address:
-    """The registry's address: the argument, else the environment's TRON_REGISTRY, else loopback.
+def resolve_address(address: Address | str | None, field: str = "registry") -> Address:
+    """The registry's address or endpoint: the argument, else the environment's TRON_REGISTRY, else loopback.
 
     Raises ValueError, with the name of the argument or the variable, for what is no address.
     """
     return _resolve(address, field, "TRON_REGISTRY", DEFAULT_REGISTRY)
 
 
-def resolve_monitor_address(address: str | None, field: str = "address") -> Address:
+def resolve_monitor_address(address: Address | str | None, field: str = "address") -> Address:
     """TRON's address: the argument, else the environment's TRON_MONITOR, else loopback. Raises as `resolve_address`."""
     return _resolve(address, field, "TRON_MONITOR", DEFAULT_MONITOR)
 
 
-def _resolve(address: str | None, field: str, variable: str, default: str) -> Address:
+def _resolve(address: Address | str | None, field: str, variable: str, default: str) -> Address:
+    if isinstance(address, Address):
+        return address
     if address is not None and address != "":
         return parse_address(address, field, default)
     found = os.environ.get(variable, "").strip()
@@ -92,13 +95,27 @@ def open_channel(address: Address | str, generation: int = 0) -> grpc.Channel:
     Channels with the same address and generation share one connection, so hundreds of agents in a process cost one.
     """
     require_usable()
-    return grpc.insecure_channel(*_target(address, (("tron.connection_generation", generation),)))
+    target, options = _target(address, (("tron.connection_generation", generation),))
+    if not isinstance(address, Endpoint):
+        return grpc.insecure_channel(target, options)
+    if address.credentials is None:
+        channel = grpc.insecure_channel(target, options)
+    else:
+        channel = grpc.secure_channel(target, address.credentials, options)
+    interceptors = [each for each in address.interceptors if isinstance(each, SYNC)]
+    return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
 def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
     """A channel for the running event loop. Raises ValueError for what is no address."""
     require_usable(aio=True)
-    return grpc.aio.insecure_channel(*_target(address))
+    target, options = _target(address)
+    if not isinstance(address, Endpoint):
+        return grpc.aio.insecure_channel(target, options)
+    interceptors = [each for each in address.interceptors if isinstance(each, grpc.aio.ClientInterceptor)]
+    if address.credentials is None:
+        return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
+    return grpc.aio.secure_channel(target, address.credentials, options, interceptors=interceptors)
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from tron_client.address import Address
     from tron_client.models import Acknowledged, Event, EventPage, GoneService, Service, ServiceChange, ServiceList
     from tron_client.reachability import Answer
 
@@ -40,11 +41,11 @@ T = TypeVar("T")
 class RegistryClient:
     """The registry and its event log, for threads. Safe from any thread; a context manager."""
 
-    def __init__(self, address: str | None = None, *, timeout: float = 5.0) -> None:
+    def __init__(self, address: Address | str | None = None, *, timeout: float = 5.0) -> None:
         """`timeout` is the deadline of each unary call, in seconds. Raises ValueError for what is no address."""
         self._timeout = arguments.seconds("timeout", timeout)
         self._closed = threading.Event()
-        self._address = resolve_address(arguments.optional_text("address", address), "address")
+        self._address = resolve_address(arguments.optional_address("address", address), "address")
         self._connection = Connection(
             self._address,
             registry=registry_service_pb2_grpc.RegistryServiceStub,

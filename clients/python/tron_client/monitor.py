@@ -13,6 +13,7 @@ from tron_client import arguments, wire
 from tron_client.channel import resolve_address, resolve_monitor_address
 from tron_client.connection import Connection
 from tron_client.discovery import MONITOR_SERVICE_ID, monitor_address
+from tron_client.endpoint import Endpoint
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
 from tron_client.models import Event, Maintenance, Service
 from tron_client.thresholds import checked
@@ -113,19 +114,25 @@ class HeldNotices:
 class MonitorClient:
     """TRON, for threads. Safe from any thread; a context manager. Every call has a deadline and raises a TronError."""
 
-    def __init__(self, address: str | None = None, *, registry: str | None = None, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        address: Endpoint | str | None = None,
+        *,
+        registry: Endpoint | str | None = None,
+        timeout: float = 5.0,
+    ) -> None:
         """`timeout` is the deadline of each call, in seconds. Raises ValueError for what is no address.
 
         With `registry` and without an address, TRON is looked up in that registry: raises a TronError if the registry
         does not answer or knows no TRON, and Unreachable, a ValueError, if its url cannot be used from here.
         """
         self._timeout = arguments.seconds("timeout", timeout)
-        address = arguments.optional_text("address", address)
-        registry = arguments.optional_text("registry", registry)
-        if address or registry is None:
-            self._address = resolve_monitor_address(address)
+        given = arguments.optional_address("address", address)
+        known = arguments.optional_address("registry", registry)
+        if given or known is None:
+            self._address = resolve_monitor_address(given)
         else:
-            self._address = find_monitor(registry, timeout=timeout)
+            self._address = find_monitor(known, timeout=timeout)
         self._connection = Connection(self._address, tron=tron_service_pb2_grpc.TronServiceStub)
 
     def close(self) -> None:
@@ -254,13 +261,15 @@ class MonitorClient:
             raise from_rpc_error(error, self._address) from error
 
 
-def find_monitor(registry: str, *, timeout: float = 5.0) -> Address:
-    """Return where TRON is, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable."""
+def find_monitor(registry: Address | str, *, timeout: float = 5.0) -> Address:
+    """Return where TRON is, as the registry knows it; with an Endpoint, its credentials and interceptors hold for TRON
+    too. Raises ServiceNotFound, another TronError, or Unreachable."""
     from tron_client.client import RegistryClient  # who knows TRON's address needs no registry
 
     where = resolve_address(registry)
-    with RegistryClient(registry, timeout=timeout) as client:
-        return monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
+    with RegistryClient(where, timeout=timeout) as client:
+        found = monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
+    return Endpoint(found.text, where.credentials, where.interceptors) if isinstance(where, Endpoint) else found
 
 
 _STATS_BY_HAND = frozenset({"last_check", "sinks", "observed_at"})
