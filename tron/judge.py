@@ -7,7 +7,7 @@ Each transition takes one way through functions of values:
     audience       its recipients, and the services that failed too  Audience      hierarchy, grouping
     alert_book     what is said                                      AlertDraft
     orders         what the registry is asked to do                  Ruling
-    here           what stays to be done                             held deaths, orphans, escalations
+    follow_up      what stays to be done                             AlertCopy     held deaths, orphans, escalations
 
 The judge strings these together and is rebuilt from each snapshot: whatever must survive is a fact that the registry
 keeps.
@@ -16,17 +16,16 @@ keeps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tron import alert_book, suppression
-from tron.audience import Audience, Audiences
+from tron.audience import Audiences
 from tron.damping import Damping
 from tron.detector import Detector
-from tron.escalation import Escalations, next_step
+from tron.escalation import Escalations
 from tron.facts import OPERATORS, AlertDraft, Cause, Delivery, Facts, Forebear, Frame, Kind, State, Transition
+from tron.follow_up import FollowUp
 from tron.grouping import Groups
 from tron.guard import Guard
-from tron.held_deaths import HeldDeaths
 from tron.hierarchy import Hierarchy
 from tron.lineage import Lineage
 from tron.orders import AlertCopy, Orders, Ruling
@@ -66,9 +65,7 @@ class Judge:
         self._unreached = Unreached()
         self._preauthorized = Preauthorized()
         self._preauthorizer = Preauthorizer(observer, self.detector, self.hierarchy, self.damping)
-        self._held_deaths = HeldDeaths()
-        self._orphans: list[AlertDraft] = []
-        """Alerts to orphans for which there was no room with the verdict."""
+        self._follow_up = FollowUp(self.detector, self.hierarchy, self._audiences, self.escalations, self.guard)
 
     def set_policies(self, policies: Policies) -> None:
         """Judge by these from now on."""
@@ -133,8 +130,10 @@ class Judge:
             if more:
                 yield Orders()
         self._look_for_cascade(orders, wall)
-        self._notify_orphans(orders)
-        released = self._release_held_deaths(orders, wall)
+        orders.copies += self._follow_up.notify_orphans()
+        held_deaths = self._follow_up.release_held_deaths(wall)
+        orders.copies += held_deaths
+        released = {each.notified_about for each in held_deaths}
         for transition in transitions:
             if transition.kind is Kind.DEREGISTER and self._must_wait(transition.service_id, released):
                 self.detector.refused(transition)
@@ -143,9 +142,13 @@ class Judge:
             if len(orders) >= size:
                 yield orders
                 orders = Orders()
-        while self._escalate(orders, size):
-            yield orders
-            orders = Orders()
+        more = True
+        while more:
+            copies, more = self._follow_up.escalate(self.now, size)
+            orders.copies += copies
+            if more:
+                yield orders
+                orders = Orders()
         while self._preauthorize(orders, size):
             yield orders
             orders = Orders()
@@ -158,7 +161,7 @@ class Judge:
             self.guard.ended(ruling.transition.service_id)  # it does not fail: a newer fact is there
         self._preauthorized.touch(ruling.transition.service_id)
         before = ruling.transition.facts
-        self._note_notified(ruling.transition.service_id, before.notified, before.held_alert)
+        self._follow_up.note_notified(ruling.transition.service_id, before.notified, before.held_alert)
         self.groups.unlist(ruling.subtree)
 
     def undelivered(self) -> list[AlertDraft]:
@@ -179,10 +182,10 @@ class Judge:
         self._preauthorized.touch(service_id)
         if before is None:
             self._touch_children(service_id)
-        if facts.judged is State.DOWN and facts.held_alert is not None:
-            self._held_deaths.put(service_id)
+        if facts.judged is State.DOWN:
+            self._follow_up.note_held(facts)
         else:
-            self._held_deaths.end(service_id)
+            self._follow_up.held_deaths.end(service_id)
         if facts.judged is State.ALIVE:
             self.groups.unlist((service_id,))
         if before is not None and before.state is State.ALIVE and facts.judged is State.SUSPECT:
@@ -198,7 +201,7 @@ class Judge:
         self.hierarchy.lineage.remove(service_id)
         self.guard.ended(service_id)
         self._preauthorized.used_up(service_id)
-        self._held_deaths.end(service_id)
+        self._follow_up.held_deaths.end(service_id)
         self.groups.forget(service_id)
         self.escalations.look_at(service_id, None if lease is None else lease.facts.name)
 
@@ -228,7 +231,7 @@ class Judge:
 
     def _must_wait(self, service_id: str, released: set[str]) -> bool:
         """Whether a service is not deregistered yet: in a mass failure, or until the alert of its death is sent."""
-        return self.guard.holds or service_id in released or self._held_deaths.is_postponed(service_id)
+        return self.guard.holds or service_id in released or self._follow_up.held_deaths.is_postponed(service_id)
 
     def _rule(self, transition: Transition, wall: float, *, reaches_limit: bool) -> Ruling:
         policy = self.policies.of(transition.service_id) if reaches_limit else None
@@ -239,41 +242,17 @@ class Judge:
             return Ruling(transition)
         alert, *further = alerts
         if why.reason:
-            self._keep_held(transition, alert)
+            if transition.kind is Kind.DOWN:  # it is sent later; no other alert is
+                self._follow_up.note_notified(transition.service_id, (), alert)
             return Ruling(transition, alert, why.reason)
         if transition.kind is Kind.RESTORE:
-            self._note_notified(transition.service_id, (), None)
+            self._follow_up.note_notified(transition.service_id, (), None)
         elif transition.kind is Kind.DOWN:
-            self._follow_up(transition.facts, audience, alert, further[ORPHANS_AT_ONCE:])
+            self._follow_up.after_death(transition.facts, audience, further[ORPHANS_AT_ONCE:])
+            self.groups.put(transition.service_id, alert.alert_id, audience.subtree)
+            self._touch_children(transition.service_id)
             further = further[:ORPHANS_AT_ONCE]
         return Ruling(transition, alert, "", audience.grouped, audience.subtree, tuple(further))
-
-    # --- what stays to be done --------------------------------------------------------------------------------------
-
-    def _keep_held(self, transition: Transition, alert: AlertDraft) -> None:
-        """A death that is held is sent later; other alerts that are held are not."""
-        if transition.kind is Kind.DOWN:
-            self._note_notified(transition.service_id, (), alert)
-
-    def _follow_up(self, facts: Facts, audience: Audience, alert: AlertDraft, orphans: list[AlertDraft]) -> None:
-        """A death was ruled: what waits for the service escalates, its children have another recipient perhaps, and
-        its subtree is listed."""
-        lineage, recipient = self.hierarchy.lineage, audience.recipient
-        self._note_notified(facts.service_id, (lineage.resolve(recipient) or recipient,), None)
-        self.escalations.look_at(facts.service_id, facts.name)
-        self._touch_children(facts.service_id)
-        self.groups.put(facts.service_id, alert.alert_id, audience.subtree)
-        self._orphans += orphans
-
-    def _note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: AlertDraft | None) -> None:
-        """What the registry will say of a service's last death, before it says so."""
-        lease = self.detector.find(service_id)
-        if lease is not None:
-            lease.facts = replace(lease.facts, notified=notified, held_alert=held_alert)
-            if held_alert is not None:
-                self._held_deaths.put(service_id)
-            else:
-                self._held_deaths.end(service_id)
 
     def _look_for_cascade(self, orders: Orders, wall: float) -> None:
         cascade = self.guard.update(self.now, self.hierarchy)
@@ -284,50 +263,6 @@ class Judge:
             orders.copies.append(AlertCopy(alert.alert_id, alert))
         elif not self.guard.active:
             self.cascade_alert_id = ""
-
-    def _notify_orphans(self, orders: Orders) -> None:
-        """The orphans for which there was no room with the verdict."""
-        orphans, self._orphans = self._orphans, []
-        orders.copies += [AlertCopy(each.alert_id, each) for each in orphans if self.hierarchy.is_down(each.service_id)]
-
-    def _release_held_deaths(self, orders: Orders, wall: float) -> set[str]:
-        """Send the deaths that nothing holds any more, to their orphans too. Return whose."""
-
-        def holds(facts: Facts) -> bool:
-            return suppression.holds_death(facts, self.hierarchy.recipient_of(facts) or OPERATORS, self.guard)
-
-        released: set[str] = set()
-        for facts, held in self._held_deaths.release(self.detector.find, holds):
-            audience = self._audiences.of_held_death(facts)
-            alert = alert_book.released(held, audience.recipient)
-            orders.copies.append(AlertCopy(alert.alert_id, alert, notified_about=facts.service_id))
-            self._orphans += alert_book.orphan_alerts(alert, audience, wall)
-            released.add(facts.service_id)
-        return released
-
-    def _escalate(self, orders: Orders, size: int) -> bool:
-        """Alerts that are not acknowledged in time, or whose recipient is down or unknown, go to the next ancestor.
-        Return whether more may have to."""
-        due = self.escalations.due(self.now, size)
-        for delivery in due:
-            alert = delivery.alert
-            lease = self.detector.find(alert.service_id)
-            held = suppression.holds_escalation(alert.service_id, None if lease is None else lease.facts, self.guard)
-            step = next_step(
-                delivery,
-                self.now,
-                after=self.policies.of(alert.service_id).escalate_after,
-                lost=self.hierarchy.unreachable(alert.recipient),
-                hold=self.policies.default.guard_burst if held else None,
-            )
-            self.escalations.look_again(delivery, step.again_at)
-            if step.why:
-                is_back = lease is not None and lease.state is State.ALIVE
-                target = self.hierarchy.next_live(alert.recipient)
-                escalated = alert_book.escalated_copy(alert, target, step.why, is_back=is_back)
-                notified_about = alert.service_id if alert.type == "service_down" else ""
-                orders.copies.append(AlertCopy(alert.alert_id, escalated, alert.recipient, notified_about))
-        return len(due) == size
 
     # --- in advance -------------------------------------------------------------------------------------------------
 

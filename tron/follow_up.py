@@ -1,0 +1,107 @@
+"""What stays to be done after rulings: deaths that are held, orphans that wait for room, alerts that escalate. Pure.
+
+Each method returns the copies of alerts that the registry is asked for now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tron import alert_book, suppression
+from tron.audience import Audience, Audiences
+from tron.detector import Detector
+from tron.escalation import Escalations, next_step
+from tron.facts import OPERATORS, AlertDraft, Delivery, Facts, State
+from tron.guard import Guard
+from tron.held_deaths import HeldDeaths
+from tron.hierarchy import Hierarchy
+from tron.orders import AlertCopy
+
+
+class FollowUp:
+    """The work that one frame leaves to the next ones."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        hierarchy: Hierarchy,
+        audiences: Audiences,
+        escalations: Escalations,
+        guard: Guard,
+    ) -> None:
+        self.held_deaths = HeldDeaths()
+        self._detector = detector
+        self._hierarchy = hierarchy
+        self._audiences = audiences
+        self._escalations = escalations
+        self._guard = guard
+        self._orphans: list[AlertDraft] = []
+        """Alerts to orphans for which there was no room with the verdict."""
+
+    def note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: AlertDraft | None) -> None:
+        """What the registry will say of a service's last death, before it says so."""
+        lease = self._detector.find(service_id)
+        if lease is not None:
+            lease.facts = replace(lease.facts, notified=notified, held_alert=held_alert)
+            self.note_held(lease.facts)
+
+    def note_held(self, facts: Facts) -> None:
+        """A death is held, or is not."""
+        if facts.held_alert is not None:
+            self.held_deaths.put(facts.service_id)
+        else:
+            self.held_deaths.end(facts.service_id)
+
+    def after_death(self, facts: Facts, audience: Audience, orphans: list[AlertDraft]) -> None:
+        """The alert of a death is sent: alerts that wait for the service escalate, and further orphans are notified in
+        the next frame."""
+        recipient = self._hierarchy.lineage.resolve(audience.recipient) or audience.recipient
+        self.note_notified(facts.service_id, (recipient,), None)
+        self._escalations.look_at(facts.service_id, facts.name)
+        self._orphans += orphans
+
+    def notify_orphans(self) -> list[AlertCopy]:
+        """The orphans for which there was no room with the verdict, unless it was refused."""
+        orphans, self._orphans = self._orphans, []
+        return [AlertCopy(each.alert_id, each) for each in orphans if self._hierarchy.is_down(each.service_id)]
+
+    def release_held_deaths(self, wall: float) -> list[AlertCopy]:
+        """The deaths that nothing holds any more; their orphans follow in the next frame. `wall`: the epoch time."""
+
+        def holds(facts: Facts) -> bool:
+            return suppression.holds_death(facts, self._hierarchy.recipient_of(facts) or OPERATORS, self._guard)
+
+        copies: list[AlertCopy] = []
+        for facts, held in self.held_deaths.release(self._detector.find, holds):
+            audience = self._audiences.of_held_death(facts)
+            alert = alert_book.released(held, audience.recipient)
+            copies.append(AlertCopy(alert.alert_id, alert, notified_about=facts.service_id))
+            self._orphans += alert_book.orphan_alerts(alert, audience, wall)
+        return copies
+
+    def escalate(self, now: float, limit: int) -> tuple[list[AlertCopy], bool]:
+        """The alerts that are not acknowledged in time, or whose recipient is down or unknown, for the next ancestor;
+        and whether more may have to escalate. At most `limit` deliveries are looked at."""
+        due = self._escalations.due(now, limit)
+        copies = [copy for delivery in due if (copy := self._escalated(delivery, now)) is not None]
+        return copies, len(due) == limit
+
+    def _escalated(self, delivery: Delivery, now: float) -> AlertCopy | None:
+        alert, policies = delivery.alert, self._hierarchy.policies
+        lease = self._detector.find(alert.service_id)
+        held = suppression.holds_escalation(alert.service_id, None if lease is None else lease.facts, self._guard)
+        step = next_step(
+            delivery,
+            now,
+            after=policies.of(alert.service_id).escalate_after,
+            lost=self._hierarchy.unreachable(alert.recipient),
+            hold=policies.default.guard_burst if held else None,
+        )
+        self._escalations.look_again(delivery, step.again_at)
+        if not step.why:
+            return None
+        is_back = lease is not None and lease.state is State.ALIVE
+        target = self._hierarchy.next_live(alert.recipient)
+        escalated = alert_book.escalated_copy(alert, target, step.why, is_back=is_back)
+        about = alert.service_id if alert.type == "service_down" else ""
+        return AlertCopy(alert.alert_id, escalated, alert.recipient, about)
