@@ -21,6 +21,9 @@ TRANSCRIPTS = runner.transcripts()
 OF_OTHER_CALLS = {"SERVICE_NOT_FOUND", "ALERT_NOT_FOUND", "REVISION_COMPACTED", "PAGE_TOKEN_EXPIRED"}
 """Reasons that no heartbeat stream ends with."""
 
+OF_SHARED_STREAMS = {"up: abandoned"}
+"""What only an SDK sends that carries several agents on one stream; the Python session does not yet."""
+
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
 def test_the_python_session_passes(path: Path) -> None:
@@ -43,9 +46,8 @@ def test_every_message_of_the_protocol_and_every_end_of_a_stream_occurs_in_one()
             reasons.add((value or {}).get("reason", "ERROR_REASON_UNSPECIFIED").removeprefix("ERROR_REASON_"))
         for sent in (value for word, value in map(_argument, step.answers) if word == "send"):
             kinds.add(f"up: {ParseDict(sent, heartbeat_pb2.HeartbeatRequest()).WhichOneof('kind')}")
-    assert kinds == _kinds("up", heartbeat_pb2.HeartbeatRequest.DESCRIPTOR) | _kinds(
-        "down", heartbeat_pb2.HeartbeatResponse.DESCRIPTOR
-    )
+    up = _kinds("up", heartbeat_pb2.HeartbeatRequest.DESCRIPTOR) - OF_SHARED_STREAMS
+    assert kinds == up | _kinds("down", heartbeat_pb2.HeartbeatResponse.DESCRIPTOR)
     names = {name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()}
     assert reasons == names - OF_OTHER_CALLS
 
