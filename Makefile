@@ -40,6 +40,7 @@ lint: setup
 	$(BIN)/buf lint
 	$(BIN)/buf format -d --exit-code
 	tools/check_breaking.sh $(BIN)/buf
+	$(BIN)/python tools/check_language.py
 
 types: setup
 	$(BIN)/mypy

@@ -19,7 +19,7 @@ _END_SECONDS = 20.0
 
 
 class NoGo(RuntimeError):
-    """The driver can not be built here; the text says why, and what to do."""
+    """The driver cannot be built here; the text says why, and what to do."""
 
 
 def build() -> Path:

@@ -69,7 +69,7 @@ class Watcher(threading.Thread):
         self.resets = 0
 
     def run(self) -> None:
-        """Follow for ever."""
+        """Follow forever."""
         fresh: set[str] | None = None
         for change in self._client.watch_services():
             if change.kind == "reset":

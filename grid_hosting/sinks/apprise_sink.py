@@ -47,7 +47,7 @@ def load_channel(url: str) -> Apprise:
 class AppriseSink:
     """One channel. Its name is made of the URL's scheme and a digest: URLs hold tokens, and a list has no fixed order.
 
-    Apprise blocks, so each attempt has a thread. A thread can not be ended: while one hangs no other is started.
+    Apprise blocks, so each attempt has a thread. A thread cannot be ended: while one hangs no other is started.
     """
 
     def __init__(self, url: str) -> None:

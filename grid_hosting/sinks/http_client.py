@@ -12,7 +12,7 @@ from grid_hosting.sinks import SinkRefused, SinkUnavailable
 from grid_hosting.sinks.retry import Answer, answer_of, asked_pause
 
 READ_AT_MOST = 64 << 10
-"""Bytes of an answer that are read: a receiver can not fill our memory. A longer answer costs it its connection."""
+"""Bytes of an answer that are read: a receiver cannot fill our memory. A longer answer costs it its connection."""
 
 SHOWN = 200
 """Characters of an answer that are shown in the log."""

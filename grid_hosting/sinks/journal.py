@@ -56,7 +56,7 @@ _Batch = Mapping[tuple[str, int], Row | None]
 
 
 class Journal:
-    """The file in `folder`, which is made where it is missing. Raises JournalError where it can not be used.
+    """The file in `folder`, which is made where it is missing. Raises JournalError where it cannot be used.
 
     A file that is damaged, or of another version, never stops the start: it is set aside, and a new one begun.
     """
@@ -112,7 +112,7 @@ class Journal:
             self._pending.pop(key, None)
 
     async def flush(self) -> None:
-        """Return when all that was put and removed before is on the disk. Raises JournalError where it can not be.
+        """Return when all that was put and removed before is on the disk. Raises JournalError where it cannot be.
 
         Calls that come while one writes share the next transaction.
         """
@@ -199,7 +199,7 @@ class QueueTable:
 
 
 def _open(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
-    """The file and what is in it; what can not be read is set aside. Raises sqlite3.Error or OSError."""
+    """The file and what is in it; what cannot be read is set aside. Raises sqlite3.Error or OSError."""
     try:
         return _read(path)
     except sqlite3.DatabaseError as error:

@@ -23,7 +23,7 @@ class Retry:
     """Between two attempts there is at most so much, unless the receiver asks for more."""
     give_up_after: float = 259_200.0
     """A notice that waited so long is not tried again. Long, so that it survives a weekend; finite, so that one notice
-    that a receiver always fails at can not hold up the others for ever."""
+    that a receiver always fails at cannot hold up the others forever."""
 
     def pause(self, failures: int, draw: float, asked: float | None = None) -> float:
         """How long to wait after so many failures in a row (1 or more). `draw` is uniform from 0 to 1: full jitter."""
@@ -60,7 +60,7 @@ def answer_of(status: int) -> Answer:
 
 
 def asked_pause(retry_after: str | None, now: float) -> float | None:
-    """The pause that a `Retry-After` header asks for, in seconds; None where it asks for none, or can not be read."""
+    """The pause that a `Retry-After` header asks for, in seconds; None where it asks for none, or cannot be read."""
     if not retry_after:
         return None
     if retry_after.strip().isdecimal():

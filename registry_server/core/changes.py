@@ -29,7 +29,7 @@ class ChangeLog:
     def __init__(self, revision: int = 0, recent: int = 4096, tombstones: int = 10_000) -> None:
         self.revision = revision
         self.compacted = 0
-        """Readers that have not seen this revision can not resume: a removal before it is forgotten."""
+        """Readers that have not seen this revision cannot resume: a removal before it is forgotten."""
         self._recent: deque[Change] = deque(maxlen=recent)
         self._latest: OrderedDict[str, Change] = OrderedDict()
         self._removed: deque[Change] = deque()

@@ -70,9 +70,7 @@ class Directory:
         while word:
             own_name = word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))
             if word == spec.service_id or own_name:
-                why = (
-                    "a service can not be its own parent" if word == spec.parent else "would close a circle of parents"
-                )
+                why = "a service cannot be its own parent" if word == spec.parent else "would close a circle of parents"
                 raise InvalidRequest(FieldError("service.parent", why))
             parent = self.resolve(word)
             if parent is None:

@@ -35,4 +35,4 @@ class Record:
     process: str = ""
     """The process with whose other agents it shares a stream; empty if it is alone."""
     unanswered: bool = False
-    """Whether it waits to be told that it is registered: it can not beat before, so its silence says nothing."""
+    """Whether it waits to be told that it is registered: it cannot beat before, so its silence says nothing."""

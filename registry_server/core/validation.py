@@ -41,7 +41,7 @@ def check_text(path: str, value: str, at_least: int, at_most: int) -> list[Field
 
 
 def check_id(path: str, value: str) -> None:
-    """Raise InvalidRequest where `value` can not be the id of a service."""
+    """Raise InvalidRequest where `value` cannot be the id of a service."""
     errors = check_text(path, value, 1, MAX_SERVICE_ID)
     if errors:
         raise InvalidRequest(*errors)
@@ -85,7 +85,7 @@ def check_spec(spec: ServiceSpec, *, as_sent: bool = False) -> ServiceSpec:
     if spec.name == OPERATORS:
         errors.append(FieldError("service.name", f"{OPERATORS!r} is reserved: alerts to it go to operators"))
     if spec.parent and spec.parent == spec.service_id:
-        errors.append(FieldError("service.parent", "a service can not be its own parent"))
+        errors.append(FieldError("service.parent", "a service cannot be its own parent"))
     if errors:
         raise InvalidRequest(*errors)
     return spec

@@ -71,7 +71,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         if not (request.all or request.service_id or request.recipient):
             errors.append(FieldError("all", "is false, and neither service_id nor recipient is set: name one of them"))
         elif request.all and (request.service_id or request.recipient):
-            errors.append(FieldError("all", "can not be combined with service_id or recipient"))
+            errors.append(FieldError("all", "cannot be combined with service_id or recipient"))
         if errors:
             raise InvalidRequest(*errors)
         engine = self._engine
@@ -116,7 +116,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> AsyncIterator[event_service_pb2.SubscribeEventsResponse]:
         """Events as they become durable; see `core.readers`."""
         if request.only_new and request.after_sequence:
-            raise InvalidRequest(FieldError("only_new", "can not be combined with after_sequence"))
+            raise InvalidRequest(FieldError("only_new", "cannot be combined with after_sequence"))
         wanted = _filter(request.recipient, request.service_id, request.types)
         if self._subscribers >= MAX_SUBSCRIBERS:
             raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")

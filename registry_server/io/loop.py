@@ -91,7 +91,7 @@ class Engine:
         log.info("store_loaded", services=len(stored.services), revision=self.revisions.value, events=stored.events)
 
     async def run(self) -> None:
-        """Commit and keep time until cancelled. Raises StoreError: a registry that can not write must stop."""
+        """Commit and keep time until cancelled. Raises StoreError: a registry that cannot write must stop."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._commit_for_ever())
             tasks.create_task(self._keep_time())

@@ -57,7 +57,7 @@ def memory(pid: int) -> int:
 
 
 def deep_labels(levels: int) -> bytes:
-    """A RegisterRequest with nested labels, built by hand: Python's protobuf can not build them, others can."""
+    """A RegisterRequest with nested labels, built by hand: Python's protobuf cannot build them, others can."""
 
     def field(number: int, payload: bytes) -> bytes:
         length, size = b"", len(payload)

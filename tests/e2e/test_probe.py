@@ -1,4 +1,4 @@
-"""`tron probe`: programs that can not be changed are looked after, and judged like everyone else."""
+"""`tron probe`: programs that cannot be changed are looked after, and judged like everyone else."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ print("registered", flush=True)
 signal.pause()
 """
 
-# A parent that hears of a death, says so, and takes for ever to act upon it.
+# A parent that hears of a death, says so, and takes forever to act upon it.
 SLOW_PARENT = """
 import sys, threading
 from tron_client import Agent, Supervisor

@@ -1,4 +1,4 @@
-"""Since when a service can not be heard, and until when that must be judged, by the policy and by what happened."""
+"""Since when a service cannot be heard, and until when that must be judged, by the policy and by what happened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a service that can not be heard; all in virtual seconds."""
+    """What is known of a service that cannot be heard; all in virtual seconds."""
 
     out_since: float
     arrived_at: float

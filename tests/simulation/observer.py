@@ -7,7 +7,7 @@ P2    DOWN or DEREGISTER is never applied (a) to an incarnation whose stream is 
       less than `silence` real seconds ago, nor (b) to one that is well: its process runs, nothing is wrong with it or
       its link since it was last confirmed, whatever happened meanwhile to the registry, to TRON, or to the wall
       clock.
-P3    Whoever can not be heard (dead, hung, cut off) is DOWN or given up within its bound, which is computed from
+P3    Whoever cannot be heard (dead, hung, cut off) is DOWN or given up within its bound, which is computed from
       the policy, from how it fell silent, and from when registry and TRON were last able to judge. Somebody hears of
       it; see `hearing`.
 P4    A stream on which nobody will speak any more (everybody whom it carries is DOWN, and was not heard since; or it
@@ -349,7 +349,7 @@ class Observer:
             if out_since is None:
                 self._look_for_stall(record, processes, now)
             elif record.judgement.liveness is not Liveness.DOWN and now > self._down_by(record, processes, out_since):
-                self.breach("P3", f"{service_id} can not be heard since {out_since:.3f}s, and is not declared down")
+                self.breach("P3", f"{service_id} cannot be heard since {out_since:.3f}s, and is not declared down")
         self.hearing.look(now)
 
     def _down_by(self, record: Record, processes: list[SimAgent], out_since: float) -> float:

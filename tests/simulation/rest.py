@@ -43,7 +43,7 @@ def _unrest_of(
     claimants = [each for each in processes if each.up and not each.over]
     if silent_since(processes) is not None or not claimants:
         if record is not None and record.judgement.liveness is not Liveness.DOWN:
-            return "P3", f"{service_id} can not be heard, and is judged {record.judgement.liveness.name}"
+            return "P3", f"{service_id} cannot be heard, and is judged {record.judgement.liveness.name}"
         return None
     audible = [each for each in claimants if silent_since([each]) is None and not each.path.blocked[DOWN]]
     if not audible:

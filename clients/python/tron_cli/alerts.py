@@ -36,7 +36,7 @@ def alerts(
     if context.invoked_subcommand is not None:
         return
     if follow and unacknowledged:
-        raise typer.BadParameter("it can not be combined with --follow", param_hint="--unacknowledged")
+        raise typer.BadParameter("it cannot be combined with --follow", param_hint="--unacknowledged")
     with registry_at(registry) as client:
         page = client.list_events(
             limit=limit, recipient=recipient, service_id=service, unacknowledged=unacknowledged, newest=True

@@ -17,7 +17,7 @@ _TABLES = ("title", "favourite", "defaults", "service")
 
 
 class CatalogueError(Exception):
-    """A catalogue that can not be used: all that is wrong with it, one line each."""
+    """A catalogue that cannot be used: all that is wrong with it, one line each."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         self.source = source
@@ -111,7 +111,7 @@ def load(name_or_path: str) -> Catalogue:
         known = ", ".join(built_in())
         raise CatalogueError(name_or_path, (f"no such file, and no catalogue of that name ({known})",)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogueError(name_or_path, (f"can not be read: {error}",)) from error
+        raise CatalogueError(name_or_path, (f"cannot be read: {error}",)) from error
     return parse(text, name_or_path)
 
 

@@ -38,7 +38,7 @@ def control_path(registry: str) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise ControlError(f"can not use {folder} for the demo's socket: {error.strerror}") from error
+        raise ControlError(f"cannot use {folder} for the demo's socket: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ControlError(f"{folder} is not a folder of yours alone; set XDG_RUNTIME_DIR to one that is")
     host, _, port = registry.rpartition(":")
@@ -63,7 +63,7 @@ def ask(path: Path, request: dict[str, Any], timeout: float = ANSWER_SECONDS) ->
     except TimeoutError:
         raise ControlError(f"the demo did not answer within {timeout:g} s") from None
     except OSError as error:
-        raise ControlError(f"the demo can not be asked: {error.strerror or error}") from error
+        raise ControlError(f"the demo cannot be asked: {error.strerror or error}") from error
     answer: dict[str, Any] = {}
     with contextlib.suppress(ValueError):
         answer = json.loads(line)

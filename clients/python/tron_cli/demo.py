@@ -80,7 +80,7 @@ def _act(control: Path, registry: str, word: str, service_id: str, as_json: bool
 
 
 def _knock(registry: str) -> None:
-    """Make sure that somebody listens: the agents by themselves would wait for a registry for ever."""
+    """Make sure that somebody listens: the agents by themselves would wait for a registry forever."""
     if not address_answers(registry):
         fail(away(registry))
 

@@ -67,7 +67,7 @@ def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
             yield client
     except RegistryUnavailable as error:
         if "registry" in error.message and address_answers(address):
-            fail(f"TRON at {address} can not reach the registry")
+            fail(f"TRON at {address} cannot reach the registry")
         fail(not_there("TRON", address, error.message))
     except (InvalidRequest, ValueError) as error:
         fail(refusal(error))

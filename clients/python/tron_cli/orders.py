@@ -21,7 +21,7 @@ _MOST_CALLERS = 64
 
 
 class OrderRefused(Exception):
-    """What was asked can not be done; the text says why."""
+    """What was asked cannot be done; the text says why."""
 
 
 @contextlib.asynccontextmanager

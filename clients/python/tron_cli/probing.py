@@ -1,4 +1,4 @@
-"""`tron probe`: looks after programs that can not be changed, and beats for those that are well.
+"""`tron probe`: looks after programs that cannot be changed, and beats for those that are well.
 
 Each row of a catalogue is checked where its `url` points: `grpc://` by the gRPC health protocol, `http(s)://` by its
 /health (or its own path), `tcp://` by a connection. Who is well is registered and beaten for, all over one stream; of
@@ -46,7 +46,7 @@ def probe(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Beat for programs that can not be changed, as long as they are well; say why of the others."""
+    """Beat for programs that cannot be changed, as long as they are well; say why of the others."""
     rows = chosen(load_catalogue(catalogue), service)
     try:
         well = asyncio.run(
@@ -78,7 +78,7 @@ async def check(url: str, timeout: float) -> Finding:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return Finding(f"its url {url!r} can not be read")
+        return Finding(f"its url {url!r} cannot be read")
     if parts.scheme in ("http", "https") and host:
         return await _check_http(url if parts.path.strip("/") else f"{url.rstrip('/')}/health", timeout)
     if parts.scheme in ("grpc", "tcp") and host and port:
@@ -163,7 +163,7 @@ class _Probe:
     _work: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> bool:
-        """Look and beat for ever."""
+        """Look and beat forever."""
         from tron_client.async_client import AsyncRegistryClient
         from tron_client.channel import open_aio_channel
         from tron_client.errors import RegistryUnavailable

@@ -25,7 +25,7 @@ _KNOCK_SECONDS = 0.5
 
 
 def load_catalogue(name_or_path: str) -> Catalogue:
-    """Return a catalogue; ends the command with one line where it can not be used."""
+    """Return a catalogue; ends the command with one line where it cannot be used."""
     from tron_cli.catalogue import CatalogueError, load  # pydantic takes a while: only who needs it pays for it
 
     try:

@@ -44,7 +44,7 @@ def services(
     """List who is registered, and how each is."""
     selector = labels_from(label or ())
     if gone and _any(type_, role, cap, name, status, liveness, label):
-        raise typer.BadParameter("it can not be combined with a filter", param_hint="--gone")
+        raise typer.BadParameter("it cannot be combined with a filter", param_hint="--gone")
     with registry_at(registry) as client:
         if gone:
             _show_gone(client.list_gone_services(), as_json)
@@ -244,7 +244,7 @@ def _refuse_others(context: typer.Context, *allowed: str) -> None:
         source = context.get_parameter_source(name)
         if name not in allowed and source is not None and source.name == "COMMANDLINE":
             flag = next(each.opts[0] for each in context.command.params if each.name == name)
-            raise typer.BadParameter(f"it can not be combined with --{allowed[0]}", param_hint=flag)
+            raise typer.BadParameter(f"it cannot be combined with --{allowed[0]}", param_hint=flag)
 
 
 def deregister(

@@ -153,7 +153,7 @@ class Supervisor:
             announced = asyncio.create_task(self._await_ready(each, ready_file))
             await asyncio.wait({ended, announced}, return_when=asyncio.FIRST_COMPLETED)
             if announced.done():
-                announced.result()  # a ready file that can not be read or written ends the supervisor, loudly
+                announced.result()  # a ready file that cannot be read or written ends the supervisor, loudly
             code = await ended
             announced.cancel()
             each.serving = None

@@ -1,6 +1,6 @@
 """Becomes another program that dies with its parent: `python tether.py PARENT_PID SIGNALS PROGRAM ARGS...`.
 
-A supervisor that is killed (kill -9, out of memory) can not take its children along; left alone they would hold their
+A supervisor that is killed (kill -9, out of memory) cannot take its children along; left alone they would hold their
 ports and serve unsupervised. The kernel can: PR_SET_PDEATHSIG survives exec. It is set here, in a small process that
 then becomes the child, because running Python between fork and exec (`preexec_fn`) can deadlock. Imports nothing of
 the package, so that it starts in milliseconds. Where there is no prctl (not Linux) the child runs untethered.
@@ -57,7 +57,7 @@ def _become(parent_pid: int, mask: str, command: list[str]) -> None:
     try:
         os.execvp(command[0], command)
     except OSError as error:
-        print(f"tron: can not run {command[0]}: {error.strerror}", file=sys.stderr)
+        print(f"tron: cannot run {command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 

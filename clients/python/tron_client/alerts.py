@@ -121,7 +121,7 @@ class AlertInbox:
         return "taken"
 
     def take(self, timeout: float | None = 0.0) -> Alert | None:
-        """The oldest alert; None where none came within `timeout` seconds (None: for ever) or the inbox was closed."""
+        """The oldest alert; None where none came within `timeout` seconds (None: forever) or the inbox was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
             if self._closed or not self._waiting:

@@ -1,7 +1,7 @@
 """Clients for everything that is not the life of an agent: unary calls and streams of changes.
 
 Both clients are the same but for the stack: what is asked and how answers are read is in requests.py, how streams go on
-is in watcher.py. Every unary call has a deadline and raises a TronError; arguments that the contract can not say raise
+is in watcher.py. Every unary call has a deadline and raises a TronError; arguments that the contract cannot say raise
 InvalidRequest before anything is sent.
 """
 

@@ -27,7 +27,7 @@ class RestartLimits:
     """How many children are restarted at a time, and how many escalated; further ones wait."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming the field, for a limit that can not be meant."""
+        """Raise ValueError, naming the field, for a limit that cannot be meant."""
         for name in ("max_restarts", "concurrency"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1")

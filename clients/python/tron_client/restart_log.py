@@ -52,7 +52,7 @@ class FailedChild:
 
 
 class RestartLog:
-    """Writes down each step of a restart. What can not be written down is logged, and hinders nothing."""
+    """Writes down each step of a restart. What cannot be written down is logged, and hinders nothing."""
 
     def __init__(self, agent: Agent, client: RegistryClient, limits: RestartLimits) -> None:
         self._agent = agent

@@ -137,7 +137,7 @@ class Restarter:
         return f"not alive within {self._limits.restart_timeout:g} s"
 
     def _look(self, child: str) -> Service | None:
-        """The record, None where there is none. Raises TronError where it can not be asked for."""
+        """The record, None where there is none. Raises TronError where it cannot be asked for."""
         try:
             return self._client.get_service(child)
         except ServiceNotFound:

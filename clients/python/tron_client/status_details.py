@@ -30,7 +30,7 @@ class Details:
 
 
 def decode(payload: bytes) -> Details:
-    """Read the value of `grpc-status-details-bin`; what can not be read counts as absent."""
+    """Read the value of `grpc-status-details-bin`; what cannot be read counts as absent."""
     try:
         status = _STATUS.FromString(payload)
         reason, domain, metadata = "", "", {}

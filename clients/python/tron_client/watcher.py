@@ -41,7 +41,7 @@ class Resume(Protocol[T_co]):
         """The value of one answer; remembers how far we came."""
 
     def ended(self, error: TronError | None) -> tuple[float, T_co | None]:
-        """The stream ended: seconds to wait, and a value to say before. Raises the error that can not be mended."""
+        """The stream ended: seconds to wait, and a value to say before. Raises the error that cannot be mended."""
 
 
 class _Patience(Generic[T]):
@@ -62,7 +62,7 @@ class _Patience(Generic[T]):
 class ServiceResume(_Patience[ServiceChange]):
     """Follows the services from revision to revision.
 
-    A snapshot that broke off is asked for anew, after a `reset`: its revisions can not be resumed from. So is what the
+    A snapshot that broke off is asked for anew, after a `reset`: its revisions cannot be resumed from. So is what the
     registry no longer keeps. Nothing is silently skipped.
     """
 

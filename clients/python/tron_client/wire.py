@@ -145,7 +145,7 @@ def rfc3339(moment: datetime | None) -> str | None:
 
 
 def struct(value: Mapping[str, Any] | None) -> Struct | None:
-    """A JSON object as a Struct; None stays unset. Raises ValueError or TypeError for what JSON can not say."""
+    """A JSON object as a Struct; None stays unset. Raises ValueError or TypeError for what JSON cannot say."""
     if value is None:
         return None
     message = Struct()

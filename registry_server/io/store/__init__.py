@@ -63,4 +63,4 @@ class Store(Protocol):
 
 
 class StoreError(Exception):
-    """The store can not keep its promise: disk full, file damaged, or in use by another registry."""
+    """The store cannot keep its promise: disk full, file damaged, or in use by another registry."""

@@ -139,7 +139,7 @@ class SqliteStore:
                 events=count,
             )
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"the stored registry can not be read: {error!r}") from error
+            raise StoreError(f"the stored registry cannot be read: {error!r}") from error
 
     def commit(self, writes: Sequence[Write]) -> None:
         """Apply all writes in one transaction."""
@@ -151,7 +151,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
-            raise StoreError(f"can not write: {error}") from error
+            raise StoreError(f"cannot write: {error}") from error
 
     def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
@@ -177,7 +177,7 @@ class SqliteStore:
         try:
             (lines,) = self._reader.execute(query, (*values, limit)).fetchone()
         except sqlite3.Error as error:
-            raise StoreError(f"can not read: {error}") from error
+            raise StoreError(f"cannot read: {error}") from error
         events = [decode_event(line) for line in lines.split("\n")] if lines else []
         return sorted(events, key=attrgetter("sequence"))
 
@@ -228,7 +228,7 @@ class SqliteStore:
         More than the page cache holds is written to the log before it is committed, and stays there where it is not.
         """
         if not log.exists() or log.stat().st_size >= LOG_BYTES:
-            return  # there is none on a file system that can not have one
+            return  # there is none on a file system that cannot have one
         (cache,) = self._db.execute("PRAGMA cache_size").fetchone()
         self._db.execute("PRAGMA cache_size=16")
         self._db.execute("BEGIN IMMEDIATE")

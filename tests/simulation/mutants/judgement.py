@@ -173,7 +173,7 @@ MISTAKES = (
     Mutant("beats_move_no_deadline", "beats are not heard", ("P2",), _beats_move_no_deadline),
     Mutant("alert_ids_are_drawn", "the same judgement has two ids", ("ALERT",), _alert_ids_are_drawn, first=3700),
     Mutant("alert_ids_too_few", "two judgements have one id", ("ALERT", "P3"), _alert_ids_forget_the_observation),
-    Mutant("nothing_climbs", "alerts to the dead wait for ever", ("P3",), _nothing_climbs),
+    Mutant("nothing_climbs", "alerts to the dead wait forever", ("P3",), _nothing_climbs),
     Mutant("climbs_under_a_new_id", "each copy has its own id", ("ALERT", "P3"), _climbs_under_a_new_id),
     Mutant("climbs_to_the_dead", "alerts climb to who is down", ("P3",), _climbs_to_the_dead, kind="family"),
     Mutant("folds_too_much", "a list in a list is not told", ("P3",), _folds_what_lives_elsewhere, kind="family"),

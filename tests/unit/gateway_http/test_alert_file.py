@@ -28,7 +28,7 @@ class Log:
         self.asked: list[int] = []
 
     async def subscribe_events(self, after: int, **_: Any) -> AsyncIterator[Event]:
-        """What is there, then nothing for ever."""
+        """What is there, then nothing forever."""
         self.asked.append(after)
         if after < self.first - 1 or after > max((event.sequence for event in self.events), default=self.first - 1):
             raise RevisionCompacted("gone")

@@ -159,5 +159,5 @@ def test_a_catalogue_of_ones_own_is_named_by_its_path(tmp_path: Path) -> None:
 def test_what_is_neither_a_file_nor_a_name_is_said(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"no such file, and no catalogue of that name \(core, pas\)"):
         load("psa")
-    with pytest.raises(CatalogueError, match="can not be read"):
+    with pytest.raises(CatalogueError, match="cannot be read"):
         load(str(tmp_path))

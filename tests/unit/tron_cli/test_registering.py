@@ -73,8 +73,8 @@ def test_it_says_who_answers_at_its_address(registry: Canned, tmp_path: Path) ->
     ("words", "told"),
     [
         (["--catalogue", "core", "--service", "x"], "'x' is none of tron, resource_manager"),
-        (["--catalogue", "core", "--name", "n"], "it can not be combined with --catalogue"),
-        (["--catalogue", "core", "--label", "a=b"], "it can not be combined with --catalogue"),
+        (["--catalogue", "core", "--name", "n"], "it cannot be combined with --catalogue"),
+        (["--catalogue", "core", "--label", "a=b"], "it cannot be combined with --catalogue"),
         (["--name", "n", "--service", "x"], "it names a service of a --catalogue"),
         ([], "give a --name, or a --catalogue"),
         (["--catalogue", "cor"], "no such file, and no catalogue of that name (core, pas)"),

@@ -76,7 +76,7 @@ class Register(_message.Message):
     SHARED_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """A random word chosen once per process. A registration that is tried again with the same word is the same
-    registration, so that a slow retry can not overtake a newer process. At most 100 characters; may be empty. It comes
+    registration, so that a slow retry cannot overtake a newer process. At most 100 characters; may be empty. It comes
     back in `registered` and `rejected`.
     """
     shared: _builtins.str

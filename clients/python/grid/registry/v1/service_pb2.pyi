@@ -211,7 +211,7 @@ class Service(_message.Message):
 
     @_builtins.property
     def stall_after(self) -> _duration_pb2.Duration:
-        """How long the activity counter may stand still: 0.1 s to 24 h. Unset: for ever."""
+        """How long the activity counter may stand still: 0.1 s to 24 h. Unset: forever."""
 
     @_builtins.property
     def registered_at(self) -> _timestamp_pb2.Timestamp: ...
