@@ -9,6 +9,7 @@ import structlog
 from tron_client.thresholds import FOR_EVERYONE, checked
 
 from grid_hosting.errors import DomainError, FieldError, InvalidRequest
+from tron import messages
 from tron.monitor import Monitor
 from tron.policy import POLICY_FIELDS, Policies, PolicyError
 from tron.policy_layers import PolicyLayers
@@ -26,14 +27,14 @@ class LivePolicy:
         self.layers = layers
 
     def change(self, service_id: str, changes: Mapping[str, Any], unset: Iterable[str]) -> None:
-        """Set and unset thresholds of a service (empty: of everyone): kept on disk, in force from the next frame on.
+        """Set and unset thresholds of a service (empty: of all): kept on disk, in force from the next frame on.
 
         Raises InvalidRequest, naming what is wrong, and DomainError if it cannot be kept; then nothing was changed.
         """
         unset = tuple(unset)
         wrong = [*_wrong_values(changes), *_wrong_names(unset, changes)]
         if not changes and not unset:
-            wrong.append(FieldError("policy", "changes nothing: set or unset at least one field"))
+            wrong.append(FieldError("policy", messages.CHANGES_NOTHING))
         if wrong:
             raise InvalidRequest(*wrong)
         try:
@@ -51,7 +52,7 @@ class LivePolicy:
             self._store.save(layers)
         except OSError as error:
             log.error("policy_not_saved", why=str(error))
-            raise DomainError("the policy could not be written to disk; nothing was changed") from error
+            raise DomainError(messages.NOT_SAVED) from error
         self.layers = layers
         self._monitor.set_policies(policies)
         given = {name: str(value) for name, value in changes.items()}
@@ -73,16 +74,14 @@ def _wrong_names(unset: Iterable[str], changes: Mapping[str, Any]) -> list[Field
     wrong: list[FieldError] = []
     for name in unset:
         if name not in POLICY_FIELDS:
-            wrong.append(
-                FieldError("unset", f"{name!r} is no threshold; the thresholds are {', '.join(POLICY_FIELDS)}")
-            )
+            wrong.append(FieldError("unset", messages.not_a_threshold(name, POLICY_FIELDS)))
         elif name in changes:
-            wrong.append(FieldError("unset", f"{name} is both set and unset"))
+            wrong.append(FieldError("unset", messages.set_and_unset(name)))
     return wrong
 
 
 def _reckless(policies: Policies, service_id: str) -> list[PolicyError]:
-    """What would accuse healthy services. The guard's window is about everyone: one service may be more patient."""
+    """What would declare healthy services down. The guard's window is about all: one may have a longer grace."""
     found = policies.of(service_id).reckless()
     return [each for each in found if not service_id or each.field not in FOR_EVERYONE]
 

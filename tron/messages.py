@@ -1,9 +1,11 @@
-"""Every sentence that people read from TRON: alerts, notices to operators, `tron explain`, refused thresholds. Pure.
+"""Every sentence that people read from TRON: alerts, notices to operators, `tron explain`, refusals. Pure.
 
 Nothing is decided here. `{name}` is the name of a service, and durations are seconds unless they are text already.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 # --- alerts ---------------------------------------------------------------------------------------------------------
 
@@ -231,7 +233,52 @@ def escalate_after_too_short(seconds: float) -> str:
     return f"is {seconds:g} s; a parent needs at least 1 s to acknowledge"
 
 
-# --- durations ------------------------------------------------------------------------------------------------------
+# --- other requests that are refused; each follows the name of a field ----------------------------------------------
+
+CHANGES_NOTHING = "changes nothing: set or unset at least one field"
+NOT_SAVED = "the policy could not be written to disk; nothing was changed"
+NOT_PER_SERVICE = "it is about all services together, and cannot be set for one"
+EMPTY = "must not be empty"
+
+
+def not_a_threshold(name: str, known: Iterable[str]) -> str:
+    """A name in `unset`."""
+    return f"{name!r} is not a threshold; the thresholds are {', '.join(known)}"
+
+
+def set_and_unset(name: str) -> str:
+    """A name in `unset`."""
+    return f"{name} is both set and unset"
+
+
+def in_override(problem: object, service_id: str) -> str:
+    """A threshold that contradicts another for one service."""
+    return f"{problem} (for {service_id!r}, which has an override)"
+
+
+def too_many_overrides(limit: int) -> str:
+    """service_id."""
+    return f"{limit} services have overrides; no more are allowed"
+
+
+def unknown_orphan_policy(number: int, known: str) -> str:
+    """policy.orphan_policy."""
+    return f"{number} is not known; use one of {known}"
+
+
+def limit_too_large(given: int, limit: int) -> str:
+    """limit."""
+    return f"is {given}; at most {limit} are allowed"
+
+
+def not_a_service_id(longest: int) -> str:
+    """service_id."""
+    return f"must be printable, without blanks around it, and of at most {longest} characters"
+
+
+def registry_away(code: str) -> str:
+    """TRON cannot answer without the registry."""
+    return f"the registry does not answer: {code}"
 
 
 def ago(seconds: float) -> str:

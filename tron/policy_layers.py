@@ -9,6 +9,7 @@ from typing import Any
 
 from tron_client.thresholds import FOR_EVERYONE
 
+from tron import messages
 from tron.policy import POLICY_FIELDS, Policies, Policy
 
 MAX_OVERRIDES = 10_000
@@ -31,7 +32,7 @@ class Source(IntEnum):
 @dataclass(frozen=True)
 class PolicyLayers:
     """What is given, by service_id; the empty one means all services. The later layer counts, and what is given for a
-    service counts before what is given for everyone."""
+    service counts before what is given for all."""
 
     settings: Mapping[str, Changes] = field(default_factory=dict)
     runtime: Mapping[str, Changes] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class PolicyLayers:
             try:
                 overrides[service_id] = Policy(**{**everyone, **own})
             except ValueError as error:
-                raise ValueError(f"{error} (for {service_id!r}, which has an override)") from error
+                raise ValueError(messages.in_override(error, service_id)) from error
         return Policies(Policy(**everyone), overrides)
 
     def overridden(self) -> list[str]:
@@ -53,11 +54,11 @@ class PolicyLayers:
         return sorted({each for each in (*self.settings, *self.runtime) if each})
 
     def own(self, service_id: str) -> dict[str, Any]:
-        """What is given for a service (empty: for everyone), and nothing else."""
+        """What is given for a service (empty: for all), and nothing else."""
         return {**self.settings.get(service_id, {}), **self.runtime.get(service_id, {})}
 
     def sources(self, service_id: str = "") -> dict[str, Source]:
-        """Where each value in force for a service (empty: for everyone) comes from."""
+        """Where each value in force for a service (empty: for all) comes from."""
         sources = dict.fromkeys(POLICY_FIELDS, Source.BUILT_IN)
         sources |= dict.fromkeys(self.settings.get("", {}), Source.SETTINGS)
         sources |= dict.fromkeys(self.runtime.get("", {}), Source.RUNTIME)
@@ -70,14 +71,14 @@ class PolicyLayers:
         """These with some thresholds set at run time, and others no longer. Raises ValueError, naming the threshold."""
         for name in changes:
             if service_id and name in FOR_EVERYONE:
-                raise ValueError(f"{name}: it is about all services together, and cannot be set for one")
+                raise ValueError(f"{name}: {messages.NOT_PER_SERVICE}")
         own = {**self.runtime.get(service_id, {}), **changes}
         for name in unset:
             own.pop(name, None)
         others = {each: given for each, given in self.runtime.items() if each != service_id}
         runtime = {**others, service_id: own} if own else others
         if service_id and len(runtime) > MAX_OVERRIDES and service_id not in self.runtime:
-            raise ValueError(f"service_id: {MAX_OVERRIDES} services have overrides; no more are allowed")
+            raise ValueError(f"service_id: {messages.too_many_overrides(MAX_OVERRIDES)}")
         layers = PolicyLayers(self.settings, runtime)
         layers.policies()
         return layers

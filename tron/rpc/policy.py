@@ -9,6 +9,7 @@ from grid.tron.v1 import policy_pb2
 from tron_client.wire import checked_seconds, duration
 
 from grid_hosting.errors import FieldError, InvalidRequest
+from tron import messages
 from tron.policy import POLICY_FIELDS, OrphanPolicy, Policy
 
 _MESSAGES = frozenset(each.name for each in policy_pb2.Policy.DESCRIPTOR.fields if each.message_type is not None)
@@ -42,7 +43,7 @@ def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
                 except ValueError:
                     known = ", ".join(each.name for each in OrphanPolicy)
                     raise InvalidRequest(
-                        FieldError("policy.orphan_policy", f"{number} is not known; use one of {known}")
+                        FieldError("policy.orphan_policy", messages.unknown_orphan_policy(number, known))
                     ) from None
         elif message.HasField(name):  # type: ignore[arg-type]
             value = getattr(message, name)

@@ -93,7 +93,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     ) -> tron_service_pb2.ListAlertsResponse:
         """One page of the alerts in the registry's log."""
         if request.limit > MAX_LIMIT:
-            raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
+            raise InvalidRequest(FieldError("limit", messages.limit_too_large(request.limit, MAX_LIMIT)))
         query = event_service_pb2.ListEventsRequest(
             after_sequence=request.after_sequence,
             limit=request.limit or DEFAULT_LIMIT,
@@ -169,7 +169,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     ) -> tron_service_pb2.ExplainResponse:
         """What is known of a service, which deadlines are open, and which rule fired."""
         if not request.service_id:
-            raise InvalidRequest(FieldError("service_id", "must not be empty"))
+            raise InvalidRequest(FieldError("service_id", messages.EMPTY))
         wanted = registry_service_pb2.GetServiceRequest(service_id=request.service_id)
         service = (await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))).service
         explanation = explain(self._monitor.judge, request.service_id) if self._monitor.stats.watching else None
@@ -195,7 +195,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
             refusal = to_domain_error(error)
             if refusal is not None:
                 raise refusal from error
-            raise RegistryAway(f"the registry does not answer: {error.code().name}") from error
+            raise RegistryAway(messages.registry_away(error.code().name)) from error
 
     async def _count_degraded(self) -> int:
         query = registry_service_pb2.ListServicesRequest(status=service_pb2.SERVICE_STATUS_DEGRADED, page_size=1)
@@ -205,7 +205,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
 def check_id(service_id: str) -> None:
     """Raise InvalidRequest for what no service can have as its id. Empty means all services."""
     if len(service_id) > MAX_SERVICE_ID or service_id != service_id.strip() or not service_id.isprintable():
-        why = f"must be printable, without blanks around it, and of at most {MAX_SERVICE_ID} characters"
+        why = messages.not_a_service_id(MAX_SERVICE_ID)
         raise InvalidRequest(FieldError("service_id", why))
 
 
