@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=IntEnum)
 
+KEPT_EVENTS = 4096
+"""Events that are kept as they go over the wire: about 4 MB. Overflow rule: the oldest is translated again."""
+
 DEFAULT_INTERVAL = 30.0
 DEFAULT_TTL_INTERVALS = 3
 
@@ -177,7 +180,23 @@ def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.He
 
 
 def from_event(event: Event) -> event_pb2.Event:
-    """An event for the wire."""
+    """An event for the wire; not to be changed. One event goes to its recipient, to TRON, and to subscribers, so the
+    newest are kept."""
+    kept = _newest_events.get(event.sequence)
+    if kept is not None and kept[0] is event:
+        return kept[1]
+    message = _from_event(event)
+    if event.sequence:
+        while len(_newest_events) >= KEPT_EVENTS:
+            del _newest_events[next(iter(_newest_events))]
+        _newest_events[event.sequence] = event, message
+    return message
+
+
+_newest_events: dict[int, tuple[Event, event_pb2.Event]] = {}
+
+
+def _from_event(event: Event) -> event_pb2.Event:
     message = event_pb2.Event(
         sequence=event.sequence,
         alert_id=event.alert_id,
