@@ -30,7 +30,8 @@ from tron.hierarchy import Hierarchy
 from tron.lineage import Lineage
 from tron.orders import AlertCopy, Orders, Ruling
 from tron.policy import Policies
-from tron.preauthorized import Preauthorized, Preauthorizer
+from tron.preauthorized import Preauthorized
+from tron.preauthorizer import Preauthorizer
 from tron.suppression import FAILURES
 from tron.unreached import Unreached
 

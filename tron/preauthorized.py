@@ -1,7 +1,7 @@
 """Preauthorized suspicions: what the registry applies at once, in TRON's name, when a stream breaks. Pure.
 
-A broken stream is a suspicion whatever the thresholds are, so the round trip to TRON can be saved. Whether it is one
-for this service now, and which alert it raises, is decided here in advance.
+A broken stream is a suspicion whatever the thresholds are, so the round trip to TRON can be saved. This module keeps
+what the registry holds, and sends only what changed; `preauthorizer` decides what it should hold.
 """
 
 from __future__ import annotations
@@ -10,12 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from tron import alert_book
-from tron.damping import Damping
-from tron.detector import Detector
-from tron.facts import AlertDraft, Lease, State
-from tron.hierarchy import Hierarchy
-from tron.suppression import FlapLimit
+from tron.facts import AlertDraft
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,36 +20,6 @@ class StandingSuspicion:
     service_id: str
     incarnation: int
     alert: AlertDraft | None
-
-
-class Preauthorizer:
-    """Decides for each service what the registry applies if its stream breaks. `observer` is never suspected."""
-
-    def __init__(self, observer: str, detector: Detector, hierarchy: Hierarchy, damping: Damping) -> None:
-        self._observer = observer
-        self._detector = detector
-        self._hierarchy = hierarchy
-        self._damping = damping
-
-    def suspicion_of(self, lease: Lease | None, now: float) -> tuple[StandingSuspicion | None, float | None]:
-        """The suspicion that is wanted for a service, None if none is; and the attentive second at which to look again,
-        if this changes with time alone."""
-        if lease is None or lease.state is not State.ALIVE or not lease.facts.connected:
-            return None, None
-        facts = lease.facts
-        if facts.service_id == self._observer:
-            return None, None
-        held_until = self._detector.break_held_until(lease)
-        if now < held_until:
-            return None, held_until
-        policy = self._hierarchy.policies.of(facts.service_id)
-        if facts.maintained or self._damping.is_damped(facts.service_id, now):
-            return StandingSuspicion(facts.service_id, facts.incarnation, None), now + policy.flap_window
-        alert = alert_book.preauthorized_alert(facts, self._hierarchy.recipient_of(facts))
-        if self._damping.count(facts.service_id, now, policy.flap_window) != policy.flap_count - 1:
-            return StandingSuspicion(facts.service_id, facts.incarnation, alert), None
-        alert = alert_book.flapping(alert, FlapLimit(policy.flap_count, policy.flap_window))
-        return StandingSuspicion(facts.service_id, facts.incarnation, alert), now + policy.flap_window
 
 
 class Preauthorized:

@@ -1,0 +1,45 @@
+"""Decides in advance whether a broken stream is a suspicion for a service now, and which alert it raises. Pure.
+
+It is none within the reattach window, and raises no alert under maintenance or while the service is flapping. A
+decision holds until a fact about the service, its parent or its policy changes, or until the time returned with it.
+"""
+
+from __future__ import annotations
+
+from tron import alert_book
+from tron.damping import Damping
+from tron.detector import Detector
+from tron.facts import Lease, State
+from tron.hierarchy import Hierarchy
+from tron.preauthorized import StandingSuspicion
+from tron.suppression import FlapLimit
+
+
+class Preauthorizer:
+    """Decides for each service what the registry applies if its stream breaks. `observer` is never suspected."""
+
+    def __init__(self, observer: str, detector: Detector, hierarchy: Hierarchy, damping: Damping) -> None:
+        self._observer = observer
+        self._detector = detector
+        self._hierarchy = hierarchy
+        self._damping = damping
+
+    def suspicion_of(self, lease: Lease | None, now: float) -> tuple[StandingSuspicion | None, float | None]:
+        """The suspicion that is wanted for a service, None if none is; and the attentive second at which to look again,
+        if this changes with time alone."""
+        if lease is None or lease.state is not State.ALIVE or not lease.facts.connected:
+            return None, None
+        facts = lease.facts
+        if facts.service_id == self._observer:
+            return None, None
+        held_until = self._detector.break_held_until(lease)
+        if now < held_until:
+            return None, held_until
+        policy = self._hierarchy.policies.of(facts.service_id)
+        if facts.maintained or self._damping.is_damped(facts.service_id, now):
+            return StandingSuspicion(facts.service_id, facts.incarnation, None), now + policy.flap_window
+        alert = alert_book.preauthorized_alert(facts, self._hierarchy.recipient_of(facts))
+        if self._damping.count(facts.service_id, now, policy.flap_window) != policy.flap_count - 1:
+            return StandingSuspicion(facts.service_id, facts.incarnation, alert), None
+        alert = alert_book.flapping(alert, FlapLimit(policy.flap_count, policy.flap_window))
+        return StandingSuspicion(facts.service_id, facts.incarnation, alert), now + policy.flap_window
