@@ -493,7 +493,7 @@ MISTAKES = (
         seeds=30000,
     ),
     Mutant(
-        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=8700
+        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=11800
     ),
     Mutant("removal_withdraws", "alerts end with the record", ("P3",), _deaths_are_withdrawn_by_any_verdict),
     Mutant("lists_withdrawn", "a list with the dead in it ends", ("P3",), _lists_are_not_looked_at, kind="family"),
