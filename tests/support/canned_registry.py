@@ -35,6 +35,8 @@ class Canned:
     news: list[event_pb2.Event] = field(default_factory=list)
     # What each agent is sent once it is registered.
     alerts: list[event_pb2.Event] = field(default_factory=list)
+    # Where it says that TRON is; empty: here.
+    tron_url: str = ""
     # The registry's and TRON's time, if they say it; and when TRON judged last.
     observed_at: datetime | None = None
     last_check: datetime | None = None
@@ -75,7 +77,9 @@ class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> registry_service_pb2.GetServiceResponse:
         self._canned.note(request, context)
         if request.service_id == MONITOR_SERVICE_ID:  # it is TRON as well
-            tron = service_pb2.Service(service_id=request.service_id, url=f"grpc://{self._canned.address}")
+            tron = service_pb2.Service(
+                service_id=request.service_id, url=self._canned.tron_url or f"grpc://{self._canned.address}"
+            )
             return registry_service_pb2.GetServiceResponse(service=tron)
         found = [each for each in self._canned.services if each.service_id == request.service_id]
         if not found:

@@ -262,14 +262,23 @@ class MonitorClient:
 
 
 def find_monitor(registry: Address | str, *, timeout: float = 5.0) -> Address:
-    """Return where TRON is, as the registry knows it; with an Endpoint, its credentials and interceptors hold for TRON
-    too. Raises ServiceNotFound, another TronError, or Unreachable."""
+    """Return where TRON is, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable.
+
+    The credentials and interceptors of an Endpoint hold for TRON too if it is on a host of that Endpoint, and for
+    nobody else: the url is what a client of the registry declared, and must not receive somebody's token.
+    """
     from tron_client.client import RegistryClient  # who knows TRON's address needs no registry
 
     where = resolve_address(registry)
     with RegistryClient(where, timeout=timeout) as client:
         found = monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
-    return Endpoint(found.text, where.credentials, where.interceptors) if isinstance(where, Endpoint) else found
+    if isinstance(where, Endpoint) and _hosts(found) <= _hosts(where):
+        return Endpoint(found.text, where.credentials, where.interceptors)
+    return found
+
+
+def _hosts(address: Address) -> set[str]:
+    return {host for host, _ in address.endpoints}
 
 
 _STATS_BY_HAND = frozenset({"last_check", "sinks", "observed_at"})

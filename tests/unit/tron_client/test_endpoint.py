@@ -12,6 +12,7 @@ import pytest
 from grid.registry.v1 import registry_service_pb2, service_pb2
 from tron_client import Agent, AsyncRegistryClient, Endpoint, MonitorClient, RegistryClient
 from tron_client.channel import resolve_address
+from tron_client.monitor import find_monitor
 
 from tests.support.canned_registry import Canned, canned_registry
 from tests.support.waiting import wait_until
@@ -154,3 +155,14 @@ def test_the_first_of_several_addresses_that_answers_is_used(registry: Canned) -
     port = registry.address.rpartition(":")[2]
     with RegistryClient(Endpoint([f"127.0.0.2:{port}", registry.address])) as client:
         wait_until(lambda: client.list_services() is not None, 10, "it answers")
+
+
+@pytest.mark.parametrize(("host", "passed_on"), [("127.0.0.1", True), ("127.0.0.2", False)])
+def test_tron_gets_the_interceptors_of_a_registry_only_on_its_own_host(
+    registry: Canned, host: str, passed_on: bool
+) -> None:
+    """What the registry says of TRON is what some client declared."""
+    registry.tron_url = f"grpc://{host}:{registry.address.rpartition(':')[2]}"
+    interceptor = Counting()
+    found = find_monitor(Endpoint(registry.address, interceptors=[interceptor]))
+    assert getattr(found, "interceptors", ()) == ((interceptor,) if passed_on else ())
