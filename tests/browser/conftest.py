@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PageTimeout
 
 from tests.support.binaries import find_binary
 from tests.support.canned_gateway import CannedGateway, canned_gateway
@@ -81,9 +82,17 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
         if prepare is not None:
             prepare(page)
+        under_way: set[str] = set()
+        page.on("request", lambda request: under_way.add(request.url))
+        page.on("requestfinished", lambda request: under_way.discard(request.url))
+        page.on("requestfailed", lambda request: under_way.discard(request.url))
         page.goto(url)
         if wait:
-            page.wait_for_selector("html[data-ready]")
+            try:
+                page.wait_for_selector("html[data-ready]")
+            except PageTimeout as error:
+                shown = page.inner_text("body")[:500]
+                raise AssertionError(f"{error}\nwaits for {under_way}\nprinted {complaints}\nshows {shown!r}") from None
         return page
 
     yield open_one
