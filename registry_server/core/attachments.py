@@ -12,7 +12,7 @@ from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import Published
 from registry_server.core.record import Record
 from registry_server.core.service import Instant
-from registry_server.core.sessions import Session, Sessions
+from registry_server.core.sessions import Sessions
 
 
 class Attachments:
@@ -48,12 +48,7 @@ class Attachments:
         for service_id in session.services:
             record = self._records.get(service_id)
             if record is not None and record.session == session_id:
-                record.session = None
-                record.unanswered = False
-                record.detached_at, record.detached_reason = now.attentive, reason
-                self._delivery.connection_lost(record)
-                self._facts.changed(record)
-                self._published.show(record)
+                self._detach(record, reason, now)
                 if not reason:
                     broken.append(record)
         return broken
@@ -64,13 +59,8 @@ class Attachments:
         session, record = self.sessions[session_id], self._records.get(service_id)
         if record is None or record.session != session_id or session.services.get(service_id) != incarnation:
             return None
-        self.drop(session_id, service_id)
-        record.session = None
-        record.unanswered = False
-        record.detached_at, record.detached_reason = now.attentive, ""
-        self._delivery.connection_lost(record)
-        self._facts.changed(record)
-        self._published.show(record)
+        self.sessions.drop(session_id, service_id)
+        self._detach(record, "", now)
         return record
 
     def attach(self, record: Record, session_id: int, now: Instant, *, supersede: bool = False) -> None:
@@ -92,14 +82,10 @@ class Attachments:
 
     def supersede(self, record: Record, session_id: int, incarnation: int) -> None:
         """Another stream speaks for the service, as this incarnation: the stream must stop."""
-        session = self.drop(session_id, record.spec.service_id)
+        session = self.sessions.drop(session_id, record.spec.service_id)
         session.superseded[record.spec.service_id] = incarnation
         self._delivery.connection_lost(record)
         self._outgoing.send(session_id, SupersededBy(record.spec.service_id, incarnation))
-
-    def drop(self, session_id: int, service_id: str) -> Session:
-        """The stream carries the service no more."""
-        return self.sessions.drop(session_id, service_id)
 
     def end_silent(self, now: Instant) -> None:
         """End the streams on which nobody speaks any more."""
@@ -108,3 +94,12 @@ class Attachments:
                 self.reclaimed += 1
                 services = len(self.sessions[session_id].services)
                 self._outgoing.send(session_id, EndStream(services, self.reclaimed))
+
+    def _detach(self, record: Record, reason: str, now: Instant) -> None:
+        """No stream carries the service any more; `reason`: why we ended its stream, empty if we did not."""
+        record.session = None
+        record.unanswered = False
+        record.detached_at, record.detached_reason = now.attentive, reason
+        self._delivery.connection_lost(record)
+        self._facts.changed(record)
+        self._published.show(record)

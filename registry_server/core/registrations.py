@@ -163,7 +163,7 @@ class Registrations:
         """Remove a service and remember it; `judgement` None if it left on purpose."""
         service_id = record.spec.service_id
         if record.session is not None:
-            self._attachments.drop(record.session, service_id)
+            self._attachments.sessions.drop(record.session, service_id)
             self._delivery.connection_lost(record)
         self._directory.remove(record)
         self._delivery.left(record, now)
