@@ -18,7 +18,6 @@ from registry_server.core.errors import (
     Draining,
     FieldError,
     InvalidRequest,
-    QuotaExceeded,
     ReaderTooSlow,
     SilentStream,
     Superseded,
@@ -270,8 +269,7 @@ class AgentStream:
             self._share(message.shared)
         if draining:
             raise Draining("the registry is going away")
-        if self._commits.is_full:
-            raise QuotaExceeded(f"{self._commits.lines} changes wait for the disk; try again later")
+        self._commits.admit()
         errors = check_text("register.instance_id", message.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
             raise InvalidRequest(*errors)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from registry_server.core.effects import Effects, Write
+from registry_server.core.errors import QuotaExceeded
 
 MAX_LINES = 200_000
 """Lines that wait for the disk. Overflow rule: new registrations and events are refused with QUOTA_EXCEEDED."""
@@ -72,6 +73,11 @@ class Commits:
     def is_full(self) -> bool:
         """Whether too many lines wait for the disk."""
         return self.lines > MAX_LINES
+
+    def admit(self) -> None:
+        """Raise QuotaExceeded while too many lines wait for the disk."""
+        if self.is_full:
+            raise QuotaExceeded(f"{self.lines} changes wait for the disk; try again later")
 
     @property
     def pending(self) -> Iterator[PendingCommit]:

@@ -35,7 +35,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self, request: event_service_pb2.PublishEventRequest, context: Context
     ) -> event_service_pb2.PublishEventResponse:
         """Append one, and answer when it is on disk."""
-        self._engine.admit_write()
+        self._engine.commits.admit()
         event = translate.to_event(request.event, self._engine.now().wall)
         check_event(event)
         event, _ = self._engine.catalogue.publish(event, self._engine.now())

@@ -63,7 +63,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.RegisterRequest, context: Context
     ) -> registry_service_pb2.RegisterResponse:
         """Register, and answer when it is on disk."""
-        self._engine.admit_write()
+        self._engine.commits.admit()
         errors = check_text("instance_id", request.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
             raise InvalidRequest(*errors)
@@ -135,7 +135,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             raise InvalidRequest(*errors)
         from_role = translate.enum("from_role", ServiceRole, request.from_role)
         to_role = translate.enum("to_role", ServiceRole, request.to_role)
-        self._engine.admit_write()
+        self._engine.commits.admit()
         count = self._engine.catalogue.promote(request.name, from_role, to_role)
         revision = self._engine.catalogue.changes.revision
         await self._engine.flushed()
@@ -215,7 +215,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 why = f"is {seconds:g} s; it must be above 0 and at most {MAX_MAINTENANCE} s (7 days)"
                 raise InvalidRequest(FieldError("duration", why))
             until = now.wall + seconds
-        self._engine.admit_write()
+        self._engine.commits.admit()
         record: Record | None
         if request.enabled:
             record = catalogue.hold_notices(Maintenance(request.service_id, now.wall, until, request.reason))

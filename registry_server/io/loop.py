@@ -20,9 +20,9 @@ from grid_hosting.turns import Turn
 from grid_hosting.watermark import Watermark
 from registry_server.core.attention import TICK, AttentiveClock
 from registry_server.core.catalogue import Catalogue
-from registry_server.core.commits import Commits, PendingCommit
+from registry_server.core.commits import Batch, Commits, PendingCommit
 from registry_server.core.effects import Effects, EndStream, Message, Registered
-from registry_server.core.errors import Draining, QuotaExceeded
+from registry_server.core.errors import Draining
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.record import Record
 from registry_server.core.service import Event, Instant
@@ -93,7 +93,7 @@ class Engine:
     async def run(self) -> None:
         """Commit and keep time until cancelled. Raises StoreError: a registry that cannot write must stop."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._commit_for_ever())
+            tasks.create_task(self._commit_forever())
             tasks.create_task(self._keep_time())
             tasks.create_task(self._keep_up())
             await self._broken
@@ -119,15 +119,9 @@ class Engine:
         """The attentive time since which this process did not stall."""
         return self._clock.hears_since(time.monotonic())
 
-    def admit_write(self) -> None:
-        """Raise QuotaExceeded while too much waits for the disk."""
-        if self.commits.is_full:
-            raise QuotaExceeded(f"{self.commits.lines} changes wait for the disk; try again later")
-
     def flush(self) -> int:
         """Start committing what commands asked for since the last call. Return the position of the last of it."""
-        effects = self.catalogue.take()
-        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
+        position, effects = self._collect()
         self._wake_observers()
         self._send_or_commit(position, effects)
         return position
@@ -136,15 +130,13 @@ class Engine:
         """As `flush`, for what a life depends on: verdicts, and streams that break. Raises StoreError."""
         if self._failure is not None:
             raise StoreError(str(self._failure))
-        effects = self.catalogue.take()
-        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
+        position, effects = self._collect()
         if self.commits.commits_inline(time.monotonic()) and (batch := self.commits.take()) is not None:
             try:
                 with PAUSES.turn("commit"):
                     self._store.commit(batch.lines)
             except StoreError as error:
-                self.commits.failed(batch.position)
-                self._failure = error
+                self._failed(batch, error)
                 if not self._broken.done():
                     self._broken.set_exception(error)
                 raise
@@ -229,6 +221,11 @@ class Engine:
             self._callers.append((position, asyncio.get_running_loop().create_future()))
         await asyncio.shield(self._callers[-1][1])
 
+    def _collect(self) -> tuple[int, Effects]:
+        """Hand what commands asked for since the last call to the commits; return its position, and what it is."""
+        effects = self.catalogue.take()
+        return self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last), effects
+
     def _send_or_commit(self, position: int, effects: Effects) -> None:
         """Release what needs no commit, or is durable already; else have it committed by the writer's thread."""
         if self.commits.next_release == position and (commit := self.commits.release(time.monotonic())) is not None:
@@ -237,6 +234,11 @@ class Engine:
         elif self.commits.released_to < position:
             self.catalogue.wait_for_answers(effects.registered)
             self._work.set()
+
+    def _failed(self, batch: Batch, error: StoreError) -> None:
+        """A batch could not be written: nothing of it, or of what follows, is ever released."""
+        self.commits.failed(batch.position)
+        self._failure = error
 
     def _release(self, commit: PendingCommit) -> None:
         """Send its messages to agents, then answer its callers."""
@@ -267,7 +269,7 @@ class Engine:
         self._showing = None
         self._show_readers()
 
-    async def _commit_for_ever(self) -> None:
+    async def _commit_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
@@ -277,8 +279,7 @@ class Engine:
                     try:
                         await loop.run_in_executor(self._writer, self._store.commit, batch.lines)
                     except StoreError as error:
-                        self.commits.failed(batch.position)
-                        self._failure = error
+                        self._failed(batch, error)
                         raise
                 self.commits.committed(batch.position, time.monotonic())
                 turn = Turn("release")
