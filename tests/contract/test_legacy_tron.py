@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.support.face import ISO, Face
+from tests.support.face import ISO, Face, check_no_traceback, start_face
 from tests.support.waiting import wait_until
 
 ALERT = ["alert_type", "service_id", "service_name", "missed_beats", "last_seen", "action", "ts", "parent"]
@@ -26,12 +27,23 @@ def alerts_about(face: Face, service_id: str) -> list[dict[str, Any]]:
     return [each for each in found if each["service_id"] == service_id]
 
 
+@pytest.fixture(scope="module")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
+    """A system of this module's own.
+
+    The services that other modules register never beat and miss their heartbeats together. That is a mass failure, and
+    during one TRON deregisters nobody.
+    """
+    with start_face(tmp_path_factory.mktemp("face")) as running:
+        yield running
+        check_no_traceback(running)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def dead(face: Face) -> list[dict[str, Any]]:
     """The alerts about a service that is deregistered because it never beats, once a second as it declares.
 
-    It is first of all: the services of the other tests miss their heartbeats together after 31 s, which is a mass
-    failure and holds deregistrations.
+    It is registered before the services of the other tests of this module, which miss their heartbeats together too.
     """
     face.register("dead", name="Dead", heartbeat_interval_s=1, labels={"parent": "somebody"})
     # After a stall of the registry, on a busy machine, judgement waits 15 s, and up to a minute in a row.
