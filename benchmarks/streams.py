@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 from grid.registry.v1 import heartbeat_pb2
-from tron_client import wire
+from grid_model import wire
 
 from benchmarks._report import arguments, conclude, distribution, table
 from tests.e2e.raw_agent import RawAgent, a_service

@@ -6,12 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-from tron_client.event_types import EVENT_TYPES
+from grid_model.event_types import EVENT_TYPES
 
 COMMITTED = Path(__file__).parents[1] / "gateway_http" / "page" / "dashboard" / "event_types.js"
 
 HEAD = """// The types of event that TRON issues. Pure.
-// Generated from tron_client/event_types.py by `make stubs`; do not edit.
+// Generated from grid_model/event_types.py by `make stubs`; do not edit.
 
 export const EVENT_TYPES = {
 """

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tron_client.event_types import (
+from grid_model.event_types import (
     CASCADING_FAILURE,
     HEARTBEAT_MISS,
     HEARTBEAT_RESTORED,

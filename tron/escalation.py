@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from tron_client.event_types import NOT_ESCALATED
+from grid_model.event_types import NOT_ESCALATED
 
 from tron import messages
 from tron.facts import OPERATORS, Delivery, Severity

@@ -16,8 +16,8 @@ from functools import partial
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
+from grid_model.wire import duration
 from tron_client.errors import Draining, from_rpc_error
-from tron_client.wire import duration
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf import struct_pb2
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, observation_pb2
-from tron_client.wire import epoch, json_object, seconds, timestamp_at
+from grid_model.wire import epoch, json_object, seconds, timestamp_at
 
 from tron.facts import AlertDraft, Cause, Delivery, Facts, Forebear, Frame, Kind, Severity, State
 from tron.orders import AlertCopy, Ruling

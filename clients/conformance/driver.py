@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from grid.registry.v1 import heartbeat_pb2, service_pb2
-from tron_client import wire
+from grid_model import wire
 from tron_client.alerts import Alert, AlertInbox
 from tron_client.protocol import codec, happened
 from tron_client.protocol.messages import Goodbye, StreamError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tron_client.event_types import EVENT_TYPES
+from grid_model.event_types import EVENT_TYPES
 from tron_client.models import OPERATORS, Event, Service
 
 from gateway_http.legacy.rows import iso

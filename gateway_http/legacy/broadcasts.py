@@ -11,8 +11,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from grid_model.event_types import EVENT_TYPES
 from tron_client import Event, Service
-from tron_client.event_types import EVENT_TYPES
 
 from gateway_http.legacy.alerts import BROADCAST, parent_of
 

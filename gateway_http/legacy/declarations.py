@@ -6,7 +6,8 @@ from typing import Any
 
 from google.protobuf import duration_pb2
 from grid.registry.v1 import service_pb2
-from tron_client import InvalidRequest, wire
+from grid_model import wire
+from tron_client import InvalidRequest, words
 
 from gateway_http.legacy import bodies
 
@@ -17,8 +18,8 @@ def declared(body: bodies.Registration) -> service_pb2.Service:
     return service_pb2.Service(
         service_id=body.service_id or "",
         name=body.name,
-        type=wire.TYPES.number(body.type),
-        role=wire.ROLES.number(body.role),
+        type=words.TYPES.number(body.type),
+        role=words.ROLES.number(body.role),
         url=body.url,
         caps=body.caps,
         labels=wire.struct(body.labels or {}),

@@ -16,7 +16,8 @@ from typing import Any
 import grpc
 import structlog
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
-from tron_client import RegistryUnavailable, ServiceNotFound, wire
+from grid_model import wire
+from tron_client import RegistryUnavailable, ServiceNotFound, words
 from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
 
@@ -246,7 +247,7 @@ def _beat(waiting: _Waiting, sequence: int) -> heartbeat_pb2.Beat:
     return heartbeat_pb2.Beat(
         service_id=waiting.service_id,
         sequence=sequence,
-        status=wire.STATUSES.number(reported.status or ""),
+        status=words.STATUSES.number(reported.status or ""),
         p95_ms=reported.p95_ms,
         queue_depth=reported.queue_depth,
         load=reported.load,

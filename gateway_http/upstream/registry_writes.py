@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
-from tron_client import Service, wire
+from tron_client import Service, words
 from tron_client.errors import from_rpc_error
 
 CALL_TIMEOUT = 5.0
@@ -43,8 +43,8 @@ class RegistryWrites:
         """Change the role of all instances; how many, and the revision that has it. Raises ServiceNotFound."""
         request = registry_service_pb2.PromoteRequest(
             name=name,
-            from_role=wire.ROLES.number(from_role),
-            to_role=wire.ROLES.number(to_role),
+            from_role=words.ROLES.number(from_role),
+            to_role=words.ROLES.number(to_role),
             with_revision=True,
         )
         answer = await self._call("Promote", request)

@@ -8,7 +8,8 @@ import random
 import grpc
 import structlog
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
-from tron_client import RevisionCompacted, Service, wire
+from grid_model import wire
+from tron_client import RevisionCompacted, Service
 from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
 

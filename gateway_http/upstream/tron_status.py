@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
-from tron_client import wire
+from grid_model import wire
 from tron_client.errors import from_rpc_error
 
 ASK_EVERY = 1.0

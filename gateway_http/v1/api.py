@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import RedirectResponse, Response
+from grid_model.event_types import EVENT_TYPES
 from tron_client import Event, RegistryUnavailable, Service
-from tron_client.event_types import EVENT_TYPES
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.event_streams import EventStream

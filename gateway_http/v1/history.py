@@ -7,7 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from tron_client import TronError, wire
+from grid_model import wire
+from tron_client import TronError
 
 from gateway_http.gateway import Gateway
 from gateway_http.replica.tail import KEPT

@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from tron_client import Event, Service, wire
+from grid_model import wire
+from tron_client import Event, Service
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.event_streams import message

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
-from tron_client.event_types import NOT_ESCALATED
+from grid_model.event_types import NOT_ESCALATED
 
 from registry_server.core.service import Copy, Severity
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from tron_client.event_types import DEATHS, HEARTBEAT_RESTORED, PARENT_DOWN, SERVICE_STALLED, SUSPICIONS
+from grid_model.event_types import DEATHS, HEARTBEAT_RESTORED, PARENT_DOWN, SERVICE_STALLED, SUSPICIONS
 
 from registry_server.core.service import OPERATORS, Copy, Event
 

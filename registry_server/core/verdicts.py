@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from tron_client.event_types import DEATHS
+from grid_model.event_types import DEATHS
 
 from registry_server.core import overtaken
 from registry_server.core.catalogue import Catalogue

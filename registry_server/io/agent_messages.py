@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
-from tron_client.wire import duration, timestamp_at
+from grid_model.wire import duration, timestamp_at
 
 from grid_hosting.status import decoded
 from registry_server.core import effects

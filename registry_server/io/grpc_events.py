@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
-from tron_client import wire
+from grid_model import wire
 
 from registry_server.core.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
 from registry_server.core.event_log import EventFilter

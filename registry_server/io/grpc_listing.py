@@ -7,7 +7,7 @@ import secrets
 import time
 
 from grid.registry.v1 import registry_service_pb2, service_pb2
-from tron_client import wire
+from grid_model import wire
 
 from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.queries import Listings, ServiceFilter

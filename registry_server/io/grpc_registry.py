@@ -17,7 +17,7 @@ from grid.registry.v1 import (
     registry_service_pb2_grpc,
     service_pb2,
 )
-from tron_client import wire
+from grid_model import wire
 
 from registry_server.core.changes import Change
 from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, registry_service_pb2, service_pb2
-from tron_client import wire
-from tron_client.wire import duration, timestamp_at
+from grid_model import wire
+from grid_model.wire import duration, timestamp_at
 
 from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.losses import is_lost

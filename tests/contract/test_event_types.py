@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tron_client.event_types import DEATHS, EVENT_TYPES, FAILURES, NOT_ESCALATED, SUSPICIONS, EventType
+from grid_model.event_types import DEATHS, EVENT_TYPES, FAILURES, NOT_ESCALATED, SUSPICIONS, EventType
 
 from gateway_http.legacy.alerts import ACTIONS, LEGACY_ALERTS
 from gateway_http.page.files import FOLDER

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 WHEEL_PACKAGES = {
     "grid",
+    "grid_model",
     "tron_client",
     "tron_cli",
     "tron_catalogue",
@@ -131,6 +132,7 @@ def test_nothing_of_one_machine_is_committed(what: str) -> None:
 
 
 GUIDED = (
+    "clients/python/grid_model",
     "gateway_http",
     *(f"gateway_http/{each}" for each in ("http", "legacy", "page", "replica", "upstream", "v1")),
     "grid_hosting",

@@ -6,11 +6,17 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grid.registry.v1 import error_reason_pb2
+from grid.events.v1 import event_pb2
+from grid.liveness.v1 import liveness_pb2
+from grid.registry.v1 import error_reason_pb2, service_pb2
+from grid_model.event import Severity
+from grid_model.liveness import Liveness, LivenessCause
+from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
 from tests.support.binaries import find_binary
 
@@ -42,6 +48,25 @@ def test_buf_has_nothing_to_say(arguments: Sequence[str]) -> None:
     assert buf is not None
     done = subprocess.run([buf, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("ours", "contract", "prefix"),
+    [
+        (Liveness, liveness_pb2.Liveness, "LIVENESS_"),
+        (LivenessCause, liveness_pb2.LivenessCause, "LIVENESS_CAUSE_"),
+        (Severity, event_pb2.Severity, "SEVERITY_"),
+        (ServiceType, service_pb2.ServiceType, "SERVICE_TYPE_"),
+        (ServiceRole, service_pb2.ServiceRole, "SERVICE_ROLE_"),
+        (ServiceStatus, service_pb2.ServiceStatus, "SERVICE_STATUS_"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+def test_an_enum_of_the_vocabulary_has_the_names_and_numbers_of_the_contract(
+    ours: type[IntEnum], contract: Any, prefix: str
+) -> None:
+    promised = {name.removeprefix(prefix): number for name, number in contract.items() if number}
+    assert {each.name: each.value for each in ours if each.value} == promised
 
 
 def sdk_errors() -> Any:

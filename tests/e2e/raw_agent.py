@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf import duration_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_pb2
-from tron_client import wire
+from grid_model import wire
 
 from tests.e2e.refusals import Refusal, read_refusal
 from tests.support.waiting import wait_until

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from grid.registry.v1 import observation_pb2
-from tron_client.wire import duration
+from grid_model.wire import duration
 
 from registry_server.core.record import Record
 from registry_server.core.service import Maintenance

@@ -17,7 +17,7 @@ import grpc
 from grid.events.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
-from tron_client import wire
+from grid_model import wire
 from tron_client.discovery import MONITOR_SERVICE_ID
 
 

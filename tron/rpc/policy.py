@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grid.tron.v1 import policy_pb2
-from tron_client.wire import checked_seconds, duration
+from grid_model.wire import checked_seconds, duration
 
 from grid_hosting.errors import FieldError, InvalidRequest
 from tron import messages

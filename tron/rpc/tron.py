@@ -10,7 +10,7 @@ import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
-from tron_client.wire import duration, timestamp_at
+from grid_model.wire import duration, timestamp_at
 
 from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 from grid_hosting.sinks.dispatcher import Dispatcher

@@ -210,7 +210,7 @@ class _Probe:
         import grpc
         from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
         from tron_client.schedule import Backoff
-        from tron_client.wire import STATUSES
+        from tron_client.words import STATUSES
 
         stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         backoff = Backoff()

@@ -49,7 +49,7 @@ def services(
         if gone:
             _show_gone(client.list_gone_services(), as_json)
             return
-        from tron_client.wire import rfc3339
+        from grid_model.wire import rfc3339
 
         found = client.list_services(
             type=type_ or "",

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import registry_service_pb2, service_pb2
+from grid_model import wire
 
-from tron_client import wire
+from tron_client import words
 
 OPERATORS = "operators"
 """The recipient that stands for the people in charge; no service can have this id."""
@@ -99,8 +100,8 @@ class Service:
         return cls(
             service_id=pb.service_id,
             name=pb.name,
-            type=wire.TYPES.word(pb.type),
-            role=wire.ROLES.word(pb.role),
+            type=words.TYPES.word(pb.type),
+            role=words.ROLES.word(pb.role),
             url=pb.url,
             caps=tuple(pb.caps),
             labels=wire.json_object(pb.labels),
@@ -115,7 +116,7 @@ class Service:
             registered_at=wire.moment(pb.registered_at) if pb.HasField("registered_at") else None,
             last_heartbeat_at=wire.moment(pb.last_heartbeat_at) if pb.HasField("last_heartbeat_at") else None,
             connected=pb.connected,
-            status=wire.STATUSES.word(pb.status),
+            status=words.STATUSES.word(pb.status),
             p95_ms=pb.p95_ms if pb.HasField("p95_ms") else None,
             queue_depth=pb.queue_depth if pb.HasField("queue_depth") else None,
             load=pb.load if pb.HasField("load") else None,
@@ -124,8 +125,8 @@ class Service:
             activity=pb.activity,
             loop_lag=wire.seconds(pb.loop_lag) if pb.HasField("loop_lag") else None,
             busy_until=wire.moment(pb.busy_until) if pb.HasField("busy_until") else None,
-            liveness=wire.LIVENESS.word(pb.liveness),
-            liveness_cause=wire.CAUSES.word(pb.liveness_cause),
+            liveness=words.LIVENESS.word(pb.liveness),
+            liveness_cause=words.CAUSES.word(pb.liveness_cause),
             liveness_since=wire.moment(pb.liveness_since) if pb.HasField("liveness_since") else None,
             maintenance=Maintenance.from_proto(pb.maintenance) if pb.HasField("maintenance") else None,
         )
@@ -163,11 +164,11 @@ class Event:
             alert_id=pb.alert_id,
             occurred_at=wire.moment(pb.occurred_at) if pb.HasField("occurred_at") else None,
             type=pb.type,
-            severity=wire.SEVERITIES.word(pb.severity) or "INFO",
+            severity=words.SEVERITIES.word(pb.severity) or "INFO",
             service_id=pb.service_id,
             service_name=pb.service_name,
             recipient=pb.recipient,
-            cause=wire.CAUSES.word(pb.cause),
+            cause=words.CAUSES.word(pb.cause),
             missed_beats=pb.missed_beats,
             last_seen_at=wire.moment(pb.last_seen_at) if pb.HasField("last_seen_at") else None,
             action=pb.action,
@@ -182,11 +183,11 @@ class Event:
             alert_id=self.alert_id,
             occurred_at=wire.timestamp(self.occurred_at),
             type=self.type,
-            severity=wire.SEVERITIES.number(self.severity),
+            severity=words.SEVERITIES.number(self.severity),
             service_id=self.service_id,
             service_name=self.service_name,
             recipient=self.recipient,
-            cause=wire.CAUSES.number(self.cause),
+            cause=words.CAUSES.number(self.cause),
             missed_beats=self.missed_beats,
             last_seen_at=wire.timestamp(self.last_seen_at),
             action=self.action,
@@ -257,7 +258,7 @@ class GoneService:
             removed_at=wire.moment(pb.removed_at),
             reason=pb.reason,
             lost=pb.lost,
-            cause=wire.CAUSES.word(pb.cause),
+            cause=words.CAUSES.word(pb.cause),
             down_at=wire.moment(pb.down_at) if pb.HasField("down_at") else None,
             last_heartbeat_at=wire.moment(pb.last_heartbeat_at) if pb.HasField("last_heartbeat_at") else None,
             alert_id=pb.alert_id,

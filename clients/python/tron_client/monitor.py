@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
+from grid_model import wire
 
-from tron_client import arguments, wire
+from tron_client import arguments
 from tron_client.channel import resolve_address, resolve_monitor_address
 from tron_client.connection import Connection
 from tron_client.discovery import MONITOR_SERVICE_ID, monitor_address
@@ -17,6 +18,7 @@ from tron_client.endpoint import Endpoint
 from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
 from tron_client.models import Event, Maintenance, Service
 from tron_client.thresholds import checked
+from tron_client.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
     from tron_client.address import Address
 
-SOURCES = wire.Words("source", policy_pb2.PolicySource, "POLICY_SOURCE_", lower=True)
-ORPHAN_POLICIES = wire.Words("orphan_policy", policy_pb2.OrphanPolicy, "ORPHAN_POLICY_", lower=True)
+SOURCES = Words.from_proto("source", policy_pb2.PolicySource, "POLICY_SOURCE_")
+ORPHAN_POLICIES = Words.from_proto("orphan_policy", policy_pb2.OrphanPolicy, "ORPHAN_POLICY_")
 
 R = TypeVar("R")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tron_client import arguments, wire
+from tron_client import arguments, words
 from tron_client.protocol.report import Figures
 
 
 def checked_status(status: str) -> str:
     """The status as the session spells it. Raises InvalidRequest, naming the field, for one that does not exist."""
-    return wire.STATUSES.word(wire.STATUSES.number(status))
+    return words.STATUSES.word(words.STATUSES.number(status))
 
 
 def checked_figures(

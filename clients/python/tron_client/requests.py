@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2, service_pb2
+from grid_model import wire
 
-from tron_client import arguments, wire
+from tron_client import arguments, words
 from tron_client.errors import PageTokenExpired
 from tron_client.models import Acknowledged, Event, EventPage, GoneService, Service, ServiceList
 
@@ -45,8 +46,8 @@ def declare(
     return service_pb2.Service(
         service_id=arguments.text("service_id", service_id),
         name=arguments.text("name", name),
-        type=wire.TYPES.number(type),
-        role=wire.ROLES.number(role),
+        type=words.TYPES.number(type),
+        role=words.ROLES.number(role),
         url=arguments.text("url", url),
         caps=arguments.texts("caps", caps),
         labels=wire.struct(arguments.json_object("labels", labels)),
@@ -101,8 +102,8 @@ def promote(name: str, from_role: str, to_role: str) -> Call[int]:
     """Change the role of all instances with a name."""
     request = registry_service_pb2.PromoteRequest(
         name=arguments.text("name", name),
-        from_role=wire.ROLES.number(from_role, "from_role"),
-        to_role=wire.ROLES.number(to_role, "to_role"),
+        from_role=words.ROLES.number(from_role, "from_role"),
+        to_role=words.ROLES.number(to_role, "to_role"),
     )
     return Call("registry", "Promote", request, lambda answer: int(answer.updated_instances))
 
@@ -129,12 +130,12 @@ class ServicePages:
         label_selector: Mapping[str, Any] | None = None,
     ) -> None:
         self._request = registry_service_pb2.ListServicesRequest(
-            type=wire.TYPES.number(type),
-            role=wire.ROLES.number(role),
+            type=words.TYPES.number(type),
+            role=words.ROLES.number(role),
             cap=arguments.text("cap", cap),
             name=arguments.text("name", name),
-            status=wire.STATUSES.number(status),
-            liveness=wire.LIVENESS.number(liveness),
+            status=words.STATUSES.number(status),
+            liveness=words.LIVENESS.number(liveness),
             label_selector=wire.struct(arguments.json_object("label_selector", label_selector)),
         )
         self._services: list[Service] = []

@@ -8,8 +8,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from grid_model.event_types import FAILURES
+
 from tron_client.errors import ServiceNotFound, TronError
-from tron_client.event_types import FAILURES
 from tron_client.restart_log import FailedChild
 from tron_client.supervision import died_again, lives, needs_restart
 

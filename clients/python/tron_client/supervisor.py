@@ -15,13 +15,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from grid_model.event_types import FAILURES
+
 from tron_client import arguments, forks
 from tron_client.agent import Agent
 from tron_client.alerts import AlertInbox, dispatch
 from tron_client.callbacks import Callbacks
 from tron_client.client import RegistryClient
 from tron_client.errors import TronError
-from tron_client.event_types import FAILURES
 from tron_client.restart_history import RestartLimits
 from tron_client.restart_log import RestartLog
 from tron_client.restarter import Restarter, incarnation_of

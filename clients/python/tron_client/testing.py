@@ -16,7 +16,7 @@ from grid.events.v1 import event_pb2, event_service_pb2
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
 
-from tron_client import status_details, wire
+from tron_client import status_details, words
 from tron_client.errors import ServiceNotFound
 from tron_client.models import Event, Service
 
@@ -123,8 +123,8 @@ class FakeRegistry:
         Nobody is told by this.
         """
         with self._changed:
-            self._records[service_id].liveness = wire.LIVENESS.number(liveness)
-            self._records[service_id].liveness_cause = wire.CAUSES.number(cause)
+            self._records[service_id].liveness = words.LIVENESS.number(liveness)
+            self._records[service_id].liveness_cause = words.CAUSES.number(cause)
             self._records[service_id].liveness_since.FromDatetime(since or datetime.now(UTC))
 
     def cut(self) -> None:

@@ -1,5 +1,5 @@
 // The types of event that TRON issues. Pure.
-// Generated from tron_client/event_types.py by `make stubs`; do not edit.
+// Generated from grid_model/event_types.py by `make stubs`; do not edit.
 
 export const EVENT_TYPES = {
   heartbeat_miss: { title: "missed a heartbeat", symbol: "suspect", suspicion: true, failure: false },

@@ -11,9 +11,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
+from grid_model import wire
 from hypothesis import given
 from hypothesis import strategies as st
-from tron_client import wire
 from tron_client.agent import Agent
 from tron_client.errors import InvalidRequest
 from tron_client.models import Service

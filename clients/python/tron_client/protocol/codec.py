@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grid.registry.v1 import heartbeat_pb2, service_pb2
+from grid_model import wire
 
-from tron_client import wire
+from tron_client import words
 from tron_client.errors import InvalidRequest, Superseded, TronError
 from tron_client.models import Event, Service
 from tron_client.protocol import messages
@@ -15,7 +16,7 @@ from tron_client.protocol.messages import Beat, StreamError
 if TYPE_CHECKING:
     from tron_client.protocol.messages import Incoming, Outgoing
 
-_STATUS_NUMBERS = {wire.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
+_STATUS_NUMBERS = {words.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
 """The numbers of statuses as the session spells them."""
 
 

@@ -1,4 +1,4 @@
-"""Words and units of Python on one side, enums and well-known types of the contract on the other."""
+"""Seconds, moments and JSON objects of Python to the well-known types of protobuf, and back. One place for all."""
 
 from __future__ import annotations
 
@@ -8,47 +8,12 @@ from typing import TYPE_CHECKING, Any, overload
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
-from grid.events.v1 import event_pb2
-from grid.liveness.v1 import liveness_pb2
-from grid.registry.v1 import service_pb2
-
-from tron_client import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 JsonObject = dict[str, Any]
 """A JSON object: strings, numbers, booleans, None, lists and objects."""
-
-
-class Words:
-    """The names of an enum as people write them: without the prefix, the unspecified one as an empty word."""
-
-    def __init__(self, field: str, enum: Any, prefix: str, *, lower: bool = False) -> None:
-        self._field = field
-        spell = str.lower if lower else str.upper
-        self._words = {number: "" if number == 0 else spell(name.removeprefix(prefix)) for name, number in enum.items()}
-        self._numbers = {word.lower(): number for number, word in self._words.items()}
-
-    def number(self, word: str, field: str = "") -> Any:
-        """The number of a word in any case; raises InvalidRequest, naming `field`, for one that does not exist."""
-        named = field or self._field
-        number = self._numbers.get(arguments.text(named, word).lower())
-        if number is None:
-            arguments.refuse(named, f"{word!r} is none of {', '.join(word for word in self._numbers if word)}")
-        return number
-
-    def word(self, number: int) -> str:
-        """The word of a number; one from a newer contract is given in digits."""
-        return self._words.get(number, str(number))
-
-
-TYPES = Words("type", service_pb2.ServiceType, "SERVICE_TYPE_", lower=True)
-ROLES = Words("role", service_pb2.ServiceRole, "SERVICE_ROLE_", lower=True)
-STATUSES = Words("status", service_pb2.ServiceStatus, "SERVICE_STATUS_", lower=True)
-LIVENESS = Words("liveness", liveness_pb2.Liveness, "LIVENESS_")
-CAUSES = Words("cause", liveness_pb2.LivenessCause, "LIVENESS_CAUSE_")
-SEVERITIES = Words("severity", event_pb2.Severity, "SEVERITY_")
 
 
 NANOS = 1_000_000_000
