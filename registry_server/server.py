@@ -19,7 +19,7 @@ from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import HealthService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 from registry_server.io.store.sqlite import SqliteStore
 from registry_server.io.watchdog import watch_the_watcher
 
@@ -38,18 +38,18 @@ SERVICES = (
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one registry until `stop` is set. Raises StoreError, JournalError, or StartError for an address."""
-    engine = Engine(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
-    await engine.start()
-    found = {"services": len(engine.catalogue.records), "events": engine.events_found}
+    loop = RegistryLoop(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
+    await loop.start()
+    found = {"services": len(loop.registry.records), "events": loop.events_found}
     dispatcher = build(
-        config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: engine.catalogue.watched
+        config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: loop.registry.watched
     )
-    streams = HeartbeatStreams(engine, config)
+    streams = HeartbeatStreams(loop, config)
 
     def register(server: grpc.aio.Server) -> None:
-        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(engine, streams), server)
-        event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(engine), server)
-        health_pb2_grpc.add_HealthServicer_to_server(HealthService(engine), server)
+        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(loop, streams), server)
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(loop), server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop), server)
 
     bound = build_server(
         config.listen, register=register, services=SERVICES, max_message_bytes=config.max_message_bytes
@@ -57,17 +57,17 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     server, address = bound.server, bound.address
     warn_if_exposed("the registry", address)
     agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))
-    loop = asyncio.get_running_loop()
+    events = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
-        keeper = tasks.create_task(engine.run())
+        keeper = tasks.create_task(loop.run())
         sweeper = tasks.create_task(streams.sweep_forever())
-        watchdog = tasks.create_task(watch_the_watcher(engine, dispatcher, config.monitor_lost_after))
+        watchdog = tasks.create_task(watch_the_watcher(loop, dispatcher, config.monitor_lost_after))
         messenger = tasks.create_task(dispatcher.run())
         try:
             await server.start()
             log.info("registry_serving", address=address, data_dir=str(config.data_dir))
             if config.self_register:
-                await loop.run_in_executor(None, agent.start)
+                await events.run_in_executor(None, agent.start)
             write_ready(config.ready_file, {"registry_grpc": address, "found": found})
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,11 +76,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             if stop.is_set():
                 log.info("registry_draining", streams=len(streams))
             # First of all nobody is told any more who lost a stream: they lose it because of us.
-            engine.draining = True
-            engine.revisions.wake()
-            engine.sequences.wake()
+            loop.draining = True
+            loop.revisions.wake()
+            loop.sequences.wake()
             if config.self_register:
-                await loop.run_in_executor(None, agent.abandon)
+                await events.run_in_executor(None, agent.abandon)
             await streams.drain(RECONNECT_WITHIN)
             await server.stop(1.0)
             await streams.all_ended(2.0)  # handlers finish a moment after stop() returns
@@ -88,5 +88,5 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             watchdog.cancel()
             messenger.cancel()
             keeper.cancel()
-    await engine.close()
+    await loop.close()
     log.info("registry_stopped")

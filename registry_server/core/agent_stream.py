@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert, EndStream, Message, Rejected, UnknownService
 from registry_server.core.errors import (
@@ -24,6 +23,7 @@ from registry_server.core.errors import (
     UnknownIncarnation,
 )
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report, ServiceSpec
 from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_report, check_spec, check_text
 
@@ -141,7 +141,7 @@ class Drain:
 
 
 class AgentStream:
-    """One stream, which is open in the catalogue as `session_id`.
+    """One stream, which is open in the registry as `session_id`.
 
     `owes` is called when an acknowledgement waits for `flush_ack`; `wake` when something is to be written, or `failure`
     is set; `broken` with services that are gone, as if a stream of their own had broken.
@@ -151,7 +151,6 @@ class AgentStream:
         "_ack",
         "_acked_at",
         "_broken",
-        "_catalogue",
         "_commits",
         "_drain",
         "_heard",
@@ -159,6 +158,7 @@ class AgentStream:
         "_held",
         "_owes",
         "_read_report",
+        "_registry",
         "_relays",
         "_shared",
         "_unacked",
@@ -173,7 +173,7 @@ class AgentStream:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        registry: Registry,
         commits: Commits,
         session_id: int,
         read_report: ReadReport,
@@ -182,7 +182,7 @@ class AgentStream:
         wake: Callable[[], None],
         broken: Callable[[list[Record]], None],
     ) -> None:
-        self._catalogue = catalogue
+        self._registry = registry
         self._commits = commits
         self._read_report = read_report
         self._owes = owes
@@ -230,19 +230,19 @@ class AgentStream:
             elif not self.spoke:
                 raise InvalidRequest(FieldError("kind", "the first message must be register or beats"))
             elif type(message) is AlertAck:
-                self._catalogue.acknowledge_on_stream(self.session_id, message.alert_ids, now)
+                self._registry.acknowledge_on_stream(self.session_id, message.alert_ids, now)
             elif type(message) is Goodbye:
                 check_id("goodbye.service_id", message.service_id)
                 reason, incarnation = message.reason[:MAX_REASON], message.incarnation
-                self._catalogue.goodbye(self.session_id, message.service_id, reason, now, incarnation)
+                self._registry.goodbye(self.session_id, message.service_id, reason, now, incarnation)
             elif type(message) is Abandoned:
                 check_id("abandoned.service_id", message.service_id)
-                self._broken(self._catalogue.abandon(self.session_id, message.service_id, message.incarnation, now))
+                self._broken(self._registry.abandon(self.session_id, message.service_id, message.incarnation, now))
         except DomainError as error:
             self._refuse(message, error)
 
     def _refuse(self, message: AgentMessage, error: DomainError) -> None:
-        if not self._shared and not self._catalogue.carries(self.session_id):
+        if not self._shared and not self._registry.carries(self.session_id):
             self.end(error)
             return
         service_id = instance_id = ""
@@ -262,7 +262,7 @@ class AgentStream:
             raise InvalidRequest(*errors)
         if not self._shared:
             self._shared = True
-            self._catalogue.share_session(self.session_id)
+            self._registry.share_session(self.session_id)
 
     def _register(self, message: Register, now: Instant, *, draining: bool) -> None:
         if message.shared:
@@ -275,11 +275,11 @@ class AgentStream:
             raise InvalidRequest(*errors)
         spec = check_spec(message.spec)
         try:
-            self._catalogue.register(
+            self._registry.register(
                 spec, message.incarnation, message.instance_id, self.session_id, now, process=message.shared
             )
         except Superseded as error:
-            self._catalogue.refuse_older(self.session_id, error)
+            self._registry.refuse_older(self.session_id, error)
         except UnknownIncarnation as error:
             self.push(UnknownService(error.service_id))
 
@@ -287,7 +287,7 @@ class AgentStream:
         beats = message.beats
         if len(beats) > MAX_BEATS:
             raise InvalidRequest(FieldError("beats.beats", f"has {len(beats)}; at most {MAX_BEATS} are allowed"))
-        catalogue, records = self._catalogue, self._catalogue.records
+        registry, records = self._registry, self._registry.records
         for beat in beats:
             service_id = beat.service_id
             if not service_id:
@@ -305,7 +305,7 @@ class AgentStream:
                     report = None  # the sign of life counts, the figures do not
                     for each in errors:
                         self.push(Rejected(service_id, each.field, each.description))
-            catalogue.beat(self.session_id, service_id, beat.incarnation, report, now, relayed=message.relayed)
+            registry.beat(self.session_id, service_id, beat.incarnation, report, now, relayed=message.relayed)
             sequence = beat.sequence
             self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + 1)
         self._heard_at, self._relays = now.wall, message.relayed
@@ -324,7 +324,7 @@ class AgentStream:
             self.end(SilentStream(why if message.services else "nothing was said for too long, and nobody is on it"))
         elif self._shared and isinstance(message, Alert) and len(self.outbox) >= HIGH_WATER:
             # The others' heartbeats must be read, so alerts wait where they are kept, until there is room.
-            self._catalogue.delivery.not_sent(message.event.alert_id, message.event.recipient)
+            self._registry.delivery.not_sent(message.event.alert_id, message.event.recipient)
             self._held[message.event.recipient] = None
         elif len(self.outbox) >= OUTBOX:
             self.end(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
@@ -341,11 +341,11 @@ class AgentStream:
 
     def ended_by_us(self, error: DomainError) -> None:
         """We end the stream, in whichever way: its end says nothing about the services on it."""
-        self._catalogue.end_session(self.session_id, error.reason)
+        self._registry.end_session(self.session_id, error.reason)
 
     def drain(self, reconnect_after: float, now: Instant) -> None:
         """Ask the agent to reconnect elsewhere within so many seconds."""
-        self._catalogue.drain_session(self.session_id, reconnect_after, now)
+        self._registry.drain_session(self.session_id, reconnect_after, now)
         self._drain = Drain(reconnect_after)
         self._wake()
 
@@ -388,7 +388,7 @@ class AgentStream:
             return False
         held, self._held = self._held, {}
         for recipient in held:
-            self._catalogue.delivery.deliver_to(recipient)
+            self._registry.delivery.deliver_to(recipient)
         return True
 
     def is_too_slow(self, since: float, now: Instant) -> ReaderTooSlow | None:
@@ -399,7 +399,7 @@ class AgentStream:
 
     def _acknowledge(self, monotonic: float) -> None:
         if self._relays:
-            self._ack = BeatAck(self._heard, self._catalogue.changes.revision, self._heard_at)
+            self._ack = BeatAck(self._heard, self._registry.changes.revision, self._heard_at)
         else:
             self._ack = BeatAck(self._heard)
         self._unacked = False

@@ -24,7 +24,7 @@ class Change:
 
 
 class ChangeLog:
-    """The revisions of the catalogue. Each change has one of its own, without gaps while the process lives."""
+    """The revisions of the registry. Each change has one of its own, without gaps while the process lives."""
 
     def __init__(self, revision: int = 0, recent: int = 4096, tombstones: int = 10_000) -> None:
         self.revision = revision

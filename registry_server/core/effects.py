@@ -1,4 +1,4 @@
-"""What follows from a command: words to agents, lines for the store. The catalogue names them; the shell does them."""
+"""What follows from a command: words to agents, lines for the store. The registry names them; the shell does them."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Commits
 from registry_server.core.errors import Draining, InvalidRequest, QuotaExceeded, ReaderTooSlow
 from registry_server.core.observations import Heard
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Copy, Event, Instant, Maintenance, Tombstone
 from registry_server.core.validation import check_event, check_id
 from registry_server.core.verdicts import (
@@ -56,7 +56,7 @@ class ObserverStream:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        registry: Registry,
         verdicts: Verdicts,
         commits: Commits,
         feed_id: int,
@@ -65,16 +65,16 @@ class ObserverStream:
         max_in_frame: int = MAX_IN_FRAME,
     ) -> None:
         check_id("observer", observer)
-        if len(catalogue.observers) >= MAX_OBSERVERS:
+        if len(registry.observers) >= MAX_OBSERVERS:
             raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
-        self._catalogue = catalogue
+        self._registry = registry
         self._verdicts = verdicts
         self._commits = commits
         self._max_in_frame = max_in_frame
         self._until = 0.0
         self._snapshot = True
         self.feed_id = feed_id
-        self._feed = catalogue.open_feed(feed_id, observer)
+        self._feed = registry.open_feed(feed_id, observer)
         verdicts.withdraw_preauthorized(observer)
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Facts]:
@@ -92,11 +92,11 @@ class ObserverStream:
         for part in parts:
             yield self._facts(part.changed, part.beats, part.removed, part.copies, hearing_since)
         self._until = now.attentive
-        self._catalogue.observers.sent(self.feed_id, self._until)
+        self._registry.observers.sent(self.feed_id, self._until)
         snapshot = None
         if self._snapshot:
             self._snapshot = False
-            snapshot = Snapshot(tuple(self._catalogue.tombstones.values()), self._verdicts.cascade_alert_id)
+            snapshot = Snapshot(tuple(self._registry.tombstones.values()), self._verdicts.cascade_alert_id)
         yield self._facts(last.changed, last.beats, last.removed, last.copies, hearing_since, snapshot)
 
     def _facts(
@@ -108,28 +108,28 @@ class ObserverStream:
         hearing_since: Callable[[], float],
         snapshot: Snapshot | None = None,
     ) -> Facts:
-        catalogue = self._catalogue
-        records = catalogue.records
+        registry = self._registry
+        records = registry.records
         copies: list[Copy] = []
         ended: list[tuple[str, str]] = []
         for alert_id, recipient in keys:
-            copy = catalogue.mailboxes.get(alert_id, recipient)
+            copy = registry.mailboxes.get(alert_id, recipient)
             if copy is None:
                 ended.append((alert_id, recipient))
             elif copy.event.sequence > self._commits.sequence:
                 self._feed.copy(alert_id, recipient)  # operators must not be notified before it is durable
             else:
                 copies.append(copy)
-        known = [(records[each], catalogue.maintenance_of(each)) for each in changed if each in records]
+        known = [(records[each], registry.maintenance_of(each)) for each in changed if each in records]
         return Facts(self._until, hearing_since(), known, beats, removed, copies, ended, snapshot)
 
 
 class VerdictCall:
     """One call with what an observer decided; `finish` it in any case. Raises InvalidRequest for a wrong observer."""
 
-    def __init__(self, catalogue: Catalogue, verdicts: Verdicts, observer: str) -> None:
+    def __init__(self, registry: Registry, verdicts: Verdicts, observer: str) -> None:
         check_id("observer", observer)
-        self._catalogue = catalogue
+        self._registry = registry
         self._verdicts = verdicts
         self._observer = observer
         self._standing: list[StandingSuspicion] = []
@@ -158,7 +158,7 @@ class VerdictCall:
         """All orders were applied: the observer has judged everything up to `until` (attentive seconds; None: now)."""
         self._verdicts.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
         self._verdicts.cascade_alert_id = cascade_alert_id
-        self._catalogue.judged(self._observer, now, until)
+        self._registry.judged(self._observer, now, until)
 
 
 def _check(events: Iterable[Event | None]) -> None:

@@ -6,10 +6,10 @@ newest state, or is told of the gap.
 
 from __future__ import annotations
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.changes import Change
 from registry_server.core.commits import Commits
 from registry_server.core.event_log import EventFilter
+from registry_server.core.registry import Registry
 from registry_server.core.service import Event, Service
 
 PAGE = 500
@@ -19,23 +19,23 @@ PAGE = 500
 class ServiceReader:
     """Follows all services from a revision on (0: from a snapshot). Raises RevisionCompacted."""
 
-    def __init__(self, catalogue: Catalogue, commits: Commits, start_revision: int) -> None:
-        self._catalogue = catalogue
+    def __init__(self, registry: Registry, commits: Commits, start_revision: int) -> None:
+        self._registry = registry
         self._commits = commits
-        self.revision = catalogue.changes.revision
+        self.revision = registry.changes.revision
         """Everything up to this revision was read."""
         self._missed: list[Change] = []
         self._snapshot: list[Service] = []
         if start_revision:
-            self._missed = catalogue.changes.since(start_revision)
+            self._missed = registry.changes.since(start_revision)
         else:
-            self._snapshot = catalogue.changes.services()
+            self._snapshot = registry.changes.services()
 
     def beginning(self) -> list[Change]:
         """The snapshot, or what came since the start revision. Call it once, when all of it is durable."""
         snapshot, missed = self._snapshot, self._missed
         self._snapshot, self._missed = [], []
-        as_heard = self._catalogue.as_heard
+        as_heard = self._registry.as_heard
         return [Change(self.revision, each.spec.service_id, as_heard(each)) for each in snapshot] or missed
 
     def next(self) -> list[Change]:
@@ -43,7 +43,7 @@ class ServiceReader:
         visible = self._commits.revision
         if visible <= self.revision:
             return []
-        changes = self._catalogue.changes.since(self.revision)
+        changes = self._registry.changes.since(self.revision)
         self.revision = visible
         return [change for change in changes if change.revision <= visible]
 
@@ -51,8 +51,8 @@ class ServiceReader:
 class EventReader:
     """Follows the matching events after a number. Raises RevisionCompacted for events that are no longer kept."""
 
-    def __init__(self, catalogue: Catalogue, commits: Commits, after: int, wanted: EventFilter) -> None:
-        self._events = catalogue.events
+    def __init__(self, registry: Registry, commits: Commits, after: int, wanted: EventFilter) -> None:
+        self._events = registry.events
         self._commits = commits
         self._wanted = wanted
         self.sequence = after

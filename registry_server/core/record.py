@@ -1,4 +1,4 @@
-"""What the catalogue knows of one service, as data."""
+"""What the registry knows of one service, as data."""
 
 from __future__ import annotations
 

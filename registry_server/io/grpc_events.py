@@ -14,7 +14,7 @@ from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
 from registry_server.io import translate
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -27,19 +27,19 @@ MAX_SUBSCRIBERS = 5000
 class EventService(event_service_pb2_grpc.EventServiceServicer):
     """Events: appended, followed, read, acknowledged."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, loop: RegistryLoop) -> None:
+        self._loop = loop
         self._subscribers = 0
 
     async def PublishEvent(
         self, request: event_service_pb2.PublishEventRequest, context: Context
     ) -> event_service_pb2.PublishEventResponse:
         """Append one, and answer when it is on disk."""
-        self._engine.commits.admit()
-        event = translate.to_event(request.event, self._engine.now().wall)
+        self._loop.commits.admit()
+        event = translate.to_event(request.event, self._loop.now().wall)
         check_event(event)
-        event, _ = self._engine.catalogue.publish(event, self._engine.now())
-        await self._engine.flushed()
+        event, _ = self._loop.registry.publish(event, self._loop.now())
+        await self._loop.flushed()
         return event_service_pb2.PublishEventResponse(event=translate.from_event(event))
 
     async def AcknowledgeEvent(
@@ -52,11 +52,11 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         ]
         if errors:
             raise InvalidRequest(*errors)
-        catalogue, now = self._engine.catalogue, self._engine.now()
-        count = catalogue.acknowledge(request.alert_id, request.recipient, now)
-        lost = 0 if request.recipient else catalogue.acknowledge_loss(request.alert_id, now)
-        await self._engine.flushed()
-        if not count and not await self._engine.was_sent(request.alert_id, request.recipient):
+        registry, now = self._loop.registry, self._loop.now()
+        count = registry.acknowledge(request.alert_id, request.recipient, now)
+        lost = 0 if request.recipient else registry.acknowledge_loss(request.alert_id, now)
+        await self._loop.flushed()
+        if not count and not await self._loop.was_sent(request.alert_id, request.recipient):
             raise AlertNotFound(f"no alert {request.alert_id!r} was sent to {request.recipient or 'anyone'!r}")
         return event_service_pb2.AcknowledgeEventResponse(acknowledged=count, lost_services=lost)
 
@@ -74,9 +74,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             errors.append(FieldError("all", "cannot be combined with service_id or recipient"))
         if errors:
             raise InvalidRequest(*errors)
-        engine = self._engine
-        count, lost = engine.catalogue.acknowledge_matching(request.service_id, request.recipient, engine.now())
-        await engine.flushed()
+        loop = self._loop
+        count, lost = loop.registry.acknowledge_matching(request.service_id, request.recipient, loop.now())
+        await loop.flushed()
         return event_service_pb2.AcknowledgeEventsResponse(acknowledged=count, lost_services=lost)
 
     async def ListEvents(
@@ -86,12 +86,12 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         if request.limit > MAX_LIMIT:
             raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
         wanted = _filter(request.recipient, request.service_id, request.types)
-        events_log = self._engine.catalogue.events
+        events_log = self._loop.registry.events
         last = events_log.last  # what comes while we read is not missed by whoever goes on from here
-        await self._engine.flushed()
+        await self._loop.flushed()
         after = min(request.after_sequence, last)
         limit = request.limit or DEFAULT_LIMIT
-        events = await self._engine.read_events(
+        events = await self._loop.read_events(
             after,
             limit + (not request.newest),
             wanted,
@@ -108,7 +108,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             next_after_sequence=events[-1].sequence if more else 0,
             first_sequence=events_log.first if last >= events_log.first else 0,
             last_sequence=last,
-            observed_at=wire.timestamp_at(self._engine.now().wall),
+            observed_at=wire.timestamp_at(self._loop.now().wall),
         )
 
     async def SubscribeEvents(
@@ -122,21 +122,21 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")
         self._subscribers += 1
         try:
-            engine = self._engine
-            after = engine.commits.sequence if request.only_new else request.after_sequence
-            reader = EventReader(engine.catalogue, engine.commits, after, wanted)
+            loop = self._loop
+            after = loop.commits.sequence if request.only_new else request.after_sequence
+            reader = EventReader(loop.registry, loop.commits, after, wanted)
             # Headers tell the reader that it is subscribed, before the first event.
             await context.send_initial_metadata(())
             while True:
-                if engine.draining:
+                if loop.draining:
                     raise Draining("the registry is going away")
                 if not reader.is_behind:
-                    await engine.sequences.beyond(reader.sequence)
+                    await loop.sequences.beyond(reader.sequence)
                     continue
                 page = reader.recent()
                 if page is None:
-                    visible = engine.commits.sequence
-                    page = reader.stored(await engine.read_events(reader.sequence, PAGE, wanted), visible)
+                    visible = loop.commits.sequence
+                    page = reader.stored(await loop.read_events(reader.sequence, PAGE, wanted), visible)
                 for event in page:
                     yield event_service_pb2.SubscribeEventsResponse(event=translate.from_event(event))
         finally:

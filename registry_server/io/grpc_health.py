@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from registry_server.core.errors import Draining, QuotaExceeded, ServiceNotFound
 from registry_server.core.service import Liveness, ServiceStatus
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Status = health_pb2.HealthCheckResponse
@@ -23,10 +23,10 @@ _SICK = frozenset({ServiceStatus.DOWN, ServiceStatus.ERROR})
 
 
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers from the catalogue; keeps no copy that could grow stale."""
+    """Answers from the registry; keeps no copy that could grow stale."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, loop: RegistryLoop) -> None:
+        self._loop = loop
         self._watchers = 0
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
@@ -46,29 +46,29 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         last: int | None = None
         try:
             while True:
-                revision = self._engine.revisions.value
+                revision = self._loop.revisions.value
                 status = self._status(request.service)
                 if status is None:
                     status = Status.SERVICE_UNKNOWN
                 if status != last:
                     last = status
                     yield Status(status=status)
-                if self._engine.draining:
+                if self._loop.draining:
                     raise Draining("the registry is going away")
-                await self._engine.revisions.beyond(revision)
+                await self._loop.revisions.beyond(revision)
         finally:
             self._watchers -= 1
 
     def _status(self, name: str) -> int | None:
-        engine = self._engine
+        loop = self._loop
         if name in OWN_SERVICES:
-            return int(Status.NOT_SERVING if engine.draining else Status.SERVING)
+            return int(Status.NOT_SERVING if loop.draining else Status.SERVING)
         if name == TRON_SERVICE:
-            return int(Status.SERVING if engine.catalogue.watched else Status.NOT_SERVING)
-        record = engine.catalogue.records.get(name)
+            return int(Status.SERVING if loop.registry.watched else Status.NOT_SERVING)
+        record = loop.registry.records.get(name)
         if record is None:
             return None
-        liveness = engine.catalogue.view(record).liveness
+        liveness = loop.registry.view(record).liveness
         if liveness is Liveness.UNKNOWN:
             return int(Status.UNKNOWN)
         well = liveness is Liveness.ALIVE and record.report.status not in _SICK

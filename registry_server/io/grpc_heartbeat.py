@@ -20,7 +20,7 @@ from registry_server.core.agent_stream import PATIENCE, AgentStream
 from registry_server.core.errors import DomainError, Draining, QuotaExceeded, SilentStream
 from registry_server.io import translate
 from registry_server.io.agent_messages import from_output, to_agent_message
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("rpc")
 
@@ -38,8 +38,8 @@ _BUG = DomainError("the stream cannot be served any more; the server's log has i
 class HeartbeatStream:
     """One stream on the wire: reads, writes and waits."""
 
-    def __init__(self, engine: Engine, context: Context, owes: Callable[[HeartbeatStream], None]) -> None:
-        self._engine = engine
+    def __init__(self, loop: RegistryLoop, context: Context, owes: Callable[[HeartbeatStream], None]) -> None:
+        self._loop = loop
         self._context = context
         self._wake = asyncio.Event()
         self._written = asyncio.Event()
@@ -47,13 +47,13 @@ class HeartbeatStream:
         self._over = False
         self._told = False
         self.agent = AgentStream(
-            engine.catalogue,
-            engine.commits,
-            engine.open_session(self._push),
+            loop.registry,
+            loop.commits,
+            loop.open_session(self._push),
             translate.to_report,
             owes=lambda: owes(self),
             wake=self._wake.set,
-            broken=engine.broken,
+            broken=loop.broken,
         )
 
     async def serve(self) -> None:
@@ -64,7 +64,7 @@ class HeartbeatStream:
         try:
             # Else the first write and an abort would both bring the headers, and the abort would be lost.
             await self._context.send_initial_metadata(())
-            agent.listening_since = self._engine.now().attentive
+            agent.listening_since = self._loop.now().attentive
             while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
                 self._receive(request)
                 if agent.is_behind and (error := await self._wait_written()) is not None:
@@ -87,15 +87,15 @@ class HeartbeatStream:
             raise
         finally:
             self._over = True
-            self._engine.close_session(agent.session_id)
+            self._loop.close_session(agent.session_id)
             writer.cancel()
             await asyncio.wait({writer})
 
     def _receive(self, request: heartbeat_pb2.HeartbeatRequest) -> None:
-        engine = self._engine
+        loop = self._loop
         message = to_agent_message(request)
-        self.agent.receive(message, engine.now(), time.monotonic(), draining=engine.draining)
-        engine.flush()
+        self.agent.receive(message, loop.now(), time.monotonic(), draining=loop.draining)
+        loop.flush()
 
     def _push(self, message: effects.Message | effects.EndStream) -> None:
         """Take a message for the agent; never blocks."""
@@ -115,7 +115,7 @@ class HeartbeatStream:
                 await write(from_output(output))
                 agent.written(output)
                 if agent.send_held():
-                    self._engine.flush()
+                    self._loop.flush()
             self._written.set()
             if agent.failure is not None and not self._told:
                 self._told = True
@@ -135,14 +135,14 @@ class HeartbeatStream:
     async def _wait_written(self) -> DomainError | None:
         """Wait until all that waits was written. Return why the stream must end if the agent reads nothing."""
         agent = self.agent
-        progress, since = agent.progress, self._engine.now().attentive
+        progress, since = agent.progress, self._loop.now().attentive
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._written.wait(), PATIENCE / 4)
                 return None
             if agent.failure is not None:
                 return agent.failure
-            now = self._engine.now()
+            now = self._loop.now()
             if agent.progress != progress:
                 progress, since = agent.progress, now.attentive
             elif (error := agent.is_too_slow(since, now)) is not None:
@@ -150,10 +150,10 @@ class HeartbeatStream:
 
     async def _write_rest(self, writer: asyncio.Task[None]) -> None:
         """A half-closed stream is still answered, within a second. A broken one fails to write, and does not wait."""
-        released = self._engine.flush() <= self._engine.commits.released_to
+        released = self._loop.flush() <= self._loop.commits.released_to
         if released and not self.agent.has_output:
             return
-        await self._engine.flushed()
+        await self._loop.flushed()
         written = asyncio.create_task(self._written.wait())
         await asyncio.wait({writer, written}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
         written.cancel()
@@ -162,8 +162,8 @@ class HeartbeatStream:
 class HeartbeatStreams:
     """All streams: admission by count, and the sweep that finds those which never speak."""
 
-    def __init__(self, engine: Engine, config: Config) -> None:
-        self._engine = engine
+    def __init__(self, loop: RegistryLoop, config: Config) -> None:
+        self._loop = loop
         self._config = config
         self._streams: set[HeartbeatStream] = set()
         # The sweep visits only whom it concerns: a fleet may have tens of thousands.
@@ -178,7 +178,7 @@ class HeartbeatStreams:
 
     async def serve(self, context: Context) -> None:
         """Serve one stream from its beginning to its end. Raises QuotaExceeded, Draining."""
-        if self._engine.draining:
+        if self._loop.draining:
             raise Draining("the registry is going away")
         peer = context.peer()
         if len(self._streams) >= self._config.max_streams:
@@ -187,7 +187,7 @@ class HeartbeatStreams:
             limit = self._config.max_streams_per_peer
             raise QuotaExceeded(f"{limit} streams are open on this connection; no more are allowed")
         self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
-        stream = HeartbeatStream(self._engine, context, self._owe)
+        stream = HeartbeatStream(self._loop, context, self._owe)
         self._streams.add(stream)
         self._unspoken[stream] = None
         self._none_left.clear()
@@ -213,7 +213,7 @@ class HeartbeatStreams:
                     self._owing.pop(stream, None)
             turn.end()
             # Attentive seconds, as everywhere where silence is held against somebody.
-            limit = self._engine.now().attentive - self._config.first_message_timeout
+            limit = self._loop.now().attentive - self._config.first_message_timeout
             while self._unspoken and (stream := next(iter(self._unspoken))).agent.listening_since <= limit:
                 del self._unspoken[stream]
                 if not stream.agent.spoke:
@@ -226,7 +226,7 @@ class HeartbeatStreams:
         """Ask everyone to go, then end what is left; wait for them for FAREWELL."""
         turn = Turn("drain")
         async for stream in turn.each(list(self._streams)):
-            stream.agent.drain(reconnect_after, self._engine.now())
+            stream.agent.drain(reconnect_after, self._loop.now())
         turn.end()
         await asyncio.sleep(0.05)
         turn = Turn("drain")

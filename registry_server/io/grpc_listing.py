@@ -14,7 +14,7 @@ from registry_server.core.queries import Listings, ServiceFilter
 from registry_server.core.service import Liveness, ServiceRole, ServiceStatus, ServiceType
 from registry_server.core.validation import check_object
 from registry_server.io import translate
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 1000
@@ -26,8 +26,8 @@ AT_ONCE = 250
 class ServiceLists:
     """Answers ListServices. One list is worked out at a time, a part in each turn of the loop."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, loop: RegistryLoop) -> None:
+        self._loop = loop
         self._listings = Listings(secrets.token_hex(4))
         self._turn = asyncio.Lock()
         self._purge: asyncio.TimerHandle | None = None
@@ -39,12 +39,12 @@ class ServiceLists:
         if request.page_size > MAX_PAGE:
             raise InvalidRequest(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
         wanted = to_filter(request)
-        catalogue = self._engine.catalogue
+        registry = self._loop.registry
         if request.page_token:
             listing, start = self._listings.resume(request.page_token, wanted, time.monotonic())
         else:
-            listing, start = self._listings.first(wanted, catalogue.changes.revision, catalogue.changes.services), 0
-            await self._engine.flushed()  # what is shown must survive, so it waits for the disk
+            listing, start = self._listings.first(wanted, registry.changes.revision, registry.changes.services), 0
+            await self._loop.flushed()  # what is shown must survive, so it waits for the disk
             async with self._turn:
                 while not listing.work():  # noqa: ASYNC110 - this gives way to others; it waits for nothing
                     await asyncio.sleep(0)
@@ -56,7 +56,7 @@ class ServiceLists:
             if begin:
                 await asyncio.sleep(0)
             part = page.services[begin : begin + AT_ONCE]
-            services += [translate.from_service(catalogue.as_heard(each)) for each in part]
+            services += [translate.from_service(registry.as_heard(each)) for each in part]
         return registry_service_pb2.ListServicesResponse(
             services=services,
             next_page_token=page.token,

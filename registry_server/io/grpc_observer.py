@@ -16,7 +16,7 @@ from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.core.verdicts import VerdictOutcome, VerdictResult
 from registry_server.io import translate
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("rpc")
 
@@ -29,20 +29,20 @@ MAX_AT_ONCE = 10_000
 class ObserverService:
     """Serves ObserveLiveness and ApplyVerdicts: between the wire and `core.observer_stream`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, loop: RegistryLoop) -> None:
+        self._loop = loop
 
     async def observe(
         self, request: observation_pb2.ObserveLivenessRequest
     ) -> AsyncGenerator[observation_pb2.ObserveLivenessResponse, None]:
         """Facts: at once when a stream opens or breaks, and each tick. Raises QuotaExceeded, ReaderTooSlow."""
-        engine = self._engine
+        loop = self._loop
         wake = asyncio.Event()
-        feed_id = engine.open_feed(wake.set)
+        feed_id = loop.open_feed(wake.set)
         try:
-            stream = ObserverStream(engine.catalogue, engine.verdicts, engine.commits, feed_id, request.observer)
+            stream = ObserverStream(loop.registry, loop.verdicts, loop.commits, feed_id, request.observer)
             while True:
-                frame = stream.frame(engine.now(), lambda: engine.hearing_since, draining=engine.draining)
+                frame = stream.frame(loop.now(), lambda: loop.hearing_since, draining=loop.draining)
                 more = True
                 while more:
                     with PAUSES.turn("frame"):
@@ -55,43 +55,43 @@ class ObserverService:
                 await wake.wait()
                 wake.clear()
         finally:
-            engine.close_feed(feed_id)
+            loop.close_feed(feed_id)
 
     async def apply(self, request: observation_pb2.ApplyVerdictsRequest) -> observation_pb2.ApplyVerdictsResponse:
         """Apply what TRON decided, and answer when all of it is durable. Raises InvalidRequest."""
-        engine = self._engine
-        call = VerdictCall(engine.catalogue, engine.verdicts, request.observer)
+        loop = self._loop
+        call = VerdictCall(loop.registry, loop.verdicts, request.observer)
         for name in ("verdicts", "standing", "notices"):
             count = len(getattr(request, name))
             if count > MAX_AT_ONCE:
                 raise InvalidRequest(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
-        turn = Turn("verdicts", before_rest=engine.flush)
+        turn = Turn("verdicts", before_rest=loop.flush)
         results: list[VerdictResult] = []
         async for message in turn.each(request.verdicts):
-            now = engine.now()
+            now = loop.now()
             try:
                 results.append(call.apply(translate.to_verdict(message, now.wall), now))
             except InvalidRequest:
                 results.append(VerdictResult(VerdictOutcome.INVALID))
         async for notice in turn.each(request.notices):
-            now = engine.now()
+            now = loop.now()
             try:
                 call.notify(translate.to_notice(notice, now.wall), now)
             except InvalidRequest as error:
                 log.error("notice_invalid", alert_id=notice.alert_id, why=str(error))
         async for each in turn.each(request.standing):
-            call.preauthorize(translate.to_standing(each, engine.now().wall))
+            call.preauthorize(translate.to_standing(each, loop.now().wall))
         turn.end()
         until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
         call.finish(
             request.standing_withdrawn,
-            engine.now(),
+            loop.now(),
             held=request.standing_held,
             cascade_alert_id=request.cascade_alert_id,
             until=until,
         )
         if request.verdicts or request.notices:
-            await engine.flushed_inline()
+            await loop.flushed_inline()
         else:
-            engine.flush()
+            loop.flush()
         return observation_pb2.ApplyVerdictsResponse(results=[translate.from_result(each) for each in results])

@@ -35,7 +35,7 @@ from registry_server.io import translate
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_listing import ServiceLists
 from registry_server.io.grpc_observer import ObserverService
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -50,36 +50,36 @@ HEARD_EVERY = 1.0
 
 
 class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
-    """The registry on the wire. Decides nothing: it translates, asks the catalogue, and waits for the disk."""
+    """The registry on the wire. Decides nothing: it translates, asks the registry, and waits for the disk."""
 
-    def __init__(self, engine: Engine, streams: HeartbeatStreams) -> None:
-        self._engine = engine
+    def __init__(self, loop: RegistryLoop, streams: HeartbeatStreams) -> None:
+        self._loop = loop
         self._streams = streams
-        self._observers = ObserverService(engine)
-        self._lists = ServiceLists(engine)
+        self._observers = ObserverService(loop)
+        self._lists = ServiceLists(loop)
         self._watchers = 0
 
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context
     ) -> registry_service_pb2.RegisterResponse:
         """Register, and answer when it is on disk."""
-        self._engine.commits.admit()
+        self._loop.commits.admit()
         errors = check_text("instance_id", request.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
             raise InvalidRequest(*errors)
         spec = check_spec(translate.to_spec(request.service), as_sent=request.as_sent)
-        engine, incarnation = self._engine, request.service.incarnation
+        loop, incarnation = self._loop, request.service.incarnation
         try:
-            service = engine.catalogue.register(spec, incarnation, request.instance_id, None, engine.now())
+            service = loop.registry.register(spec, incarnation, request.instance_id, None, loop.now())
         except Superseded:
-            await engine.flushed()  # once the newer one is on disk, for the older one stops
+            await loop.flushed()  # once the newer one is on disk, for the older one stops
             raise
-        revision = engine.catalogue.changes.revision
-        engine.catalogue.wait_for_answers([service])
+        revision = loop.registry.changes.revision
+        loop.registry.wait_for_answers([service])
         try:
-            await engine.flushed()
+            await loop.flushed()
         finally:  # also where the caller has gone meanwhile
-            engine.catalogue.answered(None, service, engine.now())
+            loop.registry.answered(None, service, loop.now())
         return registry_service_pb2.RegisterResponse(service=translate.from_service(service), revision=revision)
 
     async def Deregister(
@@ -90,9 +90,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
             raise InvalidRequest(*errors)
-        self._engine.catalogue.deregister(request.service_id, request.reason, self._engine.now())
-        revision = self._engine.catalogue.changes.revision
-        await self._engine.flushed()
+        self._loop.registry.deregister(request.service_id, request.reason, self._loop.now())
+        revision = self._loop.registry.changes.revision
+        await self._loop.flushed()
         return registry_service_pb2.DeregisterResponse(revision=revision if request.with_revision else 0)
 
     async def GetService(
@@ -100,11 +100,11 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> registry_service_pb2.GetServiceResponse:
         """Read one, as it is on disk."""
         check_id("service_id", request.service_id)
-        catalogue = self._engine.catalogue
-        service = translate.from_service(catalogue.view(catalogue.get(request.service_id)))
-        revision = catalogue.changes.revision
-        await self._engine.flushed()  # what is shown must survive, so it waits for the disk too
-        observed_at = wire.timestamp_at(self._engine.now().wall)
+        registry = self._loop.registry
+        service = translate.from_service(registry.view(registry.get(request.service_id)))
+        revision = registry.changes.revision
+        await self._loop.flushed()  # what is shown must survive, so it waits for the disk too
+        observed_at = wire.timestamp_at(self._loop.now().wall)
         return registry_service_pb2.GetServiceResponse(service=service, observed_at=observed_at, revision=revision)
 
     async def ListServices(
@@ -119,8 +119,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         """Read who is registered no more, the newest first."""
         if request.limit > MOST_GONE:
             raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
-        await self._engine.flushed()
-        tombstones = reversed(self._engine.catalogue.tombstones.values())
+        await self._loop.flushed()
+        tombstones = reversed(self._loop.registry.tombstones.values())
         if request.unacknowledged:
             tombstones = (each for each in tombstones if each.judgement and each.judgement.acknowledged_at is None)
         page = islice(tombstones, request.limit or DEFAULT_GONE)
@@ -135,10 +135,10 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             raise InvalidRequest(*errors)
         from_role = translate.enum("from_role", ServiceRole, request.from_role)
         to_role = translate.enum("to_role", ServiceRole, request.to_role)
-        self._engine.commits.admit()
-        count = self._engine.catalogue.promote(request.name, from_role, to_role)
-        revision = self._engine.catalogue.changes.revision
-        await self._engine.flushed()
+        self._loop.commits.admit()
+        count = self._loop.registry.promote(request.name, from_role, to_role)
+        revision = self._loop.registry.changes.revision
+        await self._loop.flushed()
         return registry_service_pb2.PromoteResponse(
             updated_instances=count, revision=revision if request.with_revision else 0
         )
@@ -157,27 +157,27 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
         self._watchers += 1
         try:
-            engine = self._engine
-            reader = ServiceReader(engine.catalogue, engine.commits, request.start_revision)
-            await engine.flushed()
+            loop = self._loop
+            reader = ServiceReader(loop.registry, loop.commits, request.start_revision)
+            await loop.flushed()
             for change in reader.beginning():
                 yield _change(change)
             marker = registry_service_pb2.SnapshotComplete()
             if request.heartbeats:
-                marker.observed_at.CopyFrom(wire.timestamp_at(engine.now().wall))
+                marker.observed_at.CopyFrom(wire.timestamp_at(loop.now().wall))
             yield registry_service_pb2.WatchServicesResponse(revision=reader.revision, snapshot_complete=marker)
             seen, heard_at = 0, time.monotonic()
             while True:
                 if request.heartbeats:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(heard_at + HEARD_EVERY - time.monotonic()):
-                            await engine.revisions.beyond(reader.revision)
+                            await loop.revisions.beyond(reader.revision)
                 else:
-                    await engine.revisions.beyond(reader.revision)
-                if engine.draining:
+                    await loop.revisions.beyond(reader.revision)
+                if loop.draining:
                     raise Draining("the registry is going away")
                 if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
-                    heard, seen = engine.catalogue.heard_after(seen)
+                    heard, seen = loop.registry.heard_after(seen)
                     heard_at = time.monotonic()
                     yield _heard(reader.revision, heard)
                 for change in reader.next():
@@ -207,7 +207,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
             raise InvalidRequest(*errors)
-        catalogue, now = self._engine.catalogue, self._engine.now()
+        registry, now = self._loop.registry, self._loop.now()
         until = None
         if request.HasField("duration"):
             seconds = translate.seconds("duration", request.duration)
@@ -215,26 +215,24 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 why = f"is {seconds:g} s; it must be above 0 and at most {MAX_MAINTENANCE} s (7 days)"
                 raise InvalidRequest(FieldError("duration", why))
             until = now.wall + seconds
-        self._engine.commits.admit()
+        self._loop.commits.admit()
         record: Record | None
         if request.enabled:
-            record = catalogue.hold_notices(Maintenance(request.service_id, now.wall, until, request.reason))
+            record = registry.hold_notices(Maintenance(request.service_id, now.wall, until, request.reason))
         else:
-            record = catalogue.release_notices(request.service_id)
+            record = registry.release_notices(request.service_id)
         gone = service_pb2.Service(service_id=request.service_id)
-        service = gone if record is None else translate.from_service(catalogue.view(record))
-        await self._engine.flushed()
+        service = gone if record is None else translate.from_service(registry.view(record))
+        await self._loop.flushed()
         return registry_service_pb2.RecordMaintenanceResponse(service=service)
 
     async def ListMaintenance(
         self, request: registry_service_pb2.ListMaintenanceRequest, context: Context
     ) -> registry_service_pb2.ListMaintenanceResponse:
         """About whom notices are held, as it is on disk."""
-        catalogue = self._engine.catalogue
-        held = [
-            translate.from_held(each, catalogue.records.get(each.service_id)) for each in catalogue.all_maintenance()
-        ]
-        await self._engine.flushed()
+        registry = self._loop.registry
+        held = [translate.from_held(each, registry.records.get(each.service_id)) for each in registry.all_maintenance()]
+        await self._loop.flushed()
         return registry_service_pb2.ListMaintenanceResponse(held=held)
 
 

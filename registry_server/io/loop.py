@@ -1,4 +1,4 @@
-"""The shell around the catalogue: commands run at once on the event loop, what follows leaves after it is on disk.
+"""The shell around the core: commands run at once on the event loop, what follows leaves after it is on disk.
 
 One writer thread takes everything that waits and commits it in one transaction, so that ten thousand registrations at
 once are a handful of fsyncs. Whatever a command asked to be told is told when its commit, and all before it, are done;
@@ -19,12 +19,12 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from grid_hosting.watermark import Watermark
 from registry_server.core.attention import TICK, AttentiveClock
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Batch, Commits, PendingCommit
 from registry_server.core.effects import Effects, EndStream, Message, Registered
 from registry_server.core.errors import Draining
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Event, Instant
 from registry_server.core.verdicts import Verdicts
 from registry_server.io.store import Store, StoreError
@@ -41,7 +41,7 @@ COMPACT_EVERY = 600.0
 """Seconds between two looks for events that are older than is kept."""
 
 
-class Engine:
+class RegistryLoop:
     """One registry. `start` before use, `close` after; `run` must be running for anything to be acknowledged."""
 
     def __init__(self, store: Store, *, event_retention: float) -> None:
@@ -58,8 +58,8 @@ class Engine:
         self._wake_feeds: dict[int, Callable[[], None]] = {}
         self._next_id = 0
         self._showing: asyncio.TimerHandle | None = None
-        self.catalogue = Catalogue()
-        self.verdicts = Verdicts(self.catalogue)
+        self.registry = Registry()
+        self.verdicts = Verdicts(self.registry)
         self.commits = Commits()
         self.revisions = Watermark()
         """The newest revision that readers may see."""
@@ -74,17 +74,17 @@ class Engine:
         loop = asyncio.get_running_loop()
         stored = await loop.run_in_executor(self._writer, self._store.load)
         log_of_events = EventLog(stored.last_sequence, stored.first_sequence)
-        self.catalogue = Catalogue(revision=stored.revision, incarnation=stored.incarnation, event_log=log_of_events)
-        self.verdicts = Verdicts(self.catalogue)
-        self.catalogue.changes.compacted = stored.compacted_revision
+        self.registry = Registry(revision=stored.revision, incarnation=stored.incarnation, event_log=log_of_events)
+        self.verdicts = Verdicts(self.registry)
+        self.registry.changes.compacted = stored.compacted_revision
         # Attentive time begins now: whatever is known was known before it.
         beginning = Instant(time.time(), 0.0)
-        self.catalogue.restore(
+        self.registry.restore(
             stored.services, stored.tombstones, stored.intents, stored.waiting, beginning, stored.maintenance
         )
-        effects = self.catalogue.take()
+        effects = self.registry.take()
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
-        self.commits = Commits(revision=self.catalogue.changes.revision, sequence=self.catalogue.events.last)
+        self.commits = Commits(revision=self.registry.changes.revision, sequence=self.registry.events.last)
         self._show_readers()
         self.events_found = stored.events
         self._clock = AttentiveClock(time.monotonic())
@@ -100,7 +100,7 @@ class Engine:
 
     async def close(self) -> None:
         """Write what is left, then let go of the store. `run` must have ended."""
-        while self.catalogue.save_heartbeats():
+        while self.registry.save_heartbeats():
             pass
         self.flush()
         batch = self.commits.take()
@@ -177,7 +177,7 @@ class Engine:
         """A Heartbeat stream; `outlet` takes each message for it and must not block. Return its number."""
         self._next_id += 1
         self._outlets[self._next_id] = outlet
-        self.catalogue.open_session(self._next_id)
+        self.registry.open_session(self._next_id)
         return self._next_id
 
     def close_session(self, session_id: int) -> None:
@@ -185,8 +185,8 @@ class Engine:
         self._outlets.pop(session_id, None)
         now = self.now()
         if self.draining:
-            self.catalogue.end_session(session_id, Draining.reason)
-        self.broken(self.catalogue.close_session(session_id, now))
+            self.registry.end_session(session_id, Draining.reason)
+        self.broken(self.registry.close_session(session_id, now))
         self.flush_inline()
 
     def broken(self, records: list[Record]) -> None:
@@ -204,13 +204,13 @@ class Engine:
     def close_feed(self, feed_id: int) -> None:
         """The stream ended."""
         self._wake_feeds.pop(feed_id, None)
-        self.verdicts.withdraw_preauthorized(self.catalogue.observers.close(feed_id, self.now()))
+        self.verdicts.withdraw_preauthorized(self.registry.observers.close(feed_id, self.now()))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _wake_observers(self, *, tick: bool = False) -> None:
         for feed_id, wake in self._wake_feeds.items():
-            if self.draining or self.catalogue.observers.is_due(feed_id, tick=tick):
+            if self.draining or self.registry.observers.is_due(feed_id, tick=tick):
                 wake()
 
     async def _released(self, position: int) -> None:
@@ -223,8 +223,8 @@ class Engine:
 
     def _collect(self) -> tuple[int, Effects]:
         """Hand what commands asked for since the last call to the commits; return its position, and what it is."""
-        effects = self.catalogue.take()
-        return self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last), effects
+        effects = self.registry.take()
+        return self.commits.add(effects, self.registry.changes.revision, self.registry.events.last), effects
 
     def _send_or_commit(self, position: int, effects: Effects) -> None:
         """Release what needs no commit, or is durable already; else have it committed by the writer's thread."""
@@ -232,7 +232,7 @@ class Engine:
             self._release(commit)
             self._show_readers()
         elif self.commits.released_to < position:
-            self.catalogue.wait_for_answers(effects.registered)
+            self.registry.wait_for_answers(effects.registered)
             self._work.set()
 
     def _failed(self, batch: Batch, error: StoreError) -> None:
@@ -247,7 +247,7 @@ class Engine:
             if outlet is not None:
                 outlet(message)
                 if isinstance(message, Registered):
-                    self.catalogue.answered(session_id, message.service, self.now())
+                    self.registry.answered(session_id, message.service, self.now())
         while self._callers and self._callers[0][0] <= commit.position:
             _, caller = self._callers.popleft()
             if not caller.done():
@@ -302,7 +302,7 @@ class Engine:
                 log.warning("registry_stalled", seconds=round(stall, 3))
                 self.verdicts.withdraw_preauthorized()
             with PAUSES.turn("tick"):
-                self.catalogue.tick(self.now())
+                self.registry.tick(self.now())
                 self.flush()
             self._wake_observers(tick=True)
 
@@ -312,13 +312,13 @@ class Engine:
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
-            await self._in_parts(self.catalogue.show_liveness)
+            await self._in_parts(self.registry.show_liveness)
             if now - figures >= FIGURES_EVERY:
                 figures = now
-                await self._in_parts(self.catalogue.publish_figures)
+                await self._in_parts(self.registry.publish_figures)
             if now - heartbeats >= SAVE_HEARTBEATS_EVERY:
                 heartbeats = now
-                await self._in_parts(self.catalogue.save_heartbeats)
+                await self._in_parts(self.registry.save_heartbeats)
             if now - compaction >= COMPACT_EVERY:
                 compaction = now
                 await self._compact()
@@ -335,6 +335,6 @@ class Engine:
     async def _compact(self) -> None:
         loop = asyncio.get_running_loop()
         first = await loop.run_in_executor(self._reader, self._store.first_event_since, time.time() - self._retention)
-        if first > self.catalogue.events.first:
-            self.catalogue.compact_events(first)
+        if first > self.registry.events.first:
+            self.registry.compact_events(first)
             log.info("events_compacted", first=first)

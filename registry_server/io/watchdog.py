@@ -12,7 +12,7 @@ from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
 from grid_hosting.sinks.notice import OperatorNotice, Severity
 from registry_server.core.service import Event
 from registry_server.core.service import Severity as EventSeverity
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("operator")
 
@@ -22,25 +22,25 @@ NEVER_CAME_AFTER = 60.0
 LOOK_EVERY = 0.25
 
 
-async def watch_the_watcher(engine: Engine, dispatcher: Dispatcher, lost_after: float) -> None:
+async def watch_the_watcher(loop: RegistryLoop, dispatcher: Dispatcher, lost_after: float) -> None:
     """Look, and tell each change once, until cancelled. `lost_after`: seconds without judgement until operators are
     told, where somebody judged before."""
     # Attentive seconds: while we were stopped, TRON may have spoken all the time.
-    patience, since, loss = NEVER_CAME_AFTER, engine.now().attentive, ""
+    patience, since, loss = NEVER_CAME_AFTER, loop.now().attentive, ""
     while True:
         await asyncio.sleep(LOOK_EVERY)
-        now = engine.now().attentive
-        if engine.catalogue.watched:
+        now = loop.now().attentive
+        if loop.registry.watched:
             if loss:
-                await _tell(engine, dispatcher, loss, "TRON watches again", now - since, resolved=True)
+                await _tell(loop, dispatcher, loss, "TRON watches again", now - since, resolved=True)
             patience, since, loss = lost_after, now, ""
-        elif not loss and now - since > patience and not engine.draining:
+        elif not loss and now - since > patience and not loop.draining:
             loss = str(uuid.uuid4())
-            await _tell(engine, dispatcher, loss, "TRON does not watch: nobody is judged", now - since, resolved=False)
+            await _tell(loop, dispatcher, loss, "TRON does not watch: nobody is judged", now - since, resolved=False)
 
 
 async def _tell(
-    engine: Engine, dispatcher: Dispatcher, loss: str, message: str, seconds: float, *, resolved: bool
+    loop: RegistryLoop, dispatcher: Dispatcher, loss: str, message: str, seconds: float, *, resolved: bool
 ) -> None:
     alert_id = str(uuid.uuid4()) if resolved else loss
     kind = "monitor_back" if resolved else "monitor_lost"
@@ -55,8 +55,8 @@ async def _tell(
         message=message,
         details=details,
     )
-    engine.catalogue.publish(event, engine.now())
-    engine.flush()
+    loop.registry.publish(event, loop.now())
+    loop.flush()
     notice = OperatorNotice(
         alert_id=alert_id,
         type="monitor_lost",

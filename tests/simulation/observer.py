@@ -29,7 +29,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.changes import Change
 from registry_server.core.effects import (
     Alert,
@@ -41,6 +40,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
 from registry_server.core.sessions import EMPTY_FOR
 from registry_server.core.verdicts import Verdict, VerdictKind
@@ -152,9 +152,9 @@ class Observer:
 
     # --- the registry -----------------------------------------------------------------------------------------------
 
-    def registry_started(self, catalogue: Catalogue) -> None:
+    def registry_started(self, core: Registry) -> None:
         """It loaded its store: is everything there that was ever told?"""
-        self.say(f"registry starts with {len(catalogue.records)} services")
+        self.say(f"registry starts with {len(core.records)} services")
         self._hearing_from = self._registry_up_at = self.loop.now
         self._ended_by_us.clear()  # who does not come back after a restart is judged by that
         known = self.store.incarnation
@@ -336,13 +336,13 @@ class Observer:
         if self.chain_faults:
             return
         if self.chain_well_since is None:
-            if registry.catalogue.watched:
+            if registry.core.watched:
                 self.chain_well_since = now
             elif now > self._chain_clear_at + WATCHED_WITHIN:
                 self.breach("FRESH", f"nobody judges since {self._chain_clear_at:.3f}s, and nothing is wrong")
             return
         for service_id, processes in self.processes.items():
-            record = registry.catalogue.records.get(service_id)
+            record = registry.core.records.get(service_id)
             if record is None:
                 continue
             out_since = silent_since(processes)
@@ -373,7 +373,7 @@ class Observer:
         if not registry.up or registry.paused or registry.draining:
             return
         carried: dict[int, list[Record]] = {}
-        for record in registry.catalogue.records.values():
+        for record in registry.core.records.values():
             if record.session is not None:
                 carried.setdefault(record.session, []).append(record)
                 continue
@@ -400,7 +400,7 @@ class Observer:
         since = max(tron.died_at, self._registry_up_at, self._hearing_from)
         if tron.path.opened_at > tron.died_at:
             since = max(since, tron.path.opened_at + SENT_AGAIN)  # the end of its stream was held up
-        if now > since + UNWATCHED_AFTER + self.slack and registry.catalogue.watched:
+        if now > since + UNWATCHED_AFTER + self.slack and registry.core.watched:
             self.breach("FRESH", f"judgements are shown, and TRON is dead since {tron.died_at:.3f}s")
 
     def _look_for_stall(self, record: Record, processes: list[SimAgent], now: float) -> None:
@@ -409,7 +409,7 @@ class Observer:
         well_since, stall_after = self.well_since.get(agent), record.spec.stall_after
         if agent.stalled_since is None or well_since is None or stall_after is None:
             return
-        if agent.busy_until > now or self.registry.catalogue.maintenance_of(record.spec.service_id) is not None:
+        if agent.busy_until > now or self.registry.core.maintenance_of(record.spec.service_id) is not None:
             return
         since = max(agent.stalled_since, well_since, agent.busy_until)
         since = max(since, self._hearing_from + self.policy.reattach_window, self.chain_well_since)

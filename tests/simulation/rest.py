@@ -17,9 +17,9 @@ def unrest(observer: Observer, watchers: Sequence[SimWatcher], subscriber: SimSu
     """What is not yet as it must be in the end, and which promise that is; None where everything is."""
     if observer.chain_well_since is None:
         return "FRESH", "nobody judges"
-    catalogue = observer.registry.catalogue
+    core = observer.registry.core
     for service_id, processes in observer.processes.items():
-        record = catalogue.records.get(service_id)
+        record = core.records.get(service_id)
         unrest = _unrest_of(observer, service_id, processes, record)
         if unrest is not None:
             return unrest
@@ -30,10 +30,10 @@ def unrest(observer: Observer, watchers: Sequence[SimWatcher], subscriber: SimSu
         return "P3", unheard
     for watcher in watchers:
         view = {service_id: _seen(service) for service_id, service in watcher.view.items()}
-        if view != {each: _seen(catalogue.view(record)) for each, record in catalogue.records.items()}:
+        if view != {each: _seen(core.view(record)) for each, record in core.records.items()}:
             return "P7", f"{watcher.name} does not have what the registry has"
-    if subscriber.sequence < catalogue.events.last and catalogue.events.first <= catalogue.events.last:
-        return "P7", f"{subscriber.name} has {subscriber.sequence} events of {catalogue.events.last}"
+    if subscriber.sequence < core.events.last and core.events.first <= core.events.last:
+        return "P7", f"{subscriber.name} has {subscriber.sequence} events of {core.events.last}"
     return None
 
 

@@ -67,9 +67,9 @@ class Heartbeats:
         """A stream begins with this word."""
         registry = self._registry
         session_id = registry.next_id()
-        registry.catalogue.open_session(session_id)
+        registry.core.open_session(session_id)
         agent = AgentStream(
-            registry.catalogue,
+            registry.core,
             registry.commits,
             session_id,
             read_report,
@@ -88,7 +88,7 @@ class Heartbeats:
 
     def evict(self, service_id: str) -> None:
         """The agent read too slowly: we end its stream."""
-        record = self._registry.catalogue.records.get(service_id)
+        record = self._registry.core.records.get(service_id)
         stream = None if record is None or record.session is None else self._streams.get(record.session)
         if stream is not None:
             stream.agent.end(ReaderTooSlow("too much waits to be read"))
@@ -104,7 +104,7 @@ class Heartbeats:
         stream.agent.push(message)
         self._write()
         if isinstance(message, Registered):
-            registry.catalogue.answered(session_id, message.service, registry.now())
+            registry.core.answered(session_id, message.service, registry.now())
 
     def sweep(self) -> None:
         """Acknowledge what waits for it."""
@@ -146,20 +146,20 @@ class Heartbeats:
             connection.down(output)
 
     def _ended(self, stream: Stream, _: Exception | None = None) -> None:
-        """As `Engine.close_session`."""
+        """As `RegistryLoop.close_session`."""
         registry, session_id = self._registry, stream.agent.session_id
         if self._streams.pop(session_id, None) is not None:
             now = registry.now()
             if stream.agent.failure is not None or registry.draining or now.attentive <= stream.drained_until:
-                records = registry.catalogue.records.values()
+                records = registry.core.records.values()
                 registry.observer.we_ended([each for each in records if each.session == session_id])
             if registry.draining:
-                registry.catalogue.end_session(session_id, Draining.reason)
-            self._broken(registry.catalogue.close_session(session_id, now))
+                registry.core.end_session(session_id, Draining.reason)
+            self._broken(registry.core.close_session(session_id, now))
             registry.flush_inline()
 
     def _broken(self, records: list[Record]) -> None:
-        """As `Engine.broken`."""
+        """As `RegistryLoop.broken`."""
         registry = self._registry
         registry.observer.streams_broke(records)
         if records and not registry.clock.lags(registry.loop.now):
@@ -168,18 +168,18 @@ class Heartbeats:
     def _receive(self, stream: Stream, word: Any) -> None:
         """One message, and what the observer makes of it."""
         registry, process = self._registry, stream.connection.ends[DOWN]
-        before = registry.catalogue.records.get(_service_id(word))
+        before = registry.core.records.get(_service_id(word))
         observation = None if before is None else before.observation
         now = registry.now()
         stream.arrived_at = now.attentive
         stream.agent.receive(to_message(word), now, registry.loop.now, draining=registry.draining)
-        after = registry.catalogue.records.get(_service_id(word))
+        after = registry.core.records.get(_service_id(word))
         if isinstance(word, words.Goodbye):
             if before is not None and after is None:
                 registry.observer.said_goodbye(before, process)
         elif after is not None and (after is not before or after.observation != observation):
             if isinstance(word, words.Register):
-                registry.observer.registered(registry.catalogue.view(after), process)
+                registry.observer.registered(registry.core.view(after), process)
             else:
                 registry.observer.heard(after, process)
         registry.flush()
@@ -233,7 +233,7 @@ class Observers:
         """An observer listens from now on."""
         registry = self._registry
         stream = ObserverStream(
-            registry.catalogue,
+            registry.core,
             registry.verdicts,
             registry.commits,
             registry.next_id(),
@@ -256,7 +256,7 @@ class Observers:
 
     def wake(self, *, urgent: bool) -> None:
         """Tell everyone what is new, as their pacing allows; `urgent`: only what must not wait for the tick."""
-        observers = self._registry.catalogue.observers
+        observers = self._registry.core.observers
         for observing in self._observing.values():
             if observers.is_due(observing.stream.feed_id, tick=not urgent):
                 self._tell(observing)
@@ -264,7 +264,7 @@ class Observers:
     def _ended(self, observing: Observing, _: Exception | None = None) -> None:
         feed_id = observing.stream.feed_id
         if self._observing.pop(feed_id, None) is not None:
-            observer = self._registry.catalogue.observers.close(feed_id, self._registry.now())
+            observer = self._registry.core.observers.close(feed_id, self._registry.now())
             self._registry.verdicts.withdraw_preauthorized(observer)
 
     def _tell(self, observing: Observing) -> None:
@@ -293,8 +293,8 @@ class Observers:
     def _apply(self, observing: Observing, word: words.ApplyVerdicts) -> None:
         """As `ObserverService.apply`."""
         registry = self._registry
-        call = VerdictCall(registry.catalogue, registry.verdicts, word.observer)
-        now, records = registry.now(), registry.catalogue.records
+        call = VerdictCall(registry.core, registry.verdicts, word.observer)
+        now, records = registry.now(), registry.core.records
         results: list[VerdictResult] = []
         for verdict in word.verdicts:
             before = records.get(verdict.service_id)

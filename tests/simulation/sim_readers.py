@@ -213,7 +213,7 @@ class SimLister(SimWatcher):
 
     def _check_list(self) -> None:
         """The list, and what changed since its revision, is what the registry has."""
-        changes, listed = self._registry.catalogue.changes, {each: _fixed(view) for each, view in self.view.items()}
+        changes, listed = self._registry.core.changes, {each: _fixed(view) for each, view in self.view.items()}
         for change in changes.since(self.revision):
             listed.pop(change.service_id, None)
             if change.service is not None:

@@ -1,4 +1,4 @@
-"""What readers and operators find at the registry: a model of `registry_server.io` around the catalogue."""
+"""What readers and operators find at the registry: a model of `registry_server.io` around the core."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reader:
     """A reader of revisions or of events on the simulated link, and how much it has not read yet."""
 
     connection: Connection
-    core: ServiceReader | EventReader
+    cursor: ServiceReader | EventReader
     started: bool = False
     unread: int = 0
 
@@ -45,35 +45,35 @@ class Readers:
 
     def open(self, connection: Connection, word: words.Watch | words.Subscribe) -> None:
         """Somebody reads from now on."""
-        catalogue, commits = self._registry.catalogue, self._registry.commits
-        core: ServiceReader | EventReader
+        core, commits = self._registry.core, self._registry.commits
+        cursor: ServiceReader | EventReader
         try:
             if isinstance(word, words.Subscribe):
-                core = EventReader(catalogue, commits, word.after_sequence, EVERYTHING)
+                cursor = EventReader(core, commits, word.after_sequence, EVERYTHING)
             else:
-                core = ServiceReader(catalogue, commits, word.start_revision)
+                cursor = ServiceReader(core, commits, word.start_revision)
         except DomainError as error:
             connection.close(UP, error)
             return
-        reader = Reader(connection, core)
+        reader = Reader(connection, cursor)
         connection.on_message[UP] = partial(self._has_read, reader)
         connection.on_end[UP] = partial(self._ended, reader)
         self._readers.append(reader)
-        if isinstance(core, EventReader):
+        if isinstance(cursor, EventReader):
             reader.started = True
             self._serve(reader)
         else:
-            self._registry.flush(partial(self._begin, reader, core))
+            self._registry.flush(partial(self._begin, reader, cursor))
 
     def serve(self) -> None:
         """More is on disk: show it."""
         for reader in list(self._readers):
             self._serve(reader)
 
-    def _begin(self, reader: Reader, core: ServiceReader) -> None:
-        for change in core.beginning():
+    def _begin(self, reader: Reader, cursor: ServiceReader) -> None:
+        for change in cursor.beginning():
             self._show(reader, change)
-        reader.connection.down(words.Changed(core.revision, None))
+        reader.connection.down(words.Changed(cursor.revision, None))
         reader.started = True
         self._serve(reader)
 
@@ -94,22 +94,22 @@ class Readers:
         if not reader.started:
             return
         try:
-            if isinstance(reader.core, EventReader):
-                self._serve_events(reader, reader.core)
+            if isinstance(reader.cursor, EventReader):
+                self._serve_events(reader, reader.cursor)
             elif reader.unread < CHANGES_UNREAD:
-                for change in reader.core.next():
+                for change in reader.cursor.next():
                     self._show(reader, change)
         except DomainError as error:
             self._ended(reader)
             reader.connection.close(UP, error)
 
-    def _serve_events(self, reader: Reader, core: EventReader) -> None:
+    def _serve_events(self, reader: Reader, cursor: EventReader) -> None:
         registry = self._registry
-        while core.is_behind and reader.unread < CHANGES_UNREAD:
-            events = core.recent(CHANGES_UNREAD)
+        while cursor.is_behind and reader.unread < CHANGES_UNREAD:
+            events = cursor.recent(CHANGES_UNREAD)
             if events is None:
-                found = registry.store.read_events(core.sequence, CHANGES_UNREAD, EVERYTHING)
-                events = core.stored(found, registry.visible_events, CHANGES_UNREAD)
+                found = registry.store.read_events(cursor.sequence, CHANGES_UNREAD, EVERYTHING)
+                events = cursor.stored(found, registry.visible_events, CHANGES_UNREAD)
             for event in events:
                 reader.unread += 1
                 reader.connection.down(event)
@@ -144,25 +144,25 @@ class Calls:
         self._registry.flush(partial(connection.down, words.Answer(value)))
 
     def _promote(self, word: words.Promote) -> object:
-        return self._registry.catalogue.promote(word.name, word.from_role, word.to_role)
+        return self._registry.core.promote(word.name, word.from_role, word.to_role)
 
     def _publish(self, word: words.Publish) -> object:
-        return self._registry.catalogue.publish(word.event, self._registry.now())[0]
+        return self._registry.core.publish(word.event, self._registry.now())[0]
 
     def _acknowledge(self, word: words.Acknowledge) -> object:
-        return self._registry.catalogue.acknowledge(word.alert_id, word.recipient, self._registry.now())
+        return self._registry.core.acknowledge(word.alert_id, word.recipient, self._registry.now())
 
     def _maintain(self, word: words.Maintain) -> object:
         wall = self._registry.wall()
         until = None if word.seconds is None else wall + word.seconds
         maintenance = Maintenance(word.service_id, wall, until, "works")
-        self._registry.catalogue.hold_notices(maintenance)
+        self._registry.core.hold_notices(maintenance)
         return maintenance
 
     def _list(self, word: words.ListServices) -> object:
         """As `registry_server.io.grpc_listing.ServiceLists`."""
         registry, now = self._registry, self._registry.loop.now
-        changes = registry.catalogue.changes
+        changes = registry.core.changes
         if word.token:
             listing, start = self.listings.resume(word.token, EVERY_SERVICE, now)
         else:
@@ -170,10 +170,10 @@ class Calls:
             while not listing.work():
                 pass
         page = self.listings.page(listing, start, word.size, now)
-        return words.Listed(tuple(map(registry.catalogue.as_heard, page.services)), page.token, listing.revision)
+        return words.Listed(tuple(map(registry.core.as_heard, page.services)), page.token, listing.revision)
 
     def _deregister(self, word: words.Deregister) -> object:
-        record = self._registry.catalogue.get(word.service_id)
-        self._registry.catalogue.deregister(word.service_id, "", self._registry.now())
+        record = self._registry.core.get(word.service_id)
+        self._registry.core.deregister(word.service_id, "", self._registry.now())
         self._registry.observer.said_goodbye(record, None)
         return None

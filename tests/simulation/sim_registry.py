@@ -1,8 +1,8 @@
-"""The registry's process: the real catalogue, verdicts, mailboxes, logs and attentive clock, in a model of its engine.
+"""The registry's process: the real core, verdicts, mailboxes, logs and attentive clock, in a model of its loop.
 
 What is modelled is `registry_server.io.loop` (tickets, group commit, nothing leaves before it is on disk); the doors
 are in `sim_doors`. The process may die between any two steps, also on both sides of each commit; it starts again from
-the store as the engine does.
+the store as the loop does.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from random import Random
 from typing import Any
 
 from registry_server.core.attention import TICK, AttentiveClock
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Batch, Commits, PendingCommit
 from registry_server.core.effects import Effects, Write
 from registry_server.core.event_log import EventLog
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Maintenance
 from registry_server.core.verdicts import Verdicts
 from registry_server.io.loop import FIGURES_EVERY, SAVE_HEARTBEATS_EVERY
@@ -71,8 +71,8 @@ class SimRegistry(Process):
         """After so many commits the process dies; True: the last one is on disk, and nobody was told."""
         self.dies: Act = self.die
         """How it dies at a commit."""
-        self.catalogue = Catalogue()
-        self.verdicts = Verdicts(self.catalogue)
+        self.core = Registry()
+        self.verdicts = Verdicts(self.core)
         self.clock = AttentiveClock(0.0)
         self._dice = dice
         self._facts_of = facts_of
@@ -80,25 +80,25 @@ class SimRegistry(Process):
         self._begin()
 
     def boot(self) -> None:
-        """Start from what is stored, as `Engine.start` does."""
+        """Start from what is stored, as `RegistryLoop.start` does."""
         self.up = True
         self._begin()
         stored = self.store.load()
         events = EventLog(stored.last_sequence, stored.first_sequence)
-        self.catalogue = self.fresh_catalogue(stored.revision, stored.incarnation, events)
-        self.verdicts = Verdicts(self.catalogue)
-        self.catalogue.changes.compacted = stored.compacted_revision
+        self.core = self.fresh_core(stored.revision, stored.incarnation, events)
+        self.verdicts = Verdicts(self.core)
+        self.core.changes.compacted = stored.compacted_revision
         beginning = Instant(self.wall(), 0.0)
-        self.catalogue.restore(
+        self.core.restore(
             stored.services, stored.tombstones, stored.intents, stored.waiting, beginning, stored.maintenance
         )
-        effects = self.catalogue.take()
+        effects = self.core.take()
         if not self._written(effects.writes):
             return
-        self.commits = Commits(revision=self.catalogue.changes.revision, sequence=self.catalogue.events.last)
+        self.commits = Commits(revision=self.core.changes.revision, sequence=self.core.events.last)
         self._released = Marks(0, self.commits.revision, self.commits.sequence)
         self.clock = AttentiveClock(self.loop.now)
-        self.observer.registry_started(self.catalogue)
+        self.observer.registry_started(self.core)
         self.later(TICK, self._tick)
         self.later(SWEEP, self._sweep)
 
@@ -120,9 +120,9 @@ class SimRegistry(Process):
         self._figures_at = self.loop.now
         self._heartbeats_at = self.loop.now
 
-    def fresh_catalogue(self, revision: int, incarnation: int, events: EventLog) -> Catalogue:
-        """An empty catalogue that goes on with these numbers."""
-        return Catalogue(revision=revision, incarnation=incarnation, event_log=events)
+    def fresh_core(self, revision: int, incarnation: int, events: EventLog) -> Registry:
+        """An empty core that goes on with these numbers."""
+        return Registry(revision=revision, incarnation=incarnation, event_log=events)
 
     @property
     def visible(self) -> int:
@@ -175,16 +175,16 @@ class SimRegistry(Process):
         return any(service.incarnation == incarnation for service in waiting)
 
     def flush(self, then: Act | None = None) -> None:
-        """As `Engine.flush`; `then` is done when all that was asked for up to now is released."""
-        effects = self.catalogue.take()
-        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
+        """As `RegistryLoop.flush`; `then` is done when all that was asked for up to now is released."""
+        effects = self.core.take()
+        position = self.commits.add(effects, self.core.changes.revision, self.core.events.last)
         self.observers.wake(urgent=True)
         self._send_or_commit(position, effects, then)
 
     def flush_inline(self, then: Act | None = None) -> None:
-        """As `Engine.flush_inline`: what a life depends on does not wait for the writer's thread."""
-        effects = self.catalogue.take()
-        position = self.commits.add(effects, self.catalogue.changes.revision, self.catalogue.events.last)
+        """As `RegistryLoop.flush_inline`: what a life depends on does not wait for the writer's thread."""
+        effects = self.core.take()
+        position = self.commits.add(effects, self.core.changes.revision, self.core.events.last)
         if self.commits.commits_inline(self.loop.now) and (batch := self.commits.take()) is not None:
             if not self._write(batch):
                 return
@@ -198,7 +198,7 @@ class SimRegistry(Process):
         if self.commits.next_release == position:
             self._release_next()
         elif self.commits.released_to < position:
-            self.catalogue.wait_for_answers(effects.registered)
+            self.core.wait_for_answers(effects.registered)
             self._commit()
         self._answer()
 
@@ -240,7 +240,7 @@ class SimRegistry(Process):
         )
 
     def _commit(self) -> None:
-        """As `Engine._commit_forever`: one batch at a time, with all that waits."""
+        """As `RegistryLoop._commit_forever`: one batch at a time, with all that waits."""
         if self._committing or (batch := self.commits.take()) is None:
             return
         self._committing = True
@@ -291,23 +291,23 @@ class SimRegistry(Process):
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """As `Engine._keep_time`; what waited in sockets was read before."""
+        """As `RegistryLoop._keep_time`; what waited in sockets was read before."""
         now = self.loop.now
         self.later(TICK, self._tick)
         if self.clock.tick(now):
             self.observer.registry_heard_nothing()
             self.verdicts.withdraw_preauthorized()
         self.latest_wall = max(self.latest_wall, self.wall())
-        self.catalogue.tick(self.now())
-        while self.catalogue.show_liveness():
+        self.core.tick(self.now())
+        while self.core.show_liveness():
             pass
         if now - self._figures_at >= FIGURES_EVERY:
             self._figures_at = now
-            while self.catalogue.publish_figures():
+            while self.core.publish_figures():
                 pass
         if now - self._heartbeats_at >= SAVE_HEARTBEATS_EVERY:
             self._heartbeats_at = now
-            while self.catalogue.save_heartbeats():
+            while self.core.save_heartbeats():
                 pass
             self._compact()
         self.flush()
@@ -316,8 +316,8 @@ class SimRegistry(Process):
     def _compact(self) -> None:
         if self._retention is not None:
             first = self.store.first_event_since(self.wall() - self._retention)
-            if first > self.catalogue.events.first:
-                self.catalogue.compact_events(first)
+            if first > self.core.events.first:
+                self.core.compact_events(first)
 
     def _sweep(self) -> None:
         self.later(SWEEP, self._sweep)

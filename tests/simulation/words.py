@@ -90,7 +90,7 @@ class Observe:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Facts for TRON, as the catalogue's `Frame` names them. Times in attentive seconds."""
+    """Facts for TRON, as the core's `Frame` names them. Times in attentive seconds."""
 
     now: float
     hearing_since: float

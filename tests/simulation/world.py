@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from registry_server.core.attention import AttentiveClock
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, PutService, RemoveService
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
 from registry_server.core.verdicts import Verdict, VerdictOutcome, Verdicts
 from tests.support.between_cores import KINDS
@@ -48,7 +48,7 @@ class World:
         self._tombstones: dict[str, Tombstone] = {}
         self._intents: dict[str, Intent] = {}
         self._sessions = 0
-        self._start(Catalogue(), self.now)
+        self._start(Registry(), self.now)
         self.step()
 
     def instant(self) -> Instant:
@@ -62,7 +62,7 @@ class World:
             if agent.beats and agent.session is not None and agent.next_beat <= self.now + 1e-9:
                 self.beat(agent)
         self._clock.tick(self.now)
-        self.catalogue.tick(self.instant())
+        self.core.tick(self.instant())
         self.look()
 
     def look(self) -> None:
@@ -73,7 +73,7 @@ class World:
             Frame(
                 now=now.attentive,
                 hearing_since=self._clock.hearing_since,
-                observations=tuple(facts_of(self.catalogue.get(each)) for each in frame.changed),
+                observations=tuple(facts_of(self.core.get(each)) for each in frame.changed),
                 beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
                 removed=frame.removed,
                 snapshot_complete=not self.judge.complete,
@@ -86,26 +86,26 @@ class World:
                 self.judge.refused(ruling)
         accepted = zip(rulings, outcomes, strict=True)
         self.judged += [(self.now, each.transition) for each, outcome in accepted if outcome is VerdictOutcome.APPLIED]
-        self.catalogue.judged(OBSERVER, now)
+        self.core.judged(OBSERVER, now)
         self.save()
 
     def register(self, service_id: str, interval: float, *, beats: bool) -> None:
         """A process starts and registers on a stream of its own."""
         session = self._open()
         spec = ServiceSpec(service_id, service_id, heartbeat_interval=interval)
-        service = self.catalogue.register(spec, 0, "", session, self.instant())
+        service = self.core.register(spec, 0, "", session, self.instant())
         self.agents[service_id] = Agent(service_id, interval, service.incarnation, session, self.now + interval, beats)
 
     def beat(self, agent: Agent) -> None:
         """It says that it is alive."""
         assert agent.session is not None
-        self.catalogue.beat(agent.session, agent.service_id, 0, None, self.instant())
+        self.core.beat(agent.session, agent.service_id, 0, None, self.instant())
         agent.next_beat = self.now + agent.interval
 
     def break_stream(self, agent: Agent) -> None:
         """Its stream ends without a word."""
         if agent.session is not None:
-            self.catalogue.close_session(agent.session, self.instant())
+            self.core.close_session(agent.session, self.instant())
         agent.session = None
 
     def kill(self, agent: Agent) -> None:
@@ -117,7 +117,7 @@ class World:
         """It opens a new stream with the incarnation that it holds."""
         agent.session = self._open()
         spec = ServiceSpec(agent.service_id, agent.service_id, heartbeat_interval=agent.interval)
-        self.catalogue.register(spec, agent.incarnation, "", agent.session, self.instant())
+        self.core.register(spec, agent.incarnation, "", agent.session, self.instant())
         agent.next_beat = self.now + agent.interval
 
     def stall(self, seconds: float) -> None:
@@ -131,15 +131,15 @@ class World:
             agent.session = None
         known = [service.incarnation for service in self._services.values()]
         known += [tombstone.incarnation for tombstone in self._tombstones.values()]
-        catalogue = Catalogue(revision=self.catalogue.changes.revision, incarnation=max(known, default=0))
+        core = Registry(revision=self.core.changes.revision, incarnation=max(known, default=0))
         begin = Instant(EPOCH + self.now, 0.0)
-        catalogue.restore(self._services.values(), self._tombstones.values(), self._intents.values(), [], begin)
-        self._start(catalogue, self.now)
+        core.restore(self._services.values(), self._tombstones.values(), self._intents.values(), [], begin)
+        self._start(core, self.now)
 
     def rebuilt_detector(self) -> Detector:
         """What a TRON that starts now would know: the registry's snapshot, and nothing else."""
         detector = Detector(Policies(self.policy, {}))
-        for record in self.catalogue.records.values():
+        for record in self.core.records.values():
             detector.observe(facts_of(record))
         return detector
 
@@ -152,16 +152,16 @@ class World:
         """What TRON thinks of single services."""
         return self.judge.detector
 
-    def _start(self, catalogue: Catalogue, now: float) -> None:
-        self.catalogue = catalogue
-        self.verdicts = Verdicts(catalogue)
+    def _start(self, core: Registry, now: float) -> None:
+        self.core = core
+        self.verdicts = Verdicts(core)
         self._clock = AttentiveClock(now)
-        self._feed = catalogue.open_feed(0, OBSERVER)
+        self._feed = core.open_feed(0, OBSERVER)
         self.judge = Judge(Policies(self.policy, {}), OBSERVER)
 
     def _open(self) -> int:
         self._sessions += 1
-        self.catalogue.open_session(self._sessions)
+        self.core.open_session(self._sessions)
         return self._sessions
 
     def _verdict(self, ruling: Ruling) -> Verdict:
@@ -182,7 +182,7 @@ class World:
 
     def save(self) -> None:
         """What the registry asked to be stored is stored."""
-        for write in self.catalogue.take().writes:
+        for write in self.core.take().writes:
             match write:
                 case PutService(service):
                     self._services[service.spec.service_id] = service

@@ -18,9 +18,9 @@ from grid_hosting.collector import COLLECTOR
 from grid_hosting.pauses import CALLBACKS, PAUSES, STARVED
 from registry_server.core.service import Report, ServiceSpec
 from registry_server.io.grpc_observer import ObserverService
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 from tests.support.waiting import eventually
-from tests.unit.registry_server.test_engine import HeldStore, running
+from tests.unit.registry_server.test_loop import HeldStore, running
 from tron.judge import Judge
 from tron.monitor import Monitor, Stats
 from tron.policy import Policies, Policy
@@ -59,9 +59,9 @@ class SilentRelay:
 
 
 @asynccontextmanager
-async def watched(engine: Engine) -> AsyncIterator[Monitor]:
-    """TRON at work on this engine."""
-    channel: Any = DirectChannel(ObserverService(engine))
+async def watched(loop: RegistryLoop) -> AsyncIterator[Monitor]:
+    """TRON at work on this loop."""
+    channel: Any = DirectChannel(ObserverService(loop))
     anything: Any = SilentRelay()
     monitor = Monitor(channel, "tron", Policies(Policy(), {}), anything, anything, Stats())
     task = asyncio.create_task(monitor.run())
@@ -72,14 +72,14 @@ async def watched(engine: Engine) -> AsyncIterator[Monitor]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def in_turns(engine: Engine, act: Callable[[int], object], count: int) -> None:
+async def in_turns(loop: RegistryLoop, act: Callable[[int], object], count: int) -> None:
     """Do something for many agents, fifty in a turn, as their messages would come."""
     for n in range(count):
         act(n)
         if n % 50 == 0:
-            engine.flush()
+            loop.flush()
             await asyncio.sleep(0)
-    engine.flush()
+    loop.flush()
 
 
 def judged(judge: Judge) -> int:
@@ -99,27 +99,27 @@ async def test_every_turn_is_short_while_twenty_thousand_attach_beat_and_die() -
     watching = asyncio.create_task(PAUSES.watch(COLLECTOR.step))
     sessions: list[int] = []
     try:
-        async with running(HeldStore()) as engine:
-            catalogue = engine.catalogue
+        async with running(HeldStore()) as loop:
+            registry = loop.registry
 
             def attach(n: int) -> None:
-                sessions.append(engine.open_session(lambda _: None))
+                sessions.append(loop.open_session(lambda _: None))
                 spec = ServiceSpec(f"s{n}", f"s{n}", heartbeat_interval=600.0)
-                catalogue.register(spec, 0, "", sessions[n], engine.now())
+                registry.register(spec, 0, "", sessions[n], loop.now())
 
             def beat(n: int) -> None:
                 report = Report(load=n / AGENTS)
-                catalogue.beat(sessions[n], f"s{n}", 0, report, engine.now())
+                registry.beat(sessions[n], f"s{n}", 0, report, loop.now())
 
-            async with watched(engine) as monitor:
-                await in_turns(engine, attach, AGENTS)
+            async with watched(loop) as monitor:
+                await in_turns(loop, attach, AGENTS)
                 await eventually(lambda: judged(monitor.judge) == AGENTS, 60)
-                await in_turns(engine, beat, AGENTS)
-            await eventually(lambda: not catalogue.watched, 30)
-            async with watched(engine) as monitor:
+                await in_turns(loop, beat, AGENTS)
+            await eventually(lambda: not registry.watched, 30)
+            async with watched(loop) as monitor:
                 # A snapshot of all, and all are shown anew.
-                await eventually(lambda: judged(monitor.judge) == AGENTS and catalogue.watched, 60)
-                await in_turns(engine, lambda n: engine.close_session(sessions[n]), 8_000)
+                await eventually(lambda: judged(monitor.judge) == AGENTS and registry.watched, 60)
+                await in_turns(loop, lambda n: loop.close_session(sessions[n]), 8_000)
                 await eventually(lambda: disconnected(monitor.judge) == 8_000, 60)
     finally:
         watching.cancel()

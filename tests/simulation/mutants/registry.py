@@ -1,4 +1,4 @@
-"""Mistakes of the registry: of the catalogue, the logs, the clock, and the engine around them."""
+"""Mistakes of the registry: of the core, the logs, the clock, and the loop around them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from registry_server.core.absent_recipients import AbsentRecipients
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
 from registry_server.core.attention import AttentiveClock
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.changes import Change, ChangeLog
 from registry_server.core.commits import Commits, PendingCommit
 from registry_server.core.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
@@ -21,6 +20,7 @@ from registry_server.core.published import Published
 from registry_server.core.queries import Listing, Listings
 from registry_server.core.record import Record
 from registry_server.core.registrations import Registrations
+from registry_server.core.registry import Registry
 from registry_server.core.service import OPERATORS, Event, Instant, Judgement, LivenessCause
 from registry_server.core.sessions import Session, Sessions
 from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
@@ -70,26 +70,26 @@ def _wall_clock_for_intervals() -> Patches:
 
 
 def _no_fencing() -> Patches:
-    beat = Catalogue.beat
+    beat = Registry.beat
 
     def any_beat(
-        self: Catalogue, session_id: int, service_id: str, incarnation: int, report: Any, now: Instant, **options: Any
+        self: Registry, session_id: int, service_id: str, incarnation: int, report: Any, now: Instant, **options: Any
     ) -> Record | None:
         record = self.records.get(service_id)
         current = 0 if record is None else record.incarnation
         self.attachments.sessions[session_id].superseded.pop(service_id, None)
         return beat(self, session_id, service_id, current or incarnation, report, now, **options)
 
-    return [(Catalogue, "beat", any_beat)]
+    return [(Registry, "beat", any_beat)]
 
 
 def _older_goodbye_removes() -> Patches:
-    def goodbye(self: Catalogue, session_id: int, service_id: str, reason: str, now: Instant, *_: int) -> None:
+    def goodbye(self: Registry, session_id: int, service_id: str, reason: str, now: Instant, *_: int) -> None:
         record = self.records.get(service_id)
         if record is not None:
             self.remove(record, reason, None, now)
 
-    return [(Catalogue, "goodbye", goodbye)]
+    return [(Registry, "goodbye", goodbye)]
 
 
 def _superseded_is_not_told() -> Patches:
@@ -97,7 +97,7 @@ def _superseded_is_not_told() -> Patches:
         self.sessions[session_id].services.pop(record.spec.service_id, None)
         self._delivery.connection_lost(record)
 
-    beat = Catalogue.beat
+    beat = Registry.beat
 
     def silent(self: Any, *args: Any, **options: Any) -> Record | None:
         sends = self.outgoing.sends
@@ -106,14 +106,14 @@ def _superseded_is_not_told() -> Patches:
         sends[before:] = [each for each in sends[before:] if not isinstance(each[1], SupersededBy)]
         return record
 
-    return [(Attachments, "supersede", supersede), (Catalogue, "beat", silent)]
+    return [(Attachments, "supersede", supersede), (Registry, "beat", silent)]
 
 
 def _verdict_without_compare_and_set() -> Patches:
     apply = Verdicts.apply
 
     def believe(self: Any, verdict: Verdict, now: Instant) -> VerdictResult:
-        record = self._catalogue.records.get(verdict.service_id)
+        record = self._registry.records.get(verdict.service_id)
         if record is not None:
             verdict = replace(verdict, incarnation=record.incarnation, observation=record.observation)
         return apply(self, verdict, now)
@@ -139,8 +139,8 @@ def _deaths_are_withdrawn_by_any_verdict() -> Patches:
 
     def forgetful(self: Any, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
         if verdict.kind is VerdictKind.DEREGISTER:
-            about = self._catalogue.mailboxes.about(verdict.service_id)
-            self._catalogue.delivery.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
+            about = self._registry.mailboxes.about(verdict.service_id)
+            self._registry.delivery.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
         return apply(self, record, verdict, now)
 
     return [(Verdicts, "_set", forgetful)]
@@ -173,23 +173,23 @@ def _absent_need_not_escalate() -> Patches:
 
 
 def _withdrawals_are_not_stored() -> Patches:
-    take = Catalogue.take
+    take = Registry.take
 
-    def lossy(self: Catalogue) -> Effects:
+    def lossy(self: Registry) -> Effects:
         effects = take(self)
         effects.writes[:] = [write for write in effects.writes if type(write) is not WithdrawCopy]
         return effects
 
-    return [(Catalogue, "take", lossy)]
+    return [(Registry, "take", lossy)]
 
 
 def _waiting_alerts_are_not_restored() -> Patches:
-    restore = Catalogue.restore
+    restore = Registry.restore
 
-    def forget(self: Catalogue, services: Any, tombstones: Any, intents: Any, waiting: Any, *rest: Any) -> None:
+    def forget(self: Registry, services: Any, tombstones: Any, intents: Any, waiting: Any, *rest: Any) -> None:
         restore(self, services, tombstones, intents, [], *rest)
 
-    return [(Catalogue, "restore", forget)]
+    return [(Registry, "restore", forget)]
 
 
 def _acknowledgement_before_commit() -> Patches:
@@ -251,27 +251,27 @@ def _verdict_and_alert_in_two_commits() -> Patches:
     written = SimRegistry.flush_inline
 
     def split(self: SimRegistry, then: Callable[[], None] | None = None) -> None:
-        effects = self.catalogue.take()
+        effects = self.core.take()
         events: list[Write] = [write for write in effects.writes if isinstance(write, AppendEvent)]
         others: list[Write] = [write for write in effects.writes if not isinstance(write, AppendEvent)]
-        self.catalogue.outgoing.writes[:0] = others
+        self.core.outgoing.writes[:0] = others
         written(self)
-        self.catalogue.outgoing.writes[:0] = events
-        self.catalogue.outgoing.sends[:0] = effects.sends
+        self.core.outgoing.writes[:0] = events
+        self.core.outgoing.sends[:0] = effects.sends
         self.flush(then)
 
     return [(SimRegistry, "flush_inline", split)]
 
 
 def _restored_with(**wrong: int) -> Patches:
-    def fresh(self: SimRegistry, revision: int, incarnation: int, events: EventLog) -> Catalogue:
-        return Catalogue(
+    def fresh(self: SimRegistry, revision: int, incarnation: int, events: EventLog) -> Registry:
+        return Registry(
             revision=wrong.get("revision", revision),
             incarnation=wrong.get("incarnation", incarnation),
             event_log=EventLog(0, 1) if "last" in wrong else events,
         )
 
-    return [(SimRegistry, "fresh_catalogue", fresh)]
+    return [(SimRegistry, "fresh_core", fresh)]
 
 
 def _end_of_stream_taken_as_goodbye() -> Patches:
@@ -284,7 +284,7 @@ def _end_of_stream_taken_as_goodbye() -> Patches:
                 self.remove(record, "goodbye", None, now)
         return []
 
-    return [(Catalogue, "close_session", close_session)]
+    return [(Registry, "close_session", close_session)]
 
 
 def _judgement_dies_with_the_incarnation() -> Patches:
@@ -321,7 +321,7 @@ def _settled_before_the_copy_is_there() -> Patches:
 
     def lossy(self: Any, notice: Notice, now: Instant) -> bool:
         if notice.climbs_from:
-            self._catalogue.delivery.stop_escalation(notice.alert_id, notice.climbs_from)
+            self._registry.delivery.stop_escalation(notice.alert_id, notice.climbs_from)
             return False
         return notify(self, notice, now)
 
@@ -342,16 +342,16 @@ def _acknowledged_by_anybody() -> Patches:
             self.acknowledge(alert_id, record.spec.service_id, Instant(0.0, 0.0))
         return told
 
-    return [(Catalogue, "acknowledge_on_stream", acknowledge), (AlertDelivery, "deliver", eager)]
+    return [(Registry, "acknowledge_on_stream", acknowledge), (AlertDelivery, "deliver", eager)]
 
 
 def _promotions_are_not_kept() -> Patches:
-    restore = Catalogue.restore
+    restore = Registry.restore
 
-    def forget(self: Catalogue, services: Any, tombstones: Any, intents: Any, *rest: Any) -> None:
+    def forget(self: Registry, services: Any, tombstones: Any, intents: Any, *rest: Any) -> None:
         restore(self, services, tombstones, [], *rest)
 
-    return [(Catalogue, "restore", forget)]
+    return [(Registry, "restore", forget)]
 
 
 def _a_watcher_is_not_needed() -> Patches:
@@ -366,7 +366,7 @@ def _always_watched(self: Any, watched: bool) -> None:
 
 
 def _an_older_stream_takes_the_service_along() -> Patches:
-    beat = Catalogue.beat
+    beat = Registry.beat
 
     def newest_last(self: Any, session_id: int, service_id: str, *rest: Any, **options: Any) -> Record | None:
         record = self.records.get(service_id)
@@ -377,11 +377,11 @@ def _an_older_stream_takes_the_service_along() -> Patches:
             self.facts.changed(record)
         return beat(self, session_id, service_id, *rest, **options)
 
-    return [(Catalogue, "beat", newest_last)]
+    return [(Registry, "beat", newest_last)]
 
 
 def _owes_a_beat_before_it_was_told() -> Patches:
-    return [(Catalogue, name, lambda *_: None) for name in ("wait_for_answers", "answered")]
+    return [(Registry, name, lambda *_: None) for name in ("wait_for_answers", "answered")]
 
 
 def _our_own_end_is_a_break() -> Patches:
@@ -393,14 +393,14 @@ def _silent_streams_are_never_reclaimed() -> Patches:
 
 
 def _a_stream_of_the_dead_is_forgotten() -> Patches:
-    return [(Catalogue, "judged_down", lambda *_: None)]
+    return [(Registry, "judged_down", lambda *_: None)]
 
 
 def _what_the_judge_says_of_a_stream_that_we_ended_is_stale() -> Patches:
     apply = Verdicts.apply
 
     def strict(self: Any, verdict: Verdict, now: Instant) -> VerdictResult:
-        record = self._catalogue.records.get(verdict.service_id)
+        record = self._registry.records.get(verdict.service_id)
         if record is not None and record.detached_reason and verdict.cause is LivenessCause.SILENT:
             return VerdictResult(VerdictOutcome.STALE)
         return apply(self, verdict, now)
@@ -421,7 +421,7 @@ def _pages_at_two_revisions() -> Patches:
     listed = Calls._list
 
     def each_anew(self: Any, word: words.ListServices) -> object:
-        self.listings.changes = self._registry.catalogue.changes
+        self.listings.changes = self._registry.core.changes
         return listed(self, word)
 
     def take(self: SimLister, answer: object) -> None:

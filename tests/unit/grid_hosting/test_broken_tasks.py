@@ -28,7 +28,7 @@ runpy.run_module(sys.argv[0], run_name="__main__")
     ("program", "package", "task"),
     [
         ("registry", "registry_server", ("registry_server.io.grpc_heartbeat", "HeartbeatStreams", "sweep_forever")),
-        ("registry", "registry_server", ("registry_server.io.loop", "Engine", "_keep_time")),
+        ("registry", "registry_server", ("registry_server.io.loop", "RegistryLoop", "_keep_time")),
         ("monitor", "tron", ("tron.monitor", "Monitor", "run")),
         ("gateway", "gateway_http", ("gateway_http.server", "Port", "serve")),
     ],

@@ -1,12 +1,12 @@
-"""Short ways to say what a test is about: a spec, a moment, an event, and a catalogue with agents on it."""
+"""Short ways to say what a test is about: a spec, a moment, an event, and a registry with agents on it."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
+from registry_server.core.registry import Registry
 from registry_server.core.service import Copy, Event, Instant, LivenessCause, Report, Service, ServiceSpec
 from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
 
@@ -37,11 +37,11 @@ def make_copy(kind: str = "note", **fields: Any) -> Copy:
 
 
 class Grid:
-    """A catalogue with its clock at hand. Sessions are opened as they are first named."""
+    """A registry with its clock at hand. Sessions are opened as they are first named."""
 
-    def __init__(self, catalogue: Catalogue | None = None) -> None:
-        self.catalogue = catalogue or Catalogue()
-        self.verdicts = Verdicts(self.catalogue)
+    def __init__(self, registry: Registry | None = None) -> None:
+        self.registry = registry or Registry()
+        self.verdicts = Verdicts(self.registry)
         self.time = 0.0
         self._sessions: set[int] = set()
 
@@ -62,7 +62,7 @@ class Grid:
         """Register on a stream, or by the unary call where `session` is None."""
         self._open(session)
         spec = make_spec(service_id, **fields)
-        return self.catalogue.register(spec, incarnation, instance, session, self.later())
+        return self.registry.register(spec, incarnation, instance, session, self.later())
 
     def beat(
         self,
@@ -76,22 +76,22 @@ class Grid:
         """Beat; return whether it was heard."""
         self._open(session)
         now = self.later()
-        return self.catalogue.beat(session, service_id, incarnation, report, now, relayed=relayed) is not None
+        return self.registry.beat(session, service_id, incarnation, report, now, relayed=relayed) is not None
 
     def goodbye(self, session: int, service_id: str = "a", reason: str = "") -> None:
         """Leave on purpose."""
         self._open(session)
-        self.catalogue.goodbye(session, service_id, reason, self.later())
+        self.registry.goodbye(session, service_id, reason, self.later())
 
     def close(self, session: int) -> None:
         """The stream ends."""
         self._sessions.discard(session)
-        self.catalogue.close_session(session, self.later())
+        self.registry.close_session(session, self.later())
 
     def watch(self) -> ObservationFeed:
         """Somebody watches from now on."""
-        feed = self.catalogue.open_feed(999, OBSERVER)
-        self.catalogue.judged(OBSERVER, self.later(0.01))
+        feed = self.registry.open_feed(999, OBSERVER)
+        self.registry.judged(OBSERVER, self.later(0.01))
         return feed
 
     def judge(
@@ -106,7 +106,7 @@ class Grid:
         further: tuple[Event, ...] = (),
     ) -> VerdictResult:
         """Apply a verdict that is based on the newest observation, unless told."""
-        record = self.catalogue.get(service_id)
+        record = self.registry.get(service_id)
         based_on = record.observation if observation is None else observation
         verdict = Verdict(service_id, record.incarnation, based_on, kind, cause, missed, alert, further_alerts=further)
         return self.verdicts.apply(verdict, self.later())
@@ -120,7 +120,7 @@ class Grid:
 
     def take(self) -> Effects:
         """What followed since the last call."""
-        return self.catalogue.take()
+        return self.registry.take()
 
     def said(self, session: int, kind: type[M]) -> list[M]:
         """The messages of one kind to one stream since the last call; all other effects are dropped."""
@@ -129,7 +129,7 @@ class Grid:
     def _open(self, session: int | None) -> None:
         if session is not None and session not in self._sessions:
             self._sessions.add(session)
-            self.catalogue.open_session(session)
+            self.registry.open_session(session)
 
 
 def messages(effects: Effects, session: int, kind: type[M]) -> list[M]:

@@ -23,11 +23,11 @@ from registry_server.core.agent_stream import (
     Invalid,
     Register,
 )
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import MAX_LINES, Commits
 from registry_server.core.effects import Alert, EndStream, Left, Registered, Rejected, SupersededBy, UnknownService
 from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ReaderTooSlow, SilentStream
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import at, make_event, make_spec
 
@@ -52,15 +52,15 @@ class Bench:
     """One stream, and what it asked for."""
 
     def __init__(self) -> None:
-        self.catalogue = Catalogue()
+        self.registry = Registry()
         self.commits = Commits()
         self.owed = 0
         self.woken = 0
         self.time = 0.0
-        self.catalogue.open_session(1)
+        self.registry.open_session(1)
         self.broken: list[str] = []
         self.stream = AgentStream(
-            self.catalogue, self.commits, 1, read_report, owes=self.owe, wake=self.wake, broken=self.breaks
+            self.registry, self.commits, 1, read_report, owes=self.owe, wake=self.wake, broken=self.breaks
         )
 
     def breaks(self, records: list[Record]) -> None:
@@ -73,15 +73,15 @@ class Bench:
         self.woken += 1
 
     def receive(self, message: Any, *, draining: bool = False) -> None:
-        """The agent sends a message; what the catalogue answers comes back to the stream."""
+        """The agent sends a message; what the registry answers comes back to the stream."""
         self.stream.receive(message, at(self.time), self.time, draining=draining)
-        for _, sent in self.catalogue.take().sends:
+        for _, sent in self.registry.take().sends:
             self.stream.push(sent)
 
     def register(self, service_id: str = "a", *, shared: str = "") -> int:
         """It registers a service; return its incarnation."""
         self.receive(Register(make_spec(service_id), 0, f"instance {service_id}", shared))
-        return self.catalogue.get(service_id).incarnation
+        return self.registry.get(service_id).incarnation
 
     def written(self) -> list[Any]:
         """Everything that goes out now."""
@@ -166,7 +166,7 @@ def test_a_relay_hears_of_the_revision_and_when_it_was_read(bench: Bench) -> Non
     bench.written()
     bench.receive(Beats((Beat(), Beat()), relayed=True))
     (ack,) = bench.written()
-    assert (ack.sequence, ack.revision, ack.heard_at) == (2, bench.catalogue.changes.revision, at(0.0).wall)
+    assert (ack.sequence, ack.revision, ack.heard_at) == (2, bench.registry.changes.revision, at(0.0).wall)
 
 
 def test_a_heartbeat_with_wrong_figures_counts_as_a_sign_of_life(bench: Bench) -> None:
@@ -175,7 +175,7 @@ def test_a_heartbeat_with_wrong_figures_counts_as_a_sign_of_life(bench: Bench) -
     bench.time = 5.0
     bench.receive(Beats((Beat("bad", sequence=1),)))
     assert bench.written() == [Rejected("bad", "beat.load", "is wrong"), BeatAck(1)]
-    assert bench.catalogue.get("bad").heard_at == 5.0
+    assert bench.registry.get("bad").heard_at == 5.0
 
 
 def test_heartbeats_without_an_id_or_too_many_of_them_are_refused(bench: Bench) -> None:
@@ -191,7 +191,7 @@ def test_heartbeats_without_an_id_or_too_many_of_them_are_refused(bench: Bench) 
 def test_a_goodbye_removes_the_service(bench: Bench) -> None:
     bench.register()
     bench.receive(Goodbye("a", "done"))
-    assert "a" not in bench.catalogue.records
+    assert "a" not in bench.registry.records
 
 
 def test_messages_leave_in_order_and_a_drain_comes_last(bench: Bench) -> None:
@@ -241,8 +241,8 @@ def test_the_first_reason_for_its_end_counts_and_its_services_are_not_accused(be
     bench.stream.end(ReaderTooSlow("first"))
     bench.stream.end(Draining("second"))
     assert isinstance(bench.stream.failure, ReaderTooSlow)
-    assert bench.catalogue.close_session(1, at(1.0)) == [], "we ended it: nobody broke"
-    assert bench.catalogue.get("a").detached_reason == ReaderTooSlow.reason
+    assert bench.registry.close_session(1, at(1.0)) == [], "we ended it: nobody broke"
+    assert bench.registry.get("a").detached_reason == ReaderTooSlow.reason
 
 
 # --- many agents of one process on one stream ---------------------------------------------------------------------
@@ -287,16 +287,16 @@ def test_a_process_has_a_name_of_bounded_length(bench: Bench) -> None:
 def test_a_second_agent_with_the_same_id_supersedes_the_first_and_its_goodbye_removes_nothing(bench: Bench) -> None:
     older = bench.register("a", shared="process")
     bench.receive(Register(make_spec("a"), 0, "another", "process"))
-    newer = bench.catalogue.get("a").incarnation
+    newer = bench.registry.get("a").incarnation
     assert SupersededBy("a", newer) in bench.written()
     bench.receive(Goodbye("a", "", older))
     assert bench.written() == [SupersededBy("a", newer)]
     bench.receive(Beats((Beat("a", older, 1),), ack_requested=True))
     assert bench.written() == [SupersededBy("a", newer), BeatAck(1)]
-    assert bench.catalogue.get("a").session == 1
+    assert bench.registry.get("a").session == 1
     bench.receive(Goodbye("a", "", newer))
     assert bench.written() == [Left("a", newer)]
-    assert "a" not in bench.catalogue.records
+    assert "a" not in bench.registry.records
 
 
 def test_a_goodbye_that_names_no_incarnation_is_not_answered(bench: Bench) -> None:
@@ -312,16 +312,16 @@ def test_an_abandoned_agent_breaks_off_alone(bench: Bench) -> None:
     assert bench.broken == []
     bench.receive(Abandoned("a", first))
     assert bench.broken == ["a"]
-    record = bench.catalogue.get("a")
+    record = bench.registry.get("a")
     assert (record.session, record.detached_at, record.detached_reason) == (None, 0.0, "")
-    assert bench.catalogue.get("b").session == 1
+    assert bench.registry.get("b").session == 1
     bench.receive(Abandoned("a", first))
     assert bench.broken == ["a"], "once"
 
 
 def test_services_of_one_process_name_it(bench: Bench) -> None:
     bench.register("a", shared="process")
-    assert bench.catalogue.get("a").process == "process"
+    assert bench.registry.get("a").process == "process"
 
 
 def test_alerts_wait_for_room_on_a_shared_stream_and_reading_goes_on(bench: Bench) -> None:
@@ -330,8 +330,8 @@ def test_alerts_wait_for_room_on_a_shared_stream_and_reading_goes_on(bench: Benc
     for number in range(HIGH_WATER - 1):
         bench.stream.push(UnknownService(str(number)))
     for name in ("x", "y", "z"):
-        bench.catalogue.publish(make_event("service_down", alert_id=name, recipient="a"), at(0.0))
-    for _, sent in bench.catalogue.take().sends:
+        bench.registry.publish(make_event("service_down", alert_id=name, recipient="a"), at(0.0))
+    for _, sent in bench.registry.take().sends:
         bench.stream.push(sent)
     assert len(bench.stream.outbox) == HIGH_WATER
     assert not bench.stream.is_behind
@@ -339,7 +339,7 @@ def test_alerts_wait_for_room_on_a_shared_stream_and_reading_goes_on(bench: Benc
     assert not bench.stream.send_held(), "there is no room yet"
     assert [each.event.alert_id for each in bench.written() if isinstance(each, Alert)] == ["x"]
     assert bench.stream.send_held()
-    for _, sent in bench.catalogue.take().sends:
+    for _, sent in bench.registry.take().sends:
         bench.stream.push(sent)
     assert [each.event.alert_id for each in bench.written()] == ["y", "z"]
     assert not bench.stream.send_held()

@@ -30,7 +30,7 @@ def alerts(effects: Effects, session: int = 1) -> list[str]:
 
 def publish(grid: Grid, alert_id: str, recipient: str) -> tuple[Event, bool]:
     """Publish an alert."""
-    return grid.catalogue.publish(make_event("service_down", alert_id=alert_id, recipient=recipient), grid.later(0.0))
+    return grid.registry.publish(make_event("service_down", alert_id=alert_id, recipient=recipient), grid.later(0.0))
 
 
 @pytest.mark.parametrize("word", ["boss", "chief"])
@@ -82,14 +82,14 @@ def test_an_ambiguous_name_is_nobody_until_one_is_left(grid: Grid) -> None:
     _, delivered = publish(grid, "x", "chief")
     assert not delivered
     assert grid.take().sends == []
-    grid.catalogue.deregister("boss", "", grid.later())
+    grid.registry.deregister("boss", "", grid.later())
     assert alerts(grid.take(), 2) == ["x"]
 
 
 def test_an_unacknowledged_alert_comes_again_on_the_next_stream_only(grid: Grid) -> None:
     publish(grid, "x", "boss")
     publish(grid, "y", "boss")
-    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
+    grid.registry.acknowledge_on_stream(1, ["x"], grid.later())
     grid.beat(1, "boss")
     assert alerts(grid.take()) == ["x", "y"]
     grid.close(1)
@@ -101,9 +101,9 @@ def test_only_the_stream_that_carries_the_recipient_can_acknowledge(grid: Grid) 
     publish(grid, "x", "boss")
     grid.register("other", 2)
     grid.take()
-    grid.catalogue.acknowledge_on_stream(2, ["x"], grid.later())
+    grid.registry.acknowledge_on_stream(2, ["x"], grid.later())
     assert lines(grid.take(), Acknowledge) == []
-    grid.catalogue.acknowledge_on_stream(1, ["x", "never sent"], grid.later())
+    grid.registry.acknowledge_on_stream(1, ["x", "never sent"], grid.later())
     assert lines(grid.take(), Acknowledge) == [Acknowledge("x", "boss", EPOCH + grid.time)]
 
 
@@ -112,27 +112,27 @@ def test_an_acknowledgement_is_a_sign_of_life_of_its_recipient_and_of_nobody_els
     grid.register("neighbour", 1)
     publish(grid, "x", "boss")
     publish(grid, "y", "neighbour")
-    heard = {service_id: grid.catalogue.get(service_id).heard_at for service_id in ("boss", "neighbour")}
-    grid.catalogue.acknowledge_on_stream(1, ["x", "never sent"], grid.later())
-    assert grid.catalogue.get("boss").heard_at == grid.time > heard["boss"]
-    assert grid.catalogue.get("neighbour").heard_at == heard["neighbour"]
-    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
-    assert grid.catalogue.get("boss").heard_at < grid.time, "it was acknowledged before"
+    heard = {service_id: grid.registry.get(service_id).heard_at for service_id in ("boss", "neighbour")}
+    grid.registry.acknowledge_on_stream(1, ["x", "never sent"], grid.later())
+    assert grid.registry.get("boss").heard_at == grid.time > heard["boss"]
+    assert grid.registry.get("neighbour").heard_at == heard["neighbour"]
+    grid.registry.acknowledge_on_stream(1, ["x"], grid.later())
+    assert grid.registry.get("boss").heard_at < grid.time, "it was acknowledged before"
 
 
 def test_the_stream_that_was_superseded_can_not_acknowledge_any_more(grid: Grid) -> None:
     publish(grid, "x", "boss")
     grid.register("boss", 2, name="chief")
     grid.take()
-    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
+    grid.registry.acknowledge_on_stream(1, ["x"], grid.later())
     assert lines(grid.take(), Acknowledge) == []
 
 
 def test_an_operator_acknowledges_every_copy(grid: Grid) -> None:
     publish(grid, "x", "boss")
     publish(grid, "x", "nobody yet")
-    assert grid.catalogue.acknowledge("x", "", grid.later()) == 2
-    assert grid.catalogue.acknowledge("x", "", grid.later()) == 0
+    assert grid.registry.acknowledge("x", "", grid.later()) == 2
+    assert grid.registry.acknowledge("x", "", grid.later()) == 0
     grid.close(1)
     grid.take()
     grid.register("boss", 2, name="chief")
@@ -141,18 +141,18 @@ def test_an_operator_acknowledges_every_copy(grid: Grid) -> None:
 
 def test_an_acknowledgement_makes_room_for_the_next_alert() -> None:
     grid = Grid()
-    grid.catalogue.delivery.mailboxes = Mailboxes(in_flight=1)
+    grid.registry.delivery.mailboxes = Mailboxes(in_flight=1)
     grid.register("boss", 1)
     publish(grid, "x", "boss")
     publish(grid, "y", "boss")
     assert alerts(grid.take()) == ["x"]
-    grid.catalogue.acknowledge_on_stream(1, ["x"], grid.later())
+    grid.registry.acknowledge_on_stream(1, ["x"], grid.later())
     assert alerts(grid.take()) == ["y"]
 
 
 def test_an_alert_behind_a_full_window_is_not_called_delivered() -> None:
     grid = Grid()
-    grid.catalogue.delivery.mailboxes = Mailboxes(in_flight=1)
+    grid.registry.delivery.mailboxes = Mailboxes(in_flight=1)
     grid.register("boss", 1)
     assert publish(grid, "x", "boss")[1]
     assert not publish(grid, "y", "boss")[1]
@@ -160,11 +160,11 @@ def test_an_alert_behind_a_full_window_is_not_called_delivered() -> None:
 
 def test_an_alert_that_is_no_longer_pushed_can_still_be_acknowledged() -> None:
     grid = Grid()
-    grid.catalogue.delivery.mailboxes = Mailboxes(waiting=2)
+    grid.registry.delivery.mailboxes = Mailboxes(waiting=2)
     for alert_id in "xyz":
         publish(grid, alert_id, "boss")
     grid.take()
-    grid.catalogue.acknowledge("x", "boss", grid.later())
+    grid.registry.acknowledge("x", "boss", grid.later())
     assert [write.alert_id for write in lines(grid.take(), Acknowledge)] == ["x"]
 
 
@@ -173,7 +173,7 @@ def test_an_alert_that_went_out_by_name_can_be_acknowledged_after_a_namesake_cam
     grid.register("l1", 5, name="late")
     assert alerts(grid.take(), 5) == ["x"]
     grid.register("l2", 6, name="late")
-    grid.catalogue.acknowledge_on_stream(5, ["x"], grid.later())
+    grid.registry.acknowledge_on_stream(5, ["x"], grid.later())
     assert [write.alert_id for write in lines(grid.take(), Acknowledge)] == ["x"]
 
 
@@ -187,15 +187,15 @@ def test_nobody_takes_the_operators_mail_by_bearing_their_name(grid: Grid) -> No
 
 def crowd(grid: Grid, count: int, **fields: Any) -> None:
     """So many alerts for somebody who is not there, with room for two."""
-    grid.catalogue.delivery.mailboxes = Mailboxes(waiting=2, for_operators=3)
+    grid.registry.delivery.mailboxes = Mailboxes(waiting=2, for_operators=3)
     for n in range(count):
         event = make_event("service_down", alert_id=str(n), recipient="away", severity=Severity.CRITICAL)
-        grid.catalogue.publish(replace(event, **fields), grid.later(0.0))
+        grid.registry.publish(replace(event, **fields), grid.later(0.0))
 
 
 def waiting(grid: Grid, recipient: str) -> list[str]:
     """What waits for a recipient."""
-    return [copy.event.alert_id for copy in grid.catalogue.mailboxes.waiting_for(recipient)]
+    return [copy.event.alert_id for copy in grid.registry.mailboxes.waiting_for(recipient)]
 
 
 def test_a_critical_alert_that_has_no_room_any_more_goes_to_operators(grid: Grid) -> None:
@@ -203,7 +203,7 @@ def test_a_critical_alert_that_has_no_room_any_more_goes_to_operators(grid: Grid
     feed.take()
     crowd(grid, 4)
     assert (waiting(grid, "away"), waiting(grid, "operators")) == (["2", "3"], ["0", "1"])
-    (first, *_) = grid.catalogue.mailboxes.waiting_for("operators")
+    (first, *_) = grid.registry.mailboxes.waiting_for("operators")
     assert first.event.details["escalated_from"] == ["away"]
     assert {("0", "away"), ("0", "operators")} <= set(feed.take().copies)
 
@@ -220,8 +220,8 @@ def test_what_nobody_must_act_upon_is_only_no_longer_pushed(grid: Grid) -> None:
 
 def test_what_climbed_already_is_only_no_longer_pushed(grid: Grid) -> None:
     crowd(grid, 2)
-    grid.catalogue.delivery.stop_escalation("0", "away")
-    grid.catalogue.publish(make_event("note", recipient="away"), grid.later(0.0))
+    grid.registry.delivery.stop_escalation("0", "away")
+    grid.registry.publish(make_event("note", recipient="away"), grid.later(0.0))
     assert waiting(grid, "operators") == []
 
 
@@ -230,6 +230,6 @@ def test_copies_wait_no_longer_than_events_are_kept(grid: Grid) -> None:
     for n in range(4):
         publish(grid, str(n), f"nobody {n % 2}")
     feed.take()
-    grid.catalogue.compact_events(3)
+    grid.registry.compact_events(3)
     assert (waiting(grid, "nobody 0"), waiting(grid, "nobody 1")) == (["2"], ["3"])
     assert feed.take().copies == (("0", "nobody 0"), ("1", "nobody 1"))

@@ -26,7 +26,7 @@ def grid() -> Grid:
 
 def ends(grid: Grid, after: float = 0.1) -> list[int]:
     """The streams that the registry ends at the tick that comes so many seconds later."""
-    grid.catalogue.tick(grid.later(after))
+    grid.registry.tick(grid.later(after))
     return [session for session, message in grid.take().sends if isinstance(message, EndStream)]
 
 
@@ -37,37 +37,37 @@ def down(grid: Grid, service_id: str) -> None:
 
 def close(grid: Grid, session: int = 1) -> list[str]:
     """The stream ends; return for whom that means something."""
-    return [record.spec.service_id for record in grid.catalogue.close_session(session, grid.later())]
+    return [record.spec.service_id for record in grid.registry.close_session(session, grid.later())]
 
 
 def test_an_end_that_the_other_side_caused_is_a_break(grid: Grid) -> None:
     assert close(grid) == ["a", "b"]
-    assert grid.catalogue.get("a").detached_reason == ""
+    assert grid.registry.get("a").detached_reason == ""
 
 
 def test_an_end_that_we_caused_is_none_and_says_why(grid: Grid) -> None:
-    assert grid.catalogue.end_session(1, ReaderTooSlow.reason)
-    assert not grid.catalogue.end_session(1, SilentStream.reason), "the first reason counts"
+    assert grid.registry.end_session(1, ReaderTooSlow.reason)
+    assert not grid.registry.end_session(1, SilentStream.reason), "the first reason counts"
     assert close(grid) == []
-    record = grid.catalogue.get("a")
+    record = grid.registry.get("a")
     assert (record.session, record.detached_at, record.detached_reason) == (None, grid.time, ReaderTooSlow.reason)
     assert record.judgement.liveness is Liveness.ALIVE
 
 
 def test_what_was_said_beforehand_of_a_break_is_not_said_of_our_own_end(grid: Grid) -> None:
     alert = make_event("service_suspect", recipient="b", occurred_at=0.0)
-    grid.verdicts.preauthorize([StandingSuspicion("a", grid.catalogue.get("a").incarnation, alert)], [], held=False)
-    grid.catalogue.end_session(1, ReaderTooSlow.reason)
+    grid.verdicts.preauthorize([StandingSuspicion("a", grid.registry.get("a").incarnation, alert)], [], held=False)
+    grid.registry.end_session(1, ReaderTooSlow.reason)
     now = grid.later()
-    grid.verdicts.streams_broke(grid.catalogue.close_session(1, now), now)
-    assert grid.catalogue.get("a").judgement.liveness is Liveness.ALIVE
+    grid.verdicts.streams_broke(grid.registry.close_session(1, now), now)
+    assert grid.registry.get("a").judgement.liveness is Liveness.ALIVE
 
 
 def test_a_new_stream_forgets_how_the_one_before_ended(grid: Grid) -> None:
-    grid.catalogue.end_session(1, ReaderTooSlow.reason)
+    grid.registry.end_session(1, ReaderTooSlow.reason)
     close(grid)
-    grid.register("a", 2, incarnation=grid.catalogue.get("a").incarnation)
-    assert grid.catalogue.get("a").detached_reason == ""
+    grid.register("a", 2, incarnation=grid.registry.get("a").incarnation)
+    assert grid.registry.get("a").detached_reason == ""
     assert close(grid, 2) == ["a"]
 
 
@@ -75,25 +75,25 @@ def test_a_new_stream_forgets_how_the_one_before_ended(grid: Grid) -> None:
 def test_the_end_of_a_drained_stream_is_ours_until_its_time_has_passed(
     grid: Grid, later: float, broken: list[str]
 ) -> None:
-    grid.catalogue.drain_session(1, 2.0, Instant(0.0, grid.time))
+    grid.registry.drain_session(1, 2.0, Instant(0.0, grid.time))
     grid.later(later)
     assert close(grid) == broken
-    assert grid.catalogue.get("a").detached_reason == ("" if broken else Draining.reason)
+    assert grid.registry.get("a").detached_reason == ("" if broken else Draining.reason)
 
 
 def test_a_stream_that_ended_before_it_could_be_drained_is_no_error(grid: Grid) -> None:
     assert close(grid) == ["a", "b"]
-    grid.catalogue.drain_session(1, 2.0, Instant(0.0, grid.time))  # its handler is still on its way out
+    grid.registry.drain_session(1, 2.0, Instant(0.0, grid.time))  # its handler is still on its way out
     assert close(grid) == []
 
 
 def test_who_is_heard_without_a_stream_that_we_ended_can_be_judged_alive(grid: Grid) -> None:
     down(grid, "a")
-    grid.catalogue.end_session(1, SilentStream.reason)
+    grid.registry.end_session(1, SilentStream.reason)
     close(grid)
-    grid.beat(9, "a", grid.catalogue.get("a").incarnation, relayed=True)
+    grid.beat(9, "a", grid.registry.get("a").incarnation, relayed=True)
     assert grid.judge(VerdictKind.ALIVE, "a").outcome is VerdictOutcome.APPLIED
-    assert grid.catalogue.get("a").judgement.liveness is Liveness.ALIVE
+    assert grid.registry.get("a").judgement.liveness is Liveness.ALIVE
 
 
 def test_a_stream_is_ended_when_the_last_whom_it_carries_is_down(grid: Grid) -> None:
@@ -102,18 +102,18 @@ def test_a_stream_is_ended_when_the_last_whom_it_carries_is_down(grid: Grid) -> 
     down(grid, "b")
     assert ends(grid) == [1]
     assert ends(grid) == [], "it is said once"
-    assert grid.catalogue.attachments.reclaimed == 1
+    assert grid.registry.attachments.reclaimed == 1
     assert close(grid) == []
-    assert grid.catalogue.get("b").detached_reason == SilentStream.reason
+    assert grid.registry.get("b").detached_reason == SilentStream.reason
 
 
 def test_a_stream_on_which_one_was_heard_since_is_not_ended(grid: Grid) -> None:
     down(grid, "a")
-    grid.beat(1, "a", grid.catalogue.get("a").incarnation)
+    grid.beat(1, "a", grid.registry.get("a").incarnation)
     down(grid, "b")
     assert ends(grid) == []
     down(grid, "a")  # silent once more, while it had not been judged alive yet
-    assert grid.catalogue.get("a").judgement.liveness is Liveness.DOWN
+    assert grid.registry.get("a").judgement.liveness is Liveness.DOWN
 
 
 def test_a_stream_is_ended_when_whoever_lived_leaves_it(grid: Grid) -> None:
@@ -130,16 +130,16 @@ def test_a_stream_that_carries_nobody_is_ended_after_a_minute_of_silence(grid: G
 
 
 def test_a_stream_that_carries_nobody_and_passes_on_beats_is_left_alone(grid: Grid) -> None:
-    grid.beat(7, "a", grid.catalogue.get("a").incarnation, relayed=True)
+    grid.beat(7, "a", grid.registry.get("a").incarnation, relayed=True)
     for _ in range(4):
         assert ends(grid, EMPTY_FOR - 10) == []
-        grid.beat(7, "a", grid.catalogue.get("a").incarnation, relayed=True)
+        grid.beat(7, "a", grid.registry.get("a").incarnation, relayed=True)
 
 
 def test_a_stream_on_which_nothing_was_ever_said_is_counted_from_the_first_look() -> None:
     grid = Grid()
     grid.later(1000)
-    grid.catalogue.open_session(5)
+    grid.registry.open_session(5)
     assert ends(grid) == []
     assert ends(grid, EMPTY_FOR - 1) == []
     assert ends(grid, 2) == [5]
@@ -165,7 +165,7 @@ def test_a_stream_of_the_living_is_looked_at_once() -> None:
 
     def find(service_id: str) -> Record | None:
         looked.append(service_id)
-        return grid.catalogue.get(service_id)
+        return grid.registry.get(service_id)
 
     assert [sessions.silent(float(tick), find) for tick in range(100)] == [[]] * 100
     assert looked == ["a"]

@@ -1,4 +1,4 @@
-"""ListServices and ListEvents on a real engine: what changes between two pages, or while one is read, is not lost."""
+"""ListServices and ListEvents on a real loop: what changes between two pages, or while one is read, is not lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from registry_server.core.event_log import EventFilter
 from registry_server.core.service import Event, ServiceSpec
 from registry_server.io.grpc_events import Context, EventService
 from registry_server.io.grpc_listing import ServiceLists
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import make_event
 
@@ -27,45 +27,45 @@ NO_CONTEXT = cast("Context", None)
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Engine]:
-    engine = Engine(SqliteStore(folder), event_retention=3600)
-    await engine.start()
-    task = asyncio.create_task(engine.run())
+async def running(folder: Path) -> AsyncIterator[RegistryLoop]:
+    loop = RegistryLoop(SqliteStore(folder), event_retention=3600)
+    await loop.start()
+    task = asyncio.create_task(loop.run())
     try:
-        yield engine
+        yield loop
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await engine.close()
+        await loop.close()
 
 
-def register(engine: Engine, names: Sequence[str]) -> None:
+def register(loop: RegistryLoop, names: Sequence[str]) -> None:
     for name in names:
-        engine.catalogue.register(ServiceSpec(name, name), 0, "", None, engine.now())
+        loop.registry.register(ServiceSpec(name, name), 0, "", None, loop.now())
 
 
 async def test_a_service_that_leaves_between_two_pages_is_told_by_a_watch_from_there(tmp_path: Path) -> None:
-    async with running(tmp_path) as engine:
+    async with running(tmp_path) as loop:
         names = [f"s{number:04}" for number in range(1101)]
-        register(engine, names)
-        lists = ServiceLists(engine)
+        register(loop, names)
+        lists = ServiceLists(loop)
         page = await lists.page(pb.ListServicesRequest())
-        engine.catalogue.deregister("s0005", "", engine.now())
-        register(engine, ["s0000a"])
+        loop.registry.deregister("s0005", "", loop.now())
+        register(loop, ["s0000a"])
         rest = await lists.page(pb.ListServicesRequest(page_token=page.next_page_token))
         listed = [each.service_id for each in (*page.services, *rest.services)]
         assert listed == names
         assert page.revision == rest.revision
         assert (page.total_size, rest.total_size, rest.next_page_token) == (1101, 1101, "")
-        changes = engine.catalogue.changes.since(rest.revision)
+        changes = loop.registry.changes.since(rest.revision)
         assert [(each.service_id, each.service is None) for each in changes] == [("s0005", True), ("s0000a", False)]
 
 
 async def test_lists_of_twenty_thousand_leave_the_loop_to_others(tmp_path: Path) -> None:
-    async with running(tmp_path) as engine:
-        register(engine, [f"s{number:05}" for number in range(20_000)])
-        await engine.flushed()
-        lists = ServiceLists(engine)
+    async with running(tmp_path) as loop:
+        register(loop, [f"s{number:05}" for number in range(20_000)])
+        await loop.flushed()
+        lists = ServiceLists(loop)
         longest = 0.0
 
         async def look() -> None:
@@ -90,32 +90,32 @@ async def test_lists_of_twenty_thousand_leave_the_loop_to_others(tmp_path: Path)
 
 
 async def test_an_expired_token_and_other_filters_are_told_apart(tmp_path: Path) -> None:
-    async with running(tmp_path) as engine:
-        register(engine, ["a", "b"])
-        lists = ServiceLists(engine)
+    async with running(tmp_path) as loop:
+        register(loop, ["a", "b"])
+        lists = ServiceLists(loop)
         token = (await lists.page(pb.ListServicesRequest(page_size=1))).next_page_token
         with pytest.raises(InvalidRequest, match="page_token"):
             await lists.page(pb.ListServicesRequest(page_size=1, page_token=token, name="b"))
         with pytest.raises(PageTokenExpired):
-            await ServiceLists(engine).page(pb.ListServicesRequest(page_size=1, page_token=token))
+            await ServiceLists(loop).page(pb.ListServicesRequest(page_size=1, page_token=token))
 
 
 async def test_an_event_that_comes_while_the_newest_are_read_is_behind_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running(tmp_path) as engine:
-        read = engine.read_events
+    async with running(tmp_path) as loop:
+        read = loop.read_events
 
         async def and_then_one_comes(
             after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
         ) -> list[Event]:
             events = await read(after, limit, wanted, unacknowledged=unacknowledged, newest=newest)
-            engine.catalogue.publish(make_event("late"), engine.now())
+            loop.registry.publish(make_event("late"), loop.now())
             return events
 
-        monkeypatch.setattr(engine, "read_events", and_then_one_comes)
-        engine.catalogue.publish(make_event("first"), engine.now())
-        page = await EventService(engine).ListEvents(event_service_pb2.ListEventsRequest(newest=True), NO_CONTEXT)
+        monkeypatch.setattr(loop, "read_events", and_then_one_comes)
+        loop.registry.publish(make_event("first"), loop.now())
+        page = await EventService(loop).ListEvents(event_service_pb2.ListEventsRequest(newest=True), NO_CONTEXT)
         assert [each.type for each in page.events] == ["first"]
         assert page.last_sequence == page.events[-1].sequence, "whoever subscribes from there is told of the late one"
 
@@ -123,18 +123,18 @@ async def test_an_event_that_comes_while_the_newest_are_read_is_behind_the_page(
 async def test_events_that_are_let_go_of_while_a_page_is_read_are_a_gap_that_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running(tmp_path) as engine:
+    async with running(tmp_path) as loop:
         for _ in range(9):
-            engine.catalogue.publish(make_event(), engine.now())
-        read = engine.read_events
+            loop.registry.publish(make_event(), loop.now())
+        read = loop.read_events
 
         async def and_before_that_some_go(
             after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
         ) -> list[Event]:
-            engine.catalogue.compact_events(7)
-            await engine.flushed()
+            loop.registry.compact_events(7)
+            await loop.flushed()
             return await read(after, limit, wanted, unacknowledged=unacknowledged, newest=newest)
 
-        monkeypatch.setattr(engine, "read_events", and_before_that_some_go)
+        monkeypatch.setattr(loop, "read_events", and_before_that_some_go)
         with pytest.raises(RevisionCompacted, match="events after 3 are no longer kept"):
-            await EventService(engine).ListEvents(event_service_pb2.ListEventsRequest(after_sequence=3), NO_CONTEXT)
+            await EventService(loop).ListEvents(event_service_pb2.ListEventsRequest(after_sequence=3), NO_CONTEXT)

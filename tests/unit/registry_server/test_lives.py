@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import PutService, ReserveRevisions
 from registry_server.core.outgoing import REVISION_BLOCK
+from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, ServiceSpec, StoredService
 
 
@@ -14,16 +14,16 @@ def test_no_observation_of_one_life_comes_again_in_the_next() -> None:
     ceiling = 0
     stored: list[StoredService] = []
     for life in range(4):
-        catalogue = Catalogue(revision=ceiling, incarnation=life)
-        catalogue.restore(stored, [], [], [], Instant(1000.0 + life, 0.0))
-        catalogue.open_session(1)
-        catalogue.register(ServiceSpec("a", "a"), 0, "", 1, Instant(1000.5 + life, 0.5))
-        catalogue.close_session(1, Instant(1000.6 + life, 0.6))
-        observation = catalogue.records["a"].observation
+        registry = Registry(revision=ceiling, incarnation=life)
+        registry.restore(stored, [], [], [], Instant(1000.0 + life, 0.0))
+        registry.open_session(1)
+        registry.register(ServiceSpec("a", "a"), 0, "", 1, Instant(1000.5 + life, 0.5))
+        registry.close_session(1, Instant(1000.6 + life, 0.6))
+        observation = registry.records["a"].observation
         assert observation not in seen
         assert 0 < observation < 2**63
         seen.add(observation)
-        writes = catalogue.take().writes
+        writes = registry.take().writes
         ceiling = next(write.ceiling for write in writes if isinstance(write, ReserveRevisions))
         stored = [next(write.service for write in writes if isinstance(write, PutService))]
     assert ceiling >= 4 * REVISION_BLOCK

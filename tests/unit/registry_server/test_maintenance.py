@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import DropMaintenance, PutMaintenance
 from registry_server.core.errors import ServiceNotFound
+from registry_server.core.registry import Registry
 from registry_server.core.service import Maintenance
 from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import EPOCH, Grid, at, lines
@@ -28,31 +28,31 @@ def grid() -> Grid:
 def hold(grid: Grid, until: float | None = None) -> Maintenance:
     """Notices about it are held, to this second."""
     maintenance = Maintenance("a", EPOCH, None if until is None else EPOCH + until, "new disk")
-    grid.catalogue.hold_notices(maintenance)
+    grid.registry.hold_notices(maintenance)
     return maintenance
 
 
 def held(grid: Grid) -> Maintenance | None:
     """What readers see."""
-    return grid.catalogue.view(grid.catalogue.get("a")).maintenance
+    return grid.registry.view(grid.registry.get("a")).maintenance
 
 
 def test_it_is_stored_shown_to_readers_and_told_to_the_observer(grid: Grid) -> None:
     feed = grid.watch()
     feed.take()
-    revision = grid.catalogue.changes.revision
+    revision = grid.registry.changes.revision
     maintenance = hold(grid)
     assert lines(grid.take(), PutMaintenance) == [PutMaintenance(maintenance)]
-    (change,) = grid.catalogue.changes.since(revision)
+    (change,) = grid.registry.changes.since(revision)
     assert change.service is not None
     assert change.service.maintenance == maintenance
     assert feed.take().changed == ("a",)
 
 
 def test_it_makes_no_verdict_stale(grid: Grid) -> None:
-    before = grid.catalogue.get("a").observation
+    before = grid.registry.get("a").observation
     hold(grid)
-    assert grid.catalogue.get("a").observation == before
+    assert grid.registry.get("a").observation == before
 
 
 def test_it_ends_when_it_was_said_to(grid: Grid) -> None:
@@ -60,10 +60,10 @@ def test_it_ends_when_it_was_said_to(grid: Grid) -> None:
     hold(grid, until=100.0)
     feed.take()
     grid.take()
-    grid.catalogue.tick(at(99.9))
+    grid.registry.tick(at(99.9))
     assert held(grid) is not None
     assert feed.take().changed == ()
-    grid.catalogue.tick(at(100.0))
+    grid.registry.tick(at(100.0))
     assert held(grid) is None
     assert lines(grid.take(), DropMaintenance) == [DropMaintenance("a")]
     assert feed.take().changed == ("a",)
@@ -71,10 +71,10 @@ def test_it_ends_when_it_was_said_to(grid: Grid) -> None:
 
 def test_it_ends_by_an_operators_word_and_a_second_word_changes_nothing(grid: Grid) -> None:
     hold(grid)
-    grid.catalogue.release_notices("a")
+    grid.registry.release_notices("a")
     assert held(grid) is None
     grid.take()
-    grid.catalogue.release_notices("a")
+    grid.registry.release_notices("a")
     assert grid.take().empty
 
 
@@ -91,17 +91,17 @@ def test_it_can_be_ended_for_a_service_that_is_gone(grid: Grid) -> None:
     hold(grid)
     grid.goodbye(1)
     grid.take()
-    assert grid.catalogue.release_notices("a") is None
+    assert grid.registry.release_notices("a") is None
     assert lines(grid.take(), DropMaintenance) == [DropMaintenance("a")]
     with pytest.raises(ServiceNotFound):
-        grid.catalogue.release_notices("a")
+        grid.registry.release_notices("a")
 
 
 def test_nothing_is_held_about_who_is_not_there(grid: Grid) -> None:
     with pytest.raises(ServiceNotFound):
-        grid.catalogue.hold_notices(Maintenance("nobody", EPOCH))
+        grid.registry.hold_notices(Maintenance("nobody", EPOCH))
     with pytest.raises(ServiceNotFound):
-        grid.catalogue.release_notices("nobody")
+        grid.registry.release_notices("nobody")
 
 
 @pytest.fixture
@@ -118,9 +118,9 @@ def test_it_survives_a_restart_and_ends_after_one_where_its_time_is_over(store: 
     store.commit(grid.take().writes)
     stored = store.load()
     assert stored.maintenance == [maintenance]
-    catalogue = Catalogue(revision=stored.revision, incarnation=stored.incarnation)
-    catalogue.restore(stored.services, [], [], [], at(0.0), stored.maintenance)
-    assert catalogue.maintenance_of("a") == maintenance
-    catalogue.tick(at(101.0))
-    store.commit(catalogue.take().writes)
+    registry = Registry(revision=stored.revision, incarnation=stored.incarnation)
+    registry.restore(stored.services, [], [], [], at(0.0), stored.maintenance)
+    assert registry.maintenance_of("a") == maintenance
+    registry.tick(at(101.0))
+    store.commit(registry.take().writes)
     assert store.load().maintenance == []

@@ -52,7 +52,7 @@ def test_a_beat_is_not_urgent_but_a_change_and_a_removal_are() -> None:
     assert feed.urgent
 
 
-def test_a_catalogue_tells_its_observer_of_registrations_beats_breaks_and_removals() -> None:
+def test_a_registry_tells_its_observer_of_registrations_beats_breaks_and_removals() -> None:
     grid = Grid()
     feed = grid.watch()
     first = grid.register("a", 1)
@@ -63,7 +63,7 @@ def test_a_catalogue_tells_its_observer_of_registrations_beats_breaks_and_remova
     assert [beat.incarnation for beat in frame.beats] == [first.incarnation]
     grid.close(1)
     assert feed.take() == Frame(("a",), (), ())
-    grid.catalogue.deregister("a", "", grid.later())
+    grid.registry.deregister("a", "", grid.later())
     assert feed.take() == Frame((), (), ("a",))
 
 
@@ -89,7 +89,7 @@ def test_an_observer_that_does_not_read_is_owed_no_more_beats_than_there_are_ser
     for _ in range(50):
         grid.register("a", 1)
         grid.beat(1)
-    assert len(feed.take().beats) <= len(grid.catalogue.records)
+    assert len(feed.take().beats) <= len(grid.registry.records)
 
 
 def test_copies_of_alerts_are_named_once_however_often_they_change() -> None:
@@ -137,7 +137,7 @@ def test_programs_that_come_and_go_do_not_pile_up_before_an_observer_that_does_n
 
 def test_the_snapshot_names_every_copy_that_waits() -> None:
     grid = Grid()
-    grid.catalogue.publish(make_event(recipient="boss"), grid.later(0.0))
+    grid.registry.publish(make_event(recipient="boss"), grid.later(0.0))
     assert grid.watch().take().copies == (("note", "boss"),)
 
 

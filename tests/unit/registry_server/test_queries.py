@@ -21,7 +21,7 @@ EVERYTHING = ServiceFilter()
 
 def first(listings: Listings, grid: Grid, wanted: ServiceFilter = EVERYTHING) -> Listing:
     """A list that is ready, at the newest revision."""
-    changes = grid.catalogue.changes
+    changes = grid.registry.changes
     listing = listings.first(wanted, changes.revision, changes.services)
     while not listing.work():
         pass
@@ -43,16 +43,16 @@ def filled(count: int, grid: Grid | None = None) -> Grid:
 
 def change(grid: Grid, what: str, service_id: str) -> None:
     """One change of the registry."""
-    known = service_id in grid.catalogue.records
+    known = service_id in grid.registry.records
     match what:
         case "register":
             grid.register(service_id, 1)
         case "leave" if known:
-            grid.catalogue.deregister(service_id, "", grid.later())
+            grid.registry.deregister(service_id, "", grid.later())
         case "promote" if known:
             roles = [ServiceRole.PRODUCTION, ServiceRole.STAGING]
-            roles.sort(key=lambda role: grid.catalogue.records[service_id].spec.role is not role)
-            grid.catalogue.promote(service_id, *roles)
+            roles.sort(key=lambda role: grid.registry.records[service_id].spec.role is not role)
+            grid.registry.promote(service_id, *roles)
         case "beat" if known:
             grid.beat(1, service_id, report=Report(status=ServiceStatus.DEGRADED, load=grid.time))
 
@@ -71,7 +71,7 @@ def test_list_and_then_watch_gives_what_the_registry_has(
     grid, listings = Grid(), Listings("life")
     for each in before:
         change(grid, *each)
-    was = {each.spec.service_id: each for each in grid.catalogue.changes.services()}
+    was = {each.spec.service_id: each for each in grid.registry.changes.services()}
     listing, start, token = first(listings, grid), 0, ""
     view: dict[str, Service] = {}
     for number in range(40):
@@ -89,27 +89,27 @@ def test_list_and_then_watch_gives_what_the_registry_has(
             break
     assert view == was
     assert list(view) == sorted(view, key=lambda each: (each, was[each].spec.role))
-    for told in grid.catalogue.changes.since(listing.revision):
+    for told in grid.registry.changes.since(listing.revision):
         view.pop(told.service_id, None)
         if told.service is not None:
             view[told.service_id] = told.service
-    assert view == {each.spec.service_id: each for each in grid.catalogue.changes.services()}
+    assert view == {each.spec.service_id: each for each in grid.registry.changes.services()}
 
 
 def test_a_service_is_shown_with_the_newest_of_what_is_no_change() -> None:
     grid = Grid()
     grid.register("a", 1)
-    (shown,) = grid.catalogue.changes.services()
+    (shown,) = grid.registry.changes.services()
     grid.beat(1, report=Report(load=0.5))
-    now = grid.catalogue.as_heard(shown)
-    assert (now.report.load, now.last_heartbeat_at) == (0.5, grid.catalogue.records["a"].last_heartbeat_at)
+    now = grid.registry.as_heard(shown)
+    assert (now.report.load, now.last_heartbeat_at) == (0.5, grid.registry.records["a"].last_heartbeat_at)
     grid.beat(1, report=Report(status=ServiceStatus.DEGRADED))
-    then = grid.catalogue.as_heard(shown)
-    assert (then.report, then.last_heartbeat_at) == (shown.report, grid.catalogue.records["a"].last_heartbeat_at)
+    then = grid.registry.as_heard(shown)
+    assert (then.report, then.last_heartbeat_at) == (shown.report, grid.registry.records["a"].last_heartbeat_at)
     grid.register("a", 2)
-    assert grid.catalogue.as_heard(shown) == shown
-    grid.catalogue.deregister("a", "", grid.later())
-    assert grid.catalogue.as_heard(shown) == shown
+    assert grid.registry.as_heard(shown) == shown
+    grid.registry.deregister("a", "", grid.later())
+    assert grid.registry.as_heard(shown) == shown
 
 
 def test_who_asks_the_same_at_one_revision_shares_a_list() -> None:
@@ -125,7 +125,7 @@ def test_who_asks_the_same_at_one_revision_shares_a_list() -> None:
 
 
 def test_a_list_is_worked_out_in_short_parts_also_for_the_largest_fleet() -> None:
-    services = list(filled(2000).catalogue.changes.services()) * 50
+    services = list(filled(2000).registry.changes.services()) * 50
     listing = Listing(1, 1, EVERYTHING, services)
     parts, longest = 1, 0.0
     before = time.thread_time()

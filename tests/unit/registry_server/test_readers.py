@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Commits
 from registry_server.core.errors import RevisionCompacted
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.readers import EventReader, ServiceReader
+from registry_server.core.registry import Registry
 from tests.unit.registry_server.builders import Grid, at, make_event
 
 EVERYTHING = EventFilter()
@@ -19,12 +19,12 @@ class Bench:
 
     def __init__(self) -> None:
         self.grid = Grid()
-        self.catalogue = self.grid.catalogue
+        self.registry = self.grid.registry
         self.commits = Commits()
 
     def commit(self) -> None:
         """Everything so far is durable and released."""
-        self.commits.add(self.catalogue.take(), self.catalogue.changes.revision, self.catalogue.events.last)
+        self.commits.add(self.registry.take(), self.registry.changes.revision, self.registry.events.last)
         batch = self.commits.take()
         if batch is not None:
             self.commits.committed(batch.position, 0.0)
@@ -35,7 +35,7 @@ class Bench:
     def publish(self, count: int, **fields: str) -> None:
         """So many events."""
         for _ in range(count):
-            self.catalogue.publish(make_event("note", **fields), at(0.0))
+            self.registry.publish(make_event("note", **fields), at(0.0))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def bench() -> Bench:
 def test_a_snapshot_has_all_and_then_come_the_changes(bench: Bench) -> None:
     bench.grid.register("a")
     bench.commit()
-    reader = ServiceReader(bench.catalogue, bench.commits, 0)
+    reader = ServiceReader(bench.registry, bench.commits, 0)
     (change,) = reader.beginning()
     assert (change.service_id, change.revision) == ("a", reader.revision)
     assert reader.next() == []
@@ -60,16 +60,16 @@ def test_a_snapshot_has_all_and_then_come_the_changes(bench: Bench) -> None:
 def test_a_reader_that_resumes_gets_what_it_missed(bench: Bench) -> None:
     bench.grid.register("a")
     bench.commit()
-    revision = bench.catalogue.changes.revision
+    revision = bench.registry.changes.revision
     bench.grid.register("b", 2)
     bench.commit()
-    reader = ServiceReader(bench.catalogue, bench.commits, revision)
+    reader = ServiceReader(bench.registry, bench.commits, revision)
     assert {each.service_id for each in reader.beginning()} == {"b"}
 
 
 def test_what_changed_while_a_snapshot_waited_for_the_disk_comes_after_it(bench: Bench) -> None:
     bench.grid.register("a")
-    reader = ServiceReader(bench.catalogue, bench.commits, 0)
+    reader = ServiceReader(bench.registry, bench.commits, 0)
     bench.grid.register("b", 2)
     bench.commit()
     assert [each.service_id for each in reader.beginning()] == ["a"]
@@ -77,13 +77,13 @@ def test_what_changed_while_a_snapshot_waited_for_the_disk_comes_after_it(bench:
 
 
 def test_a_gap_is_an_error(bench: Bench) -> None:
-    bench.catalogue.changes.compacted = 10
+    bench.registry.changes.compacted = 10
     with pytest.raises(RevisionCompacted):
-        ServiceReader(bench.catalogue, bench.commits, 5)
+        ServiceReader(bench.registry, bench.commits, 5)
 
 
 def test_events_come_when_they_are_durable_and_match(bench: Bench) -> None:
-    reader = EventReader(bench.catalogue, bench.commits, 0, EventFilter(service_id="a"))
+    reader = EventReader(bench.registry, bench.commits, 0, EventFilter(service_id="a"))
     bench.publish(2, service_id="a")
     bench.publish(1, service_id="b")
     assert not reader.is_behind
@@ -96,8 +96,8 @@ def test_events_come_when_they_are_durable_and_match(bench: Bench) -> None:
 
 
 def test_events_that_are_not_in_memory_are_read_from_the_store() -> None:
-    catalogue = Catalogue(event_log=EventLog(last=7, first=1))
-    reader = EventReader(catalogue, Commits(sequence=7), 2, EVERYTHING)
+    registry = Registry(event_log=EventLog(last=7, first=1))
+    reader = EventReader(registry, Commits(sequence=7), 2, EVERYTHING)
     assert reader.recent() is None
     found = [make_event("note", sequence=number) for number in range(3, 7)]
     assert [each.sequence for each in reader.stored(found, 5, limit=3)] == [3, 4, 5]
@@ -107,10 +107,10 @@ def test_events_that_are_not_in_memory_are_read_from_the_store() -> None:
 
 
 def test_events_that_were_deleted_meanwhile_are_a_gap() -> None:
-    catalogue = Catalogue(event_log=EventLog(last=7, first=1))
-    reader = EventReader(catalogue, Commits(sequence=7), 2, EVERYTHING)
-    catalogue.events.compact(6)
+    registry = Registry(event_log=EventLog(last=7, first=1))
+    reader = EventReader(registry, Commits(sequence=7), 2, EVERYTHING)
+    registry.events.compact(6)
     with pytest.raises(RevisionCompacted):
         reader.stored([], 7)
     with pytest.raises(RevisionCompacted):
-        EventReader(catalogue, Commits(sequence=7), 2, EVERYTHING)
+        EventReader(registry, Commits(sequence=7), 2, EVERYTHING)

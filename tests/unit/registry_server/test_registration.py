@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from registry_server.core import registrations
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import (
     DeclaredDown,
     PutService,
@@ -15,6 +14,7 @@ from registry_server.core.effects import (
     UnknownService,
 )
 from registry_server.core.errors import InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
+from registry_server.core.registry import Registry
 from registry_server.core.service import Report, ServiceStatus
 from tests.unit.registry_server.builders import Grid, everything_said, lines, messages
 
@@ -30,7 +30,7 @@ def test_each_registration_grows_the_incarnation_over_all_services(grid: Grid) -
 
 
 def test_incarnations_go_on_after_a_restart() -> None:
-    assert Grid(Catalogue(incarnation=41)).register().incarnation == 42
+    assert Grid(Registry(incarnation=41)).register().incarnation == 42
 
 
 def test_a_registration_on_a_stream_is_stored_and_answered_by_that_stream(grid: Grid) -> None:
@@ -44,7 +44,7 @@ def test_a_registration_on_a_stream_is_stored_and_answered_by_that_stream(grid: 
 def test_a_unary_registration_is_not_connected(grid: Grid) -> None:
     service = grid.register("a")
     assert not service.connected
-    assert not grid.catalogue.get("a").streamed
+    assert not grid.registry.get("a").streamed
 
 
 def test_a_registration_with_the_held_incarnation_only_moves_the_stream(grid: Grid) -> None:
@@ -54,7 +54,7 @@ def test_a_registration_with_the_held_incarnation_only_moves_the_stream(grid: Gr
     assert again.spec == first.spec
     assert again.registered_at == first.registered_at
     grid.close(1)
-    assert grid.catalogue.get("a").session == 2
+    assert grid.registry.get("a").session == 2
 
 
 def test_a_new_registration_supersedes_the_stream_that_held_the_id(grid: Grid) -> None:
@@ -83,27 +83,27 @@ def test_an_older_incarnation_is_refused_and_changes_nothing(grid: Grid) -> None
     old = grid.register("a", 1, url="old")
     new = grid.register("a", 2, url="new")
     grid.take()
-    revision = grid.catalogue.changes.revision
+    revision = grid.registry.changes.revision
     with pytest.raises(Superseded) as refused:
         grid.register("a", 1, incarnation=old.incarnation, url="old")
     assert refused.value.incarnation == new.incarnation
     assert grid.take().empty
-    assert grid.catalogue.changes.revision == revision
-    assert grid.catalogue.get("a").spec.url == "new"
+    assert grid.registry.changes.revision == revision
+    assert grid.registry.get("a").spec.url == "new"
 
 
 def test_a_beat_of_an_older_incarnation_is_answered_and_not_heard(grid: Grid) -> None:
     old = grid.register("a", 1)
     new = grid.register("a", 2)
-    heard_at = grid.catalogue.get("a").heard_at
+    heard_at = grid.registry.get("a").heard_at
     grid.take()
     assert not grid.beat(1)
     assert not grid.beat(3, incarnation=old.incarnation, report=Report(status=ServiceStatus.ERROR))
     effects = grid.take()
     assert messages(effects, 1, SupersededBy) == [SupersededBy("a", new.incarnation)]
     assert messages(effects, 3, SupersededBy) == [SupersededBy("a", new.incarnation)]
-    assert grid.catalogue.get("a").heard_at == heard_at
-    assert grid.catalogue.get("a").report == Report()
+    assert grid.registry.get("a").heard_at == heard_at
+    assert grid.registry.get("a").report == Report()
 
 
 def test_an_incarnation_that_was_never_given_out_must_register_without_one(grid: Grid) -> None:
@@ -136,7 +136,7 @@ def test_a_slow_retry_never_overtakes_a_newer_process(grid: Grid, newer_processe
     with pytest.raises(Superseded):
         grid.register("a", 100, instance="slow")
     assert grid.take().empty
-    assert grid.catalogue.get("a").incarnation == newest.incarnation
+    assert grid.registry.get("a").incarnation == newest.incarnation
 
 
 def test_registrations_without_an_instance_are_never_taken_for_retries(grid: Grid) -> None:
@@ -152,7 +152,7 @@ def test_a_goodbye_removes_at_once_and_alarms_nobody(grid: Grid) -> None:
     assert (burial.tombstone.incarnation, burial.tombstone.reason) == (service.incarnation, "done")
     assert burial.tombstone.judgement is None
     assert effects.sends == []
-    assert "a" not in grid.catalogue.records
+    assert "a" not in grid.registry.records
 
 
 def test_a_goodbye_of_an_older_incarnation_is_ignored(grid: Grid) -> None:
@@ -163,7 +163,7 @@ def test_a_goodbye_of_an_older_incarnation_is_ignored(grid: Grid) -> None:
     effects = grid.take()
     assert everything_said(effects) == [SupersededBy("a", new.incarnation)]
     assert lines(effects, RemoveService) == []
-    assert grid.catalogue.get("a").session == 2
+    assert grid.registry.get("a").session == 2
 
 
 def test_a_goodbye_for_nobody_is_answered(grid: Grid) -> None:
@@ -176,7 +176,7 @@ def test_a_stream_that_ends_disconnects_and_removes_nobody(grid: Grid) -> None:
     grid.register("b", 1)
     grid.close(1)
     for service_id in ("a", "b"):
-        record = grid.catalogue.get(service_id)
+        record = grid.registry.get(service_id)
         assert record.session is None
         assert record.detached_at == grid.time
 
@@ -185,7 +185,7 @@ def test_the_end_of_an_older_stream_does_not_disconnect_the_newer_one(grid: Grid
     first = grid.register("a", 1)
     grid.register("a", 2, incarnation=first.incarnation)
     grid.close(1)
-    assert grid.catalogue.get("a").session == 2
+    assert grid.registry.get("a").session == 2
 
 
 def test_one_stream_may_carry_many_services(grid: Grid) -> None:
@@ -197,8 +197,8 @@ def test_one_stream_may_carry_many_services(grid: Grid) -> None:
 def test_a_unary_service_may_beat_on_a_stream_that_never_registered_it(grid: Grid) -> None:
     grid.register("a")
     assert grid.beat(1)
-    assert grid.catalogue.get("a").session == 1
-    assert not grid.catalogue.get("a").streamed
+    assert grid.registry.get("a").session == 1
+    assert not grid.registry.get("a").streamed
 
 
 def test_a_beat_that_names_no_incarnation_from_a_strange_stream_makes_the_other_give_up(grid: Grid) -> None:
@@ -214,14 +214,14 @@ def test_a_beat_that_names_its_incarnation_moves_the_service_without_a_word(grid
     grid.take()
     assert grid.beat(2, incarnation=service.incarnation)
     assert everything_said(grid.take()) == []
-    assert grid.catalogue.get("a").session == 2
+    assert grid.registry.get("a").session == 2
 
 
 def test_a_late_beat_of_an_older_stream_counts_and_does_not_take_the_service_along_when_that_ends(grid: Grid) -> None:
     incarnation = grid.register("a", 1).incarnation
     grid.register("a", 2, incarnation=incarnation)
     grid.take()
-    record = grid.catalogue.get("a")
+    record = grid.registry.get("a")
     assert grid.beat(1, incarnation=incarnation)
     assert record.heard_at == grid.time
     assert record.session == 2
@@ -239,12 +239,12 @@ def test_a_beat_for_nobody_asks_for_an_announcement(grid: Grid) -> None:
 
 def test_a_deregistration_of_nobody_is_refused(grid: Grid) -> None:
     with pytest.raises(ServiceNotFound):
-        grid.catalogue.deregister("nobody", "", grid.later())
+        grid.registry.deregister("nobody", "", grid.later())
 
 
 def test_an_incarnation_that_was_deregistered_must_register_anew(grid: Grid) -> None:
     service = grid.register("a", 1)
-    grid.catalogue.deregister("a", "", grid.later())
+    grid.registry.deregister("a", "", grid.later())
     grid.take()
     with pytest.raises(UnknownIncarnation):
         grid.register("a", 1, incarnation=service.incarnation)
@@ -270,16 +270,16 @@ def test_the_number_of_tombstones_is_bounded_and_the_oldest_goes_first(
     monkeypatch.setattr(registrations, "MAX_TOMBSTONES", 2)
     for service_id in ("a", "b", "c"):
         grid.register(service_id)
-        grid.catalogue.deregister(service_id, "", grid.later())
-    assert list(grid.catalogue.tombstones) == ["b", "c"]
+        grid.registry.deregister(service_id, "", grid.later())
+    assert list(grid.registry.tombstones) == ["b", "c"]
 
 
 def test_a_refused_registration_changes_nothing(grid: Grid) -> None:
     grid.register("a", 1)
     grid.take()
-    revision = grid.catalogue.changes.revision
+    revision = grid.registry.changes.revision
     with pytest.raises(InvalidRequest):
         grid.register("a", 2, parent="a")
     assert grid.take().empty
-    assert grid.catalogue.changes.revision == revision
-    assert grid.catalogue.get("a").session == 1
+    assert grid.registry.changes.revision == revision
+    assert grid.registry.get("a").session == 1

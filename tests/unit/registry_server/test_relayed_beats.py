@@ -20,16 +20,16 @@ def grid() -> Grid:
 def test_a_relayed_beat_is_heard_and_its_figures_are_shown(grid: Grid) -> None:
     grid.register("a")
     assert grid.beat(GATEWAY, report=Report(status=ServiceStatus.DEGRADED), relayed=True)
-    record = grid.catalogue.get("a")
+    record = grid.registry.get("a")
     assert (record.heard_at, record.report.status) == (grid.time, ServiceStatus.DEGRADED)
 
 
 def test_the_end_of_a_gateway_is_no_fact_about_those_it_relayed_for(grid: Grid) -> None:
     grid.register("a")
     grid.beat(GATEWAY, relayed=True)
-    before = grid.catalogue.get("a").observation
+    before = grid.registry.get("a").observation
     grid.close(GATEWAY)
-    record = grid.catalogue.get("a")
+    record = grid.registry.get("a")
     assert (record.observation, record.session, record.detached_at, record.streamed) == (before, None, None, False)
 
 
@@ -39,14 +39,14 @@ def test_an_agent_keeps_its_stream_while_somebody_relays_for_it(grid: Grid) -> N
     assert grid.beat(GATEWAY, relayed=True)
     assert grid.said(AGENT, SupersededBy) == []
     grid.close(GATEWAY)
-    assert grid.catalogue.get("a").session == AGENT
+    assert grid.registry.get("a").session == AGENT
     assert grid.beat(AGENT)
 
 
 def test_alerts_wait_for_a_recipient_that_only_a_gateway_speaks_for(grid: Grid) -> None:
     grid.register("parent")
     grid.beat(GATEWAY, "parent", relayed=True)
-    _, delivered = grid.catalogue.publish(make_event("service_down", recipient="parent"), grid.later())
+    _, delivered = grid.registry.publish(make_event("service_down", recipient="parent"), grid.later())
     assert not delivered
 
 
@@ -68,8 +68,8 @@ def test_who_is_down_is_told_so_on_its_own_stream_only(grid: Grid) -> None:
 
 def test_a_reader_can_ask_who_was_heard_since_it_asked_last(grid: Grid) -> None:
     first, second = grid.register("a", AGENT), grid.register("b", AGENT)
-    heard, seen = grid.catalogue.heard_after(0)
+    heard, seen = grid.registry.heard_after(0)
     assert {incarnation for incarnation, _ in heard} == {first.incarnation, second.incarnation}
-    assert grid.catalogue.heard_after(seen) == ([], seen)
+    assert grid.registry.heard_after(seen) == ([], seen)
     grid.beat(AGENT, "b")
-    assert grid.catalogue.heard_after(seen)[0] == [(second.incarnation, EPOCH + grid.time)]
+    assert grid.registry.heard_after(seen)[0] == [(second.incarnation, EPOCH + grid.time)]

@@ -17,29 +17,29 @@ def grid() -> Grid:
 
 def test_load_figures_are_one_change_however_many_beats(grid: Grid) -> None:
     grid.register("a", 1)
-    before = grid.catalogue.changes.revision
+    before = grid.registry.changes.revision
     for n in range(10):
         grid.beat(1, report=Report(load=float(n)))
-    assert grid.catalogue.changes.revision == before
-    grid.catalogue.publish_figures()
-    (change,) = grid.catalogue.changes.since(before)
+    assert grid.registry.changes.revision == before
+    grid.registry.publish_figures()
+    (change,) = grid.registry.changes.since(before)
     assert change.service is not None
     assert change.service.report.load == 9.0
-    grid.catalogue.publish_figures()
-    assert grid.catalogue.changes.revision == before + 1
+    grid.registry.publish_figures()
+    assert grid.registry.changes.revision == before + 1
 
 
 def test_a_status_that_changes_is_shown_at_once(grid: Grid) -> None:
     grid.register("a", 1)
-    before = grid.catalogue.changes.revision
+    before = grid.registry.changes.revision
     grid.beat(1, report=Report(status=ServiceStatus.BLOCKED))
-    assert grid.catalogue.changes.revision == before + 1
+    assert grid.registry.changes.revision == before + 1
 
 
 def test_revisions_are_reserved_before_they_are_given_out(grid: Grid) -> None:
     grid.register("a")
     (reserved,) = lines(grid.take(), ReserveRevisions)
-    assert reserved.ceiling > grid.catalogue.changes.revision
+    assert reserved.ceiling > grid.registry.changes.revision
     grid.register("b")
     assert lines(grid.take(), ReserveRevisions) == []
 
@@ -49,10 +49,10 @@ def test_beats_are_written_down_once_and_only_where_one_came(grid: Grid) -> None
     grid.register("b", 2)
     grid.take()
     grid.beat(1)
-    grid.catalogue.save_heartbeats()
+    grid.registry.save_heartbeats()
     (written,) = lines(grid.take(), PutHeartbeats)
     assert written.heard == (("a", EPOCH + grid.time),)
-    grid.catalogue.save_heartbeats()
+    grid.registry.save_heartbeats()
     assert grid.take().empty
 
 
@@ -60,15 +60,15 @@ def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
     grid.register("a", 1)
     grid.beat(1, report=Report(load=0.7))
     grid.beat(1)
-    assert grid.catalogue.get("a").report.load == 0.7
-    assert grid.catalogue.get("a").last_heartbeat_at == EPOCH + grid.time
+    assert grid.registry.get("a").report.load == 0.7
+    assert grid.registry.get("a").last_heartbeat_at == EPOCH + grid.time
 
 
 def test_a_list_shows_the_newest_figures_also_of_what_changed_since_it_began(grid: Grid) -> None:
     grid.register("a", 1)
-    (listed,) = grid.catalogue.changes.services()
+    (listed,) = grid.registry.changes.services()
     grid.beat(1, report=Report(load=0.5))
-    grid.catalogue.publish_figures()
+    grid.registry.publish_figures()
     grid.beat(1, report=Report(status=ServiceStatus.BLOCKED, load=0.7))
-    shown = grid.catalogue.as_heard(listed)
+    shown = grid.registry.as_heard(listed)
     assert (shown.report.load, shown.report.status) == (0.7, ServiceStatus.OK)

@@ -1,4 +1,4 @@
-"""After a restart the catalogue goes on where it was, and nobody is blamed for the time in between."""
+"""After a restart the registry goes on where it was, and nobody is blamed for the time in between."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.effects import Alert
 from registry_server.core.errors import RevisionCompacted
 from registry_server.core.event_log import EventLog
+from registry_server.core.registry import Registry
 from registry_server.core.service import Liveness, ServiceRole
 from registry_server.core.verdicts import VerdictKind
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import Grid, at, make_event, messages
 
@@ -30,21 +30,21 @@ def restarted(grid: Grid, store: SqliteStore) -> Grid:
     """Commit all that follows, and start again from the store."""
     store.commit(grid.take().writes)
     stored = store.load()
-    catalogue = Catalogue(
+    registry = Registry(
         revision=stored.revision,
         incarnation=stored.incarnation,
         event_log=EventLog(stored.last_sequence, stored.first_sequence),
     )
-    catalogue.changes.compacted = stored.compacted_revision
-    catalogue.restore(stored.services, stored.tombstones, stored.intents, stored.waiting, at(0.0))
-    return Grid(catalogue)
+    registry.changes.compacted = stored.compacted_revision
+    registry.restore(stored.services, stored.tombstones, stored.intents, stored.waiting, at(0.0))
+    return Grid(registry)
 
 
 def test_everyone_is_there_disconnected_and_may_re_attach(store: SqliteStore) -> None:
     grid = Grid()
     before = grid.register("a", 1, url="http://a")
     grid = restarted(grid, store)
-    record = grid.catalogue.get("a")
+    record = grid.registry.get("a")
     assert (record.session, record.attached_at, record.detached_at, record.heard_at) == (None, None, None, 0.0)
     assert record.streamed
     after = grid.register("a", 1, incarnation=before.incarnation)
@@ -60,38 +60,38 @@ def test_incarnations_events_and_revisions_go_on(store: SqliteStore) -> None:
     grid.register("a", 1)
     grid.register("b", 1)
     grid.goodbye(1, "b")
-    grid.catalogue.publish(make_event(), grid.later(0.0))
-    revision = grid.catalogue.changes.revision
+    grid.registry.publish(make_event(), grid.later(0.0))
+    revision = grid.registry.changes.revision
     grid = restarted(grid, store)
     assert grid.register("c").incarnation == 3
-    assert grid.catalogue.publish(make_event(), grid.later(0.0))[0].sequence == 2
-    assert grid.catalogue.changes.revision > revision
+    assert grid.registry.publish(make_event(), grid.later(0.0))[0].sequence == 2
+    assert grid.registry.changes.revision > revision
 
 
 def test_a_reader_resumes_across_the_restart_without_a_gap(store: SqliteStore) -> None:
     grid = Grid()
     for service_id in ("a", "b", "c"):
         grid.register(service_id, 1)
-    cursor = grid.catalogue.changes.revision
+    cursor = grid.registry.changes.revision
     grid.goodbye(1, "b")
     grid.register("d", 1)
     grid = restarted(grid, store)
-    told = {change.service_id: change.service is not None for change in grid.catalogue.changes.since(cursor)}
+    told = {change.service_id: change.service is not None for change in grid.registry.changes.since(cursor)}
     assert told == {"a": True, "b": False, "c": True, "d": True}
     with pytest.raises(RevisionCompacted):
-        grid.catalogue.changes.since(grid.catalogue.changes.revision + 1)
+        grid.registry.changes.since(grid.registry.changes.revision + 1)
 
 
 def test_judgements_promotions_retries_and_alerts_survive(store: SqliteStore) -> None:
     grid = Grid()
     grid.register("a", 1, instance="one", role=ServiceRole.STAGING)
-    grid.catalogue.promote("a", ServiceRole.STAGING, ServiceRole.PRODUCTION)
+    grid.registry.promote("a", ServiceRole.STAGING, ServiceRole.PRODUCTION)
     down = grid.judge(VerdictKind.DOWN, alert=make_event("service_down", recipient="boss")).alert
     grid = restarted(grid, store)
     again = grid.register("a", 1, instance="one", role=ServiceRole.STAGING)
     assert again.incarnation == 1
-    assert grid.catalogue.get("a").judgement.liveness is Liveness.DOWN
-    assert grid.catalogue.get("a").judgement.down_event == down
+    assert grid.registry.get("a").judgement.liveness is Liveness.DOWN
+    assert grid.registry.get("a").judgement.down_event == down
     newer = grid.register("a", 1, role=ServiceRole.STAGING)
     assert newer.spec.role is ServiceRole.PRODUCTION
     grid.take()
@@ -106,7 +106,7 @@ def test_a_judgement_on_somebody_who_was_given_up_survives(store: SqliteStore) -
     grid.judge(VerdictKind.DEREGISTER)
     grid = restarted(grid, store)
     grid.register("a", 1)
-    assert grid.catalogue.get("a").judgement.down_event == event
+    assert grid.registry.get("a").judgement.down_event == event
 
 
 async def test_nobody_counts_as_heard_since_the_start_before_anyone_could_be_heard(store: SqliteStore) -> None:
@@ -114,8 +114,8 @@ async def test_nobody_counts_as_heard_since_the_start_before_anyone_could_be_hea
     grid.register("streamed", 1)
     grid.register("unary")
     store.commit(grid.take().writes)
-    engine = Engine(store, event_retention=3600.0)
-    await engine.start()
-    heard = {service_id: record.heard_at for service_id, record in engine.catalogue.records.items()}
-    await engine.close()
-    assert all(at <= engine.hearing_since for at in heard.values()), heard
+    loop = RegistryLoop(store, event_retention=3600.0)
+    await loop.start()
+    heard = {service_id: record.heard_at for service_id, record in loop.registry.records.items()}
+    await loop.close()
+    assert all(at <= loop.hearing_since for at in heard.values()), heard

@@ -22,7 +22,7 @@ def grid() -> Grid:
 
 def role(grid: Grid, service_id: str = "a") -> ServiceRole:
     """The role that readers see."""
-    return grid.catalogue.get(service_id).spec.role
+    return grid.registry.get(service_id).spec.role
 
 
 def test_a_promotion_changes_every_instance_with_the_name_and_role(grid: Grid) -> None:
@@ -31,7 +31,7 @@ def test_a_promotion_changes_every_instance_with_the_name_and_role(grid: Grid) -
     grid.register("c", name="llm", role=CANARY)
     grid.register("d", name="other", role=STAGING)
     grid.take()
-    assert grid.catalogue.promote("llm", STAGING, PRODUCTION) == 2
+    assert grid.registry.promote("llm", STAGING, PRODUCTION) == 2
     assert [role(grid, each) for each in "abcd"] == [PRODUCTION, PRODUCTION, CANARY, STAGING]
     effects = grid.take()
     assert [write.intent.service_id for write in lines(effects, PutIntent)] == ["a", "b"]
@@ -42,23 +42,23 @@ def test_a_promotion_of_nobody_is_refused(grid: Grid) -> None:
     grid.register("a", name="llm", role=STAGING)
     for name, from_role in (("llm", CANARY), ("other", STAGING)):
         with pytest.raises(ServiceNotFound):
-            grid.catalogue.promote(name, from_role, PRODUCTION)
+            grid.registry.promote(name, from_role, PRODUCTION)
 
 
 def test_a_promotion_survives_registrations_and_deregistration(grid: Grid) -> None:
     grid.register("a", 1, role=STAGING)
-    grid.catalogue.promote("a", STAGING, PRODUCTION)
+    grid.registry.promote("a", STAGING, PRODUCTION)
     grid.register("a", 2, role=STAGING)
     assert role(grid) is PRODUCTION
-    grid.catalogue.deregister("a", "", grid.later())
+    grid.registry.deregister("a", "", grid.later())
     grid.register("a", 3, role=STAGING)
     assert role(grid) is PRODUCTION
 
 
 def test_a_promotion_of_a_promotion_holds_for_the_role_that_was_declared(grid: Grid) -> None:
     grid.register("a", role=STAGING)
-    grid.catalogue.promote("a", STAGING, CANARY)
-    grid.catalogue.promote("a", CANARY, PRODUCTION)
+    grid.registry.promote("a", STAGING, CANARY)
+    grid.registry.promote("a", CANARY, PRODUCTION)
     assert lines(grid.take(), PutIntent)[-1].intent == Intent("a", STAGING, PRODUCTION)
     grid.register("a", role=STAGING)
     assert role(grid) is PRODUCTION
@@ -66,7 +66,7 @@ def test_a_promotion_of_a_promotion_holds_for_the_role_that_was_declared(grid: G
 
 def test_a_promotion_ends_when_the_agent_declares_another_role(grid: Grid) -> None:
     grid.register("a", role=STAGING)
-    grid.catalogue.promote("a", STAGING, PRODUCTION)
+    grid.registry.promote("a", STAGING, PRODUCTION)
     grid.take()
     grid.register("a", role=CANARY)
     assert role(grid) is CANARY
@@ -111,7 +111,7 @@ def test_a_registered_service_can_not_move_below_its_own_child(grid: Grid) -> No
     grid.register("a")
     grid.register("b", parent="a")
     assert "circle" in refuses_parent(grid, "a", parent="b")
-    assert grid.catalogue.get("a").spec.parent == ""
+    assert grid.registry.get("a").spec.parent == ""
 
 
 def test_a_parent_that_is_not_there_yet_or_not_unique_is_admitted(grid: Grid) -> None:
@@ -119,7 +119,7 @@ def test_a_parent_that_is_not_there_yet_or_not_unique_is_admitted(grid: Grid) ->
     grid.register("x", name="twin")
     grid.register("y", name="twin")
     grid.register("b", parent="twin")
-    assert grid.catalogue.directory.resolve("twin") is None
+    assert grid.registry.directory.resolve("twin") is None
 
 
 def test_a_namesake_of_its_parent_is_no_circle(grid: Grid) -> None:
@@ -131,13 +131,13 @@ def test_whoever_joins_below_a_circle_that_arose_by_itself_is_not_blamed_for_it(
     grid.register("b1", name="beta", parent="a")
     grid.register("b2", name="beta")
     grid.register("a", parent="beta")  # means nobody, while there are two
-    grid.catalogue.deregister("b2", "", grid.later())
+    grid.registry.deregister("b2", "", grid.later())
     grid.register("c", parent="a")
 
 
 def test_a_word_means_an_id_first_and_then_a_unique_name(grid: Grid) -> None:
     grid.register("x", name="boss")
-    assert grid.catalogue.directory.resolve("boss") is grid.catalogue.get("x")
+    assert grid.registry.directory.resolve("boss") is grid.registry.get("x")
     grid.register("boss", name="somebody")
-    assert grid.catalogue.directory.resolve("boss") is grid.catalogue.get("boss")
-    assert grid.catalogue.directory.resolve("nobody") is None
+    assert grid.registry.directory.resolve("boss") is grid.registry.get("boss")
+    assert grid.registry.directory.resolve("nobody") is None

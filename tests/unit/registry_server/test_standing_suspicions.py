@@ -25,22 +25,22 @@ def grid() -> Grid:
 def stand(grid: Grid, *, told: bool = True, incarnation: int = 0, held: bool = False) -> None:
     """The observer says beforehand what a break of the child's stream means."""
     alert = make_event("service_suspect", recipient="boss", occurred_at=0.0) if told else None
-    incarnation = incarnation or grid.catalogue.get("a").incarnation
+    incarnation = incarnation or grid.registry.get("a").incarnation
     grid.verdicts.preauthorize([StandingSuspicion("a", incarnation, alert)], [], held=held)
 
 
 def broken(grid: Grid, session: int = 2) -> Liveness:
     """The stream breaks; return how the child is judged then."""
     now = grid.later()
-    grid.verdicts.streams_broke(grid.catalogue.close_session(session, now), now)
-    return grid.catalogue.get("a").judgement.liveness
+    grid.verdicts.streams_broke(grid.registry.close_session(session, now), now)
+    return grid.registry.get("a").judgement.liveness
 
 
 def test_a_stream_that_breaks_is_suspect_at_once_and_the_parent_is_told_when(grid: Grid) -> None:
     stand(grid)
     assert broken(grid) is Liveness.SUSPECT
     (alert,) = messages(grid.take(), 1, Alert)
-    record = grid.catalogue.get("a")
+    record = grid.registry.get("a")
     assert (alert.event.type, alert.event.occurred_at) == ("service_suspect", record.judgement.since)
     assert alert.event.last_seen_at == record.last_heartbeat_at
     assert record.judgement.cause is LivenessCause.DISCONNECTED
@@ -59,7 +59,7 @@ def test_who_says_nothing_beforehand_judges_afterwards(grid: Grid) -> None:
 def test_it_is_used_up_by_the_first_break(grid: Grid) -> None:
     stand(grid)
     broken(grid)
-    incarnation = grid.catalogue.get("a").incarnation
+    incarnation = grid.registry.get("a").incarnation
     grid.register("a", 3, incarnation=incarnation, parent="boss")
     grid.judge(VerdictKind.ALIVE)
     assert broken(grid, 3) is Liveness.ALIVE
@@ -77,7 +77,7 @@ def test_it_holds_for_the_incarnation_that_it_names(grid: Grid) -> None:
 def test_a_new_one_takes_the_place_of_the_one_before_and_a_withdrawn_one_is_gone(grid: Grid) -> None:
     stand(grid)
     stand(grid, told=False)
-    grid.verdicts.preauthorize([], [grid.catalogue.get("a").incarnation], held=False)
+    grid.verdicts.preauthorize([], [grid.registry.get("a").incarnation], held=False)
     assert broken(grid) is Liveness.ALIVE
 
 
@@ -89,9 +89,9 @@ def test_it_is_not_applied_while_many_fail(grid: Grid) -> None:
 def test_an_onlooker_that_comes_and_goes_changes_nothing(grid: Grid) -> None:
     """Anybody may look at what TRON looks at."""
     stand(grid)
-    grid.catalogue.open_feed(1000, "onlooker")
+    grid.registry.open_feed(1000, "onlooker")
     grid.verdicts.withdraw_preauthorized("onlooker")
-    grid.verdicts.withdraw_preauthorized(grid.catalogue.observers.close(1000, grid.later()))
+    grid.verdicts.withdraw_preauthorized(grid.registry.observers.close(1000, grid.later()))
     assert broken(grid) is Liveness.SUSPECT
 
 
@@ -107,7 +107,7 @@ def test_it_is_not_applied_once_the_observer_is_gone_or_says_nothing_any_more(gr
     assert broken(grid) is Liveness.ALIVE
     grid.register("a", 3, parent="boss")
     stand(grid)
-    grid.catalogue.tick(grid.later(STALE_AFTER + 1))
+    grid.registry.tick(grid.later(STALE_AFTER + 1))
     assert broken(grid, 3) is Liveness.ALIVE
 
 
@@ -115,14 +115,14 @@ def test_it_says_nothing_new_of_who_is_suspect_already(grid: Grid) -> None:
     stand(grid)
     grid.judge(VerdictKind.SUSPECT, cause=LivenessCause.SILENT, missed=1)
     broken(grid)
-    assert grid.catalogue.get("a").judgement.cause is LivenessCause.SILENT
+    assert grid.registry.get("a").judgement.cause is LivenessCause.SILENT
 
 
 def test_who_leaves_on_purpose_is_not_suspected(grid: Grid) -> None:
     stand(grid)
     grid.goodbye(2)
     now = grid.later()
-    grid.verdicts.streams_broke(grid.catalogue.close_session(2, now), now)
+    grid.verdicts.streams_broke(grid.registry.close_session(2, now), now)
     assert messages(grid.take(), 1, Alert) == []
 
 
@@ -140,4 +140,4 @@ def test_what_stands_is_bounded_by_those_who_are_registered(grid: Grid) -> None:
         service = grid.register(f"s{n}", 9)
         grid.verdicts.preauthorize([StandingSuspicion(f"s{n}", service.incarnation, None)], [], held=False)
         grid.goodbye(9, f"s{n}")
-    assert len(grid.verdicts._standing) <= 2 * len(grid.catalogue.records) + 1  # noqa: SLF001
+    assert len(grid.verdicts._standing) <= 2 * len(grid.registry.records) + 1  # noqa: SLF001

@@ -27,7 +27,7 @@ def grid() -> Grid:
 
 def rule(grid: Grid, kind: VerdictKind, service_id: str, **fields: Any) -> VerdictResult:
     """Apply a verdict that is based on the newest facts."""
-    record = grid.catalogue.get(service_id)
+    record = grid.registry.get(service_id)
     return grid.verdicts.apply(
         Verdict(service_id, record.incarnation, record.observation, kind, **fields), grid.later()
     )
@@ -42,12 +42,12 @@ def down(service_id: str, recipient: str, alert_id: str = "") -> Event:
 
 def told_to(grid: Grid, service_id: str) -> tuple[str, ...]:
     """Who is known to have been told of its death."""
-    return grid.catalogue.get(service_id).judgement.told_to
+    return grid.registry.get(service_id).judgement.told_to
 
 
 def waits(grid: Grid, recipient: str) -> list[tuple[str, bool]]:
     """What waits for a recipient, and whether it is settled for the way up."""
-    return [(copy.event.alert_id, copy.climbed) for copy in grid.catalogue.mailboxes.waiting_for(recipient)]
+    return [(copy.event.alert_id, copy.climbed) for copy in grid.registry.mailboxes.waiting_for(recipient)]
 
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_a_quiet_verdict_is_recorded_and_told_to_nobody(grid: Grid) -> None:
     assert [write.event.recipient for write in lines(grid.take(), AppendEvent)] == [""]
     assert waits(grid, "pa") == []
     assert told_to(grid, "kid") == ()
-    assert grid.catalogue.get("kid").judgement.down_event == result.alert
+    assert grid.registry.get("kid").judgement.down_event == result.alert
 
 
 def test_a_death_remembers_who_was_told_by_the_id_of_who_was_meant(grid: Grid) -> None:
@@ -77,7 +77,7 @@ def test_who_is_alive_again_was_told_of_to_nobody_and_is_listed_nowhere(grid: Gr
     rule(grid, SUSPECT, "kid")
     rule(grid, DOWN, "pa", alert=down("pa", "grandpa"), folds=("kid",))
     rule(grid, ALIVE, "kid")
-    judgement = grid.catalogue.get("kid").judgement
+    judgement = grid.registry.get("kid").judgement
     assert (judgement.down_event, judgement.told_to, judgement.folded_into) == (None, (), "")
 
 
@@ -88,7 +88,7 @@ def test_who_is_listed_in_an_alert_has_its_own_copies_to_the_dead_settled(grid: 
     assert waits(grid, "pa") == [("kid is down", True)]
     assert waits(grid, "grandpa") == [("pa is down", False)]
     assert lines(grid.take(), StopEscalation) == [StopEscalation("kid is down", "pa")]
-    assert grid.catalogue.get("kid").judgement.folded_into == "pa is down"
+    assert grid.registry.get("kid").judgement.folded_into == "pa is down"
 
 
 def test_an_alert_of_who_is_listed_already_does_not_climb(grid: Grid) -> None:
@@ -99,7 +99,7 @@ def test_an_alert_of_who_is_listed_already_does_not_climb(grid: Grid) -> None:
 
 
 def test_an_alert_climbs_after_all_where_the_one_that_was_to_list_it_was_refused(grid: Grid) -> None:
-    stale = Verdict("pa", grid.catalogue.get("pa").incarnation, 1, DOWN, alert=down("pa", "grandpa"), folds=("kid",))
+    stale = Verdict("pa", grid.registry.get("pa").incarnation, 1, DOWN, alert=down("pa", "grandpa"), folds=("kid",))
     assert grid.verdicts.apply(stale, grid.later()).outcome is VerdictOutcome.STALE
     rule(grid, DOWN, "kid", alert=down("kid", "pa"), folded=True)
     assert waits(grid, "pa") == [("kid is down", False)]
@@ -107,7 +107,7 @@ def test_an_alert_climbs_after_all_where_the_one_that_was_to_list_it_was_refused
 
 def test_further_alerts_become_true_with_the_verdict_or_not_at_all(grid: Grid) -> None:
     orphan = make_event("parent_down", alert_id="orphan", recipient="kid")
-    stale = Verdict("pa", grid.catalogue.get("pa").incarnation, 1, DOWN, further_alerts=(orphan,))
+    stale = Verdict("pa", grid.registry.get("pa").incarnation, 1, DOWN, further_alerts=(orphan,))
     grid.verdicts.apply(stale, grid.later())
     assert waits(grid, "kid") == []
     rule(grid, DOWN, "pa", alert=down("pa", "grandpa"), further_alerts=(orphan,))
@@ -131,7 +131,7 @@ def test_a_copy_climbs_once_to_whom_the_notice_names(grid: Grid) -> None:
 
 def test_a_copy_that_was_acknowledged_meanwhile_does_not_climb(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
-    grid.catalogue.acknowledge("kid is down", "pa", grid.later())
+    grid.registry.acknowledge("kid is down", "pa", grid.later())
     climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
     assert not grid.verdicts.notify(climb, grid.later())
     assert waits(grid, "grandpa") == []
@@ -149,7 +149,7 @@ def test_a_death_that_was_held_is_told_once(grid: Grid) -> None:
     release = Notice("kid is down", down("kid", "pa"), told_about="kid")
     assert grid.verdicts.notify(release, grid.later())
     assert told_to(grid, "kid") == ("pa",)
-    grid.catalogue.acknowledge("kid is down", "pa", grid.later())
+    grid.registry.acknowledge("kid is down", "pa", grid.later())
     assert not grid.verdicts.notify(release, grid.later())
     assert waits(grid, "pa") == []
 

@@ -8,8 +8,8 @@ from grid.registry.v1 import heartbeat_pb2, service_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report, ServiceStatus
 from registry_server.io import translate
 from tests.unit.registry_server.builders import make_event
@@ -23,10 +23,10 @@ def test_every_interval_comes_back_to_the_nanosecond(intervals: tuple[Duration, 
     sent = service_pb2.Service(service_id="a", name="A")
     for name, interval in zip(FIELDS, intervals, strict=True):
         getattr(sent, name).CopyFrom(interval)
-    catalogue = Catalogue()
-    kept = catalogue.register(translate.to_spec(sent), 0, "", None, Instant(0.0, 0.0))
+    registry = Registry()
+    kept = registry.register(translate.to_spec(sent), 0, "", None, Instant(0.0, 0.0))
     told = translate.from_service(kept)
-    record: Record = catalogue.records["a"]
+    record: Record = registry.records["a"]
     observed = translate.from_record(record, None)
     assert [getattr(told, name) for name in FIELDS] == list(intervals)
     assert [observed.heartbeat_interval, observed.reconnect_grace, observed.stall_after] == [

@@ -27,7 +27,7 @@ def grid() -> Grid:
 
 def seen(grid: Grid, service_id: str = "a") -> Liveness:
     """What readers see."""
-    return grid.catalogue.view(grid.catalogue.get(service_id)).liveness
+    return grid.registry.view(grid.registry.get(service_id)).liveness
 
 
 def test_a_verdict_and_its_alert_become_true_in_one_batch(grid: Grid) -> None:
@@ -44,7 +44,7 @@ def test_a_verdict_and_its_alert_become_true_in_one_batch(grid: Grid) -> None:
 
 def test_what_an_alert_says_was_heard_last_is_what_readers_were_shown(grid: Grid) -> None:
     grid.beat(1)
-    reckoned = grid.catalogue.get("a").last_heartbeat_at - 0.000_4
+    reckoned = grid.registry.get("a").last_heartbeat_at - 0.000_4
     grid.take()
     about_it = make_event("service_down", service_id="a", last_seen_at=reckoned)
     others = (
@@ -52,13 +52,13 @@ def test_what_an_alert_says_was_heard_last_is_what_readers_were_shown(grid: Grid
         make_event("parent_down", alert_id="p", service_id="b", last_seen_at=reckoned),
     )
     assert grid.judge(DOWN, cause=SILENT, missed=2, alert=about_it, further=others).outcome is APPLIED
-    shown = grid.catalogue.view(grid.catalogue.get("a")).last_heartbeat_at
+    shown = grid.registry.view(grid.registry.get("a")).last_heartbeat_at
     assert [line.event.last_seen_at for line in lines(grid.take(), AppendEvent)] == [shown, shown, reckoned]
 
 
 @pytest.mark.parametrize("kind", [SUSPECT, DOWN, DEREGISTER])
 def test_a_verdict_based_on_an_older_fact_is_stale_and_changes_nothing(grid: Grid, kind: VerdictKind) -> None:
-    before = grid.catalogue.get("a").observation
+    before = grid.registry.get("a").observation
     grid.beat(1)
     grid.take()
     assert grid.judge(kind, observation=before, alert=make_event()).outcome is VerdictOutcome.STALE
@@ -68,7 +68,7 @@ def test_a_verdict_based_on_an_older_fact_is_stale_and_changes_nothing(grid: Gri
 
 @pytest.mark.parametrize("fact", ["beat", "break", "re-attach"])
 def test_every_new_fact_makes_older_verdicts_stale(grid: Grid, fact: str) -> None:
-    record = grid.catalogue.get("a")
+    record = grid.registry.get("a")
     before = record.observation
     if fact == "beat":
         grid.beat(1)
@@ -82,7 +82,7 @@ def test_every_new_fact_makes_older_verdicts_stale(grid: Grid, fact: str) -> Non
 def test_nobody_is_given_up_who_is_not_judged_down_and_the_observer_hears_why(grid: Grid) -> None:
     """A call of the observer's last life that was held up may say ALIVE behind the snapshot of its next."""
     grid.judge(DOWN, cause=SILENT, missed=2, alert=make_event("service_down"))
-    feed = grid.catalogue.open_feed(7, OBSERVER)
+    feed = grid.registry.open_feed(7, OBSERVER)
     feed.take()
     grid.judge(ALIVE)
     assert grid.judge(DEREGISTER, alert=make_event("service_deregistered")).outcome is VerdictOutcome.STALE
@@ -91,7 +91,7 @@ def test_nobody_is_given_up_who_is_not_judged_down_and_the_observer_hears_why(gr
 
 
 def test_a_fact_about_somebody_else_makes_no_verdict_stale(grid: Grid) -> None:
-    before = grid.catalogue.get("a").observation
+    before = grid.registry.get("a").observation
     grid.register("b", 2)
     grid.beat(2, "b")
     assert grid.judge(SUSPECT, observation=before).outcome is VerdictOutcome.APPLIED
@@ -124,7 +124,7 @@ def test_another_cause_is_another_verdict(grid: Grid) -> None:
 
 
 def test_a_verdict_on_somebody_who_is_gone_or_came_anew_is_gone(grid: Grid) -> None:
-    old = grid.catalogue.get("a")
+    old = grid.registry.get("a")
     grid.register("a", 1)
     verdicts = [Verdict("a", old.incarnation, old.observation, DOWN), Verdict("nobody", 1, 1, DOWN)]
     for verdict in verdicts:
@@ -133,17 +133,17 @@ def test_a_verdict_on_somebody_who_is_gone_or_came_anew_is_gone(grid: Grid) -> N
 
 def test_since_is_when_it_became_true_and_stays_while_the_liveness_does(grid: Grid) -> None:
     grid.judge(SUSPECT, cause=SILENT, missed=1, alert=make_event(occurred_at=123.0))
-    assert grid.catalogue.get("a").judgement.since == 123.0
+    assert grid.registry.get("a").judgement.since == 123.0
     grid.judge(SUSPECT, cause=DISCONNECTED, alert=make_event(occurred_at=456.0))
-    assert grid.catalogue.get("a").judgement.since == 123.0
+    assert grid.registry.get("a").judgement.since == 123.0
     grid.judge(DOWN, cause=DISCONNECTED, alert=make_event(occurred_at=789.0))
-    assert grid.catalogue.get("a").judgement.since == 789.0
+    assert grid.registry.get("a").judgement.since == 789.0
 
 
 def test_a_judgement_survives_a_new_registration(grid: Grid) -> None:
     event = grid.declare_down()
     grid.register("a", 2)
-    judgement = grid.catalogue.get("a").judgement
+    judgement = grid.registry.get("a").judgement
     assert (judgement.liveness, judgement.down_event) == (Liveness.DOWN, event)
 
 
@@ -154,9 +154,9 @@ def test_a_judgement_survives_its_own_deregistration(grid: Grid) -> None:
     assert burial.tombstone.judgement is not None
     assert burial.tombstone.judgement.down_event == event
     grid.register("a", 2)
-    judgement = grid.catalogue.get("a").judgement
+    judgement = grid.registry.get("a").judgement
     assert (judgement.liveness, judgement.down_event) == (Liveness.DOWN, event)
-    assert grid.catalogue.get("a").heard_at > grid.catalogue.get("a").judged_at
+    assert grid.registry.get("a").heard_at > grid.registry.get("a").judged_at
 
 
 def test_who_left_on_purpose_comes_back_as_alive(grid: Grid) -> None:
@@ -212,58 +212,58 @@ def test_with_nobody_watching_the_liveness_of_all_is_unknown() -> None:
 
 
 def test_a_watcher_whose_stream_ended_counts_for_two_ticks_more(grid: Grid) -> None:
-    grid.catalogue.observers.close(999, grid.later(0.0))
-    grid.catalogue.tick(grid.later(GONE_AFTER / 2))
+    grid.registry.observers.close(999, grid.later(0.0))
+    grid.registry.tick(grid.later(GONE_AFTER / 2))
     assert seen(grid) is Liveness.ALIVE
-    revision = grid.catalogue.changes.revision
-    grid.catalogue.tick(grid.later(GONE_AFTER / 2 + 0.001))
+    revision = grid.registry.changes.revision
+    grid.registry.tick(grid.later(GONE_AFTER / 2 + 0.001))
     assert seen(grid) is Liveness.UNKNOWN
-    (change,) = grid.catalogue.changes.since(revision)
+    (change,) = grid.registry.changes.since(revision)
     assert change.service is not None
     assert change.service.liveness is Liveness.UNKNOWN
 
 
 def test_a_watcher_that_stands_but_says_nothing_counts_for_a_while(grid: Grid) -> None:
-    grid.catalogue.judged(OBSERVER, grid.later(0.0))
-    grid.catalogue.tick(grid.later(STALE_AFTER - 0.1))
+    grid.registry.judged(OBSERVER, grid.later(0.0))
+    grid.registry.tick(grid.later(STALE_AFTER - 0.1))
     assert seen(grid) is Liveness.ALIVE
-    grid.catalogue.tick(grid.later(0.2))
+    grid.registry.tick(grid.later(0.2))
     assert seen(grid) is Liveness.UNKNOWN
-    grid.catalogue.judged(OBSERVER, grid.later(0.0))
+    grid.registry.judged(OBSERVER, grid.later(0.0))
     assert seen(grid) is Liveness.ALIVE
 
 
 def test_a_watcher_that_speaks_may_be_late_but_not_by_much(grid: Grid) -> None:
     began = grid.time
     while grid.time < began + BEHIND - 1:
-        grid.catalogue.judged(OBSERVER, grid.later(1.0), began)
-        grid.catalogue.tick(grid.later(0.0))
+        grid.registry.judged(OBSERVER, grid.later(1.0), began)
+        grid.registry.tick(grid.later(0.0))
         assert seen(grid) is Liveness.ALIVE
-    grid.catalogue.judged(OBSERVER, grid.later(1.0), began)
+    grid.registry.judged(OBSERVER, grid.later(1.0), began)
     assert seen(grid) is Liveness.UNKNOWN
-    grid.catalogue.judged(OBSERVER, grid.later(0.0), grid.time - 1)
+    grid.registry.judged(OBSERVER, grid.later(0.0), grid.time - 1)
     assert seen(grid) is Liveness.ALIVE
-    grid.catalogue.judged(OBSERVER, grid.later(0.0), grid.time - BEHIND + 1)
-    grid.catalogue.tick(grid.later(1.0))
+    grid.registry.judged(OBSERVER, grid.later(0.0), grid.time - BEHIND + 1)
+    grid.registry.tick(grid.later(1.0))
     assert seen(grid) is Liveness.UNKNOWN
 
 
 def test_a_watcher_that_came_back_in_time_was_never_away(grid: Grid) -> None:
-    revision = grid.catalogue.changes.revision
-    grid.catalogue.observers.close(999, grid.later(0.0))
-    grid.catalogue.open_feed(1000, OBSERVER)
-    grid.catalogue.tick(grid.later(GONE_AFTER + 0.1))
-    assert grid.catalogue.changes.revision == revision
+    revision = grid.registry.changes.revision
+    grid.registry.observers.close(999, grid.later(0.0))
+    grid.registry.open_feed(1000, OBSERVER)
+    grid.registry.tick(grid.later(GONE_AFTER + 0.1))
+    assert grid.registry.changes.revision == revision
 
 
 def test_a_word_from_a_stranger_does_not_blind_the_registry(grid: Grid) -> None:
-    grid.catalogue.judged("somebody without an ear", grid.later(0.0))
+    grid.registry.judged("somebody without an ear", grid.later(0.0))
     assert seen(grid) is Liveness.ALIVE
 
 
 def test_the_last_judgement_is_kept_while_it_is_not_shown(grid: Grid) -> None:
     grid.declare_down()
-    grid.catalogue.tick(grid.later(STALE_AFTER + 1))
+    grid.registry.tick(grid.later(STALE_AFTER + 1))
     assert seen(grid) is Liveness.UNKNOWN
-    grid.catalogue.judged(OBSERVER, grid.later(0.0))
+    grid.registry.judged(OBSERVER, grid.later(0.0))
     assert seen(grid) is Liveness.DOWN

@@ -1,4 +1,4 @@
-"""The judge before the registry's real catalogue, with the wire's messages between them, in one process and by hand."""
+"""The judge before the real core of the registry, with the wire's messages between them, in one process and by hand."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from grid.registry.v1 import observation_pb2
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert
 from registry_server.core.observer_stream import ObserverStream
+from registry_server.core.registry import Registry
 from registry_server.core.service import OPERATORS, Event, Instant, Maintenance, Report, ServiceSpec
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from registry_server.io import translate as registry_wire
@@ -42,8 +42,8 @@ class Bench:
 
     def __init__(self, policy: Policy | None = None, **overrides: Policy) -> None:
         self.time = 1.0  # the registry hears for a while before anybody comes
-        self.catalogue = Catalogue()
-        self.verdicts = Verdicts(self.catalogue)
+        self.registry = Registry()
+        self.verdicts = Verdicts(self.registry)
         self.programs: dict[str, Program] = {}
         self.log: list[Event] = []
         self._policies = Policies(policy or Policy(), overrides)
@@ -52,10 +52,10 @@ class Bench:
 
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
-        self.catalogue.observers.close(0, self.now)
+        self.registry.observers.close(0, self.now)
         self.verdicts.withdraw_preauthorized()
         durable = Commits(sequence=EVERYTHING)
-        self.stream = ObserverStream(self.catalogue, self.verdicts, durable, 0, OBSERVER, max_in_frame=EVERYTHING)
+        self.stream = ObserverStream(self.registry, self.verdicts, durable, 0, OBSERVER, max_in_frame=EVERYTHING)
         self.judge = Judge(self._policies, OBSERVER)
 
     @property
@@ -66,9 +66,9 @@ class Bench:
     def start(self, service_id: str, parent: str = "", *, acknowledges: bool = True, **spec: Any) -> Program:
         """A program starts and registers; its interval is 1 s unless told."""
         self._sessions += 1
-        self.catalogue.open_session(self._sessions)
+        self.registry.open_session(self._sessions)
         declared = {"name": service_id, "parent": parent, "heartbeat_interval": 1.0, **spec}
-        self.catalogue.register(ServiceSpec(service_id, **declared), 0, "", self._sessions, self.now)
+        self.registry.register(ServiceSpec(service_id, **declared), 0, "", self._sessions, self.now)
         program = Program(service_id, self._sessions, acknowledges=acknowledges)
         self.programs[service_id] = program
         return program
@@ -77,12 +77,12 @@ class Bench:
         """Programs die, all at once: their streams break."""
         for service_id in service_ids:
             program = self.programs.pop(service_id)
-            broken = self.catalogue.close_session(program.session, self.now)
+            broken = self.registry.close_session(program.session, self.now)
             self.verdicts.streams_broke(broken, self.now)
 
     def leave(self, service_id: str) -> None:
         """A program says goodbye."""
-        self.catalogue.goodbye(self.programs.pop(service_id).session, service_id, "", self.now)
+        self.registry.goodbye(self.programs.pop(service_id).session, service_id, "", self.now)
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -92,16 +92,16 @@ class Bench:
             for program in self.programs.values():
                 if program.beats:
                     report = None if program.activity is None else Report(activity=program.activity)
-                    self.catalogue.beat(program.session, program.service_id, 0, report, self.now)
-            self.catalogue.tick(self.now)
+                    self.registry.beat(program.session, program.service_id, 0, report, self.now)
+            self.registry.tick(self.now)
             self.look()
 
     def maintain(self, service_id: str, *, on: bool, until: float | None = None) -> None:
         """An operator holds notices about a service, or ends that."""
         if on:
-            self.catalogue.hold_notices(Maintenance(service_id, self.now.wall, until, "work"))
+            self.registry.hold_notices(Maintenance(service_id, self.now.wall, until, "work"))
         else:
-            self.catalogue.release_notices(service_id)
+            self.registry.release_notices(service_id)
 
     def look(self) -> None:
         """TRON reads a frame, judges, and has it applied; then alerts are delivered and acknowledged."""
@@ -119,7 +119,7 @@ class Bench:
         standing = [registry_wire.to_standing(tron_wire.from_suspicion(each), 0.0) for each in orders.preauthorized]
         self.verdicts.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
         self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
-        self.catalogue.judged(OBSERVER, self.now)
+        self.registry.judged(OBSERVER, self.now)
         self._deliver()
 
     def state(self, service_id: str) -> State | None:
@@ -140,18 +140,18 @@ class Bench:
         return [event for event in self.log if (event.type, event.service_id) == (kind, service_id)]
 
     def _deliver(self) -> None:
-        sends = self.catalogue.take().sends
+        sends = self.registry.take().sends
         by_session = {program.session: program for program in self.programs.values()}
         for session, message in sends:
             program = by_session.get(session)
             if program is not None and isinstance(message, Alert):
                 program.heard.append(message.event)
                 if program.acknowledges and program.beats:
-                    self.catalogue.acknowledge_on_stream(session, [message.event.alert_id], self.now)
+                    self.registry.acknowledge_on_stream(session, [message.event.alert_id], self.now)
         for delivery in list(self.judge.for_operators.values()):
-            self.catalogue.acknowledge(delivery.alert.alert_id, OPERATORS, self.now)
+            self.registry.acknowledge(delivery.alert.alert_id, OPERATORS, self.now)
         after = self.log[-1].sequence if self.log else 0
-        self.log += self.catalogue.events.recent_after(after, 10_000) or []
+        self.log += self.registry.events.recent_after(after, 10_000) or []
 
     def _frame(self) -> observation_pb2.ObserveLivenessResponse:
         (facts,) = self.stream.frame(self.now, lambda: 0.0)

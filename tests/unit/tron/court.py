@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from registry_server.core.catalogue import Catalogue
 from registry_server.core.record import Record
+from registry_server.core.registry import Registry
 from registry_server.core.service import Event, Instant, Maintenance, ServiceSpec
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from tests.support.between_cores import delivery_of, facts_of, forebear_of, notice_of, suspicion_of, verdict_of
@@ -28,8 +28,8 @@ class Court:
 
     def __init__(self, policy: Policy = PATIENT, **overrides: Policy) -> None:
         self.policies = Policies(policy, overrides)
-        self.catalogue = Catalogue()
-        self.verdicts = Verdicts(self.catalogue)
+        self.registry = Registry()
+        self.verdicts = Verdicts(self.registry)
         self.now = 0.0
         self.hearing_since = 0.0
         self.beating: set[str] = set()
@@ -49,10 +49,10 @@ class Court:
 
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
-        self.catalogue.observers.close(self._feed_id, self.instant())
+        self.registry.observers.close(self._feed_id, self.instant())
         self.verdicts.withdraw_preauthorized()
         self._feed_id += 1
-        self._feed = self.catalogue.open_feed(self._feed_id, OBSERVER)
+        self._feed = self.registry.open_feed(self._feed_id, OBSERVER)
         self.judge = Judge(self.policies, OBSERVER)
 
     def join(self, service_id: str, parent: str = "", **fields: Any) -> Record:
@@ -60,20 +60,20 @@ class Court:
         self.now += 0.001
         self._next += 1
         self._sessions[service_id] = self._next
-        self.catalogue.open_session(self._next)
+        self.registry.open_session(self._next)
         spec = ServiceSpec(
             **{"name": service_id, "heartbeat_interval": 1.0, **fields}, service_id=service_id, parent=parent
         )
-        self.catalogue.register(spec, 0, "", self._next, self.instant())
+        self.registry.register(spec, 0, "", self._next, self.instant())
         self.beating.add(service_id)
-        return self.catalogue.get(service_id)
+        return self.registry.get(service_id)
 
     def kill(self, *service_ids: str) -> None:
         """Their streams break."""
         for service_id in service_ids:
             self.beating.discard(service_id)
             self.verdicts.streams_broke(
-                self.catalogue.close_session(self._sessions[service_id], self.instant()), self.instant()
+                self.registry.close_session(self._sessions[service_id], self.instant()), self.instant()
             )
 
     def hang(self, *service_ids: str) -> None:
@@ -83,28 +83,28 @@ class Court:
     def leave(self, service_id: str) -> None:
         """It says goodbye."""
         self.beating.discard(service_id)
-        self.catalogue.goodbye(self._sessions[service_id], service_id, "", self.instant())
+        self.registry.goodbye(self._sessions[service_id], service_id, "", self.instant())
 
     def maintain(self, service_id: str, *, until: float | None = None) -> None:
         """An operator holds notices about it, to this second or until told."""
         wall = None if until is None else EPOCH + until
-        self.catalogue.hold_notices(Maintenance(service_id, self.instant().wall, wall, "new disk"))
+        self.registry.hold_notices(Maintenance(service_id, self.instant().wall, wall, "new disk"))
 
     def acknowledge(self, recipient: str, kind: str = "", about: str = "") -> list[str]:
         """The recipient acknowledges its copies (of one type, about one service); return their ids."""
         found = [each.alert_id for each in self.mail(recipient, kind) if about in ("", each.service_id)]
         for alert_id in found:
-            self.catalogue.acknowledge(alert_id, recipient, self.instant())
+            self.registry.acknowledge(alert_id, recipient, self.instant())
         return found
 
     def mail(self, recipient: str, kind: str = "") -> list[Event]:
         """What waits for a recipient, oldest first."""
-        waiting = self.catalogue.mailboxes.waiting_for(recipient)
+        waiting = self.registry.mailboxes.waiting_for(recipient)
         return [copy.event for copy in waiting if kind in ("", copy.event.type)]
 
     def told(self, recipient: str, kind: str = "") -> list[Event]:
         """What the log says that a recipient was notified of, oldest first, also what waits no more."""
-        events = self.catalogue.events.recent_after(0, 10_000) or []
+        events = self.registry.events.recent_after(0, 10_000) or []
         return [event for event in events if event.recipient == recipient and kind in ("", event.type)]
 
     def about(self, recipient: str, kind: str = "service_down") -> list[str]:
@@ -115,8 +115,8 @@ class Court:
         """One tick: agents beat, TRON judges, the registry applies. Return the orders."""
         self.now = round(self.now + TICK, 6)
         for service_id in sorted(self.beating):
-            self.catalogue.beat(self._sessions[service_id], service_id, 0, None, self.instant())
-        self.catalogue.tick(self.instant())
+            self.registry.beat(self._sessions[service_id], service_id, 0, None, self.instant())
+        self.registry.tick(self.instant())
         return self.look()
 
     def look(self) -> Orders:
@@ -130,23 +130,23 @@ class Court:
         """What the registry tells now."""
         snapshot = not self.judge.complete
         frame = self._feed.take()
-        copies = {key: self.catalogue.mailboxes.get(*key) for key in frame.copies}
+        copies = {key: self.registry.mailboxes.get(*key) for key in frame.copies}
         return Frame(
             now=self.now,
             hearing_since=self.hearing_since,
-            observations=tuple(self.facts(each) for each in frame.changed if each in self.catalogue.records),
+            observations=tuple(self.facts(each) for each in frame.changed if each in self.registry.records),
             beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
             removed=frame.removed,
             deliveries=tuple(delivery_of(copy) for copy in copies.values() if copy is not None),
             deliveries_ended=tuple(key for key, copy in copies.items() if copy is None),
-            forebears=tuple(map(forebear_of, self.catalogue.tombstones.values())) if snapshot else (),
+            forebears=tuple(map(forebear_of, self.registry.tombstones.values())) if snapshot else (),
             cascade_alert_id=self.verdicts.cascade_alert_id if snapshot else "",
             snapshot_complete=snapshot,
         )
 
     def facts(self, service_id: str) -> Facts:
         """What the registry says about one service."""
-        return facts_of(self.catalogue.get(service_id), self.catalogue.maintenance_of(service_id))
+        return facts_of(self.registry.get(service_id), self.registry.maintenance_of(service_id))
 
     def apply(self, orders: Orders) -> None:
         """As the registry's door does it: verdicts, notices, then what stands."""
@@ -166,8 +166,8 @@ class Court:
             map(suspicion_of, orders.preauthorized), orders.withdrawn, held=self.judge.guard.many_fail
         )
         self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
-        self.catalogue.judged(OBSERVER, now)
-        self.catalogue.take()
+        self.registry.judged(OBSERVER, now)
+        self.registry.take()
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -176,7 +176,7 @@ class Court:
 
     def beat(self, service_id: str) -> None:
         """It says that it is alive."""
-        self.catalogue.beat(self._sessions[service_id], service_id, 0, None, self.instant())
+        self.registry.beat(self._sessions[service_id], service_id, 0, None, self.instant())
 
     def decide(self) -> Orders:
         """A tick whose orders are still on their way to the registry."""

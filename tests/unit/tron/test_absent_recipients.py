@@ -40,7 +40,7 @@ def test_for_a_parent_that_was_deregistered_nothing_waits_and_the_operators_are_
     court.run(2.5)
     assert court.about("pa") == ["kid"]
     court.beating.discard("pa")
-    court.catalogue.deregister("pa", "", court.instant())
+    court.registry.deregister("pa", "", court.instant())
     court.run(3.0)
     assert court.mail("pa") == []
     assert court.about(OPERATORS) == ["kid"]
@@ -49,7 +49,7 @@ def test_for_a_parent_that_was_deregistered_nothing_waits_and_the_operators_are_
 def test_what_comes_later_for_a_deregistered_parent_escalates_and_ends_at_once() -> None:
     court = grown(Court(), {"pa": "", "kid": "pa"})
     court.beating.discard("pa")
-    court.catalogue.deregister("pa", "", court.instant())
+    court.registry.deregister("pa", "", court.instant())
     court.kill("kid")
     court.run(5.0)
     assert court.mail("pa") == []
@@ -58,7 +58,7 @@ def test_what_comes_later_for_a_deregistered_parent_escalates_and_ends_at_once()
 
 def test_a_deregistered_parent_that_registers_again_is_told_as_before() -> None:
     court = grown(Court(), {"pa": "", "kid": "pa"})
-    court.catalogue.deregister("pa", "", court.instant())
+    court.registry.deregister("pa", "", court.instant())
     court.join("pa")
     court.kill("kid")
     court.run(5.0)
@@ -69,10 +69,10 @@ def test_a_critical_alert_does_not_end_before_it_escalated() -> None:
     court = family()
     court.leave("pa")
     event = Event("process_exited", alert_id="x", severity=Severity.CRITICAL, recipient="pa")
-    court.catalogue.publish(event, court.instant())
+    court.registry.publish(event, court.instant())
     for _ in range(round(KEEP_ALERTS * 10) + 50):  # without TRON
         court.now += 0.1
-        court.catalogue.tick(court.instant())
+        court.registry.tick(court.instant())
     assert [each.alert_id for each in court.mail("pa")] == ["x"]
     court.run(3.0)
     assert [each.alert_id for each in court.mail("root")] == ["x"]
@@ -81,25 +81,25 @@ def test_a_critical_alert_does_not_end_before_it_escalated() -> None:
 
 def test_an_alert_to_a_name_that_nobody_ever_had_ends_too() -> None:
     court = family()
-    court.catalogue.publish(Event("note", alert_id="x", recipient="nobody"), court.instant())
+    court.registry.publish(Event("note", alert_id="x", recipient="nobody"), court.instant())
     court.run(KEEP_ALERTS - 1.0)
     assert len(court.mail("nobody")) == 1
-    court.catalogue.take()
+    court.registry.take()
     court.now += 2.0
-    court.catalogue.tick(court.instant())
+    court.registry.tick(court.instant())
     assert court.mail("nobody") == []
-    writes = [write for write in court.catalogue.take().writes if type(write) is WithdrawCopy]
+    writes = [write for write in court.registry.take().writes if type(write) is WithdrawCopy]
     assert [(each.alert_id, each.recipient, each.absent) for each in writes] == [("x", "nobody", True)]
 
 
 def test_each_copy_has_its_own_time() -> None:
     court = family()
-    court.catalogue.publish(Event("note", alert_id="first", recipient="nobody"), court.instant())
+    court.registry.publish(Event("note", alert_id="first", recipient="nobody"), court.instant())
     court.now += 100.0
-    court.catalogue.publish(Event("note", alert_id="second", recipient="nobody"), court.instant())
+    court.registry.publish(Event("note", alert_id="second", recipient="nobody"), court.instant())
     court.now += KEEP_ALERTS - 50.0
-    court.catalogue.tick(court.instant())
+    court.registry.tick(court.instant())
     assert [each.alert_id for each in court.mail("nobody")] == ["second"]
     court.now += 51.0
-    court.catalogue.tick(court.instant())
+    court.registry.tick(court.instant())
     assert court.mail("nobody") == []

@@ -109,7 +109,7 @@ def test_who_stood_still_and_then_lost_its_stream_does_not_beat(court: Court) ->
 
 def test_who_is_busy(court: Court) -> None:
     until = court.instant().wall + 600
-    court.catalogue.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
+    court.registry.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
     court.run(10.0)
     busy = asked(court)
     assert busy.verdict.endswith(", its stream is open; busy for another 10 min.")
@@ -170,8 +170,8 @@ def test_who_is_not_back_after_the_registry_could_not_hear(court: Court) -> None
 
 
 def test_who_never_had_a_stream(court: Court) -> None:
-    court.catalogue.register(
-        replace(court.catalogue.get("a").spec, service_id="u", name="U"), 0, "", None, court.instant()
+    court.registry.register(
+        replace(court.registry.get("a").spec, service_id="u", name="U"), 0, "", None, court.instant()
     )
     court.run(0.1)
     assert "(it has no stream, so only missed heartbeats count)" in asked(court, "u").verdict
@@ -194,7 +194,7 @@ def test_nobody_is_explained_who_is_not_there(court: Court) -> None:
 
 def test_what_an_agent_did_while_it_was_excused_says_nothing_about_its_time_out(court: Court) -> None:
     until = court.instant().wall + 60
-    court.catalogue.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
+    court.registry.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
     court.hang("a")
     court.run(59.0)
     court.beating.add("a")

@@ -31,7 +31,7 @@ def test_a_parent_is_told_of_the_suspicion_and_of_the_death(court: Court) -> Non
     court.run(2.5)
     assert court.kinds("kid") == [DOWN]  # the suspicion was the registry's, in TRON's name
     assert [event.type for event in court.told("pa")] == ["service_suspect", "service_down"]
-    assert court.catalogue.get("kid").judgement.told_to == ("pa",)
+    assert court.registry.get("kid").judgement.told_to == ("pa",)
 
 
 def test_who_has_no_parent_is_told_of_to_operators(court: Court) -> None:
@@ -117,7 +117,7 @@ def test_restored_is_told_to_everyone_who_was_told_of_the_death_and_to_nobody_el
 
 def test_an_alert_that_the_mailbox_drops_is_told_to_operators() -> None:
     court = Court()
-    court.catalogue.delivery.mailboxes = Mailboxes(waiting=10)
+    court.registry.delivery.mailboxes = Mailboxes(waiting=10)
     grown(court, {"pa": "", **{f"kid{n}": "pa" for n in range(30)}, **{f"bystander{n}": "" for n in range(100)}})
     court.kill("pa")
     court.kill(*(f"kid{n}" for n in range(30)))
@@ -229,7 +229,7 @@ def test_the_children_of_who_died_under_maintenance_are_told_when_it_ends(court:
     court.kill("pa")
     court.run(20.0)
     assert court.mail("kid") == court.mail("grandpa") == []
-    court.catalogue.release_notices("pa")
+    court.registry.release_notices("pa")
     court.run(0.5)
     assert court.about("grandpa") == ["pa"]
     (told,) = court.mail("kid")
@@ -243,7 +243,7 @@ def test_an_alert_that_is_not_acknowledged_escalates_no_further_during_maintenan
     court.maintain("kid")
     court.run(200.0)
     assert court.about("grandpa") == []
-    court.catalogue.release_notices("kid")
+    court.registry.release_notices("kid")
     court.run(5.0)
     assert court.about("grandpa") == ["kid"]
 
@@ -255,11 +255,11 @@ def test_a_death_under_maintenance_is_told_when_it_ends(court: Court) -> None:
     court.run(200.0)
     assert court.kinds("kid") == [DOWN]
     assert court.mail("pa") == []
-    court.catalogue.release_notices("kid")
+    court.registry.release_notices("kid")
     court.run(0.3)
     (told,) = court.mail("pa")
     assert (told.type, told.details["was_held_for"]) == ("service_down", "maintenance")
-    assert court.catalogue.get("kid").judgement.told_to == ("pa",)
+    assert court.registry.get("kid").judgement.told_to == ("pa",)
 
 
 def test_who_came_back_under_maintenance_is_not_worth_a_word(court: Court) -> None:
@@ -269,7 +269,7 @@ def test_who_came_back_under_maintenance_is_not_worth_a_word(court: Court) -> No
     court.run(5.0)
     court.join("kid", "pa")
     court.run(1.0)
-    court.catalogue.release_notices("kid")
+    court.registry.release_notices("kid")
     court.run(1.0)
     assert court.kinds("kid")[-1] is RESTORE
     assert court.mail("pa") == []
@@ -283,7 +283,7 @@ def test_a_death_under_maintenance_is_still_held_after_tron_was_restarted_and_to
     court.restart_tron()
     court.run(1.0)
     assert court.mail("pa") == []
-    court.catalogue.release_notices("kid")
+    court.registry.release_notices("kid")
     court.restart_tron()
     court.run(1.0)
     court.restart_tron()
@@ -534,7 +534,7 @@ def test_who_stands_still_while_it_is_maintained_is_told_of_when_that_ends(court
     court.maintain("slow")
     court.run(10.0)
     assert court.mail("pa") == []
-    court.catalogue.release_notices("slow")
+    court.registry.release_notices("slow")
     court.run(0.5)
     assert court.about("pa", "service_stalled") == ["slow"]
 

@@ -16,7 +16,7 @@ SOON = Policy(guard_ratio=1.0)
 
 def lost(court: Court) -> list[str]:
     """Who is lost, gone, and not acknowledged."""
-    gone = map(from_gone, court.catalogue.tombstones.values())
+    gone = map(from_gone, court.registry.tombstones.values())
     return sorted(each.service_id for each in gone if each.lost and not each.acknowledged)
 
 
@@ -41,24 +41,24 @@ def test_an_operator_acknowledges_by_either_alert(kind: str, who: tuple[str, str
     court = after_a_loss()
     service_id, recipient = who
     (alert,) = [event for event in court.told(recipient, kind) if event.service_id == service_id]
-    assert court.catalogue.acknowledge_loss(alert.alert_id, court.instant()) == 1
-    assert court.catalogue.acknowledge_loss(alert.alert_id, court.instant()) == 0
+    assert court.registry.acknowledge_loss(alert.alert_id, court.instant()) == 1
+    assert court.registry.acknowledge_loss(alert.alert_id, court.instant()) == 0
     assert service_id not in lost(court)
     assert len(lost(court)) == 1
 
 
 def test_all_that_waits_is_acknowledged_at_once() -> None:
     court = after_a_loss()
-    waiting = len(court.catalogue.mailboxes.all_waiting())
-    assert court.catalogue.acknowledge_matching("", "", court.instant()) == (waiting, 2)
-    assert court.catalogue.mailboxes.all_waiting() == []
+    waiting = len(court.registry.mailboxes.all_waiting())
+    assert court.registry.acknowledge_matching("", "", court.instant()) == (waiting, 2)
+    assert court.registry.mailboxes.all_waiting() == []
     assert lost(court) == []
-    assert court.catalogue.acknowledge_matching("", "", court.instant()) == (0, 0)
+    assert court.registry.acknowledge_matching("", "", court.instant()) == (0, 0)
 
 
 def test_what_waits_about_one_service_is_acknowledged() -> None:
     court = after_a_loss()
-    assert court.catalogue.acknowledge_matching("kid", "", court.instant()) == (2, 1)
+    assert court.registry.acknowledge_matching("kid", "", court.instant()) == (2, 1)
     assert court.mail("pa") == []
     assert court.about(OPERATORS) == ["alone"]
     assert lost(court) == ["alone"]
@@ -66,7 +66,7 @@ def test_what_waits_about_one_service_is_acknowledged() -> None:
 
 def test_what_waits_for_one_recipient_is_acknowledged_and_nothing_else() -> None:
     court = after_a_loss()
-    assert court.catalogue.acknowledge_matching("", "pa", court.instant()) == (2, 0)
+    assert court.registry.acknowledge_matching("", "pa", court.instant()) == (2, 0)
     assert court.mail("pa") == []
     assert lost(court) == ["alone", "kid"]
 
@@ -77,7 +77,7 @@ def test_a_recipient_may_be_named() -> None:
     grown(court, {"kid": "pa"})
     court.kill("kid")
     court.run(2.5)
-    assert court.catalogue.acknowledge_matching("", "pa", court.instant()) == (1, 0)
+    assert court.registry.acknowledge_matching("", "pa", court.instant()) == (1, 0)
 
 
 def test_a_service_that_is_back_is_not_lost() -> None:
@@ -86,14 +86,14 @@ def test_a_service_that_is_back_is_not_lost() -> None:
     court.run(0.5)
     assert lost(court) == ["alone"]
     death = court.told("pa", "service_down")[0]
-    assert court.catalogue.acknowledge_loss(death.alert_id, court.instant()) == 0
+    assert court.registry.acknowledge_loss(death.alert_id, court.instant()) == 0
 
 
 def test_a_death_that_was_acknowledged_before_the_removal_is_not_lost_again() -> None:
     court = grown(Court(SOON), {"alone": ""})
     court.kill("alone")
     court.run(2.5)
-    assert court.catalogue.acknowledge_matching("alone", "", court.instant())[1] == 1
+    assert court.registry.acknowledge_matching("alone", "", court.instant())[1] == 1
     court.run(5.0)
     assert court.kinds("alone")[-1] is Kind.DEREGISTER
     assert lost(court) == []
@@ -102,13 +102,13 @@ def test_a_death_that_was_acknowledged_before_the_removal_is_not_lost_again() ->
 def test_who_left_on_purpose_is_gone_and_not_lost() -> None:
     court = grown(Court(SOON), {"alone": ""})
     court.leave("alone")
-    gone = from_gone(court.catalogue.tombstones["alone"])
+    gone = from_gone(court.registry.tombstones["alone"])
     assert (gone.lost, gone.reason) == (False, "goodbye")
 
 
 def test_the_gone_say_what_became_of_them() -> None:
     court = after_a_loss()
-    gone = from_gone(court.catalogue.tombstones["kid"])
+    gone = from_gone(court.registry.tombstones["kid"])
     assert (gone.name, gone.parent, gone.reason) == ("kid", "pa", "judged")
     assert gone.alert_id == court.told("pa", "service_down")[0].alert_id
     assert gone.last_heartbeat_at.ToNanoseconds() < gone.down_at.ToNanoseconds() < gone.removed_at.ToNanoseconds()

@@ -38,7 +38,7 @@ def test_a_parent_that_returns_gets_one_summary_for_each_child_that_lives() -> N
     court.run(3.0)
     court.acknowledge("root")
     restart(court, *CHILDREN, after=6.0)
-    assert {court.catalogue.get(each).judgement.liveness for each in CHILDREN} == {Liveness.ALIVE}
+    assert {court.registry.get(each).judgement.liveness for each in CHILDREN} == {Liveness.ALIVE}
     court.join("pa", "root")
     court.run(0.2)
     children = [each for each in types(court, "pa") if each[1] in CHILDREN]
@@ -112,7 +112,7 @@ def test_of_a_service_that_is_still_down_or_gone_only_the_suspicion_is_withdrawn
     court = deaf_parent(Court(Policy(guard_ratio=1.0)), "kid")
     court.kill("kid")
     court.run(6.0 if gone else 2.5)
-    assert ("kid" in court.catalogue.records) is not gone
+    assert ("kid" in court.registry.records) is not gone
     down = [("service_down", "kid")]
     assert types(court, "pa") == ([*down, ("service_deregistered", "kid")] if gone else down)
     court.run(60.0)
@@ -192,7 +192,7 @@ def test_what_waits_for_operators_is_theirs() -> None:
 
 def test_alerts_of_other_programs_are_nobody_elses_to_withdraw() -> None:
     court = deaf_parent(None, "kid")
-    court.catalogue.publish(Event("process_exited", alert_id="x", service_id="kid", recipient="pa"), court.instant())
+    court.registry.publish(Event("process_exited", alert_id="x", service_id="kid", recipient="pa"), court.instant())
     restart(court, "kid")
     assert types(court, "pa") == [("process_exited", "kid"), ("heartbeat_restored", "kid")]
 
@@ -206,10 +206,10 @@ def test_the_withdrawal_and_the_summary_are_one_command_with_the_verdict() -> No
     court.beat("kid")
     court.judge.learn(court.frame())
     orders = court.judge.decide(court.hearing_since, court.instant().wall)
-    court.catalogue.take()
+    court.registry.take()
     verdict = verdict_of(orders.rulings[0])
     court.verdicts.apply(verdict, court.instant())
-    writes = [type(write) for write in court.catalogue.take().writes if type(write) in (WithdrawCopy, AppendEvent)]
+    writes = [type(write) for write in court.registry.take().writes if type(write) in (WithdrawCopy, AppendEvent)]
     assert writes == [WithdrawCopy, AppendEvent]
 
 
@@ -218,14 +218,14 @@ def test_what_waited_behind_the_withdrawn_goes_out() -> None:
     for number in range(300):
         kind = "service_suspect" if number < 256 else "note"
         event = Event(kind, alert_id=str(number), service_id="kid", recipient="pa")
-        court.catalogue.publish(event, court.instant())
-    assert court.catalogue.mailboxes.take("pa") == [], "256 are in flight"
+        court.registry.publish(event, court.instant())
+    assert court.registry.mailboxes.take("pa") == [], "256 are in flight"
     court.kill("kid")
     court.run(0.3)
     court.join("kid", "pa")
     court.run(0.5)
     assert {event.type for event in court.mail("pa")} == {"note"}
-    assert court.catalogue.mailboxes.take("pa") == [], "and all that is left has been sent"
+    assert court.registry.mailboxes.take("pa") == [], "and all that is left has been sent"
 
 
 def test_a_new_tron_withdraws_what_the_one_before_could_not() -> None:
@@ -243,7 +243,7 @@ def test_who_was_told_of_a_death_that_was_held_first_is_told_of_the_return() -> 
     court.maintain("kid")
     court.kill("kid")
     court.run(3.0)
-    court.catalogue.release_notices("kid")
+    court.registry.release_notices("kid")
     decided = court.decide()  # the death is released ...
     court.join("kid", "pa")
     court.judge.learn(court.frame())
@@ -270,7 +270,7 @@ def test_a_death_that_was_held_overtakes_the_suspicion_once_it_is_told() -> None
     court.maintain("kid")
     court.run(3.0)
     assert types(court, "pa") == [("service_suspect", "kid")]
-    court.catalogue.release_notices("kid")
+    court.registry.release_notices("kid")
     court.run(0.5)
     assert types(court, "pa") == [("service_down", "kid")]
 
@@ -279,7 +279,7 @@ def test_a_service_that_was_removed_on_purpose_and_is_registered_again_is_one_su
     court = deaf_parent(None, "kid")
     court.kill("kid")
     court.run(3.0)
-    court.catalogue.deregister("kid", "", court.instant())
+    court.registry.deregister("kid", "", court.instant())
     assert types(court, "pa") == [("service_down", "kid")], "it is gone"
     court.run(10.0)
     court.join("kid", "pa")

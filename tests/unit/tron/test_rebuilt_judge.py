@@ -47,7 +47,7 @@ STEPS = st.lists(
 
 def act(court: Court, what: str, who: str) -> None:
     """Let something happen, where it can."""
-    known = who in court.catalogue.records
+    known = who in court.registry.records
     if what == "join":
         court.join(who, TREE[who], name=who.title(), stall_after=3.0 if who == "other" else None)
     elif what == "acknowledge":
@@ -57,10 +57,10 @@ def act(court: Court, what: str, who: str) -> None:
     elif what == "maintain":
         court.maintain(who)
     elif what == "release":
-        court.catalogue.release_notices(who)
+        court.registry.release_notices(who)
     elif what == "hang":
         court.hang(who)
-    elif court.catalogue.get(who).session is None:
+    elif court.registry.get(who).session is None:
         return
     elif what == "kill":
         court.kill(who)
@@ -70,8 +70,8 @@ def act(court: Court, what: str, who: str) -> None:
 
 def judgements(court: Court) -> dict[str, Judgement]:
     """How everyone is judged, the deregistered ones too."""
-    found = {service_id: record.judgement for service_id, record in court.catalogue.records.items()}
-    for service_id, tombstone in court.catalogue.tombstones.items():
+    found = {service_id: record.judgement for service_id, record in court.registry.records.items()}
+    for service_id, tombstone in court.registry.tombstones.items():
         if tombstone.judgement is not None:
             found[f"{service_id}, gone"] = tombstone.judgement
     return found
@@ -79,7 +79,7 @@ def judgements(court: Court) -> dict[str, Judgement]:
 
 def told(court: Court) -> set[tuple[str, str, str]]:
     """Who is told what about whom."""
-    waiting = court.catalogue.mailboxes.all_waiting()
+    waiting = court.registry.mailboxes.all_waiting()
     return {(copy.event.recipient, copy.event.type, copy.event.service_id) for copy in waiting}
 
 

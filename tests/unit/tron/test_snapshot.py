@@ -27,16 +27,16 @@ def act(world: World, what: str, service_id: str) -> None:
         world.restart()
     elif what == "register":
         world.register(service_id, 1.0, beats=False)
-    elif agent is None or (what == "return" and service_id not in world.catalogue.records):
+    elif agent is None or (what == "return" and service_id not in world.core.records):
         return
     elif what == "beat" and agent.session is not None:
         world.beat(agent)
     elif what == "break":
         world.break_stream(agent)
-    elif what == "return" and world.catalogue.get(service_id).incarnation == agent.incarnation:
+    elif what == "return" and world.core.get(service_id).incarnation == agent.incarnation:
         world.re_attach(agent)
     elif what == "goodbye" and agent.session is not None:
-        world.catalogue.goodbye(agent.session, service_id, "", world.instant())
+        world.core.goodbye(agent.session, service_id, "", world.instant())
 
 
 def future(detector: Detector, now: float, hearing_since: float) -> list[Decision]:
@@ -94,4 +94,4 @@ def test_whoever_is_gone_is_always_deregistered_within_the_bound(steps: list[tup
     # The window, three intervals with their tolerance, the grace, and one interval after down.
     for _ in range(80):
         world.step()
-    assert world.catalogue.records == {}
+    assert world.core.records == {}

@@ -1,4 +1,4 @@
-"""Who is told of what: stories through the real judge and the real catalogue."""
+"""Who is told of what: stories through the real judge and the real core of the registry."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_suspicion_is_there_before_tron_hears_of_the_break() -> None:
     bench = Bench()
     family(bench)
     bench.kill("child")
-    assert bench.catalogue.get("child").judgement.liveness is Liveness.SUSPECT
+    assert bench.registry.get("child").judgement.liveness is Liveness.SUSPECT
 
 
 def test_the_death_of_an_orphan_of_nobody_is_told_to_operators_once() -> None:
@@ -343,7 +343,7 @@ def test_a_death_and_return_within_maintenance_is_told_to_nobody() -> None:
     bench.start("child", "parent")
     bench.run(30.0)
     assert bench.told("parent") == []
-    assert bench.catalogue.maintenance_of("child") is None
+    assert bench.registry.maintenance_of("child") is None
 
 
 def test_too_many_suspicions_are_damped_and_a_death_is_told_all_the_same() -> None:

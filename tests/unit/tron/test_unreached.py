@@ -45,7 +45,7 @@ def test_an_unknown_parent_is_passed_over_for_the_operators() -> None:
 def unary(court: Court, service_id: str) -> None:
     """A service that registers by a call, so that it has no stream over which it could be notified."""
     spec = ServiceSpec(service_id, service_id, heartbeat_interval=3600.0, ttl=7200.0)
-    court.catalogue.register(spec, 0, "", None, court.instant())
+    court.registry.register(spec, 0, "", None, court.instant())
 
 
 def test_a_parent_without_a_stream_is_not_notified_until_the_alert_escalates() -> None:

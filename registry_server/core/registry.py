@@ -45,7 +45,7 @@ ANSWERED_LATE = 0.1
 """Attentive seconds for which a registration may wait for its answer without a word about it."""
 
 
-class Catalogue:
+class Registry:
     """The registry's state. Every method is one atomic command; `take()` returns what follows from those before."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the engine promises about the disk: nothing is told before its commit, and commits are shared."""
+"""What the loop promises about the disk: nothing is told before its commit, and commits are shared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from registry_server.core.event_log import EventFilter
 from registry_server.core.service import OPERATORS, Event, LivenessCause, ServiceSpec
 from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
 from registry_server.io.grpc_observer import ObserverService
-from registry_server.io.loop import Engine
+from registry_server.io.loop import RegistryLoop
 from registry_server.io.store import Stored, StoreError
 from tests.support.waiting import eventually
 from tests.unit.registry_server.builders import make_event
@@ -60,28 +60,28 @@ class HeldStore:
 
 
 @asynccontextmanager
-async def running(store: HeldStore) -> AsyncIterator[Engine]:
-    engine = Engine(store, event_retention=60)
-    await engine.start()
-    task = asyncio.create_task(engine.run())
+async def running(store: HeldStore) -> AsyncIterator[RegistryLoop]:
+    loop = RegistryLoop(store, event_retention=60)
+    await loop.start()
+    task = asyncio.create_task(loop.run())
     try:
-        yield engine
+        yield loop
     finally:
         store.gate.set()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await engine.close()
+        await loop.close()
 
 
 async def test_ten_thousand_registrations_at_once_are_a_handful_of_commits() -> None:
     store = HeldStore()
-    async with running(store) as engine:
+    async with running(store) as loop:
         before = len(store.commits)
         told: list[object] = []
 
         async def register(number: int) -> None:
-            engine.catalogue.register(ServiceSpec(f"s{number}", "s"), 0, "", None, engine.now())
-            await engine.flushed()
+            loop.registry.register(ServiceSpec(f"s{number}", "s"), 0, "", None, loop.now())
+            await loop.flushed()
             told.append(number)
 
         await asyncio.gather(*(register(number) for number in range(10_000)))
@@ -92,60 +92,60 @@ async def test_ten_thousand_registrations_at_once_are_a_handful_of_commits() -> 
 
 async def test_nobody_is_told_before_it_is_on_disk() -> None:
     store = HeldStore()
-    async with running(store) as engine:
+    async with running(store) as loop:
         told: list[object] = []
-        session = engine.open_session(told.append)
-        seen_before = engine.revisions.value
+        session = loop.open_session(told.append)
+        seen_before = loop.revisions.value
         store.gate.clear()
-        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        waiting = asyncio.ensure_future(engine.flushed())
+        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        waiting = asyncio.ensure_future(loop.flushed())
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done
         assert told == []
-        assert engine.revisions.value == seen_before
+        assert loop.revisions.value == seen_before
         store.gate.set()
         await asyncio.wait_for(waiting, 5)
         assert [type(each) for each in told] == [Registered]
-        assert engine.revisions.value > seen_before
+        assert loop.revisions.value > seen_before
 
 
 async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_registered() -> None:
     store = HeldStore()
-    async with running(store) as engine:
+    async with running(store) as loop:
         told: list[Message | EndStream] = []
-        session = engine.open_session(told.append)
+        session = loop.open_session(told.append)
         store.gate.clear()
-        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        engine.flush()
-        record = engine.catalogue.get("a")
+        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        loop.flush()
+        record = loop.registry.get("a")
         registered_at = record.heard_at
-        await eventually(lambda: engine.now().attentive >= registered_at + 0.5)
+        await eventually(lambda: loop.now().attentive >= registered_at + 0.5)
         assert record.heard_at == registered_at
         silent = Verdict("a", record.incarnation, record.observation, VerdictKind.DOWN, LivenessCause.SILENT)
-        ruling = engine.verdicts.apply(silent, engine.now())
+        ruling = loop.verdicts.apply(silent, loop.now())
         assert ruling.outcome is VerdictOutcome.STALE, "it waits for us, not we for it"
         store.gate.set()
         await eventually(lambda: bool(told))
         assert isinstance(told[0], Registered)
         assert record.heard_at >= registered_at + 0.5
         silent = replace(silent, observation=record.observation)
-        assert engine.verdicts.apply(silent, engine.now()).outcome is VerdictOutcome.APPLIED
+        assert loop.verdicts.apply(silent, loop.now()).outcome is VerdictOutcome.APPLIED
 
 
 async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk() -> None:
     store = HeldStore()
-    async with running(store) as engine:
+    async with running(store) as loop:
         told: list[Message | EndStream] = []
-        older, newer = engine.open_session(told.append), engine.open_session(lambda _: None)
-        engine.catalogue.register(ServiceSpec("a", "a"), 0, "one", older, engine.now())
-        await engine.flushed()
+        older, newer = loop.open_session(told.append), loop.open_session(lambda _: None)
+        loop.registry.register(ServiceSpec("a", "a"), 0, "one", older, loop.now())
+        await loop.flushed()
         store.gate.clear()
-        engine.catalogue.register(ServiceSpec("a", "a"), 0, "two", newer, engine.now())
-        engine.flush()
+        loop.registry.register(ServiceSpec("a", "a"), 0, "two", newer, loop.now())
+        loop.flush()
         with pytest.raises(Superseded) as caught:
-            engine.catalogue.register(ServiceSpec("a", "a"), 1, "one", older, engine.now())
-        engine.catalogue.refuse_older(older, caught.value)
-        engine.flush()
+            loop.registry.register(ServiceSpec("a", "a"), 1, "one", older, loop.now())
+        loop.registry.refuse_older(older, caught.value)
+        loop.flush()
         await asyncio.sleep(0.1)
         assert [type(each) for each in told] == [Registered]
         store.gate.set()
@@ -153,115 +153,115 @@ async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk()
 
 
 async def test_whom_an_alert_concerns_is_told_before_all_other_readers() -> None:
-    async with running(HeldStore()) as engine:
+    async with running(HeldStore()) as loop:
         told: list[Message | EndStream] = []
-        session = engine.open_session(told.append)
-        engine.catalogue.register(ServiceSpec("parent", "p"), 0, "", session, engine.now())
-        await engine.flushed()
-        seen_before = engine.revisions.value, engine.sequences.value
-        engine.catalogue.register(ServiceSpec("kid", "k", parent="parent"), 0, "", None, engine.now())
-        record = engine.catalogue.get("kid")
+        session = loop.open_session(told.append)
+        loop.registry.register(ServiceSpec("parent", "p"), 0, "", session, loop.now())
+        await loop.flushed()
+        seen_before = loop.revisions.value, loop.sequences.value
+        loop.registry.register(ServiceSpec("kid", "k", parent="parent"), 0, "", None, loop.now())
+        record = loop.registry.get("kid")
         alert = make_event("service_down", alert_id="x", service_id="kid", recipient="parent")
         down = Verdict("kid", record.incarnation, record.observation, VerdictKind.DOWN, alert=alert)
-        assert engine.verdicts.apply(down, engine.now()).outcome is VerdictOutcome.APPLIED
-        await engine.flushed()
+        assert loop.verdicts.apply(down, loop.now()).outcome is VerdictOutcome.APPLIED
+        await loop.flushed()
         assert isinstance(told[-1], Alert)
-        assert (engine.revisions.value, engine.sequences.value) == seen_before
-        await asyncio.wait_for(engine.revisions.beyond(seen_before[0]), 5)
-        assert engine.sequences.value > seen_before[1]
+        assert (loop.revisions.value, loop.sequences.value) == seen_before
+        await asyncio.wait_for(loop.revisions.beyond(seen_before[0]), 5)
+        assert loop.sequences.value > seen_before[1]
 
 
 async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
     store = HeldStore()
-    engine = Engine(store, event_retention=60)
-    await engine.start()
-    task = asyncio.create_task(engine.run())
+    loop = RegistryLoop(store, event_retention=60)
+    await loop.start()
+    task = asyncio.create_task(loop.run())
     told: list[object] = []
-    session = engine.open_session(told.append)
+    session = loop.open_session(told.append)
     store.broken = True
-    engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-    engine.flush()
+    loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+    loop.flush()
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(task, 5)
     assert caught.group_contains(StoreError)
     assert told == []
 
 
-async def quiet(engine: Engine) -> None:
+async def quiet(loop: RegistryLoop) -> None:
     """Nothing is on its way to the disk, and nothing was committed on the loop a moment ago."""
-    await engine.flushed()
+    await loop.flushed()
     await asyncio.sleep(INLINE_APART * 2)
 
 
 async def test_what_lives_hang_on_is_committed_and_told_at_once() -> None:
     store = HeldStore()
-    async with running(store) as engine:
+    async with running(store) as loop:
         told: list[object] = []
-        session = engine.open_session(told.append)
-        await quiet(engine)
+        session = loop.open_session(told.append)
+        await quiet(loop)
         before = len(store.commits)
-        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        assert engine.flush_inline() <= engine.commits.released_to
+        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        assert loop.flush_inline() <= loop.commits.released_to
         assert len(store.commits) == before + 1
         assert [type(each) for each in told] == [Registered]
-        assert engine.revisions.value == engine.catalogue.changes.revision
+        assert loop.revisions.value == loop.registry.changes.revision
 
 
 async def test_a_crowd_shares_its_commits() -> None:
     store = HeldStore()
-    async with running(store) as engine:
-        await quiet(engine)
+    async with running(store) as loop:
+        await quiet(loop)
         for n in range(MAX_INLINE_LINES + 1):
-            engine.catalogue.register(ServiceSpec(f"s{n}", "s"), 0, "", None, engine.now())
-        assert engine.flush_inline() > engine.commits.released_to  # too many for the loop
-        await quiet(engine)
-        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", None, engine.now())
-        assert engine.flush_inline() <= engine.commits.released_to
-        engine.catalogue.register(ServiceSpec("b", "b"), 0, "", None, engine.now())
-        assert engine.flush_inline() > engine.commits.released_to  # too soon after the one before
-        await engine.flushed()
+            loop.registry.register(ServiceSpec(f"s{n}", "s"), 0, "", None, loop.now())
+        assert loop.flush_inline() > loop.commits.released_to  # too many for the loop
+        await quiet(loop)
+        loop.registry.register(ServiceSpec("a", "a"), 0, "", None, loop.now())
+        assert loop.flush_inline() <= loop.commits.released_to
+        loop.registry.register(ServiceSpec("b", "b"), 0, "", None, loop.now())
+        assert loop.flush_inline() > loop.commits.released_to  # too soon after the one before
+        await loop.flushed()
 
 
 async def test_nothing_overtakes_what_is_on_its_way_to_the_disk() -> None:
     store = HeldStore()
-    async with running(store) as engine:
+    async with running(store) as loop:
         told: list[object] = []
-        session = engine.open_session(told.append)
-        await quiet(engine)
+        session = loop.open_session(told.append)
+        await quiet(loop)
         store.gate.clear()
-        engine.catalogue.register(ServiceSpec("a", "a"), 0, "", session, engine.now())
-        engine.flush()
-        engine.catalogue.register(ServiceSpec("b", "b"), 0, "", session, engine.now())
-        engine.flush_inline()
+        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        loop.flush()
+        loop.registry.register(ServiceSpec("b", "b"), 0, "", session, loop.now())
+        loop.flush_inline()
         assert told == []
         store.gate.set()
-        await asyncio.wait_for(engine.flushed(), 5)
+        await asyncio.wait_for(loop.flushed(), 5)
         assert [each.service.spec.service_id for each in told if isinstance(each, Registered)] == ["a", "b"]
 
 
 async def test_a_disk_that_fails_twice_on_the_loop_says_so_twice() -> None:
     store = HeldStore()
-    engine = Engine(store, event_retention=60)
-    await engine.start()
+    loop = RegistryLoop(store, event_retention=60)
+    await loop.start()
     store.broken = True
     for n in range(2):
         await asyncio.sleep(INLINE_APART * 2)
-        engine.catalogue.register(ServiceSpec(f"s{n}", "s"), 0, "", None, engine.now())
+        loop.registry.register(ServiceSpec(f"s{n}", "s"), 0, "", None, loop.now())
         with pytest.raises(StoreError, match="disk full"):
-            engine.flush_inline()
+            loop.flush_inline()
     with pytest.raises(ExceptionGroup) as caught:
-        await asyncio.wait_for(engine.run(), 5)
+        await asyncio.wait_for(loop.run(), 5)
     assert caught.group_contains(StoreError)
 
 
 async def test_an_observer_is_told_of_a_copy_only_once_it_is_on_disk() -> None:
     """It hands what is for operators to them at once, and they must not hear what a crash can take back."""
     store = HeldStore()
-    async with running(store) as engine, aclosing(ObserverService(engine).observe(OBSERVE)) as frames:
+    async with running(store) as loop, aclosing(ObserverService(loop).observe(OBSERVE)) as frames:
         await anext(frames)
         store.gate.clear()
-        engine.catalogue.publish(Event("note", alert_id="n", recipient=OPERATORS), engine.now())
-        engine.flush()
+        loop.registry.publish(Event("note", alert_id="n", recipient=OPERATORS), loop.now())
+        loop.flush()
         for _ in range(3):
             assert not (await anext(frames)).deliveries
         store.gate.set()
