@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from grid_model.event import OPERATORS
 from grid_model.event_types import (
     CASCADING_FAILURE,
     HEARTBEAT_MISS,
@@ -21,10 +22,11 @@ from grid_model.event_types import (
     SERVICE_STALLED,
     SERVICE_SUSPECT,
 )
+from grid_model.liveness import LivenessCause
 
 from tron import messages
 from tron.audience import Audience, Orphan, within
-from tron.facts import OPERATORS, AlertDraft, Cause, Facts, Kind, Severity, Transition
+from tron.facts import AlertDraft, Facts, Kind, Transition
 from tron.guard import Cascade
 from tron.policy import OrphanPolicy
 from tron.suppression import FlapLimit, Suppression
@@ -101,7 +103,7 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
     return AlertDraft(
         alert_id=_alert_id(facts.service_id, facts.incarnation, transition.observation, event_type.name),
         type=event_type.name,
-        severity=Severity[event_type.severity],
+        severity=event_type.severity,
         service_id=facts.service_id,
         service_name=facts.name,
         recipient=recipient,
@@ -123,11 +125,11 @@ def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
     return AlertDraft(
         alert_id=_alert_id(facts.service_id, facts.incarnation, attached, f"standing {event_type.name}"),
         type=event_type.name,
-        severity=Severity[event_type.severity],
+        severity=event_type.severity,
         service_id=facts.service_id,
         service_name=facts.name,
         recipient=recipient,
-        cause=Cause.DISCONNECTED,
+        cause=LivenessCause.DISCONNECTED,
         missed_beats=0,
         occurred_at=0.0,
         last_seen_at=None,
@@ -188,11 +190,11 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
     return AlertDraft(
         alert_id=_alert_id(observer, count, round(cascade.since * 1e9), CASCADING_FAILURE.name),
         type=CASCADING_FAILURE.name,
-        severity=Severity[CASCADING_FAILURE.severity],
+        severity=CASCADING_FAILURE.severity,
         service_id="",
         service_name="",
         recipient=OPERATORS,
-        cause=Cause.NONE,
+        cause=LivenessCause.NONE,
         missed_beats=0,
         occurred_at=wall_now - max(0.0, now - cascade.since),
         last_seen_at=None,
@@ -220,7 +222,7 @@ def _orphan_alert(death: AlertDraft, orphan: Orphan, stands_in: str, wall: float
     return AlertDraft(
         alert_id=_alert_id(death.service_id, child.incarnation, about, PARENT_DOWN.name),
         type=PARENT_DOWN.name,
-        severity=Severity[PARENT_DOWN.severity],
+        severity=PARENT_DOWN.severity,
         service_id=death.service_id,
         service_name=death.service_name,
         recipient=child.service_id,

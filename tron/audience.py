@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness, LivenessCause
+
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import OPERATORS, Cause, Facts, Kind, State, Transition
+from tron.facts import Facts, Kind, Transition
 from tron.grouping import Groups
 from tron.hierarchy import Hierarchy
 from tron.policy import OrphanPolicy
@@ -115,9 +118,9 @@ class Audiences:
         found: dict[str, None] = {}
         for service_id in descendants:
             lease = self._detector.find(service_id)
-            if lease is None or lease.state is State.ALIVE or lease.cause is Cause.STALLED:
+            if lease is None or lease.liveness is Liveness.ALIVE or lease.cause is LivenessCause.STALLED:
                 continue
-            if lease.state is State.SUSPECT or lease.judged_at >= since or service_id in unheard:
+            if lease.liveness is Liveness.SUSPECT or lease.judged_at >= since or service_id in unheard:
                 subtree = self._groups.subtree_of(service_id, listed.get(service_id, ()))
                 found |= dict.fromkeys((service_id, *subtree))
         return list(found)

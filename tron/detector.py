@@ -32,7 +32,9 @@ from __future__ import annotations
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
-from tron.facts import NEVER, Cause, Facts, Kind, Lease, State, Transition
+from grid_model.liveness import Liveness, LivenessCause
+
+from tron.facts import NEVER, Facts, Kind, Lease, Transition
 from tron.hold import Hold
 from tron.policy import Policies, Policy
 
@@ -57,12 +59,16 @@ class Detector:
     def __len__(self) -> int:
         return len(self._leases)
 
-    def states(self) -> dict[State, int]:
-        """The number of services by judged state."""
-        counts = dict.fromkeys(State, 0)
+    def counts(self) -> dict[Liveness, int]:
+        """The number of services by judgement."""
+        counts = {Liveness.ALIVE: 0, Liveness.SUSPECT: 0, Liveness.DOWN: 0}
         for lease in self._leases.values():
-            counts[lease.state] += 1
+            counts[lease.liveness] += 1
         return counts
+
+    def failing(self) -> list[Lease]:
+        """The services that are suspected or down."""
+        return [lease for lease in self._leases.values() if lease.liveness is not Liveness.ALIVE]
 
     def find(self, service_id: str) -> Lease | None:
         """What is known and judged of a service; None if it is not registered. Not to be changed."""
@@ -81,7 +87,7 @@ class Detector:
             observation=facts.observation,
             heard_at=facts.heard_at,
             last_heartbeat_at=facts.last_heartbeat_at,
-            state=facts.judged,
+            liveness=facts.judged,
             cause=facts.cause,
             judged_at=facts.judged_at,
             missed_beats=facts.missed_beats,
@@ -161,7 +167,7 @@ class Detector:
             return
         before = transition.facts
         lease.deregistered = False
-        lease.state, lease.cause, lease.judged_at, lease.missed_beats = (
+        lease.liveness, lease.cause, lease.judged_at, lease.missed_beats = (
             before.judged,
             before.cause,
             before.judged_at,
@@ -173,14 +179,14 @@ class Detector:
         """The next transitions of a service, and when each is due (attentive seconds), if nothing more is heard."""
         return [(kind, due) for kind, due, _ in self.forecast(service_id)]
 
-    def forecast(self, service_id: str) -> list[tuple[Kind, float, Cause]]:
+    def forecast(self, service_id: str) -> list[tuple[Kind, float, LivenessCause]]:
         """The same, with the cause that will be named."""
         lease = self._leases.get(service_id)
         if lease is None or service_id in self._exempt:
             return []
         imagined = replace(lease)
         now, due = self.now, self.now
-        found: list[tuple[Kind, float, Cause]] = []
+        found: list[tuple[Kind, float, LivenessCause]] = []
         try:
             while len(found) < len(Kind):
                 kind, at = self._next(imagined)
@@ -235,19 +241,19 @@ class Detector:
             return Kind.DEREGISTER, NEVER
         facts = lease.facts
         if facts.service_id in self._exempt:
-            return Kind.RECOVER, NEVER if lease.state is State.ALIVE else 0.0
+            return Kind.RECOVER, NEVER if lease.liveness is Liveness.ALIVE else 0.0
         policy = self._policies.of(facts.service_id)
         held_until = self.held_until(lease)
-        if lease.state is not State.ALIVE and self._is_back(lease, policy):
-            return (Kind.RESTORE if lease.state is State.DOWN else Kind.RECOVER), 0.0
+        if lease.liveness is not Liveness.ALIVE and self._is_back(lease, policy):
+            return (Kind.RESTORE if lease.liveness is Liveness.DOWN else Kind.RECOVER), 0.0
         silent_since = max(lease.heard_at, self._busy_until(lease, policy))
-        if lease.state is State.DOWN:
+        if lease.liveness is Liveness.DOWN:
             if self._deregistration_held or facts.maintained or not policy.deregister:
                 return Kind.DEREGISTER, NEVER
             silent_enough = silent_since + policy.silence(facts.interval, policy.misses_before_deregister)
             down_enough = lease.judged_at + max(facts.interval, policy.keep_down)
             return Kind.DEREGISTER, max(silent_enough, down_enough, held_until)
-        if lease.state is not State.ALIVE:
+        if lease.liveness is not Liveness.ALIVE:
             return Kind.DOWN, max(self._down_at(lease, policy)[0], held_until)
         if lease.disconnected:
             return Kind.SUSPECT, max(facts.detached_at or 0.0, held_until)
@@ -256,7 +262,7 @@ class Detector:
         stalled_at = NEVER if facts.maintained else max(self._stalls_at(lease, policy), held_until)
         return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
 
-    def _down_at(self, lease: Lease, policy: Policy) -> tuple[float, Cause]:
+    def _down_at(self, lease: Lease, policy: Policy) -> tuple[float, LivenessCause]:
         """When a suspect is down, and for which cause: the earlier of two deadlines, if both count.
 
         A break gives a service its grace to come back. It does not put off the end of a silence that was noticed first.
@@ -265,13 +271,13 @@ class Detector:
         silent_since = max(lease.heard_at, self._busy_until(lease, policy))
         by_silence = silent_since + policy.silence(facts.interval, policy.misses_before_down)
         if not lease.disconnected:
-            return by_silence, Cause.SILENT
+            return by_silence, LivenessCause.SILENT
         grace = policy.reconnect_grace if facts.reconnect_grace is None else facts.reconnect_grace
         broken_at = lease.judged_at if facts.detached_at is None else facts.detached_at
         by_break = broken_at + (0.0 if lease.confirmed else grace)
-        if lease.cause is Cause.SILENT and by_silence < by_break:
-            return by_silence, Cause.SILENT
-        return by_break, Cause.DISCONNECTED
+        if lease.cause is LivenessCause.SILENT and by_silence < by_break:
+            return by_silence, LivenessCause.SILENT
+        return by_break, LivenessCause.DISCONNECTED
 
     def _held(self, evidence: float, policy: Policy) -> float:
         return 0.0 if evidence > self.hearing_since else self.hearing_since + policy.reattach_window
@@ -287,7 +293,7 @@ class Detector:
         if facts.stall_after is None:
             return NEVER
         still_since = max(facts.active_at, self._busy_until(lease, policy))
-        if lease.state is State.ALIVE:
+        if lease.liveness is Liveness.ALIVE:
             # A new stream says nothing of the counter before its first beat.
             still_since = max(still_since, facts.attached_at or 0.0)
         # The counter is seen with each beat and not between: a shorter limit would accuse a service that beats in time.
@@ -298,41 +304,43 @@ class Detector:
             return False
         silent_since = max(lease.heard_at, self._busy_until(lease, policy))
         within = self.now < silent_since + policy.silence(lease.facts.interval, policy.misses_before_warning)
-        if lease.cause is Cause.STALLED:
+        if lease.cause is LivenessCause.STALLED:
             return within and self.now < self._stalls_at(lease, policy)
         # Only what was heard after the judgement speaks against it; an open stream is not a beat.
-        since = lease.heard_at if lease.cause is Cause.SILENT else max(lease.heard_at, lease.facts.attached_at or 0.0)
+        since = lease.heard_at
+        if lease.cause is not LivenessCause.SILENT:
+            since = max(since, lease.facts.attached_at or 0.0)
         return since > lease.judged_at and within
 
     def _decide(self, lease: Lease, kind: Kind, due: float) -> Transition:
         before = lease.facts
         state_before = replace(
             before,
-            judged=lease.state,
+            judged=lease.liveness,
             cause=lease.cause,
             judged_at=lease.judged_at,
             missed_beats=lease.missed_beats,
             last_heartbeat_at=lease.last_heartbeat_at,
         )
         policy = self._policies.of(before.service_id)
-        cause = Cause.DISCONNECTED if lease.disconnected else Cause.SILENT
+        cause = LivenessCause.DISCONNECTED if lease.disconnected else LivenessCause.SILENT
         missed_beats = 0
         match kind:
             case Kind.MISS:
-                lease.state, missed_beats = State.SUSPECT, policy.misses_before_warning
+                lease.liveness, missed_beats = Liveness.SUSPECT, policy.misses_before_warning
             case Kind.SUSPECT:
-                lease.state = State.SUSPECT
+                lease.liveness = Liveness.SUSPECT
             case Kind.STALL:
-                lease.state, cause = State.SUSPECT, Cause.STALLED
+                lease.liveness, cause = Liveness.SUSPECT, LivenessCause.STALLED
             case Kind.DOWN:
                 _, cause = self._down_at(lease, policy)
-                lease.state = State.DOWN
-                missed_beats = policy.misses_before_down if cause is Cause.SILENT else self._missed_beats(lease)
+                lease.liveness = Liveness.DOWN
+                missed_beats = policy.misses_before_down if cause is LivenessCause.SILENT else self._missed_beats(lease)
             case Kind.DEREGISTER:
                 missed_beats, cause = max(policy.misses_before_deregister, self._missed_beats(lease)), lease.cause
                 lease.deregistered = True
             case Kind.RECOVER | Kind.RESTORE:
-                lease.state, cause = State.ALIVE, Cause.NONE
+                lease.liveness, cause = Liveness.ALIVE, LivenessCause.NONE
         lease.cause, lease.missed_beats, lease.judged_at = cause, missed_beats, self.now
         return Transition(
             kind=kind,

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from grid_model.event import OPERATORS, Severity
 from grid_model.event_types import NOT_ESCALATED
 
 from tron import messages
-from tron.facts import OPERATORS, Delivery, Severity
+from tron.facts import Delivery
 
 Key = tuple[str, str]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from grid_model.liveness import Liveness, LivenessCause
+
 from tron import messages
-from tron.facts import Cause, Kind, Lease, State
+from tron.facts import Kind, Lease
 from tron.judge import Judge
 from tron.policy import Policy
 
@@ -44,25 +46,25 @@ def explain(judge: Judge, service_id: str) -> Explanation | None:
 def _verdict(judge: Judge, lease: Lease) -> str:
     facts, now = lease.facts, judge.now
     silent = now - lease.heard_at
-    match lease.state:
-        case State.ALIVE:
+    match lease.liveness:
+        case Liveness.ALIVE:
             sentence = messages.alive(facts.name, silent)
             sentence += messages.STREAM_OPEN if facts.connected else _no_stream(lease)
             busy = _busy_for(judge, lease)
             sentence += messages.busy(busy) if busy > 0 else ""
-        case State.SUSPECT if lease.disconnected:
+        case Liveness.SUSPECT if lease.disconnected:
             broken = facts.detached_at
             when = messages.BEFORE_START if broken is None else messages.ago(now - broken)
             sentence = messages.suspect_broken(facts.name, when)
-        case State.SUSPECT if lease.cause is Cause.STALLED:
+        case Liveness.SUSPECT if lease.cause is LivenessCause.STALLED:
             sentence = messages.stalled(facts.name, now - facts.active_at)
-        case State.SUSPECT:
+        case Liveness.SUSPECT:
             sentence = messages.suspect_silent(facts.name, silent)
-        case State.DOWN:
-            broke = lease.cause is Cause.DISCONNECTED
+        case Liveness.DOWN:
+            broke = lease.cause is LivenessCause.DISCONNECTED
             why = messages.DOWN_BY_BREAK if broke else messages.DOWN_BY_SILENCE
             sentence = messages.down(facts.name, now - lease.judged_at, why, silent)
-    ended = facts.detached_reason if not facts.connected and lease.state is not State.ALIVE else ""
+    ended = facts.detached_reason if not facts.connected and lease.liveness is not Liveness.ALIVE else ""
     notes = [
         messages.stream_ended_by_registry(ended) if ended else "",
         messages.note_maintenance(facts.maintenance_reason) if facts.maintained else "",
@@ -78,22 +80,22 @@ def _rule(judge: Judge, lease: Lease, policy: Policy) -> str:
     interval = facts.interval
     tolerance = max(policy.tolerance_ratio * interval, policy.tolerance_min)
     grace = policy.reconnect_grace if facts.reconnect_grace is None else facts.reconnect_grace
-    if lease.state is not State.DOWN and judge.now < judge.detector.held_until(lease):
+    if lease.liveness is not Liveness.DOWN and judge.now < judge.detector.held_until(lease):
         hearing_for = judge.now - judge.detector.hearing_since
         return messages.rule_reattach_window(hearing_for, policy.reattach_window)
     # A service that was suspected for another cause and lost its stream since is judged by the stream.
-    broken = lease.state is State.SUSPECT and lease.disconnected
-    match lease.state, Cause.DISCONNECTED if broken else lease.cause:
-        case State.ALIVE, _:
+    broken = lease.liveness is Liveness.SUSPECT and lease.disconnected
+    match lease.liveness, LivenessCause.DISCONNECTED if broken else lease.cause:
+        case Liveness.ALIVE, _:
             return messages.rule_heard_in_time(interval, policy.misses_before_warning, tolerance)
-        case State.SUSPECT, Cause.STALLED:
+        case Liveness.SUSPECT, LivenessCause.STALLED:
             return messages.rule_stall_after(facts.stall_after or 0.0)
-        case State.SUSPECT, Cause.DISCONNECTED:
+        case Liveness.SUSPECT, LivenessCause.DISCONNECTED:
             silence = policy.silence(interval, policy.misses_before_down)
-            return messages.rule_stream_broke(grace, silence if lease.cause is Cause.SILENT else None)
-        case State.SUSPECT, _:
+            return messages.rule_stream_broke(grace, silence if lease.cause is LivenessCause.SILENT else None)
+        case Liveness.SUSPECT, _:
             return messages.rule_missed_beats(policy.misses_before_warning, interval, tolerance)
-        case _, Cause.DISCONNECTED:
+        case _, LivenessCause.DISCONNECTED:
             return messages.rule_reconnect_grace(grace)
     return messages.rule_missed_beats(policy.misses_before_down, interval, tolerance)
 
@@ -102,7 +104,7 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
     facts, now = lease.facts, judge.now
     deadline = policy.silence(facts.interval, policy.misses_before_down)
     found: dict[str, Any] = {
-        "state": lease.state.name,
+        "state": lease.liveness.name,
         "cause": lease.cause.name,
         "judged_for_seconds": round(now - lease.judged_at, 3),
         "silent_for_seconds": round(now - lease.heard_at, 3),

@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any
 
+from grid_model.event import Severity
+from grid_model.liveness import Liveness, LivenessCause
+
 NEVER = float("inf")
-
-OPERATORS = "operators"
-"""The recipient that means the people in charge, as in the contract."""
-
-
-class State(IntEnum):
-    """TRON's newest verdict; the numbers of the wire."""
-
-    ALIVE = 1
-    SUSPECT = 2
-    DOWN = 3
-
-
-class Cause(IntEnum):
-    """Why; the numbers of the wire."""
-
-    NONE = 0
-    DISCONNECTED = 1
-    SILENT = 2
-    STALLED = 3
-
-
-class Severity(IntEnum):
-    """How much an alert matters; the numbers of the wire. A CRITICAL one needs an action, so it escalates."""
-
-    INFO = 1
-    WARNING = 2
-    CRITICAL = 3
 
 
 class Kind(Enum):
@@ -61,7 +36,7 @@ class AlertDraft:
     service_id: str
     service_name: str
     recipient: str
-    cause: Cause
+    cause: LivenessCause
     missed_beats: int
     occurred_at: float
     last_seen_at: float | None
@@ -88,8 +63,8 @@ class Facts:
     heard_at: float
     last_heartbeat_at: float
     """Seconds since the epoch; for people, never for judgement."""
-    judged: State
-    cause: Cause
+    judged: Liveness
+    cause: LivenessCause
     judged_at: float
     missed_beats: int
     stall_after: float | None = None
@@ -120,7 +95,7 @@ class Transition:
     service_id: str
     incarnation: int
     observation: int
-    cause: Cause
+    cause: LivenessCause
     missed_beats: int
     due: float
     facts: Facts
@@ -135,8 +110,8 @@ class Lease:
     observation: int
     heard_at: float
     last_heartbeat_at: float
-    state: State
-    cause: Cause
+    liveness: Liveness
+    cause: LivenessCause
     judged_at: float
     missed_beats: int
     scheduled: float = NEVER

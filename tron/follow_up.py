@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness
+
 from tron import alert_book, suppression
 from tron.audience import Audience, Audiences
 from tron.detector import Detector
 from tron.escalation import Escalations, next_step
-from tron.facts import OPERATORS, AlertDraft, Delivery, Facts, State
+from tron.facts import AlertDraft, Delivery, Facts
 from tron.guard import Guard
 from tron.held_deaths import HeldDeaths
 from tron.hierarchy import Hierarchy
@@ -100,7 +103,7 @@ class FollowUp:
         self._escalations.look_again(delivery, step.again_at)
         if not step.why:
             return None
-        is_back = lease is not None and lease.state is State.ALIVE
+        is_back = lease is not None and lease.liveness is Liveness.ALIVE
         target = self._hierarchy.next_live(alert.recipient)
         escalated = alert_book.escalated_copy(alert, target, step.why, is_back=is_back)
         about = alert.service_id if alert.type == "service_down" else ""

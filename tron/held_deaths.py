@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tron.facts import AlertDraft, Facts, Lease, State
+from grid_model.liveness import Liveness
+
+from tron.facts import AlertDraft, Facts, Lease
 
 AT_ONCE = 200
 """Deaths that are released in one frame; the others come with the next."""
@@ -49,7 +51,7 @@ class HeldDeaths:
                 break
             lease = find(service_id)
             alert = None if lease is None else lease.facts.held_alert
-            if lease is None or alert is None or lease.state is not State.DOWN:
+            if lease is None or alert is None or lease.liveness is not Liveness.DOWN:
                 del self._held[service_id]
             elif not holds(lease.facts):
                 del self._held[service_id]

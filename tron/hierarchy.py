@@ -3,9 +3,12 @@ that are left. Pure."""
 
 from __future__ import annotations
 
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness
+
 from tron import messages
 from tron.detector import Detector
-from tron.facts import OPERATORS, Facts, Lease, State
+from tron.facts import Facts, Lease
 from tron.lineage import Lineage
 from tron.policy import OrphanPolicy, Policies
 
@@ -36,7 +39,7 @@ class Hierarchy:
 
     def alive(self) -> tuple[int, set[str]]:
         """How many services are judged alive, and the units that they belong to; see `unit_of`."""
-        alive = [lease.facts for lease in self._detector.leases() if lease.state is State.ALIVE]
+        alive = [lease.facts for lease in self._detector.leases() if lease.liveness is Liveness.ALIVE]
         return len(alive), {_unit(facts) for facts in alive}
 
     def unit_of(self, service_id: str) -> str:
@@ -52,7 +55,7 @@ class Hierarchy:
     def living_children(self, service_id: str) -> list[Lease]:
         """The children that are judged alive."""
         leases = map(self._detector.find, self.lineage.children(service_id))
-        return [lease for lease in leases if lease is not None and lease.state is State.ALIVE]
+        return [lease for lease in leases if lease is not None and lease.liveness is Liveness.ALIVE]
 
     def unreachable(self, id_or_name: str) -> str:
         """Why a recipient cannot be expected to acknowledge anything; empty if it can."""
@@ -70,7 +73,7 @@ class Hierarchy:
     def is_down(self, service_id: str) -> bool:
         """Whether a service is judged down, or is not registered."""
         lease = self._detector.find(service_id)
-        return lease is None or lease.state is State.DOWN
+        return lease is None or lease.liveness is Liveness.DOWN
 
 
 def _unit(facts: Facts) -> str:

@@ -17,12 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness, LivenessCause
+
 from tron import alert_book, suppression
 from tron.audience import Audiences
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import OPERATORS, AlertDraft, Cause, Delivery, Facts, Forebear, Frame, Kind, State, Transition
+from tron.facts import AlertDraft, Delivery, Facts, Forebear, Frame, Kind, Transition
 from tron.follow_up import FollowUp
 from tron.grouping import Groups
 from tron.guard import Guard
@@ -99,8 +102,7 @@ class Judge:
                 self.for_operators.pop(alert_id, None)
         if frame.cascade_alert_id:
             self.cascade_alert_id = frame.cascade_alert_id
-            failed = (lease.facts.service_id for lease in self.detector.leases() if lease.state is not State.ALIVE)
-            self.guard.resume(frame.now, failed)
+            self.guard.resume(frame.now, [lease.facts.service_id for lease in self.detector.failing()])
         if frame.hearing_since != self.detector.hearing_since:
             self._preauthorized.forget_all(lease.facts.service_id for lease in self.detector.leases())
         self.complete = self.complete or frame.snapshot_complete
@@ -183,13 +185,13 @@ class Judge:
         self._preauthorized.touch(service_id)
         if before is None:
             self._touch_children(service_id)
-        if facts.judged is State.DOWN:
+        if facts.judged is Liveness.DOWN:
             self._follow_up.note_held(facts)
         else:
             self._follow_up.held_deaths.end(service_id)
-        if facts.judged is State.ALIVE:
+        if facts.judged is Liveness.ALIVE:
             self.groups.unlist((service_id,))
-        if before is not None and before.state is State.ALIVE and facts.judged is State.SUSPECT:
+        if before is not None and before.liveness is Liveness.ALIVE and facts.judged is Liveness.SUSPECT:
             self._preauthorized.used_up(service_id)
             self.suspected.append(facts)
             self.guard.failed(service_id, facts.judged_at, before.judged_at)  # a stream that broke: when is known
@@ -209,9 +211,9 @@ class Judge:
     def _recount(self) -> None:
         """Services that failed just before we came still count; what was judged before the registry's start does
         not."""
-        failing = [each for each in self.detector.leases() if each.state is not State.ALIVE and each.judged_at > 0.0]
+        failing = [lease for lease in self.detector.failing() if lease.judged_at > 0.0]
         for lease in sorted(failing, key=lambda each: each.judged_at):
-            if lease.cause is not Cause.STALLED:
+            if lease.cause is not LivenessCause.STALLED:
                 self.guard.failed(lease.facts.service_id, lease.judged_at, 0.0, _spread(lease.cause, lease.facts))
 
     # --- one transition ---------------------------------------------------------------------------------------------
@@ -287,6 +289,6 @@ class Judge:
             self._preauthorized.touch(child)
 
 
-def _spread(cause: Cause, facts: Facts) -> float:
+def _spread(cause: LivenessCause, facts: Facts) -> float:
     """To within how many seconds it is known when a service fell silent."""
-    return facts.interval if cause is Cause.SILENT else 0.0
+    return facts.interval if cause is LivenessCause.SILENT else 0.0

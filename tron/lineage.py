@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 
-from tron.facts import OPERATORS, Forebear
+from grid_model.event import OPERATORS
+
+from tron.facts import Forebear
 
 MAX_FOREBEARS = 10_000
 """Services that are gone and remembered. Overflow rule: the oldest is forgotten; alerts to it go to operators."""

@@ -16,13 +16,14 @@ from functools import partial
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
+from grid_model.liveness import LivenessCause
 from grid_model.wire import duration
 from tron_client.errors import Draining, from_rpc_error
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from tron import messages
-from tron.facts import Cause, Facts, Kind
+from tron.facts import Facts, Kind
 from tron.judge import Judge
 from tron.operator_relay import OperatorRelay
 from tron.orders import Orders, Ruling
@@ -298,7 +299,7 @@ class Monitor:
                 _LOGGED[Kind.SUSPECT],
                 service_id=facts.service_id,
                 incarnation=facts.incarnation,
-                cause=Cause.DISCONNECTED.name,
+                cause=LivenessCause.DISCONNECTED.name,
                 standing=True,
             )
             self._probe(facts)

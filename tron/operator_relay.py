@@ -15,12 +15,13 @@ from collections.abc import Mapping
 import grpc
 import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+from grid_model.event import OPERATORS, Severity
+from grid_model.liveness import LivenessCause
 
-from grid_hosting.sinks import notice as sinks_notice
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
 from grid_hosting.sinks.notice import OperatorNotice
 from tron import messages
-from tron.facts import OPERATORS, AlertDraft, Cause, Delivery
+from tron.facts import AlertDraft, Delivery
 
 log = structlog.get_logger("operator")
 
@@ -100,7 +101,7 @@ class OperatorRelay:
                 await asyncio.sleep(RETRY_DELAY)
 
     def _send_own(self, message: str, why: str, seconds: float, *, resolved: bool = False) -> None:
-        severity = sinks_notice.Severity.WARNING if resolved else sinks_notice.Severity.CRITICAL
+        severity = Severity.WARNING if resolved else Severity.CRITICAL
         self._own_notices.append(
             OperatorNotice(
                 alert_id=str(uuid.uuid4()) if resolved else self._loss,
@@ -122,12 +123,12 @@ def to_notice(alert: AlertDraft) -> OperatorNotice:
     return OperatorNotice(
         alert_id=alert.alert_id,
         type=alert.type,
-        severity=sinks_notice.Severity(alert.severity),
+        severity=alert.severity,
         message=alert.message,
         occurred_at=alert.occurred_at,
         service_id=alert.service_id,
         service_name=alert.service_name,
-        cause="" if alert.cause is Cause.NONE else alert.cause.name,
+        cause="" if alert.cause is LivenessCause.NONE else alert.cause.name,
         recipient=escalated_from[-1] if escalated_from else "",
         why=alert.details.get("escalated_because") or messages.NO_OTHER_RECIPIENT,
         details=alert.details,

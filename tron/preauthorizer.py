@@ -6,10 +6,12 @@ decision holds until a fact about the service, its parent or its policy changes,
 
 from __future__ import annotations
 
+from grid_model.liveness import Liveness
+
 from tron import alert_book
 from tron.damping import Damping
 from tron.detector import Detector
-from tron.facts import Lease, State
+from tron.facts import Lease
 from tron.hierarchy import Hierarchy
 from tron.preauthorized import StandingSuspicion
 from tron.suppression import FlapLimit
@@ -27,7 +29,7 @@ class Preauthorizer:
     def suspicion_of(self, lease: Lease | None, now: float) -> tuple[StandingSuspicion | None, float | None]:
         """The suspicion that is wanted for a service, None if none is; and the attentive second at which to look again,
         if this changes with time alone."""
-        if lease is None or lease.state is not State.ALIVE or not lease.facts.connected:
+        if lease is None or lease.liveness is not Liveness.ALIVE or not lease.facts.connected:
             return None, None
         facts = lease.facts
         if facts.service_id == self._observer:

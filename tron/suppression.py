@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid_model.event import OPERATORS
+
 from tron import messages
 from tron.damping import Damping
-from tron.facts import OPERATORS, Facts, Kind
+from tron.facts import Facts, Kind
 from tron.guard import Guard
 from tron.policy import Policy
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from google.protobuf import struct_pb2
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, observation_pb2
+from grid_model.event import Severity
+from grid_model.liveness import Liveness, LivenessCause
 from grid_model.wire import epoch, json_object, seconds, timestamp_at
 
-from tron.facts import AlertDraft, Cause, Delivery, Facts, Forebear, Frame, Kind, Severity, State
+from tron.facts import AlertDraft, Delivery, Facts, Forebear, Frame, Kind
 from tron.orders import AlertCopy, Ruling
 from tron.preauthorized import StandingSuspicion
 
@@ -58,8 +60,8 @@ def _to_facts(message: observation_pb2.Observation) -> Facts:
         detached_at=seconds(message.detached_at) if has("detached_at") else None,
         heard_at=seconds(message.heard_at),
         last_heartbeat_at=epoch(message.last_heartbeat_at),
-        judged=State(int(message.judged)),
-        cause=Cause(int(message.judged_cause)),
+        judged=Liveness(int(message.judged)),
+        cause=LivenessCause(int(message.judged_cause)),
         judged_at=seconds(message.judged_at),
         missed_beats=message.missed_beats,
         stall_after=seconds(message.stall_after) if has("stall_after") else None,
@@ -94,7 +96,7 @@ def to_alert(event: event_pb2.Event) -> AlertDraft:
         service_id=event.service_id,
         service_name=event.service_name,
         recipient=event.recipient,
-        cause=Cause(int(event.cause)),
+        cause=LivenessCause(int(event.cause)),
         missed_beats=event.missed_beats,
         occurred_at=epoch(event.occurred_at),
         last_seen_at=epoch(event.last_seen_at) if event.HasField("last_seen_at") else None,

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from tron.facts import OPERATORS, AlertDraft, Delivery, Severity
+from grid_model.event import OPERATORS, Severity
+
+from tron.facts import AlertDraft, Delivery
 
 UNDELIVERED_AFTER = 5.0
 """Attentive seconds for which an alert may reach nobody. Above the grace (2 s) after which a parent whose stream broke

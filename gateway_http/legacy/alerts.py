@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from grid_model.event import OPERATORS
 from grid_model.event_types import EVENT_TYPES
-from tron_client.models import OPERATORS, Event, Service
+from tron_client.models import Event, Service
 
 from gateway_http.legacy.rows import iso
 

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 from tron_client.models import Service
 
 from gateway_http.replica.entry import Entry
 from gateway_http.replica.mirror import Mirror
 
-STATUSES = ("ok", "degraded", "down", "queued", "running", "blocked", "waiting_approval", "paused", "error", "done")
-TYPES = ("model", "tool", "agent")
-ROLES = ("production", "staging", "canary", "experimental")
+STATUSES = tuple(each.name.lower() for each in ServiceStatus)
+TYPES = tuple(each.name.lower() for each in ServiceType)
+ROLES = tuple(each.name.lower() for each in ServiceRole)
 
 LISTED = ("service_id", "name", "type", "role", "url", "caps", "labels", "status", "last_heartbeat_ts")
 """The keys of GET /services."""

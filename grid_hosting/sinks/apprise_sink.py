@@ -11,9 +11,11 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from grid_model.event import Severity
+
 from grid_hosting.http_transport import spare_loopback
 from grid_hosting.sinks import SinkUnavailable
-from grid_hosting.sinks.notice import OperatorNotice, Severity, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice, rfc3339
 
 if TYPE_CHECKING:
     from apprise import Apprise

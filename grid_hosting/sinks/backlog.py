@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grid_hosting.sinks.notice import OperatorNotice, Severity
+from grid_model.event import Severity
+
+from grid_hosting.sinks.notice import OperatorNotice
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import structlog
+from grid_model.event import Severity
 
-from grid_hosting.sinks.notice import OperatorNotice, Severity
+from grid_hosting.sinks.notice import OperatorNotice
 
 log = structlog.get_logger("operator")
 

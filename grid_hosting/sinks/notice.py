@@ -5,19 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from enum import IntEnum
 from typing import Any
+
+from grid_model.event import Severity
 
 LAST_MOMENT = 253_402_300_799.0
 """The last second of the year 9999: no timestamp can write a later one."""
-
-
-class Severity(IntEnum):
-    """How much a notice matters; the numbers of the wire."""
-
-    INFO = 1
-    WARNING = 2
-    CRITICAL = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
+from grid_model.event import Severity
 from grid_model.event_types import NOT_ESCALATED
 
-from registry_server.core.service import Copy, Severity
+from registry_server.core.service import Copy
 
 KEEP_ALERTS = 300.0
 LOOK_AGAIN = 1.0

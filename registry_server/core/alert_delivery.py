@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from grid_model.event import OPERATORS, Severity
+
 from registry_server.core.absent_recipients import AbsentRecipients
 from registry_server.core.directory import Directory
 from registry_server.core.effects import (
@@ -20,7 +22,7 @@ from registry_server.core.mailbox import Mailboxes
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.record import Record
-from registry_server.core.service import OPERATORS, Copy, Event, Instant, Severity
+from registry_server.core.service import Copy, Event, Instant
 
 
 class AlertDelivery:

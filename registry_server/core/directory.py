@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from grid_model.event import OPERATORS
+
 from registry_server.core.errors import FieldError, InvalidRequest, ServiceNotFound
 from registry_server.core.record import Record
-from registry_server.core.service import OPERATORS, ServiceSpec
+from registry_server.core.service import ServiceSpec
 
 
 class Directory:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from grid_model.liveness import Liveness
+
 from registry_server.core.effects import PutHeartbeats
 from registry_server.core.observations import Heard
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import REVISION_BLOCK, Outgoing
 from registry_server.core.published import PART, Backlog
 from registry_server.core.record import Record
-from registry_server.core.service import Instant, Liveness
+from registry_server.core.service import Instant
 
 OBSERVATION_BITS = 43
 """Each life of the registry reserves at least one block of revisions; the number of the block is above these bits."""

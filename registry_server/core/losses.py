@@ -6,7 +6,9 @@ an operator's is, which names no recipient. A service that is back is not lost.
 
 from __future__ import annotations
 
-from registry_server.core.service import Judgement, Liveness
+from grid_model.liveness import Liveness
+
+from registry_server.core.service import Judgement
 
 
 def is_lost(judgement: Judgement | None) -> bool:

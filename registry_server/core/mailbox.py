@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from registry_server.core.service import OPERATORS, Copy, Event
+from grid_model.event import OPERATORS
+
+from registry_server.core.service import Copy, Event
 
 WAITING = 1000
 """Alerts kept for one recipient.

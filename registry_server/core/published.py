@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
+from grid_model.liveness import Liveness, LivenessCause
+
 from registry_server.core.changes import ChangeLog
 from registry_server.core.record import Record
-from registry_server.core.service import Liveness, LivenessCause, Maintenance, Service
+from registry_server.core.service import Maintenance, Service
 
 PART = 250
 """Services that one part of the work over all of them is about: 1 to 2 ms."""

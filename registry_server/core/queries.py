@@ -16,8 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grid_model.liveness import Liveness
+from grid_model.service import ServiceRole, ServiceStatus, ServiceType
+
 from registry_server.core.errors import FieldError, InvalidRequest, PageTokenExpired
-from registry_server.core.service import Liveness, Service, ServiceRole, ServiceStatus, ServiceType
+from registry_server.core.service import Service
 
 PART = 1000
 """Services that one step of work looks at."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from registry_server.core.service import Judgement, Report, ServiceRole, ServiceSpec
+from grid_model.service import ServiceRole
+
+from registry_server.core.service import Judgement, Report, ServiceSpec
 
 
 @dataclass(slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from grid_model.liveness import Liveness
+from grid_model.service import ServiceRole
+
 from registry_server.core import overtaken
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
@@ -25,17 +28,7 @@ from registry_server.core.losses import LossAlerts, is_lost
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import Published
 from registry_server.core.record import Record
-from registry_server.core.service import (
-    Instant,
-    Intent,
-    Judgement,
-    Liveness,
-    Service,
-    ServiceRole,
-    ServiceSpec,
-    StoredService,
-    Tombstone,
-)
+from registry_server.core.service import Instant, Intent, Judgement, Service, ServiceSpec, StoredService, Tombstone
 
 MAX_SERVICES = 200_000
 MAX_TOMBSTONES = 10_000

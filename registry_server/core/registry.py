@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grid_model.service import ServiceRole
+
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
 from registry_server.core.changes import ChangeLog
@@ -35,7 +37,6 @@ from registry_server.core.service import (
     Maintenance,
     Report,
     Service,
-    ServiceRole,
     ServiceSpec,
     StoredService,
     Tombstone,

@@ -1,71 +1,13 @@
-"""The nouns of the registry: services, what they report, how they are judged, and events. Frozen values, no behaviour.
-
-The enums have the numbers of the wire, so that translation is a cast; a contract test compares them.
-"""
+"""The nouns of the registry: services, what they report, how they are judged, and events. Frozen values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
-
-class ServiceType(IntEnum):
-    """What kind of thing a service is."""
-
-    MODEL = 1
-    TOOL = 2
-    AGENT = 3
-
-
-class ServiceRole(IntEnum):
-    """What a service may be used for."""
-
-    PRODUCTION = 1
-    STAGING = 2
-    CANARY = 3
-    EXPERIMENTAL = 4
-
-
-class ServiceStatus(IntEnum):
-    """What a service says of itself."""
-
-    OK = 1
-    DEGRADED = 2
-    DOWN = 3
-    QUEUED = 4
-    RUNNING = 5
-    BLOCKED = 6
-    WAITING_APPROVAL = 7
-    PAUSED = 8
-    ERROR = 9
-    DONE = 10
-
-
-class Liveness(IntEnum):
-    """What TRON thinks of a service."""
-
-    ALIVE = 1
-    SUSPECT = 2
-    DOWN = 3
-    UNKNOWN = 4
-
-
-class LivenessCause(IntEnum):
-    """Why a service is suspected or down."""
-
-    NONE = 0
-    DISCONNECTED = 1
-    SILENT = 2
-    STALLED = 3
-
-
-class Severity(IntEnum):
-    """How much an event matters."""
-
-    INFO = 1
-    WARNING = 2
-    CRITICAL = 3
+from grid_model.event import Severity
+from grid_model.liveness import Liveness, LivenessCause
+from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +71,6 @@ class Event:
     action: str = ""
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
-
-
-OPERATORS = "operators"
-"""The recipient that stands for the people in charge. No service may have this id: TRON takes these alerts, hands them
-to its sinks, and acknowledges them."""
 
 
 @dataclass(frozen=True, slots=True)

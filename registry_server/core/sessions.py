@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from grid_model.liveness import Liveness
+
 from registry_server.core.errors import Draining
 from registry_server.core.record import Record
-from registry_server.core.service import Liveness
 
 EMPTY_FOR = 60.0
 """Attentive seconds of silence after which a stream that carries no service is ended."""

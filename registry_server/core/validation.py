@@ -6,8 +6,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from grid_model.event import OPERATORS
+
 from registry_server.core.errors import FieldError, InvalidRequest
-from registry_server.core.service import OPERATORS, Event, Report, ServiceSpec
+from registry_server.core.service import Event, Report, ServiceSpec
 
 MAX_SERVICE_ID = 512
 MAX_NAME = 100

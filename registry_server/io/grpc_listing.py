@@ -8,10 +8,11 @@ import time
 
 from grid.registry.v1 import registry_service_pb2, service_pb2
 from grid_model import wire
+from grid_model.liveness import Liveness
+from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
 from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.queries import Listings, ServiceFilter
-from registry_server.core.service import Liveness, ServiceRole, ServiceStatus, ServiceType
 from registry_server.core.validation import check_object
 from registry_server.io import translate
 from registry_server.io.loop import RegistryLoop

@@ -18,12 +18,13 @@ from grid.registry.v1 import (
     service_pb2,
 )
 from grid_model import wire
+from grid_model.service import ServiceRole
 
 from registry_server.core.changes import Change
 from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
 from registry_server.core.readers import ServiceReader
 from registry_server.core.record import Record
-from registry_server.core.service import Maintenance, ServiceRole
+from registry_server.core.service import Maintenance
 from registry_server.core.validation import (
     MAX_INSTANCE_ID,
     MAX_MESSAGE,

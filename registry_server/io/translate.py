@@ -9,26 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, registry_service_pb2, service_pb2
 from grid_model import wire
+from grid_model.event import Severity
+from grid_model.liveness import LivenessCause
+from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 from grid_model.wire import duration, timestamp_at
 
 from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.losses import is_lost
 from registry_server.core.observer_stream import Facts
 from registry_server.core.record import Record
-from registry_server.core.service import (
-    Copy,
-    Event,
-    LivenessCause,
-    Maintenance,
-    Report,
-    Service,
-    ServiceRole,
-    ServiceSpec,
-    ServiceStatus,
-    ServiceType,
-    Severity,
-    Tombstone,
-)
+from registry_server.core.service import Copy, Event, Maintenance, Report, Service, ServiceSpec, Tombstone
 from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictKind, VerdictResult
 
 if TYPE_CHECKING:

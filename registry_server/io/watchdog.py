@@ -7,11 +7,11 @@ import time
 import uuid
 
 import structlog
+from grid_model.event import Severity
 
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
-from grid_hosting.sinks.notice import OperatorNotice, Severity
+from grid_hosting.sinks.notice import OperatorNotice
 from registry_server.core.service import Event
-from registry_server.core.service import Severity as EventSeverity
 from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("operator")
@@ -45,13 +45,14 @@ async def _tell(
     alert_id = str(uuid.uuid4()) if resolved else loss
     kind = "monitor_back" if resolved else "monitor_lost"
     level = log.warning if resolved else log.critical
+    severity = Severity.WARNING if resolved else Severity.CRITICAL
     level(kind, seconds=round(seconds, 2))
     details = {"seconds": round(seconds, 2), "loss": loss}
     event = Event(
         kind,
         alert_id=alert_id,
         occurred_at=time.time(),
-        severity=EventSeverity.WARNING if resolved else EventSeverity.CRITICAL,
+        severity=severity,
         message=message,
         details=details,
     )
@@ -60,7 +61,7 @@ async def _tell(
     notice = OperatorNotice(
         alert_id=alert_id,
         type="monitor_lost",
-        severity=Severity.WARNING if resolved else Severity.CRITICAL,
+        severity=severity,
         message=message,
         occurred_at=event.occurred_at,
         details=details,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from registry_server.core.service import ServiceRole, ServiceSpec
+from grid_model.service import ServiceRole
+
+from registry_server.core.service import ServiceSpec
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Loop
 from tests.simulation.network import Path

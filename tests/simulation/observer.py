@@ -29,6 +29,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grid_model.liveness import Liveness, LivenessCause
+from grid_model.service import ServiceRole
+
 from registry_server.core.changes import Change
 from registry_server.core.effects import (
     Alert,
@@ -41,7 +44,7 @@ from registry_server.core.effects import (
 )
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Liveness, LivenessCause, Maintenance, Service, ServiceRole
+from registry_server.core.service import Event, Maintenance, Service
 from registry_server.core.sessions import EMPTY_FOR
 from registry_server.core.verdicts import Verdict, VerdictKind
 from tests.simulation.bounds import Evidence, down_by, silent_since

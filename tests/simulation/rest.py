@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from grid_model.liveness import Liveness, LivenessCause
+
 from registry_server.core.record import Record
-from registry_server.core.service import Liveness, LivenessCause, Service
+from registry_server.core.service import Service
 from tests.simulation.bounds import silent_since
 from tests.simulation.network import DOWN
 from tests.simulation.observer import Observer

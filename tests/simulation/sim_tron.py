@@ -10,6 +10,8 @@ from collections import deque
 from functools import partial
 from random import Random
 
+from grid_model.event import OPERATORS
+
 from registry_server.core.verdicts import VerdictOutcome, VerdictResult
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
@@ -18,7 +20,7 @@ from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import EPOCH, SimRegistry
 from tests.simulation.translation import Translator
 from tests.support.between_cores import event_of
-from tron.facts import OPERATORS, Delivery, Kind
+from tron.facts import Delivery, Kind
 from tron.judge import Judge
 from tron.monitor import CALL_TIMEOUT, REPORT_EVERY
 from tron.operator_relay import RETRY_DELAY

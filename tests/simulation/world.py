@@ -8,11 +8,11 @@ from registry_server.core.attention import AttentiveClock
 from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, PutService, RemoveService
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Instant, Intent, LivenessCause, ServiceSpec, StoredService, Tombstone
+from registry_server.core.service import Event, Instant, Intent, ServiceSpec, StoredService, Tombstone
 from registry_server.core.verdicts import Verdict, VerdictOutcome, Verdicts
 from tests.support.between_cores import KINDS
 from tron.detector import Detector
-from tron.facts import Cause, Facts, Frame, State, Transition
+from tron.facts import Facts, Frame, Transition
 from tron.judge import Judge
 from tron.orders import Ruling
 from tron.policy import Policies, Policy
@@ -174,7 +174,7 @@ class World:
             transition.incarnation,
             transition.observation,
             KINDS[transition.kind],
-            LivenessCause(transition.cause),
+            transition.cause,
             transition.missed_beats,
             alert,
             quiet=bool(ruling.suppressed),
@@ -214,8 +214,8 @@ def facts_of(record: Record) -> Facts:
         detached_at=record.detached_at,
         heard_at=record.heard_at,
         last_heartbeat_at=record.last_heartbeat_at,
-        judged=State(int(record.judgement.liveness)),
-        cause=Cause(int(record.judgement.cause)),
+        judged=record.judgement.liveness,
+        cause=record.judgement.cause,
         judged_at=record.judged_at,
         missed_beats=record.judgement.missed_beats,
         stall_after=record.spec.stall_after,

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from grid_hosting.sinks.notice import Severity
+from grid_model.event import Severity
+
 from tests.sinks.rig import make_dispatcher, running
 from tests.support.http_receiver import Receiver, start_receiver
 from tests.support.notices import make_notice

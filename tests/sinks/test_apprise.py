@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from grid_model.event import Severity
 
 from grid_hosting.sinks.apprise_sink import MISSING, SHOWN_DETAILS, AppriseSink, body_of, load_channel, title_of
-from grid_hosting.sinks.notice import Severity
 from tests.sinks.rig import ids, make_dispatcher, running
 from tests.support.http_receiver import Receiver, start_receiver
 from tests.support.notices import make_notice

@@ -13,11 +13,11 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from grid_model.event import Severity
 from structlog.testing import capture_logs
 
 from grid_hosting.sinks.dispatcher import Dispatcher
 from grid_hosting.sinks.journal import FILE, Journal
-from grid_hosting.sinks.notice import Severity
 from grid_hosting.sinks.retry import Retry
 from tests.sinks.rig import ids, make_dispatcher, running, settings
 from tests.support.http_receiver import Receiver, start_receiver

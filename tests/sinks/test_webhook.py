@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_model.event import Severity
 
-from grid_hosting.sinks.notice import Severity
 from tests.sinks.rig import SECRET, SOURCE, make_dispatcher, running
 from tests.support.http_receiver import Delivery, Receiver, start_receiver
 from tests.support.notices import make_notice

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from registry_server.core.record import Record
-from registry_server.core.service import Copy, Event, LivenessCause, Maintenance, Severity, Tombstone
+from registry_server.core.service import Copy, Event, Maintenance, Tombstone
 from registry_server.core.verdicts import Notice as RegistryNotice
 from registry_server.core.verdicts import StandingSuspicion as RegistryStanding
 from registry_server.core.verdicts import Verdict, VerdictKind
-from tron.facts import AlertDraft, Cause, Delivery, Facts, Forebear, Kind, State
-from tron.facts import Severity as AlertSeverity
+from tron.facts import AlertDraft, Delivery, Facts, Forebear, Kind
 from tron.orders import AlertCopy, Ruling
 from tron.preauthorized import StandingSuspicion
 
@@ -41,8 +40,8 @@ def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
         detached_at=record.detached_at,
         heard_at=record.heard_at,
         last_heartbeat_at=record.last_heartbeat_at,
-        judged=_STATES[judgement.liveness],
-        cause=_CAUSES[judgement.cause],
+        judged=judgement.liveness,
+        cause=judgement.cause,
         judged_at=record.judged_at,
         missed_beats=judgement.missed_beats,
         stall_after=spec.stall_after,
@@ -68,7 +67,7 @@ def verdict_of(ruling: Ruling) -> Verdict:
         transition.incarnation,
         transition.observation,
         KINDS[transition.kind],
-        LivenessCause(transition.cause),
+        transition.cause,
         transition.missed_beats,
         None if ruling.alert is None else event_of(ruling.alert),
         quiet=bool(ruling.suppressed),
@@ -96,11 +95,11 @@ def event_of(alert: AlertDraft) -> Event:
         type=alert.type,
         alert_id=alert.alert_id,
         occurred_at=alert.occurred_at,
-        severity=Severity(alert.severity),
+        severity=alert.severity,
         service_id=alert.service_id,
         service_name=alert.service_name,
         recipient=alert.recipient,
-        cause=LivenessCause(alert.cause),
+        cause=alert.cause,
         missed_beats=alert.missed_beats,
         last_seen_at=alert.last_seen_at,
         action=alert.action,
@@ -114,11 +113,11 @@ def draft_of(event: Event) -> AlertDraft:
     return AlertDraft(
         alert_id=event.alert_id,
         type=event.type,
-        severity=AlertSeverity(event.severity),
+        severity=event.severity,
         service_id=event.service_id,
         service_name=event.service_name,
         recipient=event.recipient,
-        cause=Cause(event.cause),
+        cause=event.cause,
         missed_beats=event.missed_beats,
         occurred_at=event.occurred_at,
         last_seen_at=event.last_seen_at,
@@ -136,7 +135,3 @@ def delivery_of(copy: Copy) -> Delivery:
 def forebear_of(tombstone: Tombstone) -> Forebear:
     """A service that is gone."""
     return Forebear(tombstone.service_id, tombstone.name, tombstone.parent)
-
-
-_STATES = {int(state): state for state in State}
-_CAUSES = {int(cause): cause for cause in Cause}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from grid_hosting.sinks.notice import OperatorNotice, Severity
+from grid_model.event import Severity
+
+from grid_hosting.sinks.notice import OperatorNotice
 
 
 def make_notice(alert_id: str = "alert-1", **fields: Any) -> OperatorNotice:

@@ -10,6 +10,7 @@ import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from grid_model.liveness import Liveness, LivenessCause
 from grid_model.wire import duration, timestamp_at
 
 from grid_hosting.errors import DomainError, FieldError, InvalidRequest
@@ -18,7 +19,6 @@ from grid_hosting.status import to_domain_error
 from tron import messages
 from tron.alert_book import ALERT_TYPES
 from tron.explanation import explain
-from tron.facts import Cause, State
 from tron.live_policy import LivePolicy
 from tron.monitor import Monitor
 from tron.policy import POLICY_FIELDS
@@ -57,17 +57,17 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     ) -> tron_service_pb2.GetStatsResponse:
         """Counts by judgement."""
         judge, stats = self._monitor.judge, self._monitor.stats
-        leases, states = judge.detector.leases(), judge.detector.states()
+        leases, counts = judge.detector.leases(), judge.detector.counts()
         response = tron_service_pb2.GetStatsResponse(
-            total_services=sum(states.values()),
-            healthy_services=states[State.ALIVE],
+            total_services=sum(counts.values()),
+            healthy_services=counts[Liveness.ALIVE],
             degraded_services=await self._count_degraded() if stats.watching else 0,
-            down_services=states[State.DOWN],
-            suspect_services=states[State.SUSPECT],
+            down_services=counts[Liveness.DOWN],
+            suspect_services=counts[Liveness.SUSPECT],
             alerts_issued=stats.alerts_issued,
             watching=stats.watching,
             guard_active=judge.guard.active,
-            stalled_services=sum(1 for each in leases if each.cause is Cause.STALLED),
+            stalled_services=sum(1 for each in leases if each.cause is LivenessCause.STALLED),
             maintained_services=sum(1 for each in leases if each.facts.maintained),
             damped_services=len(judge.damping.damped(judge.now)),
             open_alerts=len(judge.escalations),

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid_model.event import Severity
+
 
 @dataclass(frozen=True, slots=True)
 class EventType:
     """One type of event. `title` follows the name of the service; `symbol` is one of the page's."""
 
     name: str
-    severity: str
-    """INFO, WARNING or CRITICAL."""
+    severity: Severity
     action: str
     """The word of `Event.action`; empty if it depends on the event."""
     title: str
@@ -30,20 +31,26 @@ class EventType:
     """Whether the next ancestor gets it if its recipient does not acknowledge it. False: only the recipient can act."""
 
 
-HEARTBEAT_MISS = EventType("heartbeat_miss", "WARNING", "warning", "missed a heartbeat", "suspect", suspicion=True)
-SERVICE_SUSPECT = EventType("service_suspect", "WARNING", "suspected", "lost its stream", "suspect", suspicion=True)
+HEARTBEAT_MISS = EventType(
+    "heartbeat_miss", Severity.WARNING, "warning", "missed a heartbeat", "suspect", suspicion=True
+)
+SERVICE_SUSPECT = EventType(
+    "service_suspect", Severity.WARNING, "suspected", "lost its stream", "suspect", suspicion=True
+)
 SERVICE_STALLED = EventType(
-    "service_stalled", "CRITICAL", "marked_stalled", "is making no progress", "suspect", failure=True
+    "service_stalled", Severity.CRITICAL, "marked_stalled", "is making no progress", "suspect", failure=True
 )
-SERVICE_DOWN = EventType("service_down", "CRITICAL", "marked_down", "is down", "down", death=True, failure=True)
+SERVICE_DOWN = EventType("service_down", Severity.CRITICAL, "marked_down", "is down", "down", death=True, failure=True)
 SERVICE_DEREGISTERED = EventType(
-    "service_deregistered", "CRITICAL", "deregistered", "was deregistered", "gone", death=True, failure=True
+    "service_deregistered", Severity.CRITICAL, "deregistered", "was deregistered", "gone", death=True, failure=True
 )
-HEARTBEAT_RESTORED = EventType("heartbeat_restored", "INFO", "restored", "is back", "restored")
+HEARTBEAT_RESTORED = EventType("heartbeat_restored", Severity.INFO, "restored", "is back", "restored")
 CASCADING_FAILURE = EventType(
-    "cascading_failure", "CRITICAL", "notices_held", "Many services fell silent at once", "down"
+    "cascading_failure", Severity.CRITICAL, "notices_held", "Many services fell silent at once", "down"
 )
-PARENT_DOWN = EventType("parent_down", "WARNING", "", "is down; its child was notified", "attention", escalates=False)
+PARENT_DOWN = EventType(
+    "parent_down", Severity.WARNING, "", "is down; its child was notified", "attention", escalates=False
+)
 
 EVENT_TYPES = {
     each.name: each

@@ -194,9 +194,9 @@ class _News:
     def _publish(
         self, kind: str, severity: str, action: str, told: str, ending: Ending, details: dict[str, object]
     ) -> None:
+        from grid_model.event import OPERATORS
         from tron_client.client import RegistryClient
         from tron_client.errors import Draining, RegistryUnavailable, TronError
-        from tron_client.models import OPERATORS
 
         recipient = self._parent or (OPERATORS if action == "escalated" else "")
         # Where it was heard before, the registry is probably only restarting.

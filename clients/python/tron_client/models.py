@@ -16,9 +16,6 @@ from grid_model import wire
 
 from tron_client import words
 
-OPERATORS = "operators"
-"""The recipient that stands for the people in charge; no service can have this id."""
-
 
 def _to_dict(value: Any) -> dict[str, Any]:
     def plain(item: Any) -> Any:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from grid_model.event import OPERATORS
+
 from tron_client.errors import TronError
-from tron_client.models import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from grid_model.liveness import Liveness
 from tron_client.protocol.session import AgentSession
 from tron_client.schedule import BeatSchedule
 
@@ -14,7 +15,7 @@ from tron import alert_book, suppression
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import NEVER, AlertDraft, Facts, Kind, Lease, State
+from tron.facts import NEVER, AlertDraft, Facts, Kind, Lease
 from tron.grouping import Groups
 from tron.guard import Fleet, Guard
 from tron.held_deaths import HeldDeaths
@@ -120,7 +121,7 @@ def _stalls_are_deaths() -> Patches:
 
     def impatient(self: Any, lease: Lease) -> tuple[Kind, float]:
         kind, due = next_(self, lease)
-        if lease.state is State.SUSPECT and lease.cause.name == "STALLED":
+        if lease.liveness is Liveness.SUSPECT and lease.cause.name == "STALLED":
             return Kind.DOWN, lease.judged_at + 1.0
         return kind, due
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.event import Severity
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grid_hosting.sinks.backlog import Backlog, Entry
-from grid_hosting.sinks.notice import Severity
 from tests.support.notices import make_notice
 
 INFO, WARNING, CRITICAL = Severity.INFO, Severity.WARNING, Severity.CRITICAL

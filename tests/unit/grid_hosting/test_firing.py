@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from grid_model.event import Severity
+
 from grid_hosting.sinks.firing import FiringAlert, FiringAlerts
-from grid_hosting.sinks.notice import Severity
 from tests.support.notices import make_notice
 
 

@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 import pytest
+from grid_model.event import Severity
 
-from grid_hosting.sinks.notice import OperatorNotice, Severity, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice, rfc3339
 from tests.support.notices import make_notice
 
 

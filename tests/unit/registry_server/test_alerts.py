@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from grid_model.event import Severity
 
 from registry_server.core.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
 from registry_server.core.mailbox import Mailboxes
-from registry_server.core.service import Event, Severity
+from registry_server.core.service import Event
 from registry_server.core.verdicts import VerdictKind
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.liveness import Liveness, LivenessCause
 
 from registry_server.core.effects import EndStream
 from registry_server.core.errors import Draining, ReaderTooSlow, SilentStream
 from registry_server.core.record import Record
-from registry_server.core.service import Instant, Liveness, LivenessCause
+from registry_server.core.service import Instant
 from registry_server.core.sessions import AT_ONCE, EMPTY_FOR, Sessions
 from registry_server.core.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import Grid, make_event

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_model.liveness import Liveness, LivenessCause
 
 from registry_server.core.effects import PutMaintenance, RemoveService, StopEscalation
-from registry_server.core.service import Copy, Judgement, Liveness, LivenessCause, Maintenance, Tombstone
+from registry_server.core.service import Copy, Judgement, Maintenance, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store.encoding import encode
 from registry_server.io.store.sqlite import FILE, SqliteStore

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from grid_model.service import ServiceRole, ServiceStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_server.core import queries
 from registry_server.core.errors import InvalidRequest, PageTokenExpired
 from registry_server.core.queries import Listing, Listings, ServiceFilter
-from registry_server.core.service import Report, Service, ServiceRole, ServiceStatus
+from registry_server.core.service import Report, Service
 from tests.unit.registry_server.builders import Grid
 
 EVERYTHING = ServiceFilter()

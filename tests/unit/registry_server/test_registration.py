@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.service import ServiceStatus
 
 from registry_server.core import registrations
 from registry_server.core.effects import (
@@ -15,7 +16,7 @@ from registry_server.core.effects import (
 )
 from registry_server.core.errors import InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from registry_server.core.registry import Registry
-from registry_server.core.service import Report, ServiceStatus
+from registry_server.core.service import Report
 from tests.unit.registry_server.builders import Grid, everything_said, lines, messages
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.service import ServiceStatus
 
 from registry_server.core.effects import DeclaredDown, SupersededBy, UnknownService
-from registry_server.core.service import Report, ServiceStatus
+from registry_server.core.service import Report
 from tests.unit.registry_server.builders import EPOCH, Grid, make_event
 
 AGENT, GATEWAY = 1, 2

@@ -7,12 +7,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from grid_model.liveness import Liveness
+from grid_model.service import ServiceRole
 
 from registry_server.core.effects import Alert
 from registry_server.core.errors import RevisionCompacted
 from registry_server.core.event_log import EventLog
 from registry_server.core.registry import Registry
-from registry_server.core.service import Liveness, ServiceRole
 from registry_server.core.verdicts import VerdictKind
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.store.sqlite import SqliteStore

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_model.liveness import Liveness, LivenessCause
+from grid_model.service import ServiceRole, ServiceStatus
 
 from grid_hosting.data_files import RESTORED
 from registry_server.core.effects import (
@@ -30,19 +32,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import (
-    Event,
-    Intent,
-    Judgement,
-    Liveness,
-    LivenessCause,
-    Maintenance,
-    Report,
-    ServiceRole,
-    ServiceStatus,
-    StoredService,
-    Tombstone,
-)
+from registry_server.core.service import Event, Intent, Judgement, Maintenance, Report, StoredService, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store import sqlite as sqlite_store
 from registry_server.io.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore

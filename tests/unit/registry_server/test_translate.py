@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from grid.registry.v1 import heartbeat_pb2, service_pb2
+from grid_model.service import ServiceStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, Report, ServiceStatus
+from registry_server.core.service import Instant, Report
 from registry_server.io import translate
 from tests.unit.registry_server.builders import make_event
 

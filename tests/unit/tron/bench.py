@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grid.registry.v1 import observation_pb2
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness
 
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert
 from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.registry import Registry
-from registry_server.core.service import OPERATORS, Event, Instant, Maintenance, Report, ServiceSpec
+from registry_server.core.service import Event, Instant, Maintenance, Report, ServiceSpec
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from registry_server.io import translate as registry_wire
 from tron import translate as tron_wire
-from tron.facts import State
 from tron.judge import Judge
 from tron.policy import Policies, Policy
 
@@ -122,10 +123,10 @@ class Bench:
         self.registry.judged(OBSERVER, self.now)
         self._deliver()
 
-    def state(self, service_id: str) -> State | None:
+    def state(self, service_id: str) -> Liveness | None:
         """What is judged; None where it is not registered."""
         lease = self.judge.detector.find(service_id)
-        return None if lease is None else lease.state
+        return None if lease is None else lease.liveness
 
     def told(self, recipient: str, *types: str) -> list[tuple[str, str]]:
         """What is on record as addressed to a recipient: (type, service_id), in order."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from grid_model.liveness import Liveness, LivenessCause
+
 from tron.detector import Detector
-from tron.facts import Cause, Facts, Kind, State, Transition
+from tron.facts import Facts, Kind, Transition
 from tron.policy import Policies, Policy
 
 WINDOW = 15.0
@@ -27,8 +29,8 @@ def make_facts(service_id: str = "a", **fields: Any) -> Facts:
         "detached_at": None,
         "heard_at": 1.0,
         "last_heartbeat_at": 1_700_000_001.0,
-        "judged": State.ALIVE,
-        "cause": Cause.NONE,
+        "judged": Liveness.ALIVE,
+        "cause": LivenessCause.NONE,
         "judged_at": 1.0,
         "missed_beats": 0,
     }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from grid_model.event import Severity
+from grid_model.liveness import LivenessCause
 
 from tests.unit.tron.builders import make_detector, make_facts, walk
 from tron.alert_book import ALERT_TYPES, alert_for
-from tron.facts import AlertDraft, Cause, Kind, Severity, Transition
+from tron.facts import AlertDraft, Kind, Transition
 
 WALL = 1_700_000_100.0
 
@@ -42,14 +44,14 @@ def draft(kind: Kind, attentive_now: float = 10.0) -> AlertDraft:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (Kind.MISS, ("heartbeat_miss", Severity.WARNING, "warning", Cause.SILENT, 1)),
-        (Kind.SUSPECT, ("service_suspect", Severity.WARNING, "suspected", Cause.DISCONNECTED, 0)),
-        (Kind.DOWN, ("service_down", Severity.CRITICAL, "marked_down", Cause.SILENT, 2)),
-        (Kind.DEREGISTER, ("service_deregistered", Severity.CRITICAL, "deregistered", Cause.SILENT, 3)),
-        (Kind.RESTORE, ("heartbeat_restored", Severity.INFO, "restored", Cause.NONE, 0)),
+        (Kind.MISS, ("heartbeat_miss", Severity.WARNING, "warning", LivenessCause.SILENT, 1)),
+        (Kind.SUSPECT, ("service_suspect", Severity.WARNING, "suspected", LivenessCause.DISCONNECTED, 0)),
+        (Kind.DOWN, ("service_down", Severity.CRITICAL, "marked_down", LivenessCause.SILENT, 2)),
+        (Kind.DEREGISTER, ("service_deregistered", Severity.CRITICAL, "deregistered", LivenessCause.SILENT, 3)),
+        (Kind.RESTORE, ("heartbeat_restored", Severity.INFO, "restored", LivenessCause.NONE, 0)),
     ],
 )
-def test_each_kind_has_its_words(kind: Kind, expected: tuple[str, Severity, str, Cause, int]) -> None:
+def test_each_kind_has_its_words(kind: Kind, expected: tuple[str, Severity, str, LivenessCause, int]) -> None:
     alert = draft(kind)
     assert (alert.type, alert.severity, alert.action, alert.cause, alert.missed_beats) == expected
     assert (alert.service_id, alert.recipient) == ("a", "boss")

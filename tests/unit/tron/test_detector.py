@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from grid_model.liveness import Liveness, LivenessCause
 
 from tests.unit.tron.builders import POLICY, WINDOW, make_detector, make_facts, story, walk
 from tron.detector import Detector
-from tron.facts import Cause, Facts, Kind, State
+from tron.facts import Facts, Kind
 from tron.policy import Policies, Policy
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
@@ -20,7 +21,7 @@ BROKEN = make_facts(connected=False, detached_at=2.0)
 def test_silence_is_a_miss_then_down_then_deregistered() -> None:
     decided = walk(make_detector(make_facts()), 10.0)
     assert story(decided) == [(2.3, MISS), (3.3, DOWN), (4.3, DEREGISTER)]
-    assert [(each.cause, each.missed_beats) for _, each in decided] == [(Cause.SILENT, n) for n in (1, 2, 3)]
+    assert [(each.cause, each.missed_beats) for _, each in decided] == [(LivenessCause.SILENT, n) for n in (1, 2, 3)]
 
 
 def test_a_transition_is_due_when_it_became_true_not_when_it_was_noticed() -> None:
@@ -54,13 +55,13 @@ def test_a_missed_beat_that_comes_is_a_recovery_without_a_word() -> None:
     walk(detector, 2.3)
     detector.record_beat(1, 11, 2.35)
     assert story(walk(detector, 3.3, begin=2.4)) == [(2.4, RECOVER)]
-    assert detector.states()[State.ALIVE] == 1
+    assert detector.counts()[Liveness.ALIVE] == 1
 
 
 def test_a_broken_stream_is_suspect_at_once_and_down_after_the_grace() -> None:
     decided = walk(make_detector(BROKEN), 4.1, begin=2.0)
     assert story(decided) == [(2.0, SUSPECT), (4.0, DOWN)]
-    assert {each.cause for _, each in decided} == {Cause.DISCONNECTED}
+    assert {each.cause for _, each in decided} == {LivenessCause.DISCONNECTED}
 
 
 def test_a_grace_of_its_own_comes_before_the_policys() -> None:
@@ -77,7 +78,7 @@ def test_a_grace_of_its_own_comes_before_the_policys() -> None:
 def test_a_stream_that_is_back_within_the_grace_is_a_recovery() -> None:
     detector = make_detector(BROKEN)
     walk(detector, 3.0, begin=2.0)
-    suspected = make_facts(judged=State.SUSPECT, cause=Cause.DISCONNECTED, judged_at=2.0)
+    suspected = make_facts(judged=Liveness.SUSPECT, cause=LivenessCause.DISCONNECTED, judged_at=2.0)
     detector.observe(replace(suspected, observation=11, attached_at=3.05, heard_at=3.05))
     assert story(walk(detector, 4.2, begin=3.1)) == [(3.1, RECOVER)]
 
@@ -87,19 +88,21 @@ def test_who_was_down_and_is_heard_again_is_restored() -> None:
     walk(detector, 3.5)
     detector.record_beat(1, 11, 3.55)
     ((_, restored),) = walk(detector, 4.0, begin=3.6)
-    assert (restored.kind, restored.cause, restored.missed_beats) == (RESTORE, Cause.NONE, 0)
-    assert restored.facts.judged is State.DOWN
+    assert (restored.kind, restored.cause, restored.missed_beats) == (RESTORE, LivenessCause.NONE, 0)
+    assert restored.facts.judged is Liveness.DOWN
 
 
 def test_a_stream_that_stands_is_no_beat() -> None:
-    silent = make_facts(judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3, attached_at=3.5)
+    silent = make_facts(judged=Liveness.DOWN, cause=LivenessCause.SILENT, judged_at=3.3, attached_at=3.5)
     assert story(walk(make_detector(silent), 4.2, begin=3.6)) == []
 
 
 def test_a_new_incarnation_inherits_the_judgement_and_is_restored() -> None:
-    detector = make_detector(make_facts(judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3))
+    detector = make_detector(make_facts(judged=Liveness.DOWN, cause=LivenessCause.SILENT, judged_at=3.3))
     detector.observe(
-        make_facts(incarnation=2, observation=11, judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3, heard_at=5.0)
+        make_facts(
+            incarnation=2, observation=11, judged=Liveness.DOWN, cause=LivenessCause.SILENT, judged_at=3.3, heard_at=5.0
+        )
     )
     ((_, restored),) = walk(detector, 5.1, begin=5.1)
     assert (restored.kind, restored.incarnation) == (RESTORE, 2)
@@ -112,17 +115,21 @@ def test_who_was_never_on_a_stream_is_judged_by_silence_alone() -> None:
 
 @pytest.mark.parametrize(
     ("broke_at", "grace", "down_at", "cause"),
-    [(2.9, 2.0, 3.3, Cause.SILENT), (2.5, 0.5, 3.0, Cause.DISCONNECTED), (3.2, 60.0, 3.3, Cause.SILENT)],
+    [
+        (2.9, 2.0, 3.3, LivenessCause.SILENT),
+        (2.5, 0.5, 3.0, LivenessCause.DISCONNECTED),
+        (3.2, 60.0, 3.3, LivenessCause.SILENT),
+    ],
 )
 def test_a_break_does_not_put_off_the_end_of_a_silence_that_was_noticed_first(
-    broke_at: float, grace: float, down_at: float, cause: Cause
+    broke_at: float, grace: float, down_at: float, cause: LivenessCause
 ) -> None:
     facts = make_facts(
         connected=False,
         detached_at=broke_at,
         reconnect_grace=grace,
-        judged=State.SUSPECT,
-        cause=Cause.SILENT,
+        judged=Liveness.SUSPECT,
+        cause=LivenessCause.SILENT,
         judged_at=2.3,
     )
     ((at, down),) = walk(make_detector(facts), 3.8, begin=broke_at)
@@ -130,7 +137,9 @@ def test_a_break_does_not_put_off_the_end_of_a_silence_that_was_noticed_first(
 
 
 def test_who_is_suspected_for_a_break_has_the_whole_grace_however_short_its_interval() -> None:
-    facts = make_facts(interval=0.1, connected=False, detached_at=1.05, judged=State.SUSPECT, cause=Cause.DISCONNECTED)
+    facts = make_facts(
+        interval=0.1, connected=False, detached_at=1.05, judged=Liveness.SUSPECT, cause=LivenessCause.DISCONNECTED
+    )
     assert story(walk(make_detector(facts), 3.2, begin=1.1))[0] == (3.1, DOWN)
 
 
@@ -140,7 +149,7 @@ ENDED_BY_US = make_facts(connected=False, detached_at=1.5, detached_reason="READ
 def test_a_stream_that_the_registry_ended_says_nothing_and_silence_is_judged_as_ever() -> None:
     decided = walk(make_detector(ENDED_BY_US), 4.4)
     assert story(decided) == [(2.3, MISS), (3.3, DOWN), (4.3, DEREGISTER)]
-    assert {each.cause for _, each in decided} == {Cause.SILENT}
+    assert {each.cause for _, each in decided} == {LivenessCause.SILENT}
 
 
 def test_who_is_busy_is_excused_where_the_registry_ended_its_stream() -> None:
@@ -156,7 +165,7 @@ def test_a_refused_connection_confirms_nothing_about_a_stream_that_the_registry_
 
 
 def test_who_is_heard_without_a_stream_after_the_registry_ended_it_is_alive() -> None:
-    detector = make_detector(replace(ENDED_BY_US, judged=State.DOWN, cause=Cause.SILENT, judged_at=3.3))
+    detector = make_detector(replace(ENDED_BY_US, judged=Liveness.DOWN, cause=LivenessCause.SILENT, judged_at=3.3))
     detector.record_beat(1, 11, 3.5)
     assert story(walk(detector, 3.6, begin=3.6)) == [(3.6, RESTORE)]
 
@@ -172,7 +181,7 @@ def test_after_a_restart_everyone_has_the_reattach_window() -> None:
 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_who_was_down_before_a_restart_is_not_deregistered_within_the_window(streamed: bool) -> None:
-    down = replace(AFTER_RESTART, streamed=streamed, judged=State.DOWN, cause=Cause.SILENT)
+    down = replace(AFTER_RESTART, streamed=streamed, judged=Liveness.DOWN, cause=LivenessCause.SILENT)
     assert story(walk(make_detector(down), WINDOW + 1)) == [(WINDOW, DEREGISTER)]
 
 
@@ -228,7 +237,7 @@ def test_a_refused_verdict_is_taken_back_and_judged_again() -> None:
     detector = make_detector(make_facts())
     (miss,) = detector.advance(2.3, 0.0)
     detector.refused(miss)
-    assert detector.states()[State.ALIVE] == 1
+    assert detector.counts()[Liveness.ALIVE] == 1
     (again,) = detector.advance(2.4, 0.0)
     assert (again.kind, again.due) == (miss.kind, miss.due)
 
@@ -238,7 +247,7 @@ def test_refused_verdicts_are_taken_back_one_after_the_other() -> None:
     late = detector.advance(60.0, 0.0)
     for transition in reversed(late):
         detector.refused(transition)
-    assert detector.states()[State.ALIVE] == 1
+    assert detector.counts()[Liveness.ALIVE] == 1
     detector.record_beat(1, 11, 59.9)
     assert story(walk(detector, 61.2, begin=60.1)) == [(61.2, MISS)]
 
@@ -255,9 +264,9 @@ def test_a_refused_deregistration_is_judged_again() -> None:
 def test_a_refusal_about_an_older_incarnation_changes_nothing() -> None:
     detector = make_detector(make_facts())
     (miss,) = detector.advance(2.3, 0.0)
-    detector.observe(make_facts(incarnation=2, observation=11, heard_at=2.4, judged=State.DOWN, judged_at=2.0))
+    detector.observe(make_facts(incarnation=2, observation=11, heard_at=2.4, judged=Liveness.DOWN, judged_at=2.0))
     detector.refused(miss)
-    assert detector.states()[State.DOWN] == 1
+    assert detector.counts()[Liveness.DOWN] == 1
 
 
 def test_whoever_is_gone_is_not_judged() -> None:
@@ -271,7 +280,7 @@ def test_whoever_is_gone_is_not_judged() -> None:
 
 def test_the_judge_is_never_judged_and_alive_if_anyone_thought_otherwise() -> None:
     assert walk(make_detector(make_facts(), exempt="a"), 100.0) == []
-    suspected = make_facts(judged=State.SUSPECT, cause=Cause.SILENT)
+    suspected = make_facts(judged=Liveness.SUSPECT, cause=LivenessCause.SILENT)
     assert story(walk(make_detector(suspected, exempt="a"), 100.0)) == [(0.0, RECOVER)]
 
 
@@ -300,8 +309,10 @@ def test_many_are_judged_oldest_first() -> None:
 
 
 def test_a_detector_counts_how_many_are_judged_how() -> None:
-    detector = make_detector(make_facts(), make_facts("b", incarnation=2, judged=State.DOWN, cause=Cause.SILENT))
-    assert detector.states() == {State.ALIVE: 1, State.SUSPECT: 0, State.DOWN: 1}
+    detector = make_detector(
+        make_facts(), make_facts("b", incarnation=2, judged=Liveness.DOWN, cause=LivenessCause.SILENT)
+    )
+    assert detector.counts() == {Liveness.ALIVE: 1, Liveness.SUSPECT: 0, Liveness.DOWN: 1}
 
 
 STALLING = make_facts(stall_after=2.0, active_at=1.0, heard_at=2.5)
@@ -311,7 +322,7 @@ def test_who_beats_and_does_not_get_on_is_stalled_by_its_own_measure_and_stays_a
     detector = make_detector(STALLING)
     decided = walk(detector, 3.0)
     assert story(decided) == [(3.0, STALL)]
-    assert decided[0][1].cause is Cause.STALLED
+    assert decided[0][1].cause is LivenessCause.STALLED
     for n in range(100):
         detector.record_beat(1, 11 + n, 3.0 + n / 2)
     assert walk(detector, 50.0, begin=3.1) == []
@@ -320,7 +331,7 @@ def test_who_beats_and_does_not_get_on_is_stalled_by_its_own_measure_and_stays_a
 def test_who_is_stalled_and_gets_on_is_back() -> None:
     detector = make_detector(STALLING)
     walk(detector, 3.0)
-    stalled = replace(STALLING, judged=State.SUSPECT, cause=Cause.STALLED, judged_at=3.0)
+    stalled = replace(STALLING, judged=Liveness.SUSPECT, cause=LivenessCause.STALLED, judged_at=3.0)
     detector.observe(replace(stalled, observation=11, active_at=5.0, heard_at=5.0))
     assert story(walk(detector, 5.0, begin=5.0)) == [(5.0, RECOVER)]
 
@@ -409,7 +420,7 @@ def test_who_beats_and_does_not_get_on_is_stalled_and_never_down_for_it() -> Non
     assert beats(detector, until=300.0) == [(6.0, STALL)]
     lease = detector.find("a")
     assert lease is not None
-    assert (lease.state, lease.cause) == (State.SUSPECT, Cause.STALLED)
+    assert (lease.liveness, lease.cause) == (Liveness.SUSPECT, LivenessCause.STALLED)
 
 
 def test_who_declares_no_counter_never_stalls() -> None:
@@ -419,7 +430,7 @@ def test_who_declares_no_counter_never_stalls() -> None:
 def test_who_gets_on_again_is_a_recovery() -> None:
     detector = make_detector(GETS_ON)
     beats(detector, until=8.0)
-    stalled = replace(GETS_ON, judged=State.SUSPECT, cause=Cause.STALLED, judged_at=6.0)
+    stalled = replace(GETS_ON, judged=Liveness.SUSPECT, cause=LivenessCause.STALLED, judged_at=6.0)
     detector.observe(replace(stalled, observation=2000, active_at=8.0, heard_at=8.0))
     assert story(walk(detector, 8.2, begin=8.0)) == [(8.0, RECOVER)]
 
@@ -428,16 +439,16 @@ def test_who_is_stalled_and_falls_silent_is_down_and_that_is_the_cause() -> None
     detector = make_detector(GETS_ON)
     beats(detector, until=8.0)
     ((at, down),) = walk(detector, 10.0, begin=8.0)
-    assert (at, down.kind, down.cause) == (9.8, DOWN, Cause.SILENT)
+    assert (at, down.kind, down.cause) == (9.8, DOWN, LivenessCause.SILENT)
 
 
 def test_who_is_stalled_and_loses_its_stream_is_down_after_the_grace() -> None:
     detector = make_detector(GETS_ON)
     beats(detector, until=8.0)
-    stalled = replace(GETS_ON, judged=State.SUSPECT, cause=Cause.STALLED, judged_at=6.0, heard_at=7.5)
+    stalled = replace(GETS_ON, judged=Liveness.SUSPECT, cause=LivenessCause.STALLED, judged_at=6.0, heard_at=7.5)
     detector.observe(replace(stalled, observation=2000, connected=False, detached_at=8.0))
     ((at, down),) = walk(detector, 10.5, begin=8.0)
-    assert (at, down.kind, down.cause) == (10.0, DOWN, Cause.DISCONNECTED)
+    assert (at, down.kind, down.cause) == (10.0, DOWN, LivenessCause.DISCONNECTED)
 
 
 def test_nobody_is_called_stalled_under_maintenance() -> None:
@@ -498,7 +509,7 @@ def test_what_was_confirmed_is_forgotten_when_the_stream_is_back() -> None:
     detector = make_detector(BROKEN)
     walk(detector, 2.1, begin=2.0)
     detector.confirm_down("a", 1)
-    suspect = make_facts(judged=State.SUSPECT, cause=Cause.DISCONNECTED, judged_at=2.0)
+    suspect = make_facts(judged=Liveness.SUSPECT, cause=LivenessCause.DISCONNECTED, judged_at=2.0)
     detector.observe(replace(suspect, observation=11, attached_at=2.2, heard_at=2.2))
     assert story(walk(detector, 2.3, begin=2.2)) == [(2.2, RECOVER)]
     broken_again = replace(BROKEN, observation=12, attached_at=2.2, heard_at=2.2, detached_at=3.0, judged_at=2.3)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from grid_model.event import OPERATORS, Severity
 
 from tests.unit.tron.test_alert_book import draft
 from tron.alert_book import escalated_copy
 from tron.escalation import ASK_AGAIN, Escalations, Step, escalates, next_step
-from tron.facts import OPERATORS, Delivery, Kind, Severity
+from tron.facts import Delivery, Kind
 
 DOWN = draft(Kind.DOWN)
 

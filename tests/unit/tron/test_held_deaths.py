@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from grid_model.liveness import Liveness, LivenessCause
 
 from tests.unit.tron.builders import make_detector, make_facts
 from tests.unit.tron.test_alert_book import draft
 from tron import held_deaths as held_deaths_module
 from tron.detector import Detector
-from tron.facts import Cause, Facts, Kind, State
+from tron.facts import Facts, Kind
 from tron.held_deaths import HeldDeaths
 
 
 def dead(service_id: str, n: int = 1) -> Facts:
     """A service that is down, and nobody was notified."""
     alert = replace(draft(Kind.DOWN), service_id=service_id)
-    down = {"judged": State.DOWN, "cause": Cause.DISCONNECTED, "connected": False}
+    down = {"judged": Liveness.DOWN, "cause": LivenessCause.DISCONNECTED, "connected": False}
     return make_facts(service_id, incarnation=n, held_alert=alert, **down)
 
 
@@ -43,7 +44,7 @@ def test_a_death_is_released_once_with_its_alert() -> None:
 
 
 def test_a_service_that_is_back_gone_or_reported_meanwhile_is_not_released() -> None:
-    back = replace(dead("back", 1), judged=State.ALIVE)
+    back = replace(dead("back", 1), judged=Liveness.ALIVE)
     reported = replace(dead("reported", 2), held_alert=None)
     held, detector = holding(back, reported, dead("gone", 3), dead("ended", 4))
     detector.forget("gone")

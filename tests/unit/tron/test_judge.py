@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from grid_model.event import OPERATORS
 
 from registry_server.core.mailbox import Mailboxes
 from tests.unit.tron.court import PATIENT, Court, grown
 from tron import audience as audience_module
-from tron.facts import OPERATORS, Kind
+from tron.facts import Kind
 from tron.policy import OrphanPolicy, Policy
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind

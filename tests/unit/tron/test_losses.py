@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness
 
-from registry_server.core.service import OPERATORS, Judgement
+from registry_server.core.service import Judgement
 from registry_server.io.store.encoding import decode_judgement, encode
 from registry_server.io.translate import from_gone
 from tests.unit.tron.court import Court, grown
-from tron.facts import Kind, State
+from tron.facts import Kind
 from tron.policy import Policy
 
 SOON = Policy(guard_ratio=1.0)
@@ -142,7 +144,7 @@ def test_a_policy_keeps_what_died_for_a_time() -> None:
     court.run(61.0)
     lease = court.judge.detector.find("alone")
     assert lease is not None
-    assert lease.state is State.DOWN
+    assert lease.liveness is Liveness.DOWN
     court.run(2.0)
     assert court.kinds("alone") == [Kind.DOWN, Kind.DEREGISTER]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness
 
-from registry_server.core.service import OPERATORS, Liveness
 from tests.unit.tron.bench import Bench
 from tron.explanation import explain
-from tron.facts import Kind, State
+from tron.facts import Kind
 from tron.policy import OrphanPolicy, Policy
 
 SUSPECT, DOWN, GONE, BACK = "service_suspect", "service_down", "service_deregistered", "heartbeat_restored"
@@ -259,7 +260,7 @@ def test_a_mass_failure_is_one_alert_then_those_still_dead_are_told_to_their_par
     (cascade,) = [event for event in bench.log if event.type == "cascading_failure"]
     assert (cascade.recipient, cascade.details["live_count"]) == (OPERATORS, 21)
     assert bench.told("boss", DOWN, GONE) == []
-    assert {bench.state(each) for each in service_ids[:12]} == {State.DOWN}
+    assert {bench.state(each) for each in service_ids[:12]} == {Liveness.DOWN}
     bench.run(8.0)
     assert not bench.judge.guard.active
     assert bench.told("boss", DOWN) == [(DOWN, each) for each in service_ids[:12]]
@@ -325,7 +326,7 @@ def test_maintenance_holds_notices_and_removal_and_tells_what_still_holds_when_i
     bench.kill("child")
     bench.run(60.0)
     assert bench.told("parent") == []
-    assert bench.state("child") is State.DOWN
+    assert bench.state("child") is Liveness.DOWN
     bench.maintain("child", on=False)
     bench.run(0.5)
     assert bench.told("parent", DOWN) == [(DOWN, "child")]
@@ -377,10 +378,10 @@ def test_who_beats_and_does_not_get_on_is_stalled_and_never_down() -> None:
     assert bench.told("parent") == []
     bench.run(60.0)
     assert bench.told("parent") == [("service_stalled", "child")]
-    assert bench.state("child") is State.SUSPECT
+    assert bench.state("child") is Liveness.SUSPECT
     child.activity = 1000
     bench.run(0.3)
-    assert bench.state("child") is State.ALIVE
+    assert bench.state("child") is Liveness.ALIVE
     assert bench.told("parent") == [("service_stalled", "child")]
 
 

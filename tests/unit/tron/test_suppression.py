@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from grid_model.event import OPERATORS
+from grid_model.liveness import Liveness, LivenessCause
 
 from tests.unit.tron.builders import make_facts
 from tests.unit.tron.test_alert_book import draft
 from tron import messages
 from tron.damping import Damping
-from tron.facts import OPERATORS, Cause, Facts, Kind, State
+from tron.facts import Facts, Kind
 from tron.guard import Guard
 from tron.policy import Policies, Policy
 from tron.suppression import FlapLimit, Suppression, decide, holds_death, holds_escalation
@@ -105,7 +107,11 @@ def test_a_service_without_a_parent_that_a_mass_failure_lists_needs_no_alert_of_
 
 
 def test_a_held_death_stays_held_by_maintenance_a_mass_failure_and_its_list() -> None:
-    down: dict[str, Any] = {"judged": State.DOWN, "cause": Cause.DISCONNECTED, "held_alert": draft(Kind.DOWN)}
+    down: dict[str, Any] = {
+        "judged": Liveness.DOWN,
+        "cause": LivenessCause.DISCONNECTED,
+        "held_alert": draft(Kind.DOWN),
+    }
     guard = cascade("a", "b")
     assert holds_death(make_facts(maintained=True, **down), "boss", Guard(POLICY))
     assert holds_death(make_facts("a", **down), "boss", guard)
