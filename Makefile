@@ -13,10 +13,10 @@ SHORT_TURNS := tests/unit/test_short_turns.py
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance browser simulate conformance bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance browser simulate conformance coverage bench clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.installed  ## install what it needs, and run the whole system here (Ctrl-C ends it)
 	exec $(BIN)/tron up --data-dir $(DATA_DIR)
@@ -72,6 +72,9 @@ simulate: setup  ## the simulation under many seeds: SEEDS=N, 50000 by default
 
 conformance: setup  ## the transcripts of the heartbeat protocol, against the Python SDK
 	$(BIN)/python -m clients.conformance.runner
+
+coverage: setup  ## which lines the tests run, programs that they start included; a report, not a gate
+	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=html --cov-report=term tests/unit tests/contract tests/sinks
 
 bench: setup  ## measure; each benchmark prints a table
 	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done
