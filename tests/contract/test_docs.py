@@ -118,3 +118,20 @@ def test_every_setting_and_threshold_is_documented() -> None:
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", document.read_text())
     assert not [target for target in targets if not (document.parent / target).exists()]
+
+
+RECORDS = sorted((ROOT / "docs" / "adr").glob("0*.md"))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
+def test_a_decision_has_a_number_a_status_and_the_three_sections(record: Path) -> None:
+    text = record.read_text()
+    number = int(record.name[:4])
+    assert re.match(rf"# {number}\. \S.+\n\n## Status\n(Accepted|Superseded by \[\d+\])", text)
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Status", "Context", "Decision", "Consequences"]
+
+
+def test_the_list_of_decisions_names_all_of_them_by_their_titles() -> None:
+    listed = re.findall(r"^- \[(\d+)\]\((.+)\) (.+)$", (ROOT / "docs" / "adr" / "README.md").read_text(), re.MULTILINE)
+    titles = [path.read_text().partition("\n")[0].partition(". ")[2] for path in RECORDS]
+    assert listed == [(path.name[:4], path.name, title) for path, title in zip(RECORDS, titles, strict=True)]
