@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tron_cli.catalogue import load
+from tron_cli.fleet_file import load
 from tron_client import RegistryClient, TronError
 
 from benchmarks._report import arguments, conclude, distribution, table

@@ -1,1 +1,1 @@
-"""Fleets as data: one TOML file each. Installed as `tron_catalogue`; `tron_cli.catalogue` says what a row may hold."""
+"""Fleets as data: one TOML file each. Installed as `tron_catalogue`; `tron_cli.fleet_file` says what a row may hold."""

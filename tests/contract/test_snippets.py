@@ -22,7 +22,7 @@ from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
 from grid.tron.v1 import tron_service_pb2
 from tron_cli.app import app
-from tron_cli.catalogue import load
+from tron_cli.fleet_file import load
 
 from gateway_http.config import Config as GatewayConfig
 from grid_hosting.program import read_config

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tron_cli.catalogue import load
+from tron_cli.fleet_file import load
 from tron_client import Event, RegistryClient, TronError
 
 from tests.support.processes import System, is_alive, start_system

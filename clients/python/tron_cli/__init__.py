@@ -1,7 +1,18 @@
-"""The `tron` command: runs the system, and asks it questions.
+"""The `tron` command: runs the system, and asks it questions. Read in this order:
 
-Read `app.py` first (which commands there are), then `supervision.py` and `supervisor.py` (how `tron up` keeps both
-programs alive), `connection.py` (how every other command talks to the registry), then the commands.
+- `app`                                           which commands there are.
+- `output`, `streams`                             how commands print, and what their standard streams can carry.
+- `connection`                                    how a command reaches the registry, and what it prints if it cannot.
+- `system`                                        `tron up` and the commands that run one program each.
+- `process_policy`, `process_supervisor`          when `tron up` starts a child again: the decisions, and the processes.
+- `tether`                                        a program that dies with its parent.
+- `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
+- `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
+- `wrapping`, `program`, `endings`                `tron run`: any program as an agent, and how it ended.
+- `probing`                                       `tron probe`: heartbeats for programs that cannot be changed.
+- `fleet_file`, `registering`                     a fleet as TOML, and its registration.
+- `demo`, `fleet`, `fleet_agent`                  `tron demo`: a fleet of processes.
+- `control`, `orders`                             the socket that commands a running demo.
 """
 
 from __future__ import annotations

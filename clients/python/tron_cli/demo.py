@@ -20,8 +20,8 @@ from tron_cli.registering import load_catalogue
 from tron_cli.streams import even_unread
 
 if TYPE_CHECKING:
-    from tron_cli.catalogue import Catalogue
     from tron_cli.fleet import Fleet
+    from tron_cli.fleet_file import FleetFile
 
 DEFAULT_CATALOGUE = "pas"
 _KNOCK_SECONDS = 2.0
@@ -85,7 +85,7 @@ def _knock(registry: str) -> None:
         fail(away(registry))
 
 
-async def _run(catalogue: Catalogue, registry: str, control: Path, ready_file: Path | None) -> int:
+async def _run(catalogue: FleetFile, registry: str, control: Path, ready_file: Path | None) -> int:
     """Run the fleet until a signal comes; return the exit code."""
     from tron_cli.fleet import Fleet, FleetError, say
 
@@ -120,7 +120,7 @@ async def _run(catalogue: Catalogue, registry: str, control: Path, ready_file: P
     return 0
 
 
-def to_try(catalogue: Catalogue) -> tuple[str, ...]:
+def to_try(catalogue: FleetFile) -> tuple[str, ...]:
     """Return what people may type to see something happen, without the `tron`."""
     kill = (
         f"demo --kill '{catalogue.favourite}'" if " " in catalogue.favourite else f"demo --kill {catalogue.favourite}"
@@ -128,7 +128,7 @@ def to_try(catalogue: Catalogue) -> tuple[str, ...]:
     return ("services", "alerts --follow", *((kill,) if catalogue.favourite else ()))
 
 
-def _welcome(catalogue: Catalogue, registry: str, fleet: Fleet) -> None:
+def _welcome(catalogue: FleetFile, registry: str, fleet: Fleet) -> None:
     elsewhere = "" if registry == DEFAULT_REGISTRY else f" --registry {registry}"
     out.print(f"{catalogue.title}: {len(fleet.members)} agents run at {registry}. Ctrl-C ends them. Try next:\n")
     for command in to_try(catalogue):

@@ -21,14 +21,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tron_cli.orders import OrderRefused, take_orders
-from tron_cli.supervision import describe_exit
+from tron_cli.process_policy import describe_exit
 from tron_cli.tether import tethered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from tron_cli.catalogue import Catalogue, Row
+    from tron_cli.fleet_file import FleetFile, Row
 
 _LEAVE_SECONDS = 5.0
 """How long the agents may take to say goodbye."""
@@ -75,7 +75,7 @@ class Fleet:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: FleetFile,
         registry: str,
         control: Path,
         command: Sequence[str],

@@ -26,7 +26,7 @@ from tron_cli.output import age, clock_time, fail, liveness_markup, out, print_j
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tron_client.monitor import Explanation, MonitorClient
+    from tron_client.tron_api import Explanation, MonitorClient
 
 
 def _checked_monitor(context: typer.Context, option: typer.CallbackParam, text: str) -> str:
@@ -59,7 +59,7 @@ def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
     A failed call ends the command with one line and code 1.
     """
     from tron_client.errors import InvalidRequest, RegistryUnavailable, TronError
-    from tron_client.monitor import MonitorClient
+    from tron_client.tron_api import MonitorClient
 
     address = monitor_address_of(monitor, registry)
     try:
@@ -81,7 +81,7 @@ def monitor_address_of(monitor: str, registry: str) -> str:
         return monitor
     from tron_client.discovery import Unreachable
     from tron_client.errors import ServiceNotFound
-    from tron_client.monitor import find_monitor
+    from tron_client.tron_api import find_monitor
 
     with registry_at(registry):
         try:

@@ -17,7 +17,7 @@ from tron_cli.judgement import MonitorOption, monitor_at, shown
 from tron_cli.output import clock_time, fail, out, print_json
 
 if TYPE_CHECKING:
-    from tron_client.monitor import HeldNotices, PolicyInForce, PolicyOverride
+    from tron_client.tron_api import HeldNotices, PolicyInForce, PolicyOverride
 
 DEFAULT = "default"
 """What a threshold is set to so that it is unset."""

@@ -25,7 +25,7 @@ from tron_cli.streams import even_unread
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tron_cli.catalogue import Row
+    from tron_cli.fleet_file import Row
 
 _MOST_BODY = 64 << 10
 

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
     from tron_client.client import RegistryClient
 
-    from tron_cli.catalogue import Catalogue, Row
+    from tron_cli.fleet_file import FleetFile, Row
 
 # Whoever serves on this machine answers at once.
 _KNOCK_SECONDS = 0.5
 
 
-def load_catalogue(name_or_path: str) -> Catalogue:
+def load_catalogue(name_or_path: str) -> FleetFile:
     """Return a catalogue; ends the command with one line where it cannot be used."""
-    from tron_cli.catalogue import CatalogueError, load  # pydantic takes a while: only who needs it pays for it
+    from tron_cli.fleet_file import FleetFileError, load  # pydantic takes a while: only who needs it pays for it
 
     try:
         return load(name_or_path)
-    except CatalogueError as error:
+    except FleetFileError as error:
         fail(str(error), code=2)
 
 
-def chosen(catalogue: Catalogue, word: str) -> Sequence[Row]:
+def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
     """Return all rows, or the one that is asked for. Ends with a usage error where there is none."""
     if not word:
         return catalogue.rows

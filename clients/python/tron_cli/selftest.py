@@ -85,7 +85,7 @@ class SelfTest:
 
     def _connect(self, client: RegistryClient) -> str:
         from tron_client.errors import TronError
-        from tron_client.monitor import MonitorClient
+        from tron_client.tron_api import MonitorClient
 
         try:
             client.list_events(limit=1)

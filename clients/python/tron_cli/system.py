@@ -21,15 +21,15 @@ from grid_hosting.listening import check_bindable, is_exposed
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
 from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
 from tron_cli.output import fail, out
+from tron_cli.process_policy import RestartPolicy
+from tron_cli.process_supervisor import Supervisor, child
 from tron_cli.registering import load_catalogue
 from tron_cli.streams import even_unread
-from tron_cli.supervision import RestartPolicy
-from tron_cli.supervisor import Supervisor, child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tron_cli.supervision import Serving
+    from tron_cli.process_policy import Serving
 
 HOST = "127.0.0.1"
 

@@ -1,7 +1,7 @@
 """The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
 
 Read in this order: agent.py (what programs hold), protocol/ (its one stream), schedule.py (when), reporting.py, then
-client.py, requests.py, watcher.py and monitor.py; for parents supervisor.py and supervision.py; for several processes
+client.py, requests.py, watcher.py and tron_api.py; for parents supervisor.py and supervision.py; for several processes
 standby.py and id_lock.py, forks.py and leaving.py. arguments.py says what may be handed over, callbacks.py how
 the program is called back. testing.py is a registry for the tests of programs that use the SDK.
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from tron_client.alerts import Alert
     from tron_client.async_client import AsyncRegistryClient
     from tron_client.client import RegistryClient
+    from tron_client.compat import (
+        create_registry_heartbeat_lifespan,
+        start_registry_heartbeat,
+        stop_registry_heartbeat,
+    )
     from tron_client.endpoint import Endpoint
     from tron_client.errors import (
         AlertNotFound,
@@ -40,11 +45,6 @@ if TYPE_CHECKING:
         WrongServer,
         WrongType,
     )
-    from tron_client.heartbeat import (
-        create_registry_heartbeat_lifespan,
-        start_registry_heartbeat,
-        stop_registry_heartbeat,
-    )
     from tron_client.models import (
         Acknowledged,
         Event,
@@ -55,9 +55,9 @@ if TYPE_CHECKING:
         ServiceChange,
         ServiceList,
     )
-    from tron_client.monitor import MonitorClient
     from tron_client.restart_log import FailedChild
     from tron_client.supervisor import Supervisor
+    from tron_client.tron_api import MonitorClient
 
 __all__ = [
     "Acknowledged",
@@ -125,7 +125,7 @@ _HOMES = {
         "WrongServer",
         "WrongType",
     ),
-    "heartbeat": (
+    "compat": (
         "create_registry_heartbeat_lifespan",
         "start_registry_heartbeat",
         "stop_registry_heartbeat",
@@ -140,9 +140,9 @@ _HOMES = {
         "ServiceChange",
         "ServiceList",
     ),
-    "monitor": ("MonitorClient",),
     "restart_log": ("FailedChild",),
     "supervisor": ("Supervisor",),
+    "tron_api": ("MonitorClient",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

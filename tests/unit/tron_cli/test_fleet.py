@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tron_cli.catalogue import Catalogue, parse
 from tron_cli.control import ControlError, NoDemo, ask, control_path
 from tron_cli.fleet import Fleet, FleetError
+from tron_cli.fleet_file import FleetFile, parse
 from tron_cli.orders import take_orders
 
 from tests.support.processes import is_alive
@@ -74,7 +74,7 @@ class House:
         self.diary_file = folder / "diary"
         self.said: list[str] = []
         self.control = control_path("127.0.0.1:6122")
-        self.catalogue: Catalogue = parse(text, "family")
+        self.catalogue: FleetFile = parse(text, "family")
         command = [sys.executable, "-I", "-S", "-c", TINY_AGENT, str(self.diary_file)]
         self.fleet = Fleet(self.catalogue, "127.0.0.1:6122", self.control, command, self.said.append)
 

@@ -12,7 +12,7 @@ import pytest
 from grid.registry.v1 import registry_service_pb2, service_pb2
 from tron_client import Agent, AsyncRegistryClient, Endpoint, MonitorClient, RegistryClient
 from tron_client.channel import resolve_address
-from tron_client.monitor import find_monitor
+from tron_client.tron_api import find_monitor
 
 from tests.support.canned_registry import Canned, canned_registry
 from tests.support.waiting import wait_until

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tron_client.agent import Agent
 from tron_client.errors import InvalidRequest
 from tron_client.models import Service
-from tron_client.monitor import MonitorClient
 from tron_client.protocol.thread_transport import ThreadTransport
 from tron_client.requests import declare
+from tron_client.tron_api import MonitorClient
 
 NINE_DIGITS = st.builds(lambda digits, places: float(Decimal(digits).scaleb(-places)),
                         st.integers(-(10**9) + 1, 10**9 - 1), st.integers(0, 9))  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from tron_client import (
     create_registry_heartbeat_lifespan,
@@ -30,3 +32,12 @@ async def test_a_lifespan_is_registered_while_it_lasts(monkeypatch: pytest.Monke
         async with lifespan(None):
             assert fake.services["a"].ttl == 60
         assert fake.services == {}
+
+
+def test_renamed_modules_keep_their_old_names_for_one_release() -> None:
+    for old, new, name in (
+        ("heartbeat", "compat", "start_registry_heartbeat"),
+        ("monitor", "tron_api", "MonitorClient"),
+    ):
+        former, renamed = (importlib.import_module(f"tron_client.{module}") for module in (old, new))
+        assert getattr(former, name) is getattr(renamed, name)

@@ -16,7 +16,7 @@ _PACKAGE = "tron_catalogue"
 _TABLES = ("title", "favourite", "defaults", "service")
 
 
-class CatalogueError(Exception):
+class FleetFileError(Exception):
     """A catalogue that cannot be used: all that is wrong with it, one line each."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ class Row(BaseModel):
         return self.model_dump(exclude={"key", "port", "system"})
 
 
-class Catalogue:
+class FleetFile:
     """A fleet: rows in the order of the file."""
 
     def __init__(self, source: str, title: str, rows: tuple[Row, ...], favourite: str = "") -> None:
@@ -100,8 +100,8 @@ def built_in() -> tuple[str, ...]:
     return tuple(sorted(each.name.removesuffix(".toml") for each in folder.iterdir() if each.name.endswith(".toml")))
 
 
-def load(name_or_path: str) -> Catalogue:
-    """Return a catalogue: a built-in one by its name, any other by its path. Raises CatalogueError."""
+def load(name_or_path: str) -> FleetFile:
+    """Return a catalogue: a built-in one by its name, any other by its path. Raises FleetFileError."""
     if name_or_path in built_in():
         text = importlib.resources.files(_PACKAGE).joinpath(f"{name_or_path}.toml").read_text(encoding="utf-8")
         return parse(text, name_or_path)
@@ -109,27 +109,27 @@ def load(name_or_path: str) -> Catalogue:
         text = Path(name_or_path).read_text(encoding="utf-8")
     except FileNotFoundError:
         known = ", ".join(built_in())
-        raise CatalogueError(name_or_path, (f"no such file, and no catalogue of that name ({known})",)) from None
+        raise FleetFileError(name_or_path, (f"no such file, and no catalogue of that name ({known})",)) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogueError(name_or_path, (f"cannot be read: {error}",)) from error
+        raise FleetFileError(name_or_path, (f"cannot be read: {error}",)) from error
     return parse(text, name_or_path)
 
 
-def parse(text: str, source: str) -> Catalogue:
-    """Return the catalogue that a TOML text describes. Raises CatalogueError with all that is wrong with it."""
+def parse(text: str, source: str) -> FleetFile:
+    """Return the catalogue that a TOML text describes. Raises FleetFileError with all that is wrong with it."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise CatalogueError(source, (f"not TOML: {error}",)) from None
+        raise FleetFileError(source, (f"not TOML: {error}",)) from None
     problems = [f"[{name}] is not known" for name in document if name not in _TABLES]
     problems += [
         f"{name}: must be a text" for name in ("title", "favourite") if not isinstance(document.get(name, ""), str)
     ]
     defaults, listed = document.get("defaults", {}), document.get("service", [])
     if not isinstance(defaults, dict) or not isinstance(defaults.get("labels", {}), dict):
-        raise CatalogueError(source, [*problems, "defaults: must be a table, and so must its labels"])
+        raise FleetFileError(source, [*problems, "defaults: must be a table, and so must its labels"])
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise CatalogueError(source, [*problems, "service: must be an array of tables, [[service]]"])
+        raise FleetFileError(source, [*problems, "service: must be an array of tables, [[service]]"])
     if not listed:
         problems.append("there is no [[service]]")
     rows: list[Row] = []
@@ -142,10 +142,10 @@ def parse(text: str, source: str) -> Catalogue:
                 f"{where}: {'.'.join(map(str, each['loc'])) or 'row'}: {each['msg']}" for each in error.errors()
             ]
     if not problems:
-        catalogue = Catalogue(source, document.get("title", ""), tuple(rows), document.get("favourite", ""))
+        catalogue = FleetFile(source, document.get("title", ""), tuple(rows), document.get("favourite", ""))
         problems = _contradictions(catalogue)
     if problems:
-        raise CatalogueError(source, problems)
+        raise FleetFileError(source, problems)
     return catalogue
 
 
@@ -161,7 +161,7 @@ def _where(number: int, service_id: object) -> str:
     return f"service {number} ({service_id})" if service_id else f"service {number}"
 
 
-def _contradictions(catalogue: Catalogue) -> list[str]:
+def _contradictions(catalogue: FleetFile) -> list[str]:
     """Return what is wrong between rows that are right by themselves."""
     problems: list[str] = []
     seen: dict[str, dict[str, int]] = {"service_id": {}, "key": {}}
@@ -184,7 +184,7 @@ def _contradictions(catalogue: Catalogue) -> list[str]:
     return problems or _circles(catalogue)
 
 
-def _circles(catalogue: Catalogue) -> list[str]:
+def _circles(catalogue: FleetFile) -> list[str]:
     """Return each circle of parents once, at the first row of it."""
     problems: list[str] = []
     settled: set[str] = set()

@@ -1,4 +1,4 @@
-"""Keeps the child processes of `tron up` alive, and drains them in order: the shell around `supervision.py`."""
+"""Keeps the child processes of `tron up` alive, and drains them in order: the shell around `process_policy.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grid_hosting.whole_file import write_whole
-from tron_cli.supervision import ChildLife, GiveUp, RestartPolicy, Serving, describe_exit, ready_document
+from tron_cli.process_policy import ChildLife, GiveUp, RestartPolicy, Serving, describe_exit, ready_document
 from tron_cli.tether import tethered
 
 if TYPE_CHECKING:

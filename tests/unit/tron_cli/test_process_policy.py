@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tron_cli.supervision import (
+from tron_cli.process_policy import (
     ChildLife,
     GiveUp,
     RestartPolicy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tron_cli.catalogue import Catalogue, CatalogueError, built_in, load, parse
+from tron_cli.fleet_file import FleetFile, FleetFileError, built_in, load, parse
 
 from registry_server.server import SERVICE_ID as REGISTRY
 from tron.server import SERVICE_ID as MONITOR
@@ -137,13 +137,13 @@ def test_a_row_is_found_by_id_by_key_and_by_a_name_that_only_it_has() -> None:
     ],
 )
 def test_a_mistake_is_named_by_row_and_field(text: str, problem: str) -> None:
-    with pytest.raises(CatalogueError, match=problem) as caught:
+    with pytest.raises(FleetFileError, match=problem) as caught:
         parse(text, "mine")
     assert str(caught.value).startswith("mine: ")
 
 
 def test_all_mistakes_are_named_at_once() -> None:
-    with pytest.raises(CatalogueError) as caught:
+    with pytest.raises(FleetFileError) as caught:
         parse(of(row("a", port="0"), row("b", role="'boss'")), "mine")
     assert len(caught.value.problems) == 2
 
@@ -152,12 +152,12 @@ def test_a_catalogue_of_ones_own_is_named_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(of(row("a")))
     catalogue = load(str(path))
-    assert isinstance(catalogue, Catalogue)
+    assert isinstance(catalogue, FleetFile)
     assert (catalogue.source, len(catalogue.rows)) == (str(path), 1)
 
 
 def test_what_is_neither_a_file_nor_a_name_is_said(tmp_path: Path) -> None:
-    with pytest.raises(CatalogueError, match=r"no such file, and no catalogue of that name \(core, pas\)"):
+    with pytest.raises(FleetFileError, match=r"no such file, and no catalogue of that name \(core, pas\)"):
         load("psa")
-    with pytest.raises(CatalogueError, match="cannot be read"):
+    with pytest.raises(FleetFileError, match="cannot be read"):
         load(str(tmp_path))

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tron_cli.supervision import RestartPolicy
-from tron_cli.supervisor import Child, Supervisor, child
+from tron_cli.process_policy import RestartPolicy
+from tron_cli.process_supervisor import Child, Supervisor, child
 
 from tests.support.processes import is_alive
 from tests.support.waiting import wait_until
@@ -194,7 +194,7 @@ async def test_a_stop_before_anything_serves_is_a_clean_end(house: House) -> Non
 
 ORPHANING_SUPERVISOR = """
 import asyncio, pathlib, sys
-from tests.unit.tron_cli.test_supervisor import House
+from tests.unit.tron_cli.test_process_supervisor import House
 async def main():
     house = House(pathlib.Path(sys.argv[1]))
     async with house.running(*house.pair()) as task:

@@ -1,0 +1,329 @@
+"""The client of TRON itself: what it thinks and why, by which thresholds, and an operator's word to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
+from grid_model import wire
+
+from tron_client import arguments
+from tron_client.channel import resolve_address, resolve_monitor_address
+from tron_client.connection import Connection
+from tron_client.discovery import MONITOR_SERVICE_ID, monitor_address
+from tron_client.endpoint import Endpoint
+from tron_client.errors import FieldError, InvalidRequest, from_rpc_error
+from tron_client.models import Event, Maintenance, Service
+from tron_client.thresholds import checked
+from tron_client.words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from tron_client.address import Address
+
+SOURCES = Words.from_proto("source", policy_pb2.PolicySource, "POLICY_SOURCE_")
+ORPHAN_POLICIES = Words.from_proto("orphan_policy", policy_pb2.OrphanPolicy, "ORPHAN_POLICY_")
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStats:
+    """How one way to operators goes: what waits, what went out, what failed and was dropped."""
+
+    name: str
+    queued: int = 0
+    delivered: int = 0
+    failed: int = 0
+    dropped: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts by judgement, and whether TRON watches at all."""
+
+    total_services: int
+    healthy_services: int
+    degraded_services: int
+    suspect_services: int
+    down_services: int
+    stalled_services: int
+    maintained_services: int
+    damped_services: int
+    alerts_issued: int
+    open_alerts: int
+    guard_active: bool
+    watching: bool
+    last_check: datetime | None
+    sinks: tuple[SinkStats, ...] = ()
+    observed_at: datetime | None = None
+    """TRON's time when it answered: the age of `last_check` is the difference to this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """What happens in so many seconds unless a sign of life comes."""
+
+    what: str
+    due_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a service is judged as it is."""
+
+    service: Service
+    verdict: str
+    rule: str
+    deadlines: tuple[Deadline, ...]
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInForce:
+    """All thresholds by name (times in seconds), and where each comes from: `built_in`, `settings`, `runtime`,
+    `service_settings` or `service_runtime`. A TRON of before names no sources."""
+
+    thresholds: dict[str, Any]
+    sources: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyOverride:
+    """What differs for one service; `watched`: TRON watches such a service now."""
+
+    service_id: str
+    thresholds: dict[str, Any]
+    sources: dict[str, str]
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNotices:
+    """An operator's word about one service; `name` is empty where no such service is registered now."""
+
+    service_id: str
+    name: str
+    maintenance: Maintenance
+
+
+class MonitorClient:
+    """TRON, for threads. Safe from any thread; a context manager. Every call has a deadline and raises a TronError."""
+
+    def __init__(
+        self,
+        address: Endpoint | str | None = None,
+        *,
+        registry: Endpoint | str | None = None,
+        timeout: float = 5.0,
+    ) -> None:
+        """`timeout` is the deadline of each call, in seconds. Raises ValueError for what is no address.
+
+        With `registry` and without an address, TRON is looked up in that registry: raises a TronError if the registry
+        does not answer or knows no TRON, and Unreachable, a ValueError, if its url cannot be used from here.
+        """
+        self._timeout = arguments.seconds("timeout", timeout)
+        given = arguments.optional_address("address", address)
+        known = arguments.optional_address("registry", registry)
+        if given or known is None:
+            self._address = resolve_monitor_address(given)
+        else:
+            self._address = find_monitor(known, timeout=timeout)
+        self._connection = Connection(self._address, tron=tron_service_pb2_grpc.TronServiceStub)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @property
+    def _stub(self) -> Any:
+        return self._connection.stub("tron")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def get_stats(self) -> Stats:
+        """Counts now."""
+        answer = self._do(self._stub.GetStats, tron_service_pb2.GetStatsRequest())
+        counts = {each.name: getattr(answer, each.name) for each in fields(Stats) if each.name not in _STATS_BY_HAND}
+        return Stats(
+            **counts,
+            last_check=wire.moment(answer.last_check) if answer.HasField("last_check") else None,
+            observed_at=wire.moment(answer.observed_at) if answer.HasField("observed_at") else None,
+            sinks=tuple(
+                SinkStats(**{each.name: getattr(sink, each.name) for each in fields(SinkStats)})
+                for sink in answer.sinks
+            ),
+        )
+
+    def list_alerts(self, *, after_sequence: int = 0, limit: int = 100, service_id: str = "") -> tuple[Event, ...]:
+        """One page of the alerts that TRON issued, oldest first."""
+        request = tron_service_pb2.ListAlertsRequest(
+            after_sequence=arguments.whole("after_sequence", after_sequence),
+            limit=arguments.whole("limit", limit, at_most=2**31 - 1),
+            service_id=arguments.text("service_id", service_id),
+        )
+        return tuple(Event.from_proto(each) for each in self._do(self._stub.ListAlerts, request).alerts)
+
+    def get_policy(self, service_id: str = "") -> dict[str, Any]:
+        """The thresholds in force, by name; times in seconds. Raises ServiceNotFound for an id that nobody has."""
+        return self.read_policy(service_id).thresholds
+
+    def read_policy(self, service_id: str = "") -> PolicyInForce:
+        """The thresholds in force, and where each comes from. Raises ServiceNotFound for an id that nobody has."""
+        request = tron_service_pb2.GetPolicyRequest(service_id=arguments.text("service_id", service_id))
+        return _in_force(self._do(self._stub.GetPolicy, request))
+
+    def set_policy(self, service_id: str = "", **thresholds: Any) -> dict[str, Any]:
+        """Change thresholds, for everyone or one service; times in seconds. Returns all that are in force then.
+
+        Raises InvalidRequest, naming what is wrong, and ServiceNotFound for an id that nobody has; then nothing was
+        changed.
+        """
+        return self.change_policy(service_id, thresholds).thresholds
+
+    def change_policy(
+        self,
+        service_id: str = "",
+        thresholds: Mapping[str, Any] | None = None,
+        *,
+        unset: Iterable[str] = (),
+        allow_unknown: bool = False,
+    ) -> PolicyInForce:
+        """As `set_policy`; and `unset` names thresholds that no longer differ from the layer below. `allow_unknown`:
+        also for a service that is not registered (yet)."""
+        request = tron_service_pb2.SetPolicyRequest(
+            service_id=arguments.text("service_id", service_id),
+            policy=_to_policy(thresholds or {}),
+            unset=[_known(name, "unset") for name in unset],
+            allow_unknown=allow_unknown,
+        )
+        return _in_force(self._do(self._stub.SetPolicy, request))
+
+    def list_overrides(self) -> tuple[PolicyOverride, ...]:
+        """The services whose thresholds are not those of everyone, and what differs; by id."""
+        found = self._do(self._stub.ListPolicyOverrides, tron_service_pb2.ListPolicyOverridesRequest()).overrides
+        return tuple(
+            PolicyOverride(
+                service_id=each.service_id,
+                thresholds={name: value for name, value in _from_policy(each.policy).items() if name in each.sources},
+                sources={name: SOURCES.word(source) for name, source in each.sources.items()},
+                watched=each.watched,
+            )
+            for each in found
+        )
+
+    def list_maintenance(self) -> tuple[HeldNotices, ...]:
+        """About whom notices are held, registered or not; by id."""
+        found = self._do(self._stub.ListMaintenance, tron_service_pb2.ListMaintenanceRequest()).held
+        return tuple(
+            HeldNotices(each.service_id, each.name, Maintenance.from_proto(each.maintenance)) for each in found
+        )
+
+    def set_maintenance(
+        self, service_id: str, enabled: bool, *, duration: float | None = None, reason: str = ""
+    ) -> Service:
+        """Hold notices about a service, for `duration` seconds or until that is ended; or end it. Raises
+        ServiceNotFound."""
+        request = tron_service_pb2.SetMaintenanceRequest(
+            service_id=arguments.text("service_id", service_id),
+            enabled=arguments.flag("enabled", enabled),
+            duration=wire.duration(arguments.optional_seconds("duration", duration)),
+            reason=arguments.text("reason", reason),
+        )
+        return Service.from_proto(self._do(self._stub.SetMaintenance, request).service)
+
+    def explain(self, service_id: str) -> Explanation:
+        """What is known of a service, which deadlines stand, which rule fired, why. Raises ServiceNotFound."""
+        request = tron_service_pb2.ExplainRequest(service_id=arguments.text("service_id", service_id))
+        answer = self._do(self._stub.Explain, request)
+        return Explanation(
+            service=Service.from_proto(answer.service),
+            verdict=answer.verdict,
+            rule=answer.rule,
+            deadlines=tuple(Deadline(each.what, wire.seconds(each.due_in)) for each in answer.deadlines),
+            evidence=wire.json_object(answer.evidence),
+        )
+
+    def _do(self, method: Callable[..., R], request: Any) -> R:
+        try:
+            return method(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self._address) from error
+
+
+def find_monitor(registry: Address | str, *, timeout: float = 5.0) -> Address:
+    """Return where TRON is, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable.
+
+    The credentials and interceptors of an Endpoint hold for TRON too if it is on a host of that Endpoint, and for
+    nobody else: the url is what a client of the registry declared, and must not receive somebody's token.
+    """
+    from tron_client.client import RegistryClient  # who knows TRON's address needs no registry
+
+    where = resolve_address(registry)
+    with RegistryClient(where, timeout=timeout) as client:
+        found = monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
+    if isinstance(where, Endpoint) and _hosts(found) <= _hosts(where):
+        return Endpoint(found.text, where.credentials, where.interceptors)
+    return found
+
+
+def _hosts(address: Address) -> set[str]:
+    return {host for host, _ in address.endpoints}
+
+
+_STATS_BY_HAND = frozenset({"last_check", "sinks", "observed_at"})
+
+
+def _from_policy(policy: policy_pb2.Policy) -> dict[str, Any]:
+    thresholds: dict[str, Any] = {}
+    for each in policy.DESCRIPTOR.fields:
+        value = getattr(policy, each.name)
+        if each.message_type is not None:
+            value = wire.seconds(value)
+        elif each.enum_type is not None:
+            value = ORPHAN_POLICIES.word(value)
+        thresholds[each.name] = value
+    return thresholds
+
+
+def _in_force(answer: Any) -> PolicyInForce:
+    sources = {name: SOURCES.word(source) for name, source in answer.sources.items()}
+    return PolicyInForce(_from_policy(answer.policy), sources)
+
+
+def _to_policy(thresholds: Mapping[str, Any]) -> policy_pb2.Policy:
+    policy = policy_pb2.Policy()
+    for name, value in thresholds.items():
+        field = policy.DESCRIPTOR.fields_by_name[_known(name, f"policy.{name}")]
+        try:
+            read = checked(name, value)
+            if field.message_type is not None:
+                getattr(policy, name).CopyFrom(wire.duration(read))
+            else:
+                setattr(policy, name, ORPHAN_POLICIES.number(read) if field.enum_type is not None else read)
+        except (ValueError, TypeError) as error:
+            raise _wrong(f"policy.{name}", str(error)) from error
+    return policy
+
+
+def _known(name: str, field: str) -> str:
+    known = policy_pb2.Policy.DESCRIPTOR.fields_by_name
+    if name not in known:
+        raise _wrong(field, f"{name!r} is no threshold; the thresholds are {', '.join(sorted(known))}")
+    return name
+
+
+def _wrong(field: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"{field}: {why}", fields=(FieldError(field, why),))
