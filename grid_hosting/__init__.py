@@ -3,7 +3,7 @@
 - `program`, `start`                      how a program starts and stops: settings, logs, the ready file, its folders.
 - `addresses`, `listening`, `dialing`     addresses that a program listens on, and those of other servers.
 - `grpc_server`, `options`, `reflection`  the one place where a gRPC server is made, and what it is made with.
-- `errors`, `status`                      errors that a client can act on, and their gRPC codes.
+- `status`                                the gRPC codes of errors that a client can act on.
 - `identity`                              our own programs as agents.
 - `http_transport`                        how our HTTP clients connect.
 - `watermark`, `turns`                    waking readers; long work in short turns.

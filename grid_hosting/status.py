@@ -1,6 +1,6 @@
-"""The one table from domain errors to gRPC codes, and the interceptor that uses it.
+"""The one table from the reasons of errors to gRPC codes, and the interceptor that uses it.
 
-Handlers raise domain errors. What the client gets is a google.rpc.Status with ErrorInfo (reason, domain "grid") and,
+Handlers raise TronErrors. What the client gets is a google.rpc.Status with ErrorInfo (reason, domain "grid") and,
 for bad fields, BadRequest. Anything else is a bug: INTERNAL without details, and one line with a traceback in our log.
 """
 
@@ -16,10 +16,10 @@ import structlog
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
+from grid_model.errors import FieldError, InternalError, InvalidRequest, TronError
 from grpc_status import rpc_status
 
 from grid_hosting.collector import COLLECTOR
-from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 
 log = structlog.get_logger("rpc")
 
@@ -42,7 +42,7 @@ REASON_CODES: dict[str, grpc.StatusCode] = {
 }
 
 
-def to_status(error: DomainError) -> grpc.Status:
+def to_status(error: TronError) -> grpc.Status:
     """The status that tells a client all it needs to decide by."""
     details = [_packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))]
     if error.fields:
@@ -58,16 +58,15 @@ def to_status(error: DomainError) -> grpc.Status:
     return status
 
 
-class PassedOn(DomainError):
+class PassedOn(TronError):
     """What another server of ours refused, to be passed on as it is."""
 
     def __init__(self, message: str, reason: str, facts: Mapping[str, str], fields: tuple[FieldError, ...]) -> None:
-        self.reason = reason  # type: ignore[misc]  # not known before
+        super().__init__(message, reason=reason)
         self.facts, self.fields = facts, fields
-        super().__init__(message)
 
 
-def to_domain_error(error: grpc.aio.AioRpcError) -> DomainError | None:
+def to_error(error: grpc.aio.AioRpcError) -> TronError | None:
     """What another server of ours refused; None where the error is not of that kind (it is away, or it is a bug)."""
     status = rpc_status.from_call(error)
     reason = ""
@@ -83,7 +82,7 @@ def to_domain_error(error: grpc.aio.AioRpcError) -> DomainError | None:
     return PassedOn(error.details() or "", reason, facts, fields) if known else None
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: DomainError) -> NoReturn:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: TronError) -> NoReturn:
     """End the call with the error. Raises AbortError."""
     status = to_status(error)
     await context.abort(status.code, status.details, status.trailing_metadata)
@@ -105,7 +104,7 @@ UNDECODABLE = _Undecodable()
 def decoded(request: Any) -> Any:
     """The request; raises InvalidRequest where its bytes could not be decoded. Streams pass all that they read."""
     if request is UNDECODABLE:
-        raise InvalidRequest(FieldError("request", "is not a message of this method, or is nested too deeply"))
+        raise InvalidRequest.of(FieldError("request", "is not a message of this method, or is nested too deeply"))
     return request
 
 
@@ -154,9 +153,9 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
     async def fail(error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if isinstance(error, (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError)):
             raise error  # already answered, or nobody is there to be answered
-        if not isinstance(error, DomainError):
+        if not isinstance(error, TronError) or error.reason not in REASON_CODES:
             log.exception("call_failed", method=method)
-            error = DomainError("internal error; the server's log has it")
+            error = InternalError("internal error; the server's log has it")
         with suppress(grpc.aio.InternalError):  # the client went away while it was told
             await abort(context, error)
 

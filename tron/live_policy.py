@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
+from grid_model.errors import FieldError, InternalError, InvalidRequest
 from tron_client.thresholds import FOR_EVERYONE, checked
 
-from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 from tron import messages
 from tron.monitor import Monitor
 from tron.policy import POLICY_FIELDS, Policies, PolicyError
@@ -29,30 +29,30 @@ class LivePolicy:
     def change(self, service_id: str, changes: Mapping[str, Any], unset: Iterable[str]) -> None:
         """Set and unset thresholds of a service (empty: of all): kept on disk, in force from the next frame on.
 
-        Raises InvalidRequest, naming what is wrong, and DomainError if it cannot be kept; then nothing was changed.
+        Raises InvalidRequest, naming what is wrong, and InternalError if it cannot be kept; then nothing was changed.
         """
         unset = tuple(unset)
         wrong = [*_wrong_values(changes), *_wrong_names(unset, changes)]
         if not changes and not unset:
             wrong.append(FieldError("policy", messages.CHANGES_NOTHING))
         if wrong:
-            raise InvalidRequest(*wrong)
+            raise InvalidRequest.of(*wrong)
         try:
             layers = self.layers.changed(service_id, changes, unset)
             policies = layers.policies()
         except ValueError as error:
             field, _, why = str(error).partition(": ")
-            raise InvalidRequest(FieldError(_path(field), why or str(error))) from None
+            raise InvalidRequest.of(FieldError(_path(field), why or str(error))) from None
         # What was so before, by the settings, does not stand in the way of another change.
         before = _reckless(self.layers.policies(), service_id)
         reckless = [each for each in _reckless(policies, service_id) if each not in before]
         if reckless:
-            raise InvalidRequest(*(FieldError(_path(each.field), each.description) for each in reckless))
+            raise InvalidRequest.of(*(FieldError(_path(each.field), each.description) for each in reckless))
         try:
             self._store.save(layers)
         except OSError as error:
             log.error("policy_not_saved", why=str(error))
-            raise DomainError(messages.NOT_SAVED) from error
+            raise InternalError(messages.NOT_SAVED) from error
         self.layers = layers
         self._monitor.set_policies(policies)
         given = {name: str(value) for name, value in changes.items()}

@@ -10,18 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from registry_server.core.commits import Commits
-from registry_server.core.effects import Alert, EndStream, Message, Rejected, UnknownService
-from registry_server.core.errors import (
-    DomainError,
+from grid_model.errors import (
     Draining,
     FieldError,
     InvalidRequest,
     ReaderTooSlow,
     SilentStream,
     Superseded,
+    TronError,
     UnknownIncarnation,
 )
+
+from registry_server.core.commits import Commits
+from registry_server.core.effects import Alert, EndStream, Message, Rejected, UnknownService
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report, ServiceSpec
@@ -115,7 +116,7 @@ class Abandoned:
 class Invalid:
     """A message that could not be read."""
 
-    error: DomainError
+    error: TronError
     service_id: str = ""
     instance_id: str = ""
     shared: str = ""
@@ -199,7 +200,7 @@ class AgentStream:
         self._unacked = False
         self.session_id = session_id
         self.outbox: deque[Message] = deque()
-        self.failure: DomainError | None = None
+        self.failure: TronError | None = None
         """Why the stream must end; the writer tells the agent, after all that came before."""
         self.spoke = False
         """Whether anything was ever said on it."""
@@ -228,7 +229,7 @@ class AgentStream:
                     self._share(message.shared)
                 raise message.error
             elif not self.spoke:
-                raise InvalidRequest(FieldError("kind", "the first message must be register or beats"))
+                raise InvalidRequest.of(FieldError("kind", "the first message must be register or beats"))
             elif type(message) is AlertAck:
                 self._registry.acknowledge_on_stream(self.session_id, message.alert_ids, now)
             elif type(message) is Goodbye:
@@ -238,10 +239,10 @@ class AgentStream:
             elif type(message) is Abandoned:
                 check_id("abandoned.service_id", message.service_id)
                 self._broken(self._registry.abandon(self.session_id, message.service_id, message.incarnation, now))
-        except DomainError as error:
+        except TronError as error:
             self._refuse(message, error)
 
-    def _refuse(self, message: AgentMessage, error: DomainError) -> None:
+    def _refuse(self, message: AgentMessage, error: TronError) -> None:
         if not self._shared and not self._registry.carries(self.session_id):
             self.end(error)
             return
@@ -259,7 +260,7 @@ class AgentStream:
     def _share(self, process: str) -> None:
         errors = check_text("register.shared", process, 0, MAX_INSTANCE_ID)
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         if not self._shared:
             self._shared = True
             self._registry.share_session(self.session_id)
@@ -272,7 +273,7 @@ class AgentStream:
         self._commits.admit()
         errors = check_text("register.instance_id", message.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         spec = check_spec(message.spec)
         try:
             self._registry.register(
@@ -280,13 +281,13 @@ class AgentStream:
             )
         except Superseded as error:
             self._registry.refuse_older(self.session_id, error)
-        except UnknownIncarnation as error:
-            self.push(UnknownService(error.service_id))
+        except UnknownIncarnation:
+            self.push(UnknownService(spec.service_id))
 
     def _receive_beats(self, message: Beats, now: Instant, monotonic: float) -> None:
         beats = message.beats
         if len(beats) > MAX_BEATS:
-            raise InvalidRequest(FieldError("beats.beats", f"has {len(beats)}; at most {MAX_BEATS} are allowed"))
+            raise InvalidRequest.of(FieldError("beats.beats", f"has {len(beats)}; at most {MAX_BEATS} are allowed"))
         registry, records = self._registry, self._registry.records
         for beat in beats:
             service_id = beat.service_id
@@ -332,14 +333,14 @@ class AgentStream:
             self.outbox.append(message)
             self._wake()
 
-    def end(self, error: DomainError) -> None:
+    def end(self, error: TronError) -> None:
         """End the stream for this reason, once. From now on its end says nothing about the services on it."""
         if self.failure is None:
             self.ended_by_us(error)
             self.failure = error
             self._wake()
 
-    def ended_by_us(self, error: DomainError) -> None:
+    def ended_by_us(self, error: TronError) -> None:
         """We end the stream, in whichever way: its end says nothing about the services on it."""
         self._registry.end_session(self.session_id, error.reason)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from grid_model.errors import SilentStream
+
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.effects import EndStream, SupersededBy
-from registry_server.core.errors import SilentStream
 from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import Published

@@ -10,7 +10,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from itertools import islice
 
-from registry_server.core.errors import RevisionCompacted
+from grid_model.errors import RevisionCompacted
+
 from registry_server.core.service import Service
 
 

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from grid_model.errors import QuotaExceeded
+
 from registry_server.core.effects import Effects, Write
-from registry_server.core.errors import QuotaExceeded
 
 MAX_LINES = 200_000
 """Lines that wait for the disk. Overflow rule: new registrations and events are refused with QUOTA_EXCEEDED."""

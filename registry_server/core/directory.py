@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from grid_model.errors import FieldError, InvalidRequest, ServiceNotFound
 from grid_model.event import OPERATORS
 
-from registry_server.core.errors import FieldError, InvalidRequest, ServiceNotFound
 from registry_server.core.record import Record
 from registry_server.core.service import ServiceSpec
 
@@ -73,12 +73,12 @@ class Directory:
             own_name = word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))
             if word == spec.service_id or own_name:
                 why = "a service cannot be its own parent" if word == spec.parent else "would close a circle of parents"
-                raise InvalidRequest(FieldError("service.parent", why))
+                raise InvalidRequest.of(FieldError("service.parent", why))
             parent = self.resolve(word)
             if parent is None:
                 return
             if parent.spec.service_id == spec.service_id:
-                raise InvalidRequest(FieldError("service.parent", "would close a circle of parents"))
+                raise InvalidRequest.of(FieldError("service.parent", "would close a circle of parents"))
             if parent.spec.service_id in seen:
                 return  # a circle of others, which arose when a name changed its meaning
             seen.add(parent.spec.service_id)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from registry_server.core.errors import InvalidRequest
+from grid_model.errors import InvalidRequest
+
 from registry_server.core.service import Event, Intent, Maintenance, Service, StoredService, Tombstone
 
 

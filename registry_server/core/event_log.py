@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from registry_server.core.errors import RevisionCompacted
+from grid_model.errors import RevisionCompacted
+
 from registry_server.core.service import Event
 
 

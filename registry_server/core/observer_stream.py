@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from grid_model.errors import Draining, InvalidRequest, QuotaExceeded, ReaderTooSlow
+
 from registry_server.core.commits import Commits
-from registry_server.core.errors import Draining, InvalidRequest, QuotaExceeded, ReaderTooSlow
 from registry_server.core.observations import Heard
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry

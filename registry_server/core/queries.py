@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grid_model.errors import FieldError, InvalidRequest, PageTokenExpired
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
-from registry_server.core.errors import FieldError, InvalidRequest, PageTokenExpired
 from registry_server.core.service import Service
 
 PART = 1000
@@ -163,9 +163,11 @@ class Listings:
                 "the list that this page_token continues is no longer kept; list again from the start"
             )
         if listing.wanted != wanted:
-            raise InvalidRequest(FieldError("page_token", "is of a list with other filters; they must stay the same"))
+            raise InvalidRequest.of(
+                FieldError("page_token", "is of a list with other filters; they must stay the same")
+            )
         if not 0 < start < listing.total:
-            raise InvalidRequest(FieldError("page_token", "is not one that this registry gave out"))
+            raise InvalidRequest.of(FieldError("page_token", "is not one that this registry gave out"))
         return listing, start
 
     def page(self, listing: Listing, start: int, size: int, now: float) -> Page:
@@ -217,4 +219,4 @@ def _read(token: str) -> tuple[str, int, int]:
             raise ValueError(token)
         return life, int(number), int(start)
     except (ValueError, binascii.Error):
-        raise InvalidRequest(FieldError("page_token", "is not one that this registry gave out")) from None
+        raise InvalidRequest.of(FieldError("page_token", "is not one that this registry gave out")) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from grid_model.errors import QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole
 
@@ -22,7 +23,6 @@ from registry_server.core.effects import (
     RemoveService,
     SupersededBy,
 )
-from registry_server.core.errors import QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.losses import LossAlerts, is_lost
 from registry_server.core.outgoing import Outgoing
@@ -230,11 +230,11 @@ class Registrations:
         if record is None:
             if session_id is not None:
                 self.send_removed_as_down(service_id, session_id)
-            raise UnknownIncarnation(service_id, incarnation)
+            raise UnknownIncarnation.of(service_id, incarnation)
         if incarnation < record.incarnation:
-            raise Superseded(service_id, record.incarnation)
+            raise Superseded.of(service_id, record.incarnation)
         if incarnation > record.incarnation:
-            raise UnknownIncarnation(service_id, incarnation)
+            raise UnknownIncarnation.of(service_id, incarnation)
         return record
 
     def _retried(self, record: Record, instance_id: str) -> Record | None:
@@ -243,7 +243,7 @@ class Registrations:
             if known == instance_id:
                 if incarnation == record.incarnation:
                     return record
-                raise Superseded(record.spec.service_id, record.incarnation)
+                raise Superseded.of(record.spec.service_id, record.incarnation)
         return None
 
     def _start_incarnation(self, spec: ServiceSpec, instance_id: str, session_id: int | None, now: Instant) -> Record:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grid_model.errors import Superseded
 from grid_model.service import ServiceRole
 
 from registry_server.core.alert_delivery import AlertDelivery
@@ -16,7 +17,6 @@ from registry_server.core.attachments import Attachments
 from registry_server.core.changes import ChangeLog
 from registry_server.core.directory import Directory
 from registry_server.core.effects import Effects, Left, SupersededBy, UnknownService
-from registry_server.core.errors import Superseded
 from registry_server.core.event_log import EventLog
 from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.losses import LossAlerts

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from grid_model.errors import Draining
 from grid_model.liveness import Liveness
 
-from registry_server.core.errors import Draining
 from registry_server.core.record import Record
 
 EMPTY_FOR = 60.0

@@ -6,9 +6,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from grid_model.errors import FieldError, InvalidRequest
 from grid_model.event import OPERATORS
 
-from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.service import Event, Report, ServiceSpec
 
 MAX_SERVICE_ID = 512
@@ -46,7 +46,7 @@ def check_id(path: str, value: str) -> None:
     """Raise InvalidRequest where `value` cannot be the id of a service."""
     errors = check_text(path, value, 1, MAX_SERVICE_ID)
     if errors:
-        raise InvalidRequest(*errors)
+        raise InvalidRequest.of(*errors)
 
 
 def check_spec(spec: ServiceSpec, *, as_sent: bool = False) -> ServiceSpec:
@@ -89,7 +89,7 @@ def check_spec(spec: ServiceSpec, *, as_sent: bool = False) -> ServiceSpec:
     if spec.parent and spec.parent == spec.service_id:
         errors.append(FieldError("service.parent", "a service cannot be its own parent"))
     if errors:
-        raise InvalidRequest(*errors)
+        raise InvalidRequest.of(*errors)
     return spec
 
 
@@ -126,7 +126,7 @@ def check_event(event: Event) -> None:
             FieldError("event.message", f"has {len(event.message)} characters; at most {MAX_MESSAGE} are allowed")
         )
     if errors:
-        raise InvalidRequest(*errors)
+        raise InvalidRequest.of(*errors)
 
 
 def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:

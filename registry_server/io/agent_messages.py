@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
+from grid_model.errors import FieldError, InvalidRequest, TronError
 from grid_model.wire import duration, timestamp_at
 
 from grid_hosting.status import decoded
@@ -20,7 +21,6 @@ from registry_server.core.agent_stream import (
     Invalid,
     Register,
 )
-from registry_server.core.errors import DomainError, FieldError, InvalidRequest
 from registry_server.io import translate
 
 
@@ -44,9 +44,9 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
             return Goodbye(goodbye.service_id, goodbye.reason, goodbye.incarnation)
         if kind == "abandoned":
             return Abandoned(request.abandoned.service_id, request.abandoned.incarnation)
-    except DomainError as error:
+    except TronError as error:
         return Invalid(error, service_id, instance_id, shared)
-    return Invalid(InvalidRequest(FieldError("kind", "the first message must be register or beats")))
+    return Invalid(InvalidRequest.of(FieldError("kind", "the first message must be register or beats")))
 
 
 def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.HeartbeatResponse:

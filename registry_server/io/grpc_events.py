@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid_model import wire
+from grid_model.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
 
-from registry_server.core.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
@@ -51,7 +51,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
         ]
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         registry, now = self._loop.registry, self._loop.now()
         count = registry.acknowledge(request.alert_id, request.recipient, now)
         lost = 0 if request.recipient else registry.acknowledge_loss(request.alert_id, now)
@@ -73,7 +73,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         elif request.all and (request.service_id or request.recipient):
             errors.append(FieldError("all", "cannot be combined with service_id or recipient"))
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         loop = self._loop
         count, lost = loop.registry.acknowledge_matching(request.service_id, request.recipient, loop.now())
         await loop.flushed()
@@ -84,7 +84,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> event_service_pb2.ListEventsResponse:
         """Read a page of what is on disk."""
         if request.limit > MAX_LIMIT:
-            raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
+            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
         wanted = _filter(request.recipient, request.service_id, request.types)
         events_log = self._loop.registry.events
         last = events_log.last  # what comes while we read is not missed by whoever goes on from here
@@ -116,7 +116,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> AsyncIterator[event_service_pb2.SubscribeEventsResponse]:
         """Events as they become durable; see `core.readers`."""
         if request.only_new and request.after_sequence:
-            raise InvalidRequest(FieldError("only_new", "cannot be combined with after_sequence"))
+            raise InvalidRequest.of(FieldError("only_new", "cannot be combined with after_sequence"))
         wanted = _filter(request.recipient, request.service_id, request.types)
         if self._subscribers >= MAX_SUBSCRIBERS:
             raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")
@@ -145,5 +145,5 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
 
 def _filter(recipient: str, service_id: str, types: Any) -> EventFilter:
     if len(types) > MAX_TYPES:
-        raise InvalidRequest(FieldError("types", f"has {len(types)} elements; at most {MAX_TYPES} are allowed"))
+        raise InvalidRequest.of(FieldError("types", f"has {len(types)} elements; at most {MAX_TYPES} are allowed"))
     return EventFilter(recipient, service_id, frozenset(types))

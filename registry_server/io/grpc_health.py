@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from grid_model.errors import Draining, QuotaExceeded, ServiceNotFound
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceStatus
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from registry_server.core.errors import Draining, QuotaExceeded, ServiceNotFound
 from registry_server.io.loop import RegistryLoop
 
 Context = grpc.aio.ServicerContext[Any, Any]

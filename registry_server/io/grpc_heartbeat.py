@@ -11,13 +11,13 @@ from typing import Any, cast
 import grpc
 import structlog
 from grid.registry.v1 import heartbeat_pb2
+from grid_model.errors import Draining, InternalError, QuotaExceeded, SilentStream, TronError
 
 from grid_hosting.status import abort
 from grid_hosting.turns import Turn
 from registry_server.config import Config
 from registry_server.core import effects
 from registry_server.core.agent_stream import PATIENCE, AgentStream
-from registry_server.core.errors import DomainError, Draining, QuotaExceeded, SilentStream
 from registry_server.io import translate
 from registry_server.io.agent_messages import from_output, to_agent_message
 from registry_server.io.loop import RegistryLoop
@@ -32,7 +32,7 @@ SWEEP_EVERY = 0.25
 FAREWELL = 3.0
 """Seconds that an agent has to hear why its stream ends."""
 
-_BUG = DomainError("the stream cannot be served any more; the server's log has it")
+_BUG = InternalError("the stream cannot be served any more; the server's log has it")
 
 
 class HeartbeatStream:
@@ -77,7 +77,7 @@ class HeartbeatStream:
             if agent.failure is not None and not self._told:
                 self._told = True
                 raise agent.failure
-        except DomainError as error:
+        except TronError as error:
             agent.ended_by_us(error)
             raise
         except (grpc.aio.InternalError, grpc.aio.UsageError, grpc.aio.AbortError):
@@ -132,7 +132,7 @@ class HeartbeatStream:
             self._aborting = asyncio.ensure_future(abort(self._context, _BUG))
             self._aborting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    async def _wait_written(self) -> DomainError | None:
+    async def _wait_written(self) -> TronError | None:
         """Wait until all that waits was written. Return why the stream must end if the agent reads nothing."""
         agent = self.agent
         progress, since = agent.progress, self._loop.now().attentive

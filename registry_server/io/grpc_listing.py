@@ -8,10 +8,10 @@ import time
 
 from grid.registry.v1 import registry_service_pb2, service_pb2
 from grid_model import wire
+from grid_model.errors import FieldError, InvalidRequest
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
-from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.queries import Listings, ServiceFilter
 from registry_server.core.validation import check_object
 from registry_server.io import translate
@@ -38,7 +38,7 @@ class ServiceLists:
     ) -> registry_service_pb2.ListServicesResponse:
         """A page, as it is on disk. Raises InvalidRequest and PageTokenExpired."""
         if request.page_size > MAX_PAGE:
-            raise InvalidRequest(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
+            raise InvalidRequest.of(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
         wanted = to_filter(request)
         registry = self._loop.registry
         if request.page_token:
@@ -84,7 +84,7 @@ def to_filter(request: registry_service_pb2.ListServicesRequest) -> ServiceFilte
     labels = wire.json_object(request.label_selector)
     errors = check_object("label_selector", labels)
     if errors:
-        raise InvalidRequest(*errors)
+        raise InvalidRequest.of(*errors)
     return ServiceFilter.with_labels(
         labels,
         type=translate.enum("type", ServiceType, request.type) if request.type else None,

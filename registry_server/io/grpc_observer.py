@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2
+from grid_model.errors import FieldError, InvalidRequest
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
-from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.core.verdicts import VerdictOutcome, VerdictResult
 from registry_server.io import translate
@@ -64,7 +64,7 @@ class ObserverService:
         for name in ("verdicts", "standing", "notices"):
             count = len(getattr(request, name))
             if count > MAX_AT_ONCE:
-                raise InvalidRequest(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
+                raise InvalidRequest.of(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
         turn = Turn("verdicts", before_rest=loop.flush)
         results: list[VerdictResult] = []
         async for message in turn.each(request.verdicts):

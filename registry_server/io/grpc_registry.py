@@ -18,10 +18,10 @@ from grid.registry.v1 import (
     service_pb2,
 )
 from grid_model import wire
+from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
 from grid_model.service import ServiceRole
 
 from registry_server.core.changes import Change
-from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
 from registry_server.core.readers import ServiceReader
 from registry_server.core.record import Record
 from registry_server.core.service import Maintenance
@@ -67,7 +67,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._loop.commits.admit()
         errors = check_text("instance_id", request.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         spec = check_spec(translate.to_spec(request.service), as_sent=request.as_sent)
         loop, incarnation = self._loop, request.service.incarnation
         try:
@@ -90,7 +90,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         check_id("service_id", request.service_id)
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         self._loop.registry.deregister(request.service_id, request.reason, self._loop.now())
         revision = self._loop.registry.changes.revision
         await self._loop.flushed()
@@ -119,7 +119,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> registry_service_pb2.ListGoneServicesResponse:
         """Read who is registered no more, the newest first."""
         if request.limit > MOST_GONE:
-            raise InvalidRequest(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
+            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
         await self._loop.flushed()
         tombstones = reversed(self._loop.registry.tombstones.values())
         if request.unacknowledged:
@@ -133,7 +133,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         """Change roles, and answer when it is on disk."""
         errors = check_text("name", request.name, 1, 100)
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         from_role = translate.enum("from_role", ServiceRole, request.from_role)
         to_role = translate.enum("to_role", ServiceRole, request.to_role)
         self._loop.commits.admit()
@@ -207,14 +207,14 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         check_id("service_id", request.service_id)
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
-            raise InvalidRequest(*errors)
+            raise InvalidRequest.of(*errors)
         registry, now = self._loop.registry, self._loop.now()
         until = None
         if request.HasField("duration"):
             seconds = translate.seconds("duration", request.duration)
             if not 0 < seconds <= MAX_MAINTENANCE:
                 why = f"is {seconds:g} s; it must be above 0 and at most {MAX_MAINTENANCE} s (7 days)"
-                raise InvalidRequest(FieldError("duration", why))
+                raise InvalidRequest.of(FieldError("duration", why))
             until = now.wall + seconds
         self._loop.commits.admit()
         record: Record | None

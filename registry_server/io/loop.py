@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
+from grid_model.errors import Draining
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
@@ -21,7 +22,6 @@ from grid_hosting.watermark import Watermark
 from registry_server.core.attention import TICK, AttentiveClock
 from registry_server.core.commits import Batch, Commits, PendingCommit
 from registry_server.core.effects import Effects, EndStream, Message, Registered
-from registry_server.core.errors import Draining
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry

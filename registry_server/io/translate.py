@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, registry_service_pb2, service_pb2
 from grid_model import wire
+from grid_model.errors import FieldError, InvalidRequest
 from grid_model.event import Severity
 from grid_model.liveness import LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 from grid_model.wire import duration, timestamp_at
 
-from registry_server.core.errors import FieldError, InvalidRequest
 from registry_server.core.losses import is_lost
 from registry_server.core.observer_stream import Facts
 from registry_server.core.record import Record
@@ -42,7 +42,7 @@ def enum(path: str, kind: type[E], value: int, default: E | None = None) -> E:
         return kind(value)
     except ValueError:
         known = ", ".join(each.name for each in kind)
-        raise InvalidRequest(FieldError(path, f"{value} is not known; use one of {known}")) from None
+        raise InvalidRequest.of(FieldError(path, f"{value} is not known; use one of {known}")) from None
 
 
 def seconds(path: str, value: Duration) -> float:
@@ -50,7 +50,7 @@ def seconds(path: str, value: Duration) -> float:
     try:
         return wire.checked_seconds(value)
     except ValueError as error:
-        raise InvalidRequest(FieldError(path, str(error))) from None
+        raise InvalidRequest.of(FieldError(path, str(error))) from None
 
 
 def epoch(path: str, value: Timestamp) -> float:
@@ -58,7 +58,7 @@ def epoch(path: str, value: Timestamp) -> float:
     try:
         return wire.checked_epoch(value)
     except ValueError as error:
-        raise InvalidRequest(FieldError(path, str(error))) from None
+        raise InvalidRequest.of(FieldError(path, str(error))) from None
 
 
 def to_spec(message: service_pb2.Service) -> ServiceSpec:
@@ -323,7 +323,7 @@ def to_notice(message: observation_pb2.Notice, now: float) -> Notice:
     event = to_event(message.event, now) if message.HasField("event") else None
     alert_id = message.alert_id or ("" if event is None else event.alert_id)
     if not alert_id:
-        raise InvalidRequest(FieldError("notices.alert_id", "must be set where there is no event"))
+        raise InvalidRequest.of(FieldError("notices.alert_id", "must be set where there is no event"))
     return Notice(alert_id, event, message.climbs_from, message.told_about)
 
 

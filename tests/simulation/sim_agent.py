@@ -11,13 +11,13 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
+from grid_model.errors import InvalidRequest, Superseded, TronError
 from tron_client.alerts import Alert, AlertInbox
 from tron_client.protocol import happened, messages
 from tron_client.protocol.report import Figures
 from tron_client.protocol.session import AgentSession
 
 from registry_server.core import effects
-from registry_server.core.errors import DomainError, InvalidRequest, Superseded
 from registry_server.core.service import Event, Report, ServiceSpec
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
@@ -334,7 +334,7 @@ def _incoming(word: Any) -> messages.Incoming:
 
 def _stream_error(error: Exception | None) -> messages.StreamError | None:
     """Why a stream ended, as the session reads it."""
-    if not isinstance(error, DomainError):
+    if not isinstance(error, TronError):
         return None if error is None else messages.StreamError("", str(error))
     incarnation = error.incarnation if isinstance(error, Superseded) else 0
     fields = error.fields if isinstance(error, InvalidRequest) else ()

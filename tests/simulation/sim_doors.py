@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from grid_model.errors import Draining, ReaderTooSlow
+
 from registry_server.core.agent_stream import (
     AgentMessage,
     AgentStream,
@@ -18,7 +20,6 @@ from registry_server.core.agent_stream import (
     Register,
 )
 from registry_server.core.effects import EndStream, Message, Registered
-from registry_server.core.errors import Draining, ReaderTooSlow
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.core.record import Record
 from registry_server.core.service import Maintenance, Report

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from random import Random
 
+from grid_model.errors import PageTokenExpired, RevisionCompacted
 from tron_client.schedule import Backoff
 
-from registry_server.core.errors import PageTokenExpired, RevisionCompacted
 from registry_server.core.service import Event, Service
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process

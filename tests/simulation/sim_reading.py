@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from grid_model.errors import TronError
+
 from registry_server.core.changes import Change
-from registry_server.core.errors import DomainError
 from registry_server.core.event_log import EventFilter
 from registry_server.core.queries import Listings, ServiceFilter
 from registry_server.core.readers import EventReader, ServiceReader
@@ -52,7 +53,7 @@ class Readers:
                 cursor = EventReader(core, commits, word.after_sequence, EVERYTHING)
             else:
                 cursor = ServiceReader(core, commits, word.start_revision)
-        except DomainError as error:
+        except TronError as error:
             connection.close(UP, error)
             return
         reader = Reader(connection, cursor)
@@ -99,7 +100,7 @@ class Readers:
             elif reader.unread < CHANGES_UNREAD:
                 for change in reader.cursor.next():
                     self._show(reader, change)
-        except DomainError as error:
+        except TronError as error:
             self._ended(reader)
             reader.connection.close(UP, error)
 
@@ -138,7 +139,7 @@ class Calls:
         """Serve a call."""
         try:
             value = self._serve[type(word)](word)
-        except DomainError as error:
+        except TronError as error:
             connection.down(words.Answer(error=error))
             return
         self._registry.flush(partial(connection.down, words.Answer(value)))

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from grid.tron.v1 import policy_pb2
+from grid_model.errors import FieldError, InvalidRequest
 from grid_model.wire import checked_seconds, duration
 
-from grid_hosting.errors import FieldError, InvalidRequest
 from tron import messages
 from tron.policy import POLICY_FIELDS, OrphanPolicy, Policy
 
@@ -42,7 +42,7 @@ def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
                     changes[name] = OrphanPolicy(number)
                 except ValueError:
                     known = ", ".join(each.name for each in OrphanPolicy)
-                    raise InvalidRequest(
+                    raise InvalidRequest.of(
                         FieldError("policy.orphan_policy", messages.unknown_orphan_policy(number, known))
                     ) from None
         elif message.HasField(name):  # type: ignore[arg-type]
@@ -50,5 +50,5 @@ def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
             try:
                 changes[name] = checked_seconds(value) if name in _MESSAGES else value
             except ValueError as error:
-                raise InvalidRequest(FieldError(f"policy.{name}", str(error))) from None
+                raise InvalidRequest.of(FieldError(f"policy.{name}", str(error))) from None
     return changes

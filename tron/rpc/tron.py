@@ -10,12 +10,12 @@ import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from grid_model.errors import FieldError, InvalidRequest, TronError
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.wire import duration, timestamp_at
 
-from grid_hosting.errors import DomainError, FieldError, InvalidRequest
 from grid_hosting.sinks.dispatcher import Dispatcher
-from grid_hosting.status import to_domain_error
+from grid_hosting.status import to_error
 from tron import messages
 from tron.alert_book import ALERT_TYPES
 from tron.explanation import explain
@@ -36,7 +36,7 @@ CALL_TIMEOUT = 5.0
 MAX_SERVICE_ID = 512
 
 
-class RegistryAway(DomainError):
+class RegistryAway(TronError):
     """TRON cannot answer because it cannot reach the registry."""
 
     reason = "ERROR_REASON_DRAINING"
@@ -93,7 +93,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     ) -> tron_service_pb2.ListAlertsResponse:
         """One page of the alerts in the registry's log."""
         if request.limit > MAX_LIMIT:
-            raise InvalidRequest(FieldError("limit", messages.limit_too_large(request.limit, MAX_LIMIT)))
+            raise InvalidRequest.of(FieldError("limit", messages.limit_too_large(request.limit, MAX_LIMIT)))
         query = event_service_pb2.ListEventsRequest(
             after_sequence=request.after_sequence,
             limit=request.limit or DEFAULT_LIMIT,
@@ -169,7 +169,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     ) -> tron_service_pb2.ExplainResponse:
         """What is known of a service, which deadlines are open, and which rule fired."""
         if not request.service_id:
-            raise InvalidRequest(FieldError("service_id", messages.EMPTY))
+            raise InvalidRequest.of(FieldError("service_id", messages.EMPTY))
         wanted = registry_service_pb2.GetServiceRequest(service_id=request.service_id)
         service = (await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))).service
         explanation = explain(self._monitor.judge, request.service_id) if self._monitor.stats.watching else None
@@ -192,7 +192,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         try:
             return await call
         except grpc.aio.AioRpcError as error:
-            refusal = to_domain_error(error)
+            refusal = to_error(error)
             if refusal is not None:
                 raise refusal from error
             raise RegistryAway(messages.registry_away(error.code().name)) from error
@@ -206,7 +206,7 @@ def check_id(service_id: str) -> None:
     """Raise InvalidRequest for what no service can have as its id. Empty means all services."""
     if len(service_id) > MAX_SERVICE_ID or service_id != service_id.strip() or not service_id.isprintable():
         why = messages.not_a_service_id(MAX_SERVICE_ID)
-        raise InvalidRequest(FieldError("service_id", why))
+        raise InvalidRequest.of(FieldError("service_id", why))
 
 
 def _sources(layers: PolicyLayers, service_id: str, names: Container[str] = POLICY_FIELDS) -> dict[str, Any]:

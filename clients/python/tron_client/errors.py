@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from grid_model.errors import (
+    BY_REASON,
+    AlertNotFound,
+    Draining,
+    FieldError,
+    InternalError,
+    InvalidRequest,
+    NotImplementedYet,
+    PageTokenExpired,
+    QuotaExceeded,
+    ReaderTooSlow,
+    RevisionCompacted,
+    ServiceNotFound,
+    SilentStream,
+    Superseded,
+    TronError,
+    UnknownIncarnation,
+)
 
 from tron_client import status_details
 from tron_client.proxy import grpc_proxy
@@ -14,115 +31,33 @@ from tron_client.proxy import grpc_proxy
 if TYPE_CHECKING:
     from tron_client.address import Address
 
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """One field that was refused, and why."""
-
-    field: str
-    description: str
-
-
-class TronError(Exception):
-    """Any failed call. `reason` is a name of grid.registry.v1.ErrorReason, or empty where the server gave none."""
-
-    reason: str = ""
-
-    def __init__(self, message: str = "", *, reason: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        if reason is not None:
-            self.reason = reason
-
-
-class InvalidRequest(TronError, ValueError):
-    """The request is malformed: fix the call. `fields` names each field that was refused, here or by the registry."""
-
-    reason = "ERROR_REASON_INVALID_REQUEST"
-
-    def __init__(self, message: str = "", *, reason: str | None = None, fields: tuple[FieldError, ...] = ()) -> None:
-        super().__init__(message, reason=reason)
-        self.fields = fields
+__all__ = [
+    "BY_REASON",
+    "RETRYABLE",
+    "AlertNotFound",
+    "Draining",
+    "FieldError",
+    "InternalError",
+    "InvalidRequest",
+    "NotImplementedYet",
+    "PageTokenExpired",
+    "QuotaExceeded",
+    "ReaderTooSlow",
+    "RegistryUnavailable",
+    "RevisionCompacted",
+    "ServiceNotFound",
+    "SilentStream",
+    "Superseded",
+    "TronError",
+    "UnknownIncarnation",
+    "WrongServer",
+    "WrongType",
+    "from_rpc_error",
+]
 
 
 class WrongType(InvalidRequest, TypeError):
     """An argument has a type that cannot be meant. Raised by the SDK itself, before anything is sent."""
-
-
-class ServiceNotFound(TronError):
-    """No such service: never registered, or already removed."""
-
-    reason = "ERROR_REASON_SERVICE_NOT_FOUND"
-
-
-class AlertNotFound(TronError):
-    """No such alert was ever sent to that recipient."""
-
-    reason = "ERROR_REASON_ALERT_NOT_FOUND"
-
-
-class Superseded(TronError):
-    """A newer incarnation holds this id: stop. `incarnation` is the one that holds it, 0 where it was not told."""
-
-    reason = "ERROR_REASON_SUPERSEDED"
-
-    def __init__(self, message: str = "", *, reason: str | None = None, incarnation: int = 0) -> None:
-        super().__init__(message, reason=reason)
-        self.incarnation = incarnation
-
-
-class UnknownIncarnation(TronError):
-    """The registry does not know this incarnation: register again without one."""
-
-    reason = "ERROR_REASON_UNKNOWN_INCARNATION"
-
-
-class RevisionCompacted(TronError):
-    """The changes asked for are no longer kept: read a snapshot and go on from there."""
-
-    reason = "ERROR_REASON_REVISION_COMPACTED"
-
-
-class PageTokenExpired(TronError):
-    """The list that a page continues is no longer kept: list again from the first page."""
-
-    reason = "ERROR_REASON_PAGE_TOKEN_EXPIRED"
-
-
-class ReaderTooSlow(TronError):
-    """The reader fell too far behind: reconnect and resume."""
-
-    reason = "ERROR_REASON_READER_TOO_SLOW"
-
-
-class QuotaExceeded(TronError):
-    """A limit on counts was reached: back off with jitter."""
-
-    reason = "ERROR_REASON_QUOTA_EXCEEDED"
-
-
-class Draining(TronError):
-    """The server is going away: reconnect with jitter."""
-
-    reason = "ERROR_REASON_DRAINING"
-
-
-class SilentStream(TronError):
-    """The stream was opened and nothing was said on it."""
-
-    reason = "ERROR_REASON_SILENT_STREAM"
-
-
-class NotImplementedYet(TronError):
-    """Part of the contract, not yet of the program."""
-
-    reason = "ERROR_REASON_NOT_IMPLEMENTED"
-
-
-class InternalError(TronError):
-    """A bug of the server; its log has the details."""
-
-    reason = "ERROR_REASON_INTERNAL"
 
 
 class RegistryUnavailable(TronError):
@@ -133,26 +68,6 @@ class RegistryUnavailable(TronError):
 class WrongServer(TronError):
     """What answered is a gRPC server that does not serve this call: the address is that of something else."""
 
-
-BY_REASON: dict[str, type[TronError]] = {
-    error.reason: error
-    for error in (
-        InvalidRequest,
-        ServiceNotFound,
-        AlertNotFound,
-        Superseded,
-        UnknownIncarnation,
-        RevisionCompacted,
-        PageTokenExpired,
-        ReaderTooSlow,
-        QuotaExceeded,
-        Draining,
-        SilentStream,
-        NotImplementedYet,
-        InternalError,
-    )
-}
-"""The exception of each reason."""
 
 RETRYABLE: tuple[type[TronError], ...] = (
     RegistryUnavailable,

@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+from grid_model.errors import FieldError, InvalidRequest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from tron_client.errors import from_rpc_error
 
-from grid_hosting.errors import FieldError, InvalidRequest
 from grid_hosting.grpc_server import BoundServer, build_server
 from grid_hosting.start import StartError
 
@@ -32,7 +32,7 @@ class Refusing(grpc.aio.ServerInterceptor):
         """Refuse in place of the handler."""
 
         async def refuse(_: Any, __: Any) -> Any:
-            raise InvalidRequest(FieldError("call", "not today"))
+            raise InvalidRequest.of(FieldError("call", "not today"))
 
         handler = await continuation(details)
         return grpc.unary_unary_rpc_method_handler(refuse, handler.request_deserializer, handler.response_serializer)

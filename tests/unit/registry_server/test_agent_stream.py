@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ReaderTooSlow, SilentStream
 
 from registry_server.core.agent_stream import (
     ACK_EVERY,
@@ -25,7 +26,6 @@ from registry_server.core.agent_stream import (
 )
 from registry_server.core.commits import MAX_LINES, Commits
 from registry_server.core.effects import Alert, EndStream, Left, Registered, Rejected, SupersededBy, UnknownService
-from registry_server.core.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ReaderTooSlow, SilentStream
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Report
@@ -44,7 +44,7 @@ class Beat:
 def read_report(beat: Any, before: Report, *, replaces_figures: bool) -> Report:
     """Figures of `bad` are wrong, of everybody else as before."""
     if beat.service_id == "bad":
-        raise InvalidRequest(FieldError("beat.load", "is wrong"))
+        raise InvalidRequest.of(FieldError("beat.load", "is wrong"))
     return before
 
 
@@ -125,7 +125,7 @@ def test_an_error_ends_a_stream_that_carries_nobody_and_is_answered_on_one_that_
 def test_a_message_that_cannot_be_read_is_refused_with_its_fields(bench: Bench) -> None:
     bench.register()
     bench.written()
-    bench.receive(Invalid(InvalidRequest(FieldError("service.ttl", "is wrong")), "b"))
+    bench.receive(Invalid(InvalidRequest.of(FieldError("service.ttl", "is wrong")), "b"))
     assert bench.written() == [Rejected("b", "service.ttl", "is wrong")]
 
 
@@ -258,7 +258,7 @@ def test_a_registration_and_its_refusal_bring_back_the_instance_id(bench: Bench)
 
 def test_on_a_shared_stream_not_even_the_first_error_ends_it(bench: Bench) -> None:
     bench.receive(Register(make_spec("b", name=""), 0, "1", "process"))
-    bench.receive(Invalid(InvalidRequest(FieldError("service.ttl", "is wrong")), "c", "2", "process"))
+    bench.receive(Invalid(InvalidRequest.of(FieldError("service.ttl", "is wrong")), "c", "2", "process"))
     bench.receive(Goodbye("", ""))
     bench.receive(Register(make_spec("d"), 0, "3", "process"), draining=True)
     bench.commits.lines = MAX_LINES + 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.errors import RevisionCompacted
 from grid_model.liveness import Liveness, LivenessCause
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry_server.core.changes import Change, ChangeLog
-from registry_server.core.errors import RevisionCompacted
 from registry_server.core.service import Report, Service
 from tests.unit.registry_server.builders import make_spec
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.errors import Draining, ReaderTooSlow, SilentStream
 from grid_model.liveness import Liveness, LivenessCause
 
 from registry_server.core.effects import EndStream
-from registry_server.core.errors import Draining, ReaderTooSlow, SilentStream
 from registry_server.core.record import Record
 from registry_server.core.service import Instant
 from registry_server.core.sessions import AT_ONCE, EMPTY_FOR, Sessions

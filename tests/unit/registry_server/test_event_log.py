@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.errors import RevisionCompacted
 
-from registry_server.core.errors import RevisionCompacted
 from registry_server.core.event_log import EventFilter, EventLog
 from tests.unit.registry_server.builders import make_event
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 from grid.registry.v1 import observation_pb2
+from grid_model.errors import Superseded
 from grid_model.event import OPERATORS
 from grid_model.liveness import LivenessCause
 
 from registry_server.core.commits import INLINE_APART, MAX_INLINE_LINES
 from registry_server.core.effects import Alert, EndStream, Message, PutService, Registered, SupersededBy, Write
-from registry_server.core.errors import Superseded
 from registry_server.core.event_log import EventFilter
 from registry_server.core.service import Event, ServiceSpec
 from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome

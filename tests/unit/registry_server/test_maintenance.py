@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from grid_model.errors import ServiceNotFound
 
 from registry_server.core.effects import DropMaintenance, PutMaintenance
-from registry_server.core.errors import ServiceNotFound
 from registry_server.core.registry import Registry
 from registry_server.core.service import Maintenance
 from registry_server.io.store.sqlite import SqliteStore

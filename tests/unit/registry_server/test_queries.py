@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from grid_model.errors import InvalidRequest, PageTokenExpired
 from grid_model.service import ServiceRole, ServiceStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_server.core import queries
-from registry_server.core.errors import InvalidRequest, PageTokenExpired
 from registry_server.core.queries import Listing, Listings, ServiceFilter
 from registry_server.core.service import Report, Service
 from tests.unit.registry_server.builders import Grid

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.errors import RevisionCompacted
 
 from registry_server.core.commits import Commits
-from registry_server.core.errors import RevisionCompacted
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.readers import EventReader, ServiceReader
 from registry_server.core.registry import Registry

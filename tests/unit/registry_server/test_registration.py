@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.errors import InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from grid_model.service import ServiceStatus
 
 from registry_server.core import registrations
@@ -14,7 +15,6 @@ from registry_server.core.effects import (
     SupersededBy,
     UnknownService,
 )
-from registry_server.core.errors import InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from registry_server.core.registry import Registry
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import Grid, everything_said, lines, messages

@@ -7,11 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from grid_model.errors import RevisionCompacted
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole
 
 from registry_server.core.effects import Alert
-from registry_server.core.errors import RevisionCompacted
 from registry_server.core.event_log import EventLog
 from registry_server.core.registry import Registry
 from registry_server.core.verdicts import VerdictKind

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from grid_model.errors import InvalidRequest, ServiceNotFound
 from grid_model.service import ServiceRole
 
 from registry_server.core.effects import DropIntent, PutIntent, PutService
-from registry_server.core.errors import InvalidRequest, ServiceNotFound
 from registry_server.core.service import Intent
 from tests.unit.registry_server.builders import Grid, lines
 

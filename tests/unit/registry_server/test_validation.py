@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from grid_model.errors import InvalidRequest
 
 from registry_server.core import validation
-from registry_server.core.errors import InvalidRequest
 from registry_server.core.service import Event, Report, ServiceSpec
 from tests.unit.registry_server.builders import make_event, make_spec
 

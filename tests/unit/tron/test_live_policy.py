@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from grid_model.errors import InternalError, InvalidRequest
 
-from grid_hosting.errors import DomainError, InvalidRequest
 from tron.live_policy import LivePolicy
 from tron.monitor import Monitor
 from tron.policy import Policies
@@ -71,6 +71,6 @@ def test_what_is_wrong_is_named_and_nothing_is_changed(
 def test_what_cannot_be_kept_is_not_in_force(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     policy, monitor = live(tmp_path / "file")
-    with pytest.raises(DomainError, match="nothing was changed"):
+    with pytest.raises(InternalError, match="nothing was changed"):
         policy.change("", {"flap_count": 7}, ())
     assert (monitor.policies, policy.layers.runtime) == (None, {})

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from grid.registry.v1 import registry_service_pb2, service_pb2
+from grid_model.errors import PageTokenExpired
 from tron_client import AsyncRegistryClient, InvalidRequest, RegistryClient, RegistryUnavailable
 from tron_client import PageTokenExpired as Expired
 
 from grid_hosting.status import to_status
-from registry_server.core.errors import PageTokenExpired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
