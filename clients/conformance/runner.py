@@ -61,7 +61,7 @@ def play(path: Path, subject: Subject) -> None:
     """Play one transcript. Raises Mismatch, naming the line, if the subject answers something else."""
     known: dict[str, Any] = {}
     for step in read(path):
-        answers = subject(step.command)
+        answers = subject(_filled_in(step.command, known))
         matching = len(answers) == len(step.answers) and all(
             _matches(parsed(expected), parsed(answer), known)
             for expected, answer in zip(step.answers, answers, strict=True)
@@ -106,6 +106,13 @@ def parsed(answer: str) -> tuple[str, Any]:
             return word, f"{error}: {argument}"
         value = MessageToDict(message, preserving_proto_field_name=True)
     return word, value
+
+
+def _filled_in(command: str, known: dict[str, Any]) -> str:
+    """The command with the text that each name in it stood for in an answer."""
+    for name, text in known.items():
+        command = command.replace(json.dumps(name), json.dumps(text))
+    return command
 
 
 def _matches(expected: Any, got: Any, known: dict[str, Any]) -> bool:

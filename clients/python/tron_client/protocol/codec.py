@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grid.registry.v1 import heartbeat_pb2, service_pb2
+from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, service_pb2
 from grid_model import wire
 
 from tron_client import words
@@ -14,24 +14,36 @@ from tron_client.protocol import messages
 from tron_client.protocol.messages import Beat, StreamError
 
 if TYPE_CHECKING:
-    from tron_client.protocol.messages import Incoming, Outgoing
+    from collections.abc import Sequence
+
+    from tron_client.protocol.messages import Incoming, OutgoingShared
 
 _STATUS_NUMBERS = {words.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
 """The numbers of statuses as the session spells them."""
 
+_REASONS = {number: name for name, number in error_reason_pb2.ErrorReason.items()} | {0: ""}
+"""The names of error reasons; empty from a registry that names none."""
 
-def encode(message: Outgoing, loop_lag: float | None = None) -> heartbeat_pb2.HeartbeatRequest:
-    """What goes up. `loop_lag`: seconds by which the program's event loop is late, for a beat."""
-    if isinstance(message, Beat):
-        return _beats(message, loop_lag)
+
+def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> heartbeat_pb2.HeartbeatRequest:
+    """What goes up. `loop_lags`: for each beat, the seconds by which its program's event loop is late."""
     match message:
+        case messages.Beats():
+            return _beats(message.beats, loop_lags)
+        case messages.Beat():
+            return _beats((message,), loop_lags)
         case messages.AlertAck():
             return heartbeat_pb2.HeartbeatRequest(ack=heartbeat_pb2.AlertAck(alert_ids=message.alert_ids))
         case messages.Register():
             return heartbeat_pb2.HeartbeatRequest(register=_register(message))
         case messages.Goodbye():
-            goodbye = heartbeat_pb2.Goodbye(service_id=message.service_id, reason=message.reason)
+            goodbye = heartbeat_pb2.Goodbye(
+                service_id=message.service_id, reason=message.reason, incarnation=message.incarnation
+            )
             return heartbeat_pb2.HeartbeatRequest(goodbye=goodbye)
+        case messages.Abandoned():
+            abandoned = heartbeat_pb2.Abandoned(service_id=message.service_id, incarnation=message.incarnation)
+            return heartbeat_pb2.HeartbeatRequest(abandoned=abandoned)
 
 
 def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
@@ -43,20 +55,27 @@ def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
             told = response.registered
             service = Service.from_proto(told.service)
             observed_at = wire.moment(told.observed_at) if told.HasField("observed_at") else None
-            return messages.Registered(service.service_id, service.incarnation, service, observed_at)
+            return messages.Registered(service.service_id, service.incarnation, service, observed_at, told.instance_id)
         case "alert":
             event = Event.from_proto(response.alert.event)
-            return messages.Alert(event.alert_id, event)
+            return messages.Alert(event.alert_id, event, event.recipient)
         case "unknown_service":
-            return messages.UnknownService()
+            return messages.UnknownService(response.unknown_service.service_id)
         case "superseded":
-            return messages.Superseded(response.superseded.incarnation)
+            return messages.Superseded(response.superseded.incarnation, response.superseded.service_id)
         case "declared_down":
-            return messages.DeclaredDown(Event.from_proto(response.declared_down.event))
+            declared = response.declared_down
+            return messages.DeclaredDown(Event.from_proto(declared.event), declared.service_id)
         case "drain":
             return messages.Drain(wire.seconds(response.drain.reconnect_after))
         case "rejected":
-            return messages.Rejected(response.rejected.field, response.rejected.description)
+            refused = response.rejected
+            reason = _REASONS.get(refused.reason, f"ERROR_REASON_{refused.reason}")
+            return messages.Rejected(
+                refused.field, refused.description, refused.service_id, reason, refused.instance_id
+            )
+        case "left":
+            return messages.Left(response.left.service_id, response.left.incarnation)
     return None
 
 
@@ -74,14 +93,23 @@ def _register(message: messages.Register) -> heartbeat_pb2.Register:
     service = service_pb2.Service()
     service.CopyFrom(message.declared)
     service.service_id, service.incarnation = message.service_id, message.incarnation
-    return heartbeat_pb2.Register(service=service, instance_id=message.instance_id)
+    return heartbeat_pb2.Register(service=service, instance_id=message.instance_id, shared=message.shared)
 
 
-def _beats(message: Beat, loop_lag: float | None) -> heartbeat_pb2.HeartbeatRequest:
+def _beats(beats: Sequence[Beat], loop_lags: Sequence[float | None]) -> heartbeat_pb2.HeartbeatRequest:
     request = heartbeat_pb2.HeartbeatRequest()
-    beats, figures = request.beats, message.figures
-    if message.ack_requested:
-        beats.ack_requested = True
+    if any(beat.ack_requested for beat in beats):
+        request.beats.ack_requested = True
+    for beat in beats:
+        _add_beat(request.beats, beat)
+    for encoded, loop_lag in zip(request.beats.beats, loop_lags, strict=False):
+        if loop_lag is not None:
+            encoded.loop_lag.CopyFrom(wire.duration(loop_lag))
+    return request
+
+
+def _add_beat(beats: heartbeat_pb2.Beats, message: Beat) -> None:
+    figures = message.figures
     beat = beats.beats.add(
         service_id=message.service_id,
         incarnation=message.incarnation,
@@ -100,8 +128,5 @@ def _beats(message: Beat, loop_lag: float | None) -> heartbeat_pb2.HeartbeatRequ
         beat.progress = figures.progress
     if message.activity is not None:
         beat.activity = message.activity
-    if loop_lag is not None:
-        beat.loop_lag.CopyFrom(wire.duration(loop_lag))
     if message.busy_until is not None:
         beat.busy_until.CopyFrom(wire.timestamp(message.busy_until))
-    return request

@@ -67,6 +67,24 @@ class FieldRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationDeferred:
+    """The registry refused a registration for now, and the session tries again after `delay` seconds."""
+
+    message: str
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class HasLeft:
+    """The registry removed the service as the goodbye asked, and the session is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharingNotOffered:
+    """The registry carries one agent per stream: this one needs another stream."""
+
+
+@dataclass(frozen=True, slots=True)
 class CutOffNoticed:
     """No beat was acknowledged for `limit` seconds. Reported once until the next acknowledgement."""
 
@@ -87,6 +105,9 @@ Happened = (
     | DrainBegan
     | RegistrationRefused
     | FieldRejected
+    | RegistrationDeferred
+    | HasLeft
+    | SharingNotOffered
     | CutOffNoticed
     | StreamGivenUp
 )

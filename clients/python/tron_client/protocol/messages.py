@@ -23,6 +23,8 @@ class Register:
     service_id: str
     incarnation: int
     instance_id: str
+    shared: str = ""
+    """The process whose other agents share the stream; empty: the stream carries this agent alone."""
 
 
 @dataclass(slots=True)
@@ -39,6 +41,15 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Beats:
+    """Up: what a stream sends of the beats of its agents at one time."""
+
+    beats: tuple[Beat, ...]
+    senders: tuple[Any, ...]
+    """The session of each beat."""
+
+
+@dataclass(frozen=True, slots=True)
 class AlertAck:
     """Up: these alerts were heard."""
 
@@ -47,13 +58,27 @@ class AlertAck:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Up: the agent leaves on purpose; nothing follows it."""
+    """Up: the agent leaves on purpose; it sends nothing after it."""
 
     service_id: str
     reason: str
+    incarnation: int = 0
+    """The incarnation that leaves, which asks for the answer `Left`; 0: the one that this stream carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Up, on a shared stream: this agent ended without a goodbye, and is judged as if its stream had broken."""
+
+    service_id: str
+    incarnation: int
 
 
 Outgoing = Register | Beat | AlertAck | Goodbye
+"""What one agent sends."""
+
+OutgoingShared = Outgoing | Beats | Abandoned
+"""What a stream sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +91,8 @@ class Registered:
     """The record; the session passes it on unread."""
     observed_at: datetime | None = None
     """The registry's time; None from a registry that does not say it."""
+    instance_id: str = ""
+    """That of the registration; empty from a registry that does not offer shared streams."""
 
 
 @dataclass(slots=True)
@@ -81,11 +108,15 @@ class Alert:
 
     alert_id: str
     event: Any
+    recipient: str = ""
+    """The service_id of the agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownService:
     """Down: the registry does not know the service; announce it again."""
+
+    service_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +124,7 @@ class Superseded:
     """Down: a newer incarnation holds the id; stop."""
 
     incarnation: int
+    service_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +132,7 @@ class DeclaredDown:
     """Down: this service was declared down, as the event says."""
 
     event: Any
+    service_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +148,22 @@ class Rejected:
 
     field: str
     description: str
+    service_id: str = ""
+    reason: str = ""
+    """A name of grid.registry.v1.ErrorReason; empty from a registry that does not say it."""
+    instance_id: str = ""
+    """Of a registration: its instance_id."""
 
 
-Incoming = Registered | BeatAck | Alert | UnknownService | Superseded | DeclaredDown | Drain | Rejected
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Down: the goodbye of this incarnation is durable."""
+
+    service_id: str
+    incarnation: int
+
+
+Incoming = Registered | BeatAck | Alert | UnknownService | Superseded | DeclaredDown | Drain | Rejected | Left
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,10 @@ class SendQueue:
         """Whether the registry answered the registration on this stream: beats and acknowledgements may go."""
         self.goodbye_sent = False
         """Whether the goodbye went out on a stream."""
+        self.goodbye_waits_for_answer = False
+        """Whether the goodbye must name an incarnation, and so waits for the registry to answer the registration."""
         self._registration: Register | None = None
+        self._registration_due = 0.0
         self._registration_sent = False
         self._handed_at: float | None = None
         self._leaving = False
@@ -46,7 +49,8 @@ class SendQueue:
         """A new stream is open; the registration is its first message."""
         self.open = True
         self._registration, self._handed_at, self._unanswered_since = registration, None, None
-        self.confirmed = self._registration_sent = self._leaving = False
+        self._registration_due = float("-inf")
+        self.confirmed = self._registration_sent = self._leaving = self.goodbye_sent = False
         self._schedule.stop()
 
     def close(self) -> None:
@@ -56,10 +60,15 @@ class SendQueue:
 
     def announce(self, registration: Register, *, pause_beats: bool) -> None:
         """Register on the stream that is open; a service that is unknown there must not beat until it is known."""
-        self._registration = registration
+        self._registration, self._registration_due = registration, float("-inf")
         if pause_beats:
             self.confirmed = False
             self._schedule.stop()
+
+    def announce_later(self, registration: Register, due: float) -> None:
+        """Register once more on the stream that is open, at `due`; nothing else is sent before."""
+        self.announce(registration, pause_beats=True)
+        self._registration_due, self._leaving, self._unanswered_since = due, False, None
 
     def confirm(self, now: float, *, beat_at_once: bool) -> None:
         """The registry answered the registration.
@@ -84,6 +93,11 @@ class SendQueue:
         """Send the goodbye after all that waits, then close."""
         self._goodbye = goodbye
 
+    @property
+    def leaving(self) -> bool:
+        """Whether a goodbye waits, or went out."""
+        return self._goodbye is not None
+
     def withdraw(self) -> bool:
         """Send no registration on the stream that is open; returns False if one has gone out already."""
         if self.open and self._registration_sent:
@@ -106,7 +120,7 @@ class SendQueue:
             self._leaving, self._unanswered_since = False, now
         if not self.open:
             return None
-        if self._registration is not None:
+        if self._registration is not None and now >= self._registration_due:
             registration, self._registration = self._registration, None
             self._handed_at, self._unanswered_since = now, None
             self._leaving = self._registration_sent = True
@@ -115,7 +129,7 @@ class SendQueue:
             ack = AlertAck(tuple(self._acks))
             self._acks.clear()
             return ack
-        if self._goodbye is not None:
+        if self._goodbye is not None and self._goodbye_may_go:
             self.open, self.goodbye_sent = False, True
             return self._goodbye
         return None
@@ -147,8 +161,10 @@ class SendQueue:
         """When to ask again, on the clock of `now`; None: not before something else happens."""
         if not self.open:
             return None
-        if self._registration is not None or self._goodbye is not None or (self._acks and self.confirmed):
+        if (self._goodbye is not None and self._goodbye_may_go) or (self._acks and self.confirmed):
             return now
+        if self._registration is not None:
+            return max(now, self._registration_due)
         due = self._schedule.due
         if due is not None and self._beat_at_once:
             return now
@@ -156,3 +172,7 @@ class SendQueue:
             return due
         patience = self._unanswered_since + ANSWER_PATIENCE
         return patience if due is None else min(due, patience)
+
+    @property
+    def _goodbye_may_go(self) -> bool:
+        return self.confirmed or not self.goodbye_waits_for_answer

@@ -1,14 +1,15 @@
 """The heartbeat protocol of one agent as an object without I/O: every decision, and no clock, dice, threads or gRPC.
 
 A transport opens streams, tells the session what came and what time it is, sends what `next_message` returns, and asks
-again at `deadline`. `now` is seconds of one monotonic clock. A session is not safe from several threads at once: its
-transport holds a lock.
+again at `deadline`. A `SharedStream` does that for several sessions on one stream. `now` is seconds of one monotonic
+clock. A session is not safe from several threads at once: its transport holds a lock.
 
     program -> AgentSession <-> transport (threads | simulated link | conformance driver)
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tron_client.protocol.happened import (
@@ -18,8 +19,10 @@ from tron_client.protocol.happened import (
     DrainBegan,
     FieldRejected,
     Happened,
+    HasLeft,
     Reconnect,
     RegistrationConfirmed,
+    RegistrationDeferred,
     RegistrationRefused,
     ServiceUnknown,
     Stop,
@@ -34,6 +37,7 @@ from tron_client.protocol.messages import (
     Drain,
     Goodbye,
     Incoming,
+    Left,
     Outgoing,
     Register,
     Registered,
@@ -53,6 +57,9 @@ if TYPE_CHECKING:
 INVALID_REQUEST = "ERROR_REASON_INVALID_REQUEST"
 SUPERSEDED = "ERROR_REASON_SUPERSEDED"
 UNKNOWN_INCARNATION = "ERROR_REASON_UNKNOWN_INCARNATION"
+
+_REFUSED_FOR_GOOD = ("", "ERROR_REASON_UNSPECIFIED", INVALID_REQUEST)
+"""Reasons for which a first registration is not tried again: the message is wrong, or the registry names no reason."""
 
 _MOST_TROUBLES = 20
 """Distinct causes that are reported between two registrations."""
@@ -99,6 +106,8 @@ class AgentSession:
         self._queue = SendQueue(interval)
         self._report = Report(status)
         self._backoff = Backoff()
+        self._deferrals = Backoff(base=0.2, cap=10.0)
+        self._shared = ""
         self._cut_off = CutOff(interval)
         self._state = "starting"
         self._sequence = 0
@@ -117,12 +126,30 @@ class AgentSession:
 
     # --- the transport's side ---------------------------------------------------------------------------------------
 
-    def stream_opened(self) -> None:
-        """A stream is open, or waits for its connection: the registration is its first message."""
+    def stream_opened(self, shared: str = "") -> None:
+        """A stream is open, or waits for its connection: the registration is its first message.
+
+        `shared`: the process whose other agents are on the stream; empty: it carries this agent alone.
+        """
+        self.share(shared)
         self._sequence = 0
         self._given_up = False
         self._drain_within = None
         self._queue.start(self._registration())
+
+    def share(self, process: str) -> None:
+        """The stream is shared by the agents of this process; empty: it turned out that it is not."""
+        self._shared, self._queue.goodbye_waits_for_answer = process, bool(process)
+
+    @property
+    def instance_id(self) -> str:
+        """The random word of the registration that is under way, or was confirmed last."""
+        return self._instance_id
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the registry does not answer on this stream."""
+        return self._given_up
 
     @property
     def sending(self) -> bool:
@@ -145,6 +172,8 @@ class AgentSession:
             return None
         message = self._queue.next_message(now)
         if message is not None:
+            if self._shared and isinstance(message, Goodbye):
+                return replace(message, incarnation=self.incarnation)
             return message
         if self._queue.beat_due(now):
             self._queue.beat_taken(now)
@@ -161,8 +190,9 @@ class AgentSession:
         """When to ask for the next message, on the clock of `now`; None: not before something else happens."""
         return None if self._given_up else self._queue.deadline(now)
 
-    def receive(self, message: Incoming, now: float) -> Sequence[Happened]:
-        """A message came down the stream. Returns what happened; what follows is in `next_message`."""
+    def receive(self, message: Incoming, now: float, draw: float = 0.5) -> Sequence[Happened]:
+        """A message came down the stream. Returns what happened; what follows is in `next_message`. `draw` is a fresh
+        random number, 0 to 1."""
         if self.over:
             return ()
         kind = type(message)
@@ -186,7 +216,9 @@ class AgentSession:
                 self._queue.close()
                 self._happened.append(DrainBegan())
             case Rejected():
-                self._reject(message)
+                self._reject(message, now, draw)
+            case Left():
+                self._left(message.incarnation)
         return self.take_happened()
 
     def take_happened(self) -> Sequence[Happened]:
@@ -213,7 +245,7 @@ class AgentSession:
             self._backoff.ended(lived)
         drained = self._drain_within is not None
         delay = self._backoff.next_delay(draw) if self._drain_within is None else draw * self._drain_within
-        if self._queue.goodbye_sent:
+        if self._queue.goodbye_sent and not self._shared:
             self.over = True
             return Stop(left=True)
         trouble = "" if error is None else error.message or error.reason
@@ -237,6 +269,12 @@ class AgentSession:
         self._queue.close()
         if self._state != "superseded":
             self._state = "stopped"
+
+    def register_again(self) -> None:
+        """The registration stays unanswered while others on this stream are answered: send it once more."""
+        self._given_up = False
+        self._happened = [each for each in self._happened if not isinstance(each, StreamGivenUp)]
+        self._queue.announce(self._registration(), pause_beats=True)
 
     def after_fork(self, *, started: bool) -> None:
         """In a forked child the stream is the parent's. A session that was not `started` may be started here.
@@ -312,7 +350,7 @@ class AgentSession:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _registration(self) -> Register:
-        return Register(self._declared, self.service_id, self.incarnation, self._instance_id)
+        return Register(self._declared, self.service_id, self.incarnation, self._instance_id, self._shared)
 
     def _beat(self, now: float) -> Beat | None:
         cut_off = self._cut_off
@@ -351,25 +389,50 @@ class AgentSession:
             self.registered_at = now
             self.last_error = ""
             self._troubles.clear()
+            self._deferrals.reset()
         self._queue.confirm(now, beat_at_once=self._report.urgent)
         self._happened.append(RegistrationConfirmed(message.service, first))
 
     def _unknown(self) -> None:
         self._happened.append(ServiceUnknown(self.incarnation))
+        if self._shared and self._queue.leaving:
+            self._leave()
+            return
         # Each beat on its way is answered so; one registration answers them all. With one for each, this agent might
         # hold one that the next has overtaken, and stop for it.
         if self.incarnation:
             self._forget_incarnation()
             self._queue.announce(self._registration(), pause_beats=True)
 
-    def _reject(self, message: Rejected) -> None:
+    def _left(self, incarnation: int) -> None:
+        if self._shared and self._queue.goodbye_sent and incarnation == self.incarnation:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._queue.close()
+        self.over = True
+        self._happened.append(HasLeft())
+
+    def _reject(self, message: Rejected, now: float, draw: float) -> None:
         field, description = message.field, message.description
-        if self.registered_at is None and not field.startswith("beat"):
-            if not self.incarnation:
-                self._refuse(f"{field}: {description}", ((field, description),))
+        if not self._queue.confirmed and not field.startswith("beat"):
+            if self.incarnation and not self._shared:
+                return
+            if not self.incarnation and message.reason in _REFUSED_FOR_GOOD:
+                self._refuse(f"{field}: {description}" if field else description, ((field, description),))
+            elif self._queue.leaving:
+                self._leave()
+            else:
+                self._defer(description, now, draw)
         elif field not in self._rejected and len(self._rejected) < _MOST_REJECTED:
             self._rejected.add(field)
             self._happened.append(FieldRejected(field, description))
+
+    def _defer(self, description: str, now: float, draw: float) -> None:
+        delay = self._deferrals.next_delay(draw)
+        self._queue.announce_later(self._registration(), now + delay)
+        if self.hindered(description):
+            self._happened.append(RegistrationDeferred(description, delay))
 
     def _end_because_of(self, error: StreamError | None, lived: float | None) -> RegistrationRefused | TakenOver | None:
         """Why no other stream follows, if none does."""
@@ -394,12 +457,13 @@ class AgentSession:
     def _step_down(self, incarnation: int) -> None:
         if self.over:
             return
+        expected = self._handing_over or bool(self._shared and self._queue.leaving)
         self._queue.close()
         self.over, self.superseded_by = True, incarnation
-        if not self._handing_over:
+        if not expected:
             self._state = "superseded"
             self.last_error = f"incarnation {incarnation or '?'} took over"
-        self._happened.append(TakenOver(incarnation, expected=self._handing_over))
+        self._happened.append(TakenOver(incarnation, expected=expected))
 
     def _forget_incarnation(self) -> None:
         # A new instance_id too: with the old one the registration would pass for a retry of the one that is gone.

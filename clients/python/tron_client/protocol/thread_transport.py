@@ -327,7 +327,7 @@ class ThreadTransport:
     def _requests(self, stream: int) -> Iterator[heartbeat_pb2.HeartbeatRequest]:
         """The messages of one stream. gRPC asks for the next one when the one before has left."""
         while (message := self._next_message(stream)) is not None:
-            yield codec.encode(message, self._lag.measure() if isinstance(message, Beat) else None)
+            yield codec.encode(message, (self._lag.measure(),) if isinstance(message, Beat) else ())
 
     def _next_message(self, stream: int) -> Outgoing | None:
         """Wait for the next message; None once there is none on this stream."""
@@ -360,6 +360,8 @@ class ThreadTransport:
                         OUTAGES.end(self._waits)
                 case happened.AlertReceived():
                     self._offer(each)
+                case happened.RegistrationDeferred():
+                    stream_log.not_connected(self.service_id, self._address, each.message)
                 case happened.TakenOver() if not each.expected:
                     self._hooks.superseded(self.service_id, each.incarnation)
                 case happened.DownDeclared():

@@ -1,0 +1,348 @@
+"""One stream that carries several agents of a process, as an object without I/O: each agent keeps its `AgentSession`.
+
+The stream has its numbers of beats, which an acknowledgement covers up to the one it names, its drain, the wait before
+the next stream, and the decision that it is dead. An agent has all the rest: nothing that happens to one of them ends
+the stream or reaches another. `now` is seconds of one monotonic clock; a transport holds a lock.
+
+A registry that offers no sharing carries one agent. The first registration finds it out: its answer brings back the
+instance_id, or it does not. Until then no other agent registers.
+
+    programs -> AgentSession, AgentSession, ... <-> SharedStream <-> transport
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tron_client.protocol.happened import Happened, Reconnect, SharingNotOffered, Stop
+from tron_client.protocol.members import Members
+from tron_client.protocol.messages import (
+    Abandoned,
+    Beat,
+    BeatAck,
+    Beats,
+    Drain,
+    Incoming,
+    OutgoingShared,
+    Register,
+    Registered,
+    Rejected,
+    StreamError,
+)
+from tron_client.protocol.send_queue import ANSWER_PATIENCE
+from tron_client.protocol.turns import Turns
+from tron_client.schedule import Backoff
+
+if TYPE_CHECKING:
+    from tron_client.protocol.session import AgentSession
+
+MOST_BEATS = 100
+"""Beats in one message: one of them must not wait long for the others, here and in the registry."""
+
+Told = list[tuple["AgentSession", "list[Happened]"]]
+"""What happened to which agent, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """What follows from the end of a stream."""
+
+    delay: float | None
+    """Seconds until the next stream is opened; None if no agent needs one."""
+    agents: tuple[tuple[AgentSession, Reconnect | Stop], ...]
+    """What follows for each agent; those with a `Stop` are on the stream no more."""
+
+
+class SharedStream:
+    """Carries the agents that join, stream after stream. Call `poke` after each call of a session's method."""
+
+    def __init__(self, process: str = "") -> None:
+        """`process`: a random word, the same for all streams of the process; empty: the stream carries one agent, and
+        shares nothing."""
+        self._process = process
+        self._members = Members()
+        self._turns: Turns[AgentSession] = Turns()
+        self._offered: bool | None = None
+        self._opened = False
+        self._closing = False
+        self._dead = False
+        self._first: AgentSession | None = None
+        self._begun: set[AgentSession] = set()
+        self._ahead: deque[tuple[AgentSession | None, OutgoingShared]] = deque()
+        self._unanswered: dict[str, None] = {}
+        self._sequence = 0
+        self._unacknowledged: deque[tuple[int, AgentSession]] = deque()
+        self._heard_at: float | None = None
+        self._registered_at: float | None = None
+        self._drain_within: float | None = None
+        self._backoff = Backoff()
+        self._told: Told = []
+
+    # --- agents -----------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def sessions(self) -> tuple[AgentSession, ...]:
+        """The agents that it carries, in the order in which they joined."""
+        return tuple(self._members)
+
+    @property
+    def offered(self) -> bool | None:
+        """Whether the registry offers sharing; None while that is unknown."""
+        return self._offered if self._process else False
+
+    def join(self, session: AgentSession, name: str = "") -> None:
+        """Carry it from now on, on the stream that is open too; `name` is its service's.
+
+        Raises ValueError if the stream carries another agent and cannot be shared.
+        """
+        if self._members and self.offered is False:
+            raise ValueError("the stream carries another agent and cannot be shared")
+        self._members.add(session, name)
+        if self._opened and not self._closing:
+            self._begin_first() if self.offered is not True else self._begin(session)
+
+    def poke(self, session: AgentSession) -> None:
+        """The program's side of its session was used: it may have something to send."""
+        if session in self._begun:
+            self._turns.ask(session)
+
+    def leave(self, session: AgentSession) -> None:
+        """It is over, or another stream carries it."""
+        self._members.remove(session)
+        self._turns.forget(session)
+        self._begun.discard(session)
+        if session is self._first:
+            self._first = None
+            if self._opened and not self._closing:
+                self._begin_first()
+
+    def abandon(self, session: AgentSession) -> bool:
+        """End it without a goodbye: the registry must judge it as if a stream of its own had broken.
+
+        Returns whether the transport must break the stream for that, because it carries no other agent.
+        """
+        alone = len(self._members) <= 1 or self.offered is not True
+        on_it = session in self._begun
+        if on_it and not alone and not session.goodbye_sent:
+            unsent = any(each is session and type(message) is Register for each, message in self._ahead)
+            self._ahead = deque(each for each in self._ahead if each[0] is not session)
+            self._members.departed(session.service_id)
+            if session.confirmed and session.incarnation:
+                self._ahead.append((None, Abandoned(session.service_id, session.incarnation)))
+            elif not unsent:
+                self._unanswered[session.instance_id] = None
+        session.abandon()
+        self._closing = self._closing or (on_it and alone)
+        self.leave(session)
+        return on_it and alone
+
+    # --- the transport's side ---------------------------------------------------------------------------------------
+
+    def stream_opened(self) -> None:
+        """A stream is open, or waits for its connection."""
+        self._opened, self._closing, self._dead, self._first = True, False, False, None
+        self._offered = None if self._process else False
+        self._begun.clear()
+        self._turns.clear()
+        self._ahead.clear()
+        self._unanswered.clear()
+        self._unacknowledged.clear()
+        self._members.stream_opened()
+        self._sequence = 0
+        self._heard_at = self._registered_at = self._drain_within = None
+        self._begin_first()
+
+    @property
+    def sending(self) -> bool:
+        """Whether more may be sent on this stream; if not, the transport half-closes it."""
+        if not self._opened or self._closing or self._dead:
+            return False
+        if self.offered is False:
+            return any(each.sending for each in self._begun)
+        return bool(self._members or self._ahead)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the registry does not answer: the transport breaks the stream, and does not use its connection
+        again."""
+        return self._dead
+
+    def next_message(self, now: float) -> OutgoingShared | None:
+        """What to send now. Asking says that the message before has left; None: ask again at `deadline`."""
+        if not self._opened or self._closing or self._dead:
+            return None
+        if self._ahead:
+            return self._ahead.popleft()[1]
+        beats: list[Beat] = []
+        senders: list[AgentSession] = []
+        while len(beats) < MOST_BEATS and (session := self._turns.take(now)) is not None:
+            message = session.next_message(now)
+            if session.given_up and not self._goes_on(session, now):
+                self._dead = True
+                self._collect(session)
+                return None
+            self._collect(session)
+            if type(message) is Beat:
+                self._number(message, session)
+                beats.append(message)
+                senders.append(session)
+            elif message is not None:
+                if type(message) is Register:
+                    self._members.registering(session, message.instance_id)
+                self._turns.ask(session)  # to be asked again says that this message has left
+                if not beats:
+                    return message
+                self._ahead.append((session, message))
+                break
+            self._turns.ask_at(session, session.deadline(now))
+        if not beats:
+            return None
+        return Beats(tuple(beats), tuple(senders))
+
+    def deadline(self, now: float) -> float | None:
+        """When to ask for the next message, on the clock of `now`; None: not before something else happens."""
+        if not self._opened or self._closing or self._dead:
+            return None
+        return now if self._ahead else self._turns.deadline(now)
+
+    def receive(self, message: Incoming, now: float, draw: float) -> Told:
+        """A message came down the stream. Returns what happened to whom; what follows is in `next_message`. `draw` is a
+        fresh random number, 0 to 1."""
+        self._heard_at = now
+        kind = type(message)
+        if kind is BeatAck:
+            self._acknowledged(message, now)  # type: ignore[arg-type]
+            return self.take_told()
+        if kind is Drain:
+            self._drain_within, self._closing = max(0.0, message.reconnect_after), True  # type: ignore[union-attr]
+            receivers = tuple(self._begun)
+        else:
+            self._learn(message)
+            receivers = self._receivers(message)
+        for session in receivers:
+            events = session.receive(message, now, draw)
+            if events:
+                self._told.append((session, list(events)))
+            if kind is Registered:
+                self._members.registered(session)
+                self._registered_at = now if self._registered_at is None else self._registered_at
+            self._after(session)
+        return self.take_told()
+
+    def take_told(self) -> Told:
+        """What happened to whom since it was asked for last."""
+        told, self._told = self._told, []
+        return told
+
+    def stream_ended(self, error: StreamError | None, now: float, draw: float) -> StreamEnd:
+        """The stream ended, or never came to be. `draw` is a fresh random number, 0 to 1.
+
+        An error that ends a shared stream is about the stream, one that ends any other is about its agent.
+        """
+        about_the_stream = None if error is None else StreamError("", error.message or error.reason)
+        outcomes: list[tuple[AgentSession, Reconnect | Stop]] = []
+        for session in tuple(self._members):
+            of_agent = session in self._begun and self.offered is not True
+            outcomes.append((session, session.stream_ended(error if of_agent else about_the_stream, now, draw)))
+        delay = self._delay(outcomes, now, draw)
+        self._opened = False
+        self._begun.clear()
+        self._turns.clear()
+        for session, then in outcomes:
+            if isinstance(then, Stop):
+                self._members.remove(session)
+        agents = tuple(
+            (each, replace(then, delay=delay) if isinstance(then, Reconnect) else then) for each, then in outcomes
+        )
+        return StreamEnd(delay if len(self._members) else None, agents)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, session: AgentSession) -> None:
+        session.stream_opened(self._process)
+        self._begun.add(session)
+        self._turns.ask(session)
+
+    def _begin_first(self) -> None:
+        """Register one agent, and the others once it is known that the registry offers sharing."""
+        if self._first is not None or self.offered is True:
+            return
+        self._first = next((each for each in self._members if not each.over and each not in self._begun), None)
+        if self._first is not None:
+            self._begin(self._first)
+
+    def _learn(self, message: Incoming) -> None:
+        """What the answer to the first registration says about the registry."""
+        if self.offered is not None or not isinstance(message, Registered | Rejected):
+            return
+        if message.instance_id:
+            self._offered = True
+            for session in tuple(self._members):
+                if session not in self._begun:
+                    self._begin(session)
+        elif isinstance(message, Registered):
+            self._offered = False
+            for session in tuple(self._members):
+                if session is self._first:
+                    session.share("")
+                else:
+                    self._told.append((session, [SharingNotOffered()]))
+                    self.leave(session)
+
+    def _receivers(self, message: Incoming) -> tuple[AgentSession, ...]:
+        if self.offered is False:
+            return tuple(self._begun)
+        if isinstance(message, Registered | Rejected) and message.instance_id in self._unanswered:
+            del self._unanswered[message.instance_id]
+            if isinstance(message, Registered):
+                self._ahead.append((None, Abandoned(message.service_id, message.incarnation)))
+            return ()
+        return self._members.receivers(message)
+
+    def _after(self, session: AgentSession) -> None:
+        """It received something: it may have something to send, or be over."""
+        if session.over:
+            self._members.departed(session.service_id)
+            self.leave(session)
+        else:
+            self.poke(session)
+
+    def _collect(self, session: AgentSession) -> None:
+        events = session.take_happened()
+        if events:
+            self._told.append((session, list(events)))
+
+    def _number(self, beat: Beat, session: AgentSession) -> None:
+        self._sequence += 1
+        beat.sequence = self._sequence
+        self._unacknowledged.append((self._sequence, session))
+
+    def _acknowledged(self, ack: BeatAck, now: float) -> None:
+        waiting = self._unacknowledged
+        covered: dict[AgentSession, None] = {}
+        while waiting and waiting[0][0] <= ack.sequence:
+            covered[waiting.popleft()[1]] = None
+        for session in covered if self.offered is True else self._begun:
+            session.receive(ack, now)
+
+    def _goes_on(self, session: AgentSession, now: float) -> bool:
+        """Whether the stream is well though this agent's registration stays unanswered: it is sent again."""
+        heard = self._heard_at is not None and now - self._heard_at < ANSWER_PATIENCE
+        if session.confirmed or self.offered is not True or not heard:
+            return False
+        self._members.returned(session.service_id)
+        session.register_again()
+        self._turns.ask(session)
+        return True
+
+    def _delay(self, outcomes: list[tuple[AgentSession, Reconnect | Stop]], now: float, draw: float) -> float:
+        if self._drain_within is not None:
+            return draw * self._drain_within
+        if self._registered_at is not None:
+            self._backoff.ended(now - self._registered_at)
+        return self._backoff.next_delay(draw)

@@ -1,0 +1,73 @@
+"""Whose turn it is to send on a shared stream. Decisions only: no clock, no locks.
+
+Agents with something to send take turns in the order in which they asked, so one that reports a hundred times a second
+delays no other by more than one message. All others are asked again at their own time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from itertools import count
+from typing import Generic, TypeVar
+
+Agent = TypeVar("Agent")
+
+
+class Turns(Generic[Agent]):
+    """Turns and times of agents, which are compared by identity. Bounded by their number."""
+
+    def __init__(self) -> None:
+        self._ready: dict[Agent, None] = {}  # a set that keeps the order
+        self._due: dict[Agent, float] = {}
+        self._times: list[tuple[float, int, Agent]] = []
+        self._numbers = count()
+
+    def ask(self, agent: Agent) -> None:
+        """It may have something to send now: it gets a turn, after all that wait for theirs."""
+        self._ready.setdefault(agent)
+
+    def ask_at(self, agent: Agent, due: float | None) -> None:
+        """It has nothing to send before `due`; None: not before something else happens."""
+        if due is None:
+            self._due.pop(agent, None)
+        elif self._due.get(agent) != due:
+            self._due[agent] = due
+            heapq.heappush(self._times, (due, next(self._numbers), agent))
+            if len(self._times) > 4 * len(self._due) + 64:
+                self._drop_outdated()
+
+    def forget(self, agent: Agent) -> None:
+        """It sends nothing any more."""
+        self._ready.pop(agent, None)
+        self._due.pop(agent, None)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._ready.clear()
+        self._due.clear()
+        self._times.clear()
+
+    def take(self, now: float) -> Agent | None:
+        """The one whose turn it is, which gives its turn up by this; None if none waits."""
+        while self._times and self._times[0][0] <= now:
+            due, _, agent = heapq.heappop(self._times)
+            if self._due.get(agent) == due:
+                del self._due[agent]
+                self._ready.setdefault(agent)
+        if not self._ready:
+            return None
+        agent = next(iter(self._ready))
+        del self._ready[agent]
+        return agent
+
+    def deadline(self, now: float) -> float | None:
+        """When the next turn is, on the clock of `now`; None: not before one asks."""
+        if self._ready:
+            return now
+        while self._times and self._due.get(self._times[0][2]) != self._times[0][0]:
+            heapq.heappop(self._times)
+        return self._times[0][0] if self._times else None
+
+    def _drop_outdated(self) -> None:
+        self._times = [entry for entry in self._times if self._due.get(entry[2]) == entry[0]]
+        heapq.heapify(self._times)
