@@ -36,6 +36,7 @@ from grid_model.liveness import Liveness, LivenessCause
 
 from tron.facts import NEVER, Facts, Kind, Lease, Transition
 from tron.hold import Hold
+from tron.living import Living, unit_of
 from tron.policy import Policies, Policy
 
 SPARE_DEADLINES = 1000
@@ -53,6 +54,8 @@ class Detector:
         self._deadlines: list[tuple[float, str, int]] = []
         self._deregistration_held = False
         self._hold = Hold()
+        self.living = Living()
+        """The services that are judged alive, counted."""
         self.hearing_since = 0.0
         self.now = 0.0
 
@@ -98,6 +101,8 @@ class Detector:
             lease.confirmed = before.confirmed and not facts.connected
         self._leases[facts.service_id] = lease
         self._by_incarnation[facts.incarnation] = lease
+        if lease.liveness is Liveness.ALIVE:
+            self.living.add(unit_of(facts))
         self._schedule(lease)
 
     def record_beat(self, incarnation: int, observation: int, at: float) -> None:
@@ -117,6 +122,8 @@ class Detector:
         gone = self._leases.pop(service_id, None)
         if gone is not None:
             del self._by_incarnation[gone.facts.incarnation]
+            if gone.liveness is Liveness.ALIVE:
+                self.living.remove(unit_of(gone.facts))
 
     def confirm_down(self, service_id: str, incarnation: int) -> None:
         """Its host refuses connections to it: a suspect whose stream broke is down."""
@@ -156,7 +163,9 @@ class Detector:
             lease.scheduled = NEVER
             kind, really_due = self._next(lease)
             if really_due <= now:
+                before = lease.liveness
                 decided.append(self._decide(lease, kind, really_due))
+                self._count(lease, before)
             self._schedule(lease)
         return decided
 
@@ -165,7 +174,7 @@ class Detector:
         lease = self._leases.get(transition.service_id)
         if lease is None or lease.facts.incarnation != transition.incarnation:
             return
-        before = transition.facts
+        before, liveness_before = transition.facts, lease.liveness
         lease.deregistered = False
         lease.liveness, lease.cause, lease.judged_at, lease.missed_beats = (
             before.judged,
@@ -173,6 +182,7 @@ class Detector:
             before.judged_at,
             before.missed_beats,
         )
+        self._count(lease, liveness_before)
         self._schedule(lease)
 
     def deadlines(self, service_id: str) -> list[tuple[Kind, float]]:
@@ -213,6 +223,15 @@ class Detector:
         return self._busy_until(lease, self._policies.of(lease.facts.service_id))
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _count(self, lease: Lease, before: Liveness) -> None:
+        """Count a service among the living, or no longer, if its state changed from or to ALIVE."""
+        if lease.liveness is before:
+            return
+        if lease.liveness is Liveness.ALIVE:
+            self.living.add(unit_of(lease.facts))
+        elif before is Liveness.ALIVE:
+            self.living.remove(unit_of(lease.facts))
 
     def _schedule_all(self) -> None:
         for lease in self._leases.values():

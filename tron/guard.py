@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from typing import Protocol
 
 from tron.facts import NEVER
+from tron.living import Living
 from tron.policy import Policy
 
 SETTLE = 0.3
@@ -34,8 +35,9 @@ subtree."""
 class Fleet(Protocol):
     """What the guard asks about all services."""
 
-    def alive(self) -> tuple[int, set[str]]:
-        """How many services are judged alive now, and the units that they belong to."""
+    @property
+    def living(self) -> Living:
+        """The services that are judged alive, counted."""
         ...
 
     def unit_of(self, service_id: str) -> str:
@@ -128,10 +130,8 @@ class Guard:
             if not self.active and now - self._many_since >= SETTLE:
                 self.active = True
                 self.listed |= self._failing.keys()
-                alive, _ = fleet.alive()
-                return Cascade(
-                    tuple(self._failing), alive + len(self._failing), min(at for at, _ in self._failing.values())
-                )
+                live = fleet.living.services + len(self._failing)
+                return Cascade(tuple(self._failing), live, min(at for at, _ in self._failing.values()))
         else:
             self._many_since = None
             self.active = self.active and now < self._clear_at
@@ -147,10 +147,8 @@ class Guard:
         units = {fleet.unit_of(service_id) for service_id in self._failing}
         if len(units) < ROOTS:
             return False
-        alive, alive_units = fleet.alive()
-        all_units = len(alive_units | units)
-        many_units = len(units) >= policy.guard_min and len(units) > policy.guard_ratio * all_units
-        if not many_units and services <= policy.guard_ratio * (alive + services):
+        few_services = services <= policy.guard_ratio * (fleet.living.services + services)
+        if few_services and not self._are_many_units(units, fleet.living):
             return False
         roots: set[str] = set()
         for service_id in self._failing:
@@ -159,3 +157,10 @@ class Guard:
                 if len(roots) >= ROOTS:
                     return True
         return False
+
+    def _are_many_units(self, units: set[str], living: Living) -> bool:
+        """Whether the failing units are too large a share of all units that are alive or fail."""
+        ratio = self.policy.guard_ratio
+        if len(units) < self.policy.guard_min or len(units) <= ratio * living.units:
+            return False
+        return len(units) > ratio * (living.units + sum(not living.has_unit(unit) for unit in units))

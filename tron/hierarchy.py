@@ -10,6 +10,7 @@ from tron import messages
 from tron.detector import Detector
 from tron.facts import Facts, Lease
 from tron.lineage import Lineage
+from tron.living import Living, unit_of
 from tron.policy import OrphanPolicy, Policies
 
 
@@ -37,15 +38,15 @@ class Hierarchy:
                 return service_id
         return OPERATORS
 
-    def alive(self) -> tuple[int, set[str]]:
-        """How many services are judged alive, and the units that they belong to; see `unit_of`."""
-        alive = [lease.facts for lease in self._detector.leases() if lease.liveness is Liveness.ALIVE]
-        return len(alive), {_unit(facts) for facts in alive}
+    @property
+    def living(self) -> Living:
+        """The services that are judged alive, counted."""
+        return self._detector.living
 
     def unit_of(self, service_id: str) -> str:
         """The unit with which a service fails: its process, or the service itself if it shares none."""
         lease = self._detector.find(service_id)
-        return _unit(lease.facts) if lease is not None else service_id
+        return unit_of(lease.facts) if lease is not None else service_id
 
     def parent_of(self, service_id: str) -> str | None:
         """The service_id of its parent; None if it has none, or its parent is not registered."""
@@ -74,8 +75,3 @@ class Hierarchy:
         """Whether a service is judged down, or is not registered."""
         lease = self._detector.find(service_id)
         return lease is None or lease.liveness is Liveness.DOWN
-
-
-def _unit(facts: Facts) -> str:
-    # No service_id and no process holds a line break.
-    return f"process\n{facts.process}" if facts.process else facts.service_id

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tron.guard import ESTABLISHED, SETTLE, Cascade, Guard
+from tron.living import Living
 from tron.policy import Policy
 
 POLICY = Policy(guard_ratio=0.30, guard_min=5, guard_burst=1.0, guard_window=10.0)
@@ -19,7 +20,7 @@ class Fleet:
     def __init__(self, size: int = 20, parents: dict[str, str] | None = None, policy: Policy = POLICY) -> None:
         self.guard = Guard(policy)
         self.now = 100.0
-        self.living = {f"s{n}" for n in range(size)}
+        self.living_ids = {f"s{n}" for n in range(size)}
         self.parents = parents or {}
         self.processes: dict[str, str] = {}
         self.told: list[Cascade] = []
@@ -27,13 +28,13 @@ class Fleet:
     def fail(self, *numbers: int, spread: float = 0.0, alive_since: float = 0.0) -> None:
         """These fall silent now."""
         for n in numbers:
-            self.living.discard(f"s{n}")
+            self.living_ids.discard(f"s{n}")
             self.guard.failed(f"s{n}", self.now, alive_since, spread)
 
     def back(self, *numbers: int) -> None:
         """These are heard again."""
         for n in numbers:
-            self.living.add(f"s{n}")
+            self.living_ids.add(f"s{n}")
             self.guard.ended(f"s{n}")
 
     def run(self, seconds: float) -> None:
@@ -52,9 +53,13 @@ class Fleet:
         """These run in one process."""
         self.processes |= dict.fromkeys(names(numbers), process)
 
-    def alive(self) -> tuple[int, set[str]]:
-        """How many live, in which units."""
-        return len(self.living), set(map(self.unit_of, self.living))
+    @property
+    def living(self) -> Living:
+        """Those who live."""
+        living = Living()
+        for each in self.living_ids:
+            living.add(self.unit_of(each))
+        return living
 
     def unit_of(self, service_id: str) -> str:
         """The process of a service, or the service."""
@@ -188,7 +193,7 @@ def test_it_counts_those_who_live_now_so_that_a_fleet_can_be_replaced_many_times
     for generation in range(1, 10):
         fleet.fail(*range(20 * (generation - 1), 20 * generation))
         fleet.run(2.0)
-        fleet.living |= {f"s{n}" for n in range(20 * generation, 20 * (generation + 1))}
+        fleet.living_ids |= {f"s{n}" for n in range(20 * generation, 20 * (generation + 1))}
         for n in range(20 * (generation - 1), 20 * generation):
             fleet.guard.ended(f"s{n}")
         fleet.run(POLICY.guard_window + 1)
@@ -198,7 +203,7 @@ def test_it_counts_those_who_live_now_so_that_a_fleet_can_be_replaced_many_times
 
 def test_who_has_been_dead_for_longer_counts_on_neither_side() -> None:
     fleet = Fleet(100)
-    fleet.living = set(names(range(20)))  # eighty died one by one, long ago
+    fleet.living_ids = set(names(range(20)))  # eighty died one by one, long ago
     fleet.fail(*range(7))
     fleet.run(1.0)
     assert len(fleet.told) == 1
@@ -243,7 +248,7 @@ def test_a_policy_that_changes_meanwhile_leaves_nobody_failing_for_ever() -> Non
 
 def test_an_observer_that_comes_within_one_goes_on_with_it_and_does_not_tell_it_again() -> None:
     fleet = Fleet()
-    fleet.living -= set(names(range(8)))
+    fleet.living_ids -= set(names(range(8)))
     fleet.guard.resume(fleet.now, names(range(8)))
     fleet.look()
     assert fleet.guard.active

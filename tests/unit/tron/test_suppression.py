@@ -14,6 +14,7 @@ from tron import messages
 from tron.damping import Damping
 from tron.facts import Facts, Kind
 from tron.guard import Guard
+from tron.living import Living
 from tron.policy import Policies, Policy
 from tron.suppression import FlapLimit, Suppression, decide, holds_death, holds_escalation
 
@@ -24,8 +25,7 @@ SENT = Suppression()
 class Empty:
     """A fleet in which nobody is alive."""
 
-    def alive(self) -> tuple[int, set[str]]:
-        return 0, set()
+    living = Living()
 
     def unit_of(self, service_id: str) -> str:
         return service_id
