@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 from grid_model.event_types import (
     CASCADING_FAILURE,
     HEARTBEAT_MISS,
@@ -26,7 +26,7 @@ from grid_model.liveness import LivenessCause
 
 from tron import messages
 from tron.audience import Audience, Orphan, within
-from tron.facts import AlertDraft, Facts, Kind, Transition
+from tron.facts import Facts, Kind, Transition
 from tron.guard import Cascade
 from tron.policy import OrphanPolicy
 from tron.suppression import FlapLimit, Suppression
@@ -61,7 +61,7 @@ _ORPHANS = {
 
 def alerts_of(
     transition: Transition, audience: Audience, suppression: Suppression, wall_now: float, attentive_now: float
-) -> list[AlertDraft]:
+) -> list[Event]:
     """Everything that is said about a transition: its own alert first, then those to others; empty if nothing is.
     `wall_now` is the epoch time of `attentive_now`."""
     alert = alert_for(transition, wall_now, attentive_now, audience.recipient)
@@ -80,7 +80,7 @@ def alerts_of(
     return [alert]
 
 
-def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> AlertDraft | None:
+def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> Event | None:
     """The alert that a transition raises; None if nobody needs to be notified. `wall_now` is the epoch time of
     `attentive_now`."""
     form = _FORMS.get(transition.kind)
@@ -100,7 +100,7 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
     if transition.kind is Kind.STALL:
         details["stall_after_seconds"] = facts.stall_after
         details["inactive_for_seconds"] = round(max(0.0, attentive_now - facts.active_at), 3)
-    return AlertDraft(
+    return Event(
         alert_id=_alert_id(facts.service_id, facts.incarnation, transition.observation, event_type.name),
         type=event_type.name,
         severity=event_type.severity,
@@ -117,12 +117,12 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
     )
 
 
-def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
+def preauthorized_alert(facts: Facts, recipient: str) -> Event:
     """The alert of a suspicion that the registry applies on its own; the registry fills in the times."""
     event_type, text = _FORMS[Kind.SUSPECT]
     # One for each stream: the moment at which it was taken up is in no other. Nanoseconds, as on the wire.
     attached = round((facts.attached_at or 0.0) * 1e9)
-    return AlertDraft(
+    return Event(
         alert_id=_alert_id(facts.service_id, facts.incarnation, attached, f"standing {event_type.name}"),
         type=event_type.name,
         severity=event_type.severity,
@@ -143,7 +143,7 @@ def preauthorized_alert(facts: Facts, recipient: str) -> AlertDraft:
     )
 
 
-def with_subtree(alert: AlertDraft, affected: Sequence[str], orphans: int) -> AlertDraft:
+def with_subtree(alert: Event, affected: Sequence[str], orphans: int) -> Event:
     """The alert of a failed parent, which lists the services that failed with it and counts its orphans."""
     if not affected and not orphans:
         return alert
@@ -155,18 +155,18 @@ def with_subtree(alert: AlertDraft, affected: Sequence[str], orphans: int) -> Al
     return replace(alert, message=message, details=details)
 
 
-def held(alert: AlertDraft, why: str) -> AlertDraft:
+def held(alert: Event, why: str) -> Event:
     """The same, marked as held for now."""
     return replace(alert, details={**alert.details, "held_for": why})
 
 
-def flapping(alert: AlertDraft, limit: FlapLimit) -> AlertDraft:
+def flapping(alert: Event, limit: FlapLimit) -> Event:
     """The last suspicion that is sent before damping."""
     text = messages.flapping(alert.message, limit.count, limit.window)
     return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": limit.count})
 
 
-def escalated_copy(alert: AlertDraft, recipient: str, why: str, *, is_back: bool = False) -> AlertDraft:
+def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = False) -> Event:
     """The copy for the next recipient: the same alert, with the way it came. `is_back`: it is over meanwhile."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
     way = within(way[::-1], MAX_ESCALATED_FROM)[::-1]
@@ -176,18 +176,18 @@ def escalated_copy(alert: AlertDraft, recipient: str, why: str, *, is_back: bool
     return replace(alert, recipient=recipient, details=details)
 
 
-def released(alert: AlertDraft, recipient: str) -> AlertDraft:
+def released(alert: Event, recipient: str) -> Event:
     """The copy of an alert that was held, for sending."""
     details = {name: value for name, value in alert.details.items() if name != "held_for"}
     details["was_held_for"] = alert.details.get("held_for", "")
     return replace(alert, recipient=recipient, details=details)
 
 
-def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) -> AlertDraft:
+def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) -> Event:
     """One alert for a mass failure, to operators."""
     count = len(cascade.service_ids)
     share = count / cascade.live
-    return AlertDraft(
+    return Event(
         alert_id=_alert_id(observer, count, round(cascade.since * 1e9), CASCADING_FAILURE.name),
         type=CASCADING_FAILURE.name,
         severity=CASCADING_FAILURE.severity,
@@ -209,17 +209,17 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
     )
 
 
-def orphan_alerts(death: AlertDraft, audience: Audience, wall: float) -> list[AlertDraft]:
+def orphan_alerts(death: Event, audience: Audience, wall: float) -> list[Event]:
     """The alerts to the orphans of a death."""
     return [_orphan_alert(death, orphan, audience.stands_in, wall) for orphan in audience.orphans]
 
 
-def _orphan_alert(death: AlertDraft, orphan: Orphan, stands_in: str, wall: float) -> AlertDraft:
+def _orphan_alert(death: Event, orphan: Orphan, stands_in: str, wall: float) -> Event:
     child = orphan.facts
     action, text = _ORPHANS[orphan.policy]
     instruction = text.format(stands_in=stands_in)
     about = f"{death.alert_id} {child.service_id}"
-    return AlertDraft(
+    return Event(
         alert_id=_alert_id(death.service_id, child.incarnation, about, PARENT_DOWN.name),
         type=PARENT_DOWN.name,
         severity=PARENT_DOWN.severity,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from grid_model.event import Severity
+from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
 
 NEVER = float("inf")
@@ -24,25 +23,6 @@ class Kind(Enum):
     """Back before it was down: nobody is notified."""
     RESTORE = "restore"
     """Back after it was down."""
-
-
-@dataclass(frozen=True, slots=True)
-class AlertDraft:
-    """An alert before the registry numbers it. Times are seconds since the epoch."""
-
-    alert_id: str
-    type: str
-    severity: Severity
-    service_id: str
-    service_name: str
-    recipient: str
-    cause: LivenessCause
-    missed_beats: int
-    occurred_at: float
-    last_seen_at: float | None
-    action: str
-    message: str
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +56,7 @@ class Facts:
     """The process whose other agents it shares a stream with; empty if it is alone."""
     notified: tuple[str, ...] = ()
     """The recipients of the alert of its last DOWN."""
-    held_alert: AlertDraft | None = None
+    held_alert: Event | None = None
     """That alert, if nobody received it yet."""
     grouped_into: str = ""
     """The alert of another service that lists this one as failed with it."""
@@ -131,7 +111,7 @@ class Delivery:
     """One copy of an alert that its recipient has not acknowledged. `since` in attentive seconds. `escalated`: it went
     on to another recipient, or the alert of another service lists it."""
 
-    alert: AlertDraft
+    alert: Event
     since: float
     escalated: bool = False
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
 
 from tron import alert_book, suppression
 from tron.audience import Audience, Audiences
 from tron.detector import Detector
 from tron.escalation import Escalations, next_step
-from tron.facts import AlertDraft, Delivery, Facts
+from tron.facts import Delivery, Facts
 from tron.guard import Guard
 from tron.held_deaths import HeldDeaths
 from tron.hierarchy import Hierarchy
@@ -38,10 +38,10 @@ class FollowUp:
         self._audiences = audiences
         self._escalations = escalations
         self._guard = guard
-        self._orphans: list[AlertDraft] = []
+        self._orphans: list[Event] = []
         """Alerts to orphans for which there was no room with the verdict."""
 
-    def note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: AlertDraft | None) -> None:
+    def note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: Event | None) -> None:
         """What the registry will say of a service's last death, before it says so."""
         lease = self._detector.find(service_id)
         if lease is not None:
@@ -55,7 +55,7 @@ class FollowUp:
         else:
             self.held_deaths.end(facts.service_id)
 
-    def after_death(self, facts: Facts, audience: Audience, orphans: list[AlertDraft]) -> None:
+    def after_death(self, facts: Facts, audience: Audience, orphans: list[Event]) -> None:
         """The alert of a death is sent: alerts that wait for the service escalate, and further orphans are notified in
         the next frame."""
         recipient = self._hierarchy.lineage.resolve(audience.recipient) or audience.recipient

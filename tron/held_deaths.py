@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from grid_model.event import Event
 from grid_model.liveness import Liveness
 
-from tron.facts import AlertDraft, Facts, Lease
+from tron.facts import Facts, Lease
 
 AT_ONCE = 200
 """Deaths that are released in one frame; the others come with the next."""
@@ -35,14 +36,12 @@ class HeldDeaths:
         """Whether nobody looked at it in this frame."""
         return service_id in self._postponed
 
-    def release(
-        self, find: Callable[[str], Lease | None], holds: Callable[[Facts], bool]
-    ) -> list[tuple[Facts, AlertDraft]]:
+    def release(self, find: Callable[[str], Lease | None], holds: Callable[[Facts], bool]) -> list[tuple[Facts, Event]]:
         """The deaths that nothing holds now with their alerts, at most `AT_ONCE`; they are not held any more.
 
         `find`: what is judged of a service. `holds`: whether its alert stays held.
         """
-        released: list[tuple[Facts, AlertDraft]] = []
+        released: list[tuple[Facts, Event]] = []
         waiting = list(self._held)
         self._postponed = set()
         for n, service_id in enumerate(waiting):

@@ -5,7 +5,7 @@ Each transition takes one way through functions of values:
     detector       what became true                                  Transition
     suppression    whether its alert is sent now                     Suppression   maintenance, guard, flap damping
     audience       its recipients, and the services that failed too  Audience      hierarchy, grouping
-    alert_book     what is said                                      AlertDraft
+    alert_book     what is said                                      Event
     orders         what the registry is asked to do                  Ruling
     follow_up      what stays to be done                             AlertCopy     held deaths, orphans, escalations
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness, LivenessCause
 
 from tron import alert_book, suppression
@@ -25,7 +25,7 @@ from tron.audience import Audiences
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import AlertDraft, Delivery, Facts, Forebear, Frame, Kind, Transition
+from tron.facts import Delivery, Facts, Forebear, Frame, Kind, Transition
 from tron.follow_up import FollowUp
 from tron.grouping import Groups
 from tron.guard import Guard
@@ -167,7 +167,7 @@ class Judge:
         self._follow_up.note_notified(ruling.transition.service_id, before.notified, before.held_alert)
         self.groups.unlist(ruling.subtree)
 
-    def undelivered(self) -> list[AlertDraft]:
+    def undelivered(self) -> list[Event]:
         """CRITICAL alerts of which nobody at all was notified in time, each once."""
         return self._unreached.due(self.now, self.hierarchy.is_connected)
 

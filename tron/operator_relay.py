@@ -15,13 +15,13 @@ from collections.abc import Mapping
 import grpc
 import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
-from grid_model.event import OPERATORS, Severity
+from grid_model.event import OPERATORS, Event, Severity
 from grid_model.liveness import LivenessCause
 
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
 from grid_hosting.sinks.notice import OperatorNotice
 from tron import messages
-from tron.facts import AlertDraft, Delivery
+from tron.facts import Delivery
 
 log = structlog.get_logger("operator")
 
@@ -50,7 +50,7 @@ class OperatorRelay:
         if deliveries:
             self._changed.set()
 
-    def undelivered(self, alert: AlertDraft) -> None:
+    def undelivered(self, alert: Event) -> None:
         """Log that nobody at all was notified of an alert so far. It is kept for its recipients."""
         log.warning(
             "alert_undelivered",
@@ -117,7 +117,7 @@ class OperatorRelay:
         self._changed.set()
 
 
-def to_notice(alert: AlertDraft) -> OperatorNotice:
+def to_notice(alert: Event) -> OperatorNotice:
     """An alert as the notice that sinks deliver."""
     escalated_from = alert.details.get("escalated_from", ())
     return OperatorNotice(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tron.facts import AlertDraft, Transition
+from grid_model.event import Event
+
+from tron.facts import Transition
 from tron.preauthorized import StandingSuspicion
 
 
@@ -13,13 +15,13 @@ class Ruling:
     """One transition with its alerts. `suppressed`: why no alert is sent for now; empty if it is sent."""
 
     transition: Transition
-    alert: AlertDraft | None = None
+    alert: Event | None = None
     suppressed: str = ""
     grouped: bool = False
     """Whether the alert of an ancestor lists all of it, so that this one does not escalate."""
     subtree: tuple[str, ...] = ()
     """The services that failed with it, which its alert lists."""
-    further: tuple[AlertDraft, ...] = ()
+    further: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class AlertCopy:
     recipient is notified of."""
 
     alert_id: str
-    alert: AlertDraft | None = None
+    alert: Event | None = None
     escalated_from: str = ""
     notified_about: str = ""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from tron.facts import AlertDraft
+from grid_model.event import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class StandingSuspicion:
 
     service_id: str
     incarnation: int
-    alert: AlertDraft | None
+    alert: Event | None
 
 
 class Preauthorized:

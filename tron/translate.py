@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from google.protobuf import struct_pb2
-from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, observation_pb2
-from grid_model.event import Severity
+from grid_model import event_codec
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.wire import epoch, json_object, seconds, timestamp_at
+from grid_model.wire import epoch, seconds
 
-from tron.facts import AlertDraft, Delivery, Facts, Forebear, Frame, Kind
+from tron.facts import Delivery, Facts, Forebear, Frame, Kind
 from tron.orders import AlertCopy, Ruling
 from tron.preauthorized import StandingSuspicion
 
@@ -35,7 +33,8 @@ def to_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
         beats=tuple((incarnation, observation, now - age / 1000) for incarnation, observation, age in beats),
         removed=tuple(message.removed),
         deliveries=tuple(
-            Delivery(to_alert(each.event), seconds(each.since), each.climbed) for each in message.deliveries
+            Delivery(event_codec.decode(each.event, 0.0), seconds(each.since), each.climbed)
+            for each in message.deliveries
         ),
         deliveries_ended=tuple((each.alert_id, each.recipient) for each in message.deliveries_ended),
         forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in message.forebears),
@@ -71,7 +70,7 @@ def _to_facts(message: observation_pb2.Observation) -> Facts:
         url=message.url,
         process=message.process,
         notified=tuple(message.told_to),
-        held_alert=to_alert(message.untold) if has("untold") else None,
+        held_alert=event_codec.decode(message.untold, 0.0) if has("untold") else None,
         grouped_into=message.folded_into,
         maintained=has("maintenance"),
         maintenance_reason=message.maintenance.reason,
@@ -87,25 +86,6 @@ def _reason(value: int) -> str:
     return next((name.removeprefix("ERROR_REASON_") for name, number in known if number == value), str(value))
 
 
-def to_alert(event: event_pb2.Event) -> AlertDraft:
-    """An event of the log, as an alert that can be sent again."""
-    return AlertDraft(
-        alert_id=event.alert_id,
-        type=event.type,
-        severity=Severity(int(event.severity)),
-        service_id=event.service_id,
-        service_name=event.service_name,
-        recipient=event.recipient,
-        cause=LivenessCause(int(event.cause)),
-        missed_beats=event.missed_beats,
-        occurred_at=epoch(event.occurred_at),
-        last_seen_at=epoch(event.last_seen_at) if event.HasField("last_seen_at") else None,
-        action=event.action,
-        message=event.message,
-        details=json_object(event.details),
-    )
-
-
 def from_ruling(ruling: Ruling) -> observation_pb2.Verdict:
     """A verdict, with the alerts that become true with it."""
     transition = ruling.transition
@@ -119,10 +99,10 @@ def from_ruling(ruling: Ruling) -> observation_pb2.Verdict:
         quiet=bool(ruling.suppressed),
         folded=ruling.grouped,
         folds=ruling.subtree,
-        further_alerts=[_from_alert(each) for each in ruling.further],
+        further_alerts=[event_codec.encode(each) for each in ruling.further],
     )
     if ruling.alert is not None:
-        verdict.alert.CopyFrom(_from_alert(ruling.alert))
+        verdict.alert.CopyFrom(event_codec.encode(ruling.alert))
     return verdict
 
 
@@ -132,7 +112,7 @@ def from_copy(copy: AlertCopy) -> observation_pb2.Notice:
         alert_id=copy.alert_id, climbs_from=copy.escalated_from, told_about=copy.notified_about
     )
     if copy.alert is not None:
-        message.event.CopyFrom(_from_alert(copy.alert))
+        message.event.CopyFrom(event_codec.encode(copy.alert))
     return message
 
 
@@ -140,29 +120,6 @@ def from_suspicion(suspicion: StandingSuspicion) -> observation_pb2.StandingSusp
     """A suspicion that the registry may apply on its own."""
     message = observation_pb2.StandingSuspicion(service_id=suspicion.service_id, incarnation=suspicion.incarnation)
     if suspicion.alert is not None:
-        alert = _from_alert(suspicion.alert)
-        alert.ClearField("occurred_at")  # the registry fills it in
-        message.alert.CopyFrom(alert)
+        message.alert.CopyFrom(event_codec.encode(suspicion.alert))
+        message.alert.ClearField("occurred_at")  # the registry fills it in
     return message
-
-
-def _from_alert(alert: AlertDraft) -> event_pb2.Event:
-    details = struct_pb2.Struct()
-    details.update(alert.details)
-    event = event_pb2.Event(
-        alert_id=alert.alert_id,
-        occurred_at=timestamp_at(alert.occurred_at),
-        type=alert.type,
-        severity=alert.severity.value,  # type: ignore[arg-type]
-        service_id=alert.service_id,
-        service_name=alert.service_name,
-        recipient=alert.recipient,
-        cause=alert.cause.value,  # type: ignore[arg-type]
-        missed_beats=alert.missed_beats,
-        action=alert.action,
-        message=alert.message,
-        details=details,
-    )
-    if alert.last_seen_at is not None:
-        event.last_seen_at.CopyFrom(timestamp_at(alert.last_seen_at))
-    return event

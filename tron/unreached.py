@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from grid_model.event import OPERATORS, Severity
+from grid_model.event import OPERATORS, Event, Severity
 
-from tron.facts import AlertDraft, Delivery
+from tron.facts import Delivery
 
 UNDELIVERED_AFTER = 5.0
 """Attentive seconds for which an alert may reach nobody. Above the grace (2 s) after which a parent whose stream broke
@@ -43,9 +43,9 @@ class Unreached:
         """A delivery was acknowledged: somebody has the alert."""
         self._waiting.pop(alert_id, None)
 
-    def due(self, now: float, reaches: Callable[[str], bool]) -> list[AlertDraft]:
+    def due(self, now: float, reaches: Callable[[str], bool]) -> list[Event]:
         """The alerts that have reached nobody for too long, each once. `reaches`: whether a recipient has a stream."""
-        found: list[AlertDraft] = []
+        found: list[Event] = []
         while self._due and self._due[0][0] <= now:
             _, alert_id = heappop(self._due)
             deliveries = self._waiting.pop(alert_id, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from grid_model.event import OPERATORS, Severity
+from grid_model.event import OPERATORS, Event, Severity
 
 from registry_server.core.absent_recipients import AbsentRecipients
 from registry_server.core.directory import Directory
@@ -22,7 +22,7 @@ from registry_server.core.mailbox import Mailboxes
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.record import Record
-from registry_server.core.service import Copy, Event, Instant
+from registry_server.core.service import Copy, Instant
 
 
 class AlertDelivery:

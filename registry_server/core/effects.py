@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grid_model.errors import InvalidRequest
+from grid_model.event import Event
 
-from registry_server.core.service import Event, Intent, Maintenance, Service, StoredService, Tombstone
+from registry_server.core.service import Intent, Maintenance, Service, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)

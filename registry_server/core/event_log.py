@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from grid_model.errors import RevisionCompacted
-
-from registry_server.core.service import Event
+from grid_model.event import Event
 
 
 @dataclass(frozen=True, slots=True)

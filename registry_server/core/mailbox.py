@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import replace
 
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 
-from registry_server.core.service import Copy, Event
+from registry_server.core.service import Copy
 
 WAITING = 1000
 """Alerts kept for one recipient.

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from grid_model.errors import Draining, InvalidRequest, QuotaExceeded, ReaderTooSlow
+from grid_model.event import Event
 
 from registry_server.core.commits import Commits
 from registry_server.core.observations import Heard
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Copy, Event, Instant, Maintenance, Tombstone
+from registry_server.core.service import Copy, Instant, Maintenance, Tombstone
 from registry_server.core.validation import check_event, check_id
 from registry_server.core.verdicts import (
     Notice,

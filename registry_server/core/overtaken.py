@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 from grid_model.event_types import DEATHS, HEARTBEAT_RESTORED, PARENT_DOWN, SERVICE_STALLED, SUSPICIONS
 
-from registry_server.core.service import Copy, Event
+from registry_server.core.service import Copy
 
 RESTORED = HEARTBEAT_RESTORED.name
 _OVER_ONCE_ALIVE = SUSPICIONS | DEATHS | {SERVICE_STALLED.name, PARENT_DOWN.name}

@@ -6,11 +6,13 @@ newest state, or is told of the gap.
 
 from __future__ import annotations
 
+from grid_model.event import Event
+
 from registry_server.core.changes import Change
 from registry_server.core.commits import Commits
 from registry_server.core.event_log import EventFilter
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Service
+from registry_server.core.service import Service
 
 PAGE = 500
 """Events that are read at a time."""

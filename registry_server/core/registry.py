@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grid_model.errors import Superseded
+from grid_model.event import Event
 from grid_model.service import ServiceRole
 
 from registry_server.core.alert_delivery import AlertDelivery
@@ -30,7 +31,6 @@ from registry_server.core.record import Record
 from registry_server.core.registrations import MAX_TOMBSTONES, Registrations
 from registry_server.core.service import (
     Copy,
-    Event,
     Instant,
     Intent,
     Judgement,

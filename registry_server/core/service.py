@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from grid_model.event import Severity
+from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
@@ -51,26 +51,6 @@ class Report:
     activity: int = 0
     loop_lag: float | None = None
     busy_until: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the event log; with a recipient it is an alert. Times are seconds since the epoch."""
-
-    type: str
-    sequence: int = 0
-    alert_id: str = ""
-    occurred_at: float = 0.0
-    severity: Severity = Severity.INFO
-    service_id: str = ""
-    service_name: str = ""
-    recipient: str = ""
-    cause: LivenessCause = LivenessCause.NONE
-    missed_beats: int = 0
-    last_seen_at: float | None = None
-    action: str = ""
-    message: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from grid_model.errors import FieldError, InvalidRequest
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 
-from registry_server.core.service import Event, Report, ServiceSpec
+from registry_server.core.service import Report, ServiceSpec
 
 MAX_SERVICE_ID = 512
 MAX_NAME = 100

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from grid_model.event import Event
 from grid_model.event_types import DEATHS
 from grid_model.liveness import Liveness, LivenessCause
 
 from registry_server.core import overtaken
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Instant, Judgement
+from registry_server.core.service import Instant, Judgement
 
 
 class VerdictKind(IntEnum):

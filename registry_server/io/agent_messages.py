@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
+from grid_model import event_codec
 from grid_model.errors import FieldError, InvalidRequest, TronError
 from grid_model.wire import duration, timestamp_at
 
@@ -67,13 +68,13 @@ def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.Hear
             )
             return response(registered=registered)
         case effects.Alert(event):
-            return response(alert=heartbeat_pb2.Alert(event=translate.from_event(event)))
+            return response(alert=heartbeat_pb2.Alert(event=event_codec.encode(event)))
         case effects.UnknownService(service_id):
             return response(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))
         case effects.SupersededBy(service_id, incarnation):
             return response(superseded=heartbeat_pb2.Superseded(service_id=service_id, incarnation=incarnation))
         case effects.DeclaredDown(service_id, event):
-            down = heartbeat_pb2.DeclaredDown(service_id=service_id, event=translate.from_event(event))
+            down = heartbeat_pb2.DeclaredDown(service_id=service_id, event=event_codec.encode(event))
             return response(declared_down=down)
         case effects.Rejected(service_id, field, description, reason, instance_id):
             rejected = heartbeat_pb2.Rejected(

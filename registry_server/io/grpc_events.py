@@ -7,13 +7,12 @@ from typing import Any
 
 import grpc
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
-from grid_model import wire
+from grid_model import event_codec, wire
 from grid_model.errors import AlertNotFound, Draining, FieldError, InvalidRequest, QuotaExceeded
 
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
-from registry_server.io import translate
 from registry_server.io.loop import RegistryLoop
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -36,11 +35,11 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     ) -> event_service_pb2.PublishEventResponse:
         """Append one, and answer when it is on disk."""
         self._loop.commits.admit()
-        event = translate.to_event(request.event, self._loop.now().wall)
+        event = event_codec.decode(request.event, self._loop.now().wall)
         check_event(event)
         event, _ = self._loop.registry.publish(event, self._loop.now())
         await self._loop.flushed()
-        return event_service_pb2.PublishEventResponse(event=translate.from_event(event))
+        return event_service_pb2.PublishEventResponse(event=event_codec.encode(event))
 
     async def AcknowledgeEvent(
         self, request: event_service_pb2.AcknowledgeEventRequest, context: Context
@@ -104,7 +103,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         events = events[:limit]
         last = max(last, events[-1].sequence if events else 0)
         return event_service_pb2.ListEventsResponse(
-            events=[translate.from_event(event) for event in events],
+            events=[event_codec.encode(event) for event in events],
             next_after_sequence=events[-1].sequence if more else 0,
             first_sequence=events_log.first if last >= events_log.first else 0,
             last_sequence=last,
@@ -138,7 +137,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                     visible = loop.commits.sequence
                     page = reader.stored(await loop.read_events(reader.sequence, PAGE, wanted), visible)
                 for event in page:
-                    yield event_service_pb2.SubscribeEventsResponse(event=translate.from_event(event))
+                    yield event_service_pb2.SubscribeEventsResponse(event=event_codec.encode(event))
         finally:
             self._subscribers -= 1
 

@@ -87,10 +87,10 @@ def to_filter(request: registry_service_pb2.ListServicesRequest) -> ServiceFilte
         raise InvalidRequest.of(*errors)
     return ServiceFilter.with_labels(
         labels,
-        type=translate.enum("type", ServiceType, request.type) if request.type else None,
-        role=translate.enum("role", ServiceRole, request.role) if request.role else None,
-        status=translate.enum("status", ServiceStatus, request.status) if request.status else None,
-        liveness=translate.enum("liveness", Liveness, request.liveness) if request.liveness else None,
+        type=wire.known("type", ServiceType, request.type) if request.type else None,
+        role=wire.known("role", ServiceRole, request.role) if request.role else None,
+        status=wire.known("status", ServiceStatus, request.status) if request.status else None,
+        liveness=wire.known("liveness", Liveness, request.liveness) if request.liveness else None,
         cap=request.cap,
         name=request.name,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import structlog
 from grid.registry.v1 import observation_pb2
+from grid_model import wire
 from grid_model.errors import FieldError, InvalidRequest
 
 from grid_hosting.pauses import PAUSES
@@ -82,7 +83,7 @@ class ObserverService:
         async for each in turn.each(request.standing):
             call.preauthorize(translate.to_standing(each, loop.now().wall))
         turn.end()
-        until = translate.seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
+        until = wire.checked_seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
         call.finish(
             request.standing_withdrawn,
             loop.now(),

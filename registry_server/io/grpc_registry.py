@@ -134,8 +134,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         errors = check_text("name", request.name, 1, 100)
         if errors:
             raise InvalidRequest.of(*errors)
-        from_role = translate.enum("from_role", ServiceRole, request.from_role)
-        to_role = translate.enum("to_role", ServiceRole, request.to_role)
+        from_role = wire.known("from_role", ServiceRole, request.from_role)
+        to_role = wire.known("to_role", ServiceRole, request.to_role)
         self._loop.commits.admit()
         count = self._loop.registry.promote(request.name, from_role, to_role)
         revision = self._loop.registry.changes.revision
@@ -211,7 +211,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         registry, now = self._loop.registry, self._loop.now()
         until = None
         if request.HasField("duration"):
-            seconds = translate.seconds("duration", request.duration)
+            seconds = wire.checked_seconds("duration", request.duration)
             if not 0 < seconds <= MAX_MAINTENANCE:
                 why = f"is {seconds:g} s; it must be above 0 and at most {MAX_MAINTENANCE} s (7 days)"
                 raise InvalidRequest.of(FieldError("duration", why))

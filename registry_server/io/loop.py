@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from grid_model.errors import Draining
+from grid_model.event import Event
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
@@ -25,7 +26,7 @@ from registry_server.core.effects import Effects, EndStream, Message, Registered
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Instant
+from registry_server.core.service import Instant
 from registry_server.core.verdicts import Verdicts
 from registry_server.io.store import Store, StoreError
 

@@ -6,11 +6,9 @@ import uuid
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
 
-from grid.events.v1 import event_pb2
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, registry_service_pb2, service_pb2
-from grid_model import wire
+from grid_model import event_codec, wire
 from grid_model.errors import FieldError, InvalidRequest
-from grid_model.event import Severity
 from grid_model.liveness import LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 from grid_model.wire import duration, timestamp_at
@@ -18,59 +16,28 @@ from grid_model.wire import duration, timestamp_at
 from registry_server.core.losses import is_lost
 from registry_server.core.observer_stream import Facts
 from registry_server.core.record import Record
-from registry_server.core.service import Copy, Event, Maintenance, Report, Service, ServiceSpec, Tombstone
+from registry_server.core.service import Copy, Maintenance, Report, Service, ServiceSpec, Tombstone
 from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictKind, VerdictResult
 
 if TYPE_CHECKING:
-    from google.protobuf.duration_pb2 import Duration
-    from google.protobuf.timestamp_pb2 import Timestamp
+    pass
 
 E = TypeVar("E", bound=IntEnum)
-
-KEPT_EVENTS = 4096
-"""Events that are kept as they go over the wire: about 4 MB. Overflow rule: the oldest is translated again."""
 
 DEFAULT_INTERVAL = 30.0
 DEFAULT_TTL_INTERVALS = 3
 
 
-def enum(path: str, kind: type[E], value: int, default: E | None = None) -> E:
-    """The domain's value; unspecified is the default. Raises InvalidRequest that lists what is known."""
-    if value == 0 and default is not None:
-        return default
-    try:
-        return kind(value)
-    except ValueError:
-        known = ", ".join(each.name for each in kind)
-        raise InvalidRequest.of(FieldError(path, f"{value} is not known; use one of {known}")) from None
-
-
-def seconds(path: str, value: Duration) -> float:
-    """A Duration as seconds; raises InvalidRequest where it is not a valid one."""
-    try:
-        return wire.checked_seconds(value)
-    except ValueError as error:
-        raise InvalidRequest.of(FieldError(path, str(error))) from None
-
-
-def epoch(path: str, value: Timestamp) -> float:
-    """A Timestamp as seconds since the epoch; raises InvalidRequest where it is not a valid one."""
-    try:
-        return wire.checked_epoch(value)
-    except ValueError as error:
-        raise InvalidRequest.of(FieldError(path, str(error))) from None
-
-
 def to_spec(message: service_pb2.Service) -> ServiceSpec:
     """What a client declared, with defaults filled in. Raises InvalidRequest; bounds are checked elsewhere."""
-    interval = DEFAULT_INTERVAL
-    if message.HasField("heartbeat_interval"):
-        interval = seconds("service.heartbeat_interval", message.heartbeat_interval)
+    interval = _optional_seconds(message, "heartbeat_interval")
+    interval = DEFAULT_INTERVAL if interval is None else interval
+    ttl = _optional_seconds(message, "ttl")
     return ServiceSpec(
         service_id=message.service_id or str(uuid.uuid4()),
         name=message.name,
-        type=enum("service.type", ServiceType, message.type, ServiceType.AGENT),
-        role=enum("service.role", ServiceRole, message.role, ServiceRole.PRODUCTION),
+        type=wire.known("service.type", ServiceType, message.type, ServiceType.AGENT),
+        role=wire.known("service.role", ServiceRole, message.role, ServiceRole.PRODUCTION),
         url=message.url,
         caps=tuple(message.caps),
         labels=wire.json_object(message.labels),
@@ -78,14 +45,14 @@ def to_spec(message: service_pb2.Service) -> ServiceSpec:
         ctx_limit=message.ctx_limit if message.HasField("ctx_limit") else None,
         cost_hint=dict(message.cost_hint),
         heartbeat_interval=interval,
-        ttl=seconds("service.ttl", message.ttl) if message.HasField("ttl") else DEFAULT_TTL_INTERVALS * interval,
+        ttl=DEFAULT_TTL_INTERVALS * interval if ttl is None else ttl,
         reconnect_grace=_optional_seconds(message, "reconnect_grace"),
         stall_after=_optional_seconds(message, "stall_after"),
     )
 
 
 def _optional_seconds(message: service_pb2.Service, name: str) -> float | None:
-    return seconds(f"service.{name}", getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
+    return wire.checked_seconds(f"service.{name}", getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
 def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:
@@ -96,15 +63,15 @@ def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: boo
     has = beat.HasField
     figures = Report() if replaces_figures else before
     return Report(
-        status=enum("beat.status", ServiceStatus, beat.status, before.status),
+        status=wire.known("beat.status", ServiceStatus, beat.status, before.status),
         p95_ms=beat.p95_ms if has("p95_ms") else figures.p95_ms,
         queue_depth=beat.queue_depth if has("queue_depth") else figures.queue_depth,
         load=beat.load if has("load") else figures.load,
         message=beat.message if has("message") else before.message,
         progress=beat.progress if has("progress") else before.progress,
         activity=beat.activity if has("activity") else before.activity,
-        loop_lag=seconds("beat.loop_lag", beat.loop_lag) if has("loop_lag") else before.loop_lag,
-        busy_until=epoch("beat.busy_until", beat.busy_until) if has("busy_until") else before.busy_until,
+        loop_lag=wire.checked_seconds("beat.loop_lag", beat.loop_lag) if has("loop_lag") else before.loop_lag,
+        busy_until=wire.checked_epoch("beat.busy_until", beat.busy_until) if has("busy_until") else before.busy_until,
     )
 
 
@@ -169,64 +136,6 @@ def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.He
     )
 
 
-def from_event(event: Event) -> event_pb2.Event:
-    """An event for the wire; not to be changed. One event goes to its recipient, to TRON, and to subscribers, so the
-    newest are kept."""
-    kept = _newest_events.get(event.sequence)
-    if kept is not None and kept[0] is event:
-        return kept[1]
-    message = _from_event(event)
-    if event.sequence:
-        while len(_newest_events) >= KEPT_EVENTS:
-            del _newest_events[next(iter(_newest_events))]
-        _newest_events[event.sequence] = event, message
-    return message
-
-
-_newest_events: dict[int, tuple[Event, event_pb2.Event]] = {}
-
-
-def _from_event(event: Event) -> event_pb2.Event:
-    message = event_pb2.Event(
-        sequence=event.sequence,
-        alert_id=event.alert_id,
-        occurred_at=timestamp_at(event.occurred_at),
-        type=event.type,
-        severity=event.severity.value,  # type: ignore[arg-type]
-        service_id=event.service_id,
-        service_name=event.service_name,
-        recipient=event.recipient,
-        cause=event.cause.value,  # type: ignore[arg-type]
-        missed_beats=event.missed_beats,
-        action=event.action,
-        message=event.message,
-    )
-    if event.last_seen_at is not None:
-        message.last_seen_at.CopyFrom(timestamp_at(event.last_seen_at))
-    if event.details:
-        message.details.update(event.details)
-    return message
-
-
-def to_event(message: event_pb2.Event, now: float) -> Event:
-    """An event from the wire; id and time are filled in where they are missing. Raises InvalidRequest."""
-    return Event(
-        type=message.type,
-        alert_id=message.alert_id or str(uuid.uuid4()),
-        occurred_at=epoch("event.occurred_at", message.occurred_at) if message.HasField("occurred_at") else now,
-        severity=enum("event.severity", Severity, message.severity, Severity.INFO),
-        service_id=message.service_id,
-        service_name=message.service_name,
-        recipient=message.recipient,
-        cause=enum("event.cause", LivenessCause, message.cause),
-        missed_beats=message.missed_beats,
-        last_seen_at=epoch("event.last_seen_at", message.last_seen_at) if message.HasField("last_seen_at") else None,
-        action=message.action,
-        message=message.message,
-        details=wire.json_object(message.details),
-    )
-
-
 def from_facts(facts: Facts) -> observation_pb2.ObserveLivenessResponse:
     """Facts for TRON. Attentive seconds."""
     message = observation_pb2.ObserveLivenessResponse(
@@ -273,7 +182,7 @@ def from_record(record: Record, maintenance: Maintenance | None) -> observation_
         folded_into=judgement.folded_into,
     )
     if judgement.down_event is not None and not judgement.told_to:
-        message.untold.CopyFrom(from_event(judgement.down_event))
+        message.untold.CopyFrom(event_codec.encode(judgement.down_event))
     if maintenance is not None:
         message.maintenance.CopyFrom(_from_maintenance(maintenance))
     if record.busy_until_at is not None:
@@ -301,26 +210,26 @@ def to_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
         service_id=message.service_id,
         incarnation=message.incarnation,
         observation=message.observation,
-        kind=enum("verdicts.kind", VerdictKind, message.kind),
-        cause=enum("verdicts.cause", LivenessCause, message.cause),
+        kind=wire.known("verdicts.kind", VerdictKind, message.kind),
+        cause=wire.known("verdicts.cause", LivenessCause, message.cause),
         missed_beats=message.missed_beats,
-        alert=to_event(message.alert, now) if message.HasField("alert") else None,
+        alert=event_codec.decode(message.alert, now) if message.HasField("alert") else None,
         quiet=message.quiet,
         folded=message.folded,
         folds=tuple(message.folds),
-        further_alerts=tuple(to_event(each, now) for each in message.further_alerts),
+        further_alerts=tuple(event_codec.decode(each, now) for each in message.further_alerts),
     )
 
 
 def to_standing(message: observation_pb2.StandingSuspicion, now: float) -> StandingSuspicion:
     """A suspicion that stands, from the wire. Raises InvalidRequest."""
-    alert = to_event(message.alert, now) if message.HasField("alert") else None
+    alert = event_codec.decode(message.alert, now) if message.HasField("alert") else None
     return StandingSuspicion(message.service_id, message.incarnation, alert)
 
 
 def to_notice(message: observation_pb2.Notice, now: float) -> Notice:
     """A notice from the wire. Raises InvalidRequest."""
-    event = to_event(message.event, now) if message.HasField("event") else None
+    event = event_codec.decode(message.event, now) if message.HasField("event") else None
     alert_id = message.alert_id or ("" if event is None else event.alert_id)
     if not alert_id:
         raise InvalidRequest.of(FieldError("notices.alert_id", "must be set where there is no event"))
@@ -329,7 +238,9 @@ def to_notice(message: observation_pb2.Notice, now: float) -> Notice:
 
 def from_copy(copy: Copy) -> observation_pb2.Delivery:
     """A copy of an alert that waits, for TRON."""
-    return observation_pb2.Delivery(event=from_event(copy.event), since=duration(copy.since), climbed=copy.climbed)
+    return observation_pb2.Delivery(
+        event=event_codec.encode(copy.event), since=duration(copy.since), climbed=copy.climbed
+    )
 
 
 def from_tombstone(tombstone: Tombstone) -> observation_pb2.Forebear:
@@ -364,5 +275,5 @@ def from_result(result: VerdictResult) -> observation_pb2.VerdictResult:
     """What became of a verdict, for the wire."""
     message = observation_pb2.VerdictResult(outcome=result.outcome.value, delivered=result.delivered)  # type: ignore[arg-type]
     if result.alert is not None:
-        message.alert.CopyFrom(from_event(result.alert))
+        message.alert.CopyFrom(event_codec.encode(result.alert))
     return message

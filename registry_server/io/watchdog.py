@@ -7,11 +7,10 @@ import time
 import uuid
 
 import structlog
-from grid_model.event import Severity
+from grid_model.event import Event, Severity
 
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
 from grid_hosting.sinks.notice import OperatorNotice
-from registry_server.core.service import Event
 from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("operator")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from grid_model.event import Event
 from grid_model.service import ServiceRole
 
-from registry_server.core.service import Event
 from tests.simulation import words
 from tests.simulation.loop import Process
 from tests.simulation.network import DOWN, UP, Path

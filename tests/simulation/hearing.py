@@ -12,10 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from grid_model.event import Severity
+from grid_model.event import Event, Severity
 from grid_model.liveness import Liveness
-
-from registry_server.core.service import Event
 
 if TYPE_CHECKING:
     from tests.simulation.observer import Observer

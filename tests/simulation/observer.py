@@ -29,6 +29,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import ServiceRole
 
@@ -44,7 +45,7 @@ from registry_server.core.effects import (
 )
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Maintenance, Service
+from registry_server.core.service import Maintenance, Service
 from registry_server.core.sessions import EMPTY_FOR
 from registry_server.core.verdicts import Verdict, VerdictKind
 from tests.simulation.bounds import Evidence, down_by, silent_since

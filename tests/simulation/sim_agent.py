@@ -12,13 +12,14 @@ from random import Random
 from typing import Any, cast
 
 from grid_model.errors import InvalidRequest, Superseded, TronError
+from grid_model.event import Event
 from tron_client.alerts import Alert, AlertInbox
 from tron_client.protocol import happened, messages
 from tron_client.protocol.report import Figures
 from tron_client.protocol.session import AgentSession
 
 from registry_server.core import effects
-from registry_server.core.service import Event, Report, ServiceSpec
+from registry_server.core.service import Report, ServiceSpec
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, Channel, Connection, Path

@@ -11,9 +11,10 @@ from functools import partial
 from random import Random
 
 from grid_model.errors import PageTokenExpired, RevisionCompacted
+from grid_model.event import Event
 from tron_client.schedule import Backoff
 
-from registry_server.core.service import Event, Service
+from registry_server.core.service import Service
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, UP, Channel, Connection, Path

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from grid_model.event import Event
+
 from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
@@ -23,7 +25,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Copy, Event, Intent, Maintenance, StoredService, Tombstone
+from registry_server.core.service import Copy, Intent, Maintenance, StoredService, Tombstone
 from registry_server.io.store import Stored, StoreError
 
 

@@ -19,7 +19,6 @@ from tests.simulation.network import DOWN, Channel, Connection, Path
 from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import EPOCH, SimRegistry
 from tests.simulation.translation import Translator
-from tests.support.between_cores import event_of
 from tron.facts import Delivery, Kind
 from tron.judge import Judge
 from tron.monitor import CALL_TIMEOUT, REPORT_EVERY
@@ -241,7 +240,7 @@ class SimTron(Process):
 
     def _told(self, waiting: list[Delivery]) -> None:
         alert = waiting[0].alert
-        self._observer.operators_heard(event_of(alert))
+        self._observer.operators_heard(alert)
         self._served.add(alert.alert_id)
         self._acknowledge(alert.alert_id, waiting)
 

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 
-from registry_server.core.service import Event
 from tests.simulation.cluster import Cluster
 from tests.simulation.plan import Fault, Member, Plan
 from tron.policy import OrphanPolicy, Policy

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid_model.event import Event
 from grid_model.service import ServiceRole
 
 from registry_server.core.changes import Change
 from registry_server.core.observations import Heard
-from registry_server.core.service import Copy, Event, Report, Service, ServiceSpec, Tombstone
+from registry_server.core.service import Copy, Report, Service, ServiceSpec, Tombstone
 from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictResult
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid_model.event import Event
+
 from registry_server.core.attention import AttentiveClock
 from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, PutService, RemoveService
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Instant, Intent, ServiceSpec, StoredService, Tombstone
+from registry_server.core.service import Instant, Intent, ServiceSpec, StoredService, Tombstone
 from registry_server.core.verdicts import Verdict, VerdictOutcome, Verdicts
 from tests.support.between_cores import KINDS
 from tron.detector import Detector

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from registry_server.core.record import Record
-from registry_server.core.service import Copy, Event, Maintenance, Tombstone
+from registry_server.core.service import Copy, Maintenance, Tombstone
 from registry_server.core.verdicts import Notice as RegistryNotice
 from registry_server.core.verdicts import StandingSuspicion as RegistryStanding
 from registry_server.core.verdicts import Verdict, VerdictKind
-from tron.facts import AlertDraft, Delivery, Facts, Forebear, Kind
+from tron.facts import Delivery, Facts, Forebear, Kind
 from tron.orders import AlertCopy, Ruling
 from tron.preauthorized import StandingSuspicion
 
@@ -51,7 +51,7 @@ def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
         url=spec.url,
         process=record.process,
         notified=judgement.told_to,
-        held_alert=None if held_alert is None else draft_of(held_alert),
+        held_alert=held_alert,
         grouped_into=judgement.folded_into,
         maintained=maintenance is not None,
         maintenance_reason="" if maintenance is None else maintenance.reason,
@@ -69,67 +69,27 @@ def verdict_of(ruling: Ruling) -> Verdict:
         KINDS[transition.kind],
         transition.cause,
         transition.missed_beats,
-        None if ruling.alert is None else event_of(ruling.alert),
+        ruling.alert,
         quiet=bool(ruling.suppressed),
         folded=ruling.grouped,
         folds=ruling.subtree,
-        further_alerts=tuple([event_of(each) for each in ruling.further]),
+        further_alerts=ruling.further,
     )
 
 
 def notice_of(copy: AlertCopy) -> RegistryNotice:
     """An alert without a verdict, or one more copy."""
-    event = None if copy.alert is None else event_of(copy.alert)
-    return RegistryNotice(copy.alert_id, event, copy.escalated_from, copy.notified_about)
+    return RegistryNotice(copy.alert_id, copy.alert, copy.escalated_from, copy.notified_about)
 
 
 def suspicion_of(suspicion: StandingSuspicion) -> RegistryStanding:
     """A suspicion that the registry may apply on its own."""
-    alert = None if suspicion.alert is None else event_of(suspicion.alert)
-    return RegistryStanding(suspicion.service_id, suspicion.incarnation, alert)
-
-
-def event_of(alert: AlertDraft) -> Event:
-    """An alert as the registry keeps it."""
-    return Event(
-        type=alert.type,
-        alert_id=alert.alert_id,
-        occurred_at=alert.occurred_at,
-        severity=alert.severity,
-        service_id=alert.service_id,
-        service_name=alert.service_name,
-        recipient=alert.recipient,
-        cause=alert.cause,
-        missed_beats=alert.missed_beats,
-        last_seen_at=alert.last_seen_at,
-        action=alert.action,
-        message=alert.message,
-        details=dict(alert.details),
-    )
-
-
-def draft_of(event: Event) -> AlertDraft:
-    """An alert as TRON drafts it."""
-    return AlertDraft(
-        alert_id=event.alert_id,
-        type=event.type,
-        severity=event.severity,
-        service_id=event.service_id,
-        service_name=event.service_name,
-        recipient=event.recipient,
-        cause=event.cause,
-        missed_beats=event.missed_beats,
-        occurred_at=event.occurred_at,
-        last_seen_at=event.last_seen_at,
-        action=event.action,
-        message=event.message,
-        details=dict(event.details),
-    )
+    return RegistryStanding(suspicion.service_id, suspicion.incarnation, suspicion.alert)
 
 
 def delivery_of(copy: Copy) -> Delivery:
     """A copy that is not acknowledged."""
-    return Delivery(draft_of(copy.event), copy.since, copy.climbed)
+    return Delivery(copy.event, copy.since, copy.climbed)
 
 
 def forebear_of(tombstone: Tombstone) -> Forebear:

@@ -47,8 +47,5 @@ def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
                     ) from None
         elif message.HasField(name):  # type: ignore[arg-type]
             value = getattr(message, name)
-            try:
-                changes[name] = checked_seconds(value) if name in _MESSAGES else value
-            except ValueError as error:
-                raise InvalidRequest.of(FieldError(f"policy.{name}", str(error))) from None
+            changes[name] = checked_seconds(f"policy.{name}", value) if name in _MESSAGES else value
     return changes

@@ -2,11 +2,12 @@
 
 - `liveness`     what a service is judged, and why.
 - `service`      what kind of thing a service is, what it may be used for, and what it reports.
-- `event`        how much an event matters, and the recipient that means the people in charge.
+- `event`        an event of the log, how much it matters, and the recipient that means the people in charge.
+- `event_codec`  events to protobuf and back.
 - `event_types`  the table of the events that TRON issues.
 - `errors`       what can go wrong: the exceptions that servers raise and clients get.
 - `wire`         times, durations and JSON objects to protobuf and back, exactly.
 
-It imports protobuf and nothing else, so that every program and the SDK can use it. A contract test compares the enums
-with the proto files.
+It imports protobuf and the stubs, and nothing else, so that every program and the SDK can use it. A contract test
+compares the enums with the proto files.
 """

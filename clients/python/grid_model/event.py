@@ -1,8 +1,12 @@
-"""How much an event matters, and its recipient beside services. Pure."""
+"""An event of the log, how much it matters, and its recipient beside services. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
+
+from grid_model.liveness import LivenessCause
 
 OPERATORS = "operators"
 """The recipient that means the people in charge; no service may have this id. TRON takes these alerts, hands them to
@@ -15,3 +19,26 @@ class Severity(IntEnum):
     INFO = 1
     WARNING = 2
     CRITICAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the event log; with a recipient it is an alert. Times are seconds since the epoch.
+
+    TRON drafts alerts, the registry numbers them: the sequence is 0 until then.
+    """
+
+    type: str
+    sequence: int = 0
+    alert_id: str = ""
+    occurred_at: float = 0.0
+    severity: Severity = Severity.INFO
+    service_id: str = ""
+    service_name: str = ""
+    recipient: str = ""
+    cause: LivenessCause = LivenessCause.NONE
+    missed_beats: int = 0
+    last_seen_at: float | None = None
+    action: str = ""
+    message: str = ""
+    details: dict[str, Any] = field(default_factory=dict)

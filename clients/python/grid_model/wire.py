@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, overload
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from grid_model.errors import FieldError, InvalidRequest
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+E = TypeVar("E", bound=IntEnum)
 
 JsonObject = dict[str, Any]
 """A JSON object: strings, numbers, booleans, None, lists and objects."""
@@ -53,11 +58,11 @@ def seconds(message: Duration) -> float:
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
-def checked_seconds(message: Duration) -> float:
-    """A Duration from somebody else in seconds. Raises ValueError where it is not a valid one."""
+def checked_seconds(field: str, message: Duration) -> float:
+    """A Duration from another program in seconds. Raises InvalidRequest, naming the field, if it is not a valid one."""
     nanos, whole = message.nanos, message.seconds
     if abs(nanos) >= NANOS or whole * nanos < 0 or abs(whole) > LONGEST_DURATION:
-        raise ValueError("is not a valid duration")
+        raise InvalidRequest.of(FieldError(field, "is not a valid duration"))
     return seconds(message)
 
 
@@ -73,10 +78,11 @@ def epoch(message: Timestamp) -> float:
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
-def checked_epoch(message: Timestamp) -> float:
-    """A Timestamp from somebody else in seconds since the epoch. Raises ValueError where it is not a valid one."""
+def checked_epoch(field: str, message: Timestamp) -> float:
+    """A Timestamp from another program in seconds since the epoch. Raises InvalidRequest, naming the field, if it is no
+    valid one."""
     if not (_FIRST_SECOND <= message.seconds <= _LAST_SECOND) or not 0 <= message.nanos < NANOS:
-        raise ValueError("is not a valid timestamp")
+        raise InvalidRequest.of(FieldError(field, "is not a valid timestamp"))
     return epoch(message)
 
 
@@ -107,6 +113,17 @@ def moment(message: Timestamp) -> datetime:
 def rfc3339(moment: datetime | None) -> str | None:
     """A moment as text, with `Z` for UTC."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def known(field: str, kind: type[E], number: int, default: E | None = None) -> E:
+    """The member of an enum; `default` for the unspecified number. Raises InvalidRequest, which lists what is known."""
+    if number == 0 and default is not None:
+        return default
+    try:
+        return kind(number)
+    except ValueError:
+        names = ", ".join(each.name for each in kind)
+        raise InvalidRequest.of(FieldError(field, f"{number} is not known; use one of {names}")) from None
 
 
 def struct(value: Mapping[str, Any] | None) -> Struct | None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from grid_model.event import Event
+
 from registry_server.core.effects import Write
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Copy, Event, Intent, Maintenance, StoredService, Tombstone
+from registry_server.core.service import Copy, Intent, Maintenance, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)

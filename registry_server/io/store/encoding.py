@@ -6,11 +6,11 @@ import json
 from enum import Enum
 from typing import Any
 
-from grid_model.event import Severity
+from grid_model.event import Event, Severity
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
-from registry_server.core.service import Event, Judgement, Report, ServiceSpec, StoredService
+from registry_server.core.service import Judgement, Report, ServiceSpec, StoredService
 
 _to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 

@@ -12,13 +12,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import IO, TypeVar
 
+from grid_model.event import Event
 from grid_model.service import ServiceRole
 
 from grid_hosting.data_files import RESTORED
 from grid_hosting.start import absolute, reason
 from registry_server.core.effects import AppendEvent, Write
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Copy, Event, Intent, Maintenance, Tombstone
+from registry_server.core.service import Copy, Intent, Maintenance, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store.batch import Batch
 from registry_server.io.store.encoding import decode_event, decode_judgement, decode_service, encode

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from grid_model.event import Event
 from grid_model.liveness import Liveness
 from tron_client.protocol.session import AgentSession
 from tron_client.schedule import BeatSchedule
@@ -15,7 +16,7 @@ from tron import alert_book, suppression
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import NEVER, AlertDraft, Facts, Kind, Lease
+from tron.facts import NEVER, Facts, Kind, Lease
 from tron.grouping import Groups
 from tron.guard import Fleet, Guard
 from tron.held_deaths import HeldDeaths
@@ -79,7 +80,7 @@ def _nothing_climbs() -> Patches:
 def _climbs_under_a_new_id() -> Patches:
     escalated_copy = alert_book.escalated_copy
 
-    def renamed(alert: AlertDraft, recipient: str, why: str, **options: Any) -> AlertDraft:
+    def renamed(alert: Event, recipient: str, why: str, **options: Any) -> Event:
         return replace(escalated_copy(alert, recipient, why, **options), alert_id=f"{alert.alert_id}^")
 
     return [(alert_book, "escalated_copy", renamed)]

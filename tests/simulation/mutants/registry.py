@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 from grid_model.liveness import LivenessCause
 
 from registry_server.core import absent_recipients, overtaken, queries
@@ -24,7 +24,7 @@ from registry_server.core.queries import Listing, Listings
 from registry_server.core.record import Record
 from registry_server.core.registrations import Registrations
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Instant, Judgement
+from registry_server.core.service import Instant, Judgement
 from registry_server.core.sessions import Session, Sessions
 from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
 from tests.simulation import words

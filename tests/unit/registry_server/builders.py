@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from grid_model.event import Event
 from grid_model.liveness import LivenessCause
 
 from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
 from registry_server.core.registry import Registry
-from registry_server.core.service import Copy, Event, Instant, Report, Service, ServiceSpec
+from registry_server.core.service import Copy, Instant, Report, Service, ServiceSpec
 from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
 
 EPOCH = 1_700_000_000.0

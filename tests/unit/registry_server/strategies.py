@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from grid_model.event import Severity
+from grid_model.event import Event, Severity
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 from hypothesis import strategies as st
 
-from registry_server.core.service import Event, Judgement, Report, ServiceSpec, StoredService
+from registry_server.core.service import Judgement, Report, ServiceSpec, StoredService
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 SECONDS = st.floats(0, 2e9)

@@ -6,11 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from grid_model.event import Severity
+from grid_model.event import Event, Severity
 
 from registry_server.core.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
 from registry_server.core.mailbox import Mailboxes
-from registry_server.core.service import Event
 from registry_server.core.verdicts import VerdictKind
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from grid_model.event import Severity
+from grid_model.event import Event, Severity
 from hypothesis import given, settings
 
-from registry_server.core.service import Event, Judgement, StoredService
+from registry_server.core.service import Judgement, StoredService
 from registry_server.io.store.encoding import decode_event, decode_judgement, decode_service, encode
 from tests.unit.registry_server.builders import make_event
 from tests.unit.registry_server.strategies import EVENTS, JUDGEMENTS, STORED

@@ -14,9 +14,10 @@ import pytest
 from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2 as pb
 from grid_model.errors import InvalidRequest, PageTokenExpired, RevisionCompacted
+from grid_model.event import Event
 
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Event, ServiceSpec
+from registry_server.core.service import ServiceSpec
 from registry_server.io.grpc_events import Context, EventService
 from registry_server.io.grpc_listing import ServiceLists
 from registry_server.io.loop import RegistryLoop

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus
 
@@ -32,7 +33,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Event, Intent, Judgement, Maintenance, Report, StoredService, Tombstone
+from registry_server.core.service import Intent, Judgement, Maintenance, Report, StoredService, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store import sqlite as sqlite_store
 from registry_server.io.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from grid_model.event import Event
 
 from registry_server.core.effects import AppendEvent, RemoveService, StopEscalation
-from registry_server.core.service import Event
 from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 from tests.unit.registry_server.builders import Grid, lines, make_event
 

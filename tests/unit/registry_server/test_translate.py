@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from google.protobuf.duration_pb2 import Duration
 from grid.registry.v1 import heartbeat_pb2, service_pb2
 from grid_model.service import ServiceStatus
@@ -13,7 +12,6 @@ from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report
 from registry_server.io import translate
-from tests.unit.registry_server.builders import make_event
 
 DURATIONS = st.builds(Duration, seconds=st.integers(1, 30 * 86_400), nanos=st.integers(0, 999_999_999))
 FIELDS = ("heartbeat_interval", "ttl", "reconnect_grace", "stall_after")
@@ -50,23 +48,3 @@ def test_a_beat_keeps_what_it_leaves_out_and_one_that_replaces_figures_clears_th
             0.5,
             7,
         )
-
-
-def test_an_event_is_translated_once_and_never_taken_for_another() -> None:
-    event = make_event("note", sequence=7, message="first")
-    assert translate.from_event(event) is translate.from_event(event)
-    other = make_event("note", sequence=7, message="of another registry")
-    assert translate.from_event(other).message == "of another registry"
-    assert translate.from_event(event).message == "first"
-    unnumbered = make_event("note")
-    assert translate.from_event(unnumbered) is not translate.from_event(unnumbered)
-
-
-def test_the_events_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translate, "KEPT_EVENTS", 3)
-    events = [make_event("note", sequence=number) for number in range(100, 110)]
-    first = translate.from_event(events[0])
-    for event in events:
-        translate.from_event(event)
-    assert translate.from_event(events[0]) is not first
-    assert translate.from_event(events[0]) == first

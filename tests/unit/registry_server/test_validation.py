@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from grid_model.errors import InvalidRequest
+from grid_model.event import Event
 
 from registry_server.core import validation
-from registry_server.core.service import Event, Report, ServiceSpec
+from registry_server.core.service import Report, ServiceSpec
 from tests.unit.registry_server.builders import make_event, make_spec
 
 NAN, INF = float("nan"), float("inf")

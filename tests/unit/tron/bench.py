@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grid.registry.v1 import observation_pb2
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
 
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert
 from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Instant, Maintenance, Report, ServiceSpec
+from registry_server.core.service import Instant, Maintenance, Report, ServiceSpec
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from registry_server.io import translate as registry_wire
 from tron import translate as tron_wire

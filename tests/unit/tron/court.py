@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from grid_model.event import Event
+
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Event, Instant, Maintenance, ServiceSpec
+from registry_server.core.service import Instant, Maintenance, ServiceSpec
 from registry_server.core.verdicts import VerdictOutcome, Verdicts
 from tests.support.between_cores import delivery_of, facts_of, forebear_of, notice_of, suspicion_of, verdict_of
 from tron.facts import Facts, Frame, Kind

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from grid_model.event import OPERATORS, Severity
+from grid_model.event import OPERATORS, Event, Severity
 
 from registry_server.core.absent_recipients import KEEP_ALERTS
 from registry_server.core.effects import WithdrawCopy
-from registry_server.core.service import Event
 from tests.unit.tron.court import Court, grown
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from grid_model.event import Severity
+from grid_model.event import Event, Severity
 from grid_model.liveness import LivenessCause
 
 from tests.unit.tron.builders import make_detector, make_facts, walk
 from tron.alert_book import ALERT_TYPES, alert_for
-from tron.facts import AlertDraft, Kind, Transition
+from tron.facts import Kind, Transition
 
 WALL = 1_700_000_100.0
 
@@ -34,7 +34,7 @@ def transitions() -> dict[Kind, Transition]:
 BY_KIND = transitions()
 
 
-def draft(kind: Kind, attentive_now: float = 10.0) -> AlertDraft:
+def draft(kind: Kind, attentive_now: float = 10.0) -> Event:
     """The alert of a kind."""
     alert = alert_for(BY_KIND[kind], WALL, attentive_now, "boss")
     assert alert is not None

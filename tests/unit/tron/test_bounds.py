@@ -6,37 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from registry_server.core.service import Event
 from registry_server.core.validation import check_event
 from tests.unit.tron.builders import make_detector, make_facts
 from tests.unit.tron.test_alert_book import draft
 from tron.alert_book import cascade_alert, escalated_copy, with_subtree
-from tron.facts import AlertDraft, Kind
+from tron.facts import Kind
 from tron.guard import Cascade
-
-
-def check(alert: AlertDraft) -> None:
-    """Raise where the registry would refuse it."""
-    check_event(
-        Event(
-            alert.type,
-            alert_id=alert.alert_id,
-            service_id=alert.service_id,
-            service_name=alert.service_name,
-            recipient=alert.recipient,
-            action=alert.action,
-            message=alert.message,
-            details=alert.details,
-        )
-    )
 
 
 @pytest.mark.parametrize("letter", ["a", "ж", "漢", "🤖"])
 def test_a_list_of_any_letters_is_taken_by_the_registry(letter: str) -> None:
     services = [f"{letter * 40}{n}" for n in range(2000)]
     alert = with_subtree(draft(Kind.DOWN), services, 7)
-    check(alert)
-    check(cascade_alert(Cascade(tuple(services), 3000, 1.0), "tron", 1.7e9, 2.0))
+    check_event(alert)
+    check_event(cascade_alert(Cascade(tuple(services), 3000, 1.0), "tron", 1.7e9, 2.0))
     assert alert.details["affected_count"] == 2000
     assert 10 < len(alert.details["affected"]) < 2000
 
@@ -45,7 +28,7 @@ def test_an_alert_that_escalated_all_the_way_up_a_deep_tree_is_taken_by_the_regi
     alert = with_subtree(draft(Kind.DOWN), [f"service {n}" for n in range(2000)], 0)
     for n in range(500):
         alert = escalated_copy(alert, "漢" * 300 + str(n), "not acknowledged within 30 s")
-    check(alert)
+    check_event(alert)
     assert alert.details["escalated_from"][-1] == "漢" * 300 + "498"
 
 

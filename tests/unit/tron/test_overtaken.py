@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from grid_model.event import OPERATORS
+from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
 
 from registry_server.core.effects import AppendEvent, WithdrawCopy
-from registry_server.core.service import Event
 from tests.support.between_cores import verdict_of
 from tests.unit.tron.court import PATIENT, Court, grown
 from tron.policy import Policy

@@ -40,7 +40,7 @@ def test_every_duration_of_a_quarter_comes_back_to_the_nanosecond(seconds: int, 
 @given(st.floats(-wire.LONGEST_DURATION, wire.LONGEST_DURATION))
 def test_any_duration_is_valid_on_the_wire_and_right_to_half_a_nanosecond(seconds: float) -> None:
     message = wire.duration(seconds)
-    assert abs(wire.checked_seconds(message) - seconds) <= 0.5e-9
+    assert abs(wire.checked_seconds("field", message) - seconds) <= 0.5e-9
     MessageToJson(message)  # which refuses one that is not valid
 
 
@@ -70,7 +70,7 @@ def test_what_a_duration_cannot_say_is_refused(seconds: float) -> None:
 )  # fmt: skip
 def test_an_invalid_duration_from_the_wire_is_refused(message: Duration) -> None:
     with pytest.raises(ValueError, match="not a valid duration"):
-        wire.checked_seconds(message)
+        wire.checked_seconds("field", message)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_an_invalid_duration_from_the_wire_is_refused(message: Duration) -> None
 )
 def test_an_invalid_timestamp_from_the_wire_is_refused(message: Timestamp) -> None:
     with pytest.raises(ValueError, match="not a valid timestamp"):
-        wire.checked_epoch(message)
+        wire.checked_epoch("field", message)
 
 
 @pytest.mark.parametrize("epoch", [1e300, -1e300])
 def test_a_moment_beyond_what_a_timestamp_can_say_is_its_last(epoch: float) -> None:
-    wire.checked_epoch(wire.timestamp_at(epoch))
+    wire.checked_epoch("field", wire.timestamp_at(epoch))
 
 
 @pytest.mark.parametrize("field", ["heartbeat_interval", "ttl", "reconnect_grace", "stall_after"])
