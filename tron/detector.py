@@ -77,6 +77,10 @@ class Detector:
         """What is known and judged of a service; None if it is not registered. Not to be changed."""
         return self._leases.get(service_id)
 
+    def find_incarnation(self, incarnation: int) -> Lease | None:
+        """The same, by the incarnation that is registered now."""
+        return self._by_incarnation.get(incarnation)
+
     def leases(self) -> list[Lease]:
         """All of them."""
         return list(self._leases.values())

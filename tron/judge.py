@@ -15,7 +15,8 @@ keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness, LivenessCause
@@ -25,17 +26,18 @@ from tron.audience import Audiences
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import Delivery, Facts, Forebear, Frame, Kind, Transition
+from tron.facts import Delivery, Facts, Forebear, Frame, Kind, Lease, Transition
 from tron.follow_up import FollowUp
 from tron.grouping import Groups
 from tron.guard import Guard
 from tron.hierarchy import Hierarchy
 from tron.lineage import Lineage
 from tron.orders import AlertCopy, Orders, Ruling
+from tron.pending import PendingTransitions
 from tron.policy import Policies
 from tron.preauthorized import Preauthorized
 from tron.preauthorizer import Preauthorizer
-from tron.suppression import FAILURES
+from tron.suppression import FAILURES, RETURNS
 from tron.unreached import Unreached
 
 ORPHANS_AT_ONCE = 200
@@ -67,6 +69,9 @@ class Judge:
         self._observer = observer
         self._audiences = Audiences(self.hierarchy, self.detector, self.groups, self.escalations)
         self._unreached = Unreached()
+        self._pending = PendingTransitions()
+        self._flapping: set[str] = set()
+        """The services whose pending suspicion is the one that reaches the flap limit."""
         self._preauthorized = Preauthorized()
         self._preauthorizer = Preauthorizer(observer, self.detector, self.hierarchy, self.damping)
         self._follow_up = FollowUp(self.detector, self.hierarchy, self._audiences, self.escalations, self.guard)
@@ -89,6 +94,8 @@ class Judge:
         for facts in frame.observations:
             self._learn_facts(facts)
         for incarnation, observation, at in frame.beats:
+            if self._pending:
+                self._take_back_overtaken(self.detector.find_incarnation(incarnation), observation, unless=RETURNS)
             self.detector.record_beat(incarnation, observation, at)
         for delivery in frame.deliveries:
             self.escalations.put(delivery)
@@ -116,19 +123,23 @@ class Judge:
             whole.add(orders)
         return whole
 
-    def decide_in_parts(self, hearing_since: float, wall: float, size: int = PART) -> Iterator[Orders]:
+    def decide_in_parts(
+        self, hearing_since: float, wall: float, size: int = PART, *, newer: Callable[[], bool] = lambda: False
+    ) -> Iterator[Orders]:
         """What follows from all that is known, in parts of about `size` orders; between two of them others may run, and
         an empty part is there only for that. `wall`: the epoch time of the newest frame. Call once a frame, after the
-        snapshot is complete; the orders count as accepted until `refused` says otherwise."""
+        snapshot is complete; the orders count as accepted until `refused` says otherwise.
+
+        `newer`: whether a newer frame can be read. Then rulings end after `size` of them; the rest waits for the next
+        call, which adds what that frame brings.
+        """
         orders = Orders()
-        transitions: list[Transition] = []
-        flapping: set[str] = set()
         more = True
         while more:
             # All failures are counted before any is ruled on: many at once are one failure.
             found = self.detector.advance(self.now, hearing_since, size)
-            flapping |= {each.service_id for each in found if self._count(each)}
-            transitions += found
+            for transition in found:
+                self._count(transition)
             more = len(found) == size
             if more:
                 yield Orders()
@@ -137,11 +148,14 @@ class Judge:
         held_deaths = self._follow_up.release_held_deaths(wall)
         orders.copies += held_deaths
         released = {each.notified_about for each in held_deaths}
-        for transition in transitions:
+        ruled = 0
+        while self._pending and not (ruled >= size and newer()):
+            transition = self._pending.take()
+            ruled += 1
             if transition.kind is Kind.DEREGISTER and self._must_wait(transition.service_id, released):
                 self.detector.refused(transition)
             else:
-                orders.rulings.append(self._rule(transition, wall, reaches_limit=transition.service_id in flapping))
+                orders.rulings.append(self._rule(transition, wall))
             if len(orders) >= size:
                 yield orders
                 orders = Orders()
@@ -159,10 +173,7 @@ class Judge:
 
     def refused(self, ruling: Ruling) -> None:
         """The registry knew better. Newer facts are on their way."""
-        self.detector.refused(ruling.transition)
-        if ruling.transition.kind in FAILURES:
-            self.guard.ended(ruling.transition.service_id)  # it does not fail: a newer fact is there
-        self._preauthorized.touch(ruling.transition.service_id)
+        self._take_back(ruling.transition)
         before = ruling.transition.facts
         self._follow_up.note_notified(ruling.transition.service_id, before.notified, before.held_alert)
         self.groups.unlist(ruling.subtree)
@@ -180,6 +191,17 @@ class Judge:
     def _learn_facts(self, facts: Facts) -> None:
         service_id = facts.service_id
         before = self.detector.find(service_id)
+        counted = False
+        if before is not None and self._pending.has(service_id):
+            counted = self._take_back_overtaken(before, facts.observation)
+            if self._pending.has(service_id):  # these facts leave the decision as it is, which the registry will learn
+                facts = replace(
+                    facts,
+                    judged=before.liveness,
+                    cause=before.cause,
+                    judged_at=before.judged_at,
+                    missed_beats=before.missed_beats,
+                )
         self.hierarchy.lineage.put(Forebear(service_id, facts.name, facts.parent))
         self.detector.observe(facts)
         self._preauthorized.touch(service_id)
@@ -195,11 +217,13 @@ class Judge:
             self._preauthorized.used_up(service_id)
             self.suspected.append(facts)
             self.guard.failed(service_id, facts.judged_at, before.judged_at)  # a stream that broke: when is known
-            self.damping.suspected(service_id, self.now, self.policies)
+            if not counted:
+                self.damping.suspected(service_id, self.now, self.policies)
 
     def _forget(self, service_id: str) -> None:
         lease = self.detector.find(service_id)
         self._touch_children(service_id)
+        self._pending.withdraw(service_id)
         self.detector.forget(service_id)
         self.hierarchy.lineage.remove(service_id)
         self.guard.ended(service_id)
@@ -218,26 +242,49 @@ class Judge:
 
     # --- one transition ---------------------------------------------------------------------------------------------
 
-    def _count(self, transition: Transition) -> bool:
-        """Count a transition for guard and damping. Return whether it is the suspicion that reaches the flap limit."""
+    def _count(self, transition: Transition) -> None:
+        """Count a transition for guard and damping; its ruling waits."""
         service_id = transition.service_id
+        self._pending.put(transition)
         self._preauthorized.touch(service_id)
         if transition.kind in FAILURES:
             facts = transition.facts
             self.guard.failed(service_id, self.now, facts.judged_at, _spread(transition.cause, facts))
-            return self.damping.suspected(service_id, self.now, self.policies)
-        if transition.kind in (Kind.RECOVER, Kind.RESTORE):
+            if self.damping.suspected(service_id, self.now, self.policies):
+                self._flapping.add(service_id)
+        elif transition.kind in RETURNS:
             self.guard.ended(service_id)
             self.groups.unlist((service_id,))
             self._touch_children(service_id)
-        return False
+
+    def _take_back_overtaken(
+        self, lease: Lease | None, observation: int, *, unless: frozenset[Kind] = frozenset()
+    ) -> bool:
+        """Take back what was decided of a service and is not ruled on, if any of it, `unless` of these kinds, is older
+        than this observation: the registry would refuse it. Return whether a failure that was counted is among it."""
+        if lease is None or not self._pending.is_overtaken(lease.facts.service_id, observation, unless):
+            return False
+        withdrawn = self._pending.withdraw(lease.facts.service_id)
+        for transition in withdrawn:
+            self._take_back(transition)
+        return any(each.kind in FAILURES for each in withdrawn)
+
+    def _take_back(self, transition: Transition) -> None:
+        """A decision does not hold."""
+        self.detector.refused(transition)
+        if transition.kind in FAILURES:
+            self.guard.ended(transition.service_id)  # it does not fail: a newer fact is there
+        self._preauthorized.touch(transition.service_id)
 
     def _must_wait(self, service_id: str, released: set[str]) -> bool:
         """Whether a service is not deregistered yet: in a mass failure, or until the alert of its death is sent."""
         return self.guard.holds or service_id in released or self._follow_up.held_deaths.is_postponed(service_id)
 
-    def _rule(self, transition: Transition, wall: float, *, reaches_limit: bool) -> Ruling:
-        policy = self.policies.of(transition.service_id) if reaches_limit else None
+    def _rule(self, transition: Transition, wall: float) -> Ruling:
+        policy = None
+        if transition.kind in FAILURES and transition.service_id in self._flapping:
+            self._flapping.discard(transition.service_id)
+            policy = self.policies.of(transition.service_id)
         why = suppression.decide(transition.kind, transition.facts, self.now, self.guard, self.damping, policy)
         audience = self._audiences.of(transition, held=bool(why.reason))
         alerts = alert_book.alerts_of(transition, audience, why, wall, self.now)

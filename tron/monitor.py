@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import grpc
 import structlog
@@ -24,7 +26,7 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from tron import messages
 from tron.facts import Facts, Kind
-from tron.judge import Judge
+from tron.judge import PART, Judge
 from tron.operator_relay import OperatorRelay
 from tron.orders import Orders, Ruling
 from tron.policy import Policies
@@ -148,49 +150,51 @@ class Monitor:
         self._preauthorized_held, self._cascade_sent = False, ""
         sent_at = float("-inf")
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
-        async for message in call:
-            self._record_contact()
-            with PAUSES.turn("frame"):
-                frame = to_frame(message)
-                judge.learn(frame)
-            if not judge.complete:
-                continue
-            sent_any = await self._judge_frame(judge, frame.hearing_since)
-            held_changed = judge.guard.many_fail != self._preauthorized_held
-            # The next urgent frame comes once the registry knows that this one was judged.
-            urgent = bool(frame.observations or frame.removed)
-            if not sent_any and (urgent or held_changed or judge.now - sent_at >= REPORT_EVERY):
-                await self._apply(judge, Orders())
-                sent_any = True
-            if sent_any:
-                sent_at = judge.now
-            self._record_suspected(judge)
-            for alert in judge.undelivered():
-                self._relay.undelivered(alert)
-            self._relay.update(judge.for_operators)
-            self.stats.last_check = time.time()
-            if not self.stats.watching:
-                self.stats.watching = True
-                log.info("watching", services=len(judge.detector))
-            yield
+        async with aclosing(_read_ahead(call)) as ahead:
+            async for message, newer in ahead:
+                self._record_contact()
+                with PAUSES.turn("frame"):
+                    frame = to_frame(message)
+                    judge.learn(frame)
+                if not judge.complete:
+                    continue
+                sent_any = await self._judge_frame(judge, frame.hearing_since, newer)
+                held_changed = judge.guard.many_fail != self._preauthorized_held
+                # The next urgent frame comes once the registry knows that this one was judged.
+                urgent = bool(frame.observations or frame.removed)
+                if not sent_any and (urgent or held_changed or judge.now - sent_at >= REPORT_EVERY):
+                    await self._apply(judge, Orders())
+                    sent_any = True
+                if sent_any:
+                    sent_at = judge.now
+                self._record_suspected(judge)
+                for alert in judge.undelivered():
+                    self._relay.undelivered(alert)
+                self._relay.update(judge.for_operators)
+                self.stats.last_check = time.time()
+                if not self.stats.watching:
+                    self.stats.watching = True
+                    log.info("watching", services=len(judge.detector))
+                yield
 
-    async def _judge_frame(self, judge: Judge, hearing_since: float) -> bool:
+    async def _judge_frame(self, judge: Judge, hearing_since: float, newer: Callable[[], bool]) -> bool:
         """Decide part by part, and send the orders to the registry. Return whether anything was sent.
 
-        While a call is under way the next parts are decided; they go out together in the next one. So calls are small
-        where little happens and large where thousands die at once, and the registry never waits for us.
+        While a call is under way the next part is decided, and goes out in the next one, so that the registry never
+        waits for us. A call has about one part: what `newer` frames bring must not wait for thousands of orders.
         """
         applying: asyncio.Task[None] | None = None
         decided = Orders()
         sent_any = False
         turn = Turn("judgement")
         try:
-            for orders in judge.decide_in_parts(hearing_since, time.time()):
+            for orders in judge.decide_in_parts(hearing_since, time.time(), newer=newer):
                 turn.end()
                 decided.add(orders)
-                if not decided.empty and (applying is None or applying.done()):
-                    if applying is not None:
-                        await applying
+                if applying is not None and (applying.done() or len(decided) >= PART):
+                    await applying
+                    applying = None
+                if applying is None and not decided.empty:
                     applying, decided = asyncio.create_task(self._apply(judge, decided)), Orders()
                     sent_any = True
                 await asyncio.sleep(0)
@@ -311,3 +315,18 @@ class Monitor:
             judge = self.judge
             confirmed = partial(judge.detector.confirm_down, facts.service_id, facts.incarnation)
             self._prober.probe(facts.service_id, facts.url, confirmed)
+
+
+async def _read_ahead(
+    call: grpc.aio.UnaryStreamCall[Any, observation_pb2.ObserveLivenessResponse],
+) -> AsyncGenerator[tuple[observation_pb2.ObserveLivenessResponse, Callable[[], bool]], None]:
+    """The messages of a stream, each with what tells whether the next one has come. Raises AioRpcError."""
+    reading = asyncio.ensure_future(call.read())
+    try:
+        while isinstance(message := await reading, observation_pb2.ObserveLivenessResponse):  # else it is EOF
+            reading = asyncio.ensure_future(call.read())
+            yield message, reading.done
+    finally:
+        reading.cancel()
+        if reading.done() and not reading.cancelled():
+            reading.exception()  # the reason of the end is that of what we were about, and not worth a log line

@@ -18,6 +18,9 @@ from tron.policy import Policy
 FAILURES = frozenset({Kind.MISS, Kind.SUSPECT})
 """The suspicions that a death would follow: they count for the guard and for damping."""
 
+RETURNS = frozenset({Kind.RECOVER, Kind.RESTORE})
+"""A service is alive again."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlapLimit:

@@ -1,0 +1,128 @@
+"""Thousands die at once: whoever dies meanwhile under another parent does not wait for all of them, and no decision
+that waits outlives the facts that it was based on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from grid_model.liveness import Liveness, LivenessCause
+
+from tests.unit.tron.builders import POLICY, make_facts
+from tron.facts import Facts, Frame, Kind
+from tron.judge import PART, Judge
+from tron.orders import Orders
+from tron.policy import Policies
+
+MANY = 5 * PART
+GRACE = POLICY.reconnect_grace
+
+
+def make_fleet(count: int, parent: str, first: int) -> dict[str, Facts]:
+    """Children of a parent, connected and alive, by service_id."""
+    ids = [f"{parent}-{number:04}" for number in range(count)]
+    return {
+        each: make_facts(each, parent=parent, incarnation=first + n, interval=60.0, heard_at=99.0)
+        for n, each in enumerate(ids)
+    }
+
+
+def frame_at(now: float, *facts: Facts, **more: Any) -> Frame:
+    """A frame with these facts."""
+    return Frame(now=now, hearing_since=0.0, observations=tuple(facts), snapshot_complete=True, **more)
+
+
+def broken(facts: Facts, at: float) -> Facts:
+    """Its stream broke."""
+    return replace(facts, connected=False, detached_at=at, observation=facts.observation + 1)
+
+
+def suspect(facts: Facts, at: float) -> Facts:
+    """The registry suspected it in TRON's name when its stream broke."""
+    return replace(broken(facts, at), judged=Liveness.SUSPECT, cause=LivenessCause.DISCONNECTED, judged_at=at)
+
+
+def rulings(parts: Iterable[Orders]) -> list[tuple[Kind, str]]:
+    """What they rule, in order."""
+    return [(each.transition.kind, each.transition.service_id) for orders in parts for each in orders.rulings]
+
+
+def judge_in_which_many_are_due(bystanders: dict[str, Facts]) -> tuple[Judge, dict[str, Facts]]:
+    """A judge that has decided, and not ruled on, most of MANY deaths under one parent; those that died."""
+    many, living = make_fleet(MANY, "many", 1), make_fleet(4 * MANY, "living", 100_000)
+    judge = Judge(Policies(POLICY, {}), "tron")
+    judge.learn(frame_at(100.0, *many.values(), *living.values(), *bystanders.values()))
+    list(judge.decide_in_parts(0.0, 0.0))
+    died = {each.service_id: suspect(each, 110.0) for each in many.values()}
+    judge.learn(frame_at(110.0, *died.values()))
+    list(judge.decide_in_parts(0.0, 0.0))
+    judge.learn(frame_at(110.0 + GRACE))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0, newer=lambda: True))
+    assert ruled == [(Kind.DOWN, f"many-{number:04}") for number in range(PART)]
+    return judge, died
+
+
+def test_a_newer_frame_is_read_after_a_part_and_the_rest_is_ruled_on_later() -> None:
+    judge, died = judge_in_which_many_are_due({})
+    judge.learn(frame_at(112.5))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    assert ruled == [(Kind.DOWN, service_id) for service_id in islice(died, PART, None)]
+
+
+def test_a_death_under_another_parent_does_not_wait_for_all() -> None:
+    bystanders = make_fleet(2, "other", 50_000)
+    judge, _ = judge_in_which_many_are_due(bystanders)
+    judge.learn(frame_at(112.5, *(broken(each, 112.4) for each in bystanders.values())))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    assert len(ruled) == MANY - PART + 2
+    assert {(Kind.SUSPECT, "other-0000"), (Kind.SUSPECT, "other-0001")} <= set(ruled[:4])
+
+
+def test_a_few_are_ruled_on_in_the_order_in_which_they_became_due() -> None:
+    fleet = {**make_fleet(3, "a", 1), **make_fleet(3, "b", 10)}
+    judge = Judge(Policies(POLICY, {}), "tron")
+    judge.learn(frame_at(100.0, *fleet.values(), *make_fleet(100, "living", 1000).values()))
+    list(judge.decide_in_parts(0.0, 0.0))
+    order = ["b-0001", "a-0000", "a-0001", "b-0002", "a-0002"]
+    judge.learn(frame_at(101.0, *(broken(fleet[each], 100.1 + n / 10) for n, each in enumerate(order))))
+    assert [service_id for _, service_id in rulings(judge.decide_in_parts(0.0, 0.0))] == order
+
+
+def test_a_service_that_is_heard_before_its_ruling_is_not_accused() -> None:
+    judge, died = judge_in_which_many_are_due({})
+    back, heard = died["many-0700"], died["many-0800"]
+    again = make_facts("many-0700", parent="many", incarnation=back.incarnation, observation=50, heard_at=112.4)
+    judge.learn(frame_at(112.5, again, beats=((heard.incarnation, 51, 112.4),)))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    assert (Kind.DOWN, "many-0700") not in ruled
+    assert (Kind.DOWN, "many-0800") in ruled  # decided again on the newer observation, for its stream is still broken
+    assert len(ruled) == MANY - PART - 1
+
+
+def test_facts_that_leave_a_decision_as_it_is_do_not_decide_it_twice() -> None:
+    judge, died = judge_in_which_many_are_due({})
+    judge.learn(frame_at(112.5, replace(died["many-0700"], maintained=True)))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    assert ruled.count((Kind.DOWN, "many-0700")) == 1
+    judge.learn(frame_at(112.6))
+    assert rulings(judge.decide_in_parts(0.0, 0.0)) == []
+
+
+def test_a_service_that_is_gone_is_not_ruled_on() -> None:
+    judge, _ = judge_in_which_many_are_due({})
+    judge.learn(frame_at(112.5, removed=("many-0700",)))
+    assert (Kind.DOWN, "many-0700") not in rulings(judge.decide_in_parts(0.0, 0.0))
+
+
+def test_a_suspicion_that_waits_is_counted_once_when_the_registry_suspects_first() -> None:
+    bystanders = make_fleet(1, "other", 50_000)
+    judge, _ = judge_in_which_many_are_due(bystanders)
+    (one,) = bystanders.values()
+    judge.learn(frame_at(112.5, broken(one, 112.4)))
+    parts = judge.decide_in_parts(0.0, 0.0, newer=lambda: True)
+    while not judge.damping.count("other-0000", 112.5, 60.0):
+        next(parts)
+    judge.learn(frame_at(112.6, suspect(one, 112.4)))
+    assert judge.damping.count("other-0000", 112.6, 60.0) == 1
