@@ -325,7 +325,7 @@ class AgentStream:
             self.end(SilentStream(why if message.services else "nothing was said for too long, and nobody is on it"))
         elif self._shared and isinstance(message, Alert) and len(self.outbox) >= HIGH_WATER:
             # The others' heartbeats must be read, so alerts wait where they are kept, until there is room.
-            self._registry.delivery.not_sent(message.event.alert_id, message.event.recipient)
+            self._registry.not_sent(message.event.alert_id, message.event.recipient)
             self._held[message.event.recipient] = None
         elif len(self.outbox) >= OUTBOX:
             self.end(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
@@ -389,7 +389,7 @@ class AgentStream:
             return False
         held, self._held = self._held, {}
         for recipient in held:
-            self._registry.delivery.deliver_to(recipient)
+            self._registry.deliver_to(recipient)
         return True
 
     def is_too_slow(self, since: float, now: Instant) -> ReaderTooSlow | None:
@@ -400,7 +400,7 @@ class AgentStream:
 
     def _acknowledge(self, monotonic: float) -> None:
         if self._relays:
-            self._ack = BeatAck(self._heard, self._registry.changes.revision, self._heard_at)
+            self._ack = BeatAck(self._heard, self._registry.revision, self._heard_at)
         else:
             self._ack = BeatAck(self._heard)
         self._unacked = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from grid_model.errors import Draining, InvalidRequest, QuotaExceeded, ReaderTooSlow
+from grid_model.errors import Draining, InvalidRequest, ReaderTooSlow
 from grid_model.event import Event
 
 from registry_server.core.commits import Commits
@@ -20,10 +20,8 @@ from registry_server.core.verdicts import (
     Verdict,
     VerdictOutcome,
     VerdictResult,
-    Verdicts,
 )
 
-MAX_OBSERVERS = 16
 MAX_IN_FRAME = 500
 """Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
 
@@ -53,13 +51,12 @@ class Facts:
 class ObserverStream:
     """The stream of one observer, open as `feed_id`.
 
-    Raises InvalidRequest for an id that is none; QuotaExceeded if MAX_OBSERVERS listen.
+    Raises InvalidRequest for an id that is none; QuotaExceeded if too many listen.
     """
 
     def __init__(
         self,
         registry: Registry,
-        verdicts: Verdicts,
         commits: Commits,
         feed_id: int,
         observer: str,
@@ -67,17 +64,13 @@ class ObserverStream:
         max_in_frame: int = MAX_IN_FRAME,
     ) -> None:
         check_id("observer", observer)
-        if len(registry.observers) >= MAX_OBSERVERS:
-            raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
         self._registry = registry
-        self._verdicts = verdicts
         self._commits = commits
         self._max_in_frame = max_in_frame
         self._until = 0.0
         self._snapshot = True
         self.feed_id = feed_id
         self._feed = registry.open_feed(feed_id, observer)
-        verdicts.withdraw_preauthorized(observer)
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Facts]:
         """All that is new, in messages that are built one by one, when they are asked for: between two of them others
@@ -94,11 +87,11 @@ class ObserverStream:
         for part in parts:
             yield self._facts(part.changed, part.beats, part.removed, part.copies, hearing_since)
         self._until = now.attentive
-        self._registry.observers.sent(self.feed_id, self._until)
+        self._registry.frame_sent(self.feed_id, self._until)
         snapshot = None
         if self._snapshot:
             self._snapshot = False
-            snapshot = Snapshot(tuple(self._registry.tombstones.values()), self._verdicts.cascade_alert_id)
+            snapshot = Snapshot(tuple(self._registry.tombstones.values()), self._registry.cascade_alert_id)
         yield self._facts(last.changed, last.beats, last.removed, last.copies, hearing_since, snapshot)
 
     def _facts(
@@ -115,7 +108,7 @@ class ObserverStream:
         copies: list[Copy] = []
         ended: list[tuple[str, str]] = []
         for alert_id, recipient in keys:
-            copy = registry.mailboxes.get(alert_id, recipient)
+            copy = registry.copy(alert_id, recipient)
             if copy is None:
                 ended.append((alert_id, recipient))
             elif copy.event.sequence > self._commits.sequence:
@@ -129,10 +122,9 @@ class ObserverStream:
 class VerdictCall:
     """One call with what an observer decided; `finish` it in any case. Raises InvalidRequest for a wrong observer."""
 
-    def __init__(self, registry: Registry, verdicts: Verdicts, observer: str) -> None:
+    def __init__(self, registry: Registry, observer: str) -> None:
         check_id("observer", observer)
         self._registry = registry
-        self._verdicts = verdicts
         self._observer = observer
         self._standing: list[StandingSuspicion] = []
 
@@ -142,12 +134,12 @@ class VerdictCall:
             _check((verdict.alert, *verdict.further_alerts))
         except InvalidRequest:
             return VerdictResult(VerdictOutcome.INVALID)
-        return self._verdicts.apply(verdict, now)
+        return self._registry.apply(verdict, now)
 
     def notify(self, notice: Notice, now: Instant) -> None:
         """Send an alert, or one more copy of one. Raises InvalidRequest."""
         _check((notice.event,))
-        self._verdicts.notify(notice, now)
+        self._registry.notify(notice, now)
 
     def preauthorize(self, suspicion: StandingSuspicion) -> None:
         """Take over what follows if a stream breaks. Raises InvalidRequest."""
@@ -158,8 +150,8 @@ class VerdictCall:
         self, withdrawn: Iterable[int], now: Instant, *, held: bool, cascade_alert_id: str, until: float | None
     ) -> None:
         """All orders were applied: the observer has judged everything up to `until` (attentive seconds; None: now)."""
-        self._verdicts.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
-        self._verdicts.cascade_alert_id = cascade_alert_id
+        self._registry.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
+        self._registry.report_cascade(cascade_alert_id)
         self._registry.judged(self._observer, now, until)
 
 

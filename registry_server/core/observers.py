@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from grid_model.errors import QuotaExceeded
+
 from registry_server.core.observations import Heard, ObservationFeed
 from registry_server.core.service import Instant
+
+MAX_OBSERVERS = 16
 
 GONE_AFTER = 0.2
 """Attentive seconds (two ticks) without the observer's stream until judgement counts as unknown."""
@@ -66,13 +70,12 @@ class Observers:
         self._judged_until = 0.0
         self._gone_at: float | None = None
 
-    def __len__(self) -> int:
-        return len(self._feeds)
-
     def open(
         self, feed_id: int, observer: str, service_ids: Iterable[str], copies: Iterable[tuple[str, str]]
     ) -> ObservationFeed:
-        """An observer listens from now on; its first frame is everything."""
+        """An observer listens from now on; its first frame is everything. Raises QuotaExceeded for too many."""
+        if len(self._feeds) >= MAX_OBSERVERS:
+            raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
         feed = ObservationFeed(list(service_ids), list(copies))
         self._feeds[feed_id] = (observer, feed)
         self._pacing[feed_id] = Pacing()

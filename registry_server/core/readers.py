@@ -24,14 +24,14 @@ class ServiceReader:
     def __init__(self, registry: Registry, commits: Commits, start_revision: int) -> None:
         self._registry = registry
         self._commits = commits
-        self.revision = registry.changes.revision
+        self.revision = registry.revision
         """Everything up to this revision was read."""
         self._missed: list[Change] = []
         self._snapshot: list[Service] = []
         if start_revision:
-            self._missed = registry.changes.since(start_revision)
+            self._missed = registry.changes_since(start_revision)
         else:
-            self._snapshot = registry.changes.services()
+            self._snapshot = registry.shown()
 
     def beginning(self) -> list[Change]:
         """The snapshot, or what came since the start revision. Call it once, when all of it is durable."""
@@ -45,7 +45,7 @@ class ServiceReader:
         visible = self._commits.revision
         if visible <= self.revision:
             return []
-        changes = self._registry.changes.since(self.revision)
+        changes = self._registry.changes_since(self.revision)
         self.revision = visible
         return [change for change in changes if change.revision <= visible]
 
@@ -54,12 +54,12 @@ class EventReader:
     """Follows the matching events after a number. Raises RevisionCompacted for events that are no longer kept."""
 
     def __init__(self, registry: Registry, commits: Commits, after: int, wanted: EventFilter) -> None:
-        self._events = registry.events
+        self._registry = registry
         self._commits = commits
         self._wanted = wanted
         self.sequence = after
         """Everything up to this number was read."""
-        self._events.check(after)
+        self._registry.check_event(after)
 
     @property
     def is_behind(self) -> bool:
@@ -70,8 +70,8 @@ class EventReader:
         """The next events, from memory; None if they must be read from the store, after `sequence` (see `stored`).
         Raises RevisionCompacted."""
         visible = self._commits.sequence
-        self._events.check(self.sequence)
-        events = self._events.recent_after(self.sequence, limit)
+        self._registry.check_event(self.sequence)
+        events = self._registry.recent_events(self.sequence, limit)
         if events is None:
             return None
         page = [event for event in events if event.sequence <= visible]
@@ -82,7 +82,7 @@ class EventReader:
     def stored(self, found: list[Event], visible: int, limit: int = PAGE) -> list[Event]:
         """The next events, of the `found` that match in the store, read when `visible` was the newest visible event.
         Raises RevisionCompacted: old ones may have been deleted meanwhile."""
-        self._events.check(self.sequence)
+        self._registry.check_event(self.sequence)
         page = [event for event in found if event.sequence <= visible]
         self.sequence = page[-1].sequence if len(page) == limit else visible
         return page

@@ -196,20 +196,6 @@ class Registrations:
         )
         self._outgoing.write(PutService(stored, fresh=fresh))
 
-    def acknowledge_lost(self, service_id: str, now: Instant) -> int:
-        """An operator acknowledges that a service was lost. Return 1 if it is lost and was not acknowledged, else 0."""
-        record, tombstone = self._directory.records.get(service_id), self.tombstones.get(service_id)
-        judgement = record.judgement if record is not None else tombstone.judgement if tombstone is not None else None
-        if judgement is None or not is_lost(judgement) or judgement.acknowledged_at is not None:
-            return 0
-        judgement = replace(judgement, acknowledged_at=now.wall)
-        if record is not None:
-            record.judgement = judgement
-            self.keep(record)
-        elif tombstone is not None:
-            self.rewrite(replace(tombstone, judgement=judgement))
-        return 1
-
     def send_declared_down(self, record: Record, session_id: int) -> None:
         """Notify the service that it was declared down, once."""
         event = record.judgement.down_event

@@ -14,8 +14,12 @@ from grid_model.event_types import DEATHS
 from grid_model.liveness import Liveness, LivenessCause
 
 from registry_server.core import overtaken
+from registry_server.core.alert_delivery import AlertDelivery
+from registry_server.core.directory import Directory
+from registry_server.core.judgements import Judgements
+from registry_server.core.maintenance import HeldNotices
+from registry_server.core.published import Published
 from registry_server.core.record import Record
-from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Judgement
 
 
@@ -88,10 +92,22 @@ class Notice:
 
 
 class Verdicts:
-    """Applies judgement to the registry. Every method is one atomic command, like the registry's own."""
+    """Decides what becomes of each verdict. Every method is one atomic command, like the registry's own."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(
+        self,
+        directory: Directory,
+        delivery: AlertDelivery,
+        judgements: Judgements,
+        published: Published,
+        maintenance: HeldNotices,
+    ) -> None:
+        self._records = directory.records
+        self._directory = directory
+        self._delivery = delivery
+        self._judgements = judgements
+        self._published = published
+        self._maintenance = maintenance
         self._standing: dict[int, StandingSuspicion] = {}
         self._standing_of = ""
         """The observer whose suspicions stand."""
@@ -101,7 +117,7 @@ class Verdicts:
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
         """Compare and set: apply the verdict and its alerts if no newer fact came since the one that it names."""
-        record = self._registry.records.get(verdict.service_id)
+        record = self._records.get(verdict.service_id)
         if record is None or record.incarnation != verdict.incarnation:
             return VerdictResult(VerdictOutcome.GONE)
         if verdict.kind is VerdictKind.ALIVE:
@@ -113,24 +129,25 @@ class Verdicts:
             return VerdictResult(VerdictOutcome.STALE)  # it waits for us, not we for it
         elif verdict.kind is VerdictKind.DEREGISTER and record.judgement.liveness is not Liveness.DOWN:
             # An older call of the observer came late, and said that it lives: the observer must hear of that first.
-            self._registry.facts.changed_beside_judgement(record)
+            self._judgements.show_again(record)
             return VerdictResult(VerdictOutcome.STALE)
         return self._set(record, verdict, now)
 
     def notify(self, notice: Notice, now: Instant) -> bool:
         """Send an alert, or one more copy of one. Return whether it was new; False changes nothing."""
-        registry = self._registry
-        if notice.climbs_from and not registry.delivery.stop_escalation(notice.alert_id, notice.climbs_from):
+        if notice.climbs_from and not self._delivery.stop_escalation(notice.alert_id, notice.climbs_from):
             return False
         event = notice.event
         if event is None:
             return True
-        recipient = registry.directory.id_of(event.recipient)
-        if notice.told_about and not self._note_told(notice, recipient) and not notice.climbs_from:
-            return False  # it is over, or was told before
-        if registry.mailboxes.get(notice.alert_id, recipient) is not None:
+        recipient = self._directory.id_of(event.recipient)
+        if notice.told_about:
+            notified = self._judgements.notified(notice.told_about, notice.alert_id, recipient)
+            if not notified and not notice.climbs_from:
+                return False  # it is over, or was told before
+        if self._delivery.mailboxes.get(notice.alert_id, recipient) is not None:
             return False
-        event, _ = registry.publish(event, now)
+        event, _ = self._delivery.publish(event, now)
         self._withdraw_suspicions(event, now)
         return True
 
@@ -148,11 +165,11 @@ class Verdicts:
         for incarnation in withdrawn:
             self._standing.pop(incarnation, None)
         for suspicion in suspicions:
-            record = self._registry.records.get(suspicion.service_id)
+            record = self._records.get(suspicion.service_id)
             if record is not None and record.incarnation == suspicion.incarnation:
                 self._standing[suspicion.incarnation] = suspicion
-        if len(self._standing) > 2 * len(self._registry.records):
-            current = {record.incarnation for record in self._registry.records.values()}
+        if len(self._standing) > 2 * len(self._records):
+            current = {record.incarnation for record in self._records.values()}
             self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
 
     def withdraw_preauthorized(self, observer: str | None = None) -> None:
@@ -165,10 +182,10 @@ class Verdicts:
         for record in broken:
             suspicion = self._standing.pop(record.incarnation, None)
             judged_alive = record.judgement.liveness is Liveness.ALIVE
-            if suspicion is None or self._standing_held or not self._registry.watched or not judged_alive:
+            if suspicion is None or self._standing_held or not self._published.watched or not judged_alive:
                 continue
             # The operator's word may be newer than the observer's.
-            held = self._registry.maintenance_of(record.spec.service_id) is not None
+            held = record.spec.service_id in self._maintenance.by_id
             alert = None if held else suspicion.alert
             if alert is not None:
                 alert = replace(alert, occurred_at=now.wall, last_seen_at=record.last_heartbeat_at)
@@ -184,30 +201,12 @@ class Verdicts:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _note_told(self, notice: Notice, recipient: str) -> bool:
-        """Remember who is told of a death; whoever was given up may return too. False: over, or told before."""
-        registry = self._registry
-        record, tombstone = registry.records.get(notice.told_about), registry.tombstones.get(notice.told_about)
-        judgement = record.judgement if record is not None else tombstone.judgement if tombstone is not None else None
-        if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != notice.alert_id:
-            return False
-        if recipient in judgement.told_to:
-            return False
-        judgement = replace(judgement, told_to=(*judgement.told_to, recipient))
-        if record is not None:
-            record.judgement = judgement
-            registry.registrations.keep(record)
-            registry.facts.changed_beside_judgement(record)
-        elif tombstone is not None:
-            registry.registrations.rewrite(replace(tombstone, judgement=judgement))
-        return True
-
     def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
-        registry, before = self._registry, record.judgement
+        before = record.judgement
         liveness = Liveness(min(verdict.kind, VerdictKind.DOWN))
         judged_before = (before.liveness, before.cause, before.missed_beats)
         known = (liveness, verdict.cause, verdict.missed_beats) == judged_before
-        maintained = registry.maintenance_of(verdict.service_id) is not None
+        maintained = verdict.service_id in self._maintenance.by_id
         overruled = maintained and not verdict.quiet and verdict.kind in (VerdictKind.SUSPECT, VerdictKind.DOWN)
         # Judged again by an observer that has not heard yet that its first verdict was recorded in silence.
         held = before.down_event if known and verdict.kind is VerdictKind.DOWN and not before.told_to else None
@@ -224,9 +223,9 @@ class Verdicts:
             alert = replace(alert, recipient="") if verdict.quiet or overruled else alert
             # Only where the alert that lists this service was applied: else nobody else tells of it.
             folded = verdict.folded and bool(before.folded_into)
-            event, delivered = registry.publish(alert, now, climbed=folded)
+            event, delivered = self._delivery.publish(alert, now, climbed=folded)
         for further in verdict.further_alerts:
-            registry.publish(_as_shown(further, record), now)
+            self._delivery.publish(_as_shown(further, record), now)
         if event is not None:
             self._withdraw_suspicions(event, now)
         down_event, told_to, folded_into = before.down_event, before.told_to, before.folded_into
@@ -239,7 +238,7 @@ class Verdicts:
         since = before.since if liveness is before.liveness else occurred
         removal = "" if event is None or verdict.kind is not VerdictKind.DEREGISTER else event.alert_id
         acknowledged_at = before.acknowledged_at if liveness is Liveness.DOWN else None
-        record.judgement = Judgement(
+        judgement = Judgement(
             liveness,
             verdict.cause,
             since,
@@ -250,33 +249,23 @@ class Verdicts:
             removal,
             acknowledged_at,
         )
-        registry.loss_alerts.remove(before)
-        registry.loss_alerts.put(verdict.service_id, record.judgement)
-        record.judged_at = now.attentive
-        record.told_down = False
         if event is not None and verdict.folds:
             self._fold(verdict.service_id, verdict.folds, event.alert_id)
-        if verdict.kind is VerdictKind.DEREGISTER:
-            registry.remove(record, "judged", record.judgement, now)
-        else:
-            registry.registrations.keep(record)
-            registry.published.show(record)
-            if verdict.kind is VerdictKind.DOWN:
-                registry.judged_down(record)
-            if overruled:
-                registry.facts.changed_beside_judgement(record)  # the observer believes that somebody was told
+        self._judgements.put(record, judgement, now, removed=verdict.kind is VerdictKind.DEREGISTER)
+        if overruled:
+            self._judgements.show_again(record)  # the observer believes that somebody was told
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
 
     def _withdraw_what_is_over(self, record: Record, verdict: Verdict, now: Instant) -> Verdict:
         """A service is alive again: end the copies that tell otherwise. Return the verdict with what is told instead:
         to each who missed a death that is over, its summary."""
-        registry, service_id = self._registry, record.spec.service_id
-        about = registry.mailboxes.about(service_id)
-        over = overtaken.over_once_alive(about, service_id, registry.is_alive)
+        service_id = record.spec.service_id
+        about = self._delivery.mailboxes.about(service_id)
+        over = overtaken.over_once_alive(about, service_id, self._judgements.is_alive)
         restored = verdict.alert if verdict.alert is not None and verdict.alert.type == overtaken.RESTORED else None
         if restored is not None:
             over += overtaken.earlier_returns(about, service_id)
-        registry.delivery.withdraw(over, now)
+        self._delivery.withdraw(over, now)
         if restored is None:
             return verdict
         down_event = record.judgement.down_event
@@ -285,7 +274,7 @@ class Verdicts:
 
         def told(event: Event) -> Event:
             both = overtaken.with_both_times(event, down_at)
-            recipient = registry.directory.id_of(event.recipient) if event.recipient else ""
+            recipient = self._directory.id_of(event.recipient) if event.recipient else ""
             return overtaken.summary(both, recipient, missed.pop(recipient, overtaken.MissedDeaths()))
 
         # A return that is recorded and told to nobody is still told to who missed the death.
@@ -298,22 +287,16 @@ class Verdicts:
     def _withdraw_suspicions(self, death: Event, now: Instant) -> None:
         """Whoever is notified of a death need not hear that it was suspected."""
         if death.recipient and death.type in DEATHS:
-            about = self._registry.mailboxes.about(death.service_id)
-            self._registry.delivery.withdraw(overtaken.over_once_down(about, death), now)
+            about = self._delivery.mailboxes.about(death.service_id)
+            self._delivery.withdraw(overtaken.over_once_down(about, death), now)
 
     def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
         """Their failures are told by another's alert: their own copies to it climb no further."""
-        registry = self._registry
         listed = set(folds)
-        for service_id in sorted(listed):
-            record = registry.records.get(service_id)
-            if record is not None:
-                record.judgement = replace(record.judgement, folded_into=alert_id)
-                registry.registrations.keep(record)
-                registry.facts.changed_beside_judgement(record)
-        for copy in registry.mailboxes.waiting_for(recipient):
+        self._judgements.listed(sorted(listed), alert_id)
+        for copy in self._delivery.mailboxes.waiting_for(recipient):
             if copy.event.service_id in listed:
-                registry.delivery.stop_escalation(copy.event.alert_id, recipient)
+                self._delivery.stop_escalation(copy.event.alert_id, recipient)
 
 
 def _as_shown(alert: Event, record: Record) -> Event:

@@ -85,8 +85,8 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         if request.limit > MAX_LIMIT:
             raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
         wanted = _filter(request.recipient, request.service_id, request.types)
-        events_log = self._loop.registry.events
-        last = events_log.last  # what comes while we read is not missed by whoever goes on from here
+        registry = self._loop.registry
+        last = registry.last_event  # what comes while we read is not missed by whoever goes on from here
         await self._loop.flushed()
         after = min(request.after_sequence, last)
         limit = request.limit or DEFAULT_LIMIT
@@ -98,14 +98,14 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             newest=request.newest,
         )
         if after and not request.newest:
-            events_log.check(after)  # afterwards, for old ones may have been let go of while we read
+            registry.check_event(after)  # afterwards, for old ones may have been let go of while we read
         more = len(events) > limit
         events = events[:limit]
         last = max(last, events[-1].sequence if events else 0)
         return event_service_pb2.ListEventsResponse(
             events=[event_codec.encode(event) for event in events],
             next_after_sequence=events[-1].sequence if more else 0,
-            first_sequence=events_log.first if last >= events_log.first else 0,
+            first_sequence=registry.first_event if last >= registry.first_event else 0,
             last_sequence=last,
             observed_at=wire.timestamp_at(self._loop.now().wall),
         )

@@ -44,7 +44,7 @@ class ServiceLists:
         if request.page_token:
             listing, start = self._listings.resume(request.page_token, wanted, time.monotonic())
         else:
-            listing, start = self._listings.first(wanted, registry.changes.revision, registry.changes.services), 0
+            listing, start = self._listings.first(wanted, registry.revision, registry.shown), 0
             await self._loop.flushed()  # what is shown must survive, so it waits for the disk
             async with self._turn:
                 while not listing.work():  # noqa: ASYNC110 - this gives way to others; it waits for nothing

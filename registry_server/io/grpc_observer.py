@@ -41,7 +41,7 @@ class ObserverService:
         wake = asyncio.Event()
         feed_id = loop.open_feed(wake.set)
         try:
-            stream = ObserverStream(loop.registry, loop.verdicts, loop.commits, feed_id, request.observer)
+            stream = ObserverStream(loop.registry, loop.commits, feed_id, request.observer)
             while True:
                 frame = stream.frame(loop.now(), lambda: loop.hearing_since, draining=loop.draining)
                 more = True
@@ -61,7 +61,7 @@ class ObserverService:
     async def apply(self, request: observation_pb2.ApplyVerdictsRequest) -> observation_pb2.ApplyVerdictsResponse:
         """Apply what TRON decided, and answer when all of it is durable. Raises InvalidRequest."""
         loop = self._loop
-        call = VerdictCall(loop.registry, loop.verdicts, request.observer)
+        call = VerdictCall(loop.registry, request.observer)
         for name in ("verdicts", "standing", "notices"):
             count = len(getattr(request, name))
             if count > MAX_AT_ONCE:

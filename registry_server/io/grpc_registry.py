@@ -75,7 +75,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         except Superseded:
             await loop.flushed()  # once the newer one is on disk, for the older one stops
             raise
-        revision = loop.registry.changes.revision
+        revision = loop.registry.revision
         loop.registry.wait_for_answers([service])
         try:
             await loop.flushed()
@@ -92,7 +92,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if errors:
             raise InvalidRequest.of(*errors)
         self._loop.registry.deregister(request.service_id, request.reason, self._loop.now())
-        revision = self._loop.registry.changes.revision
+        revision = self._loop.registry.revision
         await self._loop.flushed()
         return registry_service_pb2.DeregisterResponse(revision=revision if request.with_revision else 0)
 
@@ -103,7 +103,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         check_id("service_id", request.service_id)
         registry = self._loop.registry
         service = translate.from_service(registry.view(registry.get(request.service_id)))
-        revision = registry.changes.revision
+        revision = registry.revision
         await self._loop.flushed()  # what is shown must survive, so it waits for the disk too
         observed_at = wire.timestamp_at(self._loop.now().wall)
         return registry_service_pb2.GetServiceResponse(service=service, observed_at=observed_at, revision=revision)
@@ -138,7 +138,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         to_role = wire.known("to_role", ServiceRole, request.to_role)
         self._loop.commits.admit()
         count = self._loop.registry.promote(request.name, from_role, to_role)
-        revision = self._loop.registry.changes.revision
+        revision = self._loop.registry.revision
         await self._loop.flushed()
         return registry_service_pb2.PromoteResponse(
             updated_instances=count, revision=revision if request.with_revision else 0

@@ -27,7 +27,6 @@ from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
-from registry_server.core.verdicts import Verdicts
 from registry_server.io.store import Store, StoreError
 
 log = structlog.get_logger("registry")
@@ -60,7 +59,6 @@ class RegistryLoop:
         self._next_id = 0
         self._showing: asyncio.TimerHandle | None = None
         self.registry = Registry()
-        self.verdicts = Verdicts(self.registry)
         self.commits = Commits()
         self.revisions = Watermark()
         """The newest revision that readers may see."""
@@ -76,16 +74,20 @@ class RegistryLoop:
         stored = await loop.run_in_executor(self._writer, self._store.load)
         log_of_events = EventLog(stored.last_sequence, stored.first_sequence)
         self.registry = Registry(revision=stored.revision, incarnation=stored.incarnation, event_log=log_of_events)
-        self.verdicts = Verdicts(self.registry)
-        self.registry.changes.compacted = stored.compacted_revision
         # Attentive time begins now: whatever is known was known before it.
         beginning = Instant(time.time(), 0.0)
         self.registry.restore(
-            stored.services, stored.tombstones, stored.intents, stored.waiting, beginning, stored.maintenance
+            stored.services,
+            stored.tombstones,
+            stored.intents,
+            stored.waiting,
+            beginning,
+            stored.maintenance,
+            stored.compacted_revision,
         )
         effects = self.registry.take()
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
-        self.commits = Commits(revision=self.registry.changes.revision, sequence=self.registry.events.last)
+        self.commits = Commits(revision=self.registry.revision, sequence=self.registry.last_event)
         self._show_readers()
         self.events_found = stored.events
         self._clock = AttentiveClock(time.monotonic())
@@ -194,7 +196,7 @@ class RegistryLoop:
         """The streams of these services broke, or their programs are gone."""
         # After a stall nobody knows how long ago that was: TRON judges it, which holds back for it.
         if records and not self._clock.lags(time.monotonic()):
-            self.verdicts.streams_broke(records, self.now())
+            self.registry.streams_broke(records, self.now())
 
     def open_feed(self, wake: Callable[[], None]) -> int:
         """A number for an ObserveLiveness stream; `wake` is called when something urgent waits, and at each tick."""
@@ -205,13 +207,13 @@ class RegistryLoop:
     def close_feed(self, feed_id: int) -> None:
         """The stream ended."""
         self._wake_feeds.pop(feed_id, None)
-        self.verdicts.withdraw_preauthorized(self.registry.observers.close(feed_id, self.now()))
+        self.registry.close_feed(feed_id, self.now())
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _wake_observers(self, *, tick: bool = False) -> None:
         for feed_id, wake in self._wake_feeds.items():
-            if self.draining or self.registry.observers.is_due(feed_id, tick=tick):
+            if self.draining or self.registry.feed_is_due(feed_id, tick=tick):
                 wake()
 
     async def _released(self, position: int) -> None:
@@ -225,7 +227,7 @@ class RegistryLoop:
     def _collect(self) -> tuple[int, Effects]:
         """Hand what commands asked for since the last call to the commits; return its position, and what it is."""
         effects = self.registry.take()
-        return self.commits.add(effects, self.registry.changes.revision, self.registry.events.last), effects
+        return self.commits.add(effects, self.registry.revision, self.registry.last_event), effects
 
     def _send_or_commit(self, position: int, effects: Effects) -> None:
         """Release what needs no commit, or is durable already; else have it committed by the writer's thread."""
@@ -301,7 +303,7 @@ class RegistryLoop:
             stall = self._clock.tick(time.monotonic())
             if stall:
                 log.warning("registry_stalled", seconds=round(stall, 3))
-                self.verdicts.withdraw_preauthorized()
+                self.registry.withdraw_preauthorized()
             with PAUSES.turn("tick"):
                 self.registry.tick(self.now())
                 self.flush()
@@ -336,6 +338,6 @@ class RegistryLoop:
     async def _compact(self) -> None:
         loop = asyncio.get_running_loop()
         first = await loop.run_in_executor(self._reader, self._store.first_event_since, time.time() - self._retention)
-        if first > self.registry.events.first:
+        if first > self.registry.first_event:
             self.registry.compact_events(first)
             log.info("events_compacted", first=first)

@@ -163,7 +163,7 @@ class Hearing:
         """Whose time to have heard is over?"""
         observer = self._observer
         assert observer.chain_well_since is not None
-        kept_from = observer.registry.core.events.first
+        kept_from = observer.registry.core.first_event
         for (alert_id, recipient), (put_at, sequence) in list(self._copies.items()):
             if sequence < kept_from:
                 del self._copies[alert_id, recipient]  # older than events are kept for
@@ -185,7 +185,7 @@ class Hearing:
         for alert_id, story in list(self._open.items()):
             event = story.event
             quiet = not story.copies and (event.type != "service_down" or self._is_maintained(story))
-            forgotten = event.sequence < self._observer.registry.core.events.first
+            forgotten = event.sequence < self._observer.registry.core.first_event
             if story.over or quiet or forgotten or self._is_listed(story):
                 continue
             return f"{event.type} of {event.service_id} ({alert_id}) was heard by nobody"

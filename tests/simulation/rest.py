@@ -34,8 +34,8 @@ def unrest(observer: Observer, watchers: Sequence[SimWatcher], subscriber: SimSu
         view = {service_id: _seen(service) for service_id, service in watcher.view.items()}
         if view != {each: _seen(core.view(record)) for each, record in core.records.items()}:
             return "P7", f"{watcher.name} does not have what the registry has"
-    if subscriber.sequence < core.events.last and core.events.first <= core.events.last:
-        return "P7", f"{subscriber.name} has {subscriber.sequence} events of {core.events.last}"
+    if subscriber.sequence < core.last_event and core.first_event <= core.last_event:
+        return "P7", f"{subscriber.name} has {subscriber.sequence} events of {core.last_event}"
     return None
 
 

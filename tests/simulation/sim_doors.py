@@ -164,7 +164,7 @@ class Heartbeats:
         registry = self._registry
         registry.observer.streams_broke(records)
         if records and not registry.clock.lags(registry.loop.now):
-            registry.verdicts.streams_broke(records, registry.now())
+            registry.core.streams_broke(records, registry.now())
 
     def _receive(self, stream: Stream, word: Any) -> None:
         """One message, and what the observer makes of it."""
@@ -235,7 +235,6 @@ class Observers:
         registry = self._registry
         stream = ObserverStream(
             registry.core,
-            registry.verdicts,
             registry.commits,
             registry.next_id(),
             word.observer,
@@ -257,16 +256,14 @@ class Observers:
 
     def wake(self, *, urgent: bool) -> None:
         """Tell everyone what is new, as their pacing allows; `urgent`: only what must not wait for the tick."""
-        observers = self._registry.core.observers
         for observing in self._observing.values():
-            if observers.is_due(observing.stream.feed_id, tick=not urgent):
+            if self._registry.core.feed_is_due(observing.stream.feed_id, tick=not urgent):
                 self._tell(observing)
 
     def _ended(self, observing: Observing, _: Exception | None = None) -> None:
         feed_id = observing.stream.feed_id
         if self._observing.pop(feed_id, None) is not None:
-            observer = self._registry.core.observers.close(feed_id, self._registry.now())
-            self._registry.verdicts.withdraw_preauthorized(observer)
+            self._registry.core.close_feed(feed_id, self._registry.now())
 
     def _tell(self, observing: Observing) -> None:
         """As `ObserverService.observe`."""
@@ -294,7 +291,7 @@ class Observers:
     def _apply(self, observing: Observing, word: words.ApplyVerdicts) -> None:
         """As `ObserverService.apply`."""
         registry = self._registry
-        call = VerdictCall(registry.core, registry.verdicts, word.observer)
+        call = VerdictCall(registry.core, word.observer)
         now, records = registry.now(), registry.core.records
         results: list[VerdictResult] = []
         for verdict in word.verdicts:

@@ -214,12 +214,12 @@ class SimLister(SimWatcher):
 
     def _check_list(self) -> None:
         """The list, and what changed since its revision, is what the registry has."""
-        changes, listed = self._registry.core.changes, {each: _fixed(view) for each, view in self.view.items()}
-        for change in changes.since(self.revision):
+        core, listed = self._registry.core, {each: _fixed(view) for each, view in self.view.items()}
+        for change in core.changes_since(self.revision):
             listed.pop(change.service_id, None)
             if change.service is not None:
                 listed[change.service_id] = _fixed(change.service)
-        if listed != {each.spec.service_id: _fixed(each) for each in changes.services()}:
+        if listed != {each.spec.service_id: _fixed(each) for each in core.shown()}:
             self.observer.breach("P7", f"{self.name} listed services as they never were at {self.revision}")
 
     def broke_off(self) -> None:

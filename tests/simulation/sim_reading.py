@@ -163,11 +163,10 @@ class Calls:
     def _list(self, word: words.ListServices) -> object:
         """As `registry_server.io.grpc_listing.ServiceLists`."""
         registry, now = self._registry, self._registry.loop.now
-        changes = registry.core.changes
         if word.token:
             listing, start = self.listings.resume(word.token, EVERY_SERVICE, now)
         else:
-            listing, start = self.listings.first(EVERY_SERVICE, changes.revision, changes.services), 0
+            listing, start = self.listings.first(EVERY_SERVICE, registry.core.revision, registry.core.shown), 0
             while not listing.work():
                 pass
         page = self.listings.page(listing, start, word.size, now)

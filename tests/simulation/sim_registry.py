@@ -21,7 +21,6 @@ from registry_server.core.event_log import EventLog
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Maintenance
-from registry_server.core.verdicts import Verdicts
 from registry_server.io.loop import FIGURES_EVERY, SAVE_HEARTBEATS_EVERY
 from registry_server.io.store import StoreError
 from tests.simulation import words
@@ -72,7 +71,6 @@ class SimRegistry(Process):
         self.dies: Act = self.die
         """How it dies at a commit."""
         self.core = Registry()
-        self.verdicts = Verdicts(self.core)
         self.clock = AttentiveClock(0.0)
         self._dice = dice
         self._facts_of = facts_of
@@ -86,16 +84,20 @@ class SimRegistry(Process):
         stored = self.store.load()
         events = EventLog(stored.last_sequence, stored.first_sequence)
         self.core = self.fresh_core(stored.revision, stored.incarnation, events)
-        self.verdicts = Verdicts(self.core)
-        self.core.changes.compacted = stored.compacted_revision
         beginning = Instant(self.wall(), 0.0)
         self.core.restore(
-            stored.services, stored.tombstones, stored.intents, stored.waiting, beginning, stored.maintenance
+            stored.services,
+            stored.tombstones,
+            stored.intents,
+            stored.waiting,
+            beginning,
+            stored.maintenance,
+            stored.compacted_revision,
         )
         effects = self.core.take()
         if not self._written(effects.writes):
             return
-        self.commits = Commits(revision=self.core.changes.revision, sequence=self.core.events.last)
+        self.commits = Commits(revision=self.core.revision, sequence=self.core.last_event)
         self._released = Marks(0, self.commits.revision, self.commits.sequence)
         self.clock = AttentiveClock(self.loop.now)
         self.observer.registry_started(self.core)
@@ -177,14 +179,14 @@ class SimRegistry(Process):
     def flush(self, then: Act | None = None) -> None:
         """As `RegistryLoop.flush`; `then` is done when all that was asked for up to now is released."""
         effects = self.core.take()
-        position = self.commits.add(effects, self.core.changes.revision, self.core.events.last)
+        position = self.commits.add(effects, self.core.revision, self.core.last_event)
         self.observers.wake(urgent=True)
         self._send_or_commit(position, effects, then)
 
     def flush_inline(self, then: Act | None = None) -> None:
         """As `RegistryLoop.flush_inline`: what a life depends on does not wait for the writer's thread."""
         effects = self.core.take()
-        position = self.commits.add(effects, self.core.changes.revision, self.core.events.last)
+        position = self.commits.add(effects, self.core.revision, self.core.last_event)
         if self.commits.commits_inline(self.loop.now) and (batch := self.commits.take()) is not None:
             if not self._write(batch):
                 return
@@ -296,7 +298,7 @@ class SimRegistry(Process):
         self.later(TICK, self._tick)
         if self.clock.tick(now):
             self.observer.registry_heard_nothing()
-            self.verdicts.withdraw_preauthorized()
+            self.core.withdraw_preauthorized()
         self.latest_wall = max(self.latest_wall, self.wall())
         self.core.tick(self.now())
         while self.core.show_liveness():
@@ -316,7 +318,7 @@ class SimRegistry(Process):
     def _compact(self) -> None:
         if self._retention is not None:
             first = self.store.first_event_since(self.wall() - self._retention)
-            if first > self.core.events.first:
+            if first > self.core.first_event:
                 self.core.compact_events(first)
 
     def _sweep(self) -> None:

@@ -11,7 +11,7 @@ from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, Put
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Intent, ServiceSpec, StoredService, Tombstone
-from registry_server.core.verdicts import Verdict, VerdictOutcome, Verdicts
+from registry_server.core.verdicts import Verdict, VerdictOutcome
 from tests.support.between_cores import KINDS
 from tron.detector import Detector
 from tron.facts import Facts, Frame, Transition
@@ -82,7 +82,7 @@ class World:
             )
         )
         rulings = self.judge.decide(self._clock.hearing_since, now.wall).rulings
-        outcomes = [self.verdicts.apply(self._verdict(each), now).outcome for each in rulings]
+        outcomes = [self.core.apply(self._verdict(each), now).outcome for each in rulings]
         for ruling, outcome in zip(reversed(rulings), reversed(outcomes), strict=True):
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
@@ -133,7 +133,7 @@ class World:
             agent.session = None
         known = [service.incarnation for service in self._services.values()]
         known += [tombstone.incarnation for tombstone in self._tombstones.values()]
-        core = Registry(revision=self.core.changes.revision, incarnation=max(known, default=0))
+        core = Registry(revision=self.core.revision, incarnation=max(known, default=0))
         begin = Instant(EPOCH + self.now, 0.0)
         core.restore(self._services.values(), self._tombstones.values(), self._intents.values(), [], begin)
         self._start(core, self.now)
@@ -156,7 +156,6 @@ class World:
 
     def _start(self, core: Registry, now: float) -> None:
         self.core = core
-        self.verdicts = Verdicts(core)
         self._clock = AttentiveClock(now)
         self._feed = core.open_feed(0, OBSERVER)
         self.judge = Judge(Policies(self.policy, {}), OBSERVER)

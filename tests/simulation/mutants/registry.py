@@ -18,6 +18,7 @@ from registry_server.core.changes import Change, ChangeLog
 from registry_server.core.commits import Commits, PendingCommit
 from registry_server.core.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
 from registry_server.core.event_log import EventLog
+from registry_server.core.heartbeats import Heartbeats
 from registry_server.core.mailbox import Mailboxes
 from registry_server.core.published import Published
 from registry_server.core.queries import Listing, Listings
@@ -73,26 +74,26 @@ def _wall_clock_for_intervals() -> Patches:
 
 
 def _no_fencing() -> Patches:
-    beat = Registry.beat
+    beat = Heartbeats.beat
 
     def any_beat(
-        self: Registry, session_id: int, service_id: str, incarnation: int, report: Any, now: Instant, **options: Any
+        self: Heartbeats, session_id: int, service_id: str, incarnation: int, report: Any, now: Instant, **options: Any
     ) -> Record | None:
-        record = self.records.get(service_id)
+        record = self._records.get(service_id)
         current = 0 if record is None else record.incarnation
-        self.attachments.sessions[session_id].superseded.pop(service_id, None)
+        self._attachments.sessions[session_id].superseded.pop(service_id, None)
         return beat(self, session_id, service_id, current or incarnation, report, now, **options)
 
-    return [(Registry, "beat", any_beat)]
+    return [(Heartbeats, "beat", any_beat)]
 
 
 def _older_goodbye_removes() -> Patches:
-    def goodbye(self: Registry, session_id: int, service_id: str, reason: str, now: Instant, *_: int) -> None:
-        record = self.records.get(service_id)
+    def goodbye(self: Heartbeats, session_id: int, service_id: str, reason: str, now: Instant, *_: int) -> None:
+        record = self._records.get(service_id)
         if record is not None:
-            self.remove(record, reason, None, now)
+            self._registrations.remove(record, reason, None, now)
 
-    return [(Registry, "goodbye", goodbye)]
+    return [(Heartbeats, "goodbye", goodbye)]
 
 
 def _superseded_is_not_told() -> Patches:
@@ -100,23 +101,23 @@ def _superseded_is_not_told() -> Patches:
         self.sessions[session_id].services.pop(record.spec.service_id, None)
         self._delivery.connection_lost(record)
 
-    beat = Registry.beat
+    beat = Heartbeats.beat
 
     def silent(self: Any, *args: Any, **options: Any) -> Record | None:
-        sends = self.outgoing.sends
+        sends = self._outgoing.sends
         before = len(sends)
         record = beat(self, *args, **options)
         sends[before:] = [each for each in sends[before:] if not isinstance(each[1], SupersededBy)]
         return record
 
-    return [(Attachments, "supersede", supersede), (Registry, "beat", silent)]
+    return [(Attachments, "supersede", supersede), (Heartbeats, "beat", silent)]
 
 
 def _verdict_without_compare_and_set() -> Patches:
     apply = Verdicts.apply
 
     def believe(self: Any, verdict: Verdict, now: Instant) -> VerdictResult:
-        record = self._registry.records.get(verdict.service_id)
+        record = self._records.get(verdict.service_id)
         if record is not None:
             verdict = replace(verdict, incarnation=record.incarnation, observation=record.observation)
         return apply(self, verdict, now)
@@ -142,8 +143,8 @@ def _deaths_are_withdrawn_by_any_verdict() -> Patches:
 
     def forgetful(self: Any, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
         if verdict.kind is VerdictKind.DEREGISTER:
-            about = self._registry.mailboxes.about(verdict.service_id)
-            self._registry.delivery.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
+            about = self._delivery.mailboxes.about(verdict.service_id)
+            self._delivery.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
         return apply(self, record, verdict, now)
 
     return [(Verdicts, "_set", forgetful)]
@@ -257,10 +258,10 @@ def _verdict_and_alert_in_two_commits() -> Patches:
         effects = self.core.take()
         events: list[Write] = [write for write in effects.writes if isinstance(write, AppendEvent)]
         others: list[Write] = [write for write in effects.writes if not isinstance(write, AppendEvent)]
-        self.core.outgoing.writes[:0] = others
+        self.core._outgoing.writes[:0] = others
         written(self)
-        self.core.outgoing.writes[:0] = events
-        self.core.outgoing.sends[:0] = effects.sends
+        self.core._outgoing.writes[:0] = events
+        self.core._outgoing.sends[:0] = effects.sends
         self.flush(then)
 
     return [(SimRegistry, "flush_inline", split)]
@@ -278,13 +279,13 @@ def _restored_with(**wrong: int) -> Patches:
 
 
 def _end_of_stream_taken_as_goodbye() -> Patches:
-    def close_session(self: Any, session_id: int, now: Instant) -> list[Record]:
-        session = self.attachments.sessions.pop(session_id)
+    def close_session(self: Registry, session_id: int, now: Instant) -> list[Record]:
+        session = self._attachments.sessions.pop(session_id)
         for service_id in () if session is None else list(session.services):
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
                 record.session = None
-                self.remove(record, "goodbye", None, now)
+                self._registrations.remove(record, "goodbye", None, now)
         return []
 
     return [(Registry, "close_session", close_session)]
@@ -324,7 +325,7 @@ def _settled_before_the_copy_is_there() -> Patches:
 
     def lossy(self: Any, notice: Notice, now: Instant) -> bool:
         if notice.climbs_from:
-            self._registry.delivery.stop_escalation(notice.alert_id, notice.climbs_from)
+            self._delivery.stop_escalation(notice.alert_id, notice.climbs_from)
             return False
         return notify(self, notice, now)
 
@@ -334,8 +335,8 @@ def _settled_before_the_copy_is_there() -> Patches:
 def _acknowledged_by_anybody() -> Patches:
     def acknowledge(self: Any, session_id: int, alert_ids: Sequence[str], now: Instant) -> None:
         for alert_id in alert_ids:
-            for recipient in sorted(self.mailboxes.recipients(alert_id)):
-                self.acknowledge(alert_id, recipient, now)
+            for recipient in sorted(self._delivery.mailboxes.recipients(alert_id)):
+                self._delivery.acknowledge(alert_id, recipient, now)
 
     deliver = AlertDelivery.deliver
 
@@ -345,7 +346,7 @@ def _acknowledged_by_anybody() -> Patches:
             self.acknowledge(alert_id, record.spec.service_id, Instant(0.0, 0.0))
         return told
 
-    return [(Registry, "acknowledge_on_stream", acknowledge), (AlertDelivery, "deliver", eager)]
+    return [(Heartbeats, "acknowledge_on_stream", acknowledge), (AlertDelivery, "deliver", eager)]
 
 
 def _promotions_are_not_kept() -> Patches:
@@ -369,22 +370,22 @@ def _always_watched(self: Any, watched: bool) -> None:
 
 
 def _an_older_stream_takes_the_service_along() -> Patches:
-    beat = Registry.beat
+    beat = Heartbeats.beat
 
     def newest_last(self: Any, session_id: int, service_id: str, *rest: Any, **options: Any) -> Record | None:
-        record = self.records.get(service_id)
+        record = self._records.get(service_id)
         incarnation = rest[0]
         if record is not None and record.session not in (None, session_id) and incarnation == record.incarnation:
             now = rest[2]
-            self.attachments.attach(record, session_id, now)
-            self.facts.changed(record)
+            self._attachments.attach(record, session_id, now)
+            self._facts.changed(record)
         return beat(self, session_id, service_id, *rest, **options)
 
-    return [(Registry, "beat", newest_last)]
+    return [(Heartbeats, "beat", newest_last)]
 
 
 def _owes_a_beat_before_it_was_told() -> Patches:
-    return [(Registry, name, lambda *_: None) for name in ("wait_for_answers", "answered")]
+    return [(Heartbeats, name, lambda *_: None) for name in ("wait_for_answers", "answered")]
 
 
 def _our_own_end_is_a_break() -> Patches:
@@ -396,14 +397,14 @@ def _silent_streams_are_never_reclaimed() -> Patches:
 
 
 def _a_stream_of_the_dead_is_forgotten() -> Patches:
-    return [(Registry, "judged_down", lambda *_: None)]
+    return [(Sessions, "recheck", lambda *_: None)]
 
 
 def _what_the_judge_says_of_a_stream_that_we_ended_is_stale() -> Patches:
     apply = Verdicts.apply
 
     def strict(self: Any, verdict: Verdict, now: Instant) -> VerdictResult:
-        record = self._registry.records.get(verdict.service_id)
+        record = self._records.get(verdict.service_id)
         if record is not None and record.detached_reason and verdict.cause is LivenessCause.SILENT:
             return VerdictResult(VerdictOutcome.STALE)
         return apply(self, verdict, now)
@@ -424,7 +425,7 @@ def _pages_at_two_revisions() -> Patches:
     listed = Calls._list
 
     def each_anew(self: Any, word: words.ListServices) -> object:
-        self.listings.changes = self._registry.core.changes
+        self.listings.changes = self._registry.core._changes
         return listed(self, word)
 
     def take(self: SimLister, answer: object) -> None:

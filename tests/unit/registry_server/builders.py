@@ -11,7 +11,7 @@ from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
 from registry_server.core.registry import Registry
 from registry_server.core.service import Copy, Instant, Report, Service, ServiceSpec
-from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
+from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult
 
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
@@ -44,7 +44,6 @@ class Grid:
 
     def __init__(self, registry: Registry | None = None) -> None:
         self.registry = registry or Registry()
-        self.verdicts = Verdicts(self.registry)
         self.time = 0.0
         self._sessions: set[int] = set()
 
@@ -112,7 +111,7 @@ class Grid:
         record = self.registry.get(service_id)
         based_on = record.observation if observation is None else observation
         verdict = Verdict(service_id, record.incarnation, based_on, kind, cause, missed, alert, further_alerts=further)
-        return self.verdicts.apply(verdict, self.later())
+        return self.registry.apply(verdict, self.later())
 
     def declare_down(self, service_id: str = "a") -> Event:
         """Declare it down, with an alert to nobody; return the event."""

@@ -10,7 +10,8 @@ from grid_model.event import Event, Severity
 
 from registry_server.core.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
 from registry_server.core.mailbox import Mailboxes
-from registry_server.core.verdicts import VerdictKind
+from registry_server.core.registry import Registry
+from registry_server.core.verdicts import Notice, VerdictKind
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
 
 
@@ -140,8 +141,7 @@ def test_an_operator_acknowledges_every_copy(grid: Grid) -> None:
 
 
 def test_an_acknowledgement_makes_room_for_the_next_alert() -> None:
-    grid = Grid()
-    grid.registry.delivery.mailboxes = Mailboxes(in_flight=1)
+    grid = Grid(Registry(mailboxes=Mailboxes(in_flight=1)))
     grid.register("boss", 1)
     publish(grid, "x", "boss")
     publish(grid, "y", "boss")
@@ -151,16 +151,14 @@ def test_an_acknowledgement_makes_room_for_the_next_alert() -> None:
 
 
 def test_an_alert_behind_a_full_window_is_not_called_delivered() -> None:
-    grid = Grid()
-    grid.registry.delivery.mailboxes = Mailboxes(in_flight=1)
+    grid = Grid(Registry(mailboxes=Mailboxes(in_flight=1)))
     grid.register("boss", 1)
     assert publish(grid, "x", "boss")[1]
     assert not publish(grid, "y", "boss")[1]
 
 
 def test_an_alert_that_is_no_longer_pushed_can_still_be_acknowledged() -> None:
-    grid = Grid()
-    grid.registry.delivery.mailboxes = Mailboxes(waiting=2)
+    grid = Grid(Registry(mailboxes=Mailboxes(waiting=2)))
     for alert_id in "xyz":
         publish(grid, alert_id, "boss")
     grid.take()
@@ -185,9 +183,14 @@ def test_nobody_takes_the_operators_mail_by_bearing_their_name(grid: Grid) -> No
     assert alerts(grid.take(), 7) == []
 
 
+@pytest.fixture
+def small() -> Grid:
+    """A registry with room for two alerts, and for three to operators."""
+    return Grid(Registry(mailboxes=Mailboxes(waiting=2, for_operators=3)))
+
+
 def crowd(grid: Grid, count: int, **fields: Any) -> None:
-    """So many alerts for somebody who is not there, with room for two."""
-    grid.registry.delivery.mailboxes = Mailboxes(waiting=2, for_operators=3)
+    """So many alerts for somebody who is not there."""
     for n in range(count):
         event = make_event("service_down", alert_id=str(n), recipient="away", severity=Severity.CRITICAL)
         grid.registry.publish(replace(event, **fields), grid.later(0.0))
@@ -195,34 +198,34 @@ def crowd(grid: Grid, count: int, **fields: Any) -> None:
 
 def waiting(grid: Grid, recipient: str) -> list[str]:
     """What waits for a recipient."""
-    return [copy.event.alert_id for copy in grid.registry.mailboxes.waiting_for(recipient)]
+    return [copy.event.alert_id for copy in grid.registry.waiting_for(recipient)]
 
 
-def test_a_critical_alert_that_has_no_room_any_more_goes_to_operators(grid: Grid) -> None:
-    feed = grid.watch()
+def test_a_critical_alert_that_has_no_room_any_more_goes_to_operators(small: Grid) -> None:
+    feed = small.watch()
     feed.take()
-    crowd(grid, 4)
-    assert (waiting(grid, "away"), waiting(grid, "operators")) == (["2", "3"], ["0", "1"])
-    (first, *_) = grid.registry.mailboxes.waiting_for("operators")
+    crowd(small, 4)
+    assert (waiting(small, "away"), waiting(small, "operators")) == (["2", "3"], ["0", "1"])
+    (first, *_) = small.registry.waiting_for("operators")
     assert first.event.details["escalated_from"] == ["away"]
     assert {("0", "away"), ("0", "operators")} <= set(feed.take().copies)
 
 
-def test_operators_have_a_bound_too_and_the_oldest_gives_way(grid: Grid) -> None:
-    crowd(grid, 9)
-    assert waiting(grid, "operators") == ["4", "5", "6"]
+def test_operators_have_a_bound_too_and_the_oldest_gives_way(small: Grid) -> None:
+    crowd(small, 9)
+    assert waiting(small, "operators") == ["4", "5", "6"]
 
 
-def test_what_nobody_must_act_upon_is_only_no_longer_pushed(grid: Grid) -> None:
-    crowd(grid, 4, severity=Severity.WARNING)
-    assert waiting(grid, "operators") == []
+def test_what_nobody_must_act_upon_is_only_no_longer_pushed(small: Grid) -> None:
+    crowd(small, 4, severity=Severity.WARNING)
+    assert waiting(small, "operators") == []
 
 
-def test_what_climbed_already_is_only_no_longer_pushed(grid: Grid) -> None:
-    crowd(grid, 2)
-    grid.registry.delivery.stop_escalation("0", "away")
-    grid.registry.publish(make_event("note", recipient="away"), grid.later(0.0))
-    assert waiting(grid, "operators") == []
+def test_what_climbed_already_is_only_no_longer_pushed(small: Grid) -> None:
+    crowd(small, 2)
+    small.registry.notify(Notice("0", climbs_from="away"), small.later(0.0))
+    small.registry.publish(make_event("note", recipient="away"), small.later(0.0))
+    assert waiting(small, "operators") == []
 
 
 def test_copies_wait_no_longer_than_events_are_kept(grid: Grid) -> None:

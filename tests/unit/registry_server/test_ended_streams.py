@@ -57,10 +57,10 @@ def test_an_end_that_we_caused_is_none_and_says_why(grid: Grid) -> None:
 
 def test_what_was_said_beforehand_of_a_break_is_not_said_of_our_own_end(grid: Grid) -> None:
     alert = make_event("service_suspect", recipient="b", occurred_at=0.0)
-    grid.verdicts.preauthorize([StandingSuspicion("a", grid.registry.get("a").incarnation, alert)], [], held=False)
+    grid.registry.preauthorize([StandingSuspicion("a", grid.registry.get("a").incarnation, alert)], [], held=False)
     grid.registry.end_session(1, ReaderTooSlow.reason)
     now = grid.later()
-    grid.verdicts.streams_broke(grid.registry.close_session(1, now), now)
+    grid.registry.streams_broke(grid.registry.close_session(1, now), now)
     assert grid.registry.get("a").judgement.liveness is Liveness.ALIVE
 
 
@@ -103,7 +103,7 @@ def test_a_stream_is_ended_when_the_last_whom_it_carries_is_down(grid: Grid) -> 
     down(grid, "b")
     assert ends(grid) == [1]
     assert ends(grid) == [], "it is said once"
-    assert grid.registry.attachments.reclaimed == 1
+    assert grid.registry.reclaimed_streams == 1
     assert close(grid) == []
     assert grid.registry.get("b").detached_reason == SilentStream.reason
 

@@ -58,7 +58,7 @@ async def test_a_service_that_leaves_between_two_pages_is_told_by_a_watch_from_t
         assert listed == names
         assert page.revision == rest.revision
         assert (page.total_size, rest.total_size, rest.next_page_token) == (1101, 1101, "")
-        changes = loop.registry.changes.since(rest.revision)
+        changes = loop.registry.changes_since(rest.revision)
         assert [(each.service_id, each.service is None) for each in changes] == [("s0005", True), ("s0000a", False)]
 
 

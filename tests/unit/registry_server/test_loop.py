@@ -124,14 +124,14 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
         await eventually(lambda: loop.now().attentive >= registered_at + 0.5)
         assert record.heard_at == registered_at
         silent = Verdict("a", record.incarnation, record.observation, VerdictKind.DOWN, LivenessCause.SILENT)
-        ruling = loop.verdicts.apply(silent, loop.now())
+        ruling = loop.registry.apply(silent, loop.now())
         assert ruling.outcome is VerdictOutcome.STALE, "it waits for us, not we for it"
         store.gate.set()
         await eventually(lambda: bool(told))
         assert isinstance(told[0], Registered)
         assert record.heard_at >= registered_at + 0.5
         silent = replace(silent, observation=record.observation)
-        assert loop.verdicts.apply(silent, loop.now()).outcome is VerdictOutcome.APPLIED
+        assert loop.registry.apply(silent, loop.now()).outcome is VerdictOutcome.APPLIED
 
 
 async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk() -> None:
@@ -165,7 +165,7 @@ async def test_whom_an_alert_concerns_is_told_before_all_other_readers() -> None
         record = loop.registry.get("kid")
         alert = make_event("service_down", alert_id="x", service_id="kid", recipient="parent")
         down = Verdict("kid", record.incarnation, record.observation, VerdictKind.DOWN, alert=alert)
-        assert loop.verdicts.apply(down, loop.now()).outcome is VerdictOutcome.APPLIED
+        assert loop.registry.apply(down, loop.now()).outcome is VerdictOutcome.APPLIED
         await loop.flushed()
         assert isinstance(told[-1], Alert)
         assert (loop.revisions.value, loop.sequences.value) == seen_before
@@ -206,7 +206,7 @@ async def test_what_lives_hang_on_is_committed_and_told_at_once() -> None:
         assert loop.flush_inline() <= loop.commits.released_to
         assert len(store.commits) == before + 1
         assert [type(each) for each in told] == [Registered]
-        assert loop.revisions.value == loop.registry.changes.revision
+        assert loop.revisions.value == loop.registry.revision
 
 
 async def test_a_crowd_shares_its_commits() -> None:

@@ -40,10 +40,10 @@ def held(grid: Grid) -> Maintenance | None:
 def test_it_is_stored_shown_to_readers_and_told_to_the_observer(grid: Grid) -> None:
     feed = grid.watch()
     feed.take()
-    revision = grid.registry.changes.revision
+    revision = grid.registry.revision
     maintenance = hold(grid)
     assert lines(grid.take(), PutMaintenance) == [PutMaintenance(maintenance)]
-    (change,) = grid.registry.changes.since(revision)
+    (change,) = grid.registry.changes_since(revision)
     assert change.service is not None
     assert change.service.maintenance == maintenance
     assert feed.take().changed == ("a",)

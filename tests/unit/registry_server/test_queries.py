@@ -22,8 +22,7 @@ EVERYTHING = ServiceFilter()
 
 def first(listings: Listings, grid: Grid, wanted: ServiceFilter = EVERYTHING) -> Listing:
     """A list that is ready, at the newest revision."""
-    changes = grid.registry.changes
-    listing = listings.first(wanted, changes.revision, changes.services)
+    listing = listings.first(wanted, grid.registry.revision, grid.registry.shown)
     while not listing.work():
         pass
     return listing
@@ -72,7 +71,7 @@ def test_list_and_then_watch_gives_what_the_registry_has(
     grid, listings = Grid(), Listings("life")
     for each in before:
         change(grid, *each)
-    was = {each.spec.service_id: each for each in grid.registry.changes.services()}
+    was = {each.spec.service_id: each for each in grid.registry.shown()}
     listing, start, token = first(listings, grid), 0, ""
     view: dict[str, Service] = {}
     for number in range(40):
@@ -90,17 +89,17 @@ def test_list_and_then_watch_gives_what_the_registry_has(
             break
     assert view == was
     assert list(view) == sorted(view, key=lambda each: (each, was[each].spec.role))
-    for told in grid.registry.changes.since(listing.revision):
+    for told in grid.registry.changes_since(listing.revision):
         view.pop(told.service_id, None)
         if told.service is not None:
             view[told.service_id] = told.service
-    assert view == {each.spec.service_id: each for each in grid.registry.changes.services()}
+    assert view == {each.spec.service_id: each for each in grid.registry.shown()}
 
 
 def test_a_service_is_shown_with_the_newest_of_what_is_no_change() -> None:
     grid = Grid()
     grid.register("a", 1)
-    (shown,) = grid.registry.changes.services()
+    (shown,) = grid.registry.shown()
     grid.beat(1, report=Report(load=0.5))
     now = grid.registry.as_heard(shown)
     assert (now.report.load, now.last_heartbeat_at) == (0.5, grid.registry.records["a"].last_heartbeat_at)
@@ -126,7 +125,7 @@ def test_who_asks_the_same_at_one_revision_shares_a_list() -> None:
 
 
 def test_a_list_is_worked_out_in_short_parts_also_for_the_largest_fleet() -> None:
-    services = list(filled(2000).registry.changes.services()) * 50
+    services = list(filled(2000).registry.shown()) * 50
     listing = Listing(1, 1, EVERYTHING, services)
     parts, longest = 1, 0.0
     before = time.thread_time()

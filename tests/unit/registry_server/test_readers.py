@@ -24,7 +24,7 @@ class Bench:
 
     def commit(self) -> None:
         """Everything so far is durable and released."""
-        self.commits.add(self.registry.take(), self.registry.changes.revision, self.registry.events.last)
+        self.commits.add(self.registry.take(), self.registry.revision, self.registry.last_event)
         batch = self.commits.take()
         if batch is not None:
             self.commits.committed(batch.position, 0.0)
@@ -60,7 +60,7 @@ def test_a_snapshot_has_all_and_then_come_the_changes(bench: Bench) -> None:
 def test_a_reader_that_resumes_gets_what_it_missed(bench: Bench) -> None:
     bench.grid.register("a")
     bench.commit()
-    revision = bench.registry.changes.revision
+    revision = bench.registry.revision
     bench.grid.register("b", 2)
     bench.commit()
     reader = ServiceReader(bench.registry, bench.commits, revision)
@@ -77,7 +77,7 @@ def test_what_changed_while_a_snapshot_waited_for_the_disk_comes_after_it(bench:
 
 
 def test_a_gap_is_an_error(bench: Bench) -> None:
-    bench.registry.changes.compacted = 10
+    bench.registry.restore([], [], [], [], at(0.0), compacted=10)
     with pytest.raises(RevisionCompacted):
         ServiceReader(bench.registry, bench.commits, 5)
 
@@ -109,7 +109,7 @@ def test_events_that_are_not_in_memory_are_read_from_the_store() -> None:
 def test_events_that_were_deleted_meanwhile_are_a_gap() -> None:
     registry = Registry(event_log=EventLog(last=7, first=1))
     reader = EventReader(registry, Commits(sequence=7), 2, EVERYTHING)
-    registry.events.compact(6)
+    registry.compact_events(6)
     with pytest.raises(RevisionCompacted):
         reader.stored([], 7)
     with pytest.raises(RevisionCompacted):

@@ -18,29 +18,29 @@ def grid() -> Grid:
 
 def test_load_figures_are_one_change_however_many_beats(grid: Grid) -> None:
     grid.register("a", 1)
-    before = grid.registry.changes.revision
+    before = grid.registry.revision
     for n in range(10):
         grid.beat(1, report=Report(load=float(n)))
-    assert grid.registry.changes.revision == before
+    assert grid.registry.revision == before
     grid.registry.publish_figures()
-    (change,) = grid.registry.changes.since(before)
+    (change,) = grid.registry.changes_since(before)
     assert change.service is not None
     assert change.service.report.load == 9.0
     grid.registry.publish_figures()
-    assert grid.registry.changes.revision == before + 1
+    assert grid.registry.revision == before + 1
 
 
 def test_a_status_that_changes_is_shown_at_once(grid: Grid) -> None:
     grid.register("a", 1)
-    before = grid.registry.changes.revision
+    before = grid.registry.revision
     grid.beat(1, report=Report(status=ServiceStatus.BLOCKED))
-    assert grid.registry.changes.revision == before + 1
+    assert grid.registry.revision == before + 1
 
 
 def test_revisions_are_reserved_before_they_are_given_out(grid: Grid) -> None:
     grid.register("a")
     (reserved,) = lines(grid.take(), ReserveRevisions)
-    assert reserved.ceiling > grid.registry.changes.revision
+    assert reserved.ceiling > grid.registry.revision
     grid.register("b")
     assert lines(grid.take(), ReserveRevisions) == []
 
@@ -67,7 +67,7 @@ def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
 
 def test_a_list_shows_the_newest_figures_also_of_what_changed_since_it_began(grid: Grid) -> None:
     grid.register("a", 1)
-    (listed,) = grid.registry.changes.services()
+    (listed,) = grid.registry.shown()
     grid.beat(1, report=Report(load=0.5))
     grid.registry.publish_figures()
     grid.beat(1, report=Report(status=ServiceStatus.BLOCKED, load=0.7))

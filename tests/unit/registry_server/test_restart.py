@@ -36,8 +36,9 @@ def restarted(grid: Grid, store: SqliteStore) -> Grid:
         incarnation=stored.incarnation,
         event_log=EventLog(stored.last_sequence, stored.first_sequence),
     )
-    registry.changes.compacted = stored.compacted_revision
-    registry.restore(stored.services, stored.tombstones, stored.intents, stored.waiting, at(0.0))
+    registry.restore(
+        stored.services, stored.tombstones, stored.intents, stored.waiting, at(0.0), (), stored.compacted_revision
+    )
     return Grid(registry)
 
 
@@ -62,25 +63,25 @@ def test_incarnations_events_and_revisions_go_on(store: SqliteStore) -> None:
     grid.register("b", 1)
     grid.goodbye(1, "b")
     grid.registry.publish(make_event(), grid.later(0.0))
-    revision = grid.registry.changes.revision
+    revision = grid.registry.revision
     grid = restarted(grid, store)
     assert grid.register("c").incarnation == 3
     assert grid.registry.publish(make_event(), grid.later(0.0))[0].sequence == 2
-    assert grid.registry.changes.revision > revision
+    assert grid.registry.revision > revision
 
 
 def test_a_reader_resumes_across_the_restart_without_a_gap(store: SqliteStore) -> None:
     grid = Grid()
     for service_id in ("a", "b", "c"):
         grid.register(service_id, 1)
-    cursor = grid.registry.changes.revision
+    cursor = grid.registry.revision
     grid.goodbye(1, "b")
     grid.register("d", 1)
     grid = restarted(grid, store)
-    told = {change.service_id: change.service is not None for change in grid.registry.changes.since(cursor)}
+    told = {change.service_id: change.service is not None for change in grid.registry.changes_since(cursor)}
     assert told == {"a": True, "b": False, "c": True, "d": True}
     with pytest.raises(RevisionCompacted):
-        grid.registry.changes.since(grid.registry.changes.revision + 1)
+        grid.registry.changes_since(grid.registry.revision + 1)
 
 
 def test_judgements_promotions_retries_and_alerts_survive(store: SqliteStore) -> None:

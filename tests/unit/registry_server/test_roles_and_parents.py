@@ -120,7 +120,7 @@ def test_a_parent_that_is_not_there_yet_or_not_unique_is_admitted(grid: Grid) ->
     grid.register("x", name="twin")
     grid.register("y", name="twin")
     grid.register("b", parent="twin")
-    assert grid.registry.directory.resolve("twin") is None
+    assert grid.registry.resolve("twin") is None
 
 
 def test_a_namesake_of_its_parent_is_no_circle(grid: Grid) -> None:
@@ -138,7 +138,7 @@ def test_whoever_joins_below_a_circle_that_arose_by_itself_is_not_blamed_for_it(
 
 def test_a_word_means_an_id_first_and_then_a_unique_name(grid: Grid) -> None:
     grid.register("x", name="boss")
-    assert grid.registry.directory.resolve("boss") is grid.registry.get("x")
+    assert grid.registry.resolve("boss") is grid.registry.get("x")
     grid.register("boss", name="somebody")
-    assert grid.registry.directory.resolve("boss") is grid.registry.get("boss")
-    assert grid.registry.directory.resolve("nobody") is None
+    assert grid.registry.resolve("boss") is grid.registry.get("boss")
+    assert grid.registry.resolve("nobody") is None

@@ -26,13 +26,13 @@ def stand(grid: Grid, *, told: bool = True, incarnation: int = 0, held: bool = F
     """The observer says beforehand what a break of the child's stream means."""
     alert = make_event("service_suspect", recipient="boss", occurred_at=0.0) if told else None
     incarnation = incarnation or grid.registry.get("a").incarnation
-    grid.verdicts.preauthorize([StandingSuspicion("a", incarnation, alert)], [], held=held)
+    grid.registry.preauthorize([StandingSuspicion("a", incarnation, alert)], [], held=held)
 
 
 def broken(grid: Grid, session: int = 2) -> Liveness:
     """The stream breaks; return how the child is judged then."""
     now = grid.later()
-    grid.verdicts.streams_broke(grid.registry.close_session(session, now), now)
+    grid.registry.streams_broke(grid.registry.close_session(session, now), now)
     return grid.registry.get("a").judgement.liveness
 
 
@@ -77,7 +77,7 @@ def test_it_holds_for_the_incarnation_that_it_names(grid: Grid) -> None:
 def test_a_new_one_takes_the_place_of_the_one_before_and_a_withdrawn_one_is_gone(grid: Grid) -> None:
     stand(grid)
     stand(grid, told=False)
-    grid.verdicts.preauthorize([], [grid.registry.get("a").incarnation], held=False)
+    grid.registry.preauthorize([], [grid.registry.get("a").incarnation], held=False)
     assert broken(grid) is Liveness.ALIVE
 
 
@@ -90,20 +90,19 @@ def test_an_onlooker_that_comes_and_goes_changes_nothing(grid: Grid) -> None:
     """Anybody may look at what TRON looks at."""
     stand(grid)
     grid.registry.open_feed(1000, "onlooker")
-    grid.verdicts.withdraw_preauthorized("onlooker")
-    grid.verdicts.withdraw_preauthorized(grid.registry.observers.close(1000, grid.later()))
+    grid.registry.close_feed(1000, grid.later())
     assert broken(grid) is Liveness.SUSPECT
 
 
 def test_what_one_observer_said_does_not_stand_for_the_next(grid: Grid) -> None:
     stand(grid)
-    grid.verdicts.preauthorize([], [], held=False, observer="another")
+    grid.registry.preauthorize([], [], held=False, observer="another")
     assert broken(grid) is Liveness.ALIVE
 
 
 def test_it_is_not_applied_once_the_observer_is_gone_or_says_nothing_any_more(grid: Grid) -> None:
     stand(grid)
-    grid.verdicts.withdraw_preauthorized()
+    grid.registry.withdraw_preauthorized()
     assert broken(grid) is Liveness.ALIVE
     grid.register("a", 3, parent="boss")
     stand(grid)
@@ -122,7 +121,7 @@ def test_who_leaves_on_purpose_is_not_suspected(grid: Grid) -> None:
     stand(grid)
     grid.goodbye(2)
     now = grid.later()
-    grid.verdicts.streams_broke(grid.registry.close_session(2, now), now)
+    grid.registry.streams_broke(grid.registry.close_session(2, now), now)
     assert messages(grid.take(), 1, Alert) == []
 
 
@@ -138,6 +137,6 @@ def test_the_observer_that_comes_to_the_same_a_moment_later_tells_nobody_twice(g
 def test_what_stands_is_bounded_by_those_who_are_registered(grid: Grid) -> None:
     for n in range(100):
         service = grid.register(f"s{n}", 9)
-        grid.verdicts.preauthorize([StandingSuspicion(f"s{n}", service.incarnation, None)], [], held=False)
+        grid.registry.preauthorize([StandingSuspicion(f"s{n}", service.incarnation, None)], [], held=False)
         grid.goodbye(9, f"s{n}")
-    assert len(grid.verdicts._standing) <= 2 * len(grid.registry.records) + 1  # noqa: SLF001
+    assert len(grid.registry._verdicts._standing) <= 2 * len(grid.registry.records) + 1  # noqa: SLF001

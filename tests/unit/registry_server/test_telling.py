@@ -28,7 +28,7 @@ def grid() -> Grid:
 def rule(grid: Grid, kind: VerdictKind, service_id: str, **fields: Any) -> VerdictResult:
     """Apply a verdict that is based on the newest facts."""
     record = grid.registry.get(service_id)
-    return grid.verdicts.apply(
+    return grid.registry.apply(
         Verdict(service_id, record.incarnation, record.observation, kind, **fields), grid.later()
     )
 
@@ -47,7 +47,7 @@ def told_to(grid: Grid, service_id: str) -> tuple[str, ...]:
 
 def waits(grid: Grid, recipient: str) -> list[tuple[str, bool]]:
     """What waits for a recipient, and whether it is settled for the way up."""
-    return [(copy.event.alert_id, copy.climbed) for copy in grid.registry.mailboxes.waiting_for(recipient)]
+    return [(copy.event.alert_id, copy.climbed) for copy in grid.registry.waiting_for(recipient)]
 
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ def test_an_alert_of_who_is_listed_already_does_not_climb(grid: Grid) -> None:
 
 def test_an_alert_climbs_after_all_where_the_one_that_was_to_list_it_was_refused(grid: Grid) -> None:
     stale = Verdict("pa", grid.registry.get("pa").incarnation, 1, DOWN, alert=down("pa", "grandpa"), folds=("kid",))
-    assert grid.verdicts.apply(stale, grid.later()).outcome is VerdictOutcome.STALE
+    assert grid.registry.apply(stale, grid.later()).outcome is VerdictOutcome.STALE
     rule(grid, DOWN, "kid", alert=down("kid", "pa"), folded=True)
     assert waits(grid, "pa") == [("kid is down", False)]
 
@@ -108,7 +108,7 @@ def test_an_alert_climbs_after_all_where_the_one_that_was_to_list_it_was_refused
 def test_further_alerts_become_true_with_the_verdict_or_not_at_all(grid: Grid) -> None:
     orphan = make_event("parent_down", alert_id="orphan", recipient="kid")
     stale = Verdict("pa", grid.registry.get("pa").incarnation, 1, DOWN, further_alerts=(orphan,))
-    grid.verdicts.apply(stale, grid.later())
+    grid.registry.apply(stale, grid.later())
     assert waits(grid, "kid") == []
     rule(grid, DOWN, "pa", alert=down("pa", "grandpa"), further_alerts=(orphan,))
     assert waits(grid, "kid") == [("orphan", False)]
@@ -120,12 +120,12 @@ def test_further_alerts_become_true_with_the_verdict_or_not_at_all(grid: Grid) -
 def test_a_copy_climbs_once_to_whom_the_notice_names(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
     climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
-    assert grid.verdicts.notify(climb, grid.later())
+    assert grid.registry.notify(climb, grid.later())
     assert waits(grid, "pa") == [("kid is down", True)]
     assert waits(grid, "grandpa") == [("kid is down", False)]
     assert told_to(grid, "kid") == ("pa", "grandpa")
     grid.take()
-    assert not grid.verdicts.notify(climb, grid.later())
+    assert not grid.registry.notify(climb, grid.later())
     assert grid.take().empty
 
 
@@ -133,38 +133,38 @@ def test_a_copy_that_was_acknowledged_meanwhile_does_not_climb(grid: Grid) -> No
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
     grid.registry.acknowledge("kid is down", "pa", grid.later())
     climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
-    assert not grid.verdicts.notify(climb, grid.later())
+    assert not grid.registry.notify(climb, grid.later())
     assert waits(grid, "grandpa") == []
     assert told_to(grid, "kid") == ("pa",)
 
 
 def test_a_notice_without_an_event_settles_a_copy_and_says_nothing(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
-    assert grid.verdicts.notify(Notice("kid is down", climbs_from="pa"), grid.later())
+    assert grid.registry.notify(Notice("kid is down", climbs_from="pa"), grid.later())
     assert waits(grid, "pa") == [("kid is down", True)]
 
 
 def test_a_death_that_was_held_is_told_once(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"), quiet=True)
     release = Notice("kid is down", down("kid", "pa"), told_about="kid")
-    assert grid.verdicts.notify(release, grid.later())
+    assert grid.registry.notify(release, grid.later())
     assert told_to(grid, "kid") == ("pa",)
     grid.registry.acknowledge("kid is down", "pa", grid.later())
-    assert not grid.verdicts.notify(release, grid.later())
+    assert not grid.registry.notify(release, grid.later())
     assert waits(grid, "pa") == []
 
 
 def test_a_death_that_was_held_and_is_over_is_not_told(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"), quiet=True)
     rule(grid, ALIVE, "kid")
-    assert not grid.verdicts.notify(Notice("kid is down", down("kid", "pa"), told_about="kid"), grid.later())
+    assert not grid.registry.notify(Notice("kid is down", down("kid", "pa"), told_about="kid"), grid.later())
     assert waits(grid, "pa") == []
 
 
 def test_the_same_notice_waits_once_for_the_same_recipient(grid: Grid) -> None:
     cascade = Notice("cascade", make_event("cascading_failure", alert_id="cascade", recipient="operators"))
-    assert grid.verdicts.notify(cascade, grid.later())
-    assert not grid.verdicts.notify(cascade, grid.later())
+    assert grid.registry.notify(cascade, grid.later())
+    assert not grid.registry.notify(cascade, grid.later())
     assert waits(grid, "operators") == [("cascade", False)]
 
 
@@ -173,7 +173,7 @@ def test_who_is_told_of_a_death_after_the_service_was_given_up_is_remembered_for
     rule(grid, DEREGISTER, "kid")
     grid.take()
     climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
-    assert grid.verdicts.notify(climb, grid.later())
+    assert grid.registry.notify(climb, grid.later())
     (burial,) = lines(grid.take(), RemoveService)
     assert burial.tombstone.judgement is not None
     assert burial.tombstone.judgement.told_to == ("pa", "grandpa")

@@ -128,7 +128,7 @@ def test_a_verdict_on_somebody_who_is_gone_or_came_anew_is_gone(grid: Grid) -> N
     grid.register("a", 1)
     verdicts = [Verdict("a", old.incarnation, old.observation, DOWN), Verdict("nobody", 1, 1, DOWN)]
     for verdict in verdicts:
-        assert grid.verdicts.apply(verdict, grid.later()).outcome is VerdictOutcome.GONE
+        assert grid.registry.apply(verdict, grid.later()).outcome is VerdictOutcome.GONE
 
 
 def test_since_is_when_it_became_true_and_stays_while_the_liveness_does(grid: Grid) -> None:
@@ -212,13 +212,13 @@ def test_with_nobody_watching_the_liveness_of_all_is_unknown() -> None:
 
 
 def test_a_watcher_whose_stream_ended_counts_for_two_ticks_more(grid: Grid) -> None:
-    grid.registry.observers.close(999, grid.later(0.0))
+    grid.registry.close_feed(999, grid.later(0.0))
     grid.registry.tick(grid.later(GONE_AFTER / 2))
     assert seen(grid) is Liveness.ALIVE
-    revision = grid.registry.changes.revision
+    revision = grid.registry.revision
     grid.registry.tick(grid.later(GONE_AFTER / 2 + 0.001))
     assert seen(grid) is Liveness.UNKNOWN
-    (change,) = grid.registry.changes.since(revision)
+    (change,) = grid.registry.changes_since(revision)
     assert change.service is not None
     assert change.service.liveness is Liveness.UNKNOWN
 
@@ -249,11 +249,11 @@ def test_a_watcher_that_speaks_may_be_late_but_not_by_much(grid: Grid) -> None:
 
 
 def test_a_watcher_that_came_back_in_time_was_never_away(grid: Grid) -> None:
-    revision = grid.registry.changes.revision
-    grid.registry.observers.close(999, grid.later(0.0))
+    revision = grid.registry.revision
+    grid.registry.close_feed(999, grid.later(0.0))
     grid.registry.open_feed(1000, OBSERVER)
     grid.registry.tick(grid.later(GONE_AFTER + 0.1))
-    assert grid.registry.changes.revision == revision
+    assert grid.registry.revision == revision
 
 
 def test_a_word_from_a_stranger_does_not_blind_the_registry(grid: Grid) -> None:

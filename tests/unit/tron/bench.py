@@ -14,7 +14,7 @@ from registry_server.core.effects import Alert
 from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Maintenance, Report, ServiceSpec
-from registry_server.core.verdicts import VerdictOutcome, Verdicts
+from registry_server.core.verdicts import VerdictOutcome
 from registry_server.io import translate as registry_wire
 from tron import translate as tron_wire
 from tron.judge import Judge
@@ -44,7 +44,6 @@ class Bench:
     def __init__(self, policy: Policy | None = None, **overrides: Policy) -> None:
         self.time = 1.0  # the registry hears for a while before anybody comes
         self.registry = Registry()
-        self.verdicts = Verdicts(self.registry)
         self.programs: dict[str, Program] = {}
         self.log: list[Event] = []
         self._policies = Policies(policy or Policy(), overrides)
@@ -53,10 +52,9 @@ class Bench:
 
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
-        self.registry.observers.close(0, self.now)
-        self.verdicts.withdraw_preauthorized()
+        self.registry.close_feed(0, self.now)
         durable = Commits(sequence=EVERYTHING)
-        self.stream = ObserverStream(self.registry, self.verdicts, durable, 0, OBSERVER, max_in_frame=EVERYTHING)
+        self.stream = ObserverStream(self.registry, durable, 0, OBSERVER, max_in_frame=EVERYTHING)
         self.judge = Judge(self._policies, OBSERVER)
 
     @property
@@ -79,7 +77,7 @@ class Bench:
         for service_id in service_ids:
             program = self.programs.pop(service_id)
             broken = self.registry.close_session(program.session, self.now)
-            self.verdicts.streams_broke(broken, self.now)
+            self.registry.streams_broke(broken, self.now)
 
     def leave(self, service_id: str) -> None:
         """A program says goodbye."""
@@ -111,15 +109,15 @@ class Bench:
         outcomes = []
         for ruling in orders.rulings:
             verdict = registry_wire.to_verdict(tron_wire.from_ruling(ruling), self.now.wall)
-            outcomes.append((ruling, self.verdicts.apply(verdict, self.now).outcome))
+            outcomes.append((ruling, self.registry.apply(verdict, self.now).outcome))
         for ruling, outcome in reversed(outcomes):
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
         for copy in orders.copies:
-            self.verdicts.notify(registry_wire.to_notice(tron_wire.from_copy(copy), self.now.wall), self.now)
+            self.registry.notify(registry_wire.to_notice(tron_wire.from_copy(copy), self.now.wall), self.now)
         standing = [registry_wire.to_standing(tron_wire.from_suspicion(each), 0.0) for each in orders.preauthorized]
-        self.verdicts.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
-        self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
+        self.registry.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
+        self.registry.report_cascade(self.judge.cascade_alert_id)
         self.registry.judged(OBSERVER, self.now)
         self._deliver()
 
@@ -152,7 +150,7 @@ class Bench:
         for delivery in list(self.judge.for_operators.values()):
             self.registry.acknowledge(delivery.alert.alert_id, OPERATORS, self.now)
         after = self.log[-1].sequence if self.log else 0
-        self.log += self.registry.events.recent_after(after, 10_000) or []
+        self.log += self.registry.recent_events(after, 10_000) or []
 
     def _frame(self) -> observation_pb2.ObserveLivenessResponse:
         (facts,) = self.stream.frame(self.now, lambda: 0.0)

@@ -10,7 +10,7 @@ from grid_model.event import Event
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Maintenance, ServiceSpec
-from registry_server.core.verdicts import VerdictOutcome, Verdicts
+from registry_server.core.verdicts import VerdictOutcome
 from tests.support.between_cores import delivery_of, facts_of, forebear_of, notice_of, suspicion_of, verdict_of
 from tron.facts import Facts, Frame, Kind
 from tron.judge import Judge
@@ -28,10 +28,9 @@ PATIENT = Policy(misses_before_deregister=10_000, guard_ratio=1.0)
 class Court:
     """A registry, and a TRON that judges each tick. Agents beat by themselves for as long as they are in `beating`."""
 
-    def __init__(self, policy: Policy = PATIENT, **overrides: Policy) -> None:
+    def __init__(self, policy: Policy = PATIENT, registry: Registry | None = None, **overrides: Policy) -> None:
         self.policies = Policies(policy, overrides)
-        self.registry = Registry()
-        self.verdicts = Verdicts(self.registry)
+        self.registry = registry or Registry()
         self.now = 0.0
         self.hearing_since = 0.0
         self.beating: set[str] = set()
@@ -51,8 +50,7 @@ class Court:
 
     def restart_tron(self) -> None:
         """TRON is killed, and another one reads the snapshot."""
-        self.registry.observers.close(self._feed_id, self.instant())
-        self.verdicts.withdraw_preauthorized()
+        self.registry.close_feed(self._feed_id, self.instant())
         self._feed_id += 1
         self._feed = self.registry.open_feed(self._feed_id, OBSERVER)
         self.judge = Judge(self.policies, OBSERVER)
@@ -74,7 +72,7 @@ class Court:
         """Their streams break."""
         for service_id in service_ids:
             self.beating.discard(service_id)
-            self.verdicts.streams_broke(
+            self.registry.streams_broke(
                 self.registry.close_session(self._sessions[service_id], self.instant()), self.instant()
             )
 
@@ -101,12 +99,12 @@ class Court:
 
     def mail(self, recipient: str, kind: str = "") -> list[Event]:
         """What waits for a recipient, oldest first."""
-        waiting = self.registry.mailboxes.waiting_for(recipient)
+        waiting = self.registry.waiting_for(recipient)
         return [copy.event for copy in waiting if kind in ("", copy.event.type)]
 
     def told(self, recipient: str, kind: str = "") -> list[Event]:
         """What the log says that a recipient was notified of, oldest first, also what waits no more."""
-        events = self.registry.events.recent_after(0, 10_000) or []
+        events = self.registry.recent_events(0, 10_000) or []
         return [event for event in events if event.recipient == recipient and kind in ("", event.type)]
 
     def about(self, recipient: str, kind: str = "service_down") -> list[str]:
@@ -132,7 +130,7 @@ class Court:
         """What the registry tells now."""
         snapshot = not self.judge.complete
         frame = self._feed.take()
-        copies = {key: self.registry.mailboxes.get(*key) for key in frame.copies}
+        copies = {key: self.registry.copy(*key) for key in frame.copies}
         return Frame(
             now=self.now,
             hearing_since=self.hearing_since,
@@ -142,7 +140,7 @@ class Court:
             deliveries=tuple(delivery_of(copy) for copy in copies.values() if copy is not None),
             deliveries_ended=tuple(key for key, copy in copies.items() if copy is None),
             forebears=tuple(map(forebear_of, self.registry.tombstones.values())) if snapshot else (),
-            cascade_alert_id=self.verdicts.cascade_alert_id if snapshot else "",
+            cascade_alert_id=self.registry.cascade_alert_id if snapshot else "",
             snapshot_complete=snapshot,
         )
 
@@ -153,7 +151,7 @@ class Court:
     def apply(self, orders: Orders) -> None:
         """As the registry's door does it: verdicts, notices, then what stands."""
         now = self.instant()
-        outcomes = [self.verdicts.apply(verdict_of(each), now).outcome for each in orders.rulings]
+        outcomes = [self.registry.apply(verdict_of(each), now).outcome for each in orders.rulings]
         for ruling, outcome in zip(orders.rulings, outcomes, strict=True):
             if outcome is VerdictOutcome.APPLIED:
                 self.judged.append((self.now, ruling.transition.kind, ruling.transition.service_id))
@@ -162,12 +160,12 @@ class Court:
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
         for copy in orders.copies:
-            if self.verdicts.notify(notice_of(copy), now):
+            if self.registry.notify(notice_of(copy), now):
                 self.copies.append(copy)
-        self.verdicts.preauthorize(
+        self.registry.preauthorize(
             map(suspicion_of, orders.preauthorized), orders.withdrawn, held=self.judge.guard.many_fail
         )
-        self.verdicts.cascade_alert_id = self.judge.cascade_alert_id
+        self.registry.report_cascade(self.judge.cascade_alert_id)
         self.registry.judged(OBSERVER, now)
         self.registry.take()
 

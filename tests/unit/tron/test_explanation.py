@@ -157,7 +157,7 @@ def test_who_failed_with_many_others() -> None:
 
 
 def test_who_is_not_back_after_the_registry_could_not_hear(court: Court) -> None:
-    court.verdicts.withdraw_preauthorized()
+    court.registry.withdraw_preauthorized()
     court.hearing_since = court.now
     court.hang("a")
     court.run(3.0)

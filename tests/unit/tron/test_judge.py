@@ -8,6 +8,7 @@ import pytest
 from grid_model.event import OPERATORS
 
 from registry_server.core.mailbox import Mailboxes
+from registry_server.core.registry import Registry
 from tests.unit.tron.court import PATIENT, Court, grown
 from tron import audience as audience_module
 from tron.facts import Kind
@@ -117,8 +118,7 @@ def test_restored_is_told_to_everyone_who_was_told_of_the_death_and_to_nobody_el
 
 
 def test_an_alert_that_the_mailbox_drops_is_told_to_operators() -> None:
-    court = Court()
-    court.registry.delivery.mailboxes = Mailboxes(waiting=10)
+    court = Court(registry=Registry(mailboxes=Mailboxes(waiting=10)))
     grown(court, {"pa": "", **{f"kid{n}": "pa" for n in range(30)}, **{f"bystander{n}": "" for n in range(100)}})
     court.kill("pa")
     court.kill(*(f"kid{n}" for n in range(30)))
@@ -355,7 +355,7 @@ def test_after_a_mass_failure_the_deaths_are_told_and_then_the_dead_are_deregist
     court.kill(*members[:12])
     court.run(GUARDED.guard_window + 2.0)
     assert not court.judge.guard.active
-    assert court.verdicts.cascade_alert_id == ""
+    assert court.registry.cascade_alert_id == ""
     kinds = [event.type for event in court.mail("boss") if event.service_id == "m0" and event.type != "service_suspect"]
     assert kinds == ["service_down", "service_deregistered"]
     assert sorted(court.about("boss")) == sorted(members[:12])
@@ -403,7 +403,7 @@ def test_a_broken_stream_is_told_before_tron_looks(court: Court) -> None:
 
 
 def test_after_a_stall_of_the_registry_no_suspicion_stands_until_everybody_could_come_back(court: Court) -> None:
-    court.verdicts.withdraw_preauthorized()
+    court.registry.withdraw_preauthorized()
     court.hearing_since = court.now
     court.run(1.0)
     court.kill("kid")

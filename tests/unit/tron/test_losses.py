@@ -51,9 +51,9 @@ def test_an_operator_acknowledges_by_either_alert(kind: str, who: tuple[str, str
 
 def test_all_that_waits_is_acknowledged_at_once() -> None:
     court = after_a_loss()
-    waiting = len(court.registry.mailboxes.all_waiting())
+    waiting = len(court.registry.all_waiting())
     assert court.registry.acknowledge_matching("", "", court.instant()) == (waiting, 2)
-    assert court.registry.mailboxes.all_waiting() == []
+    assert court.registry.all_waiting() == []
     assert lost(court) == []
     assert court.registry.acknowledge_matching("", "", court.instant()) == (0, 0)
 

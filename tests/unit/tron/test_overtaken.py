@@ -209,7 +209,7 @@ def test_the_withdrawal_and_the_summary_are_one_command_with_the_verdict() -> No
     orders = court.judge.decide(court.hearing_since, court.instant().wall)
     court.registry.take()
     verdict = verdict_of(orders.rulings[0])
-    court.verdicts.apply(verdict, court.instant())
+    court.registry.apply(verdict, court.instant())
     writes = [type(write) for write in court.registry.take().writes if type(write) in (WithdrawCopy, AppendEvent)]
     assert writes == [WithdrawCopy, AppendEvent]
 
@@ -220,13 +220,13 @@ def test_what_waited_behind_the_withdrawn_goes_out() -> None:
         kind = "service_suspect" if number < 256 else "note"
         event = Event(kind, alert_id=str(number), service_id="kid", recipient="pa")
         court.registry.publish(event, court.instant())
-    assert court.registry.mailboxes.take("pa") == [], "256 are in flight"
+    assert court.registry._mailboxes.take("pa") == [], "256 are in flight"  # noqa: SLF001
     court.kill("kid")
     court.run(0.3)
     court.join("kid", "pa")
     court.run(0.5)
     assert {event.type for event in court.mail("pa")} == {"note"}
-    assert court.registry.mailboxes.take("pa") == [], "and all that is left has been sent"
+    assert court.registry._mailboxes.take("pa") == [], "and all that is left has been sent"  # noqa: SLF001
 
 
 def test_a_new_tron_withdraws_what_the_one_before_could_not() -> None:

@@ -79,7 +79,7 @@ def judgements(court: Court) -> dict[str, Judgement]:
 
 def told(court: Court) -> set[tuple[str, str, str]]:
     """Who is told what about whom."""
-    waiting = court.registry.mailboxes.all_waiting()
+    waiting = court.registry.all_waiting()
     return {(copy.event.recipient, copy.event.type, copy.event.service_id) for copy in waiting}
 
 

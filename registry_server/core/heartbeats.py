@@ -1,0 +1,160 @@
+"""What agents say on their streams: signs of life, acknowledgements of alerts, goodbyes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from registry_server.core.alert_delivery import AlertDelivery
+from registry_server.core.attachments import Attachments
+from registry_server.core.directory import Directory
+from registry_server.core.effects import Left, SupersededBy, UnknownService
+from registry_server.core.liveness_facts import LivenessFacts
+from registry_server.core.outgoing import Outgoing
+from registry_server.core.published import Published
+from registry_server.core.record import Record
+from registry_server.core.registrations import Registrations
+from registry_server.core.service import Instant, Report, Service
+
+ANSWERED_LATE = 0.1
+"""Attentive seconds for which a registration may wait for its answer without a word about it."""
+
+
+class Heartbeats:
+    """Commands that come on a Heartbeat stream, about services that are registered."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        delivery: AlertDelivery,
+        facts: LivenessFacts,
+        published: Published,
+        attachments: Attachments,
+        registrations: Registrations,
+        outgoing: Outgoing,
+    ) -> None:
+        self._records = directory.records
+        self._directory = directory
+        self._delivery = delivery
+        self._facts = facts
+        self._published = published
+        self._attachments = attachments
+        self._registrations = registrations
+        self._outgoing = outgoing
+
+    def wait_for_answers(self, services: Iterable[Service]) -> None:
+        """The answers to these registrations wait for the disk, until `answered`."""
+        for service in services:
+            record = self._records.get(service.spec.service_id)
+            if record is not None and record.incarnation == service.incarnation:
+                record.unanswered = True
+
+    def answered(self, session_id: int | None, service: Service, now: Instant) -> None:
+        """The service knows now that it is registered: only from now on it owes its next heartbeat, however long the
+        disk took. It cannot send one before."""
+        record = self._records.get(service.spec.service_id)
+        if record is None or record.session != session_id or record.incarnation != service.incarnation:
+            return
+        record.unanswered = False
+        if now.attentive - record.heard_at > ANSWERED_LATE:
+            self._facts.hear_late(record, now)
+
+    def beat(
+        self,
+        session_id: int,
+        service_id: str,
+        incarnation: int,
+        report: Report | None,
+        now: Instant,
+        *,
+        relayed: bool = False,
+    ) -> Record | None:
+        """Record a sign of life. Return the record that was heard, None if the heartbeat was answered instead.
+
+        `report` None keeps what was reported before. `relayed`: the stream only passes it on, and carries nobody by it.
+        """
+        sessions, send = self._attachments.sessions, self._outgoing.send
+        session = sessions[session_id]
+        session.heard_at = now.attentive
+        record = self._records.get(service_id)
+        if record is None:
+            self._registrations.send_removed_as_down(service_id, session_id)
+            sessions.drop(session_id, service_id)
+            send(session_id, UnknownService(service_id))
+            return None
+        held = incarnation or session.services.get(service_id, 0)
+        if (held and held < record.incarnation) or (not incarnation and service_id in session.superseded):
+            send(session_id, SupersededBy(service_id, record.incarnation))
+            return None
+        if held > record.incarnation:
+            send(session_id, UnknownService(service_id))
+            return None
+        overtaken = held and record.session is not None and session_id < record.session
+        if record.session != session_id and not relayed and not overtaken:
+            # The newest stream that spoke for an incarnation carries it: what an older one still had on its way, when
+            # its client gave it up, must not take the service along when it ends. A heartbeat that names no
+            # incarnation, from a stream that was never told one, is another client's: the one before must give up.
+            self._attachments.attach(record, session_id, now, supersede=not held)
+            self._facts.changed(record)
+            self._published.show(record)
+            self._delivery.deliver(record)
+        record.unanswered = False
+        self._facts.hear(record, now)
+        if record.session == session_id:
+            self._registrations.send_declared_down(record, session_id)
+        if report is not None and report != record.report:
+            self._take_report(record, report, now)
+        self._facts.publish_heard(record)
+        return record
+
+    def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
+        """A stream has handled alerts: those that are addressed to a service that it carries. That is a sign of life of
+        the service, too: its next heartbeat may be behind thousands of such messages."""
+        self._attachments.sessions[session_id].heard_at = now.attentive
+        for alert_id in alert_ids:
+            for recipient in sorted(self._delivery.mailboxes.recipients(alert_id)):
+                # By name too, though a namesake may have come since it was delivered.
+                for record in self._directory.matching(recipient):
+                    if record.session == session_id:
+                        self._delivery.acknowledge(alert_id, recipient, now)
+                        self._facts.hear(record, now)
+                        self._facts.publish_heard(record)
+                        self._delivery.deliver(record)
+                        break
+
+    def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> list[Record]:
+        """The program of a service is gone while its stream goes on with others. Return whom that breaks off."""
+        self._attachments.sessions[session_id].heard_at = now.attentive
+        record = self._attachments.abandon(session_id, service_id, incarnation, now)
+        return [] if record is None else [record]
+
+    def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
+        """The service leaves on purpose. Only the incarnation that this stream carries can leave by it; if it is named,
+        the goodbye is answered once it is durable."""
+        session = self._attachments.sessions[session_id]
+        session.heard_at = now.attentive
+        held = session.services.get(service_id)
+        record = self._records.get(service_id)
+        if record is None:
+            self._outgoing.send(session_id, UnknownService(service_id))
+        elif held != record.incarnation or incarnation not in (0, held):
+            self._outgoing.send(session_id, SupersededBy(service_id, record.incarnation))
+        else:
+            self._registrations.remove(record, reason or "goodbye", None, now)
+            if incarnation:
+                self._outgoing.send(session_id, Left(service_id, incarnation))
+
+    def _take_report(self, record: Record, report: Report, now: Instant) -> None:
+        before, record.report = record.report, report
+        telling = report.busy_until != before.busy_until
+        if telling:
+            record.busy_declared_at = now.attentive
+            record.busy_until_at = now.attentive + max(0.0, (report.busy_until or now.wall) - now.wall)
+        if report.activity != before.activity:
+            record.active_at = now.attentive
+            telling = telling or record.spec.stall_after is not None
+        if telling:
+            self._facts.changed_beside_judgement(record)
+        if (report.status, report.message, report.busy_until) != (before.status, before.message, before.busy_until):
+            self._published.show(record)
+        else:
+            self._published.show_later(record.spec.service_id)

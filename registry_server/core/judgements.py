@@ -1,0 +1,116 @@
+"""What each service is judged: on its record while it is registered, on its tombstone afterwards. Pure.
+
+The one place where a judgement is changed. Each change is stored, and readers and observers learn of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from grid_model.liveness import Liveness
+
+from registry_server.core.attachments import Attachments
+from registry_server.core.directory import Directory
+from registry_server.core.liveness_facts import LivenessFacts
+from registry_server.core.losses import is_lost
+from registry_server.core.published import Published
+from registry_server.core.record import Record
+from registry_server.core.registrations import Registrations
+from registry_server.core.service import Instant, Judgement
+
+
+class Judgements:
+    """The judgement of each service, registered or gone."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        registrations: Registrations,
+        attachments: Attachments,
+        facts: LivenessFacts,
+        published: Published,
+    ) -> None:
+        self._directory = directory
+        self._registrations = registrations
+        self._attachments = attachments
+        self._facts = facts
+        self._published = published
+
+    def put(self, record: Record, judgement: Judgement, now: Instant, *, removed: bool) -> None:
+        """The service is judged so from now on; `removed`: it is deregistered for it."""
+        service_id = record.spec.service_id
+        self._registrations.loss_alerts.remove(record.judgement)
+        self._registrations.loss_alerts.put(service_id, judgement)
+        record.judgement = judgement
+        record.judged_at = now.attentive
+        record.told_down = False
+        if removed:
+            self._registrations.remove(record, "judged", judgement, now)
+            return
+        self._registrations.keep(record)
+        self._published.show(record)
+        if judgement.liveness is Liveness.DOWN and record.session is not None:
+            # Perhaps no service speaks on its stream any more.
+            self._attachments.sessions.recheck(record.session)
+
+    def is_alive(self, service_id: str) -> bool:
+        """Whether a service is registered and judged ALIVE."""
+        return self._registrations.is_alive(service_id)
+
+    def show_again(self, record: Record) -> None:
+        """Observers are shown the judgement again: they believe another one."""
+        self._facts.changed_beside_judgement(record)
+
+    def notified(self, service_id: str, alert_id: str, recipient: str) -> bool:
+        """One more recipient is notified of a death, also of a service that was deregistered since. Return False if
+        that death is over, or the recipient was notified before."""
+        judgement = self._of(service_id)
+        if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != alert_id:
+            return False
+        if recipient in judgement.told_to:
+            return False
+        record = self._change(service_id, replace(judgement, told_to=(*judgement.told_to, recipient)))
+        if record is not None:
+            self._facts.changed_beside_judgement(record)
+        return True
+
+    def listed(self, service_ids: Iterable[str], alert_id: str) -> None:
+        """The failures of these services are listed in this alert about another one."""
+        for service_id in service_ids:
+            record = self._directory.records.get(service_id)
+            if record is not None:
+                self._change(service_id, replace(record.judgement, folded_into=alert_id))
+                self._facts.changed_beside_judgement(record)
+
+    def acknowledge_lost(self, service_id: str, now: Instant) -> int:
+        """An operator acknowledges that a service was lost. Return 1 if it is lost and was not acknowledged, else 0."""
+        judgement = self._of(service_id)
+        if judgement is None or not is_lost(judgement) or judgement.acknowledged_at is not None:
+            return 0
+        self._change(service_id, replace(judgement, acknowledged_at=now.wall))
+        return 1
+
+    def acknowledge_loss(self, alert_id: str, now: Instant) -> int:
+        """An operator acknowledges the loss that this alert reported. Return of how many services: one or none."""
+        service_id = self._registrations.loss_alerts.find(alert_id)
+        return 0 if service_id is None else self.acknowledge_lost(service_id, now)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _of(self, service_id: str) -> Judgement | None:
+        record = self._directory.records.get(service_id)
+        if record is not None:
+            return record.judgement
+        tombstone = self._registrations.tombstones.get(service_id)
+        return None if tombstone is None else tombstone.judgement
+
+    def _change(self, service_id: str, judgement: Judgement) -> Record | None:
+        """Store what was added to a judgement; return the record, None for a service that is gone."""
+        record = self._directory.records.get(service_id)
+        if record is not None:
+            record.judgement = judgement
+            self._registrations.keep(record)
+        else:
+            self._registrations.rewrite(replace(self._registrations.tombstones[service_id], judgement=judgement))
+        return record
