@@ -1,5 +1,7 @@
-"""The registry: records who is registered, who is connected and what was heard. It has no thresholds.
+"""The registry: records which services are registered and connected, and when it last heard each. No thresholds.
 
-`core` decides, and does no I/O; `io` moves bytes, waits and stores; `server` builds both and lets everyone go in
-order. Read `core` first.
+- `core/`   the decisions, without I/O. Read it first.
+- `io/`     the event loop, the writer thread, the disk, and gRPC.
+- `server`  builds both, starts them, and stops them in order.
+- `config`  the settings.
 """

@@ -1,11 +1,29 @@
 """TRON, the heartbeat monitor: follows the registry's facts, passes judgement, and has the parent notified.
 
-Read in this order. The core, which decides and does no I/O: `policy` (thresholds), `detector` (alive, suspect, down,
-and back; `living` counts), then one ruling from left to right: `suppression` (`guard`, `damping`), `audience`
-(`hierarchy`, `lineage`, `grouping`), `alert_book` (what is said; the text is in `messages`), and what stays to be
-done (`follow_up`, `held_deaths`, `escalation`); `judge` strings them together into `orders`, from transitions that
-wait their turn in `pending`. The shell: `monitor` (observe, judge, apply), `translate`, `operator_relay`, `rpc`,
-`server`.
+The core decides and does no I/O. Read in this order.
+
+- `policy`, `policy_layers`                       thresholds, and where each of them comes from.
+- `facts`                                         the nouns of judgement.
+- `detector`, `living`, `hold`                    alive, suspect, down and back; stalls of the registry hold judgement.
+- `pending`                                       transitions that wait for their turn to be ruled on.
+- `suppression`, `guard`, `damping`               whether an alert is sent now.
+- `audience`, `hierarchy`, `lineage`, `grouping`  who is notified: recipient, ancestors, orphans, subtree.
+- `alert_book`, `messages`                        what an alert says; every sentence that people read.
+- `follow_up`, `held_deaths`, `escalation`        what stays to be done.
+- `preauthorized`, `preauthorizer`                suspicions that the registry applies on its own.
+- `orders`, `judge`                               what the registry is to do; the object that connects the stages.
+- `explanation`                                   why a service is judged as it is.
+- `registry_loss`, `unreached`                    what operators must learn although no agent can be notified.
+
+The shell:
+
+- `monitor`                                       observe, judge, apply, repeat.
+- `translate`                                     between the wire and the core.
+- `operator_relay`                                alerts for operators, to the sinks.
+- `probe`                                         a second look at a suspect.
+- `live_policy`, `policy_store`                   thresholds that operators change, and keep.
+- `rpc/`                                          TronService.
+- `server`, `config`                              builds and runs it; the settings.
 
 The attentive clock ticks in the registry, which receives the heartbeats: every frame of facts carries its time, and
 the detector knows no other. A TRON that was stopped for a minute reads the minute's facts in order and judges by their

@@ -1,8 +1,21 @@
-"""The decisions of the registry: commands and the time in, effects out. No I/O, no clock, no dice.
+"""The decisions of the registry: commands and the time in, effects out. No I/O, no clock, no random numbers.
 
-Read in this order. The nouns: `service`, `record`, `errors`, `validation`, `effects`. The parts: `attention` (the
-clock), `changes` (revisions), `event_log`, `mailbox`, `sessions`, `observations`, `observers`, `directory`. The state,
-by idea: `published`, `liveness_facts`, `alert_delivery`, `attachments`, `registrations`, `maintenance`, `heartbeats`,
-`judgements`, `verdicts`; `registry` ties them together and is the only way to them. What the wire obeys: `commits`,
-`agent_stream`, `observer_stream`, `queries`, `readers`.
+Read in this order.
+
+- `service`, `record`, `effects`                  the nouns: values, a service's record, effects of a command.
+- `validation`                                    what the registry accepts.
+- `attention`                                     the attentive clock.
+- `changes`, `event_log`                          revisions, and the numbered history.
+- `directory`, `sessions`, `attachments`          ids and names; open streams; which of them carries which service.
+- `registrations`, `maintenance`, `losses`        registered services; held notices; services that were lost.
+- `liveness_facts`, `observations`, `observers`   the facts that TRON judges by, and what it has not received yet.
+- `mailbox`, `alert_delivery`                     alerts that wait for a recipient, and their way to it.
+- `absent_recipients`, `overtaken`                alerts whose recipient is gone, or that a newer fact withdraws.
+- `published`                                     what readers see of each service.
+- `heartbeats`                                    what agents send: heartbeats, acknowledgements, goodbyes.
+- `judgements`, `verdicts`                        what TRON decides: applied or refused.
+- `registry`                                      the state as one object, and the only way to it.
+- `outgoing`, `commits`                           effects until they are taken; what is durable and released when.
+- `agent_stream`, `observer_stream`               the two streams: each message in, all answers out.
+- `queries`, `readers`                            lists in pages, and readers with a cursor each.
 """

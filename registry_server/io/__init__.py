@@ -1,3 +1,12 @@
-"""The shell of the registry: `loop` (the clock and the writer thread), `grpc_*` (one for each service or stream),
-`translate` (between wire and domain), `store`, `watchdog`.
+"""The shell of the registry: it moves bytes, waits and stores, and decides nothing. Read in this order.
+
+- `loop`                                          the clock, the commands, and the writer thread.
+- `store/`                                        what is on disk.
+- `translate`, `agent_messages`                   between the wire and the core.
+- `grpc_heartbeat`                                the streams of agents.
+- `grpc_observer`                                 TRON's stream and calls.
+- `grpc_registry`, `grpc_listing`                 the other calls about services.
+- `grpc_events`                                   the event log.
+- `grpc_health`                                   the standard health service.
+- `watchdog`                                      reports that TRON is gone, and that it is back.
 """

@@ -133,10 +133,18 @@ def test_nothing_of_one_machine_is_committed(what: str) -> None:
 
 GUIDED = (
     "clients/python/grid_model",
+    "clients/python/tron_cli",
+    "clients/python/tron_client",
+    "clients/python/tron_client/protocol",
     "gateway_http",
     *(f"gateway_http/{each}" for each in ("http", "legacy", "page", "replica", "upstream", "v1")),
     "grid_hosting",
     "grid_hosting/sinks",
+    "registry_server",
+    "registry_server/core",
+    "registry_server/io",
+    "tron",
+    "tron/rpc",
 )
 """Packages whose docstring is a reading guide: a list of all their modules."""
 

@@ -1,1 +1,5 @@
-"""TronService on the wire."""
+"""TronService on the wire.
+
+- `tron`    what TRON judges: statistics, alerts, explanations, maintenance.
+- `policy`  thresholds.
+"""

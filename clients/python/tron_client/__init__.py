@@ -1,12 +1,31 @@
-"""The SDK of TRON: hold an `Agent` to be registered and beating, a `RegistryClient` to look and to act.
+"""The SDK of TRON: an `Agent` is registered and sends heartbeats, a `RegistryClient` reads and changes the registry.
 
-Read in this order: agent.py (what programs hold), protocol/ (its one stream), schedule.py (when), reporting.py, then
-client.py, requests.py, watcher.py and tron_api.py; for parents supervisor.py and supervision.py; for several processes
-standby.py and id_lock.py, forks.py and leaving.py. arguments.py says what may be handed over, callbacks.py how
-the program is called back. testing.py is a registry for the tests of programs that use the SDK.
+Read in this order.
 
-Names are loaded when they are first asked for: whoever needs an address read (`tron run`, before it starts a program)
-does not pay for grpc and its threads.
+- `agent`                                                 what programs hold to be registered.
+- `protocol/`                                             its stream: decisions without I/O, and their transport.
+- `schedule`                                              when to send heartbeats and to reconnect. Pure.
+- `reporting`, `arguments`                                what a program may report and declare.
+- `alerts`, `callbacks`                                   alerts on their way to the program, and how it is called.
+- `loop_lag`                                              how late the program's event loop runs.
+- `client`, `async_client`                                calls and streams that do not belong to an agent.
+- `requests`, `watcher`, `connection`                     what both clients share.
+- `tron_api`, `discovery`                                 the client of TRON itself, and how TRON is found.
+- `models`, `words`, `server_clock`                       what the registry knows, as values; ages by its clock.
+- `thresholds`                                            the thresholds of TRON as people write them.
+- `endpoint`, `address`, `proxy`, `channel`               where a server is, and how to connect to it.
+- `errors`, `status_details`                              what can go wrong, and how it looks on the wire.
+- `reachability`, `outages`                               why no connection comes about.
+- `supervisor`, `supervision`                             a parent restarts its children: the shell, and its decisions.
+- `restarter`, `restart_log`, `restart_history`           one restart, its place in the log, and how often it happened.
+- `standby`, `id_lock`                                    one agent in several processes.
+- `forks`, `signals`, `leaving`, `monkey_patches`         forked children, signals, the end of a process, gevent.
+- `compat`                                                the functions of the legacy heartbeat module.
+- `testing`                                               a registry for the tests of programs that use the SDK.
+- `heartbeat`, `monitor`                                  the former names of `compat` and `tron_api`.
+
+Names are loaded at their first use: a program that only needs an address parsed (`tron run`, before it starts a
+program) does not pay for grpc and its threads.
 """
 
 from __future__ import annotations
