@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -43,7 +44,9 @@ class Listener:
         return found()[-1]
 
     def close(self) -> None:
-        """Leave."""
+        """Leave. A poll is answered at the next ping, up to 25 s later; the client is not to wait for it."""
+        if self.client.transport() == "polling":
+            self.client.eio.disconnect = functools.partial(self.client.eio.disconnect, abort=True)
         self.client.disconnect()
 
 
