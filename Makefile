@@ -10,6 +10,9 @@ BIN := $(VENV)/bin
 DATA_DIR ?= tron-data
 # It takes one processor to itself, and would starve those that run beside it.
 SHORT_TURNS := tests/unit/test_short_turns.py
+# One worker more than processors, since most tests wait for real processes. A file stays on one worker, which shares its servers.
+# The files with the longest tests come first, so that no worker waits for them at the end.
+PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -28,8 +31,7 @@ setup: $(VENV)/.installed-dev  ## install everything for developing
 
 test: setup lint types  ## everything that CI runs; sets itself up
 	$(BIN)/python -m pytest $(SHORT_TURNS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e --ignore tests/browser --ignore $(SHORT_TURNS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e tests/browser
+	$(BIN)/python -m pytest $(PARALLEL) --durations=15 --ignore $(SHORT_TURNS) tests/simulation tests/e2e tests/browser tests
 
 check: setup lint types fast  ## lint, types, fast tests
 
@@ -74,7 +76,7 @@ conformance: setup  ## the transcripts of the heartbeat protocol, against the Py
 	$(BIN)/python -m clients.conformance.runner
 
 coverage: setup  ## which lines the tests run, programs that they start included; a report, not a gate
-	$(BIN)/python -m pytest -q -n 2 --cov --cov-report=html --cov-report=term tests/unit tests/contract tests/sinks
+	$(BIN)/python -m pytest -q $(PARALLEL) --cov --cov-report=html --cov-report=term tests/unit tests/contract tests/sinks
 
 bench: setup  ## measure; each benchmark prints a table
 	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done

@@ -13,15 +13,16 @@ from tests.support.binaries import find_binary
 def pytest_configure() -> None:
     """Leave the proxies of the machine behind: tests talk to loopback, by clients of others too (httpx, browsers).
 
-    Hear SIGINT and SIGQUIT also if the shell that started us in the background ignores them: what we start would ignore
+    Handle SIGINT, SIGQUIT and SIGHUP also if the shell or `nohup` that started us ignores them: our children would ignore
     them too."""
     for name in ("grpc_proxy", "http_proxy", "https_proxy", "all_proxy"):
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
