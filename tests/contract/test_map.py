@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tools.map_tests import read_map, current_tests, baseline_tests
+from tools.map_tests import baseline_tests, current_tests, read_map
 
 
 def test_every_test_of_the_baseline_leads_to_tests_that_exist() -> None:
