@@ -13,8 +13,8 @@ from tests.support.binaries import find_binary
 def pytest_configure() -> None:
     """Leave the proxies of the machine behind: tests talk to loopback, by clients of others too (httpx, browsers).
 
-    Handle SIGINT, SIGQUIT and SIGHUP also if the shell or `nohup` that started us ignores them, since our children would
-    ignore them too."""
+    Handle SIGINT, SIGQUIT and SIGHUP also if the shell or `nohup` that started us ignores them: our children
+    would ignore them too."""
     for name in ("grpc_proxy", "http_proxy", "https_proxy", "all_proxy"):
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)
