@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from grid_model.errors import (
     Draining,
@@ -23,10 +22,11 @@ from grid_model.errors import (
 
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert, EndStream, Message, Rejected, UnknownService
+from registry_server.core.heartbeats import Beat, ReadReport
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, Report, ServiceSpec
-from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_report, check_spec, check_text
+from registry_server.core.service import Instant, ServiceSpec
+from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_spec, check_text
 
 HIGH_WATER = 4096
 """Messages that wait for one agent to read. Overflow rule: above it nothing more is read from that agent until all is
@@ -49,23 +49,6 @@ MAX_BEATS = 10_000
 
 MAX_REASON = 1000
 """Characters kept of the reason of a goodbye."""
-
-
-class Beat(Protocol):
-    """One heartbeat, as it came; its report is read by `ReadReport`."""
-
-    @property
-    def service_id(self) -> str: ...
-    @property
-    def incarnation(self) -> int: ...
-    @property
-    def sequence(self) -> int: ...
-
-
-class ReadReport(Protocol):
-    """Reads what a heartbeat reports on top of what was reported before. Raises InvalidRequest."""
-
-    def __call__(self, beat: Any, before: Report, *, replaces_figures: bool) -> Report: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,28 +271,16 @@ class AgentStream:
         beats = message.beats
         if len(beats) > MAX_BEATS:
             raise InvalidRequest.of(FieldError("beats.beats", f"has {len(beats)}; at most {MAX_BEATS} are allowed"))
-        registry, records = self._registry, self._registry.records
+        relayed, replaces = message.relayed, message.replaces_figures
+        for rejected in self._registry.beats(
+            self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces
+        ):
+            self.push(rejected)
         for beat in beats:
-            service_id = beat.service_id
-            if not service_id:
-                self.push(Rejected("", "beat.service_id", "must not be empty"))
-                continue
-            record = records.get(service_id)
-            report = None
-            if record is not None:
-                try:
-                    report = self._read_report(beat, record.report, replaces_figures=message.replaces_figures)
-                    errors = check_report(report, as_sent=message.replaces_figures)
-                except InvalidRequest as error:
-                    errors = list(error.fields)
-                if errors:
-                    report = None  # the sign of life counts, the figures do not
-                    for each in errors:
-                        self.push(Rejected(service_id, each.field, each.description))
-            registry.beat(self.session_id, service_id, beat.incarnation, report, now, relayed=message.relayed)
-            sequence = beat.sequence
-            self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + 1)
-        self._heard_at, self._relays = now.wall, message.relayed
+            if beat.service_id:
+                sequence = beat.sequence
+                self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + 1)
+        self._heard_at, self._relays = now.wall, relayed
         if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)
         elif not self._unacked:

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from grid_model.errors import FieldError, InvalidRequest
 
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
 from registry_server.core.directory import Directory
-from registry_server.core.effects import Left, SupersededBy, UnknownService
+from registry_server.core.effects import Left, Rejected, SupersededBy, UnknownService
 from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import Published
 from registry_server.core.record import Record
 from registry_server.core.registrations import Registrations
 from registry_server.core.service import Instant, Report, Service
+from registry_server.core.validation import check_report
 
 ANSWERED_LATE = 0.1
 """Attentive seconds for which a registration may wait for its answer without a word about it."""
+
+
+class Beat(Protocol):
+    """One heartbeat, as it came; its report is read by `ReadReport`."""
+
+    @property
+    def service_id(self) -> str: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+
+
+class ReadReport(Protocol):
+    """Reads what a heartbeat reports on top of what was reported before. Raises InvalidRequest."""
+
+    def __call__(self, beat: Any, before: Report, *, replaces_figures: bool) -> Report: ...
 
 
 class Heartbeats:
@@ -57,6 +78,39 @@ class Heartbeats:
         record.unanswered = False
         if now.attentive - record.heard_at > ANSWERED_LATE:
             self._facts.hear_late(record, now)
+
+    def beats(
+        self,
+        session_id: int,
+        beats: Sequence[Beat],
+        read_report: ReadReport,
+        now: Instant,
+        *,
+        relayed: bool = False,
+        replaces_figures: bool = False,
+    ) -> list[Rejected]:
+        """Record the heartbeats of one message; see `beat`. Return what of them is wrong: a sign of life counts even if
+        its figures do not. `replaces_figures`: each names all its figures."""
+        records, beat = self._records, self.beat
+        rejected: list[Rejected] = []
+        for each in beats:
+            service_id = each.service_id
+            if not service_id:
+                rejected.append(Rejected("", "beat.service_id", "must not be empty"))
+                continue
+            record = records.get(service_id)
+            report: Report | None = None
+            if record is not None:
+                try:
+                    report = read_report(each, record.report, replaces_figures=replaces_figures)
+                    errors: Sequence[FieldError] = check_report(report, as_sent=replaces_figures)
+                except InvalidRequest as error:
+                    errors = error.fields
+                if errors:
+                    report = None
+                    rejected += [Rejected(service_id, wrong.field, wrong.description) for wrong in errors]
+            beat(session_id, service_id, each.incarnation, report, now, relayed=relayed)
+        return rejected
 
     def beat(
         self,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from grid_model.liveness import Liveness
 
 from registry_server.core.effects import PutHeartbeats
-from registry_server.core.observations import Heard
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import REVISION_BLOCK, Outgoing
 from registry_server.core.published import PART, Backlog
@@ -61,7 +60,7 @@ class LivenessFacts:
 
     def publish_heard(self, record: Record) -> None:
         """Tell observers when the service was heard."""
-        self._observers.heard(record.spec.service_id, Heard(record.incarnation, record.observation, record.heard_at))
+        self._observers.heard(record.spec.service_id, (record.incarnation, record.observation, record.heard_at))
 
     def removed(self, service_id: str) -> None:
         """The service is registered no more."""

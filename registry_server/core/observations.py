@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """One beat of a known incarnation; `at` in attentive seconds."""
-
-    incarnation: int
-    observation: int
-    at: float
+Heard = tuple[int, int, float]
+"""One heartbeat: the incarnation, the observation, and the attentive second. A plain tuple: one is made for each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,8 @@ class Registry:
             self._registrations,
             self._outgoing,
         )
+        self.beats = self._heartbeats.beats
+        """Record the heartbeats of one message. Not a method of its own: a call more for each would be felt."""
         self._judgements = Judgements(
             self._directory, self._registrations, self._attachments, self._facts, self._published
         )

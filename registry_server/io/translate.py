@@ -142,9 +142,9 @@ def from_facts(facts: Facts) -> observation_pb2.ObserveLivenessResponse:
         now=duration(facts.until),
         hearing_since=duration(facts.hearing_since),
         observations=[from_record(record, maintenance) for record, maintenance in facts.records],
-        beat_incarnations=[beat.incarnation for beat in facts.beats],
-        beat_observations=[beat.observation for beat in facts.beats],
-        beat_ages_ms=[max(0, int((facts.until - beat.at) * 1000)) for beat in facts.beats],
+        beat_incarnations=[incarnation for incarnation, _, _ in facts.beats],
+        beat_observations=[observation for _, observation, _ in facts.beats],
+        beat_ages_ms=[max(0, int((facts.until - at) * 1000)) for _, _, at in facts.beats],
         removed=facts.removed,
         deliveries=[from_copy(copy) for copy in facts.copies],
     )

@@ -75,9 +75,9 @@ class Wire(Translator):
             now=duration(frame.now),
             hearing_since=duration(frame.hearing_since),
             observations=frame.facts,  # type: ignore[arg-type]
-            beat_incarnations=[beat.incarnation for beat in frame.beats],
-            beat_observations=[beat.observation for beat in frame.beats],
-            beat_ages_ms=[max(0, int((frame.now - beat.at) * 1000)) for beat in frame.beats],
+            beat_incarnations=[incarnation for incarnation, _, _ in frame.beats],
+            beat_observations=[observation for _, observation, _ in frame.beats],
+            beat_ages_ms=[max(0, int((frame.now - at) * 1000)) for _, _, at in frame.beats],
             removed=frame.removed,
             deliveries=[registry_wire.from_copy(copy) for copy in frame.copies],
             forebears=[registry_wire.from_tombstone(tombstone) for tombstone in frame.forebears],
@@ -107,7 +107,7 @@ def frame_of(frame: words.Frame) -> Frame:
         now=frame.now,
         hearing_since=frame.hearing_since,
         observations=frame.facts,  # type: ignore[arg-type]
-        beats=tuple([(beat.incarnation, beat.observation, beat.at) for beat in frame.beats]),
+        beats=frame.beats,
         removed=frame.removed,
         deliveries=tuple([delivery_of(copy) for copy in frame.copies]),
         deliveries_ended=frame.copies_ended,

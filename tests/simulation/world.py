@@ -76,7 +76,7 @@ class World:
                 now=now.attentive,
                 hearing_since=self._clock.hearing_since,
                 observations=tuple(facts_of(self.core.get(each)) for each in frame.changed),
-                beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
+                beats=frame.beats,
                 removed=frame.removed,
                 snapshot_complete=not self.judge.complete,
             )

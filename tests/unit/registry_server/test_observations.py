@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.core.observations import Frame, Heard, ObservationFeed
+from registry_server.core.observations import Frame, ObservationFeed
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import Grid, make_event
 
@@ -22,8 +22,8 @@ def test_the_first_frame_names_everybody_and_the_second_only_what_is_new() -> No
 def test_a_later_beat_takes_the_place_of_an_earlier_one() -> None:
     feed = ObservationFeed([], [])
     for n in range(100):
-        feed.heard("a", Heard(incarnation=1, observation=n, at=n / 10))
-    assert feed.take().beats == (Heard(1, 99, 9.9),)
+        feed.heard("a", (1, n, n / 10))
+    assert feed.take().beats == ((1, 99, 9.9),)
 
 
 def test_a_service_that_left_and_came_back_is_only_changed() -> None:
@@ -42,7 +42,7 @@ def test_a_service_that_came_and_left_is_only_removed() -> None:
 
 def test_a_beat_is_not_urgent_but_a_change_and_a_removal_are() -> None:
     feed = ObservationFeed([], [])
-    feed.heard("a", Heard(1, 1, 0.1))
+    feed.heard("a", (1, 1, 0.1))
     assert not feed.urgent
     feed.changed("a")
     assert feed.urgent
@@ -60,7 +60,7 @@ def test_a_registry_tells_its_observer_of_registrations_beats_breaks_and_removal
     grid.beat(1)
     frame = feed.take()
     assert frame.changed == ()
-    assert [beat.incarnation for beat in frame.beats] == [first.incarnation]
+    assert [incarnation for incarnation, _, _ in frame.beats] == [first.incarnation]
     grid.close(1)
     assert feed.take() == Frame(("a",), (), ())
     grid.registry.deregister("a", "", grid.later())
@@ -142,7 +142,7 @@ def test_the_snapshot_names_every_copy_that_waits() -> None:
 
 
 def test_a_large_frame_is_told_in_parts_the_removed_first_and_the_beats_last() -> None:
-    beat = Heard(1, 1, 0.1)
+    beat = (1, 1, 0.1)
     frame = Frame(tuple("abcde"), (beat,), ("gone",), (("x", "a"), ("y", "a"), ("z", "b")))
     parts = frame.parts(2)
     assert [each for part in parts for each in part.changed] == list("abcde")

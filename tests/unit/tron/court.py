@@ -135,7 +135,7 @@ class Court:
             now=self.now,
             hearing_since=self.hearing_since,
             observations=tuple(self.facts(each) for each in frame.changed if each in self.registry.records),
-            beats=tuple((beat.incarnation, beat.observation, beat.at) for beat in frame.beats),
+            beats=frame.beats,
             removed=frame.removed,
             deliveries=tuple(delivery_of(copy) for copy in copies.values() if copy is not None),
             deliveries_ended=tuple(key for key, copy in copies.items() if copy is None),
