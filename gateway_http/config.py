@@ -47,4 +47,4 @@ class Config(ProgramConfig):
     max_connections: int = Field(default=2000, ge=10)
     """Open connections on one port, streams included. Beyond it a request is answered 503."""
     self_register: CliImplicitFlag[bool] = True
-    """Register the gateway, the Event Stream and the HMI, so that they are seen like everyone else."""
+    """Register the gateway, the Event Stream and the HMI, so that they appear like any other service."""

@@ -58,7 +58,7 @@ def back_up(data_dir: Path, target: Path, version: str) -> Manifest:
         entries: list[Entry] = []
         found = sorted(_state_below(data_dir), key=lambda each: (each[1].order, each[0]))
         if not found:
-            raise BackupError(f"{data_dir}: holds no state of ours; is it a data directory?")
+            raise BackupError(f"{data_dir}: contains no state of TRON; is it a data directory?")
         for path, file in found:
             copy = draft / path
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def check(source: Path) -> Manifest:
     try:
         made = manifest.read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BackupError(f"{absolute(source)}: is no backup; there is no {manifest.FILE}") from None
+        raise BackupError(f"{absolute(source)}: is not a backup: {manifest.FILE} is missing") from None
     except UnicodeDecodeError:
         raise BackupError(f"{absolute(path)}: is damaged: it is not text") from None
     except OSError as error:
@@ -134,7 +134,7 @@ def check(source: Path) -> Manifest:
         copy = source / entry.path
         with _named(copy):
             if not copy.is_file():
-                raise BackupError(f"{absolute(copy)}: is missing; the manifest has it")
+                raise BackupError(f"{absolute(copy)}: is missing, but listed in the manifest")
             size = copy.stat().st_size
             if size != entry.size:
                 raise BackupError(f"{absolute(copy)}: is damaged: it has {size} bytes, the manifest says {entry.size}")
@@ -242,7 +242,7 @@ def _draft(target: Path, *, gives_way: Callable[[], Callable[[], None]] | None =
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     with _named(target):
         if gives_way is None and (target.is_file() or (target.is_dir() and any(target.iterdir()))):
-            raise BackupError(f"{target}: is not empty; a backup needs a folder of its own")
+            raise BackupError(f"{target}: is not empty; a backup needs an empty directory")
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir(mode=0o700)
         try:

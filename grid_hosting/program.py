@@ -67,7 +67,7 @@ class ProgramConfig(BaseSettings):
     log_json: CliImplicitFlag[bool] = False
     """Log JSON lines instead of text."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Below info there is a line for each beat-level detail; above it none for transitions."""
+    """debug adds a line for each heartbeat-level detail; above info, transitions are not logged."""
 
     @classmethod
     def settings_customise_sources(

@@ -104,7 +104,9 @@ UNDECODABLE = _Undecodable()
 def decoded(request: Any) -> Any:
     """The request; raises InvalidRequest where its bytes could not be decoded. Streams pass all that they read."""
     if request is UNDECODABLE:
-        raise InvalidRequest.of(FieldError("request", "is not a message of this method, or is nested too deeply"))
+        raise InvalidRequest.of(
+            FieldError("request", "is not a valid message for this method, or is nested too deeply")
+        )
     return request
 
 
@@ -155,7 +157,7 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
             raise error  # already answered, or nobody is there to be answered
         if not isinstance(error, TronError) or error.reason not in REASON_CODES:
             log.exception("call_failed", method=method)
-            error = InternalError("internal error; the server's log has it")
+            error = InternalError("internal error; see the server's log")
         with suppress(grpc.aio.InternalError):  # the client went away while it was told
             await abort(context, error)
 

@@ -12,10 +12,10 @@ from grid_hosting.sinks.config import SinksConfig
 
 
 class Config(ProgramConfig):
-    """The gRPC registry: records who is registered, who is connected, and what was heard."""
+    """The gRPC registry: records registrations, connections and heartbeats."""
 
     listen: Listen = "127.0.0.1:6122"
-    """Address to serve on, HOST:PORT. Port 0 picks a free one; no host means every interface of the machine."""
+    """Address to serve on, HOST:PORT. Port 0 picks a free port; no host means every interface of the machine."""
     data_dir: Path = Path("tron-data")
     """Folder of the database; an empty one is a fresh system."""
     event_retention_days: float = Field(default=7.0, gt=0, le=3650)
@@ -25,12 +25,12 @@ class Config(ProgramConfig):
     max_streams_per_peer: int = Field(default=1024, ge=1)
     """Heartbeat streams on one connection. Beyond it a stream is refused; the others are not disturbed."""
     first_message_timeout: float = Field(default=10.0, gt=0)
-    """Seconds that an open Heartbeat stream may say nothing at all."""
+    """Seconds until an open Heartbeat stream must send its first message."""
     max_message_bytes: int = Field(default=1 << 20, ge=64 << 10)
     """Size of one incoming message. A larger one ends its call with RESOURCE_EXHAUSTED."""
     monitor_lost_after: float = Field(default=5.0, gt=0, le=3600)
-    """Seconds without judgement until operators are told, where somebody judged before."""
+    """Seconds without an observer until operators are notified, if there was one before."""
     sinks: SinksConfig = SinksConfig()
-    """Where operators are told that TRON is gone, beside the log."""
+    """Where operators are notified that TRON is gone, beside the log."""
     self_register: CliImplicitFlag[bool] = True
-    """Register the registry itself, so that it is seen like everyone else."""
+    """Register the registry itself, so that it appears like any other service."""

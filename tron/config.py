@@ -74,7 +74,7 @@ class Config(ProgramConfig):
     """TRON, the heartbeat monitor: judges which services are alive, and notifies their parents."""
 
     listen: Listen = "127.0.0.1:6123"
-    """Address to serve on, HOST:PORT. Port 0 picks a free one; no host means every interface of the machine."""
+    """Address to serve on, HOST:PORT. Port 0 picks a free port; no host means every interface of the machine."""
     registry: Dial = "127.0.0.1:6122"
     """Address of the registry."""
     data_dir: Path = Path("tron-data")
@@ -94,7 +94,7 @@ class Config(ProgramConfig):
     registry_lost_after_drain: float = Field(default=LOST_AFTER_DRAIN, gt=0, le=3600)
     """The same if the registry said that it is draining, and after TRON's own start."""
     self_register: CliImplicitFlag[bool] = True
-    """Register TRON itself, so that it is seen like everyone else."""
+    """Register TRON itself, so that it appears like any other service."""
 
     def thresholds(self) -> dict[str, dict[str, Any]]:
         """The thresholds that are set, by service_id; the empty one means all services."""

@@ -126,16 +126,16 @@ class AlertmanagerConfig(ReceiverConfig):
 
 
 class DeadManConfig(BaseModel):
-    """A sign of life to an outside watcher."""
+    """A sign of life for an external monitor (dead man's switch)."""
 
     model_config = _STRICT
 
     url: AnyHttpUrl
-    """Asked as long as all is well."""
+    """Requested as long as everything is healthy."""
     every: float = Field(default=60.0, ge=1, le=86_400)
-    """Seconds between two signs. The watcher should wait for two or three."""
+    """Seconds between two requests. The monitor should tolerate two or three missing ones."""
     method: Literal["GET", "POST"] = "GET"
-    """How it is asked."""
+    """The HTTP method."""
 
 
 class SinksConfig(BaseModel):
@@ -148,19 +148,19 @@ class SinksConfig(BaseModel):
     alertmanager: tuple[AlertmanagerConfig, ...] = ()
     """Alertmanagers."""
     apprise: tuple[SecretStr, ...] = ()
-    """Apprise URLs: mail, chat, SMS and more. They hold tokens: better in `apprise_file`."""
+    """Apprise URLs: mail, chat, SMS and more. They contain tokens: prefer `apprise_file`."""
     apprise_file: Path | None = None
-    """File with Apprise URLs, one a line; empty lines and those that begin with # are left out."""
+    """File with Apprise URLs, one per line; empty lines and lines that begin with # are ignored."""
     dead_man: DeadManConfig | None = None
-    """A sign of life to an outside watcher."""
+    """A sign of life for an external monitor (dead man's switch)."""
     queue_size: int = Field(default=5000, ge=10, le=1_000_000)
-    """Notices that wait for one sink; beyond it the oldest of the lowest severity is dropped."""
+    """Maximum number of notices that wait for one sink; beyond it, the oldest of the lowest severity is dropped."""
     timeout: float = Field(default=_RETRY.timeout, ge=0.1, le=300)
-    """Seconds for one attempt."""
+    """Timeout of one attempt, in seconds."""
     longest_pause: float = Field(default=_RETRY.longest_pause, ge=0.1, le=3600)
-    """Seconds between two attempts at most, unless the receiver asks for more."""
+    """Maximum seconds between two attempts, unless the receiver asks for more."""
     give_up_after: float = Field(default=_RETRY.give_up_after, ge=60, le=31_536_000)
-    """Seconds after which a notice that could not be delivered is given up."""
+    """Seconds after which an undelivered notice is dropped."""
 
     @field_validator("apprise")
     @classmethod

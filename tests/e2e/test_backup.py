@@ -186,7 +186,7 @@ def test_a_backup_is_refused_in_one_line_where_it_cannot_be_made(made: Made, tmp
     (tmp_path / "other").mkdir()
     data = str(made.folder / "data")
     for target, data_dir, said in (
-        (full, data, f"{full}: is not empty; a backup needs a folder of its own"),
+        (full, data, f"{full}: is not empty; a backup needs an empty directory"),
         (made.folder / "data" / "copy", data, "is inside the data directory"),
         (tmp_path / "new", str(tmp_path / "nowhere"), f"{tmp_path / 'nowhere'}: there is no such directory"),
         (tmp_path / "new", str(tmp_path / "other"), "is it a data directory?"),

@@ -157,7 +157,7 @@ def test_a_mistake_is_said_in_one_line(demo: Demo) -> None:
     assert done.stderr.startswith("tron: no agent 'Dir-Cod' in this fleet; did you mean Dir-Code")
     done = demo.tron("demo")
     assert done.returncode == 1
-    assert "another demo runs at this registry" in done.stderr
+    assert "another demo is running at this registry" in done.stderr
 
 
 def test_the_core_services_are_registered_once_however_often_and_those_that_run_are_left_alone(demo: Demo) -> None:

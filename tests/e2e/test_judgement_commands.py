@@ -164,7 +164,7 @@ def test_maintenance_is_shown_and_ended(system: System) -> None:
     tron(system, "deregister", child)
     assert "not registered" in tron(system, "maintenance").stdout
     assert asked(system, "maintenance", child, "--off")["maintenance"] is None, "it outlived its service"
-    assert tron(system, "maintenance").stdout == "No notices are held.\n"
+    assert tron(system, "maintenance").stdout == "No alerts are held.\n"
 
 
 @pytest.mark.parametrize(

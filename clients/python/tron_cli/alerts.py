@@ -25,12 +25,14 @@ def alerts(
     context: typer.Context,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")] = False,
-    recipient: Annotated[str, typer.Option(help="Only those for this agent.")] = "",
-    service: Annotated[str, typer.Option(help="Only those about this service_id.")] = "",
-    unacknowledged: Annotated[bool, typer.Option(help="Only those that nobody has acknowledged.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="The newest so many.")] = 20,
-    count: Annotated[int, typer.Option(min=0, help="With --follow: end after this many; 0 never ends.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events until Ctrl-C.")] = False,
+    recipient: Annotated[str, typer.Option(help="Only alerts for this recipient.")] = "",
+    service: Annotated[str, typer.Option(help="Only events about this service_id.")] = "",
+    unacknowledged: Annotated[bool, typer.Option(help="Only alerts that are not acknowledged.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=1000, help="Show at most this many, the newest.")
+    ] = 20,
+    count: Annotated[int, typer.Option(min=0, help="With --follow: stop after this many; 0: never.")] = 0,
 ) -> None:
     """Show recent alerts and events, oldest first."""
     if context.invoked_subcommand is not None:
@@ -65,7 +67,7 @@ def alerts(
             elif page.events:
                 out.print(_table(page.events, waiting))
             else:
-                out.print("Nothing waits for acknowledgement." if unacknowledged else _nothing(recipient, service))
+                out.print("No alert waits for acknowledgement." if unacknowledged else _nothing(recipient, service))
             return
         shown = 0
         for event in page.events:
@@ -84,15 +86,15 @@ def ack(
     alert_id: Annotated[str, typer.Argument(metavar="[ALERT_ID]")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    everything: Annotated[bool, typer.Option("--all", help="Every alert that waits.")] = False,
-    service: Annotated[str, typer.Option(metavar="ID", help="Every alert about this service.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="All unacknowledged alerts.")] = False,
+    service: Annotated[str, typer.Option(metavar="ID", help="All alerts about this service.")] = "",
     recipient: Annotated[
-        str, typer.Option(metavar="ID", help="Every alert for this recipient; with ALERT_ID only its copy.")
+        str, typer.Option(metavar="ID", help="All alerts for this recipient; with ALERT_ID, only its copy.")
     ] = "",
 ) -> None:
-    """Acknowledge alerts, so that they are neither sent again nor escalated.
+    """Acknowledge alerts. An acknowledged alert is neither sent again nor escalated.
 
-    Without --recipient this is an operator's acknowledgement: it also covers the services that were lost.
+    Without --recipient, this is an operator's acknowledgement: it also acknowledges lost services.
     """
     if sum((bool(alert_id), everything, bool(service or (recipient and not alert_id)))) != 1:
         raise typer.BadParameter("give an ALERT_ID, or --all, or --service and --recipient", param_hint="ALERT_ID")
@@ -112,7 +114,7 @@ def ack(
             counts = [_count(copies, "copy", "copies"), _count(lost, "lost service", "lost services")]
             out.print(f"Acknowledged {' and '.join(each for each in counts if each)}.")
         else:
-            out.print("It was acknowledged before." if alert_id else "Nothing waits for acknowledgement.")
+            out.print("It was acknowledged before." if alert_id else "No alert waits for acknowledgement.")
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -120,7 +122,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def _nothing(recipient: str, service: str) -> str:
-    return "No events match." if recipient or service else "Nothing has happened yet."
+    return "No events match." if recipient or service else "There are no events yet."
 
 
 def _show(event: Event, as_json: bool) -> int:

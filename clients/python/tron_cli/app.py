@@ -47,7 +47,7 @@ app.command(rich_help_panel=CHANGE)(services.deregister)
 
 @app.command(rich_help_panel=ASK)
 def version(as_json: JsonOption = False) -> None:
-    """Show which version this is."""
+    """Show the version."""
     versions = {"tron": importlib.metadata.version("tron-grid"), "python": platform.python_version()}
     if as_json:
         print_json(versions)
@@ -65,7 +65,7 @@ def _show_version(wanted: bool) -> None:
 def _options(
     version_: Annotated[
         bool,
-        typer.Option("--version", "-V", help="Show which version this is.", is_eager=True, callback=_show_version),
+        typer.Option("--version", "-V", help="Show the version.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """What every command has in common: nothing but the question for the version."""

@@ -21,11 +21,11 @@ DATA_DIR = Path("tron-data")
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; it must not be there yet, or be empty.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The target directory; it must be empty or not exist.")],
     data_dir: DataDirOption = DATA_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy all state of a system, while it runs: what was acknowledged before is in the copy."""
+    """Copy all state of a running system. The copy contains everything that was acknowledged before."""
     try:
         made = backups.back_up(data_dir, folder, _version())
     except BackupError as error:
@@ -41,11 +41,12 @@ def restore(
     data_dir: DataDirOption = DATA_DIR,
     as_json: JsonOption = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also where the data directory is not empty; it is kept beside the new one.")
+        bool,
+        typer.Option("--force", help="Restore even if the data directory is not empty; the old one is kept beside it."),
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check the backup; change nothing.")] = False,
 ) -> None:
-    """Check a backup, and put it in place of a data directory that no program uses."""
+    """Check a backup, and restore it to a data directory that no program uses."""
     try:
         if check:
             made, kept = backups.check(folder), None
@@ -59,12 +60,12 @@ def restore(
         print_json({"data_dir": place, "kept": None if kept is None else str(kept), **_document(made)})
         return
     if check:
-        out.print(f"The backup of {escape(made.made_at)} is whole: {_summary(made)}.", soft_wrap=True)
+        out.print(f"The backup of {escape(made.made_at)} is complete: {_summary(made)}.", soft_wrap=True)
         return
     out.print(f"Restored the backup of {escape(made.made_at)} to {escape(absolute(data_dir))}: {_summary(made)}.",
               soft_wrap=True)  # fmt: skip
     if kept is not None:
-        out.print(f"What was there before is in {escape(str(kept))}.", soft_wrap=True)
+        out.print(f"The previous content is in {escape(str(kept))}.", soft_wrap=True)
 
 
 def _summary(made: Manifest) -> str:

@@ -1,4 +1,4 @@
-"""How a command reaches the registry, and what it says where that fails."""
+"""How a command reaches the registry, and what it prints if it cannot."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RegistryOption = Annotated[
         callback=checked_address,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output, and nothing else on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 LabelOption = Annotated[
     list[str] | None, typer.Option("--label", metavar="K=V", help="A label: key=text, or key:=json. Repeatable.")
 ]

@@ -40,7 +40,9 @@ def control_path(registry: str) -> Path:
     except OSError as error:
         raise ControlError(f"cannot use {folder} for the demo's socket: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise ControlError(f"{folder} is not a folder of yours alone; set XDG_RUNTIME_DIR to one that is")
+        raise ControlError(
+            f"{folder} can be used by other users too; set XDG_RUNTIME_DIR to a folder that only you can use"
+        )
     host, _, port = registry.rpartition(":")
     host = "127.0.0.1" if host in _EVERYWHERE else host
     path = folder / f"demo-{re.sub(r'[^A-Za-z0-9.]', '_', host)}-{port}.sock"
@@ -59,11 +61,11 @@ def ask(path: Path, request: dict[str, Any], timeout: float = ANSWER_SECONDS) ->
             with connection.makefile("rb") as lines:
                 line = lines.readline(_LONGEST_LINE)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise NoDemo("no demo runs there") from None
+        raise NoDemo("no demo is running there") from None
     except TimeoutError:
         raise ControlError(f"the demo did not answer within {timeout:g} s") from None
     except OSError as error:
-        raise ControlError(f"the demo cannot be asked: {error.strerror or error}") from error
+        raise ControlError(f"cannot talk to the demo: {error.strerror or error}") from error
     answer: dict[str, Any] = {}
     with contextlib.suppress(ValueError):
         answer = json.loads(line)

@@ -27,7 +27,7 @@ DEFAULT_CATALOGUE = "pas"
 _KNOCK_SECONDS = 2.0
 
 CatalogueOption = Annotated[
-    str, typer.Option("--catalogue", metavar="NAME|FILE", help="The fleet: one that comes along, or a TOML file.")
+    str, typer.Option("--catalogue", metavar="NAME|FILE", help="The fleet: a built-in one, or a TOML file.")
 ]
 
 
@@ -36,17 +36,19 @@ def demo(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     kill: Annotated[
-        str, typer.Option(metavar="ID", help="kill -9 it, and again at each restart, until it is resumed.")
+        str, typer.Option(metavar="ID", help="Kill it (-9), and again after each restart, until it is resumed.")
     ] = "",
-    kill_once: Annotated[str, typer.Option(metavar="ID", help="kill -9 it; its parent starts it again.")] = "",
-    hang: Annotated[str, typer.Option(metavar="ID", help="Stop it: its stream stands, no beats come.")] = "",
-    stall: Annotated[str, typer.Option(metavar="ID", help="Let it beat and get nothing done.")] = "",
-    resume: Annotated[str, typer.Option(metavar="ID", help="Undo all that; start it where it does not run.")] = "",
+    kill_once: Annotated[str, typer.Option(metavar="ID", help="Kill it (-9) once; its parent restarts it.")] = "",
+    hang: Annotated[
+        str, typer.Option(metavar="ID", help="Stop it (SIGSTOP): its stream stays open, and no heartbeats arrive.")
+    ] = "",
+    stall: Annotated[str, typer.Option(metavar="ID", help="Let it send heartbeats but make no progress.")] = "",
+    resume: Annotated[str, typer.Option(metavar="ID", help="Undo all of these; start it if it is not running.")] = "",
     ready_file: Annotated[
         Path | None, typer.Option(help="Written once all agents are registered: one JSON object.")
     ] = None,
 ) -> None:
-    """Run a demo fleet: each row of a catalogue a real agent, in a process of its own, with its real parent.
+    """Run a demo fleet: one process for each row of a catalogue, as a real agent with its real parent.
 
     Parents restart their children up to three times, then escalate. With --kill, --hang, --stall or --resume it acts on
     the demo that runs already, in another terminal or in `tron up --demo`. Follow it with: tron alerts --follow
@@ -72,7 +74,7 @@ def _act(control: Path, registry: str, word: str, service_id: str, as_json: bool
     try:
         answer = ask(control, {"do": word, "id": service_id})
     except NoDemo:
-        fail(f"no demo runs at the registry {registry}; start one with: tron demo")
+        fail(f"no demo is running at the registry {registry}; start one with: tron demo")
     if as_json:
         print_json({"id": answer["id"], "did": word, "pid": answer["pid"]})
     else:
@@ -130,7 +132,9 @@ def to_try(catalogue: FleetFile) -> tuple[str, ...]:
 
 def _welcome(catalogue: FleetFile, registry: str, fleet: Fleet) -> None:
     elsewhere = "" if registry == DEFAULT_REGISTRY else f" --registry {registry}"
-    out.print(f"{catalogue.title}: {len(fleet.members)} agents run at {registry}. Ctrl-C ends them. Try next:\n")
+    out.print(
+        f"{catalogue.title}: {len(fleet.members)} agents are running at {registry}. Press Ctrl-C to stop. Try next:\n"
+    )
     for command in to_try(catalogue):
         out.print(f"  tron {command}{elsewhere}", highlight=False, markup=False, soft_wrap=True)
     out.print()

@@ -134,7 +134,7 @@ class Fleet:
     async def _kill(self, member: Member, _: str) -> str:
         await self._kill_once(member, "")
         member.doomed = True
-        return "killed, and will be again at each restart, until it is resumed"
+        return "killed, and will be killed again after each restart, until it is resumed"
 
     async def _kill_once(self, member: Member, _: str) -> str:
         if not member.running:
@@ -153,27 +153,27 @@ class Fleet:
         self._tell(member, "freeze")
         member.stalled = True
         self._say(f"{member.service_id} stalls")
-        return "made to stall: it beats, and gets nothing done"
+        return "made to stall: it sends heartbeats but makes no progress"
 
     async def _resume(self, member: Member, _: str) -> str:
         member.doomed = False
         if not member.running:
             await self._start(member)
-            self._say(f"{member.service_id} was started again")
+            self._say(f"{member.service_id} was restarted")
             return "started again"
         if not (member.hung or member.stalled):
-            return "well, and left alone"
+            return "healthy, and left alone"
         if member.stalled:
             self._tell(member, "thaw")
         if member.hung:
             self._signal(member, signal.SIGCONT)
         member.hung = member.stalled = False
-        self._say(f"{member.service_id} goes on")
-        return "made to go on"
+        self._say(f"{member.service_id} continues")
+        return "made to continue"
 
     async def _restart(self, member: Member, by: str) -> str:
         """What a parent asks for: end what is left of it, and start it anew."""
-        self._say(f"{member.service_id} is started again{f' by {by}' if by else ''}")
+        self._say(f"{member.service_id} is restarted{f' by {by}' if by else ''}")
         await self._end(member)
         if member.doomed:
             await self._spawn(member)

@@ -170,17 +170,19 @@ def _contradictions(catalogue: FleetFile) -> list[str]:
         for field, taken in seen.items():
             word = getattr(row, field)
             if word and word in taken:
-                problems.append(f"{where}: {field}: {word!r} is that of service {taken[word]} already")
+                problems.append(f"{where}: {field}: {word!r} is already used by service {taken[word]}")
             taken.setdefault(word, number)
         if row.ttl is not None and row.ttl < row.heartbeat_interval:
             problems.append(f"{where}: ttl: {row.ttl:g} s is below heartbeat_interval ({row.heartbeat_interval:g} s)")
         if row.parent and catalogue.parent_of(row) is None:
             problems.append(
-                f"{where}: parent: {row.parent!r} is no service of this catalogue, or several have that name"
+                f"{where}: parent: {row.parent!r} is not a service of this catalogue, or several have that name"
             )
     favourite = catalogue.find(catalogue.favourite)
     if catalogue.favourite and (favourite is None or favourite.system):
-        problems.append(f"favourite: {catalogue.favourite!r} is no service of this catalogue, or one of the system")
+        problems.append(
+            f"favourite: {catalogue.favourite!r} is not a service of this catalogue, or it belongs to the system"
+        )
     return problems or _circles(catalogue)
 
 
@@ -196,6 +198,6 @@ def _circles(catalogue: FleetFile) -> list[str]:
             step = catalogue.parent_of(step)
         if step is not None and step.service_id in path:
             circle = [*path[path.index(step.service_id) :], step.service_id]
-            problems.append(f"{_where(number, row.service_id)}: parent: closes a circle: {' -> '.join(circle)}")
+            problems.append(f"{_where(number, row.service_id)}: parent: creates a cycle: {' -> '.join(circle)}")
         settled.update(path)
     return problems

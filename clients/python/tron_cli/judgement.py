@@ -44,7 +44,7 @@ MonitorOption = Annotated[
         "--monitor",
         metavar="ADDR",
         envvar="TRON_MONITOR",
-        help="Where TRON listens; without it, the registry is asked.",
+        help="Where TRON listens. Default: ask the registry.",
         show_default=False,
         callback=_checked_monitor,
     ),
@@ -89,9 +89,9 @@ def monitor_address_of(monitor: str, registry: str) -> str:
         except ServiceNotFound:
             if registry == DEFAULT_REGISTRY:
                 return DEFAULT_MONITOR  # one that does not register itself
-            fail(f"the registry at {registry} knows no TRON; is it running? Otherwise give its address with --monitor")
+            fail(f"no TRON is registered at {registry}; is it running? If so, give its address with --monitor")
         except Unreachable as error:
-            fail(f"{error}; give the address that leads to it with --monitor")
+            fail(f"{error}; give an address that reaches it with --monitor")
 
 
 def explain(
@@ -100,7 +100,7 @@ def explain(
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Say why a service is judged as it is: what is known, which rule fired, what happens next."""
+    """Explain the liveness of a service: the evidence, the rule that applied, and what happens next."""
     from tron_client.errors import ServiceNotFound
 
     with monitor_at(monitor, registry) as client:
@@ -136,13 +136,13 @@ def _print(explanation: Explanation) -> None:
     name, _, text = explanation.rule.partition(": ")
     out.print(f"\n[bold]Rule[/]  {escape(name)}{f': {escape(text)}' if text else ''}", soft_wrap=True)
     if explanation.deadlines:
-        out.print("\n[bold]Next[/], unless a sign of life comes")
+        out.print("\n[bold]Next[/], unless a heartbeat arrives")
         for each in explanation.deadlines:
             when = "now" if each.due_in <= 0 else f"in {each.due_in:.1f} s"
             out.print(f"  {when:<12} {escape(each.what)}")
     evidence = explanation.evidence
     if evidence:
-        out.print("\n[bold]Known[/]")
+        out.print("\n[bold]Evidence[/]")
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 2))
         for key, value in sorted(evidence.items()):
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -161,16 +161,16 @@ def shown(value: object) -> str:
 def stats(
     registry: RegistryOption = DEFAULT_REGISTRY, monitor: MonitorOption = "", as_json: JsonOption = False
 ) -> None:
-    """Count the services by judgement; say whether TRON watches, and how its ways to operators go."""
+    """Count the services by liveness, and show whether TRON is watching and how the operator sinks are doing."""
     with monitor_at(monitor, registry) as client:
         found = client.get_stats()
         if as_json:
             print_json(dataclasses.asdict(found))
             return
         if not found.watching:
-            out.print("[red]TRON does not hear the registry: nobody is judged.[/]")
+            out.print("[red]TRON does not receive data from the registry: liveness is not evaluated.[/]")
         if found.guard_active:
-            out.print("[yellow]A mass failure is under way: notices about it are held.[/]")
+            out.print("[yellow]A mass failure is in progress: alerts about it are held.[/]")
         table = Table(box=None, pad_edge=False, show_header=False)
         for each in dataclasses.fields(found):
             value = getattr(found, each.name)

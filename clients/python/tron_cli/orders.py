@@ -38,7 +38,7 @@ async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dic
         full = len(callers) >= _MOST_CALLERS
         callers.add(caller)
         try:
-            answer = {"ok": False, "error": "too many ask at once"} if full else await _answer(reader, obey)
+            answer = {"ok": False, "error": "too many callers at once"} if full else await _answer(reader, obey)
             writer.write(json.dumps(answer).encode() + b"\n")
             async with asyncio.timeout(_ASKING_SECONDS):
                 await writer.drain()
@@ -65,7 +65,7 @@ def _place(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ControlError("another demo runs at this registry; end it first") from None
+            raise ControlError("another demo is running at this registry; stop it first") from None
         path.unlink(missing_ok=True)  # left behind by one that was killed
         try:
             yield

@@ -48,33 +48,33 @@ class PolicyCommand(TyperCommand):
 def policy(
     changes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="What to change. NAME=default: as if it had not been changed."),
+        typer.Argument(metavar="[NAME=VALUE]...", help="The thresholds to change. NAME=default removes a change."),
     ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
     service: Annotated[
-        str, typer.Option(metavar="ID", help="The policy of one service. Without an ID: as --overrides.")
+        str, typer.Option(metavar="ID", help="The thresholds of one service. Without an ID: the same as --overrides.")
     ] = "",
     overrides: Annotated[
-        bool, typer.Option("--overrides", help="List the services whose thresholds differ, and what differs.")
+        bool, typer.Option("--overrides", help="List the services with overrides, and the overridden thresholds.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --service: also where no such service is registered (yet).")
+        bool, typer.Option("--force", help="With --service: even if no such service is registered (yet).")
     ] = False,
 ) -> None:
-    """Show the thresholds in force and where each comes from, or change some: at once, and for good.
+    """Show the thresholds in force and their sources, or change them. Changes apply at once and are permanent.
 
-    Times take a number of seconds, or a unit: 500ms, 2.5s, 10min, 1h.
+    A time is a number of seconds, or has a unit: 500ms, 2.5s, 10min, 1h.
     """
     from tron_client.errors import InvalidRequest, ServiceNotFound
 
     wanted = dict(_change(each) for each in changes or ())
     if overrides and (wanted or service):
-        why = "it lists, and takes nothing else; name a service with --service ID"
+        why = "it only lists, and takes no other arguments; name a service with --service ID"
         raise typer.BadParameter(why, param_hint="--overrides")
     if force and not (service and wanted):
-        raise typer.BadParameter("it is for changes of one service: --service ID NAME=VALUE", param_hint="--force")
+        raise typer.BadParameter("it requires changes for one service: --service ID NAME=VALUE", param_hint="--force")
     unset = [name for name, value in wanted.items() if value == DEFAULT]
     given = {name: value for name, value in wanted.items() if value != DEFAULT}
     with monitor_at(monitor, registry) as client:
@@ -160,23 +160,25 @@ def _unquoted(text: str) -> str:
 
 def maintenance(
     service_id: Annotated[
-        str, typer.Argument(metavar="[ID]", help="Which service; without it: list what is held.")
+        str, typer.Argument(metavar="[ID]", help="The service. Without it: list the services whose alerts are held.")
     ] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
-    off: Annotated[bool, typer.Option("--off", help="End it: what was held is told now, if it still holds.")] = False,
+    off: Annotated[
+        bool, typer.Option("--off", help="End it: alerts that were held are sent now, if they still apply.")
+    ] = False,
     minutes: Annotated[
-        float | None, typer.Option("--for", metavar="MINUTES", help="End by itself after so long.")
+        float | None, typer.Option("--for", metavar="MINUTES", help="End automatically after this time.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="For whoever looks at it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, shown to other operators.")] = "",
 ) -> None:
-    """Hold notices about a service; it stays with the id, through restarts and registrations. Without an ID, list whose
-    notices are held."""
+    """Hold the alerts about a service. This belongs to the id and survives restarts and registrations. Without an ID,
+    list the services whose alerts are held."""
     if off and (minutes is not None or reason):
         raise typer.BadParameter("it takes neither --for nor --reason", param_hint="--off")
     if not service_id and (off or minutes is not None or reason):
-        raise typer.BadParameter("whose notices? Name a service", param_hint="ID")
+        raise typer.BadParameter("name a service", param_hint="ID")
     with monitor_at(monitor, registry) as client:
         if not service_id:
             _list_held(client.list_maintenance(), as_json=as_json)
@@ -187,12 +189,12 @@ def maintenance(
         if as_json:
             print_json({"service_id": service_id, "maintenance": None if held is None else held.to_dict()})
         elif held is None:
-            out.print(f"Notices about {escape(service_id)} are told again.", soft_wrap=True)
+            out.print(f"Alerts about {escape(service_id)} are sent again.", soft_wrap=True)
         else:
             # The moment is by the registry's clock; the length is not by any.
             length = "" if minutes is None else f"for {minutes:g} min, "
             until = "until you end it" if held.until is None else f"{length}until {clock_time(held.until)}"
-            out.print(f"Notices about {escape(service_id)} are held {until}.", soft_wrap=True)
+            out.print(f"Alerts about {escape(service_id)} are held {until}.", soft_wrap=True)
 
 
 def _list_held(found: tuple[HeldNotices, ...], *, as_json: bool) -> None:
@@ -204,7 +206,7 @@ def _list_held(found: tuple[HeldNotices, ...], *, as_json: bool) -> None:
         print_json({"held": rows})
         return
     if not found:
-        out.print("No notices are held.")
+        out.print("No alerts are held.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("service", "name", "since", "until", "reason"):

@@ -39,14 +39,16 @@ class Finding:
 
 
 def probe(
-    catalogue: Annotated[str, typer.Option(metavar="NAME|FILE", help="Whom to look after; see: clients/catalogue.")],
-    service: Annotated[str, typer.Option(metavar="KEY", help="Only this one: its key, id or name.")] = "",
-    timeout: Annotated[float, typer.Option(min=0.05, help="Seconds that a program has to answer.")] = 2.0,
-    once: Annotated[bool, typer.Option("--once", help="Look once, say what was found, and beat for nobody.")] = False,
+    catalogue: Annotated[str, typer.Option(metavar="NAME|FILE", help="The programs to probe; see: clients/catalogue.")],
+    service: Annotated[str, typer.Option(metavar="KEY", help="Only this service: its key, id or name.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.05, help="Timeout for one answer, in seconds.")] = 2.0,
+    once: Annotated[
+        bool, typer.Option("--once", help="Probe once, report the results, and send no heartbeats.")
+    ] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Beat for programs that cannot be changed, as long as they are well; say why of the others."""
+    """Send heartbeats for programs that cannot be changed, while they are healthy; report why the others are not."""
     rows = chosen(load_catalogue(catalogue), service)
     try:
         well = asyncio.run(
@@ -68,7 +70,7 @@ def _say(row: Row, finding: Finding, as_json: bool) -> None:
     if as_json:
         print_json({"service_id": row.service_id, "url": row.url, "well": not finding.why, "why": finding.why})
         return
-    told = f"is well ({finding.status})" if not finding.why else f"gets no beat: {finding.why}"
+    told = f"is healthy ({finding.status})" if not finding.why else f"gets no heartbeat: {finding.why}"
     out.print(f"{row.service_id} {told}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -83,7 +85,7 @@ async def check(url: str, timeout: float) -> Finding:
         return await _check_http(url if parts.path.strip("/") else f"{url.rstrip('/')}/health", timeout)
     if parts.scheme in ("grpc", "tcp") and host and port:
         return await (_check_grpc if parts.scheme == "grpc" else _check_tcp)(host, port, timeout)
-    return Finding(f"its url {url!r} says nothing that can be checked")
+    return Finding(f"its url {url!r} cannot be checked")
 
 
 async def _check_http(url: str, timeout: float) -> Finding:
@@ -119,7 +121,7 @@ async def _check_tcp(host: str, port: int, timeout: float) -> Finding:
         async with asyncio.timeout(timeout):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError) as error:
-        return Finding(f"{host}:{port} takes no connection: {error or type(error).__name__}")
+        return Finding(f"{host}:{port} accepts no connection: {error or type(error).__name__}")
     writer.close()
     return Finding()
 
@@ -178,7 +180,7 @@ class _Probe:
                 tasks.create_task(self._send(channel))
                 for row in self.rows:
                     if row.service_id in own:
-                        out.print(f"{row.service_id} beats for itself", highlight=False, markup=False)
+                        out.print(f"{row.service_id} sends its own heartbeats", highlight=False, markup=False)
                     else:
                         tasks.create_task(self._look_after(row, client))
         return True
@@ -193,9 +195,9 @@ class _Probe:
                     await client.register(**row.declaration())
                     self._registered.add(row.service_id)
                 except InvalidRequest as error:
-                    finding = Finding(f"the registry refuses it: {refusal(error)}")
+                    finding = Finding(f"the registry rejects it: {refusal(error)}")
                 except TronError as error:
-                    finding = Finding(f"the registry does not take it: {error.message or error.reason}")
+                    finding = Finding(f"the registry does not accept it: {error.message or error.reason}")
             if finding != self._found.get(row.service_id):
                 self._found[row.service_id] = finding
                 with even_unread():

@@ -99,7 +99,7 @@ class Supervisor:
             self._stop_wanted.set()
             return
         self._killed = True
-        _say("killing what still runs")
+        _say("killing the programs that are still running")
         for each in self._children:
             each.send(signal.SIGKILL)
 
@@ -165,7 +165,7 @@ class Supervisor:
                 raise ChildNeverServed(
                     f"{each.name} {describe_exit(code)}{times} before it served; see its error above"
                 )
-            _say(f"{each.name} {describe_exit(code)}; starting it again in {decision.delay:.1f} s")
+            _say(f"{each.name} {describe_exit(code)}; restarting it in {decision.delay:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(each.leaving.wait(), decision.delay)
 
@@ -184,7 +184,7 @@ class Supervisor:
         each.life.served()
         each.ready.set()
         if each.life.starts > 1:
-            _say(f"{each.name} serves again at {each.listen} (pid {each.serving.pid})")
+            _say(f"{each.name} is serving again at {each.listen} (pid {each.serving.pid})")
         self._announce()
 
     def _announce(self) -> None:

@@ -94,7 +94,9 @@ def _show(outcomes: Sequence[dict[str, object]]) -> None:
         )
     out.print(table)
     if any(each["outcome"] == "registered" for each in outcomes):
-        out.print("Nobody beats for those that were registered: they are given up after three missed intervals.")
+        out.print(
+            "No program sends heartbeats for these services: they are deregistered after three missed heartbeats."
+        )
 
 
 def _answers(url: str) -> bool | None:

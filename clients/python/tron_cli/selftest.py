@@ -97,7 +97,7 @@ class SelfTest:
             except TronError as error:
                 raise PhaseFailed(f"TRON at {self.monitor} does not answer: {error.message}") from error
         if not stats.watching:
-            raise PhaseFailed("TRON answers, but it does not hear the registry: nobody is judged")
+            raise PhaseFailed("TRON answers, but receives no data from the registry: liveness is not evaluated")
         return f"registry and TRON answer; {stats.total_services} services are watched"
 
     @contextmanager
@@ -111,7 +111,7 @@ class SelfTest:
                 yield parent, child_id
             finally:
                 try:
-                    client.deregister(child_id, "the self test is over")
+                    client.deregister(child_id, "the self-test is over")
                 except ServiceNotFound:
                     pass
                 except TronError as error:
@@ -123,9 +123,9 @@ class SelfTest:
         client.register(
             child_id, name=child_id, parent=parent_id, heartbeat_interval=INTERVAL, labels={"selftest": True}
         )
-        self._wait(lambda: self._liveness(client, child_id) == "ALIVE", "the child was not judged ALIVE")
-        self._wait(lambda: self._liveness(client, child_id) != "ALIVE", "its silence was not noticed")
-        return f"a child with an interval of {INTERVAL:g} s fell silent, and it was noticed"
+        self._wait(lambda: self._liveness(client, child_id) == "ALIVE", "the child did not become ALIVE")
+        self._wait(lambda: self._liveness(client, child_id) != "ALIVE", "its silence was not detected")
+        return f"a child with an interval of {INTERVAL:g} s fell silent, and that was detected"
 
     def _be_judged(self, client: RegistryClient, child_id: str) -> str:
         self._wait(
@@ -133,7 +133,7 @@ class SelfTest:
             "it was not marked down",
         )
         event = client.list_events(service_id=child_id, types=("service_down",)).events[0]
-        return f"marked down, cause {event.cause}, after {event.missed_beats} missed beats"
+        return f"marked down, cause {event.cause}, after {event.missed_beats} missed heartbeats"
 
     def _be_told(self, parent: Agent, child_id: str) -> str:
         deadline = time.monotonic() + self.patience
@@ -143,8 +143,8 @@ class SelfTest:
                 continue
             alert.acknowledge()
             if alert.service_id == child_id and alert.type == "service_down":
-                return "the parent heard service_down over its own stream, and acknowledged"
-        raise PhaseFailed(f"the parent did not hear of it within {self.patience:g} s")
+                return "the parent received service_down over its own stream and acknowledged it"
+        raise PhaseFailed(f"the parent was not notified within {self.patience:g} s")
 
     def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + self.patience
@@ -167,9 +167,9 @@ def selftest(
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
-    patience: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="How long each phase may take.")] = 10.0,
+    patience: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Timeout of each phase.")] = 10.0,
 ) -> None:
-    """Prove on the live system that a silent agent is noticed and its parent told. Exits with 1 where it is not."""
+    """Check on the live system that a silent agent is detected and its parent notified. Exits with 1 if not."""
     test = SelfTest(registry, monitor_address_of(monitor, registry), patience)
     passed = test.run()
     if as_json:
@@ -185,5 +185,5 @@ def selftest(
             out.print(
                 f"{mark}  {number} {phase.name:<18} {phase.seconds:6.2f} s  {escape(phase.detail)}", soft_wrap=True
             )
-        out.print("All four phases pass." if passed else "The system does not do what it promises.")
+        out.print("All four phases pass." if passed else "The self-test failed.")
     raise typer.Exit(0 if passed else 1)

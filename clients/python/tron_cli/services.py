@@ -32,16 +32,20 @@ def services(
     as_json: JsonOption = False,
     type_: Annotated[ServiceType | None, typer.Option("--type", case_sensitive=False)] = None,
     role: Annotated[ServiceRole | None, typer.Option(case_sensitive=False)] = None,
-    cap: Annotated[str, typer.Option(help="A capability that it must have.")] = "",
-    name: Annotated[str, typer.Option(help="Its exact name.")] = "",
-    status: Annotated[ServiceStatus | None, typer.Option(case_sensitive=False, help="What it says of itself.")] = None,
-    liveness: Annotated[Liveness | None, typer.Option(case_sensitive=False, help="What TRON says of it.")] = None,
+    cap: Annotated[str, typer.Option(help="Only services with this capability.")] = "",
+    name: Annotated[str, typer.Option(help="Only services with exactly this name.")] = "",
+    status: Annotated[
+        ServiceStatus | None, typer.Option(case_sensitive=False, help="The status that the service reports.")
+    ] = None,
+    liveness: Annotated[
+        Liveness | None, typer.Option(case_sensitive=False, help="The liveness that TRON determined.")
+    ] = None,
     label: LabelOption = None,
     gone: Annotated[
-        bool, typer.Option("--gone", help="Instead: who is registered no more, and why; the newest first.")
+        bool, typer.Option("--gone", help="List services that are no longer registered, and why; the newest first.")
     ] = False,
 ) -> None:
-    """List who is registered, and how each is."""
+    """List the registered services and their liveness."""
     selector = labels_from(label or ())
     if gone and _any(type_, role, cap, name, status, liveness, label):
         raise typer.BadParameter("it cannot be combined with a filter", param_hint="--gone")
@@ -82,7 +86,7 @@ def _show_gone(found: tuple[GoneService, ...], as_json: bool) -> None:
         print_json({"services": [each.to_dict() for each in found]})
         return
     if not found:
-        out.print("Nobody is gone.")
+        out.print("No service is gone.")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("gone since", "how", "id", "name", "parent", "cause", "last heartbeat", "acknowledged", "reason"):
@@ -129,11 +133,14 @@ def watch(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     since: Annotated[
-        int, typer.Option(min=0, metavar="REVISION", help="The last revision that you have; 0 starts with all.")
+        int,
+        typer.Option(
+            min=0, metavar="REVISION", help="The last revision that you have seen; 0 starts with all services."
+        ),
     ] = 0,
-    count: Annotated[int, typer.Option(min=0, help="End after this many changes; 0 never ends.")] = 0,
+    count: Annotated[int, typer.Option(min=0, help="Stop after this many changes; 0: never.")] = 0,
 ) -> None:
-    """Follow the services live; nothing is skipped over a lost connection. Ctrl-C ends it."""
+    """Follow changes of services. A lost connection skips nothing. Press Ctrl-C to stop."""
     with registry_at(registry) as client:
         require_registry(client)
         for seen, change in enumerate(client.watch_services(since), 1):
@@ -157,9 +164,9 @@ def change_markup(change: ServiceChange) -> str:
     """Return a change as one line for people."""
     head = f"[dim]{change.revision:>8}[/]  "
     if change.kind == "snapshot_complete":
-        return f"{head}[dim]-- up to here it was so; what follows is live --[/]"
+        return f"{head}[dim]-- end of the snapshot; live changes follow --[/]"
     if change.kind == "reset":
-        return f"{head}[dim]-- too much was missed; what follows is everything anew --[/]"
+        return f"{head}[dim]-- too many changes were missed; a new snapshot follows --[/]"
     if change.service is None:
         return f"{head}[dim]– REMOVED[/]  {escape(change.service_id)}"
     service = change.service
@@ -174,34 +181,42 @@ def change_markup(change: ServiceChange) -> str:
 
 def register(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="What people call it; need not be unique.")] = "",
+    name: Annotated[str, typer.Option(help="Its display name; need not be unique.")] = "",
     catalogue: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="Register the services of a catalogue instead: core, pas, or a file."),
     ] = "",
-    service: Annotated[str, typer.Option(metavar="KEY", help="With --catalogue: only this one.")] = "",
+    service: Annotated[str, typer.Option(metavar="KEY", help="With --catalogue: only this service.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    service_id: Annotated[str, typer.Option("--id", help="Its identity; assigned where it is empty.")] = "",
+    service_id: Annotated[str, typer.Option("--id", help="Its service_id; assigned if empty.")] = "",
     type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False)] = "agent",
     role: Annotated[ServiceRole, typer.Option(case_sensitive=False)] = "production",
-    url: Annotated[str, typer.Option(help="Where it answers; not interpreted.")] = "",
+    url: Annotated[str, typer.Option(help="Its address, for clients; not interpreted.")] = "",
     cap: Annotated[list[str] | None, typer.Option(help="A capability. Repeatable.")] = None,
     label: LabelOption = None,
-    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that is told.")] = "",
-    interval: Annotated[float | None, typer.Option(metavar="SECONDS", help="A beat is due this often.")] = None,
-    ttl: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long to trust it unseen.")] = None,
+    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that receives its alerts.")] = "",
+    interval: Annotated[float | None, typer.Option(metavar="SECONDS", help="The heartbeat interval.")] = None,
+    ttl: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="How long the service is valid without a heartbeat; recorded, not judged."
+        ),
+    ] = None,
     reconnect_grace: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="How long its stream may stay broken.")
+        float | None, typer.Option(metavar="SECONDS", help="How long its stream may be broken before it is down.")
     ] = None,
     stall_after: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="How long its activity counter may stand still.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="How long its activity counter may remain unchanged before it is stalled."
+        ),
     ] = None,
     ctx_limit: Annotated[int | None, typer.Option(metavar="TOKENS", help="Size of its context window.")] = None,
 ) -> None:
-    """Register a service once, or those of a catalogue; nobody beats for them (see: tron run).
+    """Register a service, or all services of a catalogue, without sending heartbeats for them (see: tron run).
 
-    Those of a catalogue keep their ids: registering them again makes no second ones.
+    Services of a catalogue keep their ids: registering them again creates no duplicates.
     """
     if catalogue:
         _refuse_others(context, "catalogue", "service", "registry", "as_json")
@@ -251,9 +266,9 @@ def deregister(
     service_id: Annotated[str, typer.Argument(metavar="ID")],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    reason: Annotated[str, typer.Option(help="For the log.")] = "",
+    reason: Annotated[str, typer.Option(help="Why, for the event log.")] = "",
 ) -> None:
-    """Remove a service on purpose; nobody is alarmed."""
+    """Remove a service on purpose. No alert is sent."""
     with registry_at(registry) as client:
         client.deregister(service_id, reason)
         if as_json:

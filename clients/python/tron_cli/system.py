@@ -36,7 +36,7 @@ HOST = "127.0.0.1"
 _SERVES = {
     "registry": "RegistryService, EventService, health, reflection",
     "monitor": "TronService, health, reflection",
-    "demo": "a fleet to play with: tron demo --kill, --hang, --stall, --resume",
+    "demo": "a demo fleet: try tron demo --kill, --hang, --stall, --resume",
     "gateway": "legacy Registry REST, JSON API under /v1",
     "tron_http": "legacy TRON REST",
     "events_http": "legacy Event Stream: Socket.IO, SSE",
@@ -74,33 +74,33 @@ def _become(module: str, arguments: Sequence[str]) -> None:
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Holds all state; a new one is a new, empty system.")] = Path(
+    data_dir: Annotated[Path, typer.Option(help="Contains all state; an empty directory is a new system.")] = Path(
         "tron-data"
     ),
     registry_listen: Annotated[
         str,
         typer.Option(
-            help="Where the registry listens, HOST:PORT; port 0 picks a free one, no host means every interface."
+            help="Where the registry listens, HOST:PORT. Port 0 picks a free port; no host means every interface."
         ),
     ] = DEFAULT_REGISTRY,
-    tron_listen: Annotated[str, typer.Option(help="Where TRON listens; port 0 picks a free one.")] = "127.0.0.1:6123",
+    tron_listen: Annotated[str, typer.Option(help="Where TRON listens. Port 0 picks a free port.")] = "127.0.0.1:6123",
     registry_http_listen: Annotated[str, typer.Option(help="Where the legacy Registry REST listens.")] = f"{HOST}:6121",
     tron_http_listen: Annotated[str, typer.Option(help="Where the legacy TRON REST listens.")] = f"{HOST}:6109",
     events_http_listen: Annotated[str, typer.Option(help="Where the Event Stream listens.")] = f"{HOST}:6102",
     hmi_listen: Annotated[str, typer.Option(help="Where the dashboard listens.")] = f"{HOST}:6101",
     ready_file: Annotated[
-        Path | None, typer.Option(help="Written once all serve: one JSON object with every address and pid.")
+        Path | None, typer.Option(help="Written once all programs serve: one JSON object with every address and pid.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A tron.toml, passed to all programs.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Run a demo fleet as well (see: tron demo).")] = False,
     catalogue: CatalogueOption = DEFAULT_CATALOGUE,
 ) -> None:
-    """Run the whole system: registry, TRON and gateway, each started again when it dies."""
+    """Run the whole system: registry, TRON and gateway. A program that dies is restarted."""
     commands: Sequence[str] = ("services", "run --id hello --name hello")
     if demo:
         commands = to_try(load_catalogue(catalogue))  # what is wrong with it is said now, and once
     elif catalogue != DEFAULT_CATALOGUE:
-        raise typer.BadParameter("it says which fleet --demo runs", param_hint="--catalogue")
+        raise typer.BadParameter("it requires --demo", param_hint="--catalogue")
     listens = {
         "--registry-listen": registry_listen,
         "--tron-listen": tron_listen,
@@ -197,7 +197,7 @@ def _check_addresses(listens: dict[str, str]) -> None:
         except ValueError as error:
             fail(f"{flag}: {error}", code=2)
         if parsed.port and str(parsed) in seen:
-            fail(f"{flag}: {address} is that of {seen[str(parsed)]} already; choose another", code=2)
+            fail(f"{flag}: {address} is already used by {seen[str(parsed)]}; choose another", code=2)
         seen[str(parsed)] = flag
         try:
             check_bindable(address)
@@ -239,7 +239,7 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            fail(f"another `tron up` uses {absolute(data_dir)}; end it first, or choose another --data-dir")
+            fail(f"another `tron up` is using {absolute(data_dir)}; stop it first, or choose another --data-dir")
         yield
 
 

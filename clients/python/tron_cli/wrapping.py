@@ -34,29 +34,34 @@ _REGISTER_SECONDS = 2.0
 
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD [ARGS]...", help="The program to run.")],
-    service_id: Annotated[str, typer.Option("--id", help="Its identity.")],
-    name: Annotated[str, typer.Option(help="What people call it; empty: the id.")] = "",
+    service_id: Annotated[str, typer.Option("--id", help="Its service_id.")],
+    name: Annotated[str, typer.Option(help="Its display name; default: the id.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False)] = "agent",
     role: Annotated[ServiceRole, typer.Option(case_sensitive=False)] = "production",
-    url: Annotated[str, typer.Option(help="Where it answers; not interpreted.")] = "",
+    url: Annotated[str, typer.Option(help="Its address, for clients; not interpreted.")] = "",
     cap: Annotated[list[str] | None, typer.Option(help="A capability. Repeatable.")] = None,
     label: LabelOption = None,
-    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that is told.")] = "",
-    interval: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="Beat this often.")] = 30.0,
-    ttl: Annotated[float | None, typer.Option(metavar="SECONDS", help="How long to trust it unseen.")] = None,
+    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that receives its alerts.")] = "",
+    interval: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="The heartbeat interval.")] = 30.0,
+    ttl: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="How long the service is valid without a heartbeat; recorded, not judged."
+        ),
+    ] = None,
     reconnect_grace: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="How long its stream may stay broken.")
+        float | None, typer.Option(metavar="SECONDS", help="How long its stream may be broken before it is down.")
     ] = None,
     restart: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Start it again when it fails, up to so many times within the window."),
+        typer.Option(metavar="N", min=0, help="Restart it if it fails, at most N times within the window."),
     ] = 0,
     restart_window: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1.0, help="How long a restart counts.")
+        float, typer.Option(metavar="SECONDS", min=1.0, help="The window in which restarts are counted.")
     ] = 300.0,
 ) -> None:
-    """Run a program as an agent: beats while it lives, tells the parent how it ended, exits with its code.
+    """Run a program as an agent: send heartbeats while it runs, tell the parent how it ended, exit with its code.
 
     The program runs whether or not the registry is there; beats begin once it is. It finds its identity in
     TRON_SERVICE_ID and the registry in TRON_REGISTRY. With --restart a program that fails is started again, at once the
@@ -122,7 +127,7 @@ def _keep_running(program: Program, agent: Agent, news: _News, most: int, window
         if not most or ending.exit_code == 0 or agent.state == "superseded":
             return ending
         if asked := program.end_was_asked_for(ending):
-            print(f"tron: {ending.describe()} after {asked}; it is not started again", file=sys.stderr)
+            print(f"tron: {ending.describe()} after {asked}; it is not restarted", file=sys.stderr)
             return ending
         due = history.next_start(time.monotonic())
         if due is None:
@@ -153,7 +158,7 @@ def _say_pid(service_id: str, pid: int) -> None:
 
 def _say_superseded(service_id: str) -> Callable[[int], None]:
     def say(_: int) -> None:
-        print(f"tron: another process took over {service_id}; this one is watched no more", file=sys.stderr)
+        print(f"tron: another process took over {service_id}; this one is no longer watched", file=sys.stderr)
 
     return say
 
@@ -187,7 +192,7 @@ class _News:
         """`process_exited`: it ended for good; CRITICAL unless it went well. Operators hear what no parent can."""
         told = f"{self._command[0]} {ending.describe()}"
         if self._given_up:
-            told += f" and was given up after {self._given_up['restart_count']} restarts"
+            told += f" and is not restarted after {self._given_up['restart_count']} restarts"
         action = "escalated" if self._given_up else ""
         self._publish("process_exited", ending.severity, action, told, ending, self._given_up)
 
@@ -223,5 +228,5 @@ class _News:
                         continue
                     absent = isinstance(error, RegistryUnavailable)
                     why = away(self._agent.registry, str(error)) if absent else " ".join(str(error).split())
-                    print(f"tron: could not tell how it ended: {why}", file=sys.stderr)
+                    print(f"tron: could not report how it ended: {why}", file=sys.stderr)
                     return

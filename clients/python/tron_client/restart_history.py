@@ -15,7 +15,7 @@ class RestartLimits:
     max_restarts: int = 3
     """So many restarts within `window`; the failure after that is escalated."""
     window: float = 300.0
-    """How long a restart counts."""
+    """The window in which restarts are counted."""
     first_delay: float = 1.0
     """The first restart within the window comes at once, the second this long after the first one ended, then doubling:
     a child that fails at once must not be started in a tight loop."""

@@ -126,8 +126,11 @@ def edit(change: Callable[[dict[str, object]], object]) -> Callable[[Path], None
         (damage(lambda old: old[:-1], "registry/registry.db"), "registry.db: is damaged: it has "),
         (damage(lambda old: old[:-1] + b"?", "registry/registry.db"), "registry.db: is damaged: its checksum"),
         (damage(lambda old: old + b"?", "monitor/policy.json"), "policy.json: is damaged: it has 24 bytes"),
-        (lambda copy: (copy / "monitor" / "policy.json").unlink(), "policy.json: is missing; the manifest has it"),
-        (lambda copy: (copy / "manifest.json").unlink(), "is no backup; there is no manifest.json"),
+        (
+            lambda copy: (copy / "monitor" / "policy.json").unlink(),
+            "policy.json: is missing, but listed in the manifest",
+        ),
+        (lambda copy: (copy / "manifest.json").unlink(), "is not a backup: manifest.json is missing"),
         (damage(lambda old: old[:-9], "manifest.json"), "manifest.json: is damaged: it is not the manifest"),
         (damage(lambda _: b"\xff", "manifest.json"), "manifest.json: is damaged: it is not text"),
         (damage(lambda _: b"[]", "manifest.json"), "manifest.json: is damaged: it is not the manifest"),

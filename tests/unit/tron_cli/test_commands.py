@@ -110,7 +110,7 @@ def test_watch_shows_changes_as_they_come(registry: Canned) -> None:
     ]
     lines = tron("watch", "--count", "3", at=registry).stdout.splitlines()
     assert "● ALIVE" in lines[0]
-    assert "what follows is live" in lines[1]
+    assert "live changes follow" in lines[1]
     assert "REMOVED" in lines[2]
 
 
@@ -234,8 +234,8 @@ def test_alerts_says_which_wait(registry: Canned) -> None:
 
 def test_alerts_says_that_nothing_waits_or_that_nothing_happened(registry: Canned) -> None:
     registry.events = []
-    assert tron("alerts", "--unacknowledged", at=registry).stdout == "Nothing waits for acknowledgement.\n"
-    assert tron("alerts", at=registry).stdout == "Nothing has happened yet.\n"
+    assert tron("alerts", "--unacknowledged", at=registry).stdout == "No alert waits for acknowledgement.\n"
+    assert tron("alerts", at=registry).stdout == "There are no events yet.\n"
     assert tron("alerts", "--service", "a", at=registry).stdout == "No events match.\n"
 
 
@@ -248,7 +248,7 @@ def test_services_shows_who_is_gone(registry: Canned) -> None:
     document = json.loads(tron("services", "--gone", "--json", at=registry).stdout)
     assert [(each["service_id"], each["lost"]) for each in document["services"]] == [("a", True), ("b", False)]
     registry.gone = []
-    assert tron("services", "--gone", at=registry).stdout == "Nobody is gone.\n"
+    assert tron("services", "--gone", at=registry).stdout == "No service is gone.\n"
     assert tron("services", "--gone", "--cap", "x", at=registry).returncode == 2
 
 

@@ -31,7 +31,7 @@ def test_without_a_registry_it_says_what_to_do(nowhere: str) -> None:
 def test_without_a_demo_it_says_what_to_do(nowhere: str, what: str) -> None:
     done = tron("demo", what, "Dir-Code", at=nowhere)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"tron: no demo runs at the registry {nowhere}; start one with: tron demo\n"
+    assert done.stderr == f"tron: no demo is running at the registry {nowhere}; start one with: tron demo\n"
 
 
 def test_one_thing_is_done_at_a_time(nowhere: str) -> None:
@@ -56,7 +56,7 @@ def test_a_catalogue_that_can_not_be_used_is_said_before_anything_starts(
 def test_a_catalogue_means_nothing_without_a_demo(tmp_path: Path) -> None:
     done = tron("up", "--catalogue", "core", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 2
-    assert "it says which fleet --demo runs" in done.stderr
+    assert "it requires --demo" in done.stderr
 
 
 def test_an_address_that_is_none_is_said(nowhere: str) -> None:

@@ -126,13 +126,13 @@ def test_a_row_is_found_by_id_by_key_and_by_a_name_that_only_it_has() -> None:
         (of(row("a", heartbeat_interval="0")), r"service 1 \(a\): heartbeat_interval"),
         (of(row("a", heartbeat_interval="nan")), r"service 1 \(a\): heartbeat_interval"),
         (of(row("a", ttl="3")), r"service 1 \(a\): ttl: 3 s is below heartbeat_interval \(30 s\)"),
-        (of(row("a"), row("a")), r"service 2 \(a\): service_id: 'a' is that of service 1 already"),
-        (of(row("a", key="'k'"), row("b", key="'k'")), r"service 2 \(b\): key: 'k' is that of service 1 already"),
-        (of(row("a", parent="'nobody'")), r"service 1 \(a\): parent: 'nobody' is no service of this catalogue"),
-        (of(row("a", parent="'a'")), r"service 1 \(a\): parent: closes a circle: a -> a"),
+        (of(row("a"), row("a")), r"service 2 \(a\): service_id: 'a' is already used by service 1"),
+        (of(row("a", key="'k'"), row("b", key="'k'")), r"service 2 \(b\): key: 'k' is already used by service 1"),
+        (of(row("a", parent="'nobody'")), r"service 1 \(a\): parent: 'nobody' is not a service of this catalogue"),
+        (of(row("a", parent="'a'")), r"service 1 \(a\): parent: creates a cycle: a -> a"),
         (
             of(row("x", parent="'a'"), row("a", parent="'b'"), row("b", parent="'a'")),
-            r"service 1 \(x\): parent: closes a circle: a -> b -> a",
+            r"service 1 \(x\): parent: creates a cycle: a -> b -> a",
         ),
     ],
 )

@@ -64,7 +64,7 @@ def test_beyond_the_limit_it_is_escalated_and_the_exit_code_is_the_program_s(reg
     assert starts(tmp_path) == 2
     _, last = events_sent(registry)
     assert (last.type, last.severity, last.action) == ("process_exited", event_pb2.SEVERITY_CRITICAL, "escalated")
-    assert last.message == "sh exited with code 7 and was given up after 1 restarts"
+    assert last.message == "sh exited with code 7 and is not restarted after 1 restarts"
     details = json_format.MessageToDict(last.details)
     assert (details["why"], details["restart_count"]) == ("max_restarts_exceeded", 1)
 
