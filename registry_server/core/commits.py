@@ -95,7 +95,7 @@ class Commits:
         self._position += 1
         self._added = (revision, sequence)
         commit = PendingCommit(self._position, effects, revision, sequence)
-        if effects.writes or self._waiting or self._taken or self._durable:
+        if effects.writes or self._waiting or self._taken or self._durable or self._failed:
             self._waiting.append(commit)
             self.lines += len(effects.writes)
         else:

@@ -141,6 +141,15 @@ def test_after_a_failure_nothing_of_it_or_later_is_released() -> None:
     assert commits.revision == 1
 
 
+def test_what_follows_a_failed_batch_never_leaves_even_if_it_needs_no_commit() -> None:
+    """A message that an older incarnation is superseded would stop it, and the newer one is lost."""
+    commits = Commits()
+    commits.add(lines(), 1, 0)
+    commits.failed(taken(commits).position)
+    assert commits.add(Effects([(1, Alert(make_event()))], []), 1, 0) > commits.released_to
+    assert released(commits) == []
+
+
 def test_lines_that_wait_are_bounded() -> None:
     commits = Commits()
     commits.add(lines(MAX_LINES), 1, 0)
