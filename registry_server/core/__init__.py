@@ -15,7 +15,8 @@ Read in this order.
 - `heartbeats`                                    what agents send: heartbeats, acknowledgements, goodbyes.
 - `judgements`, `verdicts`                        what TRON decides: applied or refused.
 - `registry`                                      the state as one object, and the only way to it.
-- `outgoing`, `commits`                           effects until they are taken; what is durable and released when.
+- `outgoing`, `commits`, `releases`               effects until they are taken; what is durable and released when.
+- `upkeep`                                        ticks, and work over all services now and then.
 - `agent_stream`, `observer_stream`               the two streams: each message in, all answers out.
 - `queries`, `readers`                            lists in pages, and readers with a cursor each.
 """

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 from grid_model.errors import Draining
@@ -20,25 +20,18 @@ from grid_model.event import Event
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from grid_hosting.watermark import Watermark
-from registry_server.core.attention import TICK, AttentiveClock
-from registry_server.core.commits import Batch, Commits, PendingCommit
-from registry_server.core.effects import Effects, EndStream, Message, Registered
+from registry_server.core.attention import TICK
+from registry_server.core.commits import Commits
+from registry_server.core.effects import EndStream, Message, Write
 from registry_server.core.event_log import EventFilter, EventLog
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
+from registry_server.core.releases import Releases, Shell
 from registry_server.core.service import Instant
+from registry_server.core.upkeep import Upkeep
 from registry_server.io.store import Store, StoreError
 
 log = structlog.get_logger("registry")
-
-FIGURES_EVERY = 1.0
-"""Seconds between two changes of a service that are nothing but load figures."""
-
-SAVE_HEARTBEATS_EVERY = 10.0
-"""Seconds of beats that a crash may lose; they are only shown, never judged by."""
-
-COMPACT_EVERY = 600.0
-"""Seconds between two looks for events that are older than is kept."""
 
 
 class RegistryLoop:
@@ -49,17 +42,16 @@ class RegistryLoop:
         self._retention = event_retention
         self._writer = ThreadPoolExecutor(1, "registry-store-write")
         self._reader = ThreadPoolExecutor(1, "registry-store-read")
-        self._callers: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._work = asyncio.Event()
         self._failure: StoreError | None = None
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._clock = AttentiveClock(time.monotonic())
         self._outlets: dict[int, Callable[[Message | EndStream], None]] = {}
         self._wake_feeds: dict[int, Callable[[], None]] = {}
         self._next_id = 0
-        self._showing: asyncio.TimerHandle | None = None
         self.registry = Registry()
         self.commits = Commits()
+        self._releases = Releases(self.registry, self.commits, self._shell())
+        self._upkeep = Upkeep(self.registry, time.monotonic())
         self.revisions = Watermark()
         """The newest revision that readers may see."""
         self.sequences = Watermark()
@@ -88,9 +80,10 @@ class RegistryLoop:
         effects = self.registry.take()
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
         self.commits = Commits(revision=self.registry.revision, sequence=self.registry.last_event)
-        self._show_readers()
+        self._releases = Releases(self.registry, self.commits, self._shell())
+        self._releases.show()
         self.events_found = stored.events
-        self._clock = AttentiveClock(time.monotonic())
+        self._upkeep = Upkeep(self.registry, time.monotonic())
         log.info("store_loaded", services=len(stored.services), revision=self.revisions.value, events=stored.events)
 
     async def run(self) -> None:
@@ -106,7 +99,7 @@ class RegistryLoop:
         while self.registry.save_heartbeats():
             pass
         self.flush()
-        batch = self.commits.take()
+        batch = self._releases.take()
         if batch is not None:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._store.commit, batch.lines)
         self._writer.shutdown()
@@ -115,50 +108,43 @@ class RegistryLoop:
 
     def now(self) -> Instant:
         """This moment, on both clocks."""
-        return Instant(time.time(), self._clock.read(time.monotonic()))
+        return Instant(time.time(), self._upkeep.clock.read(time.monotonic()))
 
     @property
     def hearing_since(self) -> float:
         """The attentive time since which this process did not stall."""
-        return self._clock.hears_since(time.monotonic())
+        return self._upkeep.clock.hears_since(time.monotonic())
 
     def flush(self) -> int:
         """Start committing what commands asked for since the last call. Return the position of the last of it."""
-        position, effects = self._collect()
-        self._wake_observers()
-        self._send_or_commit(position, effects)
-        return position
+        return self._releases.flush()
 
-    def flush_inline(self) -> int:
-        """As `flush`, for what a life depends on: verdicts, and streams that break. Raises StoreError."""
+    def flush_inline(self, then: Callable[[], None] | None = None) -> int:
+        """As `flush`, for what a life depends on; see `Releases.flush_inline`. Raises StoreError."""
         if self._failure is not None:
             raise StoreError(str(self._failure))
-        position, effects = self._collect()
-        if self.commits.commits_inline(time.monotonic()) and (batch := self.commits.take()) is not None:
-            try:
-                with PAUSES.turn("commit"):
-                    self._store.commit(batch.lines)
-            except StoreError as error:
-                self._failed(batch, error)
-                if not self._broken.done():
-                    self._broken.set_exception(error)
-                raise
-            self.commits.committed(batch.position, time.monotonic(), inline=True)
-        self._send_or_commit(position, effects)
-        self._wake_observers()
-        return position
+        try:
+            return self._releases.flush_inline(then)
+        except StoreError as error:
+            self._failure = error
+            if not self._broken.done():
+                self._broken.set_exception(error)
+            raise
 
     async def flushed(self) -> None:
         """Flush, and wait until all that was asked for up to now is durable and released."""
-        await self._released(self.flush())
+        released = asyncio.get_running_loop().create_future()
+        self._releases.flush(partial(_resolve, released))
+        await released
 
     async def flushed_inline(self) -> None:
         """As `flushed`, but by `flush_inline`."""
-        position = self.flush_inline()
-        if position <= self.commits.released_to:
+        released = asyncio.get_running_loop().create_future()
+        self.flush_inline(partial(_resolve, released))
+        if released.done():
             await asyncio.sleep(0)  # recipients of messages go first, then the caller
         else:
-            await self._released(position)
+            await released
 
     async def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
@@ -194,9 +180,7 @@ class RegistryLoop:
 
     def broken(self, records: list[Record]) -> None:
         """The streams of these services broke, or their programs are gone."""
-        # After a stall nobody knows how long ago that was: TRON judges it, which holds back for it.
-        if records and not self._clock.lags(time.monotonic()):
-            self.registry.streams_broke(records, self.now())
+        self._upkeep.streams_broke(records, self.now(), time.monotonic())
 
     def open_feed(self, wake: Callable[[], None]) -> int:
         """A number for an ObserveLiveness stream; `wake` is called when something urgent waits, and at each tick."""
@@ -216,79 +200,51 @@ class RegistryLoop:
             if self.draining or self.registry.feed_is_due(feed_id, tick=tick):
                 wake()
 
-    async def _released(self, position: int) -> None:
-        """Wait until everything up to a position is released."""
-        if position <= self.commits.released_to:
-            return
-        if not self._callers or self._callers[-1][0] != position:
-            self._callers.append((position, asyncio.get_running_loop().create_future()))
-        await asyncio.shield(self._callers[-1][1])
+    def _shell(self) -> Shell:
+        return Shell(
+            monotonic=time.monotonic,
+            now=self.now,
+            write=self._write,
+            wake_writer=self._work.set,
+            send=self._send,
+            wake_observers=self._wake_observers,
+            show=self._show,
+            show_later=self._show_later,
+        )
 
-    def _collect(self) -> tuple[int, Effects]:
-        """Hand what commands asked for since the last call to the commits; return its position, and what it is."""
-        effects = self.registry.take()
-        return self.commits.add(effects, self.registry.revision, self.registry.last_event), effects
+    def _write(self, lines: list[Write]) -> None:
+        with PAUSES.turn("commit"):
+            self._store.commit(lines)
 
-    def _send_or_commit(self, position: int, effects: Effects) -> None:
-        """Release what needs no commit, or is durable already; else have it committed by the writer's thread."""
-        if self.commits.next_release == position and (commit := self.commits.release(time.monotonic())) is not None:
-            self._release(commit)
-            self._show_readers()
-        elif self.commits.released_to < position:
-            self.registry.wait_for_answers(effects.registered)
-            self._work.set()
+    def _send(self, session_id: int, message: Message | EndStream) -> None:
+        outlet = self._outlets.get(session_id)
+        if outlet is not None:
+            outlet(message)
 
-    def _failed(self, batch: Batch, error: StoreError) -> None:
-        """A batch could not be written: nothing of it, or of what follows, is ever released."""
-        self.commits.failed(batch.position)
-        self._failure = error
+    def _show(self) -> None:
+        self.revisions.advance(self.commits.revision)
+        self.sequences.advance(self.commits.sequence)
+        self._wake_observers()
 
-    def _release(self, commit: PendingCommit) -> None:
-        """Send its messages to agents, then answer its callers."""
-        for session_id, message in commit.effects.sends:
-            outlet = self._outlets.get(session_id)
-            if outlet is not None:
-                outlet(message)
-                if isinstance(message, Registered):
-                    self.registry.answered(session_id, message.service, self.now())
-        while self._callers and self._callers[0][0] <= commit.position:
-            _, caller = self._callers.popleft()
-            if not caller.done():
-                caller.set_result(None)
-
-    def _show_readers(self) -> None:
-        """Show readers what they may see now, and the rest when that is due."""
-        self.commits.advance(time.monotonic())
-        if (self.commits.revision, self.commits.sequence) != (self.revisions.value, self.sequences.value):
-            self.revisions.advance(self.commits.revision)
-            self.sequences.advance(self.commits.sequence)
-            self._wake_observers()
-        due = self.commits.due()
-        if due is not None and self._showing is None:
-            delay = max(0.0, due - time.monotonic())
-            self._showing = asyncio.get_running_loop().call_later(delay, self._show_due)
-
-    def _show_due(self) -> None:
-        self._showing = None
-        self._show_readers()
+    def _show_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._releases.show_due)
 
     async def _commit_forever(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._work.wait()
             self._work.clear()
-            while (batch := self.commits.take()) is not None:
+            while (batch := self._releases.take()) is not None:
                 if batch.lines:
                     try:
                         await loop.run_in_executor(self._writer, self._store.commit, batch.lines)
                     except StoreError as error:
-                        self._failed(batch, error)
+                        self._releases.failed(batch)
+                        self._failure = error
                         raise
-                self.commits.committed(batch.position, time.monotonic())
+                self._releases.written(batch)
                 turn = Turn("release")
-                while (commit := self.commits.release(time.monotonic())) is not None:
-                    self._release(commit)
-                    self._show_readers()
+                while self._releases.release():
                     if turn.over:
                         await turn.rest()
                 turn.end()
@@ -300,30 +256,21 @@ class RegistryLoop:
             # What arrived while we slept, or were stopped, is read before time goes on.
             for _ in range(3):
                 await asyncio.sleep(0)
-            stall = self._clock.tick(time.monotonic())
+            with PAUSES.turn("tick"):
+                stall = self._upkeep.tick(time.monotonic(), time.time)
+                self.flush()
             if stall:
                 log.warning("registry_stalled", seconds=round(stall, 3))
-                self.registry.withdraw_preauthorized()
-            with PAUSES.turn("tick"):
-                self.registry.tick(self.now())
-                self.flush()
             self._wake_observers(tick=True)
 
     async def _keep_up(self) -> None:
         """What is done for all services, now and then, in parts."""
-        figures = heartbeats = compaction = time.monotonic()
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
-            await self._in_parts(self.registry.show_liveness)
-            if now - figures >= FIGURES_EVERY:
-                figures = now
-                await self._in_parts(self.registry.publish_figures)
-            if now - heartbeats >= SAVE_HEARTBEATS_EVERY:
-                heartbeats = now
-                await self._in_parts(self.registry.save_heartbeats)
-            if now - compaction >= COMPACT_EVERY:
-                compaction = now
+            for part in self._upkeep.parts(now):
+                await self._in_parts(part)
+            if self._upkeep.compacts(now):
                 await self._compact()
 
     async def _in_parts(self, part: Callable[[], bool]) -> None:
@@ -341,3 +288,9 @@ class RegistryLoop:
         if first > self.registry.first_event:
             self.registry.compact_events(first)
             log.info("events_compacted", first=first)
+
+
+def _resolve(released: asyncio.Future[None]) -> None:
+    """Let a caller go on, if it still waits."""
+    if not released.done():
+        released.set_result(None)

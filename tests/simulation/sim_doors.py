@@ -19,7 +19,7 @@ from registry_server.core.agent_stream import (
     Goodbye,
     Register,
 )
-from registry_server.core.effects import EndStream, Message, Registered
+from registry_server.core.effects import EndStream, Message
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.core.record import Record
 from registry_server.core.service import Maintenance, Report
@@ -104,8 +104,6 @@ class Heartbeats:
             registry.observer.say(f"registry ends a silent stream with {message.services} services")
         stream.agent.push(message)
         self._write()
-        if isinstance(message, Registered):
-            registry.core.answered(session_id, message.service, registry.now())
 
     def sweep(self) -> None:
         """Acknowledge what waits for it."""
@@ -163,8 +161,7 @@ class Heartbeats:
         """As `RegistryLoop.broken`."""
         registry = self._registry
         registry.observer.streams_broke(records)
-        if records and not registry.clock.lags(registry.loop.now):
-            registry.core.streams_broke(records, registry.now())
+        registry.upkeep.streams_broke(records, registry.now(), registry.loop.now)
 
     def _receive(self, stream: Stream, word: Any) -> None:
         """One message, and what the observer makes of it."""

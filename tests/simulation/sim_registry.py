@@ -1,14 +1,13 @@
-"""The registry's process: the real core, verdicts, mailboxes, logs and attentive clock, in a model of its loop.
+"""The registry's process: the real core, with a simulated clock, disk and network.
 
-What is modelled is `registry_server.io.loop` (tickets, group commit, nothing leaves before it is on disk); the doors
-are in `sim_doors`. The process may die between any two steps, also on both sides of each commit; it starts again from
-the store as the loop does.
+The process may die between any two steps, also on both sides of each commit; it starts again from the store as the loop
+does. What leaves is checked against what is on the disk.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -16,12 +15,13 @@ from typing import Any
 
 from registry_server.core.attention import TICK, AttentiveClock
 from registry_server.core.commits import Batch, Commits, PendingCommit
-from registry_server.core.effects import Effects, Write
+from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.event_log import EventLog
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
+from registry_server.core.releases import Releases, Shell
 from registry_server.core.service import Instant, Maintenance
-from registry_server.io.loop import FIGURES_EVERY, SAVE_HEARTBEATS_EVERY
+from registry_server.core.upkeep import SAVE_HEARTBEATS_EVERY, Upkeep
 from registry_server.io.store import StoreError
 from tests.simulation import words
 from tests.simulation.loop import Act, Loop, Process
@@ -41,6 +41,32 @@ class Marks:
     position: int
     revision: int
     sequence: int
+
+
+class Died(Exception):
+    """The process died of a commit."""
+
+
+class WatchedCommits(Commits):
+    """The real commits, and what is looked at when they release something."""
+
+    def __init__(self, *, revision: int = 0, sequence: int = 0, check: Callable[[PendingCommit], None]) -> None:
+        super().__init__(revision=revision, sequence=sequence)
+        self._check = check
+        self.asked = 0
+        """The position up to which commands asked for lines."""
+
+    def add(self, effects: Effects, revision: int, sequence: int) -> int:
+        position = super().add(effects, revision, sequence)
+        if effects.writes:
+            self.asked = position
+        return position
+
+    def release(self, now: float) -> PendingCommit | None:
+        commit = super().release(now)
+        if commit is not None:
+            self._check(commit)
+        return commit
 
 
 class SimRegistry(Process):
@@ -71,7 +97,6 @@ class SimRegistry(Process):
         self.dies: Act = self.die
         """How it dies at a commit."""
         self.core = Registry()
-        self.clock = AttentiveClock(0.0)
         self._dice = dice
         self._facts_of = facts_of
         self._retention = retention
@@ -97,9 +122,8 @@ class SimRegistry(Process):
         effects = self.core.take()
         if not self._written(effects.writes):
             return
-        self.commits = Commits(revision=self.core.revision, sequence=self.core.last_event)
-        self._released = Marks(0, self.commits.revision, self.commits.sequence)
-        self.clock = AttentiveClock(self.loop.now)
+        self._released = Marks(0, self.core.revision, self.core.last_event)
+        self._run(self.core.revision, self.core.last_event)
         self.observer.registry_started(self.core)
         self.later(TICK, self._tick)
         self.later(SWEEP, self._sweep)
@@ -112,15 +136,32 @@ class SimRegistry(Process):
         self.readers = Readers(self)
         self.calls = Calls(self)
         self._next_id = 0
-        self.commits = Commits()
-        """What is durable, released and shown, by the real rules."""
-        self._callers: deque[tuple[int, Act]] = deque()
         self._committing = False
         self._on_disk = 0
         """Everything up to this position was written, in truth."""
+        self._failed_after: int | None = None
+        """The position after which nothing must ever leave, because it could not be written."""
         self._released = Marks(0, 0, 0)
-        self._figures_at = self.loop.now
-        self._heartbeats_at = self.loop.now
+        self._run(0, 0)
+
+    def _run(self, revision: int, sequence: int) -> None:
+        """The core runs from now on; readers may see what is up to these numbers."""
+        self.commits = WatchedCommits(revision=revision, sequence=sequence, check=self._check_release)
+        self._releases = Releases(
+            self.core,
+            self.commits,
+            Shell(
+                monotonic=lambda: self.loop.now,
+                now=self.now,
+                write=self._write_inline,
+                wake_writer=self._commit,
+                send=self._send,
+                wake_observers=self._wake_observers,
+                show=self._show,
+                show_later=lambda seconds: self.later(seconds, self._releases.show_due),
+            ),
+        )
+        self.upkeep = Upkeep(self.core, self.loop.now, compact_every=SAVE_HEARTBEATS_EVERY)
 
     def fresh_core(self, revision: int, incarnation: int, events: EventLog) -> Registry:
         """An empty core that goes on with these numbers."""
@@ -135,6 +176,11 @@ class SimRegistry(Process):
     def visible_events(self) -> int:
         """The newest event that readers may see."""
         return self.commits.sequence
+
+    @property
+    def clock(self) -> AttentiveClock:
+        """Its attentive clock."""
+        return self.upkeep.clock
 
     def wall(self) -> float:
         """The wall clock, in seconds since the epoch."""
@@ -177,60 +223,46 @@ class SimRegistry(Process):
         return any(service.incarnation == incarnation for service in waiting)
 
     def flush(self, then: Act | None = None) -> None:
-        """As `RegistryLoop.flush`; `then` is done when all that was asked for up to now is released."""
-        effects = self.core.take()
-        position = self.commits.add(effects, self.core.revision, self.core.last_event)
-        self.observers.wake(urgent=True)
-        self._send_or_commit(position, effects, then)
+        """As `Releases.flush`: `then` is done when all that was asked for up to now is released."""
+        self._ask(self._releases.flush, then)
 
     def flush_inline(self, then: Act | None = None) -> None:
-        """As `RegistryLoop.flush_inline`: what a life depends on does not wait for the writer's thread."""
-        effects = self.core.take()
-        position = self.commits.add(effects, self.core.revision, self.core.last_event)
-        if self.commits.commits_inline(self.loop.now) and (batch := self.commits.take()) is not None:
-            if not self._write(batch):
-                return
-            self.commits.committed(batch.position, self.loop.now, inline=True)
-        self._send_or_commit(position, effects, then)
+        """As `Releases.flush_inline`."""
+        if self._failed_after is None:  # else the call ends with an error
+            with suppress(Died, StoreError):
+                self._ask(self._releases.flush_inline, then)
+
+    def _ask(self, flush: Callable[[Act | None], int], then: Act | None) -> None:
+        if then is None:
+            flush(None)
+            return
+        asked: list[int] = []
+
+        def answer() -> None:
+            if (asked[0] if asked else self.commits.asked) > self._on_disk:
+                self.observer.breach("P1", "a caller is answered before what it asked for is on disk")
+            then()
+
+        flush(answer)
+        asked.append(self.commits.asked)
+
+    def _send(self, session_id: int, message: Message | EndStream) -> None:
+        self.heartbeats.say(session_id, message)
+
+    def _wake_observers(self) -> None:
         self.observers.wake(urgent=True)
 
-    def _send_or_commit(self, position: int, effects: Effects, then: Act | None) -> None:
-        if then is not None:
-            self._callers.append((position, then))
-        if self.commits.next_release == position:
-            self._release_next()
-        elif self.commits.released_to < position:
-            self.core.wait_for_answers(effects.registered)
-            self._commit()
-        self._answer()
-
-    def _release_next(self) -> None:
-        commit = self.commits.release(self.loop.now)
-        if commit is None:
-            return
-        self._check_release(commit)
-        for session_id, message in commit.effects.sends:
-            self.heartbeats.say(session_id, message)
-        self._answer()
-        self._show_readers()
-
-    def _answer(self) -> None:
-        """Everyone who waits for what is released by now."""
-        while self._callers and self._callers[0][0] <= self.commits.released_to:
-            self._callers.popleft()[1]()
-
-    def _show_readers(self) -> None:
-        self.commits.advance(self.loop.now)
+    def _show(self) -> None:
         if self.commits.revision > self._released.revision or self.commits.sequence > self._released.sequence:
             self.observer.breach("P1", "readers are shown what is not on disk, or not released to agents")
         self.readers.serve()
-        due = self.commits.due()
-        if due is not None:
-            self.later(max(0.0, due - self.loop.now), self._show_readers)
+        self._wake_observers()
 
     def _check_release(self, commit: PendingCommit) -> None:
         """What leaves is on disk, leaves in order, and reaches agents before readers."""
         released = self._released
+        if self._failed_after is not None and commit.position > self._failed_after:
+            self.observer.breach("P1", f"released position {commit.position}, which follows what could not be written")
         if commit.effects.writes and commit.position > self._on_disk:
             self.observer.breach("P1", f"released what is not on disk: position {commit.position}")
         if commit.position <= released.position:
@@ -242,33 +274,39 @@ class SimRegistry(Process):
         )
 
     def _commit(self) -> None:
-        """As `RegistryLoop._commit_forever`: one batch at a time, with all that waits."""
-        if self._committing or (batch := self.commits.take()) is None:
+        """The writer: one batch at a time, with all that waits."""
+        if self._committing or (batch := self._releases.take()) is None:
             return
         self._committing = True
         took = self._dice.uniform(*self.disk)
         self.later(took * 0.7, partial(self._reach_disk, batch, took * 0.3))
 
     def _reach_disk(self, batch: Batch, rest: float) -> None:
-        if self._write(batch):
+        try:
+            written = self._written(batch.lines)
+        except StoreError:
+            self._releases.failed(batch)
+            self._committing = False
+            return
+        if written:
+            self._on_disk = batch.position
             self.later(rest, partial(self._committed, batch))
 
     def _committed(self, batch: Batch) -> None:
-        self.commits.committed(batch.position, self.loop.now)
-        while self.commits.next_release is not None:
-            self._release_next()
+        self._releases.written(batch)
+        while self._releases.release():
+            pass
         self._committing = False
         self._commit()
 
-    def _write(self, batch: Batch) -> bool:
-        """Write a batch. False: the process died of it, on this side or on that."""
-        if not self._written(batch.lines):
-            return False
-        self._on_disk = batch.position
-        return True
+    def _write_inline(self, lines: list[Write]) -> None:
+        if not self._written(lines):
+            raise Died
+        self._on_disk = self.commits.asked
 
     def _written(self, writes: list[Write]) -> bool:
-        """Commit. False: the process died of it, on this side or on that."""
+        """Commit. False: the process died of it, on this side or on that. Raises StoreError for a disk that fails: the
+        process soon ends."""
         if not writes:
             return True
         last = False
@@ -277,8 +315,12 @@ class SimRegistry(Process):
             last = left <= 1
             self.dies_at_commit = None if last else (left - 1, after)
             if last and not after:
-                self.dies()
-                return False
+                if self._dice.random() < 0.5:
+                    self.dies()
+                    return False
+                self._failed_after = self._on_disk
+                self.later(self._dice.uniform(0.001, 0.05), self.dies)
+                raise StoreError("the disk is full")
         try:
             self.write(writes)
             self.observer.committed(writes)
@@ -293,24 +335,15 @@ class SimRegistry(Process):
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """As `RegistryLoop._keep_time`; what waited in sockets was read before."""
         now = self.loop.now
         self.later(TICK, self._tick)
-        if self.clock.tick(now):
+        if self.upkeep.tick(now, self.wall):
             self.observer.registry_heard_nothing()
-            self.core.withdraw_preauthorized()
         self.latest_wall = max(self.latest_wall, self.wall())
-        self.core.tick(self.now())
-        while self.core.show_liveness():
-            pass
-        if now - self._figures_at >= FIGURES_EVERY:
-            self._figures_at = now
-            while self.core.publish_figures():
+        for part in self.upkeep.parts(now):
+            while part():
                 pass
-        if now - self._heartbeats_at >= SAVE_HEARTBEATS_EVERY:
-            self._heartbeats_at = now
-            while self.core.save_heartbeats():
-                pass
+        if self.upkeep.compacts(now):
             self._compact()
         self.flush()
         self.observers.wake(urgent=False)

@@ -1,4 +1,4 @@
-"""Deliberate mistakes, one at a time, in the real cores and in the model of the loop: each must be caught.
+"""Deliberate mistakes, one at a time, in the real cores: each must be caught.
 
 A mutant that nobody notices would mean that the promise which it breaks is not really checked.
 """

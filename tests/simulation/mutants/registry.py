@@ -25,6 +25,7 @@ from registry_server.core.queries import Listing, Listings
 from registry_server.core.record import Record
 from registry_server.core.registrations import Registrations
 from registry_server.core.registry import Registry
+from registry_server.core.releases import Releases
 from registry_server.core.service import Instant, Judgement
 from registry_server.core.sessions import Session, Sessions
 from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
@@ -251,6 +252,31 @@ def _inline_beside_another_commit() -> Patches:
     return [(Commits, "commits_inline", careless)]
 
 
+def _callers_do_not_wait() -> Patches:
+    proceed = Releases._proceed
+
+    def hasty(self: Releases, position: int, effects: Effects, then: Callable[[], None] | None) -> None:
+        proceed(self, position, effects, None)
+        if then is not None:
+            then()
+
+    return [(Releases, "_proceed", hasty)]
+
+
+def _a_failed_batch_is_released() -> Patches:
+    return [(Commits, "failed", lambda *_: None)]
+
+
+def _what_follows_a_failed_batch_is_released() -> Patches:
+    failed = Commits.failed
+
+    def forgetful(self: Commits, position: int) -> None:
+        failed(self, position)
+        self._failed = False
+
+    return [(Commits, "failed", forgetful)]
+
+
 def _verdict_and_alert_in_two_commits() -> Patches:
     written = SimRegistry.flush_inline
 
@@ -462,6 +488,14 @@ MISTAKES = (
     Mutant("readers_before_the_alert", "shown before its recipient has it", ("P7",), _readers_before_the_alert),
     Mutant("newest_commit_first", "released out of order", ("P7", "P1"), _newest_commit_released_first),
     Mutant("inline_beside_another", "committed inline beside a batch", ("P1",), _inline_beside_another_commit),
+    Mutant("callers_do_not_wait", "callers are answered before it is on disk", ("P1",), _callers_do_not_wait),
+    Mutant("failed_is_released", "what could not be written is released", ("P1",), _a_failed_batch_is_released),
+    Mutant(
+        "failed_is_forgotten",
+        "what follows what could not be written is released",
+        ("P1",),
+        _what_follows_a_failed_batch_is_released,
+    ),
     Mutant(
         "verdict_and_alert_apart",
         "verdict and alert in two commits",

@@ -1,0 +1,148 @@
+"""The way of what commands ask for: to the disk, then to agents, to callers and to readers, in this order. Pure.
+
+`commits` keeps the order; this follows it. The loop of the registry and the simulation both run it; each gives it a
+`Shell`, which has the clock, the disk and the sockets.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from registry_server.core.commits import Batch, Commits
+from registry_server.core.effects import Effects, EndStream, Message, Registered, Write
+from registry_server.core.registry import Registry
+from registry_server.core.service import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What the outside does when it is asked to."""
+
+    monotonic: Callable[[], float]
+    """Seconds on a clock that only advances."""
+    now: Callable[[], Instant]
+    write: Callable[[list[Write]], None]
+    """Commit these lines before it returns. Raises if they cannot be written."""
+    wake_writer: Callable[[], None]
+    """Have the writer ask `Releases.take` for batches."""
+    send: Callable[[int, Message | EndStream], None]
+    """A message for a stream; it may have ended."""
+    wake_observers: Callable[[], None]
+    """Observers for which something urgent waits are sent a frame."""
+    show: Callable[[], None]
+    """Readers may see more: up to `Commits.revision` and `Commits.sequence`."""
+    show_later: Callable[[float], None]
+    """Call `Releases.show_due` in so many seconds."""
+
+
+class Releases:
+    """Hands what commands asked for to the disk, and releases it when it is durable."""
+
+    def __init__(self, registry: Registry, commits: Commits, shell: Shell) -> None:
+        self._registry = registry
+        self._commits = commits
+        self._shell = shell
+        self._callers: deque[tuple[int, Callable[[], None]]] = deque()
+        self._shown = (commits.revision, commits.sequence)
+        self._show_is_due = False
+
+    def flush(self, then: Callable[[], None] | None = None) -> int:
+        """Start committing what commands asked for since the last call. Return the position of the last of it.
+
+        `then` is called when all that was asked for up to now is durable and released: perhaps before this returns.
+        """
+        position, effects = self._collect()
+        self._shell.wake_observers()
+        self._proceed(position, effects, then)
+        return position
+
+    def flush_inline(self, then: Callable[[], None] | None = None) -> int:
+        """As `flush`, for what a life depends on: verdicts, and streams that break. It may commit before it returns;
+        raises if it cannot be written."""
+        position, effects = self._collect()
+        commits = self._commits
+        if commits.commits_inline(self._shell.monotonic()) and (batch := commits.take()) is not None:
+            try:
+                self._shell.write(batch.lines)
+            except Exception:
+                commits.failed(batch.position)
+                raise
+            commits.committed(batch.position, self._shell.monotonic(), inline=True)
+        self._proceed(position, effects, then)
+        self._shell.wake_observers()
+        return position
+
+    # --- the writer -------------------------------------------------------------------------------------------------
+
+    def take(self) -> Batch | None:
+        """The next batch to write; None if nothing waits."""
+        return self._commits.take()
+
+    def written(self, batch: Batch) -> None:
+        """The batch is durable: `release` until there is no more."""
+        self._commits.committed(batch.position, self._shell.monotonic())
+
+    def failed(self, batch: Batch) -> None:
+        """The batch could not be written: nothing of it, or of what follows, is ever released."""
+        self._commits.failed(batch.position)
+
+    def release(self) -> bool:
+        """Release what is durable, one commit at a time: its messages go to agents, then its callers are answered, then
+        readers see it. Return whether there was any."""
+        shell = self._shell
+        commit = self._commits.release(shell.monotonic())
+        if commit is None:
+            return False
+        for session_id, message in commit.effects.sends:
+            shell.send(session_id, message)
+            if isinstance(message, Registered):
+                self._registry.answered(session_id, message.service, shell.now())
+        self._answer()
+        self.show()
+        return True
+
+    # --- readers ----------------------------------------------------------------------------------------------------
+
+    def show(self) -> None:
+        """Show readers what they may see now, and the rest when that is due."""
+        commits, shell = self._commits, self._shell
+        commits.advance(shell.monotonic())
+        visible = (commits.revision, commits.sequence)
+        if visible != self._shown:
+            self._shown = visible
+            shell.show()
+        due = commits.due()
+        if due is not None and not self._show_is_due:
+            self._show_is_due = True
+            shell.show_later(max(0.0, due - shell.monotonic()))
+
+    def show_due(self) -> None:
+        """The time that `Shell.show_later` named has come."""
+        self._show_is_due = False
+        self.show()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _collect(self) -> tuple[int, Effects]:
+        """Hand what commands asked for since the last call to the commits; return its position, and what it is."""
+        effects = self._registry.take()
+        return self._commits.add(effects, self._registry.revision, self._registry.last_event), effects
+
+    def _proceed(self, position: int, effects: Effects, then: Callable[[], None] | None) -> None:
+        """Release what needs no commit, or is durable already; else have it committed by the writer."""
+        commits = self._commits
+        if then is not None:
+            self._callers.append((position, then))
+        if commits.next_release == position:
+            self.release()
+        elif commits.released_to < position:
+            self._registry.wait_for_answers(effects.registered)
+            self._shell.wake_writer()
+        self._answer()
+
+    def _answer(self) -> None:
+        """Call everyone who waits for what is released by now."""
+        while self._callers and self._callers[0][0] <= self._commits.released_to:
+            self._callers.popleft()[1]()

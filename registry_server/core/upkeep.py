@@ -1,0 +1,61 @@
+"""What time brings: ticks, and work over all services now and then. Pure; the loop and the simulation run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from registry_server.core.attention import AttentiveClock
+from registry_server.core.record import Record
+from registry_server.core.registry import Registry
+from registry_server.core.service import Instant
+
+FIGURES_EVERY = 1.0
+"""Seconds between two changes of a service that are nothing but load figures."""
+
+SAVE_HEARTBEATS_EVERY = 10.0
+"""Seconds of beats that a crash may lose; they are only shown, never judged by."""
+
+COMPACT_EVERY = 600.0
+"""Seconds between two looks for events that are older than is kept."""
+
+
+class Upkeep:
+    """The clock of one registry, and its work that nobody asks for. `now`: seconds on the monotonic clock."""
+
+    def __init__(self, registry: Registry, now: float, *, compact_every: float = COMPACT_EVERY) -> None:
+        self.clock = AttentiveClock(now)
+        self._registry = registry
+        self._figures_at = self._heartbeats_at = self._compacted_at = now
+        self._compact_every = compact_every
+
+    def tick(self, now: float, wall: Callable[[], float]) -> float:
+        """A tick: what arrived before it was read. Return the seconds of a stall that ended here, else 0.0."""
+        stall = self.clock.tick(now)
+        if stall:
+            self._registry.withdraw_preauthorized()
+        self._registry.tick(Instant(wall(), self.clock.read(now)))
+        return stall
+
+    def parts(self, now: float) -> list[Callable[[], bool]]:
+        """The work that is due, each to be called until it returns False, with time for others between."""
+        due: list[Callable[[], bool]] = [self._registry.show_liveness]
+        if now - self._figures_at >= FIGURES_EVERY:
+            self._figures_at = now
+            due.append(self._registry.publish_figures)
+        if now - self._heartbeats_at >= SAVE_HEARTBEATS_EVERY:
+            self._heartbeats_at = now
+            due.append(self._registry.save_heartbeats)
+        return due
+
+    def compacts(self, now: float) -> bool:
+        """Whether to look for events that are older than is kept."""
+        due = now - self._compacted_at >= self._compact_every
+        if due:
+            self._compacted_at = now
+        return due
+
+    def streams_broke(self, broken: list[Record], now: Instant, monotonic: float) -> None:
+        """The streams of these services broke, or their programs are gone."""
+        # After a stall it is unknown how long ago that was: TRON judges it, and takes the stall into account.
+        if broken and not self.clock.lags(monotonic):
+            self._registry.streams_broke(broken, now)
