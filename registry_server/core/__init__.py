@@ -7,6 +7,7 @@ Read in this order.
 - `attention`                                     the attentive clock.
 - `changes`, `event_log`                          revisions, and the numbered history.
 - `directory`, `sessions`, `attachments`          ids and names; open streams; which of them carries which service.
+- `ended_streams`                                 services that are to be detached, as their streams ended.
 - `registrations`, `maintenance`, `losses`        registered services; held notices; services that were lost.
 - `liveness_facts`, `observations`, `observers`   the facts that TRON judges by, and what it has not received yet.
 - `mailbox`, `alert_delivery`                     alerts that wait for a recipient, and their way to it.

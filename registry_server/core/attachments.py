@@ -8,6 +8,7 @@ from grid_model.errors import SilentStream
 
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.effects import EndStream, SupersededBy
+from registry_server.core.ended_streams import EndedStreams
 from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import Published
@@ -28,6 +29,7 @@ class Attachments:
         outgoing: Outgoing,
     ) -> None:
         self.sessions = Sessions()
+        self.ended = EndedStreams()
         self.reclaimed = 0
         """How many streams were ended because nobody spoke on them any more, since the start."""
         self._records = records
@@ -41,18 +43,38 @@ class Attachments:
 
         Return those whose stream the other side ended: for them the end means something.
         """
-        session = self.sessions.pop(session_id)
-        if session is None:
-            return []
-        reason = session.reason(now.attentive)
+        self.stream_ended(session_id, now)
         broken: list[Record] = []
-        for service_id in session.services:
+        while self.ended:
+            record = self.detach_next()
+            if record is not None:
+                broken.append(record)
+        return broken
+
+    def stream_ended(self, session_id: int, now: Instant) -> None:
+        """The stream ended: its services wait in `ended` to be detached, one by one. Nothing if it was not open."""
+        session = self.sessions.close(session_id, now.attentive)
+        if session is None:
+            return
+        for service_id in list(session.services):
             record = self._records.get(service_id)
             if record is not None and record.session == session_id:
-                self._detach(record, reason, now)
-                if not reason:
-                    broken.append(record)
-        return broken
+                self.ended.put(record.spec.parent, session_id, service_id)
+            else:
+                self.sessions.drop(session_id, service_id)
+
+    def detach_next(self) -> Record | None:
+        """Detach the service whose turn it is, as of the moment at which its stream ended. Return it if the other side
+        ended the stream; None if we did, or if another stream carries it by now. Raises StopIteration if none waits."""
+        session_id, service_id = self.ended.take()
+        record = self._records.get(service_id)
+        if record is None or record.session != session_id:
+            return None  # whatever took it from this stream has dropped it there
+        session = self.sessions.drop(session_id, service_id)
+        assert session.closed is not None
+        reason = session.reason(session.closed)
+        self._detach(record, reason, session.closed)
+        return None if reason else record
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> Record | None:
         """The program of this service is gone, though the stream goes on with others: it is detached as by a break.
@@ -61,7 +83,7 @@ class Attachments:
         if record is None or record.session != session_id or session.services.get(service_id) != incarnation:
             return None
         self.sessions.drop(session_id, service_id)
-        self._detach(record, "", now)
+        self._detach(record, "", now.attentive)
         return record
 
     def attach(self, record: Record, session_id: int, now: Instant, *, supersede: bool = False) -> None:
@@ -96,11 +118,12 @@ class Attachments:
                 services = len(self.sessions[session_id].services)
                 self._outgoing.send(session_id, EndStream(services, self.reclaimed))
 
-    def _detach(self, record: Record, reason: str, now: Instant) -> None:
-        """No stream carries the service any more; `reason`: why we ended its stream, empty if we did not."""
+    def _detach(self, record: Record, reason: str, at: float) -> None:
+        """No stream carries the service since then (attentive seconds); `reason`: why we ended its stream, empty if we
+        did not."""
         record.session = None
         record.unanswered = False
-        record.detached_at, record.detached_reason = now.attentive, reason
+        record.detached_at, record.detached_reason = at, reason
         self._delivery.connection_lost(record)
         self._facts.changed(record)
         self._published.show(record)

@@ -145,6 +145,23 @@ class Registry:
         """The stream carries the agents of one process, each of them apart."""
         self._attachments.sessions[session_id].shared = True
 
+    def stream_ended(self, session_id: int, now: Instant) -> None:
+        """The stream ended; its services are detached by `detach_next`, one after the other."""
+        self._attachments.stream_ended(session_id, now)
+
+    def detaches_now(self, now: float) -> bool:
+        """Whether a service waits to be detached, and may be at once; see `EndedStreams.admit`."""
+        return bool(self._attachments.ended) and self._attachments.ended.admit(now)
+
+    @property
+    def detaches(self) -> bool:
+        """Whether a service waits to be detached."""
+        return bool(self._attachments.ended)
+
+    def detach_next(self) -> Record | None:
+        """Detach one of them; see `Attachments.detach_next`."""
+        return self._attachments.detach_next()
+
     def carries(self, session_id: int) -> bool:
         """Whether the stream carries any service."""
         return bool(self._attachments.sessions[session_id].services)

@@ -34,6 +34,8 @@ class Session:
     """Whether it carries the agents of one process, each of them apart."""
     ended: str = ""
     """Why we end it, as an error reason; empty while we do not."""
+    closed: float | None = None
+    """When it ended, in attentive seconds, while services wait to be detached from it; None while it is open."""
     drains_until: float | None = None
     """Until when its end is taken for obedience to our `drain`, in attentive seconds."""
 
@@ -59,10 +61,17 @@ class Sessions:
         self._sessions[session_id] = Session()
         self._quiet[session_id] = None
 
-    def pop(self, session_id: int) -> Session | None:
-        """The stream is over; return what it was, None where it was not open."""
+    def close(self, session_id: int, now: float) -> Session | None:
+        """The stream is over, as of this attentive second: it stays known until `drop` took its last service. Return
+        it; None if it is not open."""
+        session = self._sessions.get(session_id)
+        if session is None or session.closed is not None:
+            return None
+        session.closed = now
         self._quiet.pop(session_id, None)
-        return self._sessions.pop(session_id, None)
+        if not session.services:
+            del self._sessions[session_id]
+        return session
 
     def end(self, session_id: int, reason: str) -> bool:
         """We end the stream for this reason. Return whether that is new."""
@@ -82,12 +91,16 @@ class Sessions:
         """The stream carries this service no more."""
         session = self._sessions[session_id]
         session.services.pop(service_id, None)
-        self._quiet[session_id] = None
+        if session.closed is None:
+            self._quiet[session_id] = None
+        elif not session.services:
+            del self._sessions[session_id]
         return session
 
     def recheck(self, session_id: int) -> None:
-        """Somebody whom the stream carries was judged: perhaps all of them are down by now."""
-        self._quiet[session_id] = None
+        """A service that the stream carries was judged: perhaps all of them are down by now."""
+        if self._sessions[session_id].closed is None:
+            self._quiet[session_id] = None
 
     def silent(self, now: float, find: Callable[[str], Record | None]) -> list[int]:
         """The streams on which nobody speaks any more, each of them once, at most AT_ONCE.

@@ -43,6 +43,7 @@ class RegistryLoop:
         self._writer = ThreadPoolExecutor(1, "registry-store-write")
         self._reader = ThreadPoolExecutor(1, "registry-store-read")
         self._work = asyncio.Event()
+        self._detaching = asyncio.Event()
         self._failure: StoreError | None = None
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outlets: dict[int, Callable[[Message | EndStream], None]] = {}
@@ -92,10 +93,13 @@ class RegistryLoop:
             tasks.create_task(self._commit_forever())
             tasks.create_task(self._keep_time())
             tasks.create_task(self._keep_up())
+            tasks.create_task(self._detach_forever())
             await self._broken
 
     async def close(self) -> None:
         """Write what is left, then let go of the store. `run` must have ended."""
+        while self.registry.detaches:
+            self._detach_next()
         while self.registry.save_heartbeats():
             pass
         self.flush()
@@ -170,12 +174,15 @@ class RegistryLoop:
         return self._next_id
 
     def close_session(self, session_id: int) -> None:
-        """The stream ended. Raises StoreError."""
+        """The stream ended: its services are detached, a few at once, the others soon. Raises StoreError."""
         self._outlets.pop(session_id, None)
-        now = self.now()
         if self.draining:
             self.registry.end_session(session_id, Draining.reason)
-        self.broken(self.registry.close_session(session_id, now))
+        self.registry.stream_ended(session_id, self.now())
+        while self.registry.detaches_now(time.monotonic()):
+            self._detach_next()
+        if self.registry.detaches:
+            self._detaching.set()
         self.flush_inline()
 
     def broken(self, records: list[Record]) -> None:
@@ -248,6 +255,25 @@ class RegistryLoop:
                     if turn.over:
                         await turn.rest()
                 turn.end()
+
+    async def _detach_forever(self) -> None:
+        """Detach, in turns, what could not be detached when its stream ended."""
+        while True:
+            await self._detaching.wait()
+            self._detaching.clear()
+            turn = Turn("detach", before_rest=self.flush_inline)
+            while self.registry.detaches:
+                if turn.over:
+                    await turn.rest()
+                else:
+                    self._detach_next()
+            self.flush_inline()
+            turn.end()
+
+    def _detach_next(self) -> None:
+        record = self.registry.detach_next()
+        if record is not None:
+            self.broken([record])
 
     async def _keep_time(self) -> None:
         """The only loop that watches the clock."""

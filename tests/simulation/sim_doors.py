@@ -154,7 +154,10 @@ class Heartbeats:
                 registry.observer.we_ended([each for each in records if each.session == session_id])
             if registry.draining:
                 registry.core.end_session(session_id, Draining.reason)
-            self._broken(registry.core.close_session(session_id, now))
+            registry.core.stream_ended(session_id, now)
+            while registry.core.detaches:
+                record = registry.core.detach_next()
+                self._broken([] if record is None else [record])
             registry.flush_inline()
 
     def _broken(self, records: list[Record]) -> None:

@@ -305,16 +305,15 @@ def _restored_with(**wrong: int) -> Patches:
 
 
 def _end_of_stream_taken_as_goodbye() -> Patches:
-    def close_session(self: Registry, session_id: int, now: Instant) -> list[Record]:
-        session = self._attachments.sessions.pop(session_id)
+    def stream_ended(self: Registry, session_id: int, now: Instant) -> None:
+        session = self._attachments.sessions.close(session_id, now.attentive)
         for service_id in () if session is None else list(session.services):
             record = self.records.get(service_id)
             if record is not None and record.session == session_id:
                 record.session = None
                 self._registrations.remove(record, "goodbye", None, now)
-        return []
 
-    return [(Registry, "close_session", close_session)]
+    return [(Registry, "stream_ended", stream_ended)]
 
 
 def _judgement_dies_with_the_incarnation() -> Patches:

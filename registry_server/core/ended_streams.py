@@ -1,0 +1,52 @@
+"""Services whose stream ended and that are not detached yet, in an order that is fair to their parents. Pure.
+
+To detach a service costs a fraction of a millisecond: a suspicion may become true with it, and an alert. If thousands
+of streams end at once, everybody else would wait for all of them. So a few are detached at once, the others in short
+turns, and each parent has its turn: a service of another parent does not wait for thousands.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+AT_ONCE = 16
+"""Services that may be detached the moment their streams end, within each `WINDOW`."""
+
+WINDOW = 0.005
+"""Seconds."""
+
+
+class EndedStreams:
+    """Bounded by the registered services: each is on one stream."""
+
+    def __init__(self) -> None:
+        self._of_parent: OrderedDict[str, deque[tuple[int, str]]] = OrderedDict()
+        """The parent whose turn is next comes first."""
+        self._window_began = float("-inf")
+        self._at_once = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._of_parent)
+
+    def put(self, parent: str, session_id: int, service_id: str) -> None:
+        """The stream that carries this service ended."""
+        self._of_parent.setdefault(parent, deque()).append((session_id, service_id))
+
+    def take(self) -> tuple[int, str]:
+        """The session and the service to detach next. Raises StopIteration if none waits."""
+        parent, waiting = next(iter(self._of_parent.items()))
+        found = waiting.popleft()
+        if waiting:
+            self._of_parent.move_to_end(parent)
+        else:
+            del self._of_parent[parent]
+        return found
+
+    def admit(self, now: float) -> bool:
+        """Whether one more service may be detached at once. `now`: seconds of a monotonic clock."""
+        if now - self._window_began >= WINDOW:
+            self._window_began, self._at_once = now, AT_ONCE
+        if not self._at_once:
+            return False
+        self._at_once -= 1
+        return True
