@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import grpc
 import pytest
 from grid.registry.v1 import observation_pb2
 
@@ -30,6 +31,17 @@ LONGEST_TURN = 0.05
 """Seconds."""
 
 
+class DirectCall:
+    """A stream of answers as the client of one sees it."""
+
+    def __init__(self, answers: AsyncIterator[object]) -> None:
+        self._answers = answers
+
+    async def read(self) -> object:
+        """The next answer; EOF at the end."""
+        return await anext(self._answers, grpc.aio.EOF)
+
+
 class DirectChannel:
     """Calls the registry's doors without a wire between."""
 
@@ -38,7 +50,7 @@ class DirectChannel:
 
     def unary_stream(self, path: str, *_: object, **__: object) -> Callable[..., Any]:
         """ObserveLiveness."""
-        return lambda request, **_: self._observers.observe(request)
+        return lambda request, **_: DirectCall(self._observers.observe(request))
 
     def unary_unary(self, path: str, *_: object, **__: object) -> Callable[..., Any]:
         """ApplyVerdicts."""
