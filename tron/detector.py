@@ -138,9 +138,13 @@ class Detector:
 
     def hold_deregistrations(self, held: bool) -> None:
         """While held, no service is deregistered."""
-        if held != self._deregistration_held:
-            self._deregistration_held = held
-            self._schedule_all()
+        if held == self._deregistration_held:
+            return
+        self._deregistration_held = held
+        if not held:  # a deadline that is held comes to nothing when it is reached
+            for lease in self._leases.values():
+                if lease.liveness is Liveness.DOWN:
+                    self._schedule(lease)
 
     def set_policies(self, policies: Policies) -> None:
         """Judge by these from now on. What was judged stays."""
