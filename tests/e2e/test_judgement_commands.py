@@ -194,8 +194,8 @@ def test_a_registry_that_knows_no_tron_says_so(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
         with pytest.raises(ServiceNotFound):
             MonitorClient(registry=registry.address)
-    told = "knows no TRON; is it running? Otherwise give its address with --monitor"
-    assert (done.returncode, done.stderr) == (1, f"tron: the registry at {registry.address} {told}\n")
+    hint = "is it running? If so, give its address with --monitor"
+    assert (done.returncode, done.stderr) == (1, f"tron: no TRON is registered at {registry.address}; {hint}\n")
 
 
 def test_the_client_of_tron_finds_it_through_the_registry(system: System) -> None:
