@@ -31,7 +31,7 @@ HABITS = (
     Habit(r"\bfor ever\b", "forever"),
     Habit(r"\bhush(es|ed|ing)?\b", "suppress", 1),
     Habit(r"\bas ever\b", "as before, or leave it out"),
-    Habit(r"\bby itself\b", "automatically, on its own, alone", 29),
+    Habit(r"\bby itself\b", "automatically, on its own, alone", 28),
     Habit(r"\bgiv(e|en|es|ing) up\b", "deregister, or end", 45),
     Habit(r"\bclimb", "escalate", 95),
     Habit(r'(^|[.:;] |"""|# )Who ', "a noun as the subject", 38),

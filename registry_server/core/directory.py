@@ -72,14 +72,14 @@ class Directory:
         while word:
             own_name = word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))
             if word == spec.service_id or own_name:
-                why = "a service cannot be its own parent" if word == spec.parent else "would close a circle of parents"
+                why = "a service cannot be its own parent" if word == spec.parent else "would create a cycle of parents"
                 raise InvalidRequest.of(FieldError("service.parent", why))
             parent = self.resolve(word)
             if parent is None:
                 return
             if parent.spec.service_id == spec.service_id:
-                raise InvalidRequest.of(FieldError("service.parent", "would close a circle of parents"))
+                raise InvalidRequest.of(FieldError("service.parent", "would create a cycle of parents"))
             if parent.spec.service_id in seen:
-                return  # a circle of others, which arose when a name changed its meaning
+                return  # a cycle of others, which arose when a name changed its meaning
             seen.add(parent.spec.service_id)
             word = parent.spec.parent

@@ -1,4 +1,4 @@
-"""Who watches the watcher: tells operators, and the event log, that TRON is gone, and that it is back."""
+"""Watches the watcher: notifies operators, and records in the event log, that TRON is gone, and that it is back."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from registry_server.io.loop import RegistryLoop
 log = structlog.get_logger("operator")
 
 NEVER_CAME_AFTER = 60.0
-"""The same for a registry that nobody has watched since its start."""
+"""The same for a registry that has had no observer since its start."""
 
 LOOK_EVERY = 0.25
 
 
 async def watch_the_watcher(loop: RegistryLoop, dispatcher: Dispatcher, lost_after: float) -> None:
-    """Look, and tell each change once, until cancelled. `lost_after`: seconds without judgement until operators are
-    told, where somebody judged before."""
-    # Attentive seconds: while we were stopped, TRON may have spoken all the time.
+    """Check, and report each change once, until cancelled. `lost_after`: seconds without an observer until operators
+    are notified, if there was one before."""
+    # Attentive seconds: while this process was stopped, TRON may have been sending all the time.
     patience, since, loss = NEVER_CAME_AFTER, loop.now().attentive, ""
     while True:
         await asyncio.sleep(LOOK_EVERY)
         now = loop.now().attentive
         if loop.registry.watched:
             if loss:
-                await _tell(loop, dispatcher, loss, "TRON watches again", now - since, resolved=True)
+                await _notify(loop, dispatcher, loss, "TRON is watching again", now - since, resolved=True)
             patience, since, loss = lost_after, now, ""
         elif not loss and now - since > patience and not loop.draining:
             loss = str(uuid.uuid4())
-            await _tell(loop, dispatcher, loss, "TRON does not watch: nobody is judged", now - since, resolved=False)
+            await _notify(
+                loop, dispatcher, loss, "TRON is not watching: liveness is not evaluated", now - since, resolved=False
+            )
 
 
-async def _tell(
+async def _notify(
     loop: RegistryLoop, dispatcher: Dispatcher, loss: str, message: str, seconds: float, *, resolved: bool
 ) -> None:
     alert_id = str(uuid.uuid4()) if resolved else loss

@@ -139,7 +139,7 @@ def test_no_service_is_its_own_parent_by_id_or_by_name(grid: Grid) -> None:
 
 
 def test_a_circle_of_parents_is_refused_where_it_would_close(grid: Grid) -> None:
-    a, b, c = (unique("circle") for _ in range(3))
+    a, b, c = (unique("cycle") for _ in range(3))
     for service in (a_service(a), a_service(b, parent=a), a_service(c, parent=b)):
         grid.registry.Register(registry_service_pb2.RegisterRequest(service=service))
     closing = registry_service_pb2.RegisterRequest(service=a_service(a, parent=c))
@@ -149,7 +149,7 @@ def test_a_circle_of_parents_is_refused_where_it_would_close(grid: Grid) -> None
 
 
 def test_a_circle_through_somebody_who_comes_later_is_refused_when_they_come(grid: Grid) -> None:
-    first, later = unique("circle"), unique("circle")
+    first, later = unique("cycle"), unique("cycle")
     grid.registry.Register(registry_service_pb2.RegisterRequest(service=a_service(first, parent=later)))
     closing = registry_service_pb2.RegisterRequest(service=a_service(later, parent=first))
     assert refused(lambda: grid.registry.Register(closing)).fields == ("service.parent",)

@@ -144,7 +144,7 @@ def test_a_planned_restart_of_either_program_is_no_incident(tmp_path: Path) -> N
                 old = system.child_pid(program)
                 os.kill(old, signal.SIGTERM)
                 system.wait_restarted(program, old)
-                wait_until(lambda: tron.get_stats().watching, 20, "TRON watches again")
+                wait_until(lambda: tron.get_stats().watching, 20, "TRON is watching again")
         with agents(system.registry_address, {"service_id": "alone", "reconnect_grace": 0.3}) as host:
             host.kill()
             wait_until(lambda: "service_down" in hook.types(), 15, "operators are told of a service without a parent")

@@ -89,10 +89,10 @@ def _knock(registry: str) -> None:
 
 async def _run(catalogue: FleetFile, registry: str, control: Path, ready_file: Path | None) -> int:
     """Run the fleet until a signal comes; return the exit code."""
-    from tron_cli.fleet import Fleet, FleetError, say
+    from tron_cli.fleet import Fleet, FleetError, report
 
     command = [sys.executable, "-P", "-m", "tron_cli.fleet_agent"]
-    fleet = Fleet(catalogue, registry, control, command, say)
+    fleet = Fleet(catalogue, registry, control, command, report)
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
@@ -117,7 +117,7 @@ async def _run(catalogue: FleetFile, registry: str, control: Path, ready_file: P
     except asyncio.CancelledError:
         pass
     except FleetError as error:
-        say(str(error))
+        report(str(error))
         return 1
     return 0
 

@@ -79,14 +79,14 @@ class Fleet:
         registry: str,
         control: Path,
         command: Sequence[str],
-        say: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
-        """`command` starts one agent; it is told who it is on stdin. `say` tells people what happens."""
+        """`command` starts one agent, which reads its declaration from stdin. `report` prints what happens."""
         self._catalogue = catalogue
         self._registry = registry
         self._control = control
         self._command = list(command)
-        self._say = say
+        self._report = report
         self._members = {
             row.service_id: Member(row, bool(catalogue.children_of(row))) for row in catalogue.rows if not row.system
         }
@@ -140,40 +140,40 @@ class Fleet:
         if not member.running:
             raise _does_not_run(member)
         await self._end(member)
-        self._say(f"{member.service_id} was killed")
+        self._report(f"{member.service_id} was killed")
         return "killed"
 
     async def _hang(self, member: Member, _: str) -> str:
         self._signal(member, signal.SIGSTOP)
         member.hung = True
-        self._say(f"{member.service_id} hangs")
+        self._report(f"{member.service_id} hangs")
         return "stopped, so that it hangs"
 
     async def _stall(self, member: Member, _: str) -> str:
-        self._tell(member, "freeze")
+        self._send(member, "freeze")
         member.stalled = True
-        self._say(f"{member.service_id} stalls")
+        self._report(f"{member.service_id} stalls")
         return "made to stall: it sends heartbeats but makes no progress"
 
     async def _resume(self, member: Member, _: str) -> str:
         member.doomed = False
         if not member.running:
             await self._start(member)
-            self._say(f"{member.service_id} was restarted")
+            self._report(f"{member.service_id} was restarted")
             return "started again"
         if not (member.hung or member.stalled):
             return "healthy, and left alone"
         if member.stalled:
-            self._tell(member, "thaw")
+            self._send(member, "thaw")
         if member.hung:
             self._signal(member, signal.SIGCONT)
         member.hung = member.stalled = False
-        self._say(f"{member.service_id} continues")
+        self._report(f"{member.service_id} continues")
         return "made to continue"
 
     async def _restart(self, member: Member, by: str) -> str:
         """What a parent asks for: end what is left of it, and start it anew."""
-        self._say(f"{member.service_id} is restarted{f' by {by}' if by else ''}")
+        self._report(f"{member.service_id} is restarted{f' by {by}' if by else ''}")
         await self._end(member)
         if member.doomed:
             await self._spawn(member)
@@ -198,7 +198,7 @@ class Fleet:
             raise _does_not_run(member)
         member.process.send_signal(number)
 
-    def _tell(self, member: Member, word: str) -> None:
+    def _send(self, member: Member, word: str) -> None:
         if not member.running or member.process is None or member.process.stdin is None:
             raise _does_not_run(member)
         with contextlib.suppress(ConnectionError):  # it ended just now, which is noticed elsewhere
@@ -259,7 +259,7 @@ class Fleet:
         """Say when a process ends that nobody ended."""
         code = await process.wait()
         if not (member.expected or self._leaving):
-            self._say(f"{member.service_id} {describe_exit(code)}")
+            self._report(f"{member.service_id} {describe_exit(code)}")
 
     async def _end(self, member: Member) -> None:
         """Kill what is left of it, if anything is, and reap it."""
@@ -288,6 +288,6 @@ def _does_not_run(member: Member) -> OrderRefused:
     return OrderRefused(f"{member.service_id} does not run; start it with: tron demo --resume '{member.service_id}'")
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Tell people, on stderr."""
     print(f"tron demo: {text}", file=sys.stderr, flush=True)

@@ -183,11 +183,11 @@ def _contradictions(catalogue: FleetFile) -> list[str]:
         problems.append(
             f"favourite: {catalogue.favourite!r} is not a service of this catalogue, or it belongs to the system"
         )
-    return problems or _circles(catalogue)
+    return problems or _cycles(catalogue)
 
 
-def _circles(catalogue: FleetFile) -> list[str]:
-    """Return each circle of parents once, at the first row of it."""
+def _cycles(catalogue: FleetFile) -> list[str]:
+    """Return each cycle of parents once, at the first row of it."""
     problems: list[str] = []
     settled: set[str] = set()
     for number, row in enumerate(catalogue.rows, 1):
@@ -197,7 +197,7 @@ def _circles(catalogue: FleetFile) -> list[str]:
             path.append(step.service_id)
             step = catalogue.parent_of(step)
         if step is not None and step.service_id in path:
-            circle = [*path[path.index(step.service_id) :], step.service_id]
-            problems.append(f"{_where(number, row.service_id)}: parent: creates a cycle: {' -> '.join(circle)}")
+            cycle = [*path[path.index(step.service_id) :], step.service_id]
+            problems.append(f"{_where(number, row.service_id)}: parent: creates a cycle: {' -> '.join(cycle)}")
         settled.update(path)
     return problems

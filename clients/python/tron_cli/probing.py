@@ -62,11 +62,11 @@ def probe(
 async def _look_once(rows: Sequence[Row], timeout: float, as_json: bool) -> bool:
     findings = await asyncio.gather(*(check(row.url, timeout) for row in rows))
     for row, finding in zip(rows, findings, strict=True):
-        _say(row, finding, as_json)
+        _report(row, finding, as_json)
     return not any(finding.why for finding in findings)
 
 
-def _say(row: Row, finding: Finding, as_json: bool) -> None:
+def _report(row: Row, finding: Finding, as_json: bool) -> None:
     if as_json:
         print_json({"service_id": row.service_id, "url": row.url, "well": not finding.why, "why": finding.why})
         return
@@ -201,7 +201,7 @@ class _Probe:
             if finding != self._found.get(row.service_id):
                 self._found[row.service_id] = finding
                 with even_unread():
-                    _say(row, finding, self.as_json)
+                    _report(row, finding, self.as_json)
             if not finding.why:
                 self._beats[row.service_id] = finding.status
                 self._work.set()

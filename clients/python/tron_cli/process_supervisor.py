@@ -99,7 +99,7 @@ class Supervisor:
             self._stop_wanted.set()
             return
         self._killed = True
-        _say("killing the programs that are still running")
+        _print("killing the programs that are still running")
         for each in self._children:
             each.send(signal.SIGKILL)
 
@@ -123,7 +123,7 @@ class Supervisor:
                 self._ready_file.unlink(missing_ok=True)  # it would promise what is no longer there
         for failure in failures:
             if isinstance(failure, ChildNeverServed):
-                _say(str(failure))
+                _print(str(failure))
                 return 1
             if failure is not None:
                 raise failure
@@ -165,7 +165,7 @@ class Supervisor:
                 raise ChildNeverServed(
                     f"{each.name} {describe_exit(code)}{times} before it served; see its error above"
                 )
-            _say(f"{each.name} {describe_exit(code)}; restarting it in {decision.delay:.1f} s")
+            _print(f"{each.name} {describe_exit(code)}; restarting it in {decision.delay:.1f} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(each.leaving.wait(), decision.delay)
 
@@ -175,7 +175,7 @@ class Supervisor:
         while (document := _read_ready(ready_file)) is None:
             if time.monotonic() >= warn_at:
                 warn_at += _SLOW_START_SECONDS
-                _say(f"{each.name} is still not ready")
+                _print(f"{each.name} is still not ready")
             await asyncio.sleep(_READY_POLL_SECONDS)
         # Whatever port was asked for, from now on the child keeps the one it got.
         each.listen = str(document[each.address_key])
@@ -184,7 +184,7 @@ class Supervisor:
         each.life.served()
         each.ready.set()
         if each.life.starts > 1:
-            _say(f"{each.name} is serving again at {each.listen} (pid {each.serving.pid})")
+            _print(f"{each.name} is serving again at {each.listen} (pid {each.serving.pid})")
         self._announce()
 
     def _announce(self) -> None:
@@ -206,7 +206,7 @@ class Supervisor:
             gone = asyncio.create_task(_gone(each, tending[each]))
             _, late = await asyncio.wait({gone}, timeout=_DRAIN_SECONDS)
             if late:
-                _say(f"{each.name} did not drain within {_DRAIN_SECONDS:.0f} s; killing it")
+                _print(f"{each.name} did not drain within {_DRAIN_SECONDS:.0f} s; killing it")
                 each.send(signal.SIGKILL)
                 await gone
 
@@ -237,5 +237,5 @@ def _read_ready(path: Path) -> dict[str, object] | None:
     return document
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(f"tron up: {text}", file=sys.stderr, flush=True)

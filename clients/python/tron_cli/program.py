@@ -100,11 +100,11 @@ class Program:
             fetched = _fetch(self._passed_on | {signal.SIGCHLD})
             with self._changed:
                 if fetched is not None and fetched[0] != signal.SIGCHLD:
-                    self._heed(*fetched)
+                    self._handle_signal(*fetched)
                 self._reap()
                 self._changed.notify_all()
 
-    def _heed(self, number: int, by_kernel: bool, sender: int) -> None:
+    def _handle_signal(self, number: int, by_kernel: bool, sender: int) -> None:
         if sender == os.getpid():
             return  # a pipe of ours broke
         shared = by_kernel and number in _FROM_TERMINAL and self._shares_terminal

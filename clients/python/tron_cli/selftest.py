@@ -67,7 +67,7 @@ class SelfTest:
                 return (
                     self._do(1, lambda: self._fall_silent(client, child_id))
                     and self._do(2, lambda: self._be_judged(client, child_id))
-                    and self._do(3, lambda: self._be_told(parent, child_id))
+                    and self._do(3, lambda: self._be_notified(parent, child_id))
                 )
 
     def _do(self, number: int, work: Callable[[], str]) -> bool:
@@ -135,7 +135,7 @@ class SelfTest:
         event = client.list_events(service_id=child_id, types=("service_down",)).events[0]
         return f"marked down, cause {event.cause}, after {event.missed_beats} missed heartbeats"
 
-    def _be_told(self, parent: Agent, child_id: str) -> str:
+    def _be_notified(self, parent: Agent, child_id: str) -> str:
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
             alert = parent.take_alert(_LOOK_EVERY)

@@ -78,7 +78,7 @@ def run(
         fail(f"no such program: {command[0]}", code=127)
     # The program is started before grpc is loaded, so that it is not held up.
     program = Program(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
-    _say_pid(service_id, program.pid)
+    _print_pid(service_id, program.pid)
     # It may be started again later: Popen runs none of our code between fork and exec, and none of grpc's either.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -99,7 +99,7 @@ def run(
             ttl=ttl,
             reconnect_grace=reconnect_grace,
             registry=registry,
-            on_superseded=_say_superseded(service_id),
+            on_superseded=_print_superseded(service_id),
             register_timeout=_REGISTER_SECONDS,
             handle_sigterm=False,  # signals are the program's
         )
@@ -131,7 +131,7 @@ def _keep_running(program: Program, agent: Agent, news: _News, most: int, window
             return ending
         due = history.next_start(time.monotonic())
         if due is None:
-            news.given_up(most, window)
+            news.end_restarts(most, window)
             return ending
         attempt = history.count(time.monotonic()) + 1
         agent.report("error", message=f"{ending.describe()}; restart {attempt} of {most}")
@@ -139,7 +139,7 @@ def _keep_running(program: Program, agent: Agent, news: _News, most: int, window
             return ending
         history.started(time.monotonic(), "")
         program.start()
-        _say_pid(agent.service_id, program.pid)
+        _print_pid(agent.service_id, program.pid)
         agent.report("ok", message="")
         news.tell_restart(ending, attempt, most, window)
 
@@ -152,15 +152,15 @@ def _take_alerts(agent: Agent) -> None:
             alert.acknowledge()
 
 
-def _say_pid(service_id: str, pid: int) -> None:
+def _print_pid(service_id: str, pid: int) -> None:
     print(f"tron: {service_id} runs as process {pid}", file=sys.stderr)
 
 
-def _say_superseded(service_id: str) -> Callable[[int], None]:
-    def say(_: int) -> None:
+def _print_superseded(service_id: str) -> Callable[[int], None]:
+    def report(_: int) -> None:
         print(f"tron: another process took over {service_id}; this one is no longer watched", file=sys.stderr)
 
-    return say
+    return report
 
 
 class _News:
@@ -171,11 +171,11 @@ class _News:
         self._name = name
         self._parent = parent
         self._command = list(command)
-        self._given_up: dict[str, object] = {}
+        self._restarts_used_up: dict[str, object] = {}
 
-    def given_up(self, restarts: int, window: float) -> None:
+    def end_restarts(self, restarts: int, window: float) -> None:
         """Say with the end that there were as many restarts as are allowed."""
-        self._given_up = {
+        self._restarts_used_up = {
             "restart_count": restarts,
             "max_restarts": restarts,
             "window_seconds": window,
@@ -191,10 +191,10 @@ class _News:
     def tell_end(self, ending: Ending) -> None:
         """`process_exited`: it ended for good; CRITICAL unless it went well. Operators hear what no parent can."""
         told = f"{self._command[0]} {ending.describe()}"
-        if self._given_up:
-            told += f" and is not restarted after {self._given_up['restart_count']} restarts"
-        action = "escalated" if self._given_up else ""
-        self._publish("process_exited", ending.severity, action, told, ending, self._given_up)
+        if self._restarts_used_up:
+            told += f" and is not restarted after {self._restarts_used_up['restart_count']} restarts"
+        action = "escalated" if self._restarts_used_up else ""
+        self._publish("process_exited", ending.severity, action, told, ending, self._restarts_used_up)
 
     def _publish(
         self, kind: str, severity: str, action: str, told: str, ending: Ending, details: dict[str, object]

@@ -80,12 +80,12 @@ class Restarter:
 
     def still_fails(self, alert: Alert, incarnation: int) -> bool:
         """Whether what was said of a child holds still. Raises TronError where nobody can say."""
-        return needs_restart(self._look_when_told(alert, incarnation), incarnation)
+        return needs_restart(self._state_at_alert(alert, incarnation), incarnation)
 
     def _try(self, failed: FailedChild, incarnation: int) -> Outcome:
         deadline = time.monotonic() + self._limits.restart_timeout
         try:
-            before = self._look_when_told(failed.alert, incarnation)
+            before = self._state_at_alert(failed.alert, incarnation)
         except TronError:
             return "postponed"  # nobody can say whether it came back: do nothing blindly
         if not needs_restart(before, incarnation):
@@ -106,7 +106,7 @@ class Restarter:
         self._journal.succeeded(failed)
         return "up"
 
-    def _look_when_told(self, alert: Alert, incarnation: int) -> Service | None:
+    def _state_at_alert(self, alert: Alert, incarnation: int) -> Service | None:
         """The record of a child that failed. TRON's alerts and the record are one; others may come before it shows."""
         deadline = time.monotonic() + (0.0 if alert.type in FAILURES else _FAREWELL)
         news = self._news.get(alert.service_id) or threading.Event()

@@ -96,16 +96,16 @@ Outcome = Literal["up", "not_needed", "failed", "postponed"]
 """How a restart ended: the child is alive again; it was alive before anything was done; it is not alive; nothing was
 done because nobody could say how the child is."""
 
-Telling = Literal["told", "not_needed", "failed"]
-"""How an escalation ended: it is recorded; the child is alive, so nothing was said; it could not be recorded."""
+EscalationOutcome = Literal["recorded", "not_needed", "failed"]
+"""How an escalation ended: it is recorded; the child is alive, so nothing was recorded; it could not be recorded."""
 
 
 class _Phase(Enum):
-    SOUND = "nothing is known against it"
+    SOUND = "no failure is known"
     WAITING = "to be restarted when it is due"
     RESTARTING = "being restarted"
-    ESCALATING = "given up, to be said"
-    ESCALATED = "given up, and said"
+    ESCALATING = "restarts are used up, to be escalated"
+    ESCALATED = "escalated"
 
 
 @dataclass(slots=True)
@@ -118,9 +118,9 @@ class _Child:
     running: bool = False
     stuck: bool = False
     incarnation: int = 0
-    trouble: int = 0  # the number of the trouble it is in: it grows whenever one is over
-    telling: tuple[int, int] | None = None  # which trouble, and in which incarnation, is being escalated
-    failures_to_tell: int = 0
+    trouble: int = 0  # the number of its failure: it grows whenever one is over
+    escalating: tuple[int, int] | None = None  # which trouble, and in which incarnation, is being escalated
+    failed_escalations: int = 0
 
 
 class Supervision:
@@ -172,22 +172,22 @@ class Supervision:
             self._plan(known, now)
         return decisions + self.tick(now)
 
-    def told(self, child: str, telling_ended: Telling, now: float) -> list[Decision]:
+    def escalated(self, child: str, outcome: EscalationOutcome, now: float) -> list[Decision]:
         """An escalation that was decided is over."""
         known = self._children[child]
-        telling, known.telling = known.telling, None
-        if known.phase is not _Phase.ESCALATING or telling is None or telling[0] != known.trouble:
+        escalating, known.escalating = known.escalating, None
+        if known.phase is not _Phase.ESCALATING or escalating is None or escalating[0] != known.trouble:
             return self.tick(now)  # it recovered meanwhile
         decisions: list[Decision] = []
-        if telling_ended == "not_needed":
+        if outcome == "not_needed":
             decisions = self._settle(known)
-        elif telling_ended == "failed":
-            known.due = now + min(2.0 ** min(known.failures_to_tell, 32), self._limits.longest_delay)
-            known.failures_to_tell += 1
-        elif telling[1] < known.incarnation:
+        elif outcome == "failed":
+            known.due = now + min(2.0 ** min(known.failed_escalations, 32), self._limits.longest_delay)
+            known.failed_escalations += 1
+        elif escalating[1] < known.incarnation:
             self._plan(known, now)  # it lived and died again meanwhile
         else:
-            known.phase, known.due, known.failures_to_tell = _Phase.ESCALATED, now + self._limits.window, 0
+            known.phase, known.due, known.failed_escalations = _Phase.ESCALATED, now + self._limits.window, 0
             decisions = self._dealt(list(known.open))
             known.open.clear()
         return decisions + self.tick(now)
@@ -200,11 +200,11 @@ class Supervision:
                 child.phase, child.due, child.stuck = _Phase.ESCALATING, now, True
             if child.phase is _Phase.ESCALATED and child.due <= now and not child.running:
                 child.phase = _Phase.SOUND
-            idle = child.phase is _Phase.SOUND and not child.running and child.telling is None
+            idle = child.phase is _Phase.SOUND and not child.running and child.escalating is None
             if idle and not child.history.count(now):
                 del self._children[name]
-        untold = [each for each in self._due(_Phase.ESCALATING, now) if each[1].telling is None]
-        decisions += [self._escalate(name, child, now) for name, child in untold[: self._room_to_tell()]]
+        unsent = [each for each in self._due(_Phase.ESCALATING, now) if each[1].escalating is None]
+        decisions += [self._escalate(name, child, now) for name, child in unsent[: self._room_to_escalate()]]
         for name, child in self._due(_Phase.WAITING, now)[: self._room()]:
             alert_id = next(iter(child.open))
             child.history.started(now, alert_id)
@@ -217,8 +217,8 @@ class Supervision:
         """Seconds until `tick` has something to decide; None where nothing will be by itself."""
         children = self._children.values()
         moments = [self._overdue(each) for each in children if each.phase is _Phase.RESTARTING]
-        if self._room_to_tell():
-            moments += [each.due for each in children if each.phase is _Phase.ESCALATING and each.telling is None]
+        if self._room_to_escalate():
+            moments += [each.due for each in children if each.phase is _Phase.ESCALATING and each.escalating is None]
         if self._room():
             moments += [each.due for each in children if each.phase is _Phase.WAITING]
         return max(0.0, min(moments) - now) if moments else None
@@ -238,7 +238,7 @@ class Supervision:
             child.phase, child.due, child.stuck = _Phase.WAITING, start, False
 
     def _escalate(self, name: str, child: _Child, now: float) -> Escalate:
-        child.telling = (child.trouble, child.incarnation)
+        child.escalating = (child.trouble, child.incarnation)
         restarts = child.history.count(now)
         alert_id = next(iter(child.open), "")
         why: Literal["max_restarts_exceeded", "restart_stuck"] = (
@@ -247,7 +247,7 @@ class Supervision:
         return Escalate(name, restarts, why, child.history.incident or alert_id, alert_id, child.incarnation)
 
     def _settle(self, child: _Child) -> list[Decision]:
-        child.phase, child.failures_to_tell = _Phase.SOUND, 0
+        child.phase, child.failed_escalations = _Phase.SOUND, 0
         child.trouble += 1
         dealt = self._dealt(list(child.open))
         child.open.clear()
@@ -268,5 +268,5 @@ class Supervision:
     def _room(self) -> int:
         return max(0, self._limits.concurrency - sum(each.running for each in self._children.values()))
 
-    def _room_to_tell(self) -> int:
-        return self._limits.concurrency - sum(each.telling is not None for each in self._children.values())
+    def _room_to_escalate(self) -> int:
+        return self._limits.concurrency - sum(each.escalating is not None for each in self._children.values())

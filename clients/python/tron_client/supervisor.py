@@ -26,7 +26,7 @@ from tron_client.errors import TronError
 from tron_client.restart_history import RestartLimits
 from tron_client.restart_log import RestartLog
 from tron_client.restarter import Restarter, incarnation_of
-from tron_client.supervision import Acknowledge, Decision, Escalate, Restart, Supervision, Telling
+from tron_client.supervision import Acknowledge, Decision, Escalate, EscalationOutcome, Restart, Supervision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -175,7 +175,7 @@ class Supervisor:
                     while self._reports:
                         self._carry_out(self._reports.popleft()(time.monotonic()))
                     while (alert := self._inbox.take()) is not None:
-                        self._heed(alert)
+                        self._handle(alert)
                     now = time.monotonic()
                     self._carry_out(self._core.tick(now))
                     if not (self._over.is_set() or self._inbox.closed):
@@ -191,7 +191,7 @@ class Supervisor:
             self._inbox.handled(alert_id)
         self._client.close()
 
-    def _heed(self, alert: Alert) -> None:
+    def _handle(self, alert: Alert) -> None:
         self._restarter.look_now(alert.service_id)
         # One that climbed is about the child of another, who did not hear it, and will when it is back.
         climbed = bool(alert.event.details.get("escalated_from"))
@@ -246,14 +246,14 @@ class Supervisor:
         return partial(self._core.ended, decision.child, self._restarter.carry_out(decision, alert))
 
     def _escalate(self, decision: Escalate, alert: Alert) -> Report:
-        ended: Telling = "failed"
+        ended: EscalationOutcome = "failed"
         try:
             if self._restarter.still_fails(alert, decision.incarnation):
                 self._journal.escalate(decision, alert)
-                ended = "told"
+                ended = "recorded"
             else:
                 ended = "not_needed"
         except Exception as error:
             if not self._over.is_set():
                 _log.warning("not_escalated service_id=%s error=%r", decision.child, error)
-        return partial(self._core.told, decision.child, ended)
+        return partial(self._core.escalated, decision.child, ended)

@@ -202,13 +202,13 @@ class FakeRegistry:
         held.connected = True
         return heartbeat_pb2.HeartbeatResponse(registered=heartbeat_pb2.Registered(service=held))
 
-    def _heed(self, stream: _Stream, request: heartbeat_pb2.HeartbeatRequest) -> None:
+    def _handle(self, stream: _Stream, request: heartbeat_pb2.HeartbeatRequest) -> None:
         with self._changed:
             match request.WhichOneof("kind"):
                 case "register":
                     self._attach(stream, self._register(request.register))
                 case "beats":
-                    self._hear(stream, request.beats)
+                    self._record_heartbeats(stream, request.beats)
                 case "ack":
                     self.acknowledged.update(request.ack.alert_ids)
                 case "goodbye":
@@ -232,7 +232,7 @@ class FakeRegistry:
             if event.recipient == service_id and event.alert_id not in self.acknowledged:
                 stream.outgoing.put(heartbeat_pb2.HeartbeatResponse(alert=heartbeat_pb2.Alert(event=event)))
 
-    def _hear(self, stream: _Stream, beats: heartbeat_pb2.Beats) -> None:
+    def _record_heartbeats(self, stream: _Stream, beats: heartbeat_pb2.Beats) -> None:
         for beat in beats.beats:
             if beat.service_id not in self._records:
                 stream.outgoing.put(_unknown(beat.service_id))
@@ -263,7 +263,7 @@ class FakeRegistry:
             def read() -> None:
                 try:
                     for request in requests:
-                        self._heed(stream, request)
+                        self._handle(stream, request)
                 except Exception:
                     pass
                 finally:

@@ -69,7 +69,7 @@ function asDrawn(node) {
 }
 
 function measure(node, isTroubled) {
-  // Depth is bounded by the registry's own rule against circles, not by a number: no recursion.
+  // Depth is bounded by the registry's own rule against cycles, not by a number: no recursion.
   const order = [node];
   for (let at = 0; at < order.length; at += 1) order.push(...order[at].children);
   for (const each of order.reverse()) {
@@ -104,7 +104,7 @@ function inCircle(node) {
   const seen = new Set([node]);
   for (let each = node.parent; each !== null; each = each.parent) {
     if (each === node) return true;
-    if (seen.has(each)) return false; // a circle, but not through this node
+    if (seen.has(each)) return false; // a cycle, but not through this node
     seen.add(each);
   }
   return false;

@@ -1,4 +1,4 @@
-"""Operators' decisions outlive registrations, and parents form no circles."""
+"""Operators' decisions outlive registrations, and parents form no cycles."""
 
 from __future__ import annotations
 
@@ -92,26 +92,26 @@ def test_nobody_is_its_own_parent_by_id_or_by_name(grid: Grid) -> None:
 
 def test_a_circle_of_two_is_refused_when_the_later_one_closes_it(grid: Grid) -> None:
     grid.register("a", parent="b")
-    assert "circle" in refuses_parent(grid, "b", parent="a")
+    assert "cycle" in refuses_parent(grid, "b", parent="a")
     grid.register("b")
 
 
 def test_a_circle_of_three_is_refused(grid: Grid) -> None:
     grid.register("a", parent="b")
     grid.register("b", parent="c")
-    assert "circle" in refuses_parent(grid, "c", parent="a")
+    assert "cycle" in refuses_parent(grid, "c", parent="a")
 
 
 def test_a_circle_through_names_is_refused(grid: Grid) -> None:
     grid.register("a", name="alpha", parent="beta")
-    assert "circle" in refuses_parent(grid, "b", name="beta", parent="alpha")
-    assert "circle" in refuses_parent(grid, "b", name="beta", parent="a")
+    assert "cycle" in refuses_parent(grid, "b", name="beta", parent="alpha")
+    assert "cycle" in refuses_parent(grid, "b", name="beta", parent="a")
 
 
 def test_a_registered_service_can_not_move_below_its_own_child(grid: Grid) -> None:
     grid.register("a")
     grid.register("b", parent="a")
-    assert "circle" in refuses_parent(grid, "a", parent="b")
+    assert "cycle" in refuses_parent(grid, "a", parent="b")
     assert grid.registry.get("a").spec.parent == ""
 
 

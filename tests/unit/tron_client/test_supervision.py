@@ -14,10 +14,10 @@ from tron_client.supervision import (
     Acknowledge,
     Decision,
     Escalate,
+    EscalationOutcome,
     Outcome,
     Restart,
     Supervision,
-    Telling,
     died_again,
     lives,
     needs_restart,
@@ -74,7 +74,7 @@ def test_a_child_whose_every_restart_fails_is_escalated_and_acknowledged_once_th
     assert core.due_in(3.0) == 2.0
     core.tick(5.0)
     assert core.ended("a", "failed", 6.0) == [escalate(3, "max_restarts_exceeded", "1", "1")]
-    assert core.told("a", "told", 6.1) == [Acknowledge(("1",))]
+    assert core.escalated("a", "recorded", 6.1) == [Acknowledge(("1",))]
     assert core.due_in(6.1) is None
 
 
@@ -161,9 +161,9 @@ def test_a_restart_that_does_not_end_is_escalated_and_no_second_one_is_begun(cor
     down(core, "1", 0.0)
     assert core.due_in(0.0) == 21.0
     assert core.tick(21.0) == [escalate(1, "restart_stuck", "1", "1")]
-    core.told("a", "told", 21.1)
+    core.escalated("a", "recorded", 21.1)
     assert down(core, "2", 30.0, incarnation=2) == [escalate(1, "restart_stuck", "1", "2", 2)]
-    core.told("a", "told", 30.1)
+    core.escalated("a", "recorded", 30.1)
     core.ended("a", "failed", 40.0)  # at last
     assert down(core, "3", 50.0, incarnation=3) == [restart(2, "1", "3", incarnation=3)]
 
@@ -171,11 +171,11 @@ def test_a_restart_that_does_not_end_is_escalated_and_no_second_one_is_begun(cor
 def test_an_escalation_that_could_not_be_said_is_tried_again_and_nothing_acknowledged(core: Supervision) -> None:
     down(core, "1", 0.0)
     core.tick(21.0)
-    assert core.told("a", "failed", 22.0) == []
+    assert core.escalated("a", "failed", 22.0) == []
     assert core.due_in(22.0) == 1.0
     again = [escalate(1, "restart_stuck", "1", "1")]
     assert core.tick(23.0) == again
-    core.told("a", "failed", 23.0)
+    core.escalated("a", "failed", 23.0)
     assert core.due_in(23.0) == 2.0
     assert core.tick(25.0) == again
 
@@ -188,7 +188,7 @@ def escalated(core: Supervision, incarnation: int = 5) -> None:
         ]
         core.ended("a", "up", 5.0 * number)
     down(core, "last", 15.0, incarnation=incarnation)
-    core.told("a", "told", 15.0)
+    core.escalated("a", "recorded", 15.0)
 
 
 def test_what_else_is_said_of_a_death_that_was_escalated_is_acknowledged(core: Supervision) -> None:
@@ -205,7 +205,7 @@ def test_a_child_that_came_back_after_its_escalation_starts_with_what_still_coun
     escalated(core)
     assert core.recovered("a", 20.0) == []
     assert down(core, "soon", 30.0, incarnation=6) == [escalate(3, "max_restarts_exceeded", "down 0", "soon", 6)]
-    core.told("a", "told", 30.0)
+    core.escalated("a", "recorded", 30.0)
     core.recovered("a", 40.0)
     assert down(core, "late", 200.0, incarnation=7) == [restart(1, "late", "late", incarnation=7)]
 
@@ -214,7 +214,7 @@ def test_a_child_that_comes_back_while_its_failure_is_being_escalated_is_sound(c
     down(core, "1", 0.0)
     core.tick(21.0)
     assert core.recovered("a", 21.5) == [Acknowledge(("1",))]
-    assert core.told("a", "told", 22.0) == []
+    assert core.escalated("a", "recorded", 22.0) == []
     assert core.ended("a", "up", 23.0) == []
     assert down(core, "2", 24.0) == [restart(2, "1", "2")]
 
@@ -223,7 +223,7 @@ def test_a_child_that_is_found_alive_when_it_is_to_be_escalated_is_sound(core: S
     for at in (-30.0, -20.0, -10.0):
         core.recall("a", at, "first")
     down(core, "late news", 0.0)
-    assert core.told("a", "not_needed", 1.0) == [Acknowledge(("late news",))]
+    assert core.escalated("a", "not_needed", 1.0) == [Acknowledge(("late news",))]
     assert core.due_in(1.0) is None
 
 
@@ -289,7 +289,7 @@ STEPS = st.lists(
         st.tuples(st.just("alert"), CHILDREN, st.integers(0, 30)),
         st.tuples(st.just("recovered"), CHILDREN),
         st.tuples(st.just("ended"), CHILDREN, st.sampled_from(["up", "not_needed", "failed", "postponed"])),
-        st.tuples(st.just("told"), CHILDREN, st.sampled_from(["told", "not_needed", "failed"])),
+        st.tuples(st.just("escalated"), CHILDREN, st.sampled_from(["recorded", "not_needed", "failed"])),
         st.tuples(st.just("wait"), st.floats(0.1, 60.0)),
     ),
     max_size=60,
@@ -334,9 +334,9 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
                 if outcome in ("not_needed", "postponed") and began[child]:
                     began[child].pop()
                 carry_out(core.ended(child, _OUTCOMES[outcome], now))
-            case ("told", str(child), ended) if child in telling:
+            case ("escalated", str(child), ended) if child in telling:
                 del telling[child]
-                carry_out(core.told(child, _TELLING[ended], now))
+                carry_out(core.escalated(child, _ESCALATIONS[ended], now))
             case ("wait", float(seconds)):
                 now += seconds
                 carry_out(core.tick(now))
@@ -349,7 +349,7 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
             carry_out(core.ended(child, "up", now))
         for child in list(telling):
             del telling[child]
-            carry_out(core.told(child, "told", now))
+            carry_out(core.escalated(child, "recorded", now))
         due_in = core.due_in(now)
         if due_in is not None:
             now += due_in
@@ -363,4 +363,4 @@ _OUTCOMES: dict[object, Outcome] = {
     "failed": "failed",
     "postponed": "postponed",
 }
-_TELLING: dict[object, Telling] = {"told": "told", "not_needed": "not_needed", "failed": "failed"}
+_ESCALATIONS: dict[object, EscalationOutcome] = {"recorded": "recorded", "not_needed": "not_needed", "failed": "failed"}

@@ -22,7 +22,7 @@ test("a fleet without any parents is just a row of nodes", () => {
   assert.deepEqual(grow({ a: "", b: "" }).map((node) => node.id), ["a", "b"]);
 });
 
-test("a circle is cut open rather than lost", () => {
+test("a cycle is cut open rather than lost", () => {
   const families = grow({ a: "c", b: "a", c: "b", d: "c" });
   assert.deepEqual(families.map((node) => [node.id, node.all]), [["a", 3]]);
 });
