@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SubscribeEventsRequest(_message.Message):
-    """Which events to follow. Filters are combined; an empty one admits all."""
+    """Which events to follow. Filters are combined; an empty filter matches all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -124,7 +124,7 @@ Global___PublishEventResponse: _TypeAlias = PublishEventResponse  # noqa: Y015
 
 @_typing.final
 class AcknowledgeEventRequest(_message.Message):
-    """Which alert was heard, and by whom."""
+    """The alert that is acknowledged, and its recipient."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -149,7 +149,7 @@ Global___AcknowledgeEventRequest: _TypeAlias = AcknowledgeEventRequest  # noqa: 
 
 @_typing.final
 class AcknowledgeEventResponse(_message.Message):
-    """How many copies were acknowledged by this call; 0 where all were before."""
+    """How many copies this call acknowledged; 0 if all were acknowledged before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -230,7 +230,7 @@ Global___AcknowledgeEventsResponse: _TypeAlias = AcknowledgeEventsResponse  # no
 
 @_typing.final
 class ListEventsRequest(_message.Message):
-    """One page of the log. Filters are combined; an empty one admits all."""
+    """One page of the log. Filters are combined; an empty filter matches all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -283,15 +283,15 @@ class ListEventsResponse(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     next_after_sequence: _builtins.int
-    """Where the next page starts; 0 where this was the last."""
+    """Where the next page starts; 0 if this was the last page."""
     first_sequence: _builtins.int
-    """The oldest and the newest sequence that are kept; 0 where the log is empty."""
+    """The oldest and the newest sequence that are kept; 0 if the log is empty."""
     last_sequence: _builtins.int
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]: ...
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """The registry's time. Ages are differences to this, for a client's own clock may be wrong."""
+        """The registry's time. Compute ages from this, because the client's clock may be wrong."""
 
     def __init__(
         self,

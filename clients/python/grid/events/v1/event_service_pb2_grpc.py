@@ -67,21 +67,21 @@ class EventServiceServicer:
     """
 
     def SubscribeEvents(self, request, context):
-        """Follows the log. Answers OUT_OF_RANGE where events after `after_sequence` are no longer kept.
+        """Follows the log. Answers OUT_OF_RANGE if events after `after_sequence` are no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PublishEvent(self, request, context):
-        """Appends one event; the answer leaves after it is on disk.
+        """Appends one event; the answer is sent once it is on disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeEvent(self, request, context):
-        """Says that an alert was heard, so that it is not sent again. Idempotent; NOT_FOUND for an alert never sent.
+        """Acknowledges an alert, so that it is not sent again. Idempotent; NOT_FOUND for an alert that was never sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,15 +38,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 7
     """RESOURCE_EXHAUSTED: the reader fell too far behind; reconnect and resume."""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 8
-    """RESOURCE_EXHAUSTED: a limit on counts was reached; back off with jitter."""
+    """RESOURCE_EXHAUSTED: a quota was reached; back off with jitter."""
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 9
     """UNAVAILABLE: the server is going away; reconnect with jitter."""
     ERROR_REASON_SILENT_STREAM: _ErrorReason.ValueType  # 10
-    """DEADLINE_EXCEEDED: nothing was said on the stream, or nothing any more; open a new one."""
+    """DEADLINE_EXCEEDED: no message arrived on the stream in time; open a new one."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 11
-    """UNIMPLEMENTED: part of the contract, not yet of the program."""
+    """UNIMPLEMENTED: specified, but not yet implemented."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 12
-    """INTERNAL: a bug of ours; nothing is leaked, the log has it."""
+    """INTERNAL: a bug in the server; the details are in its log only."""
     ERROR_REASON_PAGE_TOKEN_EXPIRED: _ErrorReason.ValueType  # 13
     """ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
 
@@ -71,15 +71,15 @@ ERROR_REASON_REVISION_COMPACTED: ErrorReason.ValueType  # 6
 ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 7
 """RESOURCE_EXHAUSTED: the reader fell too far behind; reconnect and resume."""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 8
-"""RESOURCE_EXHAUSTED: a limit on counts was reached; back off with jitter."""
+"""RESOURCE_EXHAUSTED: a quota was reached; back off with jitter."""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 9
 """UNAVAILABLE: the server is going away; reconnect with jitter."""
 ERROR_REASON_SILENT_STREAM: ErrorReason.ValueType  # 10
-"""DEADLINE_EXCEEDED: nothing was said on the stream, or nothing any more; open a new one."""
+"""DEADLINE_EXCEEDED: no message arrived on the stream in time; open a new one."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 11
-"""UNIMPLEMENTED: part of the contract, not yet of the program."""
+"""UNIMPLEMENTED: specified, but not yet implemented."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 12
-"""INTERNAL: a bug of ours; nothing is leaked, the log has it."""
+"""INTERNAL: a bug in the server; the details are in its log only."""
 ERROR_REASON_PAGE_TOKEN_EXPIRED: ErrorReason.ValueType  # 13
 """ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -65,7 +65,7 @@ Global___HeartbeatRequest: _TypeAlias = HeartbeatRequest  # noqa: Y015
 
 @_typing.final
 class Register(_message.Message):
-    """Announces a service on this stream. Without `service.incarnation` a new incarnation starts; with the one that is held
+    """Registers a service on this stream. Without `service.incarnation` a new incarnation starts; with the one that is held
     the service is re-attached to this stream and nothing else changes; a lower one is answered by `superseded`.
     """
 
@@ -225,7 +225,7 @@ Global___Beat: _TypeAlias = Beat  # noqa: Y015
 
 @_typing.final
 class AlertAck(_message.Message):
-    """Alerts were heard and need not be sent again."""
+    """Acknowledges alerts, which need not be sent again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -247,7 +247,7 @@ Global___AlertAck: _TypeAlias = AlertAck  # noqa: Y015
 
 @_typing.final
 class Goodbye(_message.Message):
-    """Leaves on purpose: the service is removed and nobody is alarmed. A stream that merely ends says nothing."""
+    """Leaves on purpose: the service is removed and no alert is sent. The end of a stream alone is not a goodbye."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,7 +359,7 @@ Global___HeartbeatResponse: _TypeAlias = HeartbeatResponse  # noqa: Y015
 
 @_typing.final
 class Registered(_message.Message):
-    """The service is registered, on disk, and carried by this stream."""
+    """The service is registered, on disk, and attached to this stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -444,7 +444,7 @@ Global___Alert: _TypeAlias = Alert  # noqa: Y015
 
 @_typing.final
 class UnknownService(_message.Message):
-    """A beat came for a service that is not registered: announce it again."""
+    """A heartbeat arrived for a service that is not registered: register it again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -490,7 +490,7 @@ Global___Superseded: _TypeAlias = Superseded  # noqa: Y015
 
 @_typing.final
 class DeclaredDown(_message.Message):
-    """You were declared down: when and why stands in the event."""
+    """You were declared down; the event says when and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -37,7 +37,7 @@ class _VerdictKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VerdictKi
     VERDICT_KIND_SUSPECT: _VerdictKind.ValueType  # 2
     VERDICT_KIND_DOWN: _VerdictKind.ValueType  # 3
     VERDICT_KIND_DEREGISTER: _VerdictKind.ValueType  # 4
-    """Given up: the service is removed, its history and its incarnation are remembered."""
+    """Deregistered: the service is removed; its history and its incarnation are remembered."""
 
 class VerdictKind(_VerdictKind, metaclass=_VerdictKindEnumTypeWrapper):
     """What TRON decided about a service."""
@@ -48,7 +48,7 @@ VERDICT_KIND_ALIVE: VerdictKind.ValueType  # 1
 VERDICT_KIND_SUSPECT: VerdictKind.ValueType  # 2
 VERDICT_KIND_DOWN: VerdictKind.ValueType  # 3
 VERDICT_KIND_DEREGISTER: VerdictKind.ValueType  # 4
-"""Given up: the service is removed, its history and its incarnation are remembered."""
+"""Deregistered: the service is removed; its history and its incarnation are remembered."""
 Global___VerdictKind: _TypeAlias = VerdictKind  # noqa: Y015
 
 class _VerdictOutcome:
@@ -60,9 +60,9 @@ class _VerdictOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdic
     VERDICT_OUTCOME_UNSPECIFIED: _VerdictOutcome.ValueType  # 0
     VERDICT_OUTCOME_APPLIED: _VerdictOutcome.ValueType  # 1
     VERDICT_OUTCOME_STALE: _VerdictOutcome.ValueType  # 2
-    """A newer fact came first."""
+    """A newer fact arrived first."""
     VERDICT_OUTCOME_UNCHANGED: _VerdictOutcome.ValueType  # 3
-    """It was true before; nothing was changed and nobody told twice."""
+    """It was true before; nothing was changed and no alert was sent again."""
     VERDICT_OUTCOME_GONE: _VerdictOutcome.ValueType  # 4
     """The service or the incarnation is gone."""
     VERDICT_OUTCOME_INVALID: _VerdictOutcome.ValueType  # 5
@@ -74,9 +74,9 @@ class VerdictOutcome(_VerdictOutcome, metaclass=_VerdictOutcomeEnumTypeWrapper):
 VERDICT_OUTCOME_UNSPECIFIED: VerdictOutcome.ValueType  # 0
 VERDICT_OUTCOME_APPLIED: VerdictOutcome.ValueType  # 1
 VERDICT_OUTCOME_STALE: VerdictOutcome.ValueType  # 2
-"""A newer fact came first."""
+"""A newer fact arrived first."""
 VERDICT_OUTCOME_UNCHANGED: VerdictOutcome.ValueType  # 3
-"""It was true before; nothing was changed and nobody told twice."""
+"""It was true before; nothing was changed and no alert was sent again."""
 VERDICT_OUTCOME_GONE: VerdictOutcome.ValueType  # 4
 """The service or the incarnation is gone."""
 VERDICT_OUTCOME_INVALID: VerdictOutcome.ValueType  # 5
@@ -85,7 +85,7 @@ Global___VerdictOutcome: _TypeAlias = VerdictOutcome  # noqa: Y015
 
 @_typing.final
 class ObserveLivenessRequest(_message.Message):
-    """Opens TRON's ear."""
+    """Subscribes to the facts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,7 +138,7 @@ class ObserveLivenessResponse(_message.Message):
 
     @_builtins.property
     def hearing_since(self) -> _duration_pb2.Duration:
-        """Since when the registry hears without a break: its start, or the end of its last stall."""
+        """Since when the registry has been able to receive without a break: its start, or the end of its last stall."""
 
     @_builtins.property
     def observations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Observation]:
@@ -164,11 +164,11 @@ class ObserveLivenessResponse(_message.Message):
 
     @_builtins.property
     def deliveries_ended(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeliveryEnded]:
-        """Copies that wait no more."""
+        """Copies that no longer wait."""
 
     @_builtins.property
     def forebears(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forebear]:
-        """At the end of the snapshot: who was removed, so that the way to the next ancestor is known beyond them."""
+        """At the end of the snapshot: the removed services, so that ancestors beyond them are known."""
 
     def __init__(
         self,
@@ -204,14 +204,14 @@ class Delivery(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     CLIMBED_FIELD_NUMBER: _builtins.int
     climbed: _builtins.bool
-    """It is settled for the way up: it climbed to another recipient, or is listed in the alert of another."""
+    """Its escalation is over: it escalated to another recipient, or the alert of another service lists it."""
     @_builtins.property
     def event(self) -> _event_pb2.Event:
-        """As it was recorded; its recipient is whose copy it is."""
+        """As it was recorded; its recipient is that of this copy."""
 
     @_builtins.property
     def since(self) -> _duration_pb2.Duration:
-        """When it was put, in attentive time; the registry's start where that was before."""
+        """When it was added, in attentive time; the start of the registry if it was added before."""
 
     def __init__(
         self,
@@ -281,7 +281,7 @@ Global___Forebear: _TypeAlias = Forebear  # noqa: Y015
 
 @_typing.final
 class Observation(_message.Message):
-    """The facts about one service. Nothing here is a judgement but `judged`, which is TRON's own last word."""
+    """The facts about one service. Only `judged` is a judgement: TRON's own last one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -330,7 +330,7 @@ class Observation(_message.Message):
     missed_beats: _builtins.int
     url: _builtins.str
     folded_into: _builtins.str
-    """The alert of another service that lists this one as failed with it; empty where none does."""
+    """The alert of another service that lists this one as failed with it; empty if there is none."""
     detached_reason: _error_reason_pb2.ErrorReason.ValueType
     """Why the registry itself ended the last stream of the service. Such an end says nothing about the service, which is
     judged by its silence alone. Unspecified if the other side ended the stream, or none ended since it was attached.
@@ -345,15 +345,15 @@ class Observation(_message.Message):
     def stall_after(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def attached_at(self) -> _duration_pb2.Duration:
-        """When a stream last took it up; unset where none did since the registry started."""
+        """When it was last attached to a stream; unset if it was not since the registry started."""
 
     @_builtins.property
     def detached_at(self) -> _duration_pb2.Duration:
-        """When its stream ended; unset while connected, and where none ended since the registry started."""
+        """When its stream ended; unset while connected, and if none ended since the registry started."""
 
     @_builtins.property
     def heard_at(self) -> _duration_pb2.Duration:
-        """When it was last heard; the registry's start where it was not heard since."""
+        """When it was last heard; the start of the registry if it was not heard since."""
 
     @_builtins.property
     def last_heartbeat_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -367,21 +367,21 @@ class Observation(_message.Message):
     def busy_until(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def busy_until_at(self) -> _duration_pb2.Duration:
-        """The same in attentive time, and when it was declared; unset where nothing was."""
+        """The same in attentive time, and when it was declared; unset if it was not."""
 
     @_builtins.property
     def busy_declared_at(self) -> _duration_pb2.Duration: ...
     @_builtins.property
     def told_to(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Who got a copy of the alert of the last DOWN; empty while it is told to nobody."""
+        """The recipients of the alert of the last DOWN; empty until it is sent."""
 
     @_builtins.property
     def untold(self) -> _event_pb2.Event:
-        """The alert of the last DOWN where it is told to nobody yet."""
+        """The alert of the last DOWN, if it has not been sent yet."""
 
     @_builtins.property
     def maintenance(self) -> _service_pb2.Maintenance:
-        """Set while an operator holds notices about it."""
+        """Set while an operator holds the alerts about it."""
 
     def __init__(
         self,
@@ -426,7 +426,7 @@ Global___Observation: _TypeAlias = Observation  # noqa: Y015
 
 @_typing.final
 class ApplyVerdictsRequest(_message.Message):
-    """A batch of verdicts. It is sent even when empty: it says that somebody watches."""
+    """A batch of verdicts. It is sent even when empty: it shows that TRON is watching."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -442,7 +442,7 @@ class ApplyVerdictsRequest(_message.Message):
     standing_held: _builtins.bool
     """Standing suspicions are not applied while this is set: a mass failure is under way."""
     cascade_alert_id: _builtins.str
-    """The alert of the mass failure that is under way; empty where none is. Told to the next observer."""
+    """The alert of the mass failure that is in progress; empty if there is none. Kept for the next observer."""
     @_builtins.property
     def judged_until(self) -> _duration_pb2.Duration:
         """The attentive time up to which all facts were judged."""
@@ -459,7 +459,7 @@ class ApplyVerdictsRequest(_message.Message):
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
-        """Alerts, or copies of alerts, that come with no verdict."""
+        """Alerts, or copies of alerts, without a verdict."""
 
     def __init__(
         self,
@@ -498,7 +498,7 @@ class StandingSuspicion(_message.Message):
     incarnation: _builtins.int
     @_builtins.property
     def alert(self) -> _event_pb2.Event:
-        """Unset: nobody is told."""
+        """Unset: no alert."""
 
     def __init__(
         self,
@@ -517,7 +517,7 @@ Global___StandingSuspicion: _TypeAlias = StandingSuspicion  # noqa: Y015
 
 @_typing.final
 class Notice(_message.Message):
-    """An alert that comes with no verdict, or one more copy of one. Applied at most once for each alert_id and recipient."""
+    """An alert without a verdict, or one more copy of an alert. Applied at most once for each alert_id and recipient."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -526,14 +526,14 @@ class Notice(_message.Message):
     ALERT_ID_FIELD_NUMBER: _builtins.int
     TOLD_ABOUT_FIELD_NUMBER: _builtins.int
     climbs_from: _builtins.str
-    """Whose copy it comes from: that copy is settled and climbs no further. Empty: it comes from none."""
+    """The recipient that it escalates from: that copy escalates no further. Empty: none."""
     alert_id: _builtins.str
-    """The alert that the copy is of. Empty: that of `event`."""
+    """The alert of the copy. Empty: that of `event`."""
     told_about: _builtins.str
-    """Where set: the alert is that of this service's last DOWN, which counts as told to the recipient from now on."""
+    """If set: the alert is that of this service's last DOWN, and the recipient counts as notified of it."""
     @_builtins.property
     def event(self) -> _event_pb2.Event:
-        """Unset: nothing is sent, only the copy that is named below is settled."""
+        """Unset: nothing is sent; only the copy that is named below stops escalating."""
 
     def __init__(
         self,
@@ -571,27 +571,27 @@ class Verdict(_message.Message):
     service_id: _builtins.str
     incarnation: _builtins.int
     observation: _builtins.int
-    """The observation that it is based on. Refused as STALE where a newer fact came; ALIVE is refused only where the
-    service is disconnected since.
+    """The observation that it is based on. Refused as STALE if a newer fact arrived; ALIVE is refused only if the
+    service has been disconnected since.
     """
     kind: Global___VerdictKind.ValueType
     cause: _liveness_pb2.LivenessCause.ValueType
     missed_beats: _builtins.int
     quiet: _builtins.bool
-    """The alert is recorded and told to nobody for now: a notice may follow."""
+    """The alert is recorded but not sent for now: a notice may follow."""
     folded: _builtins.bool
-    """The alert waits for its recipient and does not climb: the alert of another service lists this one."""
+    """The alert waits for its recipient and does not escalate: the alert of another service lists this one."""
     @_builtins.property
     def alert(self) -> _event_pb2.Event:
-        """Unset where nobody needs to be told. `recipient` is the parent as declared."""
+        """Unset if no alert is needed. `recipient` is the parent as declared."""
 
     @_builtins.property
     def folds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Services that this alert lists as failed with it: their alerts to this service climb no further."""
+        """Services that this alert lists as failed with it: their alerts to this service escalate no further."""
 
     @_builtins.property
     def further_alerts(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """Further alerts that become true with it: to orphans, or to others who were told of the DOWN that is over."""
+        """Further alerts that become true with it: to orphans, or to other recipients of the DOWN that is over."""
 
     def __init__(
         self,
@@ -627,7 +627,7 @@ class VerdictResult(_message.Message):
     ALERT_FIELD_NUMBER: _builtins.int
     outcome: Global___VerdictOutcome.ValueType
     delivered: _builtins.bool
-    """Whether the alert went out on a stream of its recipient. Where not, an operator must hear."""
+    """Whether the alert was sent on a stream of its recipient. If not, operators must be notified."""
     @_builtins.property
     def alert(self) -> _event_pb2.Event:
         """The alert as it was recorded."""

@@ -56,7 +56,7 @@ Global___RegisterRequest: _TypeAlias = RegisterRequest  # noqa: Y015
 
 @_typing.final
 class RegisterResponse(_message.Message):
-    """The record as it stands now."""
+    """The current record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -82,7 +82,7 @@ Global___RegisterResponse: _TypeAlias = RegisterResponse  # noqa: Y015
 
 @_typing.final
 class DeregisterRequest(_message.Message):
-    """Whom to remove."""
+    """The service to remove."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,9 +91,9 @@ class DeregisterRequest(_message.Message):
     WITH_REVISION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     reason: _builtins.str
-    """For the log. At most 1000 characters."""
+    """Recorded in the log. At most 1000 characters."""
     with_revision: _builtins.bool
-    """Whether the answer says the revision of the removal."""
+    """Whether the answer contains the revision of the removal."""
     def __init__(
         self,
         *,
@@ -111,7 +111,7 @@ Global___DeregisterRequest: _TypeAlias = DeregisterRequest  # noqa: Y015
 
 @_typing.final
 class DeregisterResponse(_message.Message):
-    """It is gone."""
+    """The service is removed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -133,7 +133,7 @@ Global___DeregisterResponse: _TypeAlias = DeregisterResponse  # noqa: Y015
 
 @_typing.final
 class GetServiceRequest(_message.Message):
-    """Whom to read."""
+    """The service to read."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -154,7 +154,7 @@ Global___GetServiceRequest: _TypeAlias = GetServiceRequest  # noqa: Y015
 
 @_typing.final
 class GetServiceResponse(_message.Message):
-    """The record as it stands now."""
+    """The current record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -167,7 +167,7 @@ class GetServiceResponse(_message.Message):
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """The registry's time. Ages are differences to this, for a client's own clock may be wrong."""
+        """The registry's time. Compute ages from this, because the client's clock may be wrong."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ Global___GetServiceResponse: _TypeAlias = GetServiceResponse  # noqa: Y015
 
 @_typing.final
 class ListServicesRequest(_message.Message):
-    """Filters are combined; an unset one admits all."""
+    """Filters are combined; an unset filter matches all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -259,7 +259,7 @@ class ListServicesResponse(_message.Message):
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.Service]: ...
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """The registry's time. Ages are differences to this, for a client's own clock may be wrong."""
+        """The registry's time. Compute ages from this, because the client's clock may be wrong."""
 
     def __init__(
         self,
@@ -289,7 +289,7 @@ class ListGoneServicesRequest(_message.Message):
     limit: _builtins.int
     """At most this many, 1 to 10000. 0: 1000."""
     unacknowledged: _builtins.bool
-    """Only services that were lost, and that no operator has acknowledged."""
+    """Only lost services that no operator has acknowledged."""
     def __init__(
         self,
         *,
@@ -306,7 +306,7 @@ Global___ListGoneServicesRequest: _TypeAlias = ListGoneServicesRequest  # noqa: 
 
 @_typing.final
 class GoneService(_message.Message):
-    """A service that is registered no more."""
+    """A service that is no longer registered."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -327,7 +327,7 @@ class GoneService(_message.Message):
     parent: _builtins.str
     incarnation: _builtins.int
     reason: _builtins.str
-    """Why it was removed, as the goodbye or the operator said it; `judged` where it was lost."""
+    """Why it was removed, as stated by the goodbye or the operator; `judged` if it was lost."""
     lost: _builtins.bool
     """It was down and deregistered by TRON. False: it left on purpose. The fields below are set only for a lost service."""
     cause: _liveness_pb2.LivenessCause.ValueType
@@ -401,7 +401,7 @@ class PromoteRequest(_message.Message):
     from_role: _service_pb2.ServiceRole.ValueType
     to_role: _service_pb2.ServiceRole.ValueType
     with_revision: _builtins.bool
-    """Whether the answer says the revision that contains the change."""
+    """Whether the answer contains the revision of the change."""
     def __init__(
         self,
         *,
@@ -420,7 +420,7 @@ Global___PromoteRequest: _TypeAlias = PromoteRequest  # noqa: Y015
 
 @_typing.final
 class PromoteResponse(_message.Message):
-    """How many there were; NOT_FOUND where none."""
+    """How many instances were changed; NOT_FOUND if there is none."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -445,7 +445,7 @@ Global___PromoteResponse: _TypeAlias = PromoteResponse  # noqa: Y015
 
 @_typing.final
 class RecordMaintenanceRequest(_message.Message):
-    """Whom, and for how long."""
+    """The service, and for how long."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -480,7 +480,7 @@ Global___RecordMaintenanceRequest: _TypeAlias = RecordMaintenanceRequest  # noqa
 
 @_typing.final
 class RecordMaintenanceResponse(_message.Message):
-    """The record as it stands now; of a service that is gone, only the id."""
+    """The current record; of a service that is gone, only the id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -511,7 +511,7 @@ class WatchServicesRequest(_message.Message):
     start_revision: _builtins.int
     """The last revision that the reader has. 0: start with a snapshot."""
     heartbeats: _builtins.bool
-    """Also tell, about once a second and even if nobody was, who was heard. A beat by itself is no change."""
+    """Also report, about once a second and even if there were none, which services were heard. A heartbeat alone is no change."""
     def __init__(
         self,
         *,
@@ -590,7 +590,7 @@ Global___Removed: _TypeAlias = Removed  # noqa: Y015
 
 @_typing.final
 class Heard(_message.Message):
-    """Who was heard since the message of this kind before, in two arrays of one length. Its revision is the last one told."""
+    """Services heard since the last message of this kind, in two arrays of one length. Its revision is the last one sent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -28,7 +28,7 @@ if _version_not_supported:
 
 
 class RegistryServiceStub:
-    """Records facts: who is registered, when it last beat, whether its stream is open. It has no thresholds.
+    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds.
     """
 
     def __init__(self, channel):
@@ -100,25 +100,25 @@ class RegistryServiceStub:
 
 
 class RegistryServiceServicer:
-    """Records facts: who is registered, when it last beat, whether its stream is open. It has no thresholds.
+    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds.
     """
 
     def Register(self, request, context):
-        """Registers a service, or the next incarnation of one that is known. The answer leaves after it is on disk.
+        """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Deregister(self, request, context):
-        """Removes a service on purpose; nobody is alarmed. NOT_FOUND where there is none.
+        """Removes a service on purpose; no alert is sent. NOT_FOUND if there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetService(self, request, context):
-        """Reads one service. NOT_FOUND where there is none.
+        """Reads one service. NOT_FOUND if there is no such service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +132,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGoneServices(self, request, context):
-        """Reads services that are registered no more, as far as they are remembered, the newest first.
+        """Reads services that are no longer registered, as far as they are remembered, the newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,22 +153,22 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchServices(self, request, context):
-        """A snapshot, a marker, then changes. OUT_OF_RANGE where the revisions asked for are no longer kept.
+        """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordMaintenance(self, request, context):
-        """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
-        held about it. For people there is TronService.SetMaintenance.
+        """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
+        held about it. Operators use TronService.SetMaintenance.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMaintenance(self, request, context):
-        """The services about which notices are held, registered or not.
+        """The services whose alerts are held, registered or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,7 +182,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApplyVerdicts(self, request, context):
-        """The judgement that TRON came to.
+        """TRON's verdicts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -260,7 +260,7 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryService:
-    """Records facts: who is registered, when it last beat, whether its stream is open. It has no thresholds.
+    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds.
     """
 
     @staticmethod

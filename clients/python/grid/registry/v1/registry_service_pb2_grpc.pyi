@@ -29,73 +29,73 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryServiceStub:
-    """Records facts: who is registered, when it last beat, whether its stream is open. It has no thresholds."""
+    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]
-    """Registers a service, or the next incarnation of one that is known. The answer leaves after it is on disk."""
+    """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk."""
     Deregister: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeregisterRequest, _registry_service_pb2.DeregisterResponse]
-    """Removes a service on purpose; nobody is alarmed. NOT_FOUND where there is none."""
+    """Removes a service on purpose; no alert is sent. NOT_FOUND if there is no such service."""
     GetService: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetServiceRequest, _registry_service_pb2.GetServiceResponse]
-    """Reads one service. NOT_FOUND where there is none."""
+    """Reads one service. NOT_FOUND if there is no such service."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListServicesRequest, _registry_service_pb2.ListServicesResponse]
     """Reads services, ordered by name, role, service_id, true at one revision."""
     ListGoneServices: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListGoneServicesRequest, _registry_service_pb2.ListGoneServicesResponse]
-    """Reads services that are registered no more, as far as they are remembered, the newest first."""
+    """Reads services that are no longer registered, as far as they are remembered, the newest first."""
     Promote: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PromoteRequest, _registry_service_pb2.PromoteResponse]
     """Changes the role of every instance with a name and role; it survives their re-registration."""
     Heartbeat: _grpc.StreamStreamMultiCallable[_heartbeat_pb2.HeartbeatRequest, _heartbeat_pb2.HeartbeatResponse]
     """The one stream of an agent: registration, beats and acknowledgements up; acknowledgements and alerts down."""
     WatchServices: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.WatchServicesRequest, _registry_service_pb2.WatchServicesResponse]
-    """A snapshot, a marker, then changes. OUT_OF_RANGE where the revisions asked for are no longer kept."""
+    """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept."""
     RecordMaintenance: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RecordMaintenanceRequest, _registry_service_pb2.RecordMaintenanceResponse]
-    """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
-    held about it. For people there is TronService.SetMaintenance.
+    """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
+    held about it. Operators use TronService.SetMaintenance.
     """
     ListMaintenance: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListMaintenanceRequest, _registry_service_pb2.ListMaintenanceResponse]
-    """The services about which notices are held, registered or not."""
+    """The services whose alerts are held, registered or not."""
     ObserveLiveness: _grpc.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]
     """The facts that TRON judges by."""
     ApplyVerdicts: _grpc.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]
-    """The judgement that TRON came to."""
+    """TRON's verdicts."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
-    """Records facts: who is registered, when it last beat, whether its stream is open. It has no thresholds."""
+    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RegisterRequest, _registry_service_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Registers a service, or the next incarnation of one that is known. The answer leaves after it is on disk."""
+    """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk."""
     Deregister: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeregisterRequest, _registry_service_pb2.DeregisterResponse]  # type: ignore[assignment]
-    """Removes a service on purpose; nobody is alarmed. NOT_FOUND where there is none."""
+    """Removes a service on purpose; no alert is sent. NOT_FOUND if there is no such service."""
     GetService: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetServiceRequest, _registry_service_pb2.GetServiceResponse]  # type: ignore[assignment]
-    """Reads one service. NOT_FOUND where there is none."""
+    """Reads one service. NOT_FOUND if there is no such service."""
     ListServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListServicesRequest, _registry_service_pb2.ListServicesResponse]  # type: ignore[assignment]
     """Reads services, ordered by name, role, service_id, true at one revision."""
     ListGoneServices: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListGoneServicesRequest, _registry_service_pb2.ListGoneServicesResponse]  # type: ignore[assignment]
-    """Reads services that are registered no more, as far as they are remembered, the newest first."""
+    """Reads services that are no longer registered, as far as they are remembered, the newest first."""
     Promote: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PromoteRequest, _registry_service_pb2.PromoteResponse]  # type: ignore[assignment]
     """Changes the role of every instance with a name and role; it survives their re-registration."""
     Heartbeat: _aio.StreamStreamMultiCallable[_heartbeat_pb2.HeartbeatRequest, _heartbeat_pb2.HeartbeatResponse]  # type: ignore[assignment]
     """The one stream of an agent: registration, beats and acknowledgements up; acknowledgements and alerts down."""
     WatchServices: _aio.UnaryStreamMultiCallable[_registry_service_pb2.WatchServicesRequest, _registry_service_pb2.WatchServicesResponse]  # type: ignore[assignment]
-    """A snapshot, a marker, then changes. OUT_OF_RANGE where the revisions asked for are no longer kept."""
+    """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept."""
     RecordMaintenance: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RecordMaintenanceRequest, _registry_service_pb2.RecordMaintenanceResponse]  # type: ignore[assignment]
-    """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
-    held about it. For people there is TronService.SetMaintenance.
+    """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
+    held about it. Operators use TronService.SetMaintenance.
     """
     ListMaintenance: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListMaintenanceRequest, _registry_service_pb2.ListMaintenanceResponse]  # type: ignore[assignment]
-    """The services about which notices are held, registered or not."""
+    """The services whose alerts are held, registered or not."""
     ObserveLiveness: _aio.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]  # type: ignore[assignment]
     """The facts that TRON judges by."""
     ApplyVerdicts: _aio.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]  # type: ignore[assignment]
-    """The judgement that TRON came to."""
+    """TRON's verdicts."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Records facts: who is registered, when it last beat, whether its stream is open. It has no thresholds."""
+    """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds."""
 
     @_abc_1.abstractmethod
     def Register(
@@ -103,7 +103,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RegisterResponse, _abc.Awaitable[_registry_service_pb2.RegisterResponse]]:
-        """Registers a service, or the next incarnation of one that is known. The answer leaves after it is on disk."""
+        """Registers a service, or the next incarnation of one that is known. The answer is sent once it is on disk."""
 
     @_abc_1.abstractmethod
     def Deregister(
@@ -111,7 +111,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.DeregisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.DeregisterResponse, _abc.Awaitable[_registry_service_pb2.DeregisterResponse]]:
-        """Removes a service on purpose; nobody is alarmed. NOT_FOUND where there is none."""
+        """Removes a service on purpose; no alert is sent. NOT_FOUND if there is no such service."""
 
     @_abc_1.abstractmethod
     def GetService(
@@ -119,7 +119,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.GetServiceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.GetServiceResponse, _abc.Awaitable[_registry_service_pb2.GetServiceResponse]]:
-        """Reads one service. NOT_FOUND where there is none."""
+        """Reads one service. NOT_FOUND if there is no such service."""
 
     @_abc_1.abstractmethod
     def ListServices(
@@ -135,7 +135,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListGoneServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListGoneServicesResponse, _abc.Awaitable[_registry_service_pb2.ListGoneServicesResponse]]:
-        """Reads services that are registered no more, as far as they are remembered, the newest first."""
+        """Reads services that are no longer registered, as far as they are remembered, the newest first."""
 
     @_abc_1.abstractmethod
     def Promote(
@@ -159,7 +159,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WatchServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.WatchServicesResponse], _abc.AsyncIterator[_registry_service_pb2.WatchServicesResponse]]:
-        """A snapshot, a marker, then changes. OUT_OF_RANGE where the revisions asked for are no longer kept."""
+        """A snapshot, a marker, then changes. OUT_OF_RANGE if the requested revisions are no longer kept."""
 
     @_abc_1.abstractmethod
     def RecordMaintenance(
@@ -167,8 +167,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.RecordMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.RecordMaintenanceResponse, _abc.Awaitable[_registry_service_pb2.RecordMaintenanceResponse]]:
-        """Records that notices about a service are held, or ends that. NOT_FOUND where there is no such service, and none are
-        held about it. For people there is TronService.SetMaintenance.
+        """Records that the alerts about a service are held, or ends that. NOT_FOUND if there is no such service and no alerts are
+        held about it. Operators use TronService.SetMaintenance.
         """
 
     @_abc_1.abstractmethod
@@ -177,7 +177,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_registry_service_pb2.ListMaintenanceResponse]]:
-        """The services about which notices are held, registered or not."""
+        """The services whose alerts are held, registered or not."""
 
     @_abc_1.abstractmethod
     def ObserveLiveness(
@@ -193,6 +193,6 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _observation_pb2.ApplyVerdictsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_observation_pb2.ApplyVerdictsResponse, _abc.Awaitable[_observation_pb2.ApplyVerdictsResponse]]:
-        """The judgement that TRON came to."""
+        """TRON's verdicts."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

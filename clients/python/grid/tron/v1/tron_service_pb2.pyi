@@ -72,13 +72,13 @@ class GetStatsResponse(_message.Message):
     guard_active: _builtins.bool
     """Whether the mass-failure guard holds judgement back."""
     watching: _builtins.bool
-    """Whether TRON hears the registry now."""
+    """Whether TRON is receiving facts from the registry now."""
     stalled_services: _builtins.int
-    """Services whose activity counter stands still."""
+    """Services whose activity counter does not change."""
     maintained_services: _builtins.int
-    """Services about which an operator holds notices."""
+    """Services whose alerts an operator holds."""
     damped_services: _builtins.int
-    """Services whose suspicions are not told because there were too many."""
+    """Services whose suspicions raise no alert because there were too many."""
     open_alerts: _builtins.int
     """Alerts that nobody has acknowledged yet."""
     @_builtins.property
@@ -87,7 +87,7 @@ class GetStatsResponse(_message.Message):
 
     @_builtins.property
     def sinks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SinkStats]:
-        """Where operators are told, and how that goes."""
+        """Where operators are notified, and the state of these sinks."""
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
@@ -122,7 +122,7 @@ Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
 
 @_typing.final
 class SinkStats(_message.Message):
-    """One way to operators."""
+    """One operator sink."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -193,7 +193,7 @@ class ListAlertsResponse(_message.Message):
     ALERTS_FIELD_NUMBER: _builtins.int
     NEXT_AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     next_after_sequence: _builtins.int
-    """Where the next page starts; 0 where this was the last."""
+    """Where the next page starts; 0 if this was the last page."""
     @_builtins.property
     def alerts(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]: ...
     def __init__(
@@ -404,7 +404,7 @@ Global___ListPolicyOverridesResponse: _TypeAlias = ListPolicyOverridesResponse  
 
 @_typing.final
 class PolicyOverride(_message.Message):
-    """What differs for one service."""
+    """The overrides of one service."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -434,10 +434,10 @@ class PolicyOverride(_message.Message):
     WATCHED_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     watched: _builtins.bool
-    """Whether TRON watches such a service now."""
+    """Whether such a service is registered now."""
     @_builtins.property
     def policy(self) -> _policy_pb2.Policy:
-        """Only what differs is set."""
+        """Only overridden thresholds are set."""
 
     @_builtins.property
     def sources(self) -> _containers.ScalarMap[_builtins.str, _policy_pb2.PolicySource.ValueType]:
@@ -500,7 +500,7 @@ Global___ListMaintenanceResponse: _TypeAlias = ListMaintenanceResponse  # noqa: 
 
 @_typing.final
 class SetMaintenanceRequest(_message.Message):
-    """Whom to hold, and for how long."""
+    """The service whose alerts to hold, and for how long."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -533,7 +533,7 @@ Global___SetMaintenanceRequest: _TypeAlias = SetMaintenanceRequest  # noqa: Y015
 
 @_typing.final
 class SetMaintenanceResponse(_message.Message):
-    """The record as it stands now."""
+    """The current record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -555,7 +555,7 @@ Global___SetMaintenanceResponse: _TypeAlias = SetMaintenanceResponse  # noqa: Y0
 
 @_typing.final
 class ExplainRequest(_message.Message):
-    """Whom to explain."""
+    """The service to explain."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -576,7 +576,7 @@ Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
 
 @_typing.final
 class ExplainResponse(_message.Message):
-    """What is known, which deadlines stand, which rule fired."""
+    """The evidence, the open deadlines, and the rule that applied."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -588,16 +588,16 @@ class ExplainResponse(_message.Message):
     verdict: _builtins.str
     """One sentence."""
     rule: _builtins.str
-    """The rule that fired, as in the documentation."""
+    """The rule that applied, as in the documentation."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
     def deadlines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deadline]:
-        """The deadlines that stand, soonest first."""
+        """The open deadlines, soonest first."""
 
     @_builtins.property
     def evidence(self) -> _struct_pb2.Struct:
-        """Everything else that is known."""
+        """All other evidence."""
 
     def __init__(
         self,
@@ -618,7 +618,7 @@ Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
 
 @_typing.final
 class Deadline(_message.Message):
-    """When something will happen unless a beat comes."""
+    """When something happens unless a heartbeat arrives."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -627,7 +627,7 @@ class Deadline(_message.Message):
     what: _builtins.str
     @_builtins.property
     def due_in(self) -> _duration_pb2.Duration:
-        """From now; negative where it has passed and is held back."""
+        """From now; negative if it has passed and is held back."""
 
     def __init__(
         self,

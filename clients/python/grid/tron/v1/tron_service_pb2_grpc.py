@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TronServiceStub:
-    """Asks TRON what it thinks, and tells it how to think.
+    """Reads TRON's judgement, and sets its thresholds.
     """
 
     def __init__(self, channel):
@@ -78,11 +78,11 @@ class TronServiceStub:
 
 
 class TronServiceServicer:
-    """Asks TRON what it thinks, and tells it how to think.
+    """Reads TRON's judgement, and sets its thresholds.
     """
 
     def GetStats(self, request, context):
-        """Counts of the services by judgement, and whether TRON watches at all.
+        """Counts of the services by liveness, and whether TRON is watching.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,21 +110,21 @@ class TronServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPolicyOverrides(self, request, context):
-        """The services whose thresholds are not those of everyone.
+        """The services with overrides.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetMaintenance(self, request, context):
-        """Holds judgement about a service, or ends that.
+        """Holds the alerts about a service, or ends that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMaintenance(self, request, context):
-        """The services about which notices are held.
+        """The services whose alerts are held.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,7 +189,7 @@ def add_TronServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TronService:
-    """Asks TRON what it thinks, and tells it how to think.
+    """Reads TRON's judgement, and sets its thresholds.
     """
 
     @staticmethod

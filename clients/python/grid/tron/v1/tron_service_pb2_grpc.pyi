@@ -27,14 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TronServiceStub:
-    """Asks TRON what it thinks, and tells it how to think."""
+    """Reads TRON's judgement, and sets its thresholds."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TronServiceAsyncStub: ...
     GetStats: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.GetStatsRequest, _tron_service_pb2.GetStatsResponse]
-    """Counts of the services by judgement, and whether TRON watches at all."""
+    """Counts of the services by liveness, and whether TRON is watching."""
     ListAlerts: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListAlertsRequest, _tron_service_pb2.ListAlertsResponse]
     """Alerts that TRON issued, oldest first."""
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.GetPolicyRequest, _tron_service_pb2.GetPolicyResponse]
@@ -42,21 +42,21 @@ class TronServiceStub:
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.SetPolicyRequest, _tron_service_pb2.SetPolicyResponse]
     """Changes thresholds without a restart."""
     ListPolicyOverrides: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListPolicyOverridesRequest, _tron_service_pb2.ListPolicyOverridesResponse]
-    """The services whose thresholds are not those of everyone."""
+    """The services with overrides."""
     SetMaintenance: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.SetMaintenanceRequest, _tron_service_pb2.SetMaintenanceResponse]
-    """Holds judgement about a service, or ends that."""
+    """Holds the alerts about a service, or ends that."""
     ListMaintenance: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ListMaintenanceRequest, _tron_service_pb2.ListMaintenanceResponse]
-    """The services about which notices are held."""
+    """The services whose alerts are held."""
     Explain: _grpc.UnaryUnaryMultiCallable[_tron_service_pb2.ExplainRequest, _tron_service_pb2.ExplainResponse]
     """Why is this service in this state?"""
 
 @_typing.type_check_only
 class TronServiceAsyncStub(TronServiceStub):
-    """Asks TRON what it thinks, and tells it how to think."""
+    """Reads TRON's judgement, and sets its thresholds."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStats: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.GetStatsRequest, _tron_service_pb2.GetStatsResponse]  # type: ignore[assignment]
-    """Counts of the services by judgement, and whether TRON watches at all."""
+    """Counts of the services by liveness, and whether TRON is watching."""
     ListAlerts: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListAlertsRequest, _tron_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
     """Alerts that TRON issued, oldest first."""
     GetPolicy: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.GetPolicyRequest, _tron_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
@@ -64,16 +64,16 @@ class TronServiceAsyncStub(TronServiceStub):
     SetPolicy: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.SetPolicyRequest, _tron_service_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """Changes thresholds without a restart."""
     ListPolicyOverrides: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListPolicyOverridesRequest, _tron_service_pb2.ListPolicyOverridesResponse]  # type: ignore[assignment]
-    """The services whose thresholds are not those of everyone."""
+    """The services with overrides."""
     SetMaintenance: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.SetMaintenanceRequest, _tron_service_pb2.SetMaintenanceResponse]  # type: ignore[assignment]
-    """Holds judgement about a service, or ends that."""
+    """Holds the alerts about a service, or ends that."""
     ListMaintenance: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ListMaintenanceRequest, _tron_service_pb2.ListMaintenanceResponse]  # type: ignore[assignment]
-    """The services about which notices are held."""
+    """The services whose alerts are held."""
     Explain: _aio.UnaryUnaryMultiCallable[_tron_service_pb2.ExplainRequest, _tron_service_pb2.ExplainResponse]  # type: ignore[assignment]
     """Why is this service in this state?"""
 
 class TronServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Asks TRON what it thinks, and tells it how to think."""
+    """Reads TRON's judgement, and sets its thresholds."""
 
     @_abc_1.abstractmethod
     def GetStats(
@@ -81,7 +81,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.GetStatsResponse, _abc.Awaitable[_tron_service_pb2.GetStatsResponse]]:
-        """Counts of the services by judgement, and whether TRON watches at all."""
+        """Counts of the services by liveness, and whether TRON is watching."""
 
     @_abc_1.abstractmethod
     def ListAlerts(
@@ -113,7 +113,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.ListPolicyOverridesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.ListPolicyOverridesResponse, _abc.Awaitable[_tron_service_pb2.ListPolicyOverridesResponse]]:
-        """The services whose thresholds are not those of everyone."""
+        """The services with overrides."""
 
     @_abc_1.abstractmethod
     def SetMaintenance(
@@ -121,7 +121,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.SetMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.SetMaintenanceResponse, _abc.Awaitable[_tron_service_pb2.SetMaintenanceResponse]]:
-        """Holds judgement about a service, or ends that."""
+        """Holds the alerts about a service, or ends that."""
 
     @_abc_1.abstractmethod
     def ListMaintenance(
@@ -129,7 +129,7 @@ class TronServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tron_service_pb2.ListMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tron_service_pb2.ListMaintenanceResponse, _abc.Awaitable[_tron_service_pb2.ListMaintenanceResponse]]:
-        """The services about which notices are held."""
+        """The services whose alerts are held."""
 
     @_abc_1.abstractmethod
     def Explain(
