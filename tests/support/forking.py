@@ -132,6 +132,25 @@ def _be(registry: str, service_id: str) -> Agent:
     return agent
 
 
+def agents_on_one_stream(registry: str) -> None:
+    """The child inherits three agents that share a stream, and starts two that share one of their own."""
+    with parent(registry) as first, _be(registry, "parent-2") as second, _be(registry, "parent-3") as third:
+        held = [agent.incarnation for agent in (first, second, third)]
+        for number in range(TIMES):
+            in_child(lambda number=number: _share_again(registry, (first, second, third), number))  # type: ignore[misc]
+            assert [agent.incarnation for agent in (first, second, third)] == held
+            assert [agent.state for agent in (first, second, third)] == ["connected"] * 3
+
+
+def _share_again(registry: str, inherited: tuple[Agent, ...], number: int) -> None:
+    assert [agent.state for agent in inherited] == ["stopped"] * 3
+    with _be(registry, f"child-{number}-1") as one, _be(registry, f"child-{number}-2") as other:
+        assert (one.healthy, other.healthy) == (True, True)
+        for agent in inherited:
+            agent.stop()
+            agent.abandon()
+
+
 def multiprocessing_child(registry: str) -> None:
     """The child of multiprocessing starts an agent and returns: with an agent in the parent, and without."""
     with parent(registry):
@@ -283,6 +302,7 @@ STORIES = {
         leaving_the_block,
         under_load,
         an_agent_of_its_own,
+        agents_on_one_stream,
         multiprocessing_child,
         pool_of_processes,
         clients,

@@ -6,7 +6,7 @@ Read in this order.
 - `protocol/`                                             its stream: decisions without I/O, and their transport.
 - `schedule`                                              when to send heartbeats and to reconnect. Pure.
 - `reporting`, `arguments`                                what a program may report and declare.
-- `alerts`, `callbacks`                                   alerts on their way to the program, and how it is called.
+- `alerts`, `callbacks`, `callback_pool`                  alerts on their way to the program, and how it is called.
 - `loop_lag`                                              how late the program's event loop runs.
 - `client`, `async_client`                                calls and streams that do not belong to an agent.
 - `requests`, `watcher`, `connection`                     what both clients share.

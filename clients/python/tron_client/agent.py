@@ -7,17 +7,17 @@ import contextlib
 import logging
 import threading
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from tron_client import arguments, forks
-from tron_client.alerts import Alert, AlertInbox, dispatch
+from tron_client.alerts import Alert, AlertCalls, AlertInbox
 from tron_client.callbacks import Callbacks
 from tron_client.channel import resolve_address
 from tron_client.loop_lag import LoopLag
 from tron_client.monkey_patches import require_usable
+from tron_client.protocol.agent_transport import AgentTransport
+from tron_client.protocol.connection import connection_to
 from tron_client.protocol.hooks import Hooks
-from tron_client.protocol.thread_transport import ThreadTransport
 from tron_client.reporting import checked_figures, checked_status
 from tron_client.requests import declare
 from tron_client.signals import FAREWELLS
@@ -36,11 +36,11 @@ _log = logging.getLogger("tron_client")
 
 
 class Agent:
-    """Holds one stream to the registry from its start to its stop, or for the length of a `with` block.
+    """Is registered from its start to its stop, or for the length of a `with` block.
 
-    Beats leave from threads: neither a blocked event loop nor a slow callback can silence a healthy agent. Each beat
-    reports how late the loop runs, and how often `advance` was called, so that a hung agent is seen as hung. All
-    methods are safe from any thread. An Agent is used once.
+    Agents of a process with equal endpoints share one stream. Beats leave from threads: neither a blocked event loop
+    nor a slow callback can silence a healthy agent. Each beat reports how late the loop runs, and how often `advance`
+    was called, so that a hung agent is seen as hung. All methods are safe from any thread. An Agent is used once.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Agent:
         register_timeout: float = 5.0,
         handle_sigterm: bool = True,
         standby: bool = False,
+        own_stream: bool = False,
     ) -> None:
         """Describe the service; nothing is sent before `start`.
 
@@ -75,9 +76,10 @@ class Agent:
         event loop that runs at the start (without one, each runs in a loop of its own). `on_alert` gets one alert
         after the other, and acknowledges each by returning without an exception. `on_superseded` gets the incarnation
         that took over, `on_declared_down` the event. `standby`: other processes of this machine and user run the same
-        agent; one of them holds the id, the others stand by and take over when it leaves or dies. Raises
-        InvalidRequest, naming the field, for an argument out of range; its subclass WrongType (also a TypeError) for
-        one of the wrong type; ValueError for a `registry` (or TRON_REGISTRY) that is not an address.
+        agent; one of them holds the id, the others stand by and take over when it leaves or dies. `own_stream`: share
+        no stream with other agents of this process. Raises InvalidRequest, naming the field, for an argument out of
+        range; its subclass WrongType (also a TypeError) for one of the wrong type; ValueError for a `registry` (or
+        TRON_REGISTRY) that is not an address.
 
         `handle_sigterm`: SIGTERM and SIGHUP, if the program does not handle them, say goodbye before they end it;
         False leaves them alone.
@@ -105,16 +107,20 @@ class Agent:
         self._hearing, self._notices = Callbacks(), Callbacks()
         self._on_alert = arguments.callback("on_alert", on_alert)
         self._address = resolve_address(arguments.optional_address("registry", registry))
+        connection = connection_to(self._address, own_stream=arguments.flag("own_stream", own_stream))
+        self._lanes = (connection.lane(), connection.lane())
         hooks = Hooks(
-            self._called_back(arguments.callback("on_superseded", on_superseded)),
-            self._called_back(arguments.callback("on_declared_down", on_declared_down)),
+            arguments.callback("on_superseded", on_superseded),
+            arguments.callback("on_declared_down", on_declared_down),
+            self._notices,
+            self._lanes[0],
         )
-        self._transport = ThreadTransport(declared, interval, self._address, first_status, self._lag, hooks)
+        self._transport = AgentTransport(declared, interval, connection, first_status, self._lag, hooks)
         self._standby: Standby | None = None
         if arguments.flag("standby", standby):
             held_as = arguments.text("service_id", service_id, empty=False)
             self._standby = Standby(self._transport, self._address.text, held_as)
-        self._dispatcher: threading.Thread | None = None
+        self._alert_calls: AlertCalls | None = None
         forks.watch(self)
         self._lock = threading.Lock()
         self._started = False
@@ -125,7 +131,9 @@ class Agent:
 
         One that was not started yet may be started in the child.
         """
-        self._lock, self._dispatcher = threading.Lock(), None
+        self._lock, self._alert_calls = threading.Lock(), None
+        for lane in self._lanes:
+            lane.after_fork()
         self._hearing.after_fork()
         self._notices.after_fork()
 
@@ -313,9 +321,6 @@ class Agent:
         with contextlib.suppress(RuntimeError):
             self.attach_loop(asyncio.get_running_loop())
 
-    def _called_back(self, callback: Callable[[Any], object] | None) -> Callable[[Any], object] | None:
-        return None if callback is None else partial(self._notices.call, callback)
-
     def _launch(self) -> None:
         require_usable()
         with self._lock:
@@ -323,12 +328,8 @@ class Agent:
                 return
             self._started = True
             if self._on_alert is not None:
-                hear = partial(self._hearing.call, self._on_alert)
-                name = f"tron-alerts-{self.service_id}"
-                self._dispatcher = threading.Thread(
-                    target=dispatch, args=(self._transport.inbox, hear), name=name, daemon=True
-                )
-                self._dispatcher.start()
+                inbox = self._transport.inbox
+                self._alert_calls = AlertCalls(inbox, self._on_alert, self._hearing, self._lanes[1])
             leaver = self._standby or self._transport
             if self._handle_sigterm:
                 FAREWELLS.expect(leaver)
@@ -342,8 +343,8 @@ class Agent:
     def _end(self, timeout: float) -> None:
         (self._standby or self._transport).abandon()
         self._transport.join(max(timeout, 0.5))
-        if self._dispatcher is None or self._hearing.is_calling:
+        if self._alert_calls is None or self._hearing.is_calling:
             return  # nothing to wait for, or the callback itself ends the agent
         if self._hearing.can_be_awaited:
-            self._dispatcher.join(max(0.0, timeout))
+            self._alert_calls.wait_idle(max(0.0, timeout))
         self._hearing.cancel()

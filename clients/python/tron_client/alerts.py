@@ -1,4 +1,4 @@
-"""Alerts on their way from the stream to the program: a bounded inbox, and one thread that calls back."""
+"""Alerts on their way from the stream to the program: a bounded inbox, and the callback that empties it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import logging
 import threading
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from tron_client.callback_pool import Lane
+    from tron_client.callbacks import Callbacks
     from tron_client.models import Event
 
 _log = logging.getLogger("tron_client")
@@ -152,11 +155,15 @@ class AlertInbox:
         with self._changed:
             self._open.discard(alert_id)
 
-    @contextlib.contextmanager
-    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+    def listen(self, wake: Callable[[], None]) -> None:
         """Call `wake` from the stream's thread whenever an alert came, or the inbox was closed."""
         with self._changed:
             self._listeners.append(wake)
+
+    @contextlib.contextmanager
+    def listening(self, wake: Callable[[], None]) -> Iterator[None]:
+        """As `listen`, for the length of the block."""
+        self.listen(wake)
         try:
             yield
         finally:
@@ -183,18 +190,58 @@ class AlertInbox:
             wake()
 
 
+class AlertCalls:
+    """Calls back for each alert of an inbox, one after the other, in the threads of a lane.
+
+    An alert is acknowledged once its callback has ended without an exception. What it raises is logged, and ends
+    nothing: the next alert is called back all the same.
+    """
+
+    def __init__(
+        self, inbox: AlertInbox, on_alert: Callable[[Alert], object], callbacks: Callbacks, lane: Lane
+    ) -> None:
+        self._inbox = inbox
+        self._on_alert = on_alert
+        self._callbacks = callbacks
+        self._lane = lane
+        inbox.listen(self._came)
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Whether no callback runs, and none is to run, within `timeout` seconds."""
+        return self._lane.wait_idle(timeout)
+
+    def _came(self) -> None:
+        self._lane.run(self._call_next)
+
+    def _call_next(self, done: Callable[[], None]) -> None:
+        alert = self._inbox.take()
+        if alert is None:
+            done()
+        else:
+            self._callbacks.begin(self._on_alert, alert, partial(self._ended, alert, done))
+
+    def _ended(self, alert: Alert, done: Callable[[], None], error: Exception | None) -> None:
+        _called_back(self._inbox, alert, error)
+        done()
+
+
 def dispatch(inbox: AlertInbox, on_alert: Callable[[Alert], object]) -> None:
     """Call back for each alert until the inbox is closed; acknowledge what the program heard without an exception.
 
     What a callback raises is logged, and ends nothing: the next alert is called back all the same.
     """
     while (alert := inbox.take(None)) is not None:
+        failed: Exception | None = None
         try:
             on_alert(alert)
-        except Exception:
-            _log.exception("alert_callback_failed alert_id=%s type=%s", alert.alert_id, alert.type)
-        else:
-            if not inbox.is_acknowledged(alert.alert_id):
-                alert.acknowledge()
-        finally:
-            inbox.handled(alert.alert_id)
+        except Exception as error:
+            failed = error
+        _called_back(inbox, alert, failed)
+
+
+def _called_back(inbox: AlertInbox, alert: Alert, error: Exception | None) -> None:
+    if error is not None:
+        _log.error("alert_callback_failed alert_id=%s type=%s", alert.alert_id, alert.type, exc_info=error)
+    elif not inbox.is_acknowledged(alert.alert_id):
+        alert.acknowledge()
+    inbox.handled(alert.alert_id)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Awaitable
 from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,6 +70,34 @@ class Callbacks:
         finally:
             _running_in.reset(token)
 
+    def begin(
+        self,
+        callback: Callable[[Any], object],
+        argument: object,
+        ended: Callable[[Exception | None], None],
+    ) -> None:
+        """Call back, and call `ended` once all that the call began has ended, with the error that `call` would raise.
+
+        Waits for a function only: what runs in an event loop holds no thread, and `ended` is called there.
+        """
+        failed: Exception | None = None
+        under_way: Future[Any] | None = None
+        token = _running_in.set(_running_in.get() | {id(self)})
+        try:
+            under_way = self._under_way(callback(argument))
+        except Exception as error:
+            failed = error
+        except BaseException as error:
+            failed = CallbackFailed(f"{type(error).__name__}: {error}")
+        finally:
+            _running_in.reset(token)
+        if under_way is None:
+            ended(failed)
+            return
+        with self._lock:
+            self._calls.add(under_way)
+        under_way.add_done_callback(partial(self._ended, ended))
+
     def cancel(self) -> None:
         """Cancel the coroutines that run; functions cannot be."""
         with self._lock:
@@ -80,6 +109,28 @@ class Callbacks:
         """In a forked child: the threads that called back stayed with the parent, and so did the loop."""
         self.loop, self._lock, self._calls = None, threading.Lock(), set()
 
+    def _under_way(self, result: object) -> Future[Any] | None:
+        """What goes on elsewhere; None if nothing does."""
+        if inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise CallbackFailed(f"it returned a {type(result).__name__}, which nothing runs")
+        if isinstance(result, Future):
+            return result
+        if not inspect.isawaitable(result):
+            return None
+        if self.loop is None or self.loop.is_closed():
+            asyncio.run(_bounded(result, None))
+            return None
+        return self._in_loop(self.loop, result, None)
+
+    def _ended(self, ended: Callable[[Exception | None], None], call: Future[Any]) -> None:
+        with self._lock:
+            self._calls.discard(call)
+        if call.cancelled():
+            ended(CallbackFailed("it was cancelled"))
+            return
+        error = call.exception()
+        ended(error if error is None or isinstance(error, Exception) else CallbackFailed(repr(error)))
+
     def _finish(self, result: object, timeout: float | None) -> None:
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
             raise CallbackFailed(f"it returned a {type(result).__name__}, which nothing runs")
@@ -89,18 +140,22 @@ class Callbacks:
             self._await(result, timeout)
 
     def _await(self, awaited: Awaitable[object], timeout: float | None) -> None:
-        bounded = _bounded(awaited, timeout)
         if self.loop is None or self.loop.is_closed():
-            asyncio.run(bounded)
-            return
+            asyncio.run(_bounded(awaited, timeout))
+        else:
+            self._wait(self._in_loop(self.loop, awaited, timeout), None)
+
+    def _in_loop(
+        self, loop: asyncio.AbstractEventLoop, awaited: Awaitable[object], timeout: float | None
+    ) -> Future[Any]:
+        bounded = _bounded(awaited, timeout)
         try:
-            call = asyncio.run_coroutine_threadsafe(bounded, self.loop)
+            return asyncio.run_coroutine_threadsafe(bounded, loop)
         except BaseException:  # the loop was closed just now
             for each in (bounded, awaited):
                 if inspect.iscoroutine(each):
                     each.close()
             raise
-        self._wait(call, None)
 
     def _wait(self, call: Future[Any], timeout: float | None) -> None:
         with self._lock:

@@ -7,30 +7,42 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
+from tron_client import arguments
 from tron_client.address import DEFAULT_REGISTRY, Address, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Endpoint(Address):
-    """The addresses of one server, credentials and interceptors. Equal if all of them are; then agents may share it."""
+AGENTS_PER_STREAM = 500
+CALLBACK_THREADS = 8
 
-    __slots__ = ("credentials", "interceptors")
+
+class Endpoint(Address):
+    """The addresses of one server, credentials, interceptors and options. Agents of a process whose endpoints are equal
+    in all of them share a stream."""
+
+    __slots__ = ("agents_per_stream", "callback_threads", "credentials", "interceptors")
 
     credentials: grpc.ChannelCredentials | None
     interceptors: tuple[object, ...]
+    agents_per_stream: int
+    callback_threads: int
 
     def __init__(
         self,
         addresses: str | Sequence[str] = DEFAULT_REGISTRY,
         credentials: grpc.ChannelCredentials | None = None,
         interceptors: Sequence[object] = (),
+        *,
+        agents_per_stream: int = AGENTS_PER_STREAM,
+        callback_threads: int = CALLBACK_THREADS,
     ) -> None:
         """`addresses`: one as elsewhere, or several IP addresses of one family with their ports, which are tried in
         order. `credentials`: for TLS; None: plaintext. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or
-        both; each client takes those of its own kind. Raises ValueError for what is no address, TypeError for what is
-        no credentials or no interceptor.
+        both; each client takes those of its own kind. `agents_per_stream`: with more agents of a process there is a
+        second stream. `callback_threads`: callbacks of these agents that run at the same time. Raises ValueError for
+        what is no address, InvalidRequest for a number below 1, TypeError for what is no credentials or no interceptor.
         """
         given = (addresses,) if isinstance(addresses, str) else tuple(addresses)
         if not given:
@@ -47,6 +59,8 @@ class Endpoint(Address):
         super().__init__(text, endpoints)
         object.__setattr__(self, "credentials", credentials)
         object.__setattr__(self, "interceptors", tuple(interceptors))
+        for name, number in (("agents_per_stream", agents_per_stream), ("callback_threads", callback_threads)):
+            object.__setattr__(self, name, arguments.whole(name, number, at_least=1))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Endpoint):
@@ -58,7 +72,8 @@ class Endpoint(Address):
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return self.text, self.endpoints, self.credentials, self.interceptors
+        options = self.agents_per_stream, self.callback_threads
+        return self.text, self.endpoints, self.credentials, self.interceptors, options
 
 
 SYNC = (

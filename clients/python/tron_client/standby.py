@@ -17,7 +17,7 @@ from tron_client.id_lock import IdLock, LockUnavailable
 from tron_client.signals import FAREWELLS
 
 if TYPE_CHECKING:
-    from tron_client.protocol.thread_transport import ThreadTransport
+    from tron_client.protocol.agent_transport import AgentTransport
 
 _log = logging.getLogger("tron_client")
 
@@ -33,7 +33,7 @@ _GOODBYE = 0.5
 class Standby:
     """Starts a transport once this process holds the id, and hands the id on when it leaves. Safe from any thread."""
 
-    def __init__(self, transport: ThreadTransport, registry: str, service_id: str) -> None:
+    def __init__(self, transport: AgentTransport, registry: str, service_id: str) -> None:
         self._transport = transport
         self._registry = registry
         self._service_id = service_id

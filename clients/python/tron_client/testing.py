@@ -37,7 +37,9 @@ class FakeRegistry:
     any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sharing: bool = True) -> None:
+        """`sharing`: whether a stream may carry several agents, as with registries since that exists."""
+        self._sharing = sharing
         self._changed = threading.Condition(threading.RLock())
         self._records: dict[str, service_pb2.Service] = {}
         self._words: dict[str, str] = {}
@@ -57,6 +59,12 @@ class FakeRegistry:
     def address(self) -> str:
         """`host:port`, the same after a restart."""
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def streams(self) -> int:
+        """How many Heartbeat streams are open."""
+        with self._changed:
+            return len(self._streams)
 
     @property
     def services(self) -> dict[str, Service]:
@@ -200,42 +208,69 @@ class FakeRegistry:
             held.liveness = liveness_pb2.LIVENESS_ALIVE
             self._records[service_id], self._words[service_id] = held, registration.instance_id
         held.connected = True
-        return heartbeat_pb2.HeartbeatResponse(registered=heartbeat_pb2.Registered(service=held))
+        registered = heartbeat_pb2.Registered(service=held)
+        if self._sharing:
+            registered.instance_id = registration.instance_id
+        return heartbeat_pb2.HeartbeatResponse(registered=registered)
 
     def _handle(self, stream: _Stream, request: heartbeat_pb2.HeartbeatRequest) -> None:
         with self._changed:
             match request.WhichOneof("kind"):
                 case "register":
-                    self._attach(stream, self._register(request.register))
+                    forgotten = request.register.service.service_id not in self._records
+                    self._attach(stream, self._register(request.register), forgotten=forgotten)
                 case "beats":
                     self._record_heartbeats(stream, request.beats)
                 case "ack":
                     self.acknowledged.update(request.ack.alert_ids)
                 case "goodbye":
-                    if request.goodbye.service_id in stream.carried:  # else a newer incarnation holds it
-                        self.goodbyes[request.goodbye.service_id] = request.goodbye.reason
-                        self._records.pop(request.goodbye.service_id, None)
+                    self._leave(stream, request.goodbye)
+                case "abandoned":
+                    self._abandon(stream, request.abandoned)
             self._changed.notify_all()
 
-    def _attach(self, stream: _Stream, response: heartbeat_pb2.HeartbeatResponse) -> None:
-        stream.outgoing.put(response)
+    def _attach(self, stream: _Stream, response: heartbeat_pb2.HeartbeatResponse, *, forgotten: bool) -> None:
         if response.WhichOneof("kind") != "registered":
+            stream.outgoing.put(response)
             return
-        service_id = response.registered.service.service_id
-        told = heartbeat_pb2.Superseded(service_id=service_id, incarnation=response.registered.service.incarnation)
+        service_id, incarnation = response.registered.service.service_id, response.registered.service.incarnation
         for other in self._streams:
-            if other is not stream and service_id in other.carried:
-                other.carried.discard(service_id)
-                other.outgoing.put(heartbeat_pb2.HeartbeatResponse(superseded=told))
-        stream.carried.add(service_id)
+            held = other.carried.pop(service_id, None)
+            if held is not None and (other is not stream or (held != incarnation and not forgotten)):
+                other.outgoing.put(_superseded(service_id, incarnation))
+        stream.carried[service_id] = incarnation
+        stream.outgoing.put(response)
         for event in self._alerts.values():
             if event.recipient == service_id and event.alert_id not in self.acknowledged:
                 stream.outgoing.put(heartbeat_pb2.HeartbeatResponse(alert=heartbeat_pb2.Alert(event=event)))
 
+    def _leave(self, stream: _Stream, goodbye: heartbeat_pb2.Goodbye) -> None:
+        service_id, incarnation = goodbye.service_id, goodbye.incarnation if self._sharing else 0
+        held = stream.carried.get(service_id)
+        if held is None or incarnation not in (0, held):  # a newer incarnation holds it
+            if incarnation:
+                stream.outgoing.put(_superseded(service_id, held) if held else _unknown(service_id))
+            return
+        self.goodbyes[service_id] = goodbye.reason
+        self._records.pop(service_id, None)
+        if incarnation:
+            left = heartbeat_pb2.Left(service_id=service_id, incarnation=incarnation)
+            stream.outgoing.put(heartbeat_pb2.HeartbeatResponse(left=left))
+
+    def _abandon(self, stream: _Stream, abandoned: heartbeat_pb2.Abandoned) -> None:
+        if stream.carried.get(abandoned.service_id) == abandoned.incarnation:
+            del stream.carried[abandoned.service_id]
+            self._records[abandoned.service_id].connected = False
+
     def _record_heartbeats(self, stream: _Stream, beats: heartbeat_pb2.Beats) -> None:
         for beat in beats.beats:
             if beat.service_id not in self._records:
+                stream.carried.pop(beat.service_id, None)
                 stream.outgoing.put(_unknown(beat.service_id))
+                continue
+            held = self._records[beat.service_id].incarnation
+            if beat.incarnation and beat.incarnation < held and stream.carried.get(beat.service_id) == held:
+                stream.outgoing.put(_superseded(beat.service_id, held))  # another agent on this stream holds the id
                 continue
             self._beats.setdefault(beat.service_id, []).append(beat)
             self._records[beat.service_id].last_heartbeat_at.GetCurrentTime()
@@ -251,7 +286,7 @@ class FakeRegistry:
         with self._changed:
             self._streams.pop(stream, None)
             carried = {each for other in self._streams for each in other.carried}
-            for service_id in stream.carried - carried:
+            for service_id in stream.carried.keys() - carried:
                 if service_id in self._records:
                     self._records[service_id].connected = False
             self._changed.notify_all()
@@ -355,8 +390,13 @@ class _Stream:
 
     def __init__(self) -> None:
         self.outgoing: queue.SimpleQueue[heartbeat_pb2.HeartbeatResponse | str | None] = queue.SimpleQueue()
-        self.carried: set[str] = set()
+        self.carried: dict[str, int] = {}  # each with its incarnation
 
 
 def _unknown(service_id: str) -> heartbeat_pb2.HeartbeatResponse:
     return heartbeat_pb2.HeartbeatResponse(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))
+
+
+def _superseded(service_id: str, incarnation: int) -> heartbeat_pb2.HeartbeatResponse:
+    told = heartbeat_pb2.Superseded(service_id=service_id, incarnation=incarnation)
+    return heartbeat_pb2.HeartbeatResponse(superseded=told)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tron_client.agent import Agent
 from tron_client.errors import InvalidRequest
 from tron_client.models import Service
-from tron_client.protocol.thread_transport import ThreadTransport
+from tron_client.protocol.agent_transport import AgentTransport
 from tron_client.requests import declare
 from tron_client.tron_api import MonitorClient
 
@@ -100,7 +100,7 @@ def test_an_interval_that_is_none_is_refused_by_the_name_of_the_argument(field: 
 def test_a_busy_time_that_is_none_is_refused_by_its_name(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = Agent("a", registry="127.0.0.1:1")
     kept: list[object] = []
-    monkeypatch.setattr(ThreadTransport, "report", lambda _, *reported: kept.append(reported))
+    monkeypatch.setattr(AgentTransport, "report", lambda _, *reported: kept.append(reported))
     with pytest.raises(InvalidRequest, match=r"^busy_for: is "):
         agent.report(load=0.5, busy_for=value)
     assert kept == []

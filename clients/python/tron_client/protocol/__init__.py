@@ -11,9 +11,11 @@ Read in this order.
 - `members`           which of them a message is for.
 - `shared_stream`     `SharedStream`, which decides for the stream that carries them.
 - `codec`             to and from protobuf.
-- `thread_transport`  gRPC, threads, a lock.
 - `stream_log`        log lines.
 - `hooks`             callbacks.
+- `agent_transport`   what an `Agent` holds: its session, its inbox, and the stream that carries it.
+- `thread_transport`  a `SharedStream` over gRPC: threads and a channel.
+- `connection`        which stream carries which agent, and the lock that guards them.
 
 The simulation and the conformance transcripts (clients/conformance) run the same objects over other transports.
 """

@@ -1,15 +1,16 @@
-"""Calls the program back: each call has a short-lived thread of its own, so that it cannot delay the stream."""
+"""Calls the program back about its agent, one call after the other, in threads that do not delay the stream."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tron_client.callback_pool import Lane
+    from tron_client.callbacks import Callbacks
     from tron_client.models import Event
 
 _log = logging.getLogger("tron_client")
@@ -21,24 +22,27 @@ class Hooks:
 
     on_superseded: Callable[[int], object] | None
     on_declared_down: Callable[[Event], object] | None
+    callbacks: Callbacks
+    lane: Lane
 
     def superseded(self, service_id: str, incarnation: int) -> None:
         """This incarnation took over."""
-        _call("superseded", self.on_superseded, service_id, incarnation)
+        self._call("superseded", self.on_superseded, service_id, incarnation)
 
     def declared_down(self, service_id: str, event: Event) -> None:
         """The service was declared down."""
-        _call("declared_down", self.on_declared_down, service_id, event)
+        self._call("declared_down", self.on_declared_down, service_id, event)
 
+    def _call(self, what: str, callback: Callable[[Any], object] | None, service_id: str, argument: object) -> None:
+        if callback is None:
+            return
 
-def _call(what: str, callback: Callable[[Any], object] | None, service_id: str, argument: object) -> None:
-    if callback is None:
-        return
+        def run(done: Callable[[], None]) -> None:
+            def ended(error: Exception | None) -> None:
+                if error is not None:
+                    _log.error("callback_failed service_id=%s callback=on_%s", service_id, what, exc_info=error)
+                done()
 
-    def call() -> None:
-        try:
-            callback(argument)
-        except Exception:
-            _log.exception("callback_failed service_id=%s callback=on_%s", service_id, what)
+            self.callbacks.begin(callback, argument, ended)
 
-    threading.Thread(target=call, name=f"tron-{what}", daemon=True).start()
+        self.lane.run(run)

@@ -1,7 +1,7 @@
-"""An `AgentSession` over gRPC and threads: bytes, threads, a lock and a channel, no decisions.
+"""A `SharedStream` over gRPC and threads: bytes, threads, a lock and a channel, no decisions.
 
 One worker thread opens the stream and reads; grpc's thread pulls the messages that are due, so beats leave whatever the
-program does. Whenever a stream ends, the worker asks the session whether and when to open the next one.
+programs do. Whenever a stream ends, the worker asks the `SharedStream` whether and when to open the next one.
 """
 
 from __future__ import annotations
@@ -9,33 +9,30 @@ from __future__ import annotations
 import random
 import threading
 import time
-import uuid
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
-from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_pb2
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
 
-from tron_client import forks, leaving
-from tron_client.alerts import Alert, AlertInbox
+from tron_client import forks
 from tron_client.channel import TRUST, open_channel
-from tron_client.errors import FieldError, InvalidRequest, TronError, from_rpc_error
+from tron_client.errors import from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.protocol import codec, happened, stream_log
-from tron_client.protocol.messages import Beat
-from tron_client.protocol.session import AgentSession
-from tron_client.signals import FAREWELLS
+from tron_client.protocol.agent_transport import Streams
+from tron_client.protocol.happened import Stop
+from tron_client.protocol.messages import BeatAck, Beats
+from tron_client.protocol.shared_stream import SharedStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tron_client.address import Address
-    from tron_client.loop_lag import LoopLag
-    from tron_client.models import Service
-    from tron_client.protocol.happened import Happened, Reconnect, Stop
-    from tron_client.protocol.hooks import Hooks
-    from tron_client.protocol.messages import Outgoing
-    from tron_client.protocol.report import Figures
+    from tron_client.errors import TronError
+    from tron_client.protocol.agent_transport import AgentTransport, Call
+    from tron_client.protocol.happened import Happened
+    from tron_client.protocol.messages import OutgoingShared
+    from tron_client.protocol.session import AgentSession
+    from tron_client.protocol.shared_stream import Told
     from tron_client.reachability import Answer
 
 _DRAIN_PATIENCE = 0.5
@@ -43,214 +40,105 @@ _DRAIN_PATIENCE = 0.5
 _FIRST_PATIENCE, _LATER_PATIENCE = 0.8, 5.0
 """Seconds without a registration until its cause is looked for: at first, and after a stream that broke."""
 
+Events = list[tuple["AgentTransport", "Sequence[Happened]"]]
+"""What happened to which agent."""
+
+
+class AllStreams(Streams, Protocol):
+    """All streams to the endpoint. Its methods are called with the lock held."""
+
+    def carry_alone(self, agent: AgentTransport) -> None:
+        """The registry does not offer to share a stream: carry the agent on one of its own."""
+
+    def ended(self, stream: ThreadTransport) -> None:
+        """The stream carries no agent any more."""
+
 
 class ThreadTransport:
-    """Runs the session of one agent. Safe from any thread."""
+    """Runs the stream of the agents that are added, until none is left. They are added, poked and removed by code that
+    holds the lock."""
 
-    def __init__(
-        self,
-        declared: service_pb2.Service,
-        interval: float,
-        address: Address,
-        status: str,
-        lag: LoopLag,
-        hooks: Hooks,
-    ) -> None:
-        self._changed = threading.Condition(threading.RLock())
-        """Guards the session, and is notified when it has something to send or is over."""
-        self._session = AgentSession(declared, declared.service_id, interval, _instance_id, status)
-        self._address = address
-        self._lag = lag
-        self._hooks = hooks
-        self.inbox = AlertInbox(self._inbox_emptied)
-        self._waits = 0
-        self._unseen = False
-        self._started = False
-        self._inherited = False
+    def __init__(self, connection: AllStreams, process: str) -> None:
+        """`process`: see `SharedStream`."""
+        self._connection = connection
+        self._address = connection.address
+        self._changed = threading.Condition(connection.lock)
+        """Notified when there is something to send, or no agent is left."""
+        self._stream = SharedStream(process)
+        self._agents: dict[AgentSession, AgentTransport] = {}
+        self._waits: list[int] = []
         self._channel: grpc.Channel | None = None
         self._generation = 0
         self._streams = 0
         self._call: Any = None
-        self._worker = threading.Thread(target=self._run, name=f"tron-{declared.service_id}", daemon=True)
-        forks.watch(self)
+        self._broken_off = False
+        self.over = False
+        """Whether no agent is left, and none can be added any more."""
+        self._worker = threading.Thread(target=self._run, name="tron-stream", daemon=True)
 
-    # --- what programs read -----------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> str:
-        """starting, connected, cut_off, superseded or stopped; computed, so that no dead thread can leave it wrong."""
-        with self._changed:
-            return self._session.state(time.monotonic())
+    def __len__(self) -> int:
+        return len(self._agents)
 
     @property
-    def last_error(self) -> str:
-        """What prevents the registration, or prevented it last, in words; empty while nothing is known."""
-        return self._session.last_error
-
-    @property
-    def service(self) -> Service | None:
-        """The record as the registry sent it last."""
-        service: Service | None = self._session.service
-        return service
-
-    @property
-    def service_id(self) -> str:
-        """The id that is declared, or that the registry assigned."""
-        return self._session.service_id
-
-    @property
-    def incarnation(self) -> int:
-        """The incarnation that is held; 0 before the first registration."""
-        return self._session.incarnation
-
-    @property
-    def inherited(self) -> bool:
-        """Whether it was started by the parent of this process: over here, and not ours to end."""
-        return self._inherited
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended or is about to."""
-        return self._session.over
-
-    @property
-    def superseded_by(self) -> int:
-        """The incarnation that took over; 0 if none did, or the registry did not say it."""
-        return self._session.superseded_by
-
-    def wait_over(self, timeout: float) -> bool:
-        """Whether it is over within `timeout` seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._session.over, timeout)
-
-    def wait_registered(self, timeout: float) -> bool:
-        """Whether registered on a stream within `timeout` seconds. Raises InvalidRequest if the registry refused."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._session.over or self._session.registered_at is not None, timeout)
-            refused = self._session.refused
-            if refused is not None:
-                fields = tuple(FieldError(*each) for each in refused.fields)
-                raise InvalidRequest(refused.message, fields=fields)
-            return self._session.registered_at is not None
-
-    # --- what programs do -------------------------------------------------------------------------------------------
-
-    def reserve(self) -> None:
-        """It belongs to this process from now on, though it is started later."""
-        self._started = True
+    def offered(self) -> bool | None:
+        """Whether the registry offers to share the stream; None while that is unknown."""
+        return self._stream.offered
 
     def start(self) -> None:
         """Start the worker."""
-        if self._session.over:
-            return
-        forks.connecting()
-        self._started = True
-        leaving.expect(self)
         self._worker.start()
 
-    def report(self, figures: Figures, busy_for: float | None) -> None:
-        """Keep what is given for the next beat; a new status or message is sent at once."""
-        with self._changed:
-            if self._session.report(figures, busy_for, time.monotonic(), datetime.now(UTC)):
-                self._changed.notify_all()
-
-    def advance(self, steps: int) -> None:
-        """Raise the activity counter."""
-        with self._changed:
-            self._session.advance(steps)
-
-    def acknowledge(self, alert_id: str) -> None:
-        """Acknowledge an alert over the stream."""
-        self.inbox.acknowledged(alert_id)
-        with self._changed:
-            self._session.acknowledge(alert_id)
-            self._changed.notify_all()
-
-    def hand_over(self, *, unseen: bool = False) -> None:
-        """Another process is to take over: from now on that is the end that was asked for. Beats go on until then.
-
-        `unseen` as in `say_goodbye`.
-        """
-        self._unseen = self._unseen or unseen
-        self._session.hand_over()
-        self._close_inbox()
-
-    def step_aside(self, incarnation: int) -> None:
-        """Be superseded without having been started."""
-        with self._changed:
-            self._session.step_aside(incarnation)
-            events = self._session.take_happened()
-        self._handle(events)
-        self._finish()
-
-    def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
-        """Begin to leave: the goodbye goes out as soon as a stream carries it.
-
-        `unseen`: by the program, which a signal is about to end, and which must not come to its own end before.
-        """
-        self._unseen = self._unseen or unseen
-        self._close_inbox()
-        with self._changed:  # in one with the opening of a stream, or the registration might slip out meanwhile
-            known = self._session.goodbye(reason)
-            self._changed.notify_all()
-        if not known:
-            self.abandon()
-
-    def join(self, timeout: float) -> bool:
-        """Whether the worker ended within `timeout` seconds."""
+    def join(self, timeout: float) -> None:
+        """Wait until the worker has ended, for at most `timeout` seconds."""
         if self._worker.ident is not None and threading.current_thread() is not self._worker:
             self._worker.join(max(0.0, timeout))
-        return not self._worker.is_alive()
 
-    def abandon(self) -> None:
-        """End without a goodbye: to the registry this looks like a crash."""
-        with self._changed:
-            self._session.abandon()
-            call, channel = self._call, self._channel
-            self._changed.notify_all()
-        self._close_inbox()
-        if call is not None:
-            call.cancel()
-        if channel is not None:
-            channel.close()
-        if self._worker.ident is None:
-            self._finish()
+    def add(self, agent: AgentTransport) -> None:
+        """Carry this agent from now on."""
+        self._agents[agent.session] = agent
+        agent.carried(self)
+        self._stream.join(agent.session, agent.name)
+        if self._streams and self._stream.offered is not True:
+            self._look_for_causes(_FIRST_PATIENCE)
+        self._changed.notify_all()
 
-    def after_fork(self) -> None:
-        """In a forked child: the stream is the parent's. One that was not started yet may be started here."""
+    def poke(self, agent: AgentTransport) -> None:
+        """It may have something to send."""
+        self._stream.poke(agent.session)
+        self._changed.notify_all()
+
+    def abandon(self, agent: AgentTransport) -> Call | None:
+        """Carry this agent no more, without a goodbye. Returns the call that is to be cancelled, if one is."""
+        if agent.session not in self._agents:
+            return None
+        break_off = self._stream.abandon(agent.session)
+        self._remove(agent)
+        self._broken_off = self._broken_off or break_off
+        return self._call if break_off or self.over else None
+
+    def forget(self) -> None:
+        """In a forked child: the stream is the parent's."""
         forks.keep(self._call, self._channel)
-        self._changed = threading.Condition(threading.RLock())
-        self._call = self._channel = None
-        self._session.after_fork(started=self._started)
-        self._lag.after_fork()
-        self.inbox.after_fork(ended=self._started)
-        self._inherited = self._inherited or self._started
 
     # --- the worker -------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        delay = 0.0
         try:
-            while not self._session.over:
-                delay = self._hold_stream()
+            while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._session.over, delay)
+                    if self._changed.wait_for(lambda: self.over, delay):
+                        return
+                delay = self._hold_stream()
         finally:
-            self._finish()
-
-    def _finish(self) -> None:
-        with self._changed:
-            self._session.finish()
-            channel, self._channel = self._channel, None
-            self._changed.notify_all()
-        self._close_inbox()
-        if channel is not None:
-            channel.close()
-        leaving.left(self)
-        FAREWELLS.left(self)
-
-    def _close_inbox(self) -> None:
-        if not self._unseen:
-            self.inbox.close()
+            with self._changed:
+                agents = tuple(self._agents.values())
+                for agent in agents:
+                    self._remove(agent)
+            for agent in agents:
+                agent.finish()
+            if self._channel is not None:
+                self._channel.close()
 
     def _hold_stream(self) -> float:
         """Open one stream and read it to its end; returns the seconds until the next one should be opened."""
@@ -258,19 +146,29 @@ class ThreadTransport:
         try:
             self._read()
         except grpc.RpcError as failed:
-            error = from_rpc_error(failed, self._address)
+            error = None if self._broken_off else from_rpc_error(failed, self._address)
         except Exception:
-            if not self._session.over:  # else the channel was closed under us, as intended
-                stream_log.failed(self.service_id)
+            if not self.over:
+                stream_log.failed(",".join(agent.service_id for agent in tuple(self._agents.values())))
         with self._changed:
             self._call = None
-            then = self._session.stream_ended(codec.stream_error(error), time.monotonic(), random.random())
+            end = self._stream.stream_ended(codec.stream_error(error), time.monotonic(), random.random())
+            outcomes = [(self._agents[session], then) for session, then in end.agents]
+            for agent, then in outcomes:
+                if isinstance(then, Stop):
+                    self._remove(agent)
+                agent.notify()
             self._changed.notify_all()
-        return self._ended(then, error)
+        for agent, then in outcomes:
+            stream_log.ended(agent.service_id, self._address, then, error)
+            if isinstance(then, Stop):
+                agent.handle(() if then.because is None else (then.because,))
+                agent.finish()
+        return end.delay or 0.0
 
     def _read(self) -> None:
         with self._changed:
-            if self._session.over:
+            if self.over:
                 return
             generation = TRUST.generation
             if self._channel is None or self._generation != generation:
@@ -278,22 +176,22 @@ class ThreadTransport:
                     self._channel.close()
                 self._channel = open_channel(self._address, generation)
                 self._generation = generation
-            self._session.stream_opened()
+            self._broken_off = False
+            self._stream.stream_opened()
             self._streams += 1
-            self._changed.notify_all()
             stub = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
             # Waits for the connection: the channel tries at most 2 s apart, and a refusal would only add our own wait.
             call = stub.Heartbeat(self._requests(self._streams), wait_for_ready=True)
             self._call = call
-            patience = _LATER_PATIENCE if self._session.incarnation else _FIRST_PATIENCE
-            self._waits = OUTAGES.begin(self._address, self._found, patience)
+            known = any(session.incarnation for session in self._agents)
+            self._look_for_causes(_LATER_PATIENCE if known else _FIRST_PATIENCE)
         try:
             for response in call:
                 self._receive(response)
-                if self._session.over:
+                if self.over:
                     return
         finally:
-            OUTAGES.end(self._waits)
+            self._stop_looking()
             call.cancel()
 
     def _receive(self, response: heartbeat_pb2.HeartbeatResponse) -> None:
@@ -301,90 +199,80 @@ class ThreadTransport:
         if message is None:
             return
         with self._changed:
-            events = self._session.receive(message, time.monotonic())
-            if not events:
+            events = self._agents_of(self._stream.receive(message, time.monotonic(), random.random()))
+            if type(message) is BeatAck:
                 return
             self._changed.notify_all()
         self._handle(events)
-
-    def _ended(self, then: Reconnect | Stop, error: TronError | None) -> float:
-        stream_log.ended(self.service_id, self._address, then, error)
-        if isinstance(then, happened.Reconnect):
-            return then.delay
-        if then.because is not None:
-            self._handle((then.because,))
-        return 0.0
-
-    def _found(self, answer: Answer) -> None:
-        words = answer.words if answer.kind != "grpc" else f"{answer.words}, and the registration has no answer yet"
-        with self._changed:
-            new = self._session.hindered(words)
-        if new:
-            stream_log.not_connected(self.service_id, self._address, words)
 
     # --- what goes up -----------------------------------------------------------------------------------------------
 
     def _requests(self, stream: int) -> Iterator[heartbeat_pb2.HeartbeatRequest]:
         """The messages of one stream. gRPC asks for the next one when the one before has left."""
         while (message := self._next_message(stream)) is not None:
-            yield codec.encode(message, (self._lag.measure(),) if isinstance(message, Beat) else ())
+            senders = message.senders if isinstance(message, Beats) else ()
+            agents = [self._agents.get(session) for session in senders]
+            yield codec.encode(message, [None if agent is None else agent.loop_lag() for agent in agents])
 
-    def _next_message(self, stream: int) -> Outgoing | None:
+    def _next_message(self, stream: int) -> OutgoingShared | None:
         """Wait for the next message; None once there is none on this stream."""
-        session = self._session
-        message: Outgoing | None = None
-        events: Sequence[Happened] = ()
-        with self._changed:
-            while stream == self._streams:
+        message: OutgoingShared | None = None
+        going_on = True
+        while message is None and going_on:
+            with self._changed:
                 now = time.monotonic()
-                message = session.next_message(now)
-                events = session.take_happened()
-                if message is not None or not session.sending:
-                    break
-                deadline = session.deadline(now)
-                self._changed.wait(None if deadline is None else deadline - now)
-        if events:
+                if stream != self._streams:
+                    return None
+                message = self._stream.next_message(now)
+                events = self._agents_of(self._stream.take_told())
+                dead, going_on = self._stream.is_dead, self._stream.sending
+                if message is None and going_on and not events:
+                    deadline = self._stream.deadline(now)
+                    self._changed.wait(None if deadline is None else deadline - now)
             self._handle(events)
+            if dead:
+                self._break_connection()
         return message
 
     # --- what happened ----------------------------------------------------------------------------------------------
 
-    def _handle(self, events: Sequence[Happened]) -> None:
-        """Log what happened, and do what it asks of the program and of the stream."""
-        for each in events:
-            stream_log.happened_to(self.service_id, each)
-            match each:
-                case happened.RegistrationConfirmed():
-                    self._lag.measure()
-                    if each.first:
-                        OUTAGES.end(self._waits)
-                case happened.AlertReceived():
-                    self._offer(each)
-                case happened.RegistrationDeferred():
-                    stream_log.not_connected(self.service_id, self._address, each.message)
-                case happened.TakenOver() if not each.expected:
-                    self._hooks.superseded(self.service_id, each.incarnation)
-                case happened.DownDeclared():
-                    self._hooks.declared_down(self.service_id, each.event)
-                case happened.DrainBegan():
-                    timer = threading.Timer(_DRAIN_PATIENCE, self._call.cancel)
-                    timer.daemon = True
-                    timer.start()
-                case happened.StreamGivenUp():
-                    self._break_connection()
+    def _agents_of(self, told: Told) -> Events:
+        """The agents that this happened to. Those that are over are carried no more."""
+        events: Events = []
+        for session, each in told:
+            agent = self._agents.get(session)
+            if agent is not None:
+                events.append((agent, each))
+                if session.over:
+                    self._remove(agent)
+                elif any(isinstance(event, happened.SharingNotOffered) for event in each):
+                    self._remove(agent)
+                    self._connection.carry_alone(agent)
+                agent.notify()
+        return events
 
-    def _offer(self, alert: happened.AlertReceived) -> None:
-        reception = self.inbox.offer(Alert(alert.event, time.monotonic(), self.acknowledge))
-        if reception == "full" and not self.inbox.closed:
-            stream_log.alert_not_taken(self.service_id, alert.alert_id)
-        with self._changed:
-            if self._session.alert_offered(alert.alert_id, reception):
-                self._changed.notify_all()
+    def _handle(self, events: Events) -> None:
+        for agent, each in events:
+            agent.handle(each)
+            for event in each:
+                match event:
+                    case happened.RegistrationConfirmed() if event.first:
+                        self._stop_looking()
+                    case happened.DrainBegan() if agent is events[0][0]:
+                        timer = threading.Timer(_DRAIN_PATIENCE, self._call.cancel)
+                        timer.daemon = True
+                        timer.start()
+            if agent.session.over:
+                agent.finish()
 
-    def _inbox_emptied(self) -> None:
-        with self._changed:
-            self._session.inbox_emptied()
-            self._changed.notify_all()
+    def _remove(self, agent: AgentTransport) -> None:
+        del self._agents[agent.session]
+        self._stream.leave(agent.session)
+        agent.carried(None)
+        if not self._agents and not self.over:
+            self.over = True
+            self._connection.ended(self)
+        self._changed.notify_all()
 
     def _break_connection(self) -> None:
         """The registry does not answer on this stream: break it, and do not trust its connection again."""
@@ -394,6 +282,20 @@ class ThreadTransport:
         if call is not None:
             call.cancel()
 
+    # --- why there is no registration -------------------------------------------------------------------------------
 
-def _instance_id() -> str:
-    return uuid.uuid4().hex
+    def _look_for_causes(self, patience: float) -> None:
+        self._waits.append(OUTAGES.begin(self._address, self._found, patience))
+
+    def _stop_looking(self) -> None:
+        with self._changed:
+            waits, self._waits = self._waits, []
+        for number in waits:
+            OUTAGES.end(number)
+
+    def _found(self, answer: Answer) -> None:
+        words = answer.words if answer.kind != "grpc" else f"{answer.words}, and the registration has no answer yet"
+        with self._changed:
+            hindered = [agent for session, agent in self._agents.items() if session.hindered(words)]
+        for agent in hindered:
+            stream_log.not_connected(agent.service_id, self._address, words)

@@ -1,0 +1,116 @@
+"""Threads that call programs back: few for all agents of an endpoint, and for each agent one call after the other.
+
+A call that does not return holds its thread, and delays only the later calls of its own lane. A coroutine holds none.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Done = Callable[[], None]
+    Job = Callable[[Done], None]
+
+_log = logging.getLogger("tron_client")
+
+_IDLE = 10.0
+"""Seconds without a call after which a thread ends."""
+
+
+class CallbackPool:
+    """At most `most` threads, which are started when there is something to call. Safe from any thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._changed = threading.Condition()
+        self._jobs: deque[Callable[[], None]] = deque()  # at most one of each lane
+        self._threads = 0
+        self._idle = 0
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run it in one of the threads, after those that wait."""
+        with self._changed:
+            self._jobs.append(job)
+            if self._idle >= len(self._jobs):
+                self._changed.notify()
+            elif self._threads < self._most:
+                self._threads += 1
+                threading.Thread(target=self._run, name="tron-callbacks", daemon=True).start()
+
+    def after_fork(self) -> None:
+        """In a forked child: the threads stayed with the parent, and so does what they had to call."""
+        self._changed = threading.Condition()
+        self._jobs.clear()
+        self._threads = self._idle = 0
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                job()
+            except Exception:
+                _log.exception("callback_failed")
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._changed:
+            deadline = time.monotonic() + _IDLE
+            while not self._jobs:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self._threads -= 1
+                    return None
+                self._idle += 1
+                self._changed.wait(left)
+                self._idle -= 1
+            return self._jobs.popleft()
+
+
+class Lane:
+    """Calls that must not overtake one another. Safe from any thread.
+
+    A job gets a function that it calls once, from any thread, when all that it began has ended. Then the next begins.
+    """
+
+    def __init__(self, pool: CallbackPool) -> None:
+        self._pool = pool
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._busy = False
+
+    def run(self, job: Job) -> None:
+        """Run it in a thread of the pool, after the jobs before it."""
+        with self._changed:
+            self._jobs.append(job)
+            if self._busy:
+                return
+            self._busy = True
+        self._pool.submit(self._begin)
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Whether all jobs have ended within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._busy, timeout)
+
+    def after_fork(self) -> None:
+        """In a forked child: nothing runs, and nothing waits."""
+        self._changed = threading.Condition()
+        self._jobs.clear()
+        self._busy = False
+
+    def _begin(self) -> None:
+        with self._changed:
+            job = self._jobs.popleft()
+        job(self._ended)
+
+    def _ended(self) -> None:
+        with self._changed:
+            if not self._jobs:
+                self._busy = False
+                self._changed.notify_all()
+                return
+        self._pool.submit(self._begin)

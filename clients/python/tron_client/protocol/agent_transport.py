@@ -1,0 +1,319 @@
+"""What a program's `Agent` holds: its session, its inbox, and the stream that carries it. No decisions.
+
+The lock is that of the `Connection`, which guards all sessions of its streams; nothing calls the program while it is
+held.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from tron_client import forks, leaving
+from tron_client.alerts import Alert, AlertInbox
+from tron_client.errors import FieldError, InvalidRequest
+from tron_client.protocol import happened, stream_log
+from tron_client.protocol.session import AgentSession
+from tron_client.signals import FAREWELLS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from grid.registry.v1 import service_pb2
+
+    from tron_client.address import Address
+    from tron_client.loop_lag import LoopLag
+    from tron_client.models import Service
+    from tron_client.protocol.happened import Happened
+    from tron_client.protocol.hooks import Hooks
+    from tron_client.protocol.report import Figures
+
+
+class Stream(Protocol):
+    """The stream that carries an agent. `poke` and `abandon` are called with the lock held."""
+
+    over: bool
+
+    def poke(self, agent: AgentTransport) -> None:
+        """It may have something to send."""
+
+    def abandon(self, agent: AgentTransport) -> Call | None:
+        """Carry it no more, without a goodbye. Returns the call that is to be cancelled, if one is."""
+
+    def join(self, timeout: float) -> None:
+        """Wait until the stream has ended, for at most `timeout` seconds."""
+
+
+class Call(Protocol):
+    """A stream of gRPC."""
+
+    def cancel(self) -> object:
+        """Break it."""
+
+
+class Streams(Protocol):
+    """The streams to one endpoint."""
+
+    lock: threading.RLock
+    """Guards the sessions of their agents."""
+    address: Address
+
+    def carry(self, agent: AgentTransport) -> None:
+        """Have one of the streams carry it. With the lock held."""
+
+    def after_fork(self) -> None:
+        """In a forked child: the streams are the parent's, and the lock is a new one."""
+
+
+class AgentTransport:
+    """Runs the session of one agent, on one of the streams to its endpoint. Safe from any thread."""
+
+    def __init__(
+        self,
+        declared: service_pb2.Service,
+        interval: float,
+        connection: Streams,
+        status: str,
+        lag: LoopLag,
+        hooks: Hooks,
+    ) -> None:
+        self.session = AgentSession(declared, declared.service_id, interval, _instance_id, status)
+        self.name = declared.name
+        self.inbox = AlertInbox(self._inbox_emptied)
+        self._connection = connection
+        self._changed = threading.Condition(connection.lock)
+        """Guards the session, and is notified when something happened to it."""
+        self._lag = lag
+        self._hooks = hooks
+        self._unseen = False
+        self._started = False
+        self._finished = False
+        self._inherited = False
+        self._carrier: Stream | None = None
+        self._last_carrier: Stream | None = None
+        forks.watch(self)
+
+    # --- what programs read -----------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        """starting, connected, cut_off, superseded or stopped; computed, so that no dead thread can leave it wrong."""
+        with self._changed:
+            return self.session.state(time.monotonic())
+
+    @property
+    def last_error(self) -> str:
+        """What prevents the registration, or prevented it last, in words; empty while nothing is known."""
+        return self.session.last_error
+
+    @property
+    def service(self) -> Service | None:
+        """The record as the registry sent it last."""
+        service: Service | None = self.session.service
+        return service
+
+    @property
+    def service_id(self) -> str:
+        """The id that is declared, or that the registry assigned."""
+        return self.session.service_id
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation that is held; 0 before the first registration."""
+        return self.session.incarnation
+
+    @property
+    def inherited(self) -> bool:
+        """Whether it was started by the parent of this process: over here, and not ours to end."""
+        return self._inherited
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self.session.over
+
+    @property
+    def superseded_by(self) -> int:
+        """The incarnation that took over; 0 if none did, or the registry did not say it."""
+        return self.session.superseded_by
+
+    def wait_over(self, timeout: float) -> bool:
+        """Whether it is over within `timeout` seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.session.over, timeout)
+
+    def wait_registered(self, timeout: float) -> bool:
+        """Whether registered on a stream within `timeout` seconds. Raises InvalidRequest if the registry refused."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.session.over or self.session.registered_at is not None, timeout)
+            refused = self.session.refused
+            if refused is not None:
+                fields = tuple(FieldError(*each) for each in refused.fields)
+                raise InvalidRequest(refused.message, fields=fields)
+            return self.session.registered_at is not None
+
+    # --- what programs do -------------------------------------------------------------------------------------------
+
+    def reserve(self) -> None:
+        """It belongs to this process from now on, though it is started later."""
+        self._started = True
+
+    def start(self) -> None:
+        """Have a stream carry it."""
+        with self._changed:
+            if self.session.over:
+                return
+            forks.connecting()
+            self._started = True
+            leaving.expect(self)
+            self._connection.carry(self)
+
+    def report(self, figures: Figures, busy_for: float | None) -> None:
+        """Keep what is given for the next beat; a new status or message is sent at once."""
+        with self._changed:
+            if self.session.report(figures, busy_for, time.monotonic(), datetime.now(UTC)):
+                self._poke()
+
+    def advance(self, steps: int) -> None:
+        """Raise the activity counter."""
+        with self._changed:
+            self.session.advance(steps)
+
+    def acknowledge(self, alert_id: str) -> None:
+        """Acknowledge an alert over the stream."""
+        self.inbox.acknowledged(alert_id)
+        with self._changed:
+            self.session.acknowledge(alert_id)
+            self._poke()
+
+    def hand_over(self, *, unseen: bool = False) -> None:
+        """Another process is to take over: from now on that is the end that was asked for. Beats go on until then.
+
+        `unseen` as in `say_goodbye`.
+        """
+        self._unseen = self._unseen or unseen
+        self.session.hand_over()
+        self._close_inbox()
+
+    def step_aside(self, incarnation: int) -> None:
+        """Be superseded without having been started."""
+        with self._changed:
+            self.session.step_aside(incarnation)
+            events = self.session.take_happened()
+        self.handle(events)
+        self.finish()
+
+    def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
+        """Begin to leave: the goodbye goes out as soon as a stream carries it.
+
+        `unseen`: by the program, which a signal is about to end, and which must not come to its own end before.
+        """
+        self._unseen = self._unseen or unseen
+        self._close_inbox()
+        with self._changed:  # in one with the opening of a stream, or the registration might slip out meanwhile
+            known = self.session.goodbye(reason)
+            self._poke()
+        if not known:
+            self.abandon()
+
+    def join(self, timeout: float) -> bool:
+        """Whether it has ended within `timeout` seconds, and its stream too if that carries no other agent."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            ended = self._changed.wait_for(lambda: self._finished or self._last_carrier is None, max(0.0, timeout))
+            carrier = self._last_carrier
+        if carrier is not None and carrier.over:
+            carrier.join(deadline - time.monotonic())
+        return ended
+
+    def abandon(self) -> None:
+        """End without a goodbye: to the registry this looks like a crash."""
+        with self._changed:
+            call = None if self._carrier is None else self._carrier.abandon(self)
+            self.session.abandon()
+        if call is not None:
+            call.cancel()
+        self.finish()
+
+    def after_fork(self) -> None:
+        """In a forked child: the stream is the parent's. One that was not started yet may be started here."""
+        self._connection.after_fork()
+        self._changed = threading.Condition(self._connection.lock)
+        self._carrier = self._last_carrier = None
+        self.session.after_fork(started=self._started)
+        self._lag.after_fork()
+        self.inbox.after_fork(ended=self._started)
+        self._inherited = self._inherited or self._started
+
+    # --- the stream's side ------------------------------------------------------------------------------------------
+
+    def carried(self, stream: Stream | None) -> None:
+        """This stream carries it from now on; None: none does. With the lock held."""
+        self._carrier = stream
+        self._last_carrier = self._last_carrier if stream is None else stream
+
+    def loop_lag(self) -> float | None:
+        """Seconds by which the program's event loop is late; None without one."""
+        return self._lag.measure()
+
+    def notify(self) -> None:
+        """Something happened to the session. With the lock held."""
+        self._changed.notify_all()
+
+    def handle(self, events: Sequence[Happened]) -> None:
+        """Log what happened, and do what it asks of the program."""
+        for each in events:
+            stream_log.happened_to(self.service_id, each)
+            match each:
+                case happened.RegistrationConfirmed():
+                    self._lag.measure()
+                case happened.AlertReceived():
+                    self._offer(each)
+                case happened.RegistrationDeferred():
+                    stream_log.not_connected(self.service_id, self._connection.address, each.message)
+                case happened.TakenOver() if not each.expected:
+                    self._hooks.superseded(self.service_id, each.incarnation)
+                case happened.DownDeclared():
+                    self._hooks.declared_down(self.service_id, each.event)
+
+    def finish(self) -> None:
+        """No stream carries it any more."""
+        with self._changed:
+            if self._finished:
+                return
+            self._finished = True
+            self.session.finish()
+            self._changed.notify_all()
+        self._close_inbox()
+        leaving.left(self)
+        FAREWELLS.left(self)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _poke(self) -> None:
+        if self._carrier is not None:
+            self._carrier.poke(self)
+
+    def _close_inbox(self) -> None:
+        if not self._unseen:
+            self.inbox.close()
+
+    def _offer(self, alert: happened.AlertReceived) -> None:
+        reception = self.inbox.offer(Alert(alert.event, time.monotonic(), self.acknowledge))
+        if reception == "full" and not self.inbox.closed:
+            stream_log.alert_not_taken(self.service_id, alert.alert_id)
+        with self._changed:
+            if self.session.alert_offered(alert.alert_id, reception):
+                self._poke()
+
+    def _inbox_emptied(self) -> None:
+        with self._changed:
+            self.session.inbox_emptied()
+            self._poke()
+
+
+def _instance_id() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,109 @@
+"""Which stream carries which agent: one `Connection` for all agents of the process with equal endpoints.
+
+Agents share a stream, up to a number; then there is a second one. If the registry does not offer that, each agent has a
+stream of its own, as one that asks for it has in any case.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+import weakref
+from typing import TYPE_CHECKING
+
+from tron_client import forks
+from tron_client.callback_pool import CallbackPool, Lane
+from tron_client.endpoint import AGENTS_PER_STREAM, CALLBACK_THREADS, Endpoint
+from tron_client.protocol.thread_transport import ThreadTransport
+
+if TYPE_CHECKING:
+    from tron_client.address import Address
+    from tron_client.protocol.agent_transport import AgentTransport
+
+
+class Connection:
+    """The streams to one endpoint, the lock that guards their agents, and the threads that call them back."""
+
+    def __init__(self, address: Address, *, shared: bool) -> None:
+        self.lock = threading.RLock()
+        self.address = address
+        self._shared = shared
+        self._most = address.agents_per_stream if isinstance(address, Endpoint) else AGENTS_PER_STREAM
+        threads = address.callback_threads if isinstance(address, Endpoint) else CALLBACK_THREADS
+        self._pool = CallbackPool(threads if shared else 2)
+        self._streams: list[ThreadTransport] = []
+        self._offered: bool | None = None
+        self._forks = forks.depth()
+        forks.watch(self)
+
+    def lane(self) -> Lane:
+        """For callbacks that must not overtake one another."""
+        return Lane(self._pool)
+
+    def carry(self, agent: AgentTransport) -> None:
+        """Carry it on a stream with room, or on a new one. With the lock held."""
+        stream = next((each for each in self._streams if self._has_room(each)), None)
+        if stream is None:
+            stream = ThreadTransport(self, _process_id() if self._shared else "")
+            self._streams.append(stream)
+            stream.add(agent)
+            stream.start()
+        else:
+            stream.add(agent)
+
+    def carry_alone(self, agent: AgentTransport) -> None:
+        """The registry does not offer to share a stream: carry it on one of its own. With the lock held."""
+        self._offered = False
+        self.carry(agent)
+
+    def ended(self, stream: ThreadTransport) -> None:
+        """The stream carries no agent any more. With the lock held."""
+        self._streams.remove(stream)
+
+    def after_fork(self) -> None:
+        """In a forked child: the streams, and the threads, are the parent's."""
+        if self._forks == forks.depth():
+            return
+        self._forks = forks.depth()
+        self.lock = threading.RLock()
+        for stream in self._streams:
+            stream.forget()
+        self._streams = []
+        self._pool.after_fork()
+
+    def _has_room(self, stream: ThreadTransport) -> bool:
+        if not self._shared or len(stream) >= self._most:
+            return False
+        return stream.offered is True or (stream.offered is None and self._offered is not False)
+
+
+class _Connections:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_endpoint: weakref.WeakValueDictionary[object, Connection] = weakref.WeakValueDictionary()
+        self.process = (forks.depth(), uuid.uuid4().hex)
+
+    def after_fork(self) -> None:
+        self.lock = threading.Lock()
+
+
+_connections = _Connections()
+forks.watch(_connections)
+
+
+def connection_to(address: Address, *, own_stream: bool) -> Connection:
+    """The connection for an agent: that of all agents with an equal endpoint, or with `own_stream` one for it alone."""
+    if own_stream:
+        return Connection(address, shared=False)
+    with _connections.lock:
+        found = _connections.by_endpoint.get(address)
+        if found is None:
+            found = _connections.by_endpoint[address] = Connection(address, shared=True)
+        return found
+
+
+def _process_id() -> str:
+    """A random word, the same for all streams of this process."""
+    if _connections.process[0] != forks.depth():
+        _connections.process = (forks.depth(), uuid.uuid4().hex)
+    return _connections.process[1]
