@@ -257,9 +257,9 @@ def test_starting_and_stopping_twice_is_once(fake: FakeRegistry) -> None:
 
 def test_silence_of_the_registry_is_noticed(fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     with Agent("a", registry=fake.address, heartbeat_interval=1.0) as agent:
-        monkeypatch.setattr(fake, "_hear", lambda *_: None)
+        monkeypatch.setattr(fake, "_record_heartbeats", lambda *_: None)
         fake.wait_for(lambda: agent.state == "cut_off", 4)
-        assert fake.services["a"].connected  # the stream stands: only the acknowledgements are missing
+        assert fake.services["a"].connected  # the stream is open: only the acknowledgements are missing
         monkeypatch.undo()
         fake.wait_for(lambda: agent.healthy, 2)
 
