@@ -1,4 +1,4 @@
-"""A parent hears that its child crashed, and that it is back. Needs `make up`; ends by itself after a few seconds."""
+"""A parent is notified that its child crashed, and that it is back. Needs `make up`; ends after a few seconds."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A parent that restarts its child when it crashes. Needs `make up`; ends by itself after a few seconds."""
+"""A parent that restarts its child when it crashes. Needs `make up`; ends after a few seconds."""
 
 import asyncio
 import contextlib
