@@ -20,7 +20,7 @@ def silence(misses: int, interval: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """One alert that must come: from when it may be late, and how much it was, None where it never came."""
+    """One alert that must come: from when it may be late, and how much it was, None if it never came."""
 
     service_id: str
     how: str
@@ -42,7 +42,7 @@ def due(
 ) -> tuple[list[Due], list[Due]]:
     """What must be told of these deaths, and the removals that follow.
 
-    A cut is counted from the reset of the connection, silence from the last beat or, where it is later, from when the
+    A cut is counted from the reset of the connection, silence from the last beat or, if it is later, from when the
     agent heard that it is registered. Two alerts for each death must come in time: the suspicion (`service_suspect` or
     `heartbeat_miss`) and `service_down`. `service_deregistered` is returned apart: it is not urgent. Nobody can be told
     before the parent is (back) on its stream, which is `parent_since`, in seconds since the epoch.

@@ -23,7 +23,7 @@ class NoGo(RuntimeError):
 
 
 def build() -> Path:
-    """Build the driver where it is not up to date; return its path. Raises NoGo."""
+    """Build the driver if it is not up to date; return its path. Raises NoGo."""
     go = shutil.which("go")
     if go is None:
         raise NoGo("there is no `go` on the PATH: install Go 1.26 or newer from https://go.dev/dl/")

@@ -57,7 +57,7 @@ class Servers:
         return {"registry": self._registry.pid, "monitor": self._monitor.pid}
 
     def kill_registry(self) -> None:
-        """Kill -9, and start it again where nobody else does; returns when it serves."""
+        """Kill -9, and start it again if nobody else does; returns when it serves."""
         if self._whole:
             self._system.wait_restarted("registry", self._system.kill_child("registry"))
         else:
@@ -87,7 +87,7 @@ class Servers:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process has used so far, user and system; 0 where it is gone."""
+    """What a process has used so far, user and system; 0 if it is gone."""
     try:
         user, kernel = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""An agent in ten lines: registers, sends heartbeats automatically, and receives alerts about its children. Needs `make up`."""
+"""An agent in ten lines: registers, sends heartbeats, and receives alerts about its children. Needs `make up`."""
 
 import asyncio
 import contextlib

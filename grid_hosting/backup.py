@@ -72,7 +72,7 @@ def back_up(data_dir: Path, target: Path, version: str) -> Manifest:
 
 
 def restore(source: Path, data_dir: Path, *, replace: bool) -> Restored:
-    """Check a backup, and put it in place of `data_dir`. With `replace` also where that is not empty: what is there is
+    """Check a backup, and put it in place of `data_dir`. With `replace` also if that is not empty: what is there is
     then kept in a folder beside it.
 
     Raises BackupError, also while a program uses `data_dir`; it is then as it was before.
@@ -221,7 +221,7 @@ def _checksum(path: Path) -> str:
 
 
 def _hold(stack: ExitStack, path: Path) -> None:
-    """Hold the lock of a program until the stack ends. Raises BackupError where it runs."""
+    """Hold the lock of a program until the stack ends. Raises BackupError if it runs."""
     try:
         lock = stack.enter_context(path.open("a"))
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

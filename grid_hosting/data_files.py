@@ -70,7 +70,7 @@ RESTORED = "registry.restored"
 
 
 def state_file(path: PurePath) -> DataFile | None:
-    """What kind of state a file is, by its name; None where it is none."""
+    """What kind of state a file is, by its name; None if it is none."""
     return next((each for each in STATE if fnmatchcase(path.name, each.name)), None)
 
 

@@ -22,7 +22,7 @@ class MethodAwarePool:
         return getattr(self._pool, name)
 
     def FindFileContainingSymbol(self, symbol: str) -> Any:
-        """The file of a message, enum, service, or method. Raises KeyError where there is none."""
+        """The file of a message, enum, service, or method. Raises KeyError if there is none."""
         try:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:

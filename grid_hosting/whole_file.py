@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write a file, and its folder where there is none. Raises OSError; the file is then as it was before.
+    """Write a file, and its folder if there is none. Raises OSError; the file is then as it was before.
 
     `durable`: when it returns, the text survives a power cut.
     """

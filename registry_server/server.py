@@ -72,7 +72,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
-        finally:  # also where one of the tasks failed: threads of gRPC would keep the process alive
+        finally:  # also if one of the tasks failed: threads of gRPC would keep the process alive
             if stop.is_set():
                 log.info("registry_draining", streams=len(streams))
             # First of all nobody is told any more who lost a stream: they lose it because of us.

@@ -40,7 +40,7 @@ class Backlog:
         return len(self._keys)
 
     def put(self, notice: OperatorNotice, queued_at: float) -> tuple[Entry | None, Entry | None]:
-        """What was queued, None where it waits already; and what was dropped for it, which may be the same entry."""
+        """What was queued, None if it waits already; and what was dropped for it, which may be the same entry."""
         if notice.key in self._keys:
             return None, None
         entry = Entry(self._last + 1, notice, queued_at)

@@ -25,7 +25,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,49}$")]
 
 
 def read_secret(file: Path | None, env: str | None) -> str:
-    """The secret, without the white space around it. Raises ValueError where there is none."""
+    """The secret, without the white space around it. Raises ValueError if there is none."""
     if file is not None:
         try:
             text = file.read_text()

@@ -56,7 +56,7 @@ _Batch = Mapping[tuple[str, int], Row | None]
 
 
 class Journal:
-    """The file in `folder`, which is made where it is missing. Raises JournalError where it cannot be used.
+    """The file in `folder`, which is made if it is missing. Raises JournalError if it cannot be used.
 
     A file that is damaged, or of another version, never stops the start: it is set aside, and a new one begun.
     """
@@ -104,7 +104,7 @@ class Journal:
         self._pending[table, row.number] = row
 
     def remove(self, table: str, number: int) -> None:
-        """Have a row deleted by the next flush; nothing happens where there is none."""
+        """Have a row deleted by the next flush; nothing happens if there is none."""
         key = (table, number)
         if key in self._stored:
             self._pending[key] = None
@@ -112,7 +112,7 @@ class Journal:
             self._pending.pop(key, None)
 
     async def flush(self) -> None:
-        """Return when all that was put and removed before is on the disk. Raises JournalError where it cannot be.
+        """Return when all that was put and removed before is on the disk. Raises JournalError if it cannot be.
 
         Calls that come while one writes share the next transaction.
         """
@@ -151,7 +151,7 @@ class Journal:
         self._failing = error is not None
 
     async def close(self) -> None:
-        """Write what is pending, where that is possible, and let go of the file."""
+        """Write what is pending, if that is possible, and let go of the file."""
         with suppress(JournalError):
             await self.flush()
         async with self._writing:

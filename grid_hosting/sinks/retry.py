@@ -60,7 +60,7 @@ def answer_of(status: int) -> Answer:
 
 
 def asked_pause(retry_after: str | None, now: float) -> float | None:
-    """The pause that a `Retry-After` header asks for, in seconds; None where it asks for none, or cannot be read."""
+    """The pause that a `Retry-After` header asks for, in seconds; None if it asks for none, or cannot be read."""
     if not retry_after:
         return None
     if retry_after.strip().isdecimal():

@@ -232,7 +232,7 @@ def to_notice(message: observation_pb2.Notice, now: float) -> Notice:
     event = event_codec.decode(message.event, now) if message.HasField("event") else None
     alert_id = message.alert_id or ("" if event is None else event.alert_id)
     if not alert_id:
-        raise InvalidRequest.of(FieldError("notices.alert_id", "must be set where there is no event"))
+        raise InvalidRequest.of(FieldError("notices.alert_id", "must be set if there is no event"))
     return Notice(alert_id, event, message.climbs_from, message.told_about)
 
 

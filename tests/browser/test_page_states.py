@@ -43,7 +43,7 @@ def small(canned: CannedGateway) -> CannedGateway:
     return canned
 
 
-# Every visible text must stand out from what is behind it: 4.5:1, or 3:1 where it is large (WCAG 2.2 AA).
+# Every visible text must stand out from what is behind it: 4.5:1, or 3:1 if it is large (WCAG 2.2 AA).
 CONTRAST = """() => {
   const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const rgba = (color) => {

@@ -34,7 +34,7 @@ class Listener:
         self.client.emit(name)
 
     def wait(self, name: str, event_type: str | None = None, timeout: float = 10.0) -> Any:
-        """Wait until an event was heard (of that type, where one is given); return what it brought."""
+        """Wait until an event was heard (of that type, if one is given); return what it brought."""
 
         def found() -> list[Any]:
             named = [each for heard, each in self.heard if heard == name]

@@ -36,7 +36,7 @@ class Client:
         return event_service_pb2_grpc.EventServiceStub(self.channel)
 
     def find(self, service_id: str) -> service_pb2.Service | None:
-        """The record; None where there is none."""
+        """The record; None if there is none."""
         try:
             request = registry_service_pb2.GetServiceRequest(service_id=service_id)
             found: service_pb2.Service = self.registry.GetService(request).service
@@ -69,7 +69,7 @@ class Client:
         wait_until(lambda: self.get(service_id).liveness == liveness, timeout, f"{service_id} is {name}")
 
     def health(self, name: str) -> int:
-        """What the standard health service says of a name; raises RpcError where nobody has it."""
+        """What the standard health service says of a name; raises RpcError if nobody has it."""
         check = health_pb2.HealthCheckRequest(service=name)
         return int(health_pb2_grpc.HealthStub(self.channel).Check(check).status)
 

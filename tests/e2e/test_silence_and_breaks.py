@@ -118,7 +118,7 @@ class Rig:
         return self.registry.log.count("registry_stalled")
 
     def find(self, service_id: str) -> Service | None:
-        """The record; None where there is none."""
+        """The record; None if there is none."""
         try:
             return self.client.get_service(service_id)
         except ServiceNotFound:

@@ -40,7 +40,7 @@ WINDOW = 3.0
 """`reattach_window` here, so that what is held back for it is seen to come, or not to come, soon."""
 
 WATCH = 2.75
-"""Seconds after a row in which every deadline that was open passes; WINDOW more where it was a stall (above 1 s)."""
+"""Seconds after a row in which every deadline that was open passes; WINDOW more if it was a stall (above 1 s)."""
 
 BUSY = 3.0
 """Seconds with busy co-tenants, twice."""

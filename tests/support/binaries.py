@@ -8,6 +8,6 @@ from pathlib import Path
 
 
 def find_binary(name: str) -> str | None:
-    """Return the path of a program beside this Python, or else on the PATH; None where there is none."""
+    """Return the path of a program beside this Python, or else on the PATH; None if there is none."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.is_file() else shutil.which(name)

@@ -50,7 +50,7 @@ class Canned:
         return [each for each in list(self.requests) if isinstance(each, kind)]
 
     def note(self, request: Any, context: grpc.ServicerContext) -> None:
-        """Remember a request; refuse it where that is in the script."""
+        """Remember a request; refuse it if that is in the script."""
         self.requests.append(request)
         if self.refusal is not None:
             context.abort(*self.refusal)

@@ -15,7 +15,7 @@ from tests.support.processes import Gateway, Monitor, Registry, start_gateway, s
 from tests.support.waiting import wait_until
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?")
-"""What `utcnow().isoformat()` writes: no zone, and no fraction where it is zero."""
+"""What `utcnow().isoformat()` writes: no zone, and no fraction if it is zero."""
 
 SQL_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 """What CURRENT_TIMESTAMP of SQLite writes."""
@@ -49,7 +49,7 @@ class Face:
         return document
 
     def listed(self, service_id: str) -> dict[str, Any] | None:
-        """The item of GET /services; None where there is none."""
+        """The item of GET /services; None if there is none."""
         found: list[dict[str, Any]] = self.rest.get("/services").json()["items"]
         return next((each for each in found if each["service_id"] == service_id), None)
 

@@ -160,7 +160,7 @@ class Receiver:
 
 @contextmanager
 def start_receiver(*, listening: bool = True) -> Iterator[Receiver]:
-    """A receiver until the block ends; where it is not listening, connections are refused until `listen`."""
+    """A receiver until the block ends; if it is not listening, connections are refused until `listen`."""
     receiver = Receiver()
     try:
         if listening:

@@ -48,7 +48,7 @@ class Program:
 
     @property
     def ready(self) -> dict[str, Any]:
-        """What its ready file says now; {} where there is none."""
+        """What its ready file says now; {} if there is none."""
         try:
             document: dict[str, Any] = json.loads(self.ready_file.read_text())
         except FileNotFoundError:
@@ -77,7 +77,7 @@ class Program:
         self.process.wait()
 
     def stop(self, timeout: float = _STOP_SECONDS) -> int:
-        """Drain it; return its exit code. Raises AssertionError with the log where it had to be killed."""
+        """Drain it; return its exit code. Raises AssertionError with the log if it had to be killed."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)  # a test may have stopped it
             self.process.terminate()

@@ -105,7 +105,7 @@ def _refuse(constant: str) -> None:
 
 
 def labels_from(words: Iterable[str]) -> dict[str, object]:
-    """Return labels from `key=text` and `key:=json` words. Ends with a usage error where one is neither."""
+    """Return labels from `key=text` and `key:=json` words. Ends with a usage error if one is neither."""
     labels: dict[str, object] = {}
     for word in words:
         key, equals, value = word.partition("=")

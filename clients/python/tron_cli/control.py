@@ -52,7 +52,7 @@ def control_path(registry: str) -> Path:
 
 
 def ask(path: Path, request: dict[str, Any], timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """Return the answer to a request. Raises NoDemo where nobody listens, ControlError with the demo's words."""
+    """Return the answer to a request. Raises NoDemo if nobody listens, ControlError with the demo's words."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)

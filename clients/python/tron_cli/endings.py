@@ -65,7 +65,7 @@ class EndRequests:
             self._until[number] = now + max(lapses, _BY_HAND if from_terminal else 0.0)
 
     def answered(self, ending: Ending, now: float) -> str | None:
-        """Return the name of the signal that asked for this end; None where nobody did.
+        """Return the name of the signal that asked for this end; None if nobody did.
 
         The program died of the signal, exited with the code that says so, or exited while the request stood. After
         SIGTERM any end counts while it stands: whoever stops a service does not want it back.

@@ -223,7 +223,7 @@ class Fleet:
             raise FleetError("; ".join(map(str, failures)))
 
     async def _start(self, member: Member) -> None:
-        """Start the process, and return once it is registered. Raises FleetError where it ended before, or did not."""
+        """Start the process, and return once it is registered. Raises FleetError if it ended before, or did not."""
         process = await self._spawn(member)
         assert process.stdout is not None
         try:

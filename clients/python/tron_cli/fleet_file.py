@@ -37,7 +37,7 @@ class Row(BaseModel):
     type: Literal["agent", "model", "tool"] = "agent"
     role: Literal["production", "staging", "canary", "experimental"] = "production"
     port: int | None = Field(default=None, ge=1, le=65535)
-    """Fills `url` where that is empty, and the label of the same name."""
+    """Fills `url` if that is empty, and the label of the same name."""
     url: str = Field(default="", max_length=2048)
     caps: tuple[str, ...] = Field(default=(), strict=False)
     labels: dict[str, Any] = Field(default_factory=dict)
@@ -73,10 +73,10 @@ class FleetFile:
         self.title = title
         self.rows = rows
         self.favourite = favourite
-        """The service_id of whom people are told to try things on; empty where there is none."""
+        """The service_id of whom people are told to try things on; empty if there is none."""
 
     def find(self, word: str) -> Row | None:
-        """Return the row with this service_id, key, or name that only it has; None where there is none."""
+        """Return the row with this service_id, key, or name that only it has; None if there is none."""
         if not word:
             return None
         for row in self.rows:

@@ -123,7 +123,7 @@ def explain(
 
 
 def _last_words(client: MonitorClient, service_id: str) -> str:
-    """What TRON last said about a service that is gone; empty where it never did."""
+    """What TRON last said about a service that is gone; empty if it never did."""
     last, after = None, 0
     while page := client.list_alerts(after_sequence=after, limit=1000, service_id=service_id):
         last, after = page[-1], page[-1].sequence

@@ -32,7 +32,7 @@ _MOST_BODY = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one look at a program found; `why` is empty where it is well."""
+    """What one look at a program found; `why` is empty if it is well."""
 
     why: str = ""
     status: str = "ok"

@@ -228,7 +228,7 @@ async def _first_of(wanted: asyncio.Event, instead: asyncio.Event) -> bool:
 
 
 def _read_ready(path: Path) -> dict[str, object] | None:
-    """Return what a child's ready file says; None where it is not there yet. Children write it whole or not at all."""
+    """Return what a child's ready file says; None if it is not there yet. Children write it whole or not at all."""
     try:
         text = path.read_text()
     except FileNotFoundError:

@@ -25,7 +25,7 @@ _KNOCK_SECONDS = 0.5
 
 
 def load_catalogue(name_or_path: str) -> FleetFile:
-    """Return a catalogue; ends the command with one line where it cannot be used."""
+    """Return a catalogue; ends the command with one line if it cannot be used."""
     from tron_cli.fleet_file import FleetFileError, load  # pydantic takes a while: only who needs it pays for it
 
     try:
@@ -35,7 +35,7 @@ def load_catalogue(name_or_path: str) -> FleetFile:
 
 
 def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
-    """Return all rows, or the one that is asked for. Ends with a usage error where there is none."""
+    """Return all rows, or the one that is asked for. Ends with a usage error if there is none."""
     if not word:
         return catalogue.rows
     row = catalogue.find(word)
@@ -46,7 +46,7 @@ def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
 
 
 def register_rows(client: RegistryClient, source: str, rows: Sequence[Row], as_json: bool) -> None:
-    """Register rows and say how it went. Ends with code 1 where one was refused.
+    """Register rows and say how it went. Ends with code 1 if one was refused.
 
     Who is connected beats for itself, and is left alone: registering it anew would take its place.
     """

@@ -124,7 +124,7 @@ class AlertInbox:
         return "taken"
 
     def take(self, timeout: float | None = 0.0) -> Alert | None:
-        """The oldest alert; None where none came within `timeout` seconds (None: forever) or the inbox was closed."""
+        """The oldest alert; None if none came within `timeout` seconds (None: forever) or the inbox was closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
             if self._closed or not self._waiting:
@@ -151,7 +151,7 @@ class AlertInbox:
             return alert_id in self._acknowledged
 
     def handled(self, alert_id: str) -> None:
-        """Nobody handles it any more; where it was not acknowledged it may come again."""
+        """Nobody handles it any more; if it was not acknowledged it may come again."""
         with self._changed:
             self._open.discard(alert_id)
 

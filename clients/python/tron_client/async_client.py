@@ -148,7 +148,7 @@ class AsyncRegistryClient:
         return pages.result
 
     async def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of every instance; returns how many there were. Raises ServiceNotFound where none."""
+        """Change the role of every instance; returns how many there were. Raises ServiceNotFound if none."""
         return await self._do(requests.promote(name, from_role, to_role))
 
     async def publish_event(

@@ -119,7 +119,7 @@ def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
-    """The options that keep a channel off a proxy where none may stand in between."""
+    """The options that keep a channel off a proxy if none may stand in between."""
     return (("grpc.enable_http_proxy", 0),) if proxy_of(address) is None else ()
 
 

@@ -146,7 +146,7 @@ class RegistryClient:
         return pages.result
 
     def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of every instance; returns how many there were. Raises ServiceNotFound where none."""
+        """Change the role of every instance; returns how many there were. Raises ServiceNotFound if none."""
         return self._do(requests.promote(name, from_role, to_role))
 
     def publish_event(

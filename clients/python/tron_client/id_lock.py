@@ -29,7 +29,7 @@ class LockUnavailable(OSError):
 
 
 def runtime_directory() -> Path:
-    """The directory of this user for locks, made where it is not there.
+    """The directory of this user for locks, made if it is not there.
 
     Raises LockUnavailable for one that somebody else could write to: it may have been put there to deceive us.
     """

@@ -66,7 +66,7 @@ class Outages:
         return number
 
     def end(self, number: int) -> None:
-        """The wait is over; does nothing where it was ended before."""
+        """The wait is over; does nothing if it was ended before."""
         with self._changed:
             self._waits.pop(number, None)
 

@@ -149,7 +149,7 @@ class ServicePages:
         return Call("registry", "ListServices", self._request, self._take) if self._more else None
 
     def start_over(self, error: PageTokenExpired) -> None:
-        """The registry no longer keeps the list: begin with the first page. Raises `error` where that was done too
+        """The registry no longer keeps the list: begin with the first page. Raises `error` if that was done too
         often."""
         if self._begun_anew >= LISTED_AGAIN_AT_MOST:
             raise error

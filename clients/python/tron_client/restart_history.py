@@ -56,7 +56,7 @@ class RestartHistory:
         return len(self._started)
 
     def next_start(self, now: float) -> float | None:
-        """When the next restart may begin, now at the earliest; None where there were enough of them."""
+        """When the next restart may begin, now at the earliest; None if there were enough of them."""
         count = self.count(now)
         if count >= self._limits.max_restarts:
             return None

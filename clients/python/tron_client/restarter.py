@@ -79,7 +79,7 @@ class Restarter:
             self._news.pop(decision.child, None)
 
     def still_fails(self, alert: Alert, incarnation: int) -> bool:
-        """Whether what was said of a child holds still. Raises TronError where nobody can say."""
+        """Whether what was said of a child holds still. Raises TronError if nobody can say."""
         return needs_restart(self._state_at_alert(alert, incarnation), incarnation)
 
     def _try(self, failed: FailedChild, incarnation: int) -> Outcome:
@@ -118,7 +118,7 @@ class Restarter:
             news.wait(min(_LOOK_EVERY, left))
 
     def _why_not_alive(self, failed: FailedChild, before: Service | None, incarnation: int, deadline: float) -> str:
-        """Wait until the child is alive; return why it is not, empty where it is."""
+        """Wait until the child is alive; return why it is not, empty if it is."""
         child, news = failed.service_id, self._news[failed.service_id]
         incarnation = max(incarnation, 0 if before is None else before.incarnation)
         moments = (failed.alert.occurred_at, None if before is None else before.liveness_since)
@@ -138,7 +138,7 @@ class Restarter:
         return f"not alive within {self._limits.restart_timeout:g} s"
 
     def _look(self, child: str) -> Service | None:
-        """The record, None where there is none. Raises TronError where it cannot be asked for."""
+        """The record, None if there is none. Raises TronError if it cannot be asked for."""
         try:
             return self._client.get_service(child)
         except ServiceNotFound:

@@ -1,6 +1,6 @@
 """A goodbye where SIGTERM or SIGHUP would end the program at once, and then the same end, by the same signal.
 
-Only where nobody handles the signal. Python runs its handlers in the main thread, once that comes back from C: they
+Only if nobody handles the signal. Python runs its handlers in the main thread, once that comes back from C: they
 would keep a program alive that hangs there. So the signal is heard in C: faulthandler writes a line into a pipe, and a
 thread of ours reads it, says the goodbyes, gives the signal back to the kernel, and sends it once more. To the program
 its handlers look untouched: one that it installs later takes the place of ours.

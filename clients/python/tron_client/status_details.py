@@ -1,7 +1,7 @@
 """Reads and writes the details of a failed call: google.rpc.Status with ErrorInfo and BadRequest.
 
 The SDK depends on grpcio and protobuf only, so the three tiny message types are described here, in a descriptor pool
-of their own: googleapis-common-protos, where it is installed, defines the same names in the default pool.
+of their own: googleapis-common-protos, if it is installed, defines the same names in the default pool.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SCALARS = {"int32": _Field.TYPE_INT32, "string": _Field.TYPE_STRING, "bytes": _
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the error says beyond its code; empty where it says nothing."""
+    """What the error says beyond its code; empty if it says nothing."""
 
     reason: str = ""
     domain: str = ""

@@ -61,7 +61,7 @@ def _lives_anew(service: Service, failed_incarnation: int) -> bool:
 class Restart:
     """Restart the child now: the `attempt`-th time within the window, because of this alert.
 
-    `incarnation` is the last life that is known to have failed, 0 where none is known.
+    `incarnation` is the last life that is known to have failed, 0 if none is known.
     """
 
     child: str
@@ -137,7 +137,7 @@ class Supervision:
         self._child(child).history.started(started, incident)
 
     def alerted(self, child: str, alert_id: str, incarnation: int, now: float) -> list[Decision]:
-        """A child failed; `incarnation` says in which life, 0 where that is not known."""
+        """A child failed; `incarnation` says in which life, 0 if that is not known."""
         if alert_id in self._dealt_with:
             return [Acknowledge((alert_id,))]
         known = self._child(child)

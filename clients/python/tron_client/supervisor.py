@@ -1,4 +1,4 @@
-"""A parent's helper: restarts children that fail, and escalates where that does not help. The shell of supervision.py.
+"""A parent's helper: restarts children that fail, and escalates if that does not help. The shell of supervision.py.
 
 One thread decides and never waits for anybody; each restart and each escalation has a short-lived thread of its own, at
 most `concurrency` of each.
@@ -67,7 +67,7 @@ class Supervisor:
         """Take over the alerts of `agent`; nothing is done before `start`.
 
         `restart` may be a function, which runs in a thread of its own, or a coroutine function, which runs in the event
-        loop that was running at the start; it returns once the child was started, and raises where it could not be.
+        loop that was running at the start; it returns once the child was started, and raises if it could not be.
         The child must be alive `restart_timeout` seconds after the restart began. `types` are the alerts to restart
         upon. `on_alert` gets all others, and those that climbed here from the parent of the child, and acknowledges by
         returning; without it what is not CRITICAL is acknowledged, and the rest left to climb. Intervals are seconds.
@@ -120,7 +120,7 @@ class Supervisor:
         self._others.after_fork(ended=self._inherited)
 
     def start(self) -> None:
-        """Begin to handle alerts, those that wait included; does nothing where it was started before."""
+        """Begin to handle alerts, those that wait included; does nothing if it was started before."""
         with self._lock:
             if self._thread.ident is not None or self._over.is_set():
                 return
@@ -132,7 +132,7 @@ class Supervisor:
             self._thread.start()
 
     def stop(self, timeout: float = 2.0) -> None:
-        """End within `timeout` seconds; does nothing where it is over. What was not acted upon stays unacknowledged.
+        """End within `timeout` seconds; does nothing if it is over. What was not acted upon stays unacknowledged.
 
         A coroutine that restarts a child is cancelled; a function that does is left alone.
         """

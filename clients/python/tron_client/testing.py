@@ -90,7 +90,7 @@ class FakeRegistry:
             return beats[-1] if beats else None
 
     def start(self) -> None:
-        """Serve, at the port served before where there was one; what was registered is remembered."""
+        """Serve, at the port served before if there was one; what was registered is remembered."""
         server = grpc.server(ThreadPoolExecutor(_MOST_STREAMS, "fake-registry"), options=(("grpc.so_reuseport", 0),))
         server.add_generic_rpc_handlers((self._handler(), self._events_handler()))
         self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
@@ -105,7 +105,7 @@ class FakeRegistry:
             self._server = None
 
     def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
-        """Wait until `predicate()` is true; raises TimeoutError where it is not within `timeout` seconds."""
+        """Wait until `predicate()` is true; raises TimeoutError if it is not within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not predicate():

@@ -98,7 +98,7 @@ def checked(name: str, value: Any) -> Any:
 
 
 def _read(threshold: Threshold, value: Any) -> Any:
-    """The value in its type; None where it is none of that kind."""
+    """The value in its type; None if it is none of that kind."""
     text = value.strip() if isinstance(value, str) else None
     if threshold.kind == "switch":
         if text is not None:

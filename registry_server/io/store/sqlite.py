@@ -75,7 +75,7 @@ ALTER TABLE deliveries ADD COLUMN climbed INTEGER NOT NULL DEFAULT 0;
 
 
 class SqliteStore:
-    """A `Store` in `folder`, which is made where it is missing. Raises StoreError where another registry holds it."""
+    """A `Store` in `folder`, which is made if it is missing. Raises StoreError where another registry holds it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,7 +228,7 @@ class SqliteStore:
     def _make_room(self, log: Path) -> None:
         """Let the log have its size beforehand: a commit that has to make the file longer takes 0.1 ms more of 0.5.
 
-        More than the page cache holds is written to the log before it is committed, and stays there where it is not.
+        More than the page cache holds is written to the log before it is committed, and stays there if it is not.
         """
         if not log.exists() or log.stat().st_size >= LOG_BYTES:
             return  # there is none on a file system that cannot have one
