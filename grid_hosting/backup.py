@@ -183,7 +183,7 @@ def _copy_database(source: Path, copy: Path) -> int:
             closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY)) as live,
             closing(sqlite3.connect(copy, isolation_level=None)) as saved,
         ):
-            live.backup(saved)  # in one step: one state, and whoever writes goes on
+            live.backup(saved)  # in one step: one state, and writers continue
             saved.execute("PRAGMA journal_mode=DELETE")  # one file, that needs no other beside it
     except sqlite3.Error as error:
         raise BackupError(f"{absolute(source)}: {error}") from error

@@ -13,7 +13,7 @@ def _checked(text: str, info: ValidationInfo) -> str:
     try:
         return parse_address(text, field, DEFAULT_MONITOR if field == "tron" else DEFAULT_REGISTRY).text
     except ValueError as error:
-        # The setting's name is put in front of it by whoever reports it.
+        # The caller that reports it puts the setting's name in front.
         raise ValueError(str(error).removeprefix(f"{field}: ")) from None
 
 

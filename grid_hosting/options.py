@@ -20,7 +20,7 @@ IDLE_FOR = 60
 
 
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Options for a server that receives messages of at most so many bytes."""
+    """Options for a server that receives messages of at most this many bytes."""
     return [
         ("grpc.so_reuseport", 0),
         ("grpc.server.max_pending_requests", 20_000),

@@ -158,7 +158,7 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
         if not isinstance(error, TronError) or error.reason not in REASON_CODES:
             log.exception("call_failed", method=method)
             error = InternalError("internal error; see the server's log")
-        with suppress(grpc.aio.InternalError):  # the client went away while it was told
+        with suppress(grpc.aio.InternalError):  # the client went away meanwhile
             await abort(context, error)
 
     if inspect.isasyncgenfunction(function):

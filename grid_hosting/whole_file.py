@@ -1,4 +1,4 @@
-"""A small file that is replaced as a whole: whoever reads it finds the text before or the text after, never a part."""
+"""A small file that is replaced as a whole: a reader finds the text before or the text after, never a part."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ log = structlog.get_logger("registry")
 
 SERVICE_ID = "service-registry"
 RECONNECT_WITHIN = 1.0
-"""Seconds over which agents spread when they are told to go."""
+"""Seconds over which agents spread when they are asked to leave."""
 
 SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
@@ -75,7 +75,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         finally:  # also if one of the tasks failed: threads of gRPC would keep the process alive
             if stop.is_set():
                 log.info("registry_draining", streams=len(streams))
-            # First of all nobody is told any more who lost a stream: they lose it because of us.
+            # First stop reporting lost streams: services lose them because of us.
             loop.draining = True
             loop.revisions.wake()
             loop.sequences.wake()

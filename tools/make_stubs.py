@@ -22,7 +22,7 @@ def make_stubs(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     sources = sorted(str(path.relative_to(ROOT / "proto")) for path in (ROOT / "proto").rglob("*.proto"))
     outputs = [f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
-    # protoc looks for its plugins on the PATH; they stand beside this Python, whether or not it is the active one.
+    # protoc looks for its plugins on the PATH; they are beside this Python, whether or not it is the active one.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     include = Path(protoc.__file__).parent / "_proto"
     if protoc.main(["protoc", f"-I{ROOT / 'proto'}", f"-I{include}", *outputs, *sources]):

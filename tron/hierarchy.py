@@ -23,7 +23,7 @@ class Hierarchy:
         self._detector = detector
 
     def recipient_of(self, facts: Facts) -> str:
-        """The recipient of alerts about a service: its parent as declared, or the ancestor that stands in for a parent
+        """The recipient of alerts about a service: its parent as declared, or the ancestor that replaces a parent
         that is lost; empty if it declares no parent."""
         adopts = self.policies.of(facts.service_id).orphan_policy is OrphanPolicy.ADOPT
         if facts.parent and adopts and self.unreachable(facts.parent):

@@ -43,7 +43,7 @@ class LivePolicy:
         except ValueError as error:
             field, _, why = str(error).partition(": ")
             raise InvalidRequest.of(FieldError(_path(field), why or str(error))) from None
-        # What was so before, by the settings, does not stand in the way of another change.
+        # What was already so by the settings does not prevent another change.
         before = _reckless(self.layers.policies(), service_id)
         reckless = [each for each in _reckless(policies, service_id) if each not in before]
         if reckless:

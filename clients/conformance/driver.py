@@ -40,7 +40,7 @@ class Program:
 
 
 class Driver:
-    """The agents of one stream, on a clock that stands until `at` moves it."""
+    """The agents of one stream, on a clock that moves only by `at`."""
 
     def __init__(self) -> None:
         self._now = 0.0

@@ -1,6 +1,6 @@
-"""A Prometheus Alertmanager, through its API v2: an alert is told, renewed while it stands, and resolved.
+"""A Prometheus Alertmanager, through its API v2: an alert is sent, renewed while it fires, and resolved.
 
-An Alertmanager keeps alerts in memory, and takes one that is no longer renewed for resolved. So what stands is kept on
+An Alertmanager keeps alerts in memory, and considers one resolved that is not renewed. So firing alerts are kept on
 disk beside the queue and told again every `renew_every` seconds, until it is resolved or `active_for` went by.
 """
 
@@ -30,7 +30,7 @@ LASTS = 15
 """Renewals that may fail before the Alertmanager takes an alert for resolved."""
 
 KEPT = 10_000
-"""Alerts that stand at most; beyond it the one told longest ago is not renewed any more."""
+"""Maximum number of firing alerts; beyond it, the one sent longest ago is no longer renewed."""
 
 BATCH = 500
 """Alerts in one call."""
@@ -40,7 +40,7 @@ PATH = "/api/v2/alerts"
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """How long alerts stand, in seconds."""
+    """How long alerts fire, in seconds."""
 
     renew_every: float = 60.0
     active_for: float = 86_400.0
@@ -54,7 +54,7 @@ class Renewal:
 
 @dataclass(slots=True)
 class AlertmanagerSink:
-    """One Alertmanager; of a cluster each has to be told. `url` is its base, `labels` are added to every alert."""
+    """One Alertmanager; of a cluster, each must be configured. `url` is its base, `labels` are added to every alert."""
 
     name: str
     url: str
@@ -81,7 +81,7 @@ class AlertmanagerSink:
             self._forget(gone)
 
     async def deliver(self, notice: OperatorNotice) -> None:
-        """Tell one alert, or that those of its service are over. Where none of them was told, nothing is sent."""
+        """Send one alert, or resolve those of its service. If none of them was sent, nothing is."""
         async with self._calling:
             now = time.time()
             if notice.resolved:
@@ -94,13 +94,13 @@ class AlertmanagerSink:
                 return
             await self._post([self._active(notice, now)])
             if notice.severity is Severity.INFO:
-                return  # news, not a state: it lapses by itself
+                return  # news, not a state: it expires on its own
             firing, gone = self._firing.record(notice, now)
             self.table.put(Row(firing.number, now, notice.to_json()))
             self._forget(gone)
 
     async def run(self) -> None:
-        """Renew what stands until cancelled; at once what stood at the start: it may be overdue."""
+        """Renew the firing alerts until cancelled; at once those from before the start, which may be overdue."""
         if not self._firing:
             await asyncio.sleep(self.renewal.renew_every)
         while True:

@@ -110,7 +110,7 @@ class AlertmanagerConfig(ReceiverConfig):
     labels: dict[str, str] = Field(default_factory=dict)
     """Added to every alert."""
     renew_every: float = Field(default=60.0, ge=1, le=3600)
-    """Seconds between two tellings of an alert that stands. Shorter: sooner whole after it was restarted."""
+    """Seconds between re-sends of a firing alert. Shorter: complete sooner after the Alertmanager restarted."""
     active_for: float = Field(default=86_400.0, ge=60, le=31_536_000)
     """Seconds after which an alert that nobody resolved is not renewed any more."""
 
@@ -139,7 +139,7 @@ class DeadManConfig(BaseModel):
 
 
 class SinksConfig(BaseModel):
-    """Where operators are told, beside the log."""
+    """Where operators are notified, beside the log."""
 
     model_config = _STRICT
 

@@ -54,7 +54,7 @@ class DeadMan:
         try:
             return self.healthy()
         except Exception:
-            # Who cannot say that it is well is not; and a sign of life must not end the program.
+            # A program that cannot tell that it is healthy is not; and a sign of life must not end the program.
             if self._state != "dead_man_withheld":
                 log.exception("dead_man_broken")
             return False

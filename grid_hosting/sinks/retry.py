@@ -1,4 +1,4 @@
-"""When to try again, what an answer means, and when to give up. Pure: `now` and the dice are arguments."""
+"""When to retry, what an answer means, and when to stop. Pure: `now` and random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FIRST_PAUSE = 0.5
 """Seconds within which the first retry comes; doubled with each failure that follows."""
 
 LONGEST_ASKED = 3600.0
-"""A receiver may ask for a pause of so many seconds; what is above is cut."""
+"""The longest pause, in seconds, that a receiver may ask for; longer ones are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Retry:
     """How patient a sink is. All times in seconds."""
 
     timeout: float = 10.0
-    """One attempt is given up after so long."""
+    """Timeout of one attempt."""
     longest_pause: float = 60.0
     """Between two attempts there is at most so much, unless the receiver asks for more."""
     give_up_after: float = 259_200.0
@@ -26,7 +26,7 @@ class Retry:
     that a receiver always fails at cannot hold up the others forever."""
 
     def pause(self, failures: int, draw: float, asked: float | None = None) -> float:
-        """How long to wait after so many failures in a row (1 or more). `draw` is uniform from 0 to 1: full jitter."""
+        """How long to wait after 1 or more failures in a row. `draw` is uniform from 0 to 1: full jitter."""
         # Above 2**32 nothing changes any more, and a float could not hold it.
         ceiling = min(self.longest_pause, FIRST_PAUSE * 2.0 ** min(failures - 1, 32))
         return max(draw * ceiling, min(asked or 0.0, LONGEST_ASKED))
@@ -52,7 +52,7 @@ def answer_of(status: int) -> Answer:
 
     Refused are only answers about the notice itself, and 410, by which a receiver says that it wants no more. A wrong
     token, a wrong path, a login page in between (401, 403, 404, 3xx) are about the receiver: somebody will repair them,
-    and what was queued must still be told then.
+    and queued notices must still be sent then.
     """
     if 200 <= status < 300:
         return Answer.DELIVERED

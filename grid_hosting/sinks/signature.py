@@ -18,7 +18,7 @@ _PREFIX = "whsec_"
 
 
 def key_of(secret: str) -> bytes:
-    """The key that a secret stands for: base64 after `whsec_`, else the text itself. Raises ValueError if too short."""
+    """The key of a secret: base64 after `whsec_`, else the text itself. Raises ValueError if too short."""
     text = secret.strip()
     try:
         key = base64.b64decode(text.removeprefix(_PREFIX), validate=True) if text.startswith(_PREFIX) else text.encode()

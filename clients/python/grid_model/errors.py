@@ -61,7 +61,7 @@ class AlertNotFound(TronError):
 
 
 class Superseded(TronError):
-    """A newer incarnation holds this id: stop. `incarnation` is the one that holds it, 0 where it was not told."""
+    """A newer incarnation holds this id: stop. `incarnation` is the one that holds it, 0 if it was not sent."""
 
     reason = "ERROR_REASON_SUPERSEDED"
     service_id: str = ""

@@ -95,7 +95,7 @@ def not_there(name: str, address: str, detail: str = "") -> str:
 
 
 def require_registry(client: RegistryClient) -> None:
-    """Make sure that the registry answers; a stream by itself would wait for it forever, and say nothing."""
+    """Make sure that the registry answers; a stream alone would wait for it forever without a message."""
     client.list_events(limit=1)
 
 

@@ -68,7 +68,7 @@ class EndRequests:
         """Return the name of the signal that asked for this end; None if nobody did.
 
         The program died of the signal, exited with the code that says so, or exited while the request stood. After
-        SIGTERM any end counts while it stands: whoever stops a service does not want it back.
+        SIGTERM any end counts until the request expires: a service that was stopped should stay stopped.
         """
         for number, until in self._until.items():
             any_way = number == signal.SIGTERM or ending.signal_name is None
@@ -81,5 +81,5 @@ class EndRequests:
         self._until.clear()
 
     def pending(self, now: float) -> bool:
-        """Whether a request stands: nothing should be started now."""
+        """Whether a request is in force: nothing should be started now."""
         return any(now <= until for until in self._until.values())

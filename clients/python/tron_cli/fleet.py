@@ -5,7 +5,7 @@ a hang of that agent alone; threads or tasks in one process could only pretend. 
 0.15 s of one core to start and 20 MB of its own, so that some thirty are alive within a few seconds on two cores. Most
 of that time is the import of grpc, and a process that has imported grpc must not fork: a common ancestor saves little.
 
-The fleet owns the processes and starts none again by itself: parents do, by asking here.
+The fleet owns the processes but restarts none on its own: parents do, by a request to it.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _work(agent: Agent, lines: Iterator[str | None]) -> None:
 
 
 def _lines() -> Iterator[str | None]:
-    """Yield each line of stdin as it comes, and None at least every so many seconds; end with stdin."""
+    """Yield each line of stdin as it comes, and None at least every `seconds`; end with stdin."""
     rest = b""
     while True:
         readable, _, _ = select.select([0], [], [], _STEP_SECONDS)

@@ -73,7 +73,7 @@ class FleetFile:
         self.title = title
         self.rows = rows
         self.favourite = favourite
-        """The service_id of whom people are told to try things on; empty if there is none."""
+        """The service_id that hints and examples name; empty if there is none."""
 
     def find(self, word: str) -> Row | None:
         """Return the row with this service_id, key, or name that only it has; None if there is none."""

@@ -43,7 +43,7 @@ async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dic
             async with asyncio.timeout(_ASKING_SECONDS):
                 await writer.drain()
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
-            pass  # nobody is there any more to be told
+            pass  # the caller is gone
         finally:
             callers.discard(caller)
             writer.close()

@@ -149,7 +149,7 @@ def _change(word: str) -> tuple[str, str]:
 
 
 def _unquoted(text: str) -> str:
-    """A value that was written as JSON (`"adopt"`) is what stands in the quotes."""
+    """A value that was written as JSON (`"adopt"`) is the text inside the quotes."""
     if text.startswith('"'):
         try:
             return str(json.loads(text))

@@ -1,8 +1,8 @@
-"""`tron probe`: looks after programs that cannot be changed, and beats for those that are well.
+"""`tron probe`: probes programs that cannot be changed, and sends heartbeats for the healthy ones.
 
 Each row of a catalogue is checked where its `url` points: `grpc://` by the gRPC health protocol, `http(s)://` by its
-/health (or its own path), `tcp://` by a connection. Who is well is registered and beaten for, all over one stream; of
-the others it is said why, and silence tells TRON.
+/health (or its own path), `tcp://` by a connection. Healthy programs are registered, and one stream carries their
+heartbeats. For the others the reason is printed, and TRON detects their silence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the supervisor decides: when a child starts again, when to give up, what the ready file says. No I/O."""
+"""What the supervisor decides: when a child is restarted, when restarts end, what the ready file contains. No I/O."""
 
 from __future__ import annotations
 

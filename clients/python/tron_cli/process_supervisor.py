@@ -200,7 +200,7 @@ class Supervisor:
     async def _drain(self, tending: dict[Child, asyncio.Task[None]]) -> None:
         """End the children, the last one first, each with time to say goodbye."""
         for each in self._children:
-            each.leaving.set()  # whoever dies from now on is not started again
+            each.leaving.set()  # a child that dies from now on is not restarted
         for each in reversed(self._children):
             each.send(signal.SIGKILL if self._killed else signal.SIGTERM)
             gone = asyncio.create_task(_gone(each, tending[each]))

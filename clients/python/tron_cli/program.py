@@ -35,7 +35,7 @@ class Program:
     def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
         """Start it. From now on signals are fetched in a thread of ours, and reach no other handler."""
         self._passed_on = signal.valid_signals() - _KEPT
-        # What whoever started us had ignored (nohup) the program ignores too, unless it decides otherwise.
+        # Signals that our parent process ignored (nohup) stay ignored in the program, unless it decides otherwise.
         self._ignored = {each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN}
         signal.signal(signal.SIGCHLD, _nothing)  # an ignored one, inherited, would hide how the program ended
         before = signal.pthread_sigmask(signal.SIG_BLOCK, self._passed_on | {signal.SIGCHLD})
@@ -109,7 +109,7 @@ class Program:
             return  # a pipe of ours broke
         shared = by_kernel and number in _FROM_TERMINAL and self._shares_terminal
         if shared and number == signal.SIGHUP and os.getsid(0) == os.getpid():
-            shared = False  # the terminal is gone, and only we were told
+            shared = False  # the terminal is gone, and only we received the signal
         if number not in self._ignored:
             self._requests.heard(number, time.monotonic(), from_terminal=by_kernel)
         if number == signal.SIGCONT and self._slept:

@@ -100,7 +100,7 @@ def _show(outcomes: Sequence[dict[str, object]]) -> None:
 
 
 def _answers(url: str) -> bool | None:
-    """Return whether somebody listens at a url; None where it names no port."""
+    """Return whether a program listens at a url; None if it has no port."""
     try:
         address = urlsplit(url)
         if address.hostname is None or address.port is None:

@@ -1,8 +1,8 @@
-"""What stands between the commands and their standard streams: an encoding that lacks a sign, a full disk, no reader.
+"""Guards between the commands and their standard streams: an encoding that lacks a character, a full disk, no reader.
 
 Rich, typer and `print` all write through the streams that `guard_streams` puts in place. A sign that the encoding lacks
 is written as something like it, or as its escape. Output that cannot be written raises OutputFailed; what cannot be
-written to stderr is dropped, because nobody is left to be told.
+written to stderr is dropped, because there is no reader left.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def guard_streams() -> None:
 
 @contextlib.contextmanager
 def even_unread() -> Iterator[None]:
-    """Print for whoever reads it; what cannot be written is dropped, and nothing ends because of it."""
+    """Print without failing: what cannot be written is dropped."""
     try:
         yield
         sys.stdout.flush()

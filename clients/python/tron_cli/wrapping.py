@@ -65,7 +65,7 @@ def run(
 
     The program runs whether or not the registry is there; beats begin once it is. It finds its identity in
     TRON_SERVICE_ID and the registry in TRON_REGISTRY. With --restart a program that fails is started again, at once the
-    first time, then after 1 s, 2 s, 4 s ...; the parent is told of each failure, and of the last one as CRITICAL.
+    first time, then after 1 s, 2 s, 4 s ...; the parent is notified of each failure, and of the last one as CRITICAL.
 
     Alerts about its own children are printed. It acknowledges those that are not CRITICAL; the others escalate to its
     parent or to the operators, because the program cannot act on them.

@@ -27,7 +27,7 @@ class Address:
 
     @property
     def local(self) -> bool:
-        """Whether all of it is on this machine by its very form, so that no proxy may stand in between."""
+        """Whether all of it is on this machine by its very form, so that no proxy may be in between."""
         return all(is_local(host) for host, _ in self.endpoints)
 
     def __str__(self) -> str:

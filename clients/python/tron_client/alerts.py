@@ -28,7 +28,7 @@ memory is bounded, the stream is never blocked, and nothing is lost."""
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An event that this agent must be told."""
+    """An event that is addressed to this agent."""
 
     event: Event
     received_at: float
@@ -36,7 +36,7 @@ class Alert:
     _acknowledge: Callable[[str], None] = field(repr=False, compare=False)
 
     def acknowledge(self) -> None:
-        """Say that it was heard, so that it is not sent again and does not climb. Never blocks."""
+        """Acknowledge it, so that it is neither sent again nor escalated. Never blocks."""
         self._acknowledge(self.event.alert_id)
 
     @property
@@ -180,7 +180,7 @@ class AlertInbox:
             self._listeners.clear()
 
     def close(self) -> None:
-        """No alert comes any more; whoever waits is woken. What waits stays unacknowledged."""
+        """No further alert arrives; waiting callers are woken. Waiting alerts stay unacknowledged."""
         with self._changed:
             self._closed = True
             self._waiting.clear()

@@ -139,7 +139,7 @@ def amounts(field: str, value: object) -> dict[str, float] | None:
 
 
 def callback(field: str, value: C, *, arguments: int = 1) -> C:
-    """Something that can be called with so many arguments, as a function or as a coroutine function; or None."""
+    """Something that can be called with this many arguments, as a function or as a coroutine function; or None."""
     if value is None:
         return value
     if not callable(value):

@@ -92,7 +92,7 @@ class AsyncRegistryClient:
         reconnect_grace: float | None = None,
         stall_after: float | None = None,
     ) -> Service:
-        """Register a service that somebody else beats for; an Agent does this by itself. Intervals are seconds."""
+        """Register a service whose heartbeats another client sends; agents register themselves. Intervals: seconds."""
         declared = requests.declare(
             service_id,
             name=name,
@@ -167,7 +167,7 @@ class AsyncRegistryClient:
     ) -> Event:
         """Append an event; returns it as it was recorded. With a recipient it is delivered as an alert.
 
-        An `alert_id` of one's own makes a repeated call one alert to whoever hears it; empty: one is assigned.
+        With an `alert_id` of your own, a repeated call is one alert to its recipients; empty: one is assigned.
         """
         call = requests.publish_event(
             type,

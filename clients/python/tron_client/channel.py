@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tron_client.proxy import Proxy
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
-    # A ping each 10 s keeps the way through firewalls open. A connection is given up only after 30 s without an answer
+    # A ping each 10 s keeps the way through firewalls open. A connection is closed only after 30 s without an answer
     # (of the registry, and of its kernel: gRPC makes TCP_USER_TIMEOUT of the second): what is torn down during a short
     # cut of the network looks like a crash when the network is back. The ping has a time-out of its own, the third.
     ("grpc.keepalive_time_ms", 10_000),
@@ -60,7 +60,7 @@ def _resolve(address: Address | str | None, field: str, variable: str, default: 
 
 
 def proxy_of(address: Address) -> Proxy | None:
-    """The proxy that stands between us and an address, by the environment as it is now; None for loopback."""
+    """The proxy between us and an address, by the environment as it is now; None for loopback."""
     return grpc_proxy(address, os.environ)
 
 

@@ -55,11 +55,11 @@ async def start_registry_heartbeat(
 ) -> bool:
     """Register and beat from now on; returns whether it was registered within 5 seconds.
 
-    False with the registry away: it goes on trying. False with a registration that was refused: the log says why. The
-    registry reads `labels["parent"]` by itself. Several services may live in one process; a second start under one id
-    replaces the first. Of several processes of this machine and user with one id, as the workers of a server are, one
-    is registered and the others stand by: True for those. Raises WrongType, naming the field, for an argument of a type
-    that cannot be meant.
+    False if the registry is away: it keeps trying. False if the registration was refused: the log says why. The
+    registry reads `labels["parent"]` automatically. Several services may live in one process; a second start with
+    one id replaces the first. Of several processes of this machine and user with one id, such as the workers of a
+    server, one is registered and the others wait: True for those. Raises WrongType, naming the field, for an argument
+    of a type that cannot be meant.
     """
     try:
         agent = _describe(

@@ -62,7 +62,7 @@ def connecting() -> None:
     """A channel is about to be opened.
 
     Raises RuntimeError in a process that was patched in a way that gRPC cannot work with, and in a child of a process
-    that had a channel, if gRPC was told not to support forks: it would end the child without a word.
+    that had a channel, if gRPC is configured not to support forks: it would end the child without a message.
     """
     require_usable()
     if _forks.connected_before and os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").strip().lower() in _OFF:

@@ -99,7 +99,7 @@ class IdLock:
         return alone is None
 
     def say_superseded(self, incarnation: int) -> None:
-        """Tell whoever waits now that the id was taken by somebody who does not use this lock: they are too late."""
+        """Record for waiting processes that a process without this lock took the id: they are too late."""
         if self._id is not None:
             told = {"superseded_at": self._now(), "incarnation": incarnation}
             with contextlib.suppress(OSError):

@@ -61,7 +61,7 @@ def leave(reason: str = "the process exits") -> None:
 
 
 def after_fork() -> None:
-    """In a forked child: whoever runs is the parent's."""
+    """In a forked child: the running agents are the parent's."""
     _running.clear()
 
 

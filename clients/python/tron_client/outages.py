@@ -39,7 +39,7 @@ class _Wait:
 
 
 class Outages:
-    """Who waits for which address. Bounded by the streams of the process. Safe from any thread."""
+    """Which streams wait for which address. Bounded by the streams of the process. Safe from any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -48,7 +48,7 @@ class Outages:
         self._thread: threading.Thread | None = None
 
     def begin(self, address: Address, tell: Callable[[Answer], None], after: float) -> int:
-        """Somebody waits for `address`; after so many seconds, and then each `AGAIN`, `tell` hears what is there.
+        """A stream waits for `address`; after `after` seconds, and then every `AGAIN`, `tell` gets what is found.
 
         Once a gRPC server is there the wait is over: it is for an answer now, not for the way. `tell` is called in a
         thread of ours. Returns the number to end the wait by.

@@ -67,7 +67,7 @@ def http_proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
     if is_local(host) or _excluded(host, port, _either(environ, "no_proxy")[1]):
         return None
     for name in (f"{parts.scheme}_proxy", "all_proxy"):
-        # A CGI program finds the header `Proxy` of whoever asks in HTTP_PROXY.
+        # A CGI program finds the header `Proxy` of a request in HTTP_PROXY.
         found, value = _either(environ, name, upper=not (name == "http_proxy" and "REQUEST_METHOD" in environ))
         if value:
             return Proxy(found, value if "://" in value else f"http://{value}")

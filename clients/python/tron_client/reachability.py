@@ -153,7 +153,7 @@ def _speaks_tls(address: Address, proxy: Proxy | None, deadline: float) -> bool:
 
 
 def _exchange(connection: socket.socket, words: bytes, deadline: float, until: bytes | None) -> bytes:
-    """What comes back: up to `until`, or the first bytes if that is None; empty where nothing came."""
+    """What comes back: up to `until`, or the first bytes if that is None; empty if nothing came."""
     read = b""
     with contextlib.suppress(OSError):
         connection.settimeout(_left(deadline))

@@ -22,7 +22,7 @@ class RestartLimits:
     longest_delay: float = 30.0
     restart_timeout: float = 20.0
     """How long a restart may take until the child is alive. Above what the child needs to start, and well below the
-    policy's `escalate_after`, or alerts climb while they are being dealt with."""
+    policy's `escalate_after`, or alerts escalate while they are being handled."""
     concurrency: int = 4
     """How many children are restarted at a time, and how many escalated; further ones wait."""
 

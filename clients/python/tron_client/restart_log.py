@@ -86,9 +86,8 @@ class RestartLog:
         grandparent = (own.parent if own is not None else "") or OPERATORS
         name = alert.service_name or alert.service_id
         reason = "a restart does not end" if decision.why == "restart_stuck" else "no more are allowed"
-        told = (
-            f"{name} was given up by {parent} after {decision.restarts} restarts in {self._limits.window:g} s: {reason}"
-        )
+        restarts = f"{decision.restarts} restarts in {self._limits.window:g} s"
+        told = f"{parent} does not restart {name} again after {restarts}: {reason}"
         self._client.publish_event(
             "child_escalated",
             severity="CRITICAL",

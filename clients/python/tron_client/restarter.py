@@ -79,7 +79,7 @@ class Restarter:
             self._news.pop(decision.child, None)
 
     def still_fails(self, alert: Alert, incarnation: int) -> bool:
-        """Whether what was said of a child holds still. Raises TronError if nobody can say."""
+        """Whether an alert about a child still applies. Raises TronError if that cannot be determined."""
         return needs_restart(self._state_at_alert(alert, incarnation), incarnation)
 
     def _try(self, failed: FailedChild, incarnation: int) -> Outcome:

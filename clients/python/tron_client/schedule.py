@@ -11,7 +11,7 @@ _SLOWEST_ACK = 1.5
 """The registry acknowledges about once a second if it is not asked to; half a second is for the way."""
 
 _LOST_BEATS = 3
-"""Unanswered beats after which a stream is given up; fewer leave only if this process was stopped."""
+"""Unanswered heartbeats after which a stream is replaced; fewer are sent only if this process was stopped."""
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class CutOff:
 
     @property
     def patience(self) -> float:
-        """Seconds that a beat may stay unanswered until the stream is given up."""
+        """Seconds that a beat may stay unanswered until the stream is replaced."""
         return max(4 * self.interval, 30.0)
 
     def heard(self, now: float) -> None:
@@ -128,6 +128,6 @@ class CutOff:
         return self._heard is None or now - self._heard > self.limit
 
     def is_lost(self, now: float) -> bool:
-        """Whether this stream should be given up for a new connection."""
+        """Whether this stream should be replaced by one on a new connection."""
         late = self._unanswered is not None and now - self._unanswered > self.patience
         return late and self._beats >= _LOST_BEATS

@@ -1,4 +1,4 @@
-"""The registry's clock, as a client knows it: ages and deadlines are told by the clock that stamped them.
+"""The registry's clock, as a client knows it: ages and deadlines are computed by the clock that stamped them.
 
 The client's own clock may be wrong by hours. What the registry says its time is arrives late, never early, so the least
 delayed answer is the truest. Decisions only; `now` is the client's monotonic clock in seconds.

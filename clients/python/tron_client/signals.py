@@ -29,7 +29,7 @@ HANDLED = (signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 1.0
 """Seconds that the goodbyes of all agents of the process may take together."""
 _LAST_RESORT = 1.0
-"""Seconds after which a process that its own signal does not end (process 1 of a container) exits by itself."""
+"""Seconds after which a process that its own signal does not end (process 1 of a container) exits on its own."""
 
 
 class Leaver(Protocol):
@@ -43,7 +43,7 @@ class Leaver(Protocol):
 
 
 class Farewells:
-    """Who says goodbye at a signal. Bounded by the agents of the process. Safe from any thread."""
+    """The agents that say goodbye at a signal. Bounded by the agents of the process. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -113,7 +113,7 @@ class Farewells:
         for each in leavers:
             with contextlib.suppress(Exception):
                 each.join(deadline - time.monotonic())
-        # Without our lock: whoever holds it may be what hangs.
+        # Without our lock: its holder may be what hangs.
         default = signal.getsignal(number) is signal.SIG_DFL
         if default:
             faulthandler.unregister(number)

@@ -1,4 +1,4 @@
-"""One agent in several processes of a machine: one of them holds the id, the others stand by and send nothing.
+"""One agent in several processes of a machine: one of them holds the id, the others wait and send nothing.
 
 If the holder dies, the kernel releases its lock, and a process on standby takes it and registers. A holder that leaves
 in good order first lets a process on standby take over, and keeps beating until that one has registered in its place;
@@ -53,7 +53,7 @@ class Standby:
         return self._waiting
 
     def start(self) -> None:
-        """Take the id and start the transport, or stand by. Without a lock the transport is started in any case."""
+        """Take the id and start the transport, or wait. Without a lock the transport is started in any case."""
         self._transport.reserve()
         try:
             self._lock = IdLock(self._registry, self._service_id)

@@ -1,7 +1,7 @@
-"""What a parent does about children that fail: restart, wait, give up, escalate. Decisions only: no clock and no I/O.
+"""What a parent does about children that fail: restart, wait, escalate. Decisions only: no clock and no I/O.
 
 All times are seconds on one monotonic clock, handed in as `now`. `Supervision` takes facts and returns decisions;
-whoever carries them out (supervisor.py) reports how each ended.
+supervisor.py carries them out and reports how each ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REMEMBERED = 1000
 """Alerts that were dealt with and are remembered, so that one that comes again is known. The oldest is forgotten."""
 
 _SLACK = 1.0
-"""Seconds that a restart may exceed its time until it counts as stuck: whoever runs it wants to say so itself first."""
+"""Seconds that a restart may exceed its time until it counts as stuck: the restart reports its own timeout first."""
 
 
 def lives(service: Service | None, failed_incarnation: int) -> bool:
@@ -37,7 +37,7 @@ def lives(service: Service | None, failed_incarnation: int) -> bool:
 def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
     """Whether a service that was said to have failed, last in this incarnation, is to be restarted still.
 
-    One that registered anew is not, though its old judgement may stand for another moment; nor is one that is suspect,
+    One that registered anew is not, though its old judgement may last a moment longer; nor is one that is suspect,
     for it came back since. If either is lost again there will be another alert.
     """
     if service is None:
@@ -73,7 +73,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """Tell the parent's own parent that the child was given up after so many restarts. `incarnation` as in Restart."""
+    """Notify the parent's own parent that the restarts of the child are used up. `incarnation` as in Restart."""
 
     child: str
     restarts: int
@@ -153,7 +153,7 @@ class Supervision:
         """A child is alive, by whatever means."""
         known = self._children.get(child)
         if known is None or known.phase is _Phase.RESTARTING:
-            return []  # whoever restarts it will see
+            return []  # its restart will notice
         return [*self._settle(known), *self.tick(now)]
 
     def ended(self, child: str, outcome: Outcome, now: float) -> list[Decision]:
@@ -214,7 +214,7 @@ class Supervision:
         return decisions
 
     def due_in(self, now: float) -> float | None:
-        """Seconds until `tick` has something to decide; None where nothing will be by itself."""
+        """Seconds until `tick` has something to decide; None if nothing becomes due."""
         children = self._children.values()
         moments = [self._overdue(each) for each in children if each.phase is _Phase.RESTARTING]
         if self._room_to_escalate():

@@ -46,7 +46,7 @@ class Supervisor:
 
     A child that failed is restarted through `restart`, at once for the first time, then after growing pauses. After
     `max_restarts` within `window` seconds its failure is escalated to the agent's own parent. An alert is acknowledged
-    once the child is alive again or its failure was escalated: a supervisor that dies before leaves it to climb. All
+    once the child is alive again or its failure was escalated: if the supervisor dies before, the alert escalates. All
     methods are safe from any thread. A Supervisor is used once.
     """
 
@@ -69,8 +69,8 @@ class Supervisor:
         `restart` may be a function, which runs in a thread of its own, or a coroutine function, which runs in the event
         loop that was running at the start; it returns once the child was started, and raises if it could not be.
         The child must be alive `restart_timeout` seconds after the restart began. `types` are the alerts to restart
-        upon. `on_alert` gets all others, and those that climbed here from the parent of the child, and acknowledges by
-        returning; without it what is not CRITICAL is acknowledged, and the rest left to climb. Intervals are seconds.
+        upon. `on_alert` gets all others, and those that escalated from the parent of the child, and acknowledges by
+        returning; without it what is not CRITICAL is acknowledged, and the others escalate. Intervals are seconds.
         Raises InvalidRequest, naming the field, for an argument that cannot be meant, and ValueError if the agent has
         an `on_alert` of its own.
         """
@@ -193,9 +193,9 @@ class Supervisor:
 
     def _handle(self, alert: Alert) -> None:
         self._restarter.look_now(alert.service_id)
-        # One that climbed is about the child of another, who did not hear it, and will when it is back.
-        climbed = bool(alert.event.details.get("escalated_from"))
-        if alert.type in self._types and alert.severity != "INFO" and alert.service_id and not climbed:
+        # An escalated alert is about the child of another parent, which acts on it when it is back.
+        escalated = bool(alert.event.details.get("escalated_from"))
+        if alert.type in self._types and alert.severity != "INFO" and alert.service_id and not escalated:
             self._recall()
             self._alerts[alert.alert_id] = alert
             incarnation = incarnation_of(alert)

@@ -33,8 +33,8 @@ class FakeRegistry:
     """`with FakeRegistry() as fake: Agent("a", registry=fake.address)`: what the agent says can be looked at.
 
     It registers, re-attaches, acknowledges beats, delivers alerts until they are acknowledged, records events that are
-    published, and forgets who says goodbye. It declares nobody down by itself: `judge` does. All methods are safe from
-    any thread.
+    published, and forgets services that say goodbye. It declares no service down on its own: `judge` does. All
+    methods are safe from any thread.
     """
 
     def __init__(self, *, sharing: bool = True) -> None:
@@ -53,7 +53,7 @@ class FakeRegistry:
         self.acknowledged: set[str] = set()
         """The alert_ids that were acknowledged."""
         self.goodbyes: dict[str, str] = {}
-        """Who said goodbye, and why."""
+        """The services that said goodbye, and why."""
 
     @property
     def address(self) -> str:
@@ -68,7 +68,7 @@ class FakeRegistry:
 
     @property
     def services(self) -> dict[str, Service]:
-        """Who is registered now."""
+        """The registered services."""
         with self._changed:
             return {service_id: Service.from_proto(record) for service_id, record in self._records.items()}
 
@@ -128,7 +128,7 @@ class FakeRegistry:
     def judge(self, service_id: str, liveness: str, cause: str = "", since: datetime | None = None) -> None:
         """Say how a service is, as TRON would, `since` now or a moment; it holds until the service registers anew.
 
-        Nobody is told by this.
+        No message is sent.
         """
         with self._changed:
             self._records[service_id].liveness = words.LIVENESS.number(liveness)

@@ -68,7 +68,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """What happens in so many seconds unless a sign of life comes."""
+    """What happens after `due_in` seconds unless a heartbeat arrives."""
 
     what: str
     due_in: float
@@ -245,7 +245,7 @@ class MonitorClient:
         return Service.from_proto(self._do(self._stub.SetMaintenance, request).service)
 
     def explain(self, service_id: str) -> Explanation:
-        """What is known of a service, which deadlines stand, which rule fired, why. Raises ServiceNotFound."""
+        """The evidence about a service, its open deadlines, the rule that applied, and why. Raises ServiceNotFound."""
         request = tron_service_pb2.ExplainRequest(service_id=arguments.text("service_id", service_id))
         answer = self._do(self._stub.Explain, request)
         return Explanation(

@@ -1,6 +1,6 @@
 // The services as a tree on a plane: which nodes are drawn, and where. Pure: rows in, boxes out.
 //
-// The children of a node stand side by side below it ("spread"), as an indented list ("hung"), or as several such lists side
+// The children of a node are side by side below it ("spread"), as an indented list ("hung"), or as several such lists side
 // by side. Nodes are spread from the top as long as the width allows it; in a narrow column everything hangs, which is an
 // ordinary indented tree.
 
@@ -175,7 +175,7 @@ function put(drawn, place, parent, x, y, level, corridor, plane, bus = null) {
   const { bottom, middle } = putChildren(drawn, inner, under, level, corridor, plane);
   if (isWide) {
     box.x = Math.max(x, Math.min(middle - sizes.width / 2, x + breadth(drawn, sizes) - sizes.width));
-    box.corridor = box.x + sizes.width; // above it stand only those that it hangs from
+    box.corridor = box.x + sizes.width; // above it are only those that it hangs from
   }
   return { bottom, middle: box.x + sizes.width / 2 };
 }

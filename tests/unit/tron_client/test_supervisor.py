@@ -179,7 +179,7 @@ def test_a_child_that_does_not_come_alive_is_a_restart_that_failed(fake: FakeReg
         fake.wait_for(lambda: alert_id in fake.acknowledged)
     failed, escalated = recorded(fake, "restart_failed", "child_escalated")
     assert failed.message == "gone: restart 1 of 1 failed: not alive within 0.3 s"
-    assert escalated.message == "gone was given up by parent after 1 restarts in 300 s: no more are allowed"
+    assert escalated.message == "parent does not restart gone again after 1 restarts in 300 s: no more are allowed"
 
 
 def test_a_child_that_dies_again_before_it_was_seen_alive_is_noticed_at_once(

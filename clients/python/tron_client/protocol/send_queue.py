@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tron_client.protocol.messages import Goodbye, Register
 
 ANSWER_PATIENCE = 30.0
-"""Seconds from when a registration has left until the stream is given up unanswered. Keepalive finds a dead connection
+"""Seconds from when a registration has left until the stream is abandoned unanswered. Keepalive finds a dead connection
 sooner; a registry under load may need many seconds, and trying again then would only add to it."""
 
 _STOPPED = 1.0
