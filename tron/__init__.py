@@ -3,7 +3,7 @@
 The core decides and does no I/O. Read in this order.
 
 - `policy`, `policy_layers`                       thresholds, and where each of them comes from.
-- `facts`                                         the nouns of judgement.
+- `facts`                                         what the detector knows, and what it concludes.
 - `detector`, `living`, `hold`                    alive, suspect, down and back; stalls of the registry hold judgement.
 - `pending`                                       transitions that wait for their turn to be ruled on.
 - `suppression`, `guard`, `damping`               whether an alert is sent now.
@@ -18,7 +18,6 @@ The core decides and does no I/O. Read in this order.
 The shell:
 
 - `monitor`                                       observe, judge, apply, repeat.
-- `translate`                                     between the wire and the core.
 - `operator_relay`                                alerts for operators, to the sinks.
 - `probe`                                         a second look at a suspect.
 - `live_policy`, `policy_store`                   thresholds that operators change, and keep.

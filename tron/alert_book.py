@@ -23,10 +23,11 @@ from grid_model.event_types import (
     SERVICE_SUSPECT,
 )
 from grid_model.liveness import LivenessCause
+from grid_model.observation import Facts
 
 from tron import messages
 from tron.audience import Audience, Orphan, within
-from tron.facts import Facts, Kind, Transition
+from tron.facts import Kind, Transition
 from tron.guard import Cascade
 from tron.policy import OrphanPolicy
 from tron.suppression import FlapLimit, Suppression

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from grid_model.event import OPERATORS
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
 
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import Facts, Kind, Transition
+from tron.facts import Kind, Transition
 from tron.grouping import Groups
 from tron.hierarchy import Hierarchy
 from tron.policy import OrphanPolicy
@@ -111,7 +112,7 @@ class Audiences:
             return []
         since = transition.heard_at - self._hierarchy.policies.default.guard_window
         names = (transition.service_id, transition.facts.name)
-        waiting = [delivery.alert for id_or_name in names for delivery in self._escalations.waiting_for(id_or_name)]
+        waiting = [delivery.event for id_or_name in names for delivery in self._escalations.waiting_for(id_or_name)]
         unheard = {alert.service_id for alert in waiting}
         # A service that is listed in an alert which this one ends must be listed here, even if it is gone.
         listed = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}

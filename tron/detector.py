@@ -33,8 +33,9 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
 
-from tron.facts import NEVER, Facts, Kind, Lease, Transition
+from tron.facts import NEVER, Kind, Lease, Transition
 from tron.hold import Hold
 from tron.living import Living, unit_of
 from tron.policy import Policies, Policy

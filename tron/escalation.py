@@ -11,9 +11,9 @@ from heapq import heappop, heappush
 
 from grid_model.event import OPERATORS, Severity
 from grid_model.event_types import NOT_ESCALATED
+from grid_model.observation import Delivery
 
 from tron import messages
-from tron.facts import Delivery
 
 Key = tuple[str, str]
 
@@ -23,7 +23,7 @@ ASK_AGAIN = 5.0
 
 def escalates(delivery: Delivery) -> bool:
     """Whether the next ancestor must be notified if its recipient does not acknowledge it."""
-    alert = delivery.alert
+    alert = delivery.event
     critical = alert.severity is Severity.CRITICAL and alert.type not in NOT_ESCALATED
     return critical and not delivery.escalated and alert.recipient not in ("", OPERATORS)
 
@@ -60,9 +60,9 @@ class Escalations:
 
     def put(self, delivery: Delivery) -> None:
         """A delivery waits, or changed."""
-        key = (delivery.alert.alert_id, delivery.alert.recipient)
+        key = (delivery.event.alert_id, delivery.event.recipient)
         self._deliveries[key] = delivery
-        self._to.setdefault(delivery.alert.recipient, {})[key] = None
+        self._to.setdefault(delivery.event.recipient, {})[key] = None
         if escalates(delivery):
             heappush(self._looks, (delivery.since, key))
 
@@ -81,7 +81,7 @@ class Escalations:
 
     def about(self, service_id: str) -> list[Delivery]:
         """The deliveries of alerts about a service."""
-        return [delivery for delivery in self._deliveries.values() if delivery.alert.service_id == service_id]
+        return [delivery for delivery in self._deliveries.values() if delivery.event.service_id == service_id]
 
     def look_at(self, service_id: str, name: str | None = None) -> None:
         """Something happened to a recipient: look at once at what waits for it, by its service_id or by its name."""
@@ -92,7 +92,7 @@ class Escalations:
 
     def look_again(self, delivery: Delivery, at: float) -> None:
         """Look at a delivery again at this attentive second."""
-        heappush(self._looks, (at, (delivery.alert.alert_id, delivery.alert.recipient)))
+        heappush(self._looks, (at, (delivery.event.alert_id, delivery.event.recipient)))
 
     def due(self, now: float, limit: int | None = None) -> list[Delivery]:
         """Up to `limit` of the deliveries that should be looked at now; each of them once."""

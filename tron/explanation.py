@@ -67,7 +67,7 @@ def _verdict(judge: Judge, lease: Lease) -> str:
     ended = facts.detached_reason if not facts.connected and lease.liveness is not Liveness.ALIVE else ""
     notes = [
         messages.stream_ended_by_registry(ended) if ended else "",
-        messages.note_maintenance(facts.maintenance_reason) if facts.maintained else "",
+        "" if facts.maintenance is None else messages.note_maintenance(facts.maintenance.reason),
         messages.NOTE_FLAPPING if judge.damping.is_damped(facts.service_id, now) else "",
         messages.NOTE_MASS_FAILURE if judge.guard.covers(facts.service_id) else "",
         messages.NOTE_GROUPED if judge.groups.alert_listing(facts) else "",

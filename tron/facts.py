@@ -1,12 +1,12 @@
-"""The nouns of judgement: what the registry says of a service, what is concluded, and what was decided. Pure values."""
+"""What the detector knows of a service, and what it concludes. Pure values; the registry's facts are in grid_model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
 
 NEVER = float("inf")
 
@@ -23,48 +23,6 @@ class Kind(Enum):
     """Back before it was down: nobody is notified."""
     RESTORE = "restore"
     """Back after it was down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the registry says about one service. Times `*_at` are attentive seconds; None: did not happen."""
-
-    service_id: str
-    name: str
-    incarnation: int
-    observation: int
-    parent: str
-    interval: float
-    reconnect_grace: float | None
-    connected: bool
-    streamed: bool
-    attached_at: float | None
-    detached_at: float | None
-    heard_at: float
-    last_heartbeat_at: float
-    """Seconds since the epoch; for people, never for judgement."""
-    judged: Liveness
-    cause: LivenessCause
-    judged_at: float
-    missed_beats: int
-    stall_after: float | None = None
-    active_at: float = 0.0
-    busy_until_at: float | None = None
-    busy_declared_at: float | None = None
-    url: str = ""
-    process: str = ""
-    """The process whose other agents it shares a stream with; empty if it is alone."""
-    notified: tuple[str, ...] = ()
-    """The recipients of the alert of its last DOWN."""
-    held_alert: Event | None = None
-    """That alert, if nobody received it yet."""
-    grouped_into: str = ""
-    """The alert of another service that lists this one as failed with it."""
-    maintained: bool = False
-    """Whether an operator holds notices about it."""
-    maintenance_reason: str = ""
-    detached_reason: str = ""
-    """Why the registry itself ended its last stream, as the name of an error reason; empty if the other side did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,38 +62,3 @@ class Lease:
     def disconnected(self) -> bool:
         """Whether it had a stream, and the other side ended it. An end that the registry caused says nothing of it."""
         return self.facts.streamed and not self.facts.connected and not self.facts.detached_reason
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One copy of an alert that its recipient has not acknowledged. `since` in attentive seconds. `escalated`: it went
-    on to another recipient, or the alert of another service lists it."""
-
-    alert: Event
-    since: float
-    escalated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Forebear:
-    """A service that is gone, whose parent may still have to be notified."""
-
-    service_id: str
-    name: str
-    parent: str
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The registry's facts of one moment. Beats are (incarnation, observation, attentive second)."""
-
-    now: float
-    hearing_since: float
-    observations: tuple[Facts, ...] = ()
-    beats: tuple[tuple[int, int, float], ...] = ()
-    removed: tuple[str, ...] = ()
-    deliveries: tuple[Delivery, ...] = ()
-    deliveries_ended: tuple[tuple[str, str], ...] = ()
-    forebears: tuple[Forebear, ...] = ()
-    cascade_alert_id: str = ""
-    snapshot_complete: bool = False

@@ -9,16 +9,16 @@ from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
+from grid_model.observation import Delivery, Facts
+from grid_model.verdict import AlertCopy
 
 from tron import alert_book, suppression
 from tron.audience import Audience, Audiences
 from tron.detector import Detector
 from tron.escalation import Escalations, next_step
-from tron.facts import Delivery, Facts
 from tron.guard import Guard
 from tron.held_deaths import HeldDeaths
 from tron.hierarchy import Hierarchy
-from tron.orders import AlertCopy
 
 
 class FollowUp:
@@ -90,7 +90,7 @@ class FollowUp:
         return copies, len(due) == limit
 
     def _escalated(self, delivery: Delivery, now: float) -> AlertCopy | None:
-        alert, policies = delivery.alert, self._hierarchy.policies
+        alert, policies = delivery.event, self._hierarchy.policies
         lease = self._detector.find(alert.service_id)
         held = suppression.holds_escalation(alert.service_id, None if lease is None else lease.facts, self._guard)
         step = next_step(

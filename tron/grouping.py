@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tron.facts import Facts
+from grid_model.observation import Facts
 
 
 class Groups:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from grid_model.event import Event
 from grid_model.liveness import Liveness
+from grid_model.observation import Facts
 
-from tron.facts import Facts, Lease
+from tron.facts import Lease
 
 AT_ONCE = 200
 """Deaths that are released in one frame; the others come with the next."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from grid_model.event import OPERATORS
 from grid_model.liveness import Liveness
+from grid_model.observation import Facts
 
 from tron import messages
 from tron.detector import Detector
-from tron.facts import Facts, Lease
+from tron.facts import Lease
 from tron.lineage import Lineage
 from tron.living import Living, unit_of
 from tron.policy import OrphanPolicy, Policies

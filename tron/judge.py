@@ -20,19 +20,21 @@ from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Delivery, Facts, Forebear, Frame
+from grid_model.verdict import AlertCopy
 
 from tron import alert_book, suppression
 from tron.audience import Audiences
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import Delivery, Facts, Forebear, Frame, Kind, Lease, Transition
+from tron.facts import Kind, Lease, Transition
 from tron.follow_up import FollowUp
 from tron.grouping import Groups
 from tron.guard import Guard
 from tron.hierarchy import Hierarchy
 from tron.lineage import Lineage
-from tron.orders import AlertCopy, Orders, Ruling
+from tron.orders import Orders, Ruling
 from tron.pending import PendingTransitions
 from tron.policy import Policies
 from tron.preauthorized import Preauthorized
@@ -100,8 +102,8 @@ class Judge:
         for delivery in frame.deliveries:
             self.escalations.put(delivery)
             self._unreached.put(delivery)
-            if delivery.alert.recipient == OPERATORS:
-                self.for_operators[delivery.alert.alert_id] = delivery
+            if delivery.event.recipient == OPERATORS:
+                self.for_operators[delivery.event.alert_id] = delivery
         for alert_id, recipient in frame.deliveries_ended:
             self.escalations.end(alert_id, recipient)
             self._unreached.end(alert_id, recipient)

@@ -6,8 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 
 from grid_model.event import OPERATORS
-
-from tron.facts import Forebear
+from grid_model.observation import Forebear
 
 MAX_FOREBEARS = 10_000
 """Services that are gone and remembered. Overflow rule: the oldest is forgotten; alerts to it go to operators."""

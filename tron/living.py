@@ -3,7 +3,7 @@ every frame without a visit to each service. Pure."""
 
 from __future__ import annotations
 
-from tron.facts import Facts
+from grid_model.observation import Facts
 
 
 def unit_of(facts: Facts) -> str:

@@ -19,20 +19,22 @@ import grpc
 import structlog
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
 from grid_model.liveness import LivenessCause
+from grid_model.observation import Facts
+from grid_model.observer_codec import decode_frame, decode_outcome, encode_copy, encode_suspicion, encode_verdict
+from grid_model.verdict import VerdictOutcome
 from grid_model.wire import duration
 from tron_client.errors import Draining, from_rpc_error
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from tron import messages
-from tron.facts import Facts, Kind
+from tron.facts import Kind
 from tron.judge import PART, Judge
 from tron.operator_relay import OperatorRelay
 from tron.orders import Orders, Ruling
 from tron.policy import Policies
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
-from tron.translate import from_copy, from_ruling, from_suspicion, to_frame
 
 log = structlog.get_logger("tron")
 
@@ -154,7 +156,7 @@ class Monitor:
             async for message, newer in ahead:
                 self._record_contact()
                 with PAUSES.turn("frame"):
-                    frame = to_frame(message)
+                    frame = decode_frame(message)
                     judge.learn(frame)
                 if not judge.complete:
                     continue
@@ -212,7 +214,7 @@ class Monitor:
     async def _apply(self, judge: Judge, orders: Orders) -> None:
         """Send the registry what was decided, or only that it is watched. What it refuses is taken back."""
         turn = Turn("orders")
-        verdicts = [from_ruling(each) async for each in turn.each(orders.rulings)]
+        verdicts = [encode_verdict(each.verdict()) async for each in turn.each(orders.rulings)]
         requests = self._requests(judge, orders, verdicts)
         turn.end()
         sent = 0
@@ -227,7 +229,7 @@ class Monitor:
                 self._record_outcome(ruling, result)
             turn.end()
             for ruling, result in reversed(outcomes):
-                if result.outcome in (observation_pb2.VERDICT_OUTCOME_STALE, observation_pb2.VERDICT_OUTCOME_INVALID):
+                if decode_outcome(result) in (VerdictOutcome.STALE, VerdictOutcome.INVALID):
                     judge.refused(ruling)
         self._preauthorized_held = judge.guard.many_fail
         for copy in orders.copies:
@@ -262,8 +264,8 @@ class Monitor:
         request.standing_withdrawn.extend(orders.withdrawn)
         parts = (
             ("verdicts", verdicts),
-            ("notices", [from_copy(each) for each in orders.copies]),
-            ("standing", [from_suspicion(each) for each in orders.preauthorized]),
+            ("notices", [encode_copy(each) for each in orders.copies]),
+            ("standing", [encode_suspicion(each) for each in orders.preauthorized]),
         )
         for name, parcels in parts:
             for message in parcels:
@@ -283,16 +285,17 @@ class Monitor:
             "incarnation": transition.incarnation,
             "cause": transition.cause.name,
         }
-        if result.outcome == observation_pb2.VERDICT_OUTCOME_APPLIED:
+        outcome = decode_outcome(result)
+        if outcome is VerdictOutcome.APPLIED:
             suppressed = {"hushed": ruling.suppressed} if ruling.suppressed else {}
             log.info(_LOGGED[transition.kind], **facts, missed=transition.missed_beats, **suppressed)
             if transition.kind is Kind.SUSPECT:
                 self._probe(transition.facts)
             if alert is not None and not ruling.suppressed:
                 self.stats.alerts_issued += 1 + len(ruling.further)
-        elif result.outcome == observation_pb2.VERDICT_OUTCOME_STALE:
+        elif outcome is VerdictOutcome.STALE:
             log.info("verdict_stale", kind=transition.kind.value, **facts)
-        elif result.outcome == observation_pb2.VERDICT_OUTCOME_INVALID:
+        elif outcome is VerdictOutcome.INVALID:
             log.error("verdict_invalid", kind=transition.kind.value, **facts)
 
     def _record_suspected(self, judge: Judge) -> None:

@@ -17,11 +17,11 @@ import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid_model.event import OPERATORS, Event, Severity
 from grid_model.liveness import LivenessCause
+from grid_model.observation import Delivery
 
 from grid_hosting.sinks.dispatcher import Dispatcher, NotDurable
 from grid_hosting.sinks.notice import OperatorNotice
 from tron import messages
-from tron.facts import Delivery
 
 log = structlog.get_logger("operator")
 
@@ -91,7 +91,7 @@ class OperatorRelay:
             await self._dispatcher.submit(self._own_notices[0])
             self._own_notices.popleft()
         for alert_id, delivery in list(self._deliveries.items()):
-            await self._dispatcher.submit(to_notice(delivery.alert))
+            await self._dispatcher.submit(to_notice(delivery.event))
             request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id, recipient=OPERATORS)
             try:
                 await self._events.AcknowledgeEvent(request, timeout=CALL_TIMEOUT)

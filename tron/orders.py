@@ -5,9 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from grid_model.event import Event
+from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictKind
 
-from tron.facts import Transition
-from tron.preauthorized import StandingSuspicion
+from tron.facts import Kind, Transition
+
+_KINDS = {
+    Kind.MISS: VerdictKind.SUSPECT,
+    Kind.SUSPECT: VerdictKind.SUSPECT,
+    Kind.STALL: VerdictKind.SUSPECT,
+    Kind.DOWN: VerdictKind.DOWN,
+    Kind.DEREGISTER: VerdictKind.DEREGISTER,
+    Kind.RECOVER: VerdictKind.ALIVE,
+    Kind.RESTORE: VerdictKind.ALIVE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +33,22 @@ class Ruling:
     """The services that failed with it, which its alert lists."""
     further: tuple[Event, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class AlertCopy:
-    """An alert without a verdict, or one more copy of one: `Notice` in the contract, which explains each field.
-
-    `escalated_from`: the recipient of the copy that this one replaces. `notified_about`: the service whose death its
-    recipient is notified of."""
-
-    alert_id: str
-    alert: Event | None = None
-    escalated_from: str = ""
-    notified_about: str = ""
+    def verdict(self) -> Verdict:
+        """What the registry is asked to apply."""
+        transition = self.transition
+        return Verdict(
+            transition.service_id,
+            transition.incarnation,
+            transition.observation,
+            _KINDS[transition.kind],
+            transition.cause,
+            transition.missed_beats,
+            self.alert,
+            quiet=bool(self.suppressed),
+            folded=self.grouped,
+            folds=self.subtree,
+            further_alerts=self.further,
+        )
 
 
 @dataclass(slots=True)

@@ -7,19 +7,9 @@ what the registry holds, and sends only what changed; `preauthorizer` decides wh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 
-from grid_model.event import Event
-
-
-@dataclass(frozen=True, slots=True)
-class StandingSuspicion:
-    """If the stream of this incarnation breaks, it is suspect; `alert` None: nobody is notified."""
-
-    service_id: str
-    incarnation: int
-    alert: Event | None
+from grid_model.verdict import StandingSuspicion
 
 
 class Preauthorized:

@@ -7,13 +7,13 @@ decision holds until a fact about the service, its parent or its policy changes,
 from __future__ import annotations
 
 from grid_model.liveness import Liveness
+from grid_model.verdict import StandingSuspicion
 
 from tron import alert_book
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.facts import Lease
 from tron.hierarchy import Hierarchy
-from tron.preauthorized import StandingSuspicion
 from tron.suppression import FlapLimit
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grid_model.event import OPERATORS
+from grid_model.observation import Facts
 
 from tron import messages
 from tron.damping import Damping
-from tron.facts import Facts, Kind
+from tron.facts import Kind
 from tron.guard import Guard
 from tron.policy import Policy
 

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 
 from grid_model.event import OPERATORS, Event, Severity
-
-from tron.facts import Delivery
+from grid_model.observation import Delivery
 
 UNDELIVERED_AFTER = 5.0
 """Attentive seconds for which an alert may reach nobody. Above the grace (2 s) after which a parent whose stream broke
@@ -29,7 +28,7 @@ class Unreached:
 
     def put(self, delivery: Delivery) -> None:
         """A delivery waits, or changed."""
-        alert = delivery.alert
+        alert = delivery.event
         if alert.severity is not Severity.CRITICAL:
             return
         known = self._waiting.get(alert.alert_id)
@@ -53,5 +52,5 @@ class Unreached:
                 continue
             if all(delivery.escalated for delivery in deliveries.values()):
                 continue  # the alert of another service lists it
-            found.append(next(iter(deliveries.values())).alert)
+            found.append(next(iter(deliveries.values())).event)
         return found

@@ -13,8 +13,7 @@ from heapq import heappop, heappush
 
 from grid_model.event import Severity
 from grid_model.event_types import NOT_ESCALATED
-
-from registry_server.core.service import Copy
+from grid_model.observation import Delivery
 
 KEEP_ALERTS = 300.0
 LOOK_AGAIN = 1.0
@@ -59,9 +58,9 @@ class AbsentRecipients:
                 found.append(recipient)
         return found
 
-    def ended(self, recipient: str, copies: Iterable[Copy], now: float) -> list[Copy]:
+    def ended(self, recipient: str, copies: Iterable[Delivery], now: float) -> list[Delivery]:
         """Of the copies for a recipient that is not registered, those that end now; the others are looked at again."""
-        over: list[Copy] = []
+        over: list[Delivery] = []
         for copy in copies:
             ends_at = now if recipient in self._removed else copy.since + self.keep
             if ends_at > now:
@@ -78,7 +77,7 @@ class AbsentRecipients:
             heappush(self._looks, (at, recipient))
 
 
-def must_escalate(copy: Copy) -> bool:
+def must_escalate(copy: Delivery) -> bool:
     """Whether somebody else must be notified before this copy may end."""
     event = copy.event
-    return event.severity is Severity.CRITICAL and not copy.climbed and event.type not in NOT_ESCALATED
+    return event.severity is Severity.CRITICAL and not copy.escalated and event.type not in NOT_ESCALATED

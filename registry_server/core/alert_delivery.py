@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event, Severity
+from grid_model.observation import Delivery
 
 from registry_server.core.absent_recipients import AbsentRecipients
 from registry_server.core.directory import Directory
@@ -22,7 +23,7 @@ from registry_server.core.mailbox import Mailboxes
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.record import Record
-from registry_server.core.service import Copy, Instant
+from registry_server.core.service import Instant
 
 
 class AlertDelivery:
@@ -43,7 +44,7 @@ class AlertDelivery:
         self._observers = observers
         self._outgoing = outgoing
 
-    def restore(self, waiting: Iterable[Copy], now: Instant) -> None:
+    def restore(self, waiting: Iterable[Delivery], now: Instant) -> None:
         """Take over the copies that wait. The services must have been restored."""
         for copy in waiting:
             self.mailboxes.put(replace(copy, since=now.attentive))
@@ -64,7 +65,7 @@ class AlertDelivery:
         if event.recipient:
             if recipient is None and event.recipient != OPERATORS:
                 self.absent.alert_waits(event.recipient, now.attentive)
-            dropped = self.mailboxes.put(Copy(event, now.attentive, climbed))
+            dropped = self.mailboxes.put(Delivery(event, now.attentive, climbed))
             self._observers.copy(event.alert_id, event.recipient)
             if dropped is not None:
                 self._dropped(dropped, now)
@@ -108,7 +109,7 @@ class AlertDelivery:
         self._observers.copy(alert_id, recipient)
         return True
 
-    def withdraw(self, copies: Iterable[Copy], now: Instant, *, absent: bool = False) -> None:
+    def withdraw(self, copies: Iterable[Delivery], now: Instant, *, absent: bool = False) -> None:
         """These copies wait no more: newer facts have overtaken them, or (`absent`) nobody is there to take them."""
         freed: dict[str, None] = {}
         for copy in copies:
@@ -187,11 +188,11 @@ class AlertDelivery:
             self.mailboxes.connection_lost(name)
             self.deliver(named[0])
 
-    def _dropped(self, copy: Copy, now: Instant) -> None:
+    def _dropped(self, copy: Delivery, now: Instant) -> None:
         """A mailbox was full. What somebody must act upon goes to operators, who have the largest."""
         event = copy.event
         self._observers.copy(event.alert_id, event.recipient)
-        matters = event.severity is Severity.CRITICAL and not copy.climbed and event.recipient != OPERATORS
+        matters = event.severity is Severity.CRITICAL and not copy.escalated and event.recipient != OPERATORS
         if matters and self.mailboxes.get(event.alert_id, OPERATORS) is None:
             why = f"too many alerts wait for {event.recipient}"
             details = {**event.details, "escalated_from": [event.recipient], "escalated_because": why}

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from grid_model.errors import InvalidRequest
 from grid_model.event import Event
+from grid_model.service import Maintenance
 
-from registry_server.core.service import Intent, Maintenance, Service, StoredService, Tombstone
+from registry_server.core.service import Intent, Service, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event
-
-from registry_server.core.service import Copy
+from grid_model.observation import Delivery
 
 WAITING = 1000
 """Alerts kept for one recipient.
@@ -30,13 +29,13 @@ class Mailboxes:
         self._waiting = waiting
         self._for_operators = for_operators
         self._window = in_flight
-        self._boxes: dict[str, OrderedDict[str, Copy]] = {}
+        self._boxes: dict[str, OrderedDict[str, Delivery]] = {}
         self._sent: dict[str, set[str]] = {}
         self._recipients: dict[str, set[str]] = {}
         self._about: dict[str, dict[tuple[str, str], None]] = {}
         """By service: the copies (alert_id, recipient) that tell of it, or list it."""
 
-    def put(self, copy: Copy) -> Copy | None:
+    def put(self, copy: Delivery) -> Delivery | None:
         """Keep a copy for its recipient; return the copy that had to make room, if one had."""
         event = copy.event
         box = self._boxes.setdefault(event.recipient, OrderedDict())
@@ -50,24 +49,24 @@ class Mailboxes:
         self._unlink(dropped.event)
         return dropped
 
-    def get(self, alert_id: str, recipient: str) -> Copy | None:
+    def get(self, alert_id: str, recipient: str) -> Delivery | None:
         """The copy that waits for this recipient; None where none does."""
         box = self._boxes.get(recipient)
         return None if box is None else box.get(alert_id)
 
-    def stop_escalation(self, alert_id: str, recipient: str) -> Copy | None:
+    def stop_escalation(self, alert_id: str, recipient: str) -> Delivery | None:
         """The copy climbs no further; return it as it is now, None where none waits that could climb."""
         copy = self.get(alert_id, recipient)
-        if copy is None or copy.climbed:
+        if copy is None or copy.escalated:
             return None
-        settled = self._boxes[recipient][alert_id] = replace(copy, climbed=True)
+        settled = self._boxes[recipient][alert_id] = replace(copy, escalated=True)
         return settled
 
-    def waiting_for(self, recipient: str) -> list[Copy]:
+    def waiting_for(self, recipient: str) -> list[Delivery]:
         """All copies that wait for a recipient, oldest first."""
         return list(self._boxes.get(recipient, OrderedDict()).values())
 
-    def about(self, service_id: str) -> list[Copy]:
+    def about(self, service_id: str) -> list[Delivery]:
         """The copies that tell of a service or list it, oldest first, whoever they wait for."""
         return [self._boxes[recipient][alert_id] for alert_id, recipient in self._about.get(service_id, ())]
 
@@ -79,7 +78,7 @@ class Mailboxes:
         """Whether anything waits for a recipient."""
         return recipient in self._boxes
 
-    def all_waiting(self) -> list[Copy]:
+    def all_waiting(self) -> list[Delivery]:
         """Every copy that waits for anybody."""
         return [copy for box in self._boxes.values() for copy in box.values()]
 
@@ -96,7 +95,7 @@ class Mailboxes:
         self._unlink(copy.event)
         return True
 
-    def forget_before(self, sequence: int) -> list[Copy]:
+    def forget_before(self, sequence: int) -> list[Delivery]:
         """Keep no copy of an event with a smaller number; return those that waited."""
         old = [copy for copy in self.all_waiting() if copy.event.sequence < sequence]
         for copy in old:

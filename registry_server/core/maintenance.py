@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from grid_model.service import Maintenance
+
 from registry_server.core.effects import DropMaintenance, PutMaintenance
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.record import Record
-from registry_server.core.service import Instant, Maintenance
+from registry_server.core.service import Instant
 
 
 class HeldNotices:

@@ -9,8 +9,8 @@ Heard = tuple[int, int, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """What the observer is told at one moment: whose facts to read, who beat, who is gone."""
+class Unread:
+    """What an observer reads next: the services whose facts changed, heartbeats, and services that are gone."""
 
     changed: tuple[str, ...]
     beats: tuple[Heard, ...]
@@ -18,12 +18,12 @@ class Frame:
     copies: tuple[tuple[str, str], ...] = ()
     """Copies of alerts to read, as (alert_id, recipient); one that is not found waits no more."""
 
-    def parts(self, size: int) -> list[Frame]:
-        """The same in frames with at most `size` facts and copies: who is gone comes first, beats come last."""
+    def parts(self, size: int) -> list[Unread]:
+        """The same in parts with at most `size` facts and copies: who is gone comes first, beats come last."""
         if len(self.changed) + len(self.copies) <= size:
             return [self]
-        facts = [Frame(self.changed[at : at + size], (), ()) for at in range(0, len(self.changed), size)]
-        copies = [Frame((), (), (), self.copies[at : at + size]) for at in range(0, len(self.copies), size)]
+        facts = [Unread(self.changed[at : at + size], (), ()) for at in range(0, len(self.changed), size)]
+        copies = [Unread((), (), (), self.copies[at : at + size]) for at in range(0, len(self.copies), size)]
         parts = facts + copies
         parts[0] = replace(parts[0], removed=self.removed)
         parts[-1] = replace(parts[-1], beats=self.beats)
@@ -79,12 +79,12 @@ class ObservationFeed:
             self._removed[service_id] = None
         self.urgent = True
 
-    def take(self) -> Frame:
+    def take(self) -> Unread:
         """All that waits, which is then told."""
-        frame = Frame(tuple(self._changed), tuple(self._beats.values()), tuple(self._removed), tuple(self._copies))
+        unread = Unread(tuple(self._changed), tuple(self._beats.values()), tuple(self._removed), tuple(self._copies))
         self._changed = {}
         self._copies = {}
         self._beats = {}
         self._removed = {}
         self.urgent = False
-        return frame
+        return unread

@@ -3,49 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 from grid_model.errors import Draining, InvalidRequest, ReaderTooSlow
 from grid_model.event import Event
+from grid_model.observation import Delivery, Forebear, Frame
+from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictOutcome, VerdictResult
 
 from registry_server.core.commits import Commits
-from registry_server.core.observations import Heard
-from registry_server.core.record import Record
+from registry_server.core.liveness_facts import facts_of
+from registry_server.core.observations import Unread
 from registry_server.core.registry import Registry
-from registry_server.core.service import Copy, Instant, Maintenance, Tombstone
+from registry_server.core.service import Instant
 from registry_server.core.validation import check_event, check_id
-from registry_server.core.verdicts import (
-    Notice,
-    StandingSuspicion,
-    Verdict,
-    VerdictOutcome,
-    VerdictResult,
-)
 
 MAX_IN_FRAME = 500
 """Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What comes with the end of the first frame: who was registered before, and the mass failure that was told."""
-
-    tombstones: tuple[Tombstone, ...]
-    cascade_alert_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """One message of facts, complete up to `until` (attentive seconds) if `snapshot` and all before it were read."""
-
-    until: float
-    hearing_since: float
-    records: list[tuple[Record, Maintenance | None]]
-    beats: tuple[Heard, ...]
-    removed: tuple[str, ...]
-    copies: list[Copy]
-    copies_ended: list[tuple[str, str]]
-    snapshot: Snapshot | None
 
 
 class ObserverStream:
@@ -72,7 +45,7 @@ class ObserverStream:
         self.feed_id = feed_id
         self._feed = registry.open_feed(feed_id, observer)
 
-    def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Facts]:
+    def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Frame]:
         """All that is new, in messages that are built one by one, when they are asked for: between two of them others
         are served. What they change comes in the next frame; until all of this one is sent, time does not go on.
         `hearing_since` returns the attentive second since which the registry did not stall.
@@ -85,38 +58,44 @@ class ObserverStream:
             raise ReaderTooSlow("too much happened while nothing was read; start again from a snapshot")
         *parts, last = self._feed.take().parts(self._max_in_frame)
         for part in parts:
-            yield self._facts(part.changed, part.beats, part.removed, part.copies, hearing_since)
+            yield self._read(part, hearing_since)
         self._until = now.attentive
         self._registry.frame_sent(self.feed_id, self._until)
-        snapshot = None
+        frame = self._read(last, hearing_since)
         if self._snapshot:
             self._snapshot = False
-            snapshot = Snapshot(tuple(self._registry.tombstones.values()), self._registry.cascade_alert_id)
-        yield self._facts(last.changed, last.beats, last.removed, last.copies, hearing_since, snapshot)
+            gone = self._registry.tombstones.values()
+            frame = replace(
+                frame,
+                forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in gone),
+                cascade_alert_id=self._registry.cascade_alert_id,
+                snapshot_complete=True,
+            )
+        yield frame
 
-    def _facts(
-        self,
-        changed: tuple[str, ...],
-        beats: tuple[Heard, ...],
-        removed: tuple[str, ...],
-        keys: tuple[tuple[str, str], ...],
-        hearing_since: Callable[[], float],
-        snapshot: Snapshot | None = None,
-    ) -> Facts:
+    def _read(self, unread: Unread, hearing_since: Callable[[], float]) -> Frame:
         registry = self._registry
         records = registry.records
-        copies: list[Copy] = []
+        deliveries: list[Delivery] = []
         ended: list[tuple[str, str]] = []
-        for alert_id, recipient in keys:
-            copy = registry.copy(alert_id, recipient)
-            if copy is None:
+        for alert_id, recipient in unread.copies:
+            delivery = registry.copy(alert_id, recipient)
+            if delivery is None:
                 ended.append((alert_id, recipient))
-            elif copy.event.sequence > self._commits.sequence:
+            elif delivery.event.sequence > self._commits.sequence:
                 self._feed.copy(alert_id, recipient)  # operators must not be notified before it is durable
             else:
-                copies.append(copy)
-        known = [(records[each], registry.maintenance_of(each)) for each in changed if each in records]
-        return Facts(self._until, hearing_since(), known, beats, removed, copies, ended, snapshot)
+                deliveries.append(delivery)
+        known = [facts_of(records[each], registry.maintenance_of(each)) for each in unread.changed if each in records]
+        return Frame(
+            self._until,
+            hearing_since(),
+            tuple(known),
+            unread.beats,
+            unread.removed,
+            tuple(deliveries),
+            tuple(ended),
+        )
 
 
 class VerdictCall:
@@ -136,10 +115,10 @@ class VerdictCall:
             return VerdictResult(VerdictOutcome.INVALID)
         return self._registry.apply(verdict, now)
 
-    def notify(self, notice: Notice, now: Instant) -> None:
+    def notify(self, copy: AlertCopy, now: Instant) -> None:
         """Send an alert, or one more copy of one. Raises InvalidRequest."""
-        _check((notice.event,))
-        self._registry.notify(notice, now)
+        _check((copy.alert,))
+        self._registry.notify(copy, now)
 
     def preauthorize(self, suspicion: StandingSuspicion) -> None:
         """Take over what follows if a stream breaks. Raises InvalidRequest."""

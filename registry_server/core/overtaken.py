@@ -22,8 +22,7 @@ from datetime import UTC, datetime
 
 from grid_model.event import OPERATORS, Event
 from grid_model.event_types import DEATHS, HEARTBEAT_RESTORED, PARENT_DOWN, SERVICE_STALLED, SUSPICIONS
-
-from registry_server.core.service import Copy
+from grid_model.observation import Delivery
 
 RESTORED = HEARTBEAT_RESTORED.name
 _OVER_ONCE_ALIVE = SUSPICIONS | DEATHS | {SERVICE_STALLED.name, PARENT_DOWN.name}
@@ -52,7 +51,7 @@ class MissedDeaths:
         self.first_down_at = first if self.first_down_at is None else min(self.first_down_at, first)
 
 
-def missed_deaths(over: Iterable[Copy], service_id: str) -> dict[str, MissedDeaths]:
+def missed_deaths(over: Iterable[Delivery], service_id: str) -> dict[str, MissedDeaths]:
     """By recipient: the deaths of a service that these withdrawn copies told of."""
     missed: dict[str, MissedDeaths] = {}
     for copy in over:
@@ -61,12 +60,12 @@ def missed_deaths(over: Iterable[Copy], service_id: str) -> dict[str, MissedDeat
     return {recipient: each for recipient, each in missed.items() if each.count}
 
 
-def over_once_alive(copies: Iterable[Copy], service_id: str, is_alive: Callable[[str], bool]) -> list[Copy]:
+def over_once_alive(copies: Iterable[Delivery], service_id: str, is_alive: Callable[[str], bool]) -> list[Delivery]:
     """Of these copies, those that are overtaken now that a service is alive. `is_alive`: whether another is."""
     return [copy for copy in copies if _is_over(copy.event, service_id, is_alive)]
 
 
-def over_once_down(copies: Iterable[Copy], death: Event) -> list[Copy]:
+def over_once_down(copies: Iterable[Delivery], death: Event) -> list[Delivery]:
     """Of these copies, those that are overtaken because the same recipient is notified of a death."""
     return [
         copy
@@ -76,13 +75,13 @@ def over_once_down(copies: Iterable[Copy], death: Event) -> list[Copy]:
     ]
 
 
-def over_once_left(copies: Iterable[Copy], service_id: str) -> list[Copy]:
+def over_once_left(copies: Iterable[Delivery], service_id: str) -> list[Delivery]:
     """Of these copies, those that are overtaken because a service left on purpose."""
     suspicions = [copy for copy in copies if copy.event.type in SUSPICIONS and copy.event.service_id == service_id]
     return [copy for copy in suspicions if copy.event.recipient != OPERATORS]
 
 
-def earlier_returns(copies: Iterable[Copy], service_id: str) -> list[Copy]:
+def earlier_returns(copies: Iterable[Delivery], service_id: str) -> list[Delivery]:
     """Of these copies, those that tell of an earlier return of a service."""
     found = [copy for copy in copies if (copy.event.type, copy.event.service_id) == (RESTORED, service_id)]
     return [copy for copy in found if copy.event.recipient != OPERATORS]

@@ -7,10 +7,11 @@ from dataclasses import replace
 from itertools import islice
 
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.service import Maintenance
 
 from registry_server.core.changes import ChangeLog
 from registry_server.core.record import Record
-from registry_server.core.service import Maintenance, Service
+from registry_server.core.service import Service
 
 PART = 250
 """Services that one part of the work over all of them is about: 1 to 2 ms."""

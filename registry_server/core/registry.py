@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 from grid_model.errors import Superseded
 from grid_model.event import Event
-from grid_model.service import ServiceRole
+from grid_model.observation import Delivery
+from grid_model.service import Maintenance, ServiceRole
+from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
 
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
@@ -30,18 +32,8 @@ from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import PART, Published
 from registry_server.core.record import Record
 from registry_server.core.registrations import MAX_TOMBSTONES, Registrations
-from registry_server.core.service import (
-    Copy,
-    Instant,
-    Intent,
-    Maintenance,
-    Report,
-    Service,
-    ServiceSpec,
-    StoredService,
-    Tombstone,
-)
-from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictResult, Verdicts
+from registry_server.core.service import Instant, Intent, Report, Service, ServiceSpec, StoredService, Tombstone
+from registry_server.core.verdicts import Verdicts
 
 
 class Registry:
@@ -103,7 +95,7 @@ class Registry:
         services: Iterable[StoredService],
         tombstones: Iterable[Tombstone],
         intents: Iterable[Intent],
-        waiting: Iterable[Copy],
+        waiting: Iterable[Delivery],
         now: Instant,
         maintenance: Iterable[Maintenance] = (),
         compacted: int = 0,
@@ -338,15 +330,15 @@ class Registry:
         """The next events, from memory; see `EventLog.recent_after`."""
         return self._events.recent_after(after, limit)
 
-    def copy(self, alert_id: str, recipient: str) -> Copy | None:
+    def copy(self, alert_id: str, recipient: str) -> Delivery | None:
         """The copy of an alert that waits for this recipient; None if none does."""
         return self._mailboxes.get(alert_id, recipient)
 
-    def waiting_for(self, recipient: str) -> list[Copy]:
+    def waiting_for(self, recipient: str) -> list[Delivery]:
         """The copies of alerts that wait for this recipient, the oldest first."""
         return self._mailboxes.waiting_for(recipient)
 
-    def all_waiting(self) -> list[Copy]:
+    def all_waiting(self) -> list[Delivery]:
         """All copies of alerts that wait."""
         return self._mailboxes.all_waiting()
 
@@ -396,9 +388,9 @@ class Registry:
         """Apply a verdict, or refuse it; see `Verdicts.apply`."""
         return self._verdicts.apply(verdict, now)
 
-    def notify(self, notice: Notice, now: Instant) -> bool:
+    def notify(self, copy: AlertCopy, now: Instant) -> bool:
         """Send an alert, or one more copy of one; see `Verdicts.notify`."""
-        return self._verdicts.notify(notice, now)
+        return self._verdicts.notify(copy, now)
 
     def preauthorize(
         self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool, observer: str = ""
@@ -426,7 +418,7 @@ class Registry:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:
-        """Notice that nobody watches, that a time of maintenance is over, that streams have fallen silent, and that
+        """AlertCopy that nobody watches, that a time of maintenance is over, that streams have fallen silent, and that
         alerts wait for nobody."""
         self._maintenance.release_due(now, self._maintenance_changed)
         if self._observers.are_lost(now):

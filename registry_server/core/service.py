@@ -7,7 +7,7 @@ from typing import Any
 
 from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.service import ServiceRole, ServiceStatus, ServiceType
+from grid_model.service import Maintenance, ServiceRole, ServiceStatus, ServiceType
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,6 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """One copy of an alert that waits. `since` in attentive seconds; `climbed`: it is settled for the way up."""
-
-    event: Event
-    since: float
-    climbed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Judgement:
     """TRON's last word on a service. `since` in seconds since the epoch; `down_event` is set while it is down."""
 
@@ -79,16 +70,6 @@ class Judgement:
     """The alert of its removal, where it was removed as down."""
     acknowledged_at: float | None = None
     """When an operator acknowledged that it is lost; seconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Maintenance:
-    """An operator's word that notices are held; times in seconds since the epoch, `until` None: until it is ended."""
-
-    service_id: str
-    since: float
-    until: float | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

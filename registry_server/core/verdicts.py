@@ -6,12 +6,12 @@ Nothing here decides who is dead. A verdict comes from the observer; a standing 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import replace
 
 from grid_model.event import Event
 from grid_model.event_types import DEATHS
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 
 from registry_server.core import overtaken
 from registry_server.core.alert_delivery import AlertDelivery
@@ -21,74 +21,6 @@ from registry_server.core.maintenance import HeldNotices
 from registry_server.core.published import Published
 from registry_server.core.record import Record
 from registry_server.core.service import Instant, Judgement
-
-
-class VerdictKind(IntEnum):
-    """What TRON decided; the numbers of the wire."""
-
-    ALIVE = 1
-    SUSPECT = 2
-    DOWN = 3
-    DEREGISTER = 4
-
-
-class VerdictOutcome(IntEnum):
-    """What became of a verdict; the numbers of the wire."""
-
-    APPLIED = 1
-    STALE = 2
-    UNCHANGED = 3
-    GONE = 4
-    INVALID = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One decision, the observation it was based on, and the alerts that become true with it.
-
-    `quiet`: the alert is recorded and told to nobody for now. `folded`: it does not climb. `folds`: whose alerts to
-    this service climb no further, because this alert lists them.
-    """
-
-    service_id: str
-    incarnation: int
-    observation: int
-    kind: VerdictKind
-    cause: LivenessCause = LivenessCause.NONE
-    missed_beats: int = 0
-    alert: Event | None = None
-    quiet: bool = False
-    folded: bool = False
-    folds: tuple[str, ...] = ()
-    further_alerts: tuple[Event, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictResult:
-    """What became of it; `delivered`: the alert goes out on a stream of its recipient."""
-
-    outcome: VerdictOutcome
-    delivered: bool = False
-    alert: Event | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StandingSuspicion:
-    """If the stream of this incarnation breaks, it is suspect at once; `alert` None: nobody is told."""
-
-    service_id: str
-    incarnation: int
-    alert: Event | None
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """An alert that comes with no verdict, or one more copy of one; see the contract."""
-
-    alert_id: str
-    event: Event | None = None
-    climbs_from: str = ""
-    told_about: str = ""
 
 
 class Verdicts:
@@ -133,19 +65,19 @@ class Verdicts:
             return VerdictResult(VerdictOutcome.STALE)
         return self._set(record, verdict, now)
 
-    def notify(self, notice: Notice, now: Instant) -> bool:
+    def notify(self, copy: AlertCopy, now: Instant) -> bool:
         """Send an alert, or one more copy of one. Return whether it was new; False changes nothing."""
-        if notice.climbs_from and not self._delivery.stop_escalation(notice.alert_id, notice.climbs_from):
+        if copy.escalated_from and not self._delivery.stop_escalation(copy.alert_id, copy.escalated_from):
             return False
-        event = notice.event
+        event = copy.alert
         if event is None:
             return True
         recipient = self._directory.id_of(event.recipient)
-        if notice.told_about:
-            notified = self._judgements.notified(notice.told_about, notice.alert_id, recipient)
-            if not notified and not notice.climbs_from:
+        if copy.notified_about:
+            notified = self._judgements.notified(copy.notified_about, copy.alert_id, recipient)
+            if not notified and not copy.escalated_from:
                 return False  # it is over, or was told before
-        if self._delivery.mailboxes.get(notice.alert_id, recipient) is not None:
+        if self._delivery.mailboxes.get(copy.alert_id, recipient) is not None:
             return False
         event, _ = self._delivery.publish(event, now)
         self._withdraw_suspicions(event, now)

@@ -11,12 +11,12 @@ import structlog
 from grid.registry.v1 import observation_pb2
 from grid_model import wire
 from grid_model.errors import FieldError, InvalidRequest
+from grid_model.observer_codec import decode_copy, decode_suspicion, decode_verdict, encode_frame, encode_result
+from grid_model.verdict import VerdictOutcome, VerdictResult
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
-from registry_server.core.verdicts import VerdictOutcome, VerdictResult
-from registry_server.io import translate
 from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("rpc")
@@ -47,8 +47,8 @@ class ObserverService:
                 more = True
                 while more:
                     with PAUSES.turn("frame"):
-                        facts = next(frame, None)
-                        message = None if facts is None else translate.from_facts(facts)
+                        part = next(frame, None)
+                        message = None if part is None else encode_frame(part)
                     more = message is not None
                     if message is not None:
                         yield message
@@ -71,17 +71,17 @@ class ObserverService:
         async for message in turn.each(request.verdicts):
             now = loop.now()
             try:
-                results.append(call.apply(translate.to_verdict(message, now.wall), now))
+                results.append(call.apply(decode_verdict(message, now.wall), now))
             except InvalidRequest:
                 results.append(VerdictResult(VerdictOutcome.INVALID))
         async for notice in turn.each(request.notices):
             now = loop.now()
             try:
-                call.notify(translate.to_notice(notice, now.wall), now)
+                call.notify(decode_copy(notice, now.wall), now)
             except InvalidRequest as error:
                 log.error("notice_invalid", alert_id=notice.alert_id, why=str(error))
         async for each in turn.each(request.standing):
-            call.preauthorize(translate.to_standing(each, loop.now().wall))
+            call.preauthorize(decode_suspicion(each, loop.now().wall))
         turn.end()
         until = wire.checked_seconds("judged_until", request.judged_until) if request.HasField("judged_until") else None
         call.finish(
@@ -95,4 +95,4 @@ class ObserverService:
             await loop.flushed_inline()
         else:
             loop.flush()
-        return observation_pb2.ApplyVerdictsResponse(results=[translate.from_result(each) for each in results])
+        return observation_pb2.ApplyVerdictsResponse(results=[encode_result(each) for each in results])

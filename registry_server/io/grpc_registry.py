@@ -19,12 +19,11 @@ from grid.registry.v1 import (
 )
 from grid_model import wire
 from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
-from grid_model.service import ServiceRole
+from grid_model.service import Maintenance, ServiceRole
 
 from registry_server.core.changes import Change
 from registry_server.core.readers import ServiceReader
 from registry_server.core.record import Record
-from registry_server.core.service import Maintenance
 from registry_server.core.validation import (
     MAX_INSTANCE_ID,
     MAX_MESSAGE,

@@ -6,18 +6,15 @@ import uuid
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
 
-from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, observation_pb2, registry_service_pb2, service_pb2
-from grid_model import event_codec, wire
-from grid_model.errors import FieldError, InvalidRequest
-from grid_model.liveness import LivenessCause
-from grid_model.service import ServiceRole, ServiceStatus, ServiceType
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, service_pb2
+from grid_model import wire
+from grid_model.observer_codec import encode_maintenance
+from grid_model.service import Maintenance, ServiceRole, ServiceStatus, ServiceType
 from grid_model.wire import duration, timestamp_at
 
 from registry_server.core.losses import is_lost
-from registry_server.core.observer_stream import Facts
 from registry_server.core.record import Record
-from registry_server.core.service import Copy, Maintenance, Report, Service, ServiceSpec, Tombstone
-from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictKind, VerdictResult
+from registry_server.core.service import Report, Service, ServiceSpec, Tombstone
 
 if TYPE_CHECKING:
     pass
@@ -116,14 +113,7 @@ def from_service(service: Service) -> service_pb2.Service:
     if report.busy_until is not None:
         message.busy_until.CopyFrom(timestamp_at(report.busy_until))
     if service.maintenance is not None:
-        message.maintenance.CopyFrom(_from_maintenance(service.maintenance))
-    return message
-
-
-def _from_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
-    message = service_pb2.Maintenance(since=timestamp_at(maintenance.since), reason=maintenance.reason)
-    if maintenance.until is not None:
-        message.until.CopyFrom(timestamp_at(maintenance.until))
+        message.maintenance.CopyFrom(encode_maintenance(service.maintenance))
     return message
 
 
@@ -132,120 +122,8 @@ def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.He
     return service_pb2.HeldNotices(
         service_id=maintenance.service_id,
         name="" if record is None else record.spec.name,
-        maintenance=_from_maintenance(maintenance),
+        maintenance=encode_maintenance(maintenance),
     )
-
-
-def from_facts(facts: Facts) -> observation_pb2.ObserveLivenessResponse:
-    """Facts for TRON. Attentive seconds."""
-    message = observation_pb2.ObserveLivenessResponse(
-        now=duration(facts.until),
-        hearing_since=duration(facts.hearing_since),
-        observations=[from_record(record, maintenance) for record, maintenance in facts.records],
-        beat_incarnations=[incarnation for incarnation, _, _ in facts.beats],
-        beat_observations=[observation for _, observation, _ in facts.beats],
-        beat_ages_ms=[max(0, int((facts.until - at) * 1000)) for _, _, at in facts.beats],
-        removed=facts.removed,
-        deliveries=[from_copy(copy) for copy in facts.copies],
-    )
-    for alert_id, recipient in facts.copies_ended:
-        message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
-    if facts.snapshot is not None:
-        message.forebears.extend(from_tombstone(each) for each in facts.snapshot.tombstones)
-        message.cascade_alert_id = facts.snapshot.cascade_alert_id
-        message.snapshot_complete = True
-    return message
-
-
-def from_record(record: Record, maintenance: Maintenance | None) -> observation_pb2.Observation:
-    """The facts about one service, for TRON."""
-    spec, judgement = record.spec, record.judgement
-    message = observation_pb2.Observation(
-        service_id=spec.service_id,
-        name=spec.name,
-        incarnation=record.incarnation,
-        observation=record.observation,
-        parent=spec.parent,
-        heartbeat_interval=duration(spec.heartbeat_interval),
-        connected=record.session is not None,
-        streamed=record.streamed,
-        heard_at=duration(record.heard_at),
-        last_heartbeat_at=timestamp_at(record.last_heartbeat_at),
-        judged=judgement.liveness.value,  # type: ignore[arg-type]
-        judged_cause=judgement.cause.value,  # type: ignore[arg-type]
-        judged_at=duration(record.judged_at),
-        missed_beats=judgement.missed_beats,
-        active_at=duration(record.active_at),
-        url=spec.url,
-        process=record.process,
-        told_to=judgement.told_to,
-        folded_into=judgement.folded_into,
-    )
-    if judgement.down_event is not None and not judgement.told_to:
-        message.untold.CopyFrom(event_codec.encode(judgement.down_event))
-    if maintenance is not None:
-        message.maintenance.CopyFrom(_from_maintenance(maintenance))
-    if record.busy_until_at is not None:
-        message.busy_until_at.CopyFrom(duration(record.busy_until_at))
-    if record.busy_declared_at is not None:
-        message.busy_declared_at.CopyFrom(duration(record.busy_declared_at))
-    if spec.reconnect_grace is not None:
-        message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
-    if spec.stall_after is not None:
-        message.stall_after.CopyFrom(duration(spec.stall_after))
-    if record.attached_at is not None:
-        message.attached_at.CopyFrom(duration(record.attached_at))
-    if record.detached_at is not None:
-        message.detached_at.CopyFrom(duration(record.detached_at))
-    if record.report.busy_until is not None:
-        message.busy_until.CopyFrom(timestamp_at(record.report.busy_until))
-    if record.detached_reason:
-        message.detached_reason = error_reason_pb2.ErrorReason.Value(record.detached_reason)
-    return message
-
-
-def to_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
-    """A verdict from the wire. Raises InvalidRequest."""
-    return Verdict(
-        service_id=message.service_id,
-        incarnation=message.incarnation,
-        observation=message.observation,
-        kind=wire.known("verdicts.kind", VerdictKind, message.kind),
-        cause=wire.known("verdicts.cause", LivenessCause, message.cause),
-        missed_beats=message.missed_beats,
-        alert=event_codec.decode(message.alert, now) if message.HasField("alert") else None,
-        quiet=message.quiet,
-        folded=message.folded,
-        folds=tuple(message.folds),
-        further_alerts=tuple(event_codec.decode(each, now) for each in message.further_alerts),
-    )
-
-
-def to_standing(message: observation_pb2.StandingSuspicion, now: float) -> StandingSuspicion:
-    """A suspicion that stands, from the wire. Raises InvalidRequest."""
-    alert = event_codec.decode(message.alert, now) if message.HasField("alert") else None
-    return StandingSuspicion(message.service_id, message.incarnation, alert)
-
-
-def to_notice(message: observation_pb2.Notice, now: float) -> Notice:
-    """A notice from the wire. Raises InvalidRequest."""
-    event = event_codec.decode(message.event, now) if message.HasField("event") else None
-    alert_id = message.alert_id or ("" if event is None else event.alert_id)
-    if not alert_id:
-        raise InvalidRequest.of(FieldError("notices.alert_id", "must be set if there is no event"))
-    return Notice(alert_id, event, message.climbs_from, message.told_about)
-
-
-def from_copy(copy: Copy) -> observation_pb2.Delivery:
-    """A copy of an alert that waits, for TRON."""
-    return observation_pb2.Delivery(
-        event=event_codec.encode(copy.event), since=duration(copy.since), climbed=copy.climbed
-    )
-
-
-def from_tombstone(tombstone: Tombstone) -> observation_pb2.Forebear:
-    """Who was removed, for TRON."""
-    return observation_pb2.Forebear(service_id=tombstone.service_id, name=tombstone.name, parent=tombstone.parent)
 
 
 def from_gone(tombstone: Tombstone) -> registry_service_pb2.GoneService:
@@ -268,12 +146,4 @@ def from_gone(tombstone: Tombstone) -> registry_service_pb2.GoneService:
             message.alert_id = judgement.down_event.alert_id
             if judgement.down_event.last_seen_at is not None:
                 message.last_heartbeat_at.CopyFrom(timestamp_at(judgement.down_event.last_seen_at))
-    return message
-
-
-def from_result(result: VerdictResult) -> observation_pb2.VerdictResult:
-    """What became of a verdict, for the wire."""
-    message = observation_pb2.VerdictResult(outcome=result.outcome.value, delivered=result.delivered)  # type: ignore[arg-type]
-    if result.alert is not None:
-        message.alert.CopyFrom(event_codec.encode(result.alert))
     return message

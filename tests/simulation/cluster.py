@@ -54,9 +54,7 @@ class Cluster:
         if trace:
             self.observer.trace = []
         translator = Wire() if plan.wire else Plain()
-        self.registry = SimRegistry(
-            self.loop, self.observer, self.store, self.dice("disk"), translator.facts, plan.retention
-        )
+        self.registry = SimRegistry(self.loop, self.observer, self.store, self.dice("disk"), plan.retention)
         self.observer.registry = self.registry
         policies = Policies(plan.policy, {})
         self.tron = SimTron(

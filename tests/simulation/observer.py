@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING
 
 from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.service import ServiceRole
+from grid_model.service import Maintenance, ServiceRole
+from grid_model.verdict import Verdict, VerdictKind
 
 from registry_server.core.changes import Change
 from registry_server.core.effects import (
@@ -45,9 +46,8 @@ from registry_server.core.effects import (
 )
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Maintenance, Service
+from registry_server.core.service import Service
 from registry_server.core.sessions import EMPTY_FOR
-from registry_server.core.verdicts import Verdict, VerdictKind
 from tests.simulation.bounds import Evidence, down_by, silent_since
 from tests.simulation.hearing import Hearing
 from tests.simulation.loop import Loop, Process

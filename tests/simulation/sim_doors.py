@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from grid_model.errors import Draining, ReaderTooSlow
+from grid_model.verdict import VerdictOutcome, VerdictResult
 
 from registry_server.core.agent_stream import (
     AgentMessage,
@@ -22,8 +22,7 @@ from registry_server.core.agent_stream import (
 from registry_server.core.effects import EndStream, Message
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.core.record import Record
-from registry_server.core.service import Maintenance, Report
-from registry_server.core.verdicts import VerdictOutcome, VerdictResult
+from registry_server.core.service import Report
 from tests.simulation import words
 from tests.simulation.network import DOWN, UP, Connection
 
@@ -225,9 +224,8 @@ class Observing:
 class Observers:
     """TRON's two doors, as `grpc_observer`."""
 
-    def __init__(self, registry: SimRegistry, facts_of: Callable[[Record, Maintenance | None], object]) -> None:
+    def __init__(self, registry: SimRegistry) -> None:
         self._registry = registry
-        self._facts_of = facts_of
         self._observing: dict[int, Observing] = {}
 
     def open(self, connection: Connection, word: words.Observe) -> None:
@@ -271,22 +269,9 @@ class Observers:
         if observing.waiting:
             return
         registry, clock = self._registry, self._registry.clock
-        for facts in observing.stream.frame(registry.now(), lambda: clock.hears_since(registry.loop.now)):
-            snapshot = facts.snapshot
-            message = words.Frame(
-                now=facts.until,
-                hearing_since=facts.hearing_since,
-                facts=tuple([self._facts_of(record, maintenance) for record, maintenance in facts.records]),
-                beats=facts.beats,
-                removed=facts.removed,
-                copies=tuple(facts.copies),
-                copies_ended=tuple(facts.copies_ended),
-                forebears=() if snapshot is None else snapshot.tombstones,
-                cascade_alert_id="" if snapshot is None else snapshot.cascade_alert_id,
-                snapshot_complete=snapshot is not None,
-            )
+        for frame in observing.stream.frame(registry.now(), lambda: clock.hears_since(registry.loop.now)):
             observing.unread += 1
-            observing.connection.down(message)
+            observing.connection.down(frame)
 
     def _apply(self, observing: Observing, word: words.ApplyVerdicts) -> None:
         """As `ObserverService.apply`."""
@@ -300,8 +285,8 @@ class Observers:
             results.append(result)
             if result.outcome is VerdictOutcome.APPLIED and before is not None:
                 registry.observer.judged(before, verdict)
-        for notice in word.notices:
-            call.notify(notice, now)
+        for copy in word.copies:
+            call.notify(copy, now)
         for suspicion in word.standing:
             call.preauthorize(suspicion)
         call.finish(
@@ -312,7 +297,7 @@ class Observers:
             until=word.judged_until,
         )
         answer = partial(observing.connection.down, words.VerdictsApplied(word.call, tuple(results)))
-        if word.verdicts or word.notices:
+        if word.verdicts or word.copies:
             registry.flush_inline(answer)
         else:
             registry.flush()

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from grid_model.errors import TronError
+from grid_model.service import Maintenance
 
 from registry_server.core.changes import Change
 from registry_server.core.event_log import EventFilter
 from registry_server.core.queries import Listings, ServiceFilter
 from registry_server.core.readers import EventReader, ServiceReader
-from registry_server.core.service import Maintenance
 from tests.simulation import words
 from tests.simulation.network import UP, Connection
 

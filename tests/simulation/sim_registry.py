@@ -17,10 +17,9 @@ from registry_server.core.attention import TICK, AttentiveClock
 from registry_server.core.commits import Batch, Commits, PendingCommit
 from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.event_log import EventLog
-from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.releases import Releases, Shell
-from registry_server.core.service import Instant, Maintenance
+from registry_server.core.service import Instant
 from registry_server.core.upkeep import SAVE_HEARTBEATS_EVERY, Upkeep
 from registry_server.io.store import StoreError
 from tests.simulation import words
@@ -78,7 +77,6 @@ class SimRegistry(Process):
         observer: Observer,
         store: SimStore,
         dice: Random,
-        facts_of: Callable[[Record, Maintenance | None], object],
         retention: float | None = None,
     ) -> None:
         super().__init__(loop, "registry")
@@ -98,7 +96,6 @@ class SimRegistry(Process):
         """How it dies at a commit."""
         self.core = Registry()
         self._dice = dice
-        self._facts_of = facts_of
         self._retention = retention
         self._begin()
 
@@ -132,7 +129,7 @@ class SimRegistry(Process):
         """Know nothing."""
         self.draining = False
         self.heartbeats = Heartbeats(self)
-        self.observers = Observers(self, self._facts_of)
+        self.observers = Observers(self)
         self.readers = Readers(self)
         self.calls = Calls(self)
         self._next_id = 0

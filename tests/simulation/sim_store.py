@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from grid_model import observation
 from grid_model.event import Event
+from grid_model.service import Maintenance
 
 from registry_server.core.effects import (
     Acknowledge,
@@ -25,7 +27,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Copy, Intent, Maintenance, StoredService, Tombstone
+from registry_server.core.service import Intent, StoredService, Tombstone
 from registry_server.io.store import Stored, StoreError
 
 
@@ -63,7 +65,7 @@ class SimStore:
             tombstones=sorted(self.tombstones.values(), key=lambda tombstone: -tombstone.revision),
             intents=[self.intents[service_id] for service_id in sorted(self.intents)],
             maintenance=[self.maintenance[service_id] for service_id in sorted(self.maintenance)],
-            waiting=[Copy(self.events[each.sequence], 0.0, each.climbed) for each in waiting],
+            waiting=[observation.Delivery(self.events[each.sequence], 0.0, each.climbed) for each in waiting],
             revision=self.revision,
             incarnation=self.incarnation,
             first_sequence=min(self.events, default=self.sequence + 1),

@@ -11,15 +11,16 @@ from functools import partial
 from random import Random
 
 from grid_model.event import OPERATORS
+from grid_model.observation import Delivery, Frame
+from grid_model.verdict import VerdictOutcome, VerdictResult
 
-from registry_server.core.verdicts import VerdictOutcome, VerdictResult
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, Channel, Connection, Path
 from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import EPOCH, SimRegistry
 from tests.simulation.translation import Translator
-from tron.facts import Delivery, Kind
+from tron.facts import Kind
 from tron.judge import Judge
 from tron.monitor import CALL_TIMEOUT, REPORT_EVERY
 from tron.operator_relay import RETRY_DELAY
@@ -85,7 +86,7 @@ class SimTron(Process):
         """Know nothing."""
         self._connection = connection
         self.judge = Judge(self._policies, OBSERVER)
-        self._frames: deque[words.Frame] = deque()
+        self._frames: deque[Frame] = deque()
         self._waiting: deque[Orders] = deque()
         self._asked: list[Ruling] = []
         self._call = 0
@@ -114,10 +115,10 @@ class SimTron(Process):
             self._attempt = min(self._attempt + 1, 8)
             self.later(wait, self._connect)
 
-    def _read(self, connection: Connection, word: words.Frame | words.VerdictsApplied) -> None:
+    def _read(self, connection: Connection, word: Frame | words.VerdictsApplied) -> None:
         if connection is not self._connection:
             return
-        if isinstance(word, words.Frame):
+        if isinstance(word, Frame):
             self._frames.append(word)
             self._go_on()
         elif word.call == self._call:
@@ -186,9 +187,9 @@ class SimTron(Process):
             words.ApplyVerdicts(
                 call=self._call,
                 observer=OBSERVER,
-                verdicts=tuple([translator.verdict(each) for each in orders.rulings]),
-                notices=tuple([translator.notice(each) for each in orders.copies]),
-                standing=tuple([translator.standing(each) for each in orders.preauthorized]),
+                verdicts=tuple([translator.verdict(each.verdict()) for each in orders.rulings]),
+                copies=tuple([translator.copy(each) for each in orders.copies]),
+                standing=tuple([translator.suspicion(each) for each in orders.preauthorized]),
                 withdrawn=tuple(orders.withdrawn),
                 standing_held=judge.guard.many_fail,
                 cascade_alert_id=self._cascade_told,
@@ -230,7 +231,7 @@ class SimTron(Process):
         if not waiting:
             self._serving = False
             return
-        alert = waiting[0].alert
+        alert = waiting[0].event
         if alert.alert_id in self._served:
             self._acknowledge(alert.alert_id, waiting)
         elif self.sinks_hang:
@@ -239,7 +240,7 @@ class SimTron(Process):
             self.later(self._dice.uniform(0.0, 0.05), partial(self._told, waiting))
 
     def _told(self, waiting: list[Delivery]) -> None:
-        alert = waiting[0].alert
+        alert = waiting[0].event
         self._observer.operators_heard(alert)
         self._served.add(alert.alert_id)
         self._acknowledge(alert.alert_id, waiting)

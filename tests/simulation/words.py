@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from grid_model.event import Event
 from grid_model.service import ServiceRole
+from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
 
 from registry_server.core.changes import Change
-from registry_server.core.observations import Heard
-from registry_server.core.service import Copy, Report, Service, ServiceSpec, Tombstone
-from registry_server.core.verdicts import Notice, StandingSuspicion, Verdict, VerdictResult
+from registry_server.core.service import Report, Service, ServiceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,29 +91,13 @@ class Observe:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """Facts for TRON, as the core's `Frame` names them. Times in attentive seconds."""
-
-    now: float
-    hearing_since: float
-    facts: tuple[object, ...]
-    beats: tuple[Heard, ...]
-    removed: tuple[str, ...]
-    copies: tuple[Copy, ...]
-    copies_ended: tuple[tuple[str, str], ...]
-    forebears: tuple[Tombstone, ...]
-    cascade_alert_id: str
-    snapshot_complete: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ApplyVerdicts:
     """TRON's call with its verdicts; `call` pairs the answer with it."""
 
     call: int
     observer: str
     verdicts: tuple[Verdict, ...]
-    notices: tuple[Notice, ...]
+    copies: tuple[AlertCopy, ...]
     standing: tuple[StandingSuspicion, ...]
     withdrawn: tuple[int, ...]
     standing_held: bool

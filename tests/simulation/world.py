@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grid_model.event import Event
+from grid_model.observation import Frame
+from grid_model.verdict import VerdictOutcome
 
 from registry_server.core.attention import AttentiveClock
 from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, PutService, RemoveService
-from registry_server.core.record import Record
+from registry_server.core.liveness_facts import facts_of
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Intent, ServiceSpec, StoredService, Tombstone
-from registry_server.core.verdicts import Verdict, VerdictOutcome
-from tests.support.between_cores import KINDS
 from tron.detector import Detector
-from tron.facts import Facts, Frame, Transition
+from tron.facts import Transition
 from tron.judge import Judge
-from tron.orders import Ruling
 from tron.policy import Policies, Policy
 
 TICK = 0.1
@@ -75,14 +74,14 @@ class World:
             Frame(
                 now=now.attentive,
                 hearing_since=self._clock.hearing_since,
-                observations=tuple(facts_of(self.core.get(each)) for each in frame.changed),
+                observations=tuple(facts_of(self.core.get(each), None) for each in frame.changed),
                 beats=frame.beats,
                 removed=frame.removed,
                 snapshot_complete=not self.judge.complete,
             )
         )
         rulings = self.judge.decide(self._clock.hearing_since, now.wall).rulings
-        outcomes = [self.core.apply(self._verdict(each), now).outcome for each in rulings]
+        outcomes = [self.core.apply(each.verdict(), now).outcome for each in rulings]
         for ruling, outcome in zip(reversed(rulings), reversed(outcomes), strict=True):
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
@@ -142,7 +141,7 @@ class World:
         """What a TRON that starts now would know: the registry's snapshot, and nothing else."""
         detector = Detector(Policies(self.policy, {}))
         for record in self.core.records.values():
-            detector.observe(facts_of(record))
+            detector.observe(facts_of(record, None))
         return detector
 
     def hearing_since(self) -> float:
@@ -165,22 +164,6 @@ class World:
         self.core.open_session(self._sessions)
         return self._sessions
 
-    def _verdict(self, ruling: Ruling) -> Verdict:
-        transition, draft = ruling.transition, ruling.alert
-        alert = None
-        if draft is not None:
-            alert = Event(draft.type, alert_id=draft.alert_id, occurred_at=draft.occurred_at)
-        return Verdict(
-            transition.service_id,
-            transition.incarnation,
-            transition.observation,
-            KINDS[transition.kind],
-            transition.cause,
-            transition.missed_beats,
-            alert,
-            quiet=bool(ruling.suppressed),
-        )
-
     def save(self) -> None:
         """What the registry asked to be stored is stored."""
         for write in self.core.take().writes:
@@ -197,30 +180,3 @@ class World:
                     self._intents.pop(service_id, None)
                 case AppendEvent(event):
                     self.events.append(event)
-
-
-def facts_of(record: Record) -> Facts:
-    """What the registry tells TRON about a service."""
-    return Facts(
-        service_id=record.spec.service_id,
-        name=record.spec.name,
-        incarnation=record.incarnation,
-        observation=record.observation,
-        parent=record.spec.parent,
-        interval=record.spec.heartbeat_interval,
-        reconnect_grace=record.spec.reconnect_grace,
-        connected=record.session is not None,
-        streamed=record.streamed,
-        attached_at=record.attached_at,
-        detached_at=record.detached_at,
-        heard_at=record.heard_at,
-        last_heartbeat_at=record.last_heartbeat_at,
-        judged=record.judgement.liveness,
-        cause=record.judgement.cause,
-        judged_at=record.judged_at,
-        missed_beats=record.judgement.missed_beats,
-        stall_after=record.spec.stall_after,
-        active_at=record.active_at,
-        notified=record.judgement.told_to,
-        detached_reason=record.detached_reason.removeprefix("ERROR_REASON_"),
-    )

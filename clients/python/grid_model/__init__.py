@@ -1,10 +1,13 @@
 """The words that registry, TRON, gateway and SDK share: one definition for each, with the numbers of the wire.
 
 - `liveness`     what a service is judged, and why.
-- `service`      what kind of thing a service is, what it may be used for, and what it reports.
+- `service`      what kind of thing a service is, what it may be used for, what it reports, and its maintenance.
 - `event`        an event of the log, how much it matters, and the recipient that means the people in charge.
 - `event_codec`  events to protobuf and back.
 - `event_types`  the table of the events that TRON issues.
+- `observation`  what the registry tells TRON: facts about services and copies of alerts, in frames.
+- `verdict`      what TRON tells the registry: verdicts, alerts without one, suspicions in advance.
+- `observer_codec`  both of these to protobuf and back.
 - `errors`       what can go wrong: the exceptions that servers raise and clients get.
 - `wire`         times, durations and JSON objects to protobuf and back, exactly.
 

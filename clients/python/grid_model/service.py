@@ -1,12 +1,13 @@
-"""What a service is, may be used for, and reports; the numbers of the wire. Pure."""
+"""What a service is, may be used for, and reports, and an operator's maintenance of it. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
 
 class ServiceType(IntEnum):
-    """What kind of thing a service is."""
+    """What kind of thing a service is; the numbers of the wire."""
 
     MODEL = 1
     TOOL = 2
@@ -14,7 +15,7 @@ class ServiceType(IntEnum):
 
 
 class ServiceRole(IntEnum):
-    """What a service may be used for."""
+    """What a service may be used for; the numbers of the wire."""
 
     PRODUCTION = 1
     STAGING = 2
@@ -23,7 +24,7 @@ class ServiceRole(IntEnum):
 
 
 class ServiceStatus(IntEnum):
-    """What a service says of itself."""
+    """What a service says of itself; the numbers of the wire."""
 
     OK = 1
     DEGRADED = 2
@@ -35,3 +36,13 @@ class ServiceStatus(IntEnum):
     PAUSED = 8
     ERROR = 9
     DONE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """An operator's word that notices are held; times in seconds since the epoch, `until` None: until it is ended."""
+
+    service_id: str
+    since: float
+    until: float | None = None
+    reason: str = ""

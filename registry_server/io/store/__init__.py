@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from grid_model.event import Event
+from grid_model.observation import Delivery
+from grid_model.service import Maintenance
 
 from registry_server.core.effects import Write
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Copy, Intent, Maintenance, StoredService, Tombstone
+from registry_server.core.service import Intent, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Stored:
     tombstones: list[Tombstone] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
     maintenance: list[Maintenance] = field(default_factory=list)
-    waiting: list[Copy] = field(default_factory=list)
+    waiting: list[Delivery] = field(default_factory=list)
     """Copies of alerts that were not acknowledged, oldest first; when they were put is not stored."""
     revision: int = 0
     """No revision above this was ever given out."""

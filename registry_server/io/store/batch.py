@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grid_model.service import Maintenance
+
 from registry_server.core.effects import (
     Acknowledge,
     AppendEvent,
@@ -26,7 +28,7 @@ from registry_server.core.effects import (
     WithdrawCopy,
     Write,
 )
-from registry_server.core.service import Intent, Maintenance, StoredService, Tombstone
+from registry_server.core.service import Intent, StoredService, Tombstone
 
 
 @dataclass(slots=True)

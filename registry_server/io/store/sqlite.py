@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from grid_model.event import Event
-from grid_model.service import ServiceRole
+from grid_model.observation import Delivery
+from grid_model.service import Maintenance, ServiceRole
 
 from grid_hosting.data_files import RESTORED
 from grid_hosting.start import absolute, reason
 from registry_server.core.effects import AppendEvent, Write
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Copy, Intent, Maintenance, Tombstone
+from registry_server.core.service import Intent, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store.batch import Batch
 from registry_server.io.store.encoding import decode_event, decode_judgement, decode_service, encode
@@ -128,7 +129,7 @@ class SqliteStore:
                 ],
                 maintenance=[Maintenance(*row) for row in db.execute("SELECT * FROM maintenance")],
                 waiting=[
-                    Copy(decode_event(event), 0.0, bool(climbed))
+                    Delivery(decode_event(event), 0.0, bool(climbed))
                     for event, climbed in db.execute(
                         "SELECT event, climbed FROM deliveries JOIN events USING (sequence)"
                         " WHERE acknowledged_at IS NULL ORDER BY sequence"

@@ -8,6 +8,7 @@ from typing import Any
 
 from grid_model.event import Event
 from grid_model.liveness import Liveness
+from grid_model.observation import Facts
 from tron_client.protocol.session import AgentSession
 from tron_client.schedule import BeatSchedule
 
@@ -16,7 +17,7 @@ from tron import alert_book, suppression
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
-from tron.facts import NEVER, Facts, Kind, Lease
+from tron.facts import NEVER, Kind, Lease
 from tron.grouping import Groups
 from tron.guard import Fleet, Guard
 from tron.held_deaths import HeldDeaths

@@ -8,6 +8,7 @@ from typing import Any
 
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import LivenessCause
+from grid_model.verdict import AlertCopy, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 
 from registry_server.core import absent_recipients, overtaken, queries
 from registry_server.core.absent_recipients import AbsentRecipients
@@ -28,7 +29,7 @@ from registry_server.core.registry import Registry
 from registry_server.core.releases import Releases
 from registry_server.core.service import Instant, Judgement
 from registry_server.core.sessions import Session, Sessions
-from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult, Verdicts
+from registry_server.core.verdicts import Verdicts
 from tests.simulation import words
 from tests.simulation.mutants.mutant import Mutant, Patches
 from tests.simulation.sim_readers import SimLister
@@ -348,11 +349,11 @@ def _settled_before_the_copy_is_there() -> Patches:
     """The copy above comes only with the next notice: a crash between loses it."""
     notify = Verdicts.notify
 
-    def lossy(self: Any, notice: Notice, now: Instant) -> bool:
-        if notice.climbs_from:
-            self._delivery.stop_escalation(notice.alert_id, notice.climbs_from)
+    def lossy(self: Any, copy: AlertCopy, now: Instant) -> bool:
+        if copy.escalated_from:
+            self._delivery.stop_escalation(copy.alert_id, copy.escalated_from)
             return False
-        return notify(self, notice, now)
+        return notify(self, copy, now)
 
     return [(Verdicts, "notify", lossy)]
 

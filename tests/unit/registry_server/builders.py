@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 
 from grid_model.event import Event
 from grid_model.liveness import LivenessCause
+from grid_model.observation import Delivery
+from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome, VerdictResult
 
 from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
 from registry_server.core.registry import Registry
-from registry_server.core.service import Copy, Instant, Report, Service, ServiceSpec
-from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome, VerdictResult
+from registry_server.core.service import Instant, Report, Service, ServiceSpec
 
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
@@ -34,9 +35,9 @@ def make_event(kind: str = "note", **fields: Any) -> Event:
     return Event(**{"type": kind, "alert_id": kind, "occurred_at": EPOCH, **fields})
 
 
-def make_copy(kind: str = "note", **fields: Any) -> Copy:
+def make_copy(kind: str = "note", **fields: Any) -> Delivery:
     """A copy of an event that waits for its recipient."""
-    return Copy(make_event(kind, **fields), 0.0)
+    return Delivery(make_event(kind, **fields), 0.0)
 
 
 class Grid:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from grid_model.event import Event, Severity
+from grid_model.verdict import AlertCopy, VerdictKind
 
 from registry_server.core.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
 from registry_server.core.mailbox import Mailboxes
 from registry_server.core.registry import Registry
-from registry_server.core.verdicts import Notice, VerdictKind
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
 
 
@@ -223,7 +223,7 @@ def test_what_nobody_must_act_upon_is_only_no_longer_pushed(small: Grid) -> None
 
 def test_what_climbed_already_is_only_no_longer_pushed(small: Grid) -> None:
     crowd(small, 2)
-    small.registry.notify(Notice("0", climbs_from="away"), small.later(0.0))
+    small.registry.notify(AlertCopy("0", escalated_from="away"), small.later(0.0))
     small.registry.publish(make_event("note", recipient="away"), small.later(0.0))
     assert waiting(small, "operators") == []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grid_model.service import ServiceRole
+from grid_model.service import Maintenance, ServiceRole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Intent, Judgement, Maintenance, Report, StoredService, Tombstone
+from registry_server.core.service import Intent, Judgement, Report, StoredService, Tombstone
 from registry_server.io.store import StoreError
 from registry_server.io.store import sqlite as sqlite_store
 from registry_server.io.store.sqlite import FILE, SqliteStore

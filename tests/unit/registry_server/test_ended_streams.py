@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from grid_model.errors import Draining, ReaderTooSlow, SilentStream
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.verdict import StandingSuspicion, VerdictKind, VerdictOutcome
 
 from registry_server.core.effects import EndStream
 from registry_server.core.record import Record
 from registry_server.core.service import Instant
 from registry_server.core.sessions import AT_ONCE, EMPTY_FOR, Sessions
-from registry_server.core.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import Grid, make_event
 
 

@@ -13,12 +13,12 @@ from grid.registry.v1 import observation_pb2
 from grid_model.errors import Superseded
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import LivenessCause
+from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome
 
 from registry_server.core.commits import INLINE_APART, MAX_INLINE_LINES
 from registry_server.core.effects import Alert, EndStream, Message, PutService, Registered, SupersededBy, Write
 from registry_server.core.event_log import EventFilter
 from registry_server.core.service import ServiceSpec
-from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
 from registry_server.io.grpc_observer import ObserverService
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.store import Stored, StoreError

@@ -97,9 +97,9 @@ def test_a_copy_is_settled_once_and_waits_all_the_same() -> None:
     fill(boxes, 2)
     settled = boxes.stop_escalation("0", "boss")
     assert settled is not None
-    assert settled.climbed
+    assert settled.escalated
     assert boxes.stop_escalation("0", "boss") is None
-    assert [(copy.event.alert_id, copy.climbed) for copy in boxes.waiting_for("boss")] == [("0", True), ("1", False)]
+    assert [(copy.event.alert_id, copy.escalated) for copy in boxes.waiting_for("boss")] == [("0", True), ("1", False)]
     assert taken(boxes) == ["0", "1"]
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from grid_model.errors import ServiceNotFound
+from grid_model.service import Maintenance
 
 from registry_server.core.effects import DropMaintenance, PutMaintenance
 from registry_server.core.registry import Registry
-from registry_server.core.service import Maintenance
 from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import EPOCH, Grid, at, lines
 

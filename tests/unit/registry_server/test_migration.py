@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Delivery
+from grid_model.service import Maintenance
 
 from registry_server.core.effects import PutMaintenance, RemoveService, StopEscalation
-from registry_server.core.service import Copy, Judgement, Maintenance, Tombstone
+from registry_server.core.service import Judgement, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store.encoding import encode
 from registry_server.io.store.sqlite import FILE, SqliteStore
@@ -97,7 +99,7 @@ def test_everything_that_was_stored_is_there(found: Stored) -> None:
     assert (found.revision, found.incarnation, found.last_sequence) == (1000, 8, 2)
     assert [intent.service_id for intent in found.intents] == ["a"]
     assert found.maintenance == []
-    assert found.waiting == [Copy(TOLD, 0.0, climbed=False)]
+    assert found.waiting == [Delivery(TOLD, 0.0, escalated=False)]
     assert sorted(tombstone.service_id for tombstone in found.tombstones) == ["gone", "left"]
     assert {(tombstone.name, tombstone.parent) for tombstone in found.tombstones} == {("", "")}
 
@@ -120,7 +122,7 @@ def test_what_is_new_can_be_written_to_it(tmp_path: Path) -> None:
     found = loaded(tmp_path)
     assert tombstone in found.tombstones
     assert found.maintenance == [maintenance]
-    assert found.waiting == [Copy(TOLD, 0.0, climbed=True)]
+    assert found.waiting == [Delivery(TOLD, 0.0, escalated=True)]
 
 
 def test_a_store_of_the_future_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

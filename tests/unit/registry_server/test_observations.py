@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from registry_server.core.observations import Frame, ObservationFeed
+from registry_server.core.observations import ObservationFeed, Unread
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import Grid, make_event
 
-EMPTY = Frame((), (), ())
+EMPTY = Unread((), (), ())
 
 
 def test_the_first_frame_names_everybody_and_the_second_only_what_is_new() -> None:
     feed = ObservationFeed(["a", "b"], [])
-    assert feed.take() == Frame(("a", "b"), (), ())
+    assert feed.take() == Unread(("a", "b"), (), ())
     assert feed.take() == EMPTY
     feed.changed("b")
-    assert feed.take() == Frame(("b",), (), ())
+    assert feed.take() == Unread(("b",), (), ())
 
 
 def test_a_later_beat_takes_the_place_of_an_earlier_one() -> None:
@@ -30,14 +30,14 @@ def test_a_service_that_left_and_came_back_is_only_changed() -> None:
     feed = ObservationFeed(["a"], [])
     feed.removed("a")
     feed.changed("a")
-    assert feed.take() == Frame(("a",), (), ())
+    assert feed.take() == Unread(("a",), (), ())
 
 
 def test_a_service_that_came_and_left_is_only_removed() -> None:
     feed = ObservationFeed([], [])
     feed.changed("a")
     feed.removed("a")
-    assert feed.take() == Frame((), (), ("a",))
+    assert feed.take() == Unread((), (), ("a",))
 
 
 def test_a_beat_is_not_urgent_but_a_change_and_a_removal_are() -> None:
@@ -56,15 +56,15 @@ def test_a_registry_tells_its_observer_of_registrations_beats_breaks_and_removal
     grid = Grid()
     feed = grid.watch()
     first = grid.register("a", 1)
-    assert feed.take() == Frame(("a",), (), ())
+    assert feed.take() == Unread(("a",), (), ())
     grid.beat(1)
     frame = feed.take()
     assert frame.changed == ()
     assert [incarnation for incarnation, _, _ in frame.beats] == [first.incarnation]
     grid.close(1)
-    assert feed.take() == Frame(("a",), (), ())
+    assert feed.take() == Unread(("a",), (), ())
     grid.registry.deregister("a", "", grid.later())
-    assert feed.take() == Frame((), (), ("a",))
+    assert feed.take() == Unread((), (), ("a",))
 
 
 def test_an_activity_that_moves_is_a_fact_where_it_is_judged_and_a_load_figure_is_none() -> None:
@@ -96,7 +96,7 @@ def test_copies_of_alerts_are_named_once_however_often_they_change() -> None:
     feed = ObservationFeed([], [("x", "boss")])
     feed.copy("x", "boss")
     feed.copy("y", "boss")
-    assert feed.take() == Frame((), (), (), (("x", "boss"), ("y", "boss")))
+    assert feed.take() == Unread((), (), (), (("x", "boss"), ("y", "boss")))
     assert feed.take() == EMPTY
 
 
@@ -143,7 +143,7 @@ def test_the_snapshot_names_every_copy_that_waits() -> None:
 
 def test_a_large_frame_is_told_in_parts_the_removed_first_and_the_beats_last() -> None:
     beat = (1, 1, 0.1)
-    frame = Frame(tuple("abcde"), (beat,), ("gone",), (("x", "a"), ("y", "a"), ("z", "b")))
+    frame = Unread(tuple("abcde"), (beat,), ("gone",), (("x", "a"), ("y", "a"), ("z", "b")))
     parts = frame.parts(2)
     assert [each for part in parts for each in part.changed] == list("abcde")
     assert [each for part in parts for each in part.copies] == [("x", "a"), ("y", "a"), ("z", "b")]

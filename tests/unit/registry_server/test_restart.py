@@ -10,11 +10,11 @@ import pytest
 from grid_model.errors import RevisionCompacted
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole
+from grid_model.verdict import VerdictKind
 
 from registry_server.core.effects import Alert
 from registry_server.core.event_log import EventLog
 from registry_server.core.registry import Registry
-from registry_server.core.verdicts import VerdictKind
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.store.sqlite import SqliteStore
 from tests.unit.registry_server.builders import Grid, at, make_event, messages

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.service import ServiceRole, ServiceStatus
+from grid_model.service import Maintenance, ServiceRole, ServiceStatus
 
 from grid_hosting.data_files import RESTORED
 from registry_server.core.effects import (
@@ -33,7 +33,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Intent, Judgement, Maintenance, Report, StoredService, Tombstone
+from registry_server.core.service import Intent, Judgement, Report, StoredService, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store import sqlite as sqlite_store
 from registry_server.io.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
@@ -285,7 +285,7 @@ def test_what_an_operator_holds_and_which_copies_climbed_survive_a_restart(tmp_p
         store.commit([AppendEvent(alert), StopEscalation(alert.alert_id, "boss"), PutMaintenance(held)])
     with closing(SqliteStore(tmp_path)) as store:
         found = store.load()
-        assert [(copy.event, copy.climbed) for copy in found.waiting] == [(alert, True)]
+        assert [(copy.event, copy.escalated) for copy in found.waiting] == [(alert, True)]
         assert found.maintenance == [held]
         store.commit([DropMaintenance("a")])
         assert store.load().maintenance == []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.verdict import StandingSuspicion, VerdictKind, VerdictOutcome
 
 from registry_server.core.effects import Alert
 from registry_server.core.observers import STALE_AFTER
-from registry_server.core.verdicts import StandingSuspicion, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import Grid, make_event, messages
 
 

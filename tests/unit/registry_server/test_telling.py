@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from grid_model.event import Event
+from grid_model.verdict import AlertCopy, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 
 from registry_server.core.effects import AppendEvent, RemoveService, StopEscalation
-from registry_server.core.verdicts import Notice, Verdict, VerdictKind, VerdictOutcome, VerdictResult
 from tests.unit.registry_server.builders import Grid, lines, make_event
 
 ALIVE, SUSPECT, DOWN, DEREGISTER = VerdictKind
@@ -47,7 +47,7 @@ def told_to(grid: Grid, service_id: str) -> tuple[str, ...]:
 
 def waits(grid: Grid, recipient: str) -> list[tuple[str, bool]]:
     """What waits for a recipient, and whether it is settled for the way up."""
-    return [(copy.event.alert_id, copy.climbed) for copy in grid.registry.waiting_for(recipient)]
+    return [(copy.event.alert_id, copy.escalated) for copy in grid.registry.waiting_for(recipient)]
 
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_further_alerts_become_true_with_the_verdict_or_not_at_all(grid: Grid) -
 
 def test_a_copy_climbs_once_to_whom_the_notice_names(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
-    climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
+    climb = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
     assert grid.registry.notify(climb, grid.later())
     assert waits(grid, "pa") == [("kid is down", True)]
     assert waits(grid, "grandpa") == [("kid is down", False)]
@@ -132,7 +132,7 @@ def test_a_copy_climbs_once_to_whom_the_notice_names(grid: Grid) -> None:
 def test_a_copy_that_was_acknowledged_meanwhile_does_not_climb(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
     grid.registry.acknowledge("kid is down", "pa", grid.later())
-    climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
+    climb = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
     assert not grid.registry.notify(climb, grid.later())
     assert waits(grid, "grandpa") == []
     assert told_to(grid, "kid") == ("pa",)
@@ -140,13 +140,13 @@ def test_a_copy_that_was_acknowledged_meanwhile_does_not_climb(grid: Grid) -> No
 
 def test_a_notice_without_an_event_settles_a_copy_and_says_nothing(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
-    assert grid.registry.notify(Notice("kid is down", climbs_from="pa"), grid.later())
+    assert grid.registry.notify(AlertCopy("kid is down", escalated_from="pa"), grid.later())
     assert waits(grid, "pa") == [("kid is down", True)]
 
 
 def test_a_death_that_was_held_is_told_once(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"), quiet=True)
-    release = Notice("kid is down", down("kid", "pa"), told_about="kid")
+    release = AlertCopy("kid is down", down("kid", "pa"), notified_about="kid")
     assert grid.registry.notify(release, grid.later())
     assert told_to(grid, "kid") == ("pa",)
     grid.registry.acknowledge("kid is down", "pa", grid.later())
@@ -157,12 +157,12 @@ def test_a_death_that_was_held_is_told_once(grid: Grid) -> None:
 def test_a_death_that_was_held_and_is_over_is_not_told(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"), quiet=True)
     rule(grid, ALIVE, "kid")
-    assert not grid.registry.notify(Notice("kid is down", down("kid", "pa"), told_about="kid"), grid.later())
+    assert not grid.registry.notify(AlertCopy("kid is down", down("kid", "pa"), notified_about="kid"), grid.later())
     assert waits(grid, "pa") == []
 
 
 def test_the_same_notice_waits_once_for_the_same_recipient(grid: Grid) -> None:
-    cascade = Notice("cascade", make_event("cascading_failure", alert_id="cascade", recipient="operators"))
+    cascade = AlertCopy("cascade", make_event("cascading_failure", alert_id="cascade", recipient="operators"))
     assert grid.registry.notify(cascade, grid.later())
     assert not grid.registry.notify(cascade, grid.later())
     assert waits(grid, "operators") == [("cascade", False)]
@@ -172,7 +172,7 @@ def test_who_is_told_of_a_death_after_the_service_was_given_up_is_remembered_for
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
     rule(grid, DEREGISTER, "kid")
     grid.take()
-    climb = Notice("kid is down", down("kid", "grandpa"), climbs_from="pa", told_about="kid")
+    climb = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
     assert grid.registry.notify(climb, grid.later())
     (burial,) = lines(grid.take(), RemoveService)
     assert burial.tombstone.judgement is not None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 from grid.registry.v1 import heartbeat_pb2, service_pb2
+from grid_model.observer_codec import encode_facts
 from grid_model.service import ServiceStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_server.core.liveness_facts import facts_of
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report
@@ -26,7 +28,7 @@ def test_every_interval_comes_back_to_the_nanosecond(intervals: tuple[Duration, 
     kept = registry.register(translate.to_spec(sent), 0, "", None, Instant(0.0, 0.0))
     told = translate.from_service(kept)
     record: Record = registry.records["a"]
-    observed = translate.from_record(record, None)
+    observed = encode_facts(facts_of(record, None))
     assert [getattr(told, name) for name in FIELDS] == list(intervals)
     assert [observed.heartbeat_interval, observed.reconnect_grace, observed.stall_after] == [
         intervals[0], *intervals[2:]]  # fmt: skip

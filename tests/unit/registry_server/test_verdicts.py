@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome
 
 from registry_server.core.effects import AppendEvent, DeclaredDown, PutService, RemoveService, UnknownService
 from registry_server.core.observers import BEHIND, GONE_AFTER, STALE_AFTER
-from registry_server.core.verdicts import Verdict, VerdictKind, VerdictOutcome
 from tests.unit.registry_server.builders import OBSERVER, Grid, lines, make_event, messages
 
 ALIVE, SUSPECT, DOWN, DEREGISTER = VerdictKind

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from grid.registry.v1 import observation_pb2
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
+from grid_model.observation import Frame
+from grid_model.service import Maintenance
+from grid_model.verdict import VerdictOutcome
 
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert
 from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, Maintenance, Report, ServiceSpec
-from registry_server.core.verdicts import VerdictOutcome
-from registry_server.io import translate as registry_wire
-from tron import translate as tron_wire
+from registry_server.core.service import Instant, Report, ServiceSpec
+from tests.simulation.translation import Wire
 from tron.judge import Judge
 from tron.policy import Policies, Policy
 
@@ -48,6 +48,7 @@ class Bench:
         self.log: list[Event] = []
         self._policies = Policies(policy or Policy(), overrides)
         self._sessions = 0
+        self._wire = Wire()
         self.restart_tron()
 
     def restart_tron(self) -> None:
@@ -104,18 +105,18 @@ class Bench:
 
     def look(self) -> None:
         """TRON reads a frame, judges, and has it applied; then alerts are delivered and acknowledged."""
-        self.judge.learn(tron_wire.to_frame(self._frame()))
+        self.judge.learn(self._wire.frame(self._frame()))
         orders = self.judge.decide(0.0, self.now.wall)
         outcomes = []
         for ruling in orders.rulings:
-            verdict = registry_wire.to_verdict(tron_wire.from_ruling(ruling), self.now.wall)
+            verdict = self._wire.verdict(ruling.verdict())
             outcomes.append((ruling, self.registry.apply(verdict, self.now).outcome))
         for ruling, outcome in reversed(outcomes):
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
         for copy in orders.copies:
-            self.registry.notify(registry_wire.to_notice(tron_wire.from_copy(copy), self.now.wall), self.now)
-        standing = [registry_wire.to_standing(tron_wire.from_suspicion(each), 0.0) for each in orders.preauthorized]
+            self.registry.notify(self._wire.copy(copy), self.now)
+        standing = map(self._wire.suspicion, orders.preauthorized)
         self.registry.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
         self.registry.report_cascade(self.judge.cascade_alert_id)
         self.registry.judged(OBSERVER, self.now)
@@ -148,10 +149,10 @@ class Bench:
                 if program.acknowledges and program.beats:
                     self.registry.acknowledge_on_stream(session, [message.event.alert_id], self.now)
         for delivery in list(self.judge.for_operators.values()):
-            self.registry.acknowledge(delivery.alert.alert_id, OPERATORS, self.now)
+            self.registry.acknowledge(delivery.event.alert_id, OPERATORS, self.now)
         after = self.log[-1].sequence if self.log else 0
         self.log += self.registry.recent_events(after, 10_000) or []
 
-    def _frame(self) -> observation_pb2.ObserveLivenessResponse:
-        (facts,) = self.stream.frame(self.now, lambda: 0.0)
-        return registry_wire.from_facts(facts)
+    def _frame(self) -> Frame:
+        (frame,) = self.stream.frame(self.now, lambda: 0.0)
+        return frame

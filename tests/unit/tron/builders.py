@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
+from grid_model.service import Maintenance
 
 from tron.detector import Detector
-from tron.facts import Facts, Kind, Transition
+from tron.facts import Kind, Transition
 from tron.policy import Policies, Policy
 
 WINDOW = 15.0
+HELD = Maintenance("a", 1_700_000_000.0)
 POLICY = Policy(reattach_window=WINDOW)
 
 

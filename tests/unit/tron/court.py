@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from grid_model.event import Event
+from grid_model.observation import Facts, Forebear, Frame
+from grid_model.service import Maintenance
+from grid_model.verdict import AlertCopy, VerdictOutcome
 
+from registry_server.core.liveness_facts import facts_of
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, Maintenance, ServiceSpec
-from registry_server.core.verdicts import VerdictOutcome
-from tests.support.between_cores import delivery_of, facts_of, forebear_of, notice_of, suspicion_of, verdict_of
-from tron.facts import Facts, Frame, Kind
+from registry_server.core.service import Instant, ServiceSpec
+from tron.facts import Kind
 from tron.judge import Judge
-from tron.orders import AlertCopy, Orders, Ruling
+from tron.orders import Orders, Ruling
 from tron.policy import Policies, Policy
 
 EPOCH = 1_700_000_000.0
@@ -129,6 +131,7 @@ class Court:
     def frame(self) -> Frame:
         """What the registry tells now."""
         snapshot = not self.judge.complete
+        gone = self.registry.tombstones.values() if snapshot else ()
         frame = self._feed.take()
         copies = {key: self.registry.copy(*key) for key in frame.copies}
         return Frame(
@@ -137,9 +140,9 @@ class Court:
             observations=tuple(self.facts(each) for each in frame.changed if each in self.registry.records),
             beats=frame.beats,
             removed=frame.removed,
-            deliveries=tuple(delivery_of(copy) for copy in copies.values() if copy is not None),
+            deliveries=tuple(copy for copy in copies.values() if copy is not None),
             deliveries_ended=tuple(key for key, copy in copies.items() if copy is None),
-            forebears=tuple(map(forebear_of, self.registry.tombstones.values())) if snapshot else (),
+            forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in gone),
             cascade_alert_id=self.registry.cascade_alert_id if snapshot else "",
             snapshot_complete=snapshot,
         )
@@ -151,7 +154,7 @@ class Court:
     def apply(self, orders: Orders) -> None:
         """As the registry's door does it: verdicts, notices, then what stands."""
         now = self.instant()
-        outcomes = [self.registry.apply(verdict_of(each), now).outcome for each in orders.rulings]
+        outcomes = [self.registry.apply(each.verdict(), now).outcome for each in orders.rulings]
         for ruling, outcome in zip(orders.rulings, outcomes, strict=True):
             if outcome is VerdictOutcome.APPLIED:
                 self.judged.append((self.now, ruling.transition.kind, ruling.transition.service_id))
@@ -160,11 +163,9 @@ class Court:
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
         for copy in orders.copies:
-            if self.registry.notify(notice_of(copy), now):
+            if self.registry.notify(copy, now):
                 self.copies.append(copy)
-        self.registry.preauthorize(
-            map(suspicion_of, orders.preauthorized), orders.withdrawn, held=self.judge.guard.many_fail
-        )
+        self.registry.preauthorize(orders.preauthorized, orders.withdrawn, held=self.judge.guard.many_fail)
         self.registry.report_cascade(self.judge.cascade_alert_id)
         self.registry.judged(OBSERVER, now)
         self.registry.take()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_model.observation import Facts, Frame
 
 from tests.unit.tron.builders import make_facts
 from tron.explanation import explain
-from tron.facts import Facts, Frame
 from tron.judge import Judge
 from tron.policy import Policies, Policy
 

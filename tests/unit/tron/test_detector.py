@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
 
-from tests.unit.tron.builders import POLICY, WINDOW, make_detector, make_facts, story, walk
+from tests.unit.tron.builders import HELD, POLICY, WINDOW, make_detector, make_facts, story, walk
 from tron.detector import Detector
-from tron.facts import Facts, Kind
+from tron.facts import Kind
 from tron.policy import Policies, Policy
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
@@ -452,7 +453,7 @@ def test_who_is_stalled_and_loses_its_stream_is_down_after_the_grace() -> None:
 
 
 def test_nobody_is_called_stalled_under_maintenance() -> None:
-    assert beats(make_detector(replace(GETS_ON, maintained=True)), until=20.0) == []
+    assert beats(make_detector(replace(GETS_ON, maintenance=HELD)), until=20.0) == []
 
 
 def busy(until: float, declared: float = 1.0, **fields: Any) -> Facts:
@@ -526,7 +527,7 @@ def test_nobody_is_deregistered_while_that_is_held_and_all_at_once_afterwards() 
 
 
 def test_nobody_is_deregistered_under_maintenance() -> None:
-    assert story(walk(make_detector(make_facts(maintained=True)), 60.0)) == [(2.3, MISS), (3.3, DOWN)]
+    assert story(walk(make_detector(make_facts(maintenance=HELD)), 60.0)) == [(2.3, MISS), (3.3, DOWN)]
 
 
 def test_thresholds_that_change_move_the_deadlines_that_stand() -> None:
@@ -570,7 +571,7 @@ def test_deadlines_say_what_will_become_of_it_and_change_nothing() -> None:
 
 def test_deadlines_of_the_judge_of_the_maintained_and_of_the_broken() -> None:
     assert make_detector(make_facts(), exempt="a").deadlines("a") == []
-    maintained = make_detector(make_facts(maintained=True))
+    maintained = make_detector(make_facts(maintenance=HELD))
     assert [kind for kind, _ in maintained.deadlines("a")] == [MISS, DOWN]
     broken = make_detector(BROKEN)
     broken.advance(2.0, 0.0)

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 from grid_model.event import OPERATORS, Severity
+from grid_model.observation import Delivery
 
 from tests.unit.tron.test_alert_book import draft
 from tron.alert_book import escalated_copy
 from tron.escalation import ASK_AGAIN, Escalations, Step, escalates, next_step
-from tron.facts import Delivery, Kind
+from tron.facts import Kind
 
 DOWN = draft(Kind.DOWN)
 
@@ -22,7 +23,7 @@ def delivery(alert_id: str = "x", recipient: str = "boss", since: float = 5.0, *
 
 def due(escalations: Escalations, now: float) -> list[tuple[str, str]]:
     """What is to be looked at."""
-    return [(each.alert.alert_id, each.alert.recipient) for each in escalations.due(now)]
+    return [(each.event.alert_id, each.event.recipient) for each in escalations.due(now)]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_what_waits_is_found_by_recipient_and_by_whom_it_tells_of() -> None:
     escalations = Escalations()
     escalations.put(delivery())
     escalations.put(delivery("y", "other"))
-    assert [each.alert.alert_id for each in escalations.waiting_for("boss")] == ["x"]
+    assert [each.event.alert_id for each in escalations.waiting_for("boss")] == ["x"]
     assert escalations.waiting_for("nobody") == []
     assert len(escalations.about("a")) == 2
     assert escalations.about("b") == []

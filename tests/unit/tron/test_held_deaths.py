@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
 
 from tests.unit.tron.builders import make_detector, make_facts
 from tests.unit.tron.test_alert_book import draft
 from tron import held_deaths as held_deaths_module
 from tron.detector import Detector
-from tron.facts import Facts, Kind
+from tron.facts import Kind
 from tron.held_deaths import HeldDeaths
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.observation import Forebear
 
 from tron import lineage as lineage_module
-from tron.facts import Forebear
 from tron.lineage import Lineage
 
 

@@ -7,7 +7,6 @@ from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
 
 from registry_server.core.effects import AppendEvent, WithdrawCopy
-from tests.support.between_cores import verdict_of
 from tests.unit.tron.court import PATIENT, Court, grown
 from tron.policy import Policy
 
@@ -208,7 +207,7 @@ def test_the_withdrawal_and_the_summary_are_one_command_with_the_verdict() -> No
     court.judge.learn(court.frame())
     orders = court.judge.decide(court.hearing_since, court.instant().wall)
     court.registry.take()
-    verdict = verdict_of(orders.rulings[0])
+    verdict = orders.rulings[0].verdict()
     court.registry.apply(verdict, court.instant())
     writes = [type(write) for write in court.registry.take().writes if type(write) in (WithdrawCopy, AppendEvent)]
     assert writes == [WithdrawCopy, AppendEvent]

@@ -9,9 +9,10 @@ from itertools import islice
 from typing import Any
 
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts, Frame
 
-from tests.unit.tron.builders import POLICY, make_facts
-from tron.facts import Facts, Frame, Kind
+from tests.unit.tron.builders import HELD, POLICY, make_facts
+from tron.facts import Kind
 from tron.judge import PART, Judge
 from tron.orders import Orders
 from tron.policy import Policies
@@ -103,7 +104,7 @@ def test_a_service_that_is_heard_before_its_ruling_is_not_accused() -> None:
 
 def test_facts_that_leave_a_decision_as_it_is_do_not_decide_it_twice() -> None:
     judge, died = judge_in_which_many_are_due({})
-    judge.learn(frame_at(112.5, replace(died["many-0700"], maintained=True)))
+    judge.learn(frame_at(112.5, replace(died["many-0700"], maintenance=HELD)))
     ruled = rulings(judge.decide_in_parts(0.0, 0.0))
     assert ruled.count((Kind.DOWN, "many-0700")) == 1
     judge.learn(frame_at(112.6))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from grid_model.verdict import StandingSuspicion
+
 from tests.unit.tron.builders import make_facts
 from tron.alert_book import preauthorized_alert
-from tron.preauthorized import Preauthorized, StandingSuspicion
+from tron.preauthorized import Preauthorized
 
 FACTS = make_facts()
 SUSPICION = StandingSuspicion("a", 1, preauthorized_alert(FACTS, "boss"))

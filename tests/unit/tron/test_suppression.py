@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from grid_model.event import OPERATORS
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
 
-from tests.unit.tron.builders import make_facts
+from tests.unit.tron.builders import HELD, make_facts
 from tests.unit.tron.test_alert_book import draft
 from tron import messages
 from tron.damping import Damping
-from tron.facts import Facts, Kind
+from tron.facts import Kind
 from tron.guard import Guard
 from tron.living import Living
 from tron.policy import Policies, Policy
@@ -66,7 +67,7 @@ def decided(
 @pytest.mark.parametrize("kind", [Kind.MISS, Kind.SUSPECT, Kind.STALL, Kind.DOWN, Kind.DEREGISTER])
 def test_alerts_are_sent_unless_something_holds_them(kind: Kind) -> None:
     assert decided(kind, make_facts()) == SENT
-    assert decided(kind, make_facts(maintained=True)) == Suppression(messages.HELD_MAINTENANCE)
+    assert decided(kind, make_facts(maintenance=HELD)) == Suppression(messages.HELD_MAINTENANCE)
 
 
 @pytest.mark.parametrize("kind", [Kind.MISS, Kind.SUSPECT, Kind.DOWN, Kind.DEREGISTER])
@@ -88,13 +89,13 @@ def test_damping_holds_suspicions_and_never_a_death_a_deregistration_or_a_stall(
 def test_the_suspicion_that_reaches_the_flap_limit_is_still_sent_and_names_the_limit() -> None:
     last = decided(Kind.SUSPECT, make_facts(), damping=damped("a"), reached=POLICY)
     assert last == Suppression(last_before=FlapLimit(3, POLICY.flap_window))
-    maintained = decided(Kind.SUSPECT, make_facts(maintained=True), damping=damped("a"), reached=POLICY)
+    maintained = decided(Kind.SUSPECT, make_facts(maintenance=HELD), damping=damped("a"), reached=POLICY)
     assert maintained == Suppression(messages.HELD_MAINTENANCE)
 
 
 def test_a_return_is_reported_to_those_notified_of_the_failure_whatever_holds_now() -> None:
     assert decided(Kind.RESTORE, make_facts()) == Suppression(messages.HELD_UNREPORTED_FAILURE)
-    assert decided(Kind.RESTORE, make_facts(notified=("boss",), maintained=True), cascade("a", "b")) == SENT
+    assert decided(Kind.RESTORE, make_facts(notified=("boss",), maintenance=HELD), cascade("a", "b")) == SENT
 
 
 def test_a_service_without_a_parent_that_a_mass_failure_lists_needs_no_alert_of_its_own() -> None:
@@ -113,7 +114,7 @@ def test_a_held_death_stays_held_by_maintenance_a_mass_failure_and_its_list() ->
         "held_alert": draft(Kind.DOWN),
     }
     guard = cascade("a", "b")
-    assert holds_death(make_facts(maintained=True, **down), "boss", Guard(POLICY))
+    assert holds_death(make_facts(maintenance=HELD, **down), "boss", Guard(POLICY))
     assert holds_death(make_facts("a", **down), "boss", guard)
     assert not holds_death(make_facts("c", **down), "boss", guard)
     for now in (30.0, 31.0):
@@ -126,5 +127,5 @@ def test_alerts_escalate_unless_their_service_is_maintained_or_in_a_mass_failure
     guard = cascade("a", "b")
     assert holds_escalation("a", None, guard)
     assert not holds_escalation("c", None, guard)
-    assert holds_escalation("c", make_facts("c", maintained=True), guard)
+    assert holds_escalation("c", make_facts("c", maintenance=HELD), guard)
     assert not holds_escalation("c", make_facts("c"), guard)
