@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
-from tests.support.processes import start_gateway
+from tests.support.processes import Gateway, start_gateway
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway without a registry. It serves after some seconds in which it waited for one."""
+    nowhere = "127.0.0.1:1"
+    with start_gateway(tmp_path_factory.mktemp("data"), nowhere, nowhere, "--no-self-register") as running:
+        yield running
 
 
 @pytest.mark.parametrize("path", ["docs", "redoc"])
-def test_it_appears_without_the_internet(tmp_path: Path, browser: Browser, path: str) -> None:
-    with (
-        start_gateway(tmp_path / "data", "127.0.0.1:1", "127.0.0.1:1") as gateway,
-        browser.new_context() as context,
-    ):
+def test_it_appears_without_the_internet(gateway: Gateway, browser: Browser, path: str) -> None:
+    with browser.new_context() as context:
         here = gateway.url("tron_http")
         elsewhere: list[str] = []
 
