@@ -7,23 +7,23 @@ from dataclasses import replace
 import pytest
 
 from registry_server.core.service import Report
-from tests.unit.tron.court import PATIENT, Court, grown
+from tests.support.core_pair import PATIENT, CorePair, grown
 from tron.explanation import Explanation, explain
 from tron.policy import Policy
 
 
 @pytest.fixture
-def court() -> Court:
+def pair() -> CorePair:
     """A boss and an agent that has an activity counter, both fine."""
-    court = grown(Court(), {"boss": ""})
-    court.join("a", "boss", stall_after=5.0, name="Agent A")
-    court.run(1.0)
-    return court
+    pair = grown(CorePair(), {"boss": ""})
+    pair.join("a", "boss", stall_after=5.0, name="Agent A")
+    pair.run(1.0)
+    return pair
 
 
-def asked(court: Court, service_id: str = "a") -> Explanation:
+def asked(pair: CorePair, service_id: str = "a") -> Explanation:
     """What is explained of a service."""
-    explanation = explain(court.judge, service_id)
+    explanation = explain(pair.judge, service_id)
     assert explanation is not None
     return explanation
 
@@ -33,10 +33,10 @@ def will(explanation: Explanation) -> list[str]:
     return [what for what, _ in explanation.deadlines]
 
 
-def test_who_is_fine_is_explained_too(court: Court) -> None:
-    court.hang("a")
-    court.run(0.4)
-    fine = asked(court)
+def test_who_is_fine_is_explained_too(pair: CorePair) -> None:
+    pair.hang("a")
+    pair.run(0.4)
+    fine = asked(pair)
     assert fine.verdict == "Agent A is alive: last heartbeat 0.4 s ago, its stream is open."
     assert fine.rule == (
         "heard_in_time: a heartbeat is due every 1 s; it becomes suspect after 1 missed heartbeat (plus 0.25 s)"
@@ -47,10 +47,10 @@ def test_who_is_fine_is_explained_too(court: Court) -> None:
     assert (fine.evidence["state"], fine.evidence["is_told"], fine.evidence["connected"]) == ("ALIVE", "boss", True)
 
 
-def test_a_broken_stream(court: Court) -> None:
-    court.kill("a")
-    court.run(0.5)
-    suspect = asked(court)
+def test_a_broken_stream(pair: CorePair) -> None:
+    pair.kill("a")
+    pair.run(0.5)
+    suspect = asked(pair)
     assert suspect.verdict == "Agent A is suspect: its stream broke 0.5 s ago and it has not reconnected."
     assert suspect.rule.startswith(
         "stream_broke: a broken stream makes it suspect at once, and down after reconnect_grace (2 s)"
@@ -58,19 +58,19 @@ def test_a_broken_stream(court: Court) -> None:
     assert will(suspect)[0] == "down"
 
 
-def test_a_missed_beat(court: Court) -> None:
-    court.hang("a")
-    court.run(1.5)
-    suspect = asked(court)
+def test_a_missed_beat(pair: CorePair) -> None:
+    pair.hang("a")
+    pair.run(1.5)
+    suspect = asked(pair)
     assert suspect.verdict == "Agent A is suspect: no heartbeat for 1.5 s."
     assert suspect.rule == "missed_beats: 1 x 1 s + 0.25 s without a heartbeat"
     assert suspect.evidence["missed_beats"] == 1
 
 
-def test_who_is_down_and_who_was_told(court: Court) -> None:
-    court.kill("a")
-    court.run(12.0)
-    down = asked(court)
+def test_who_is_down_and_who_was_told(pair: CorePair) -> None:
+    pair.kill("a")
+    pair.run(12.0)
+    down = asked(pair)
     assert down.verdict == (
         "Agent A has been down for 10.0 s: its stream broke and it did not reconnect; last heartbeat 12.0 s ago."
     )
@@ -80,17 +80,17 @@ def test_who_is_down_and_who_was_told(court: Court) -> None:
     assert will(down) == ["deregistered"]
 
 
-def test_who_fell_silent(court: Court) -> None:
-    court.hang("a")
-    court.run(200.0)
-    down = asked(court)
+def test_who_fell_silent(pair: CorePair) -> None:
+    pair.hang("a")
+    pair.run(200.0)
+    down = asked(pair)
     assert "has been down for 3 min: it stopped sending heartbeats; last heartbeat 3 min ago" in down.verdict
     assert down.rule == "missed_beats: 2 x 1 s + 0.25 s without a heartbeat"
 
 
-def test_who_beats_and_does_not_get_on(court: Court) -> None:
-    court.run(5.0)
-    stalled = asked(court)
+def test_who_beats_and_does_not_get_on(pair: CorePair) -> None:
+    pair.run(5.0)
+    stalled = asked(pair)
     assert stalled.verdict == "Agent A is stalled: it is sending heartbeats but has made no progress for 6.0 s."
     assert stalled.rule == (
         "stall_after: the activity counter may stay unchanged for 5 s; "
@@ -98,70 +98,70 @@ def test_who_beats_and_does_not_get_on(court: Court) -> None:
     )
 
 
-def test_who_stood_still_and_then_lost_its_stream_does_not_beat(court: Court) -> None:
-    court.run(5.0)
-    court.kill("a")
-    court.run(0.5)
-    broken = asked(court)
+def test_who_stood_still_and_then_lost_its_stream_does_not_beat(pair: CorePair) -> None:
+    pair.run(5.0)
+    pair.kill("a")
+    pair.run(0.5)
+    broken = asked(pair)
     assert broken.verdict == "Agent A is suspect: its stream broke 0.5 s ago and it has not reconnected."
     assert broken.rule.startswith("stream_broke:")
 
 
-def test_who_is_busy(court: Court) -> None:
-    until = court.instant().wall + 600
-    court.registry.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
-    court.run(10.0)
-    busy = asked(court)
+def test_who_is_busy(pair: CorePair) -> None:
+    until = pair.instant().wall + 600
+    pair.registry.beat(pair.session("a"), "a", 0, Report(busy_until=until), pair.instant())
+    pair.run(10.0)
+    busy = asked(pair)
     assert busy.verdict.endswith(", its stream is open; busy for another 10 min.")
     assert busy.evidence["busy_for_another_seconds"] == pytest.approx(590.0)
 
 
-def test_who_flaps(court: Court) -> None:
+def test_who_flaps(pair: CorePair) -> None:
     for _ in range(7):
-        court.kill("a")
-        court.run(0.2)
-        court.join("a", "boss", name="Agent A")
-        court.run(0.3)
-    damped = asked(court)
+        pair.kill("a")
+        pair.run(0.2)
+        pair.join("a", "boss", name="Agent A")
+        pair.run(0.3)
+    damped = asked(pair)
     assert "; it is flapping, so its suspicions raise no alerts." in damped.verdict
     assert (damped.evidence["damped"], damped.evidence["suspicions_in_flap_window"]) == (True, PATIENT.flap_count)
 
 
-def test_who_is_maintained(court: Court) -> None:
-    court.maintain("a")
-    court.kill("a")
-    court.run(5.0)
-    maintained = asked(court)
+def test_who_is_maintained(pair: CorePair) -> None:
+    pair.maintain("a")
+    pair.kill("a")
+    pair.run(5.0)
+    maintained = asked(pair)
     assert maintained.verdict.endswith("; its alerts are held for maintenance (new disk).")
     assert maintained.evidence["told_to"] == []
     assert will(maintained) == []
 
 
 def test_who_is_listed_in_the_alert_of_an_ancestor() -> None:
-    court = grown(Court(), {"root": "", "pa": "root", "kid": "pa"})
-    court.kill("kid", "pa")
-    court.run(3.0)
-    listed = asked(court, "kid")
+    pair = grown(CorePair(), {"root": "", "pa": "root", "kid": "pa"})
+    pair.kill("kid", "pa")
+    pair.run(3.0)
+    listed = asked(pair, "kid")
     assert listed.verdict.endswith("; its failure is listed in the alert of an ancestor.")
-    assert listed.evidence["folded_into"] == court.mail("root", "service_down")[0].alert_id
+    assert listed.evidence["folded_into"] == pair.mail("root", "service_down")[0].alert_id
 
 
 def test_who_failed_with_many_others() -> None:
     fleet = [f"m{n}" for n in range(20)]
-    court = grown(Court(Policy()), dict.fromkeys(fleet, "boss") | {"boss": ""})
-    court.kill(*fleet[:12])
-    court.run(4.0)
-    failed = asked(court, "m0")
+    pair = grown(CorePair(Policy()), dict.fromkeys(fleet, "boss") | {"boss": ""})
+    pair.kill(*fleet[:12])
+    pair.run(4.0)
+    failed = asked(pair, "m0")
     assert failed.verdict.endswith("; it failed with many others, so its alerts are held.")
     assert (failed.evidence["mass_failure"], will(failed)) == (True, [])
 
 
-def test_who_is_not_back_after_the_registry_could_not_hear(court: Court) -> None:
-    court.registry.withdraw_preauthorized()
-    court.hearing_since = court.now
-    court.hang("a")
-    court.run(3.0)
-    held = asked(court)
+def test_who_is_not_back_after_the_registry_could_not_hear(pair: CorePair) -> None:
+    pair.registry.withdraw_preauthorized()
+    pair.hearing_since = pair.now
+    pair.hang("a")
+    pair.run(3.0)
+    held = asked(pair)
     assert held.verdict == "Agent A is alive: last heartbeat 3.0 s ago, its stream is open."
     assert held.rule == (
         "reattach_window: the registry has been receiving heartbeats for only 3.0 s; "
@@ -169,34 +169,32 @@ def test_who_is_not_back_after_the_registry_could_not_hear(court: Court) -> None
     )
 
 
-def test_who_never_had_a_stream(court: Court) -> None:
-    court.registry.register(
-        replace(court.registry.get("a").spec, service_id="u", name="U"), 0, "", None, court.instant()
-    )
-    court.run(0.1)
-    assert "(it has no stream, so only missed heartbeats count)" in asked(court, "u").verdict
+def test_who_never_had_a_stream(pair: CorePair) -> None:
+    pair.registry.register(replace(pair.registry.get("a").spec, service_id="u", name="U"), 0, "", None, pair.instant())
+    pair.run(0.1)
+    assert "(it has no stream, so only missed heartbeats count)" in asked(pair, "u").verdict
 
 
-def test_the_safety_margin_and_what_would_be_safe(court: Court) -> None:
-    court.hang("a")
-    court.run(1.7)
-    court.beating.add("a")
-    court.run(2.0)
-    evidence = asked(court).evidence
+def test_the_safety_margin_and_what_would_be_safe(pair: CorePair) -> None:
+    pair.hang("a")
+    pair.run(1.7)
+    pair.beating.add("a")
+    pair.run(2.0)
+    evidence = asked(pair).evidence
     assert evidence["worst_gap_seconds"] == pytest.approx(1.8)
     assert evidence["safety_margin"] == pytest.approx(1 - 1.8 / 2.25)
     assert evidence["suggested_down_after_seconds"] == pytest.approx(3.6)
 
 
-def test_nobody_is_explained_who_is_not_there(court: Court) -> None:
-    assert explain(court.judge, "nobody") is None
+def test_nobody_is_explained_who_is_not_there(pair: CorePair) -> None:
+    assert explain(pair.judge, "nobody") is None
 
 
-def test_what_an_agent_did_while_it_was_excused_says_nothing_about_its_time_out(court: Court) -> None:
-    until = court.instant().wall + 60
-    court.registry.beat(court.session("a"), "a", 0, Report(busy_until=until), court.instant())
-    court.hang("a")
-    court.run(59.0)
-    court.beating.add("a")
-    court.run(5.0)
-    assert asked(court).evidence["worst_gap_seconds"] < 2.0
+def test_what_an_agent_did_while_it_was_excused_says_nothing_about_its_time_out(pair: CorePair) -> None:
+    until = pair.instant().wall + 60
+    pair.registry.beat(pair.session("a"), "a", 0, Report(busy_until=until), pair.instant())
+    pair.hang("a")
+    pair.run(59.0)
+    pair.beating.add("a")
+    pair.run(5.0)
+    assert asked(pair).evidence["worst_gap_seconds"] < 2.0

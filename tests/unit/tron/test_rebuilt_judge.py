@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from registry_server.core.service import Judgement
-from tests.unit.tron.court import Court
+from tests.support.core_pair import CorePair
 from tron.policy import OrphanPolicy, Policy
 
 POLICY = Policy(guard_ratio=1.0, flap_count=10_000, escalate_after=4.0, misses_before_deregister=8)
@@ -45,58 +45,58 @@ STEPS = st.lists(
 )
 
 
-def act(court: Court, what: str, who: str) -> None:
+def act(pair: CorePair, what: str, who: str) -> None:
     """Let something happen, where it can."""
-    known = who in court.registry.records
+    known = who in pair.registry.records
     if what == "join":
-        court.join(who, TREE[who], name=who.title(), stall_after=3.0 if who == "other" else None)
+        pair.join(who, TREE[who], name=who.title(), stall_after=3.0 if who == "other" else None)
     elif what == "acknowledge":
-        court.acknowledge(who)
+        pair.acknowledge(who)
     elif not known:
         return
     elif what == "maintain":
-        court.maintain(who)
+        pair.maintain(who)
     elif what == "release":
-        court.registry.release_notices(who)
+        pair.registry.release_notices(who)
     elif what == "hang":
-        court.hang(who)
-    elif court.registry.get(who).session is None:
+        pair.hang(who)
+    elif pair.registry.get(who).session is None:
         return
     elif what == "kill":
-        court.kill(who)
+        pair.kill(who)
     elif what == "leave":
-        court.leave(who)
+        pair.leave(who)
 
 
-def judgements(court: Court) -> dict[str, Judgement]:
+def judgements(pair: CorePair) -> dict[str, Judgement]:
     """How everyone is judged, the deregistered ones too."""
-    found = {service_id: record.judgement for service_id, record in court.registry.records.items()}
-    for service_id, tombstone in court.registry.tombstones.items():
+    found = {service_id: record.judgement for service_id, record in pair.registry.records.items()}
+    for service_id, tombstone in pair.registry.tombstones.items():
         if tombstone.judgement is not None:
             found[f"{service_id}, gone"] = tombstone.judgement
     return found
 
 
-def told(court: Court) -> set[tuple[str, str, str]]:
+def told(pair: CorePair) -> set[tuple[str, str, str]]:
     """Who is told what about whom."""
-    waiting = court.registry.all_waiting()
+    waiting = pair.registry.all_waiting()
     return {(copy.event.recipient, copy.event.type, copy.event.service_id) for copy in waiting}
 
 
-def history(steps: list[tuple[str, str, int]], *, replaced: bool) -> Court:
+def history(steps: list[tuple[str, str, int]], *, replaced: bool) -> CorePair:
     """Play the steps; `replaced`: TRON is killed where they say so."""
-    court = Court(POLICY, other=ADOPTED)
+    pair = CorePair(POLICY, other=ADOPTED)
     for service_id in TREE:
-        act(court, "join", service_id)
-    court.run(1.0)
+        act(pair, "join", service_id)
+    pair.run(1.0)
     for what, who, ticks in steps:
         if what == "replace" and replaced:
-            court.restart_tron()
-        act(court, what, who)
+            pair.restart_tron()
+        act(pair, what, who)
         for _ in range(ticks):
-            court.step()
-    court.run(15.0)
-    return court
+            pair.step()
+    pair.run(15.0)
+    return pair
 
 
 @settings(deadline=None, max_examples=40)

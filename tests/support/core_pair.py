@@ -27,7 +27,7 @@ PATIENT = Policy(misses_before_deregister=10_000, guard_ratio=1.0)
 """No service is deregistered soon, and no failure is a mass failure: for stories about recipients."""
 
 
-class Court:
+class CorePair:
     """A registry, and a TRON that judges each tick. Agents beat by themselves for as long as they are in `beating`."""
 
     def __init__(self, policy: Policy = PATIENT, registry: Registry | None = None, **overrides: Policy) -> None:
@@ -196,12 +196,12 @@ class Court:
         return [kind for _, kind, about in self.judged if about == service_id]
 
 
-def grown(court: Court, tree: dict[str, str], **fields: Any) -> Court:
-    """The court with these services (child: parent), known for a while, so that they count as established."""
+def grown(pair: CorePair, tree: dict[str, str], **fields: Any) -> CorePair:
+    """The pair with these services (child: parent), known for a while, so that they count as established."""
     for service_id, parent in tree.items():
-        court.join(service_id, parent, **fields)
-    court.run(3.0)
-    return court
+        pair.join(service_id, parent, **fields)
+    pair.run(3.0)
+    return pair
 
 
 def ids(events: Iterable[Event]) -> list[str]:

@@ -38,7 +38,7 @@ class Program:
     heard: list[Event] = field(default_factory=list)
 
 
-class Bench:
+class WiredCorePair:
     """One registry and one TRON. `time` is attentive seconds."""
 
     def __init__(self, policy: Policy | None = None, **overrides: Policy) -> None:
