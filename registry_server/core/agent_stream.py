@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from grid_model.declaration import Declaration
 from grid_model.errors import (
     Draining,
     FieldError,
@@ -25,7 +26,7 @@ from registry_server.core.effects import Alert, EndStream, Message, Rejected, Un
 from registry_server.core.heartbeats import Beat, ReadReport
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, ServiceSpec
+from registry_server.core.service import Instant
 from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_spec, check_text
 
 HIGH_WATER = 4096
@@ -55,7 +56,7 @@ MAX_REASON = 1000
 class Register:
     """An agent registers, or attaches again. `shared`: the process whose agents share the stream; empty: none do."""
 
-    spec: ServiceSpec
+    spec: Declaration
     incarnation: int
     instance_id: str
     shared: str = ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from grid_model.declaration import Declaration
 from grid_model.errors import FieldError, InvalidRequest, ServiceNotFound
 from grid_model.event import OPERATORS
 
 from registry_server.core.record import Record
-from registry_server.core.service import ServiceSpec
 
 
 class Directory:
@@ -65,7 +65,7 @@ class Directory:
         if not named:
             del self._by_name[record.spec.name]
 
-    def refuse_cycle(self, spec: ServiceSpec) -> None:
+    def refuse_cycle(self, spec: Declaration) -> None:
         """Walk up from the parent as declared. Raises InvalidRequest where the way leads to the service itself."""
         seen = {spec.service_id}
         word = spec.parent

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from grid_model.declaration import Declaration
 from grid_model.service import ServiceRole
 
-from registry_server.core.service import Judgement, Report, ServiceSpec
+from registry_server.core.service import Judgement, Report
 
 
 @dataclass(slots=True)
 class Record:
     """Everything known about one registered service. Times `*_at` are attentive unless said otherwise."""
 
-    spec: ServiceSpec
+    spec: Declaration
     declared_role: ServiceRole
     incarnation: int
     instances: tuple[tuple[str, int], ...]

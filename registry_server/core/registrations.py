@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from grid_model.declaration import Declaration
 from grid_model.errors import QuotaExceeded, ServiceNotFound, Superseded, UnknownIncarnation
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole
@@ -28,7 +29,7 @@ from registry_server.core.losses import LossAlerts, is_lost
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import Published
 from registry_server.core.record import Record
-from registry_server.core.service import Instant, Intent, Judgement, Service, ServiceSpec, StoredService, Tombstone
+from registry_server.core.service import Instant, Intent, Judgement, Service, StoredService, Tombstone
 
 MAX_SERVICES = 200_000
 MAX_TOMBSTONES = 10_000
@@ -101,7 +102,7 @@ class Registrations:
 
     def register(
         self,
-        spec: ServiceSpec,
+        spec: Declaration,
         incarnation: int,
         instance_id: str,
         session_id: int | None,
@@ -232,7 +233,7 @@ class Registrations:
                 raise Superseded.of(record.spec.service_id, record.incarnation)
         return None
 
-    def _start_incarnation(self, spec: ServiceSpec, instance_id: str, session_id: int | None, now: Instant) -> Record:
+    def _start_incarnation(self, spec: Declaration, instance_id: str, session_id: int | None, now: Instant) -> Record:
         records = self._directory.records
         if len(records) >= MAX_SERVICES and spec.service_id not in records:
             raise QuotaExceeded(f"{MAX_SERVICES} services are registered; no more are allowed")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from grid_model.declaration import Declaration
 from grid_model.errors import Superseded
 from grid_model.event import Event
 from grid_model.observation import Delivery
@@ -32,7 +33,7 @@ from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import PART, Published
 from registry_server.core.record import Record
 from registry_server.core.registrations import MAX_TOMBSTONES, Registrations
-from registry_server.core.service import Instant, Intent, Report, Service, ServiceSpec, StoredService, Tombstone
+from registry_server.core.service import Instant, Intent, Report, Service, StoredService, Tombstone
 from registry_server.core.verdicts import Verdicts
 
 
@@ -167,7 +168,7 @@ class Registry:
 
     def register(
         self,
-        spec: ServiceSpec,
+        spec: Declaration,
         incarnation: int,
         instance_id: str,
         session_id: int | None,

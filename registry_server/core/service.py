@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from grid_model.declaration import Declaration
 from grid_model.event import Event
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.service import Maintenance, ServiceRole, ServiceStatus, ServiceType
+from grid_model.service import Maintenance, ServiceRole, ServiceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,26 +16,6 @@ class Instant:
 
     wall: float
     attentive: float
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceSpec:
-    """What a client declares at registration. Intervals in seconds; None is 'not declared'."""
-
-    service_id: str
-    name: str
-    type: ServiceType = ServiceType.AGENT
-    role: ServiceRole = ServiceRole.PRODUCTION
-    url: str = ""
-    caps: tuple[str, ...] = ()
-    labels: dict[str, Any] = field(default_factory=dict)
-    parent: str = ""
-    ctx_limit: int | None = None
-    cost_hint: dict[str, float] = field(default_factory=dict)
-    heartbeat_interval: float = 30.0
-    ttl: float = 90.0
-    reconnect_grace: float | None = None
-    stall_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +56,7 @@ class Judgement:
 class Service:
     """A service as readers see it, at one revision."""
 
-    spec: ServiceSpec
+    spec: Declaration
     incarnation: int
     registered_at: float
     last_heartbeat_at: float
@@ -92,7 +72,7 @@ class Service:
 class StoredService:
     """What must survive a restart about a registered service."""
 
-    spec: ServiceSpec
+    spec: Declaration
     declared_role: ServiceRole
     incarnation: int
     instances: tuple[tuple[str, int], ...]

@@ -6,10 +6,11 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from grid_model.declaration import Declaration
 from grid_model.errors import FieldError, InvalidRequest
 from grid_model.event import OPERATORS, Event
 
-from registry_server.core.service import Report, ServiceSpec
+from registry_server.core.service import Report
 
 MAX_SERVICE_ID = 512
 MAX_NAME = 100
@@ -49,7 +50,7 @@ def check_id(path: str, value: str) -> None:
         raise InvalidRequest.of(*errors)
 
 
-def check_spec(spec: ServiceSpec, *, as_sent: bool = False) -> ServiceSpec:
+def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
     """Return the spec with `labels.parent` read into an empty `parent`; raise InvalidRequest with all that is wrong.
 
     `as_sent`: caps, ttl and ctx_limit may say anything, within bounds of size.

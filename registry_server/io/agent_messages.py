@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
-from grid_model import event_codec
+from grid_model import declaration_codec, event_codec
 from grid_model.errors import FieldError, InvalidRequest, TronError
 from grid_model.wire import duration, timestamp_at
 
@@ -36,7 +36,7 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
         if kind == "register":
             register = request.register
             service_id, instance_id, shared = register.service.service_id, register.instance_id, register.shared
-            spec = translate.to_spec(register.service)
+            spec = declaration_codec.decode(register.service)
             return Register(spec, register.service.incarnation, instance_id, shared)
         if kind == "ack":
             return AlertAck(request.ack.alert_ids)

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeVar
 
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, service_pb2
-from grid_model import wire
+from grid_model import declaration_codec, wire
 from grid_model.observer_codec import encode_maintenance
-from grid_model.service import Maintenance, ServiceRole, ServiceStatus, ServiceType
+from grid_model.service import Maintenance, ServiceStatus
 from grid_model.wire import duration, timestamp_at
 
 from registry_server.core.losses import is_lost
 from registry_server.core.record import Record
-from registry_server.core.service import Report, Service, ServiceSpec, Tombstone
+from registry_server.core.service import Report, Service, Tombstone
 
 if TYPE_CHECKING:
     pass
 
 E = TypeVar("E", bound=IntEnum)
-
-DEFAULT_INTERVAL = 30.0
-DEFAULT_TTL_INTERVALS = 3
-
-
-def to_spec(message: service_pb2.Service) -> ServiceSpec:
-    """What a client declared, with defaults filled in. Raises InvalidRequest; bounds are checked elsewhere."""
-    interval = _optional_seconds(message, "heartbeat_interval")
-    interval = DEFAULT_INTERVAL if interval is None else interval
-    ttl = _optional_seconds(message, "ttl")
-    return ServiceSpec(
-        service_id=message.service_id or str(uuid.uuid4()),
-        name=message.name,
-        type=wire.known("service.type", ServiceType, message.type, ServiceType.AGENT),
-        role=wire.known("service.role", ServiceRole, message.role, ServiceRole.PRODUCTION),
-        url=message.url,
-        caps=tuple(message.caps),
-        labels=wire.json_object(message.labels),
-        parent=message.parent,
-        ctx_limit=message.ctx_limit if message.HasField("ctx_limit") else None,
-        cost_hint=dict(message.cost_hint),
-        heartbeat_interval=interval,
-        ttl=DEFAULT_TTL_INTERVALS * interval if ttl is None else ttl,
-        reconnect_grace=_optional_seconds(message, "reconnect_grace"),
-        stall_after=_optional_seconds(message, "stall_after"),
-    )
-
-
-def _optional_seconds(message: service_pb2.Service, name: str) -> float | None:
-    return wire.checked_seconds(f"service.{name}", getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
 
 
 def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:
@@ -74,40 +43,24 @@ def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: boo
 
 def from_service(service: Service) -> service_pb2.Service:
     """A record for the wire."""
-    spec, report = service.spec, service.report
-    message = service_pb2.Service(
-        service_id=spec.service_id,
-        name=spec.name,
-        type=spec.type.value,  # type: ignore[arg-type]
-        role=spec.role.value,  # type: ignore[arg-type]
-        url=spec.url,
-        caps=spec.caps,
-        parent=spec.parent,
-        ctx_limit=spec.ctx_limit,
-        cost_hint=spec.cost_hint,
-        heartbeat_interval=duration(spec.heartbeat_interval),
-        ttl=duration(spec.ttl),
+    report = service.report
+    message = declaration_codec.encode(
+        service.spec,
         incarnation=service.incarnation,
         registered_at=timestamp_at(service.registered_at),
         last_heartbeat_at=timestamp_at(service.last_heartbeat_at),
         connected=service.connected,
-        status=report.status.value,  # type: ignore[arg-type]
+        status=report.status.value,
         p95_ms=report.p95_ms,
         queue_depth=report.queue_depth,
         load=report.load,
         message=report.message,
         progress=report.progress,
         activity=report.activity,
-        liveness=service.liveness.value,  # type: ignore[arg-type]
-        liveness_cause=service.cause.value,  # type: ignore[arg-type]
+        liveness=service.liveness.value,
+        liveness_cause=service.cause.value,
         liveness_since=timestamp_at(service.since),
     )
-    if spec.labels:
-        message.labels.update(spec.labels)
-    if spec.reconnect_grace is not None:
-        message.reconnect_grace.CopyFrom(duration(spec.reconnect_grace))
-    if spec.stall_after is not None:
-        message.stall_after.CopyFrom(duration(spec.stall_after))
     if report.loop_lag is not None:
         message.loop_lag.CopyFrom(duration(report.loop_lag))
     if report.busy_until is not None:

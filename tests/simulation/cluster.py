@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from grid_model.declaration import Declaration
 from grid_model.service import ServiceRole
 
-from registry_server.core.service import ServiceSpec
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Loop
 from tests.simulation.network import Path
@@ -134,7 +134,7 @@ class Cluster:
     def start(self, member: Member) -> SimAgent:
         """A process starts under an id; whoever holds it will have to give up."""
         self._pids += 1
-        spec = ServiceSpec(
+        spec = Declaration(
             member.service_id,
             member.service_id,
             role=ServiceRole.EXPERIMENTAL,

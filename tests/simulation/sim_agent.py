@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 from typing import Any, cast
 
+from grid_model.declaration import Declaration
 from grid_model.errors import InvalidRequest, Superseded, TronError
 from grid_model.event import Event
 from tron_client.alerts import Alert, AlertInbox
@@ -19,7 +20,7 @@ from tron_client.protocol.report import Figures
 from tron_client.protocol.session import AgentSession
 
 from registry_server.core import effects
-from registry_server.core.service import Report, ServiceSpec
+from registry_server.core.service import Report
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
 from tests.simulation.network import DOWN, Channel, Connection, Path
@@ -34,7 +35,7 @@ class SimAgent(Process):
     """One process under a service_id. Another that is started later under the same id is another process."""
 
     def __init__(
-        self, loop: Loop, registry: SimRegistry, observer: Observer, path: Path, spec: ServiceSpec, pid: int, seed: str
+        self, loop: Loop, registry: SimRegistry, observer: Observer, path: Path, spec: Declaration, pid: int, seed: str
     ) -> None:
         super().__init__(loop, f"{spec.service_id}#{pid}")
         self.pid = pid

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid_model.declaration import Declaration
 from grid_model.event import Event
 from grid_model.service import ServiceRole
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
 
 from registry_server.core.changes import Change
-from registry_server.core.service import Report, Service, ServiceSpec
+from registry_server.core.service import Report, Service
 
 
 @dataclass(frozen=True, slots=True)
 class Register:
     """Up a Heartbeat stream."""
 
-    spec: ServiceSpec
+    spec: Declaration
     incarnation: int
     instance_id: str
 

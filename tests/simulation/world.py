@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid_model.declaration import Declaration
 from grid_model.event import Event
 from grid_model.observation import Frame
 from grid_model.verdict import VerdictOutcome
@@ -12,7 +13,7 @@ from registry_server.core.attention import AttentiveClock
 from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, PutService, RemoveService
 from registry_server.core.liveness_facts import facts_of
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, Intent, ServiceSpec, StoredService, Tombstone
+from registry_server.core.service import Instant, Intent, StoredService, Tombstone
 from tron.detector import Detector
 from tron.facts import Transition
 from tron.judge import Judge
@@ -93,7 +94,7 @@ class World:
     def register(self, service_id: str, interval: float, *, beats: bool) -> None:
         """A process starts and registers on a stream of its own."""
         session = self._open()
-        spec = ServiceSpec(service_id, service_id, heartbeat_interval=interval)
+        spec = Declaration(service_id, service_id, heartbeat_interval=interval)
         service = self.core.register(spec, 0, "", session, self.instant())
         self.agents[service_id] = Agent(service_id, interval, service.incarnation, session, self.now + interval, beats)
 
@@ -117,7 +118,7 @@ class World:
     def re_attach(self, agent: Agent) -> None:
         """It opens a new stream with the incarnation that it holds."""
         agent.session = self._open()
-        spec = ServiceSpec(agent.service_id, agent.service_id, heartbeat_interval=agent.interval)
+        spec = Declaration(agent.service_id, agent.service_id, heartbeat_interval=agent.interval)
         self.core.register(spec, agent.incarnation, "", agent.session, self.instant())
         agent.next_beat = self.now + agent.interval
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from grid_model.declaration import Declaration
 from grid_model.event import Event
 from grid_model.observation import Facts, Forebear, Frame
 from grid_model.service import Maintenance
@@ -13,7 +14,7 @@ from grid_model.verdict import AlertCopy, VerdictOutcome
 from registry_server.core.liveness_facts import facts_of
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, ServiceSpec
+from registry_server.core.service import Instant
 from tron.facts import Kind
 from tron.judge import Judge
 from tron.orders import Orders, Ruling
@@ -63,7 +64,7 @@ class CorePair:
         self._next += 1
         self._sessions[service_id] = self._next
         self.registry.open_session(self._next)
-        spec = ServiceSpec(
+        spec = Declaration(
             **{"name": service_id, "heartbeat_interval": 1.0, **fields}, service_id=service_id, parent=parent
         )
         self.registry.register(spec, 0, "", self._next, self.instant())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from grid_model.declaration import Declaration
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
 from grid_model.observation import Frame
@@ -15,7 +16,7 @@ from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert
 from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, Report, ServiceSpec
+from registry_server.core.service import Instant, Report
 from tests.simulation.translation import Wire
 from tron.judge import Judge
 from tron.policy import Policies, Policy
@@ -68,7 +69,7 @@ class WiredCorePair:
         self._sessions += 1
         self.registry.open_session(self._sessions)
         declared = {"name": service_id, "parent": parent, "heartbeat_interval": 1.0, **spec}
-        self.registry.register(ServiceSpec(service_id, **declared), 0, "", self._sessions, self.now)
+        self.registry.register(Declaration(service_id, **declared), 0, "", self._sessions, self.now)
         program = Program(service_id, self._sessions, acknowledges=acknowledges)
         self.programs[service_id] = program
         return program

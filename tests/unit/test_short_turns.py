@@ -14,10 +14,11 @@ from typing import Any
 import grpc
 import pytest
 from grid.registry.v1 import observation_pb2
+from grid_model.declaration import Declaration
 
 from grid_hosting.collector import COLLECTOR
 from grid_hosting.pauses import CALLBACKS, PAUSES, STARVED
-from registry_server.core.service import Report, ServiceSpec
+from registry_server.core.service import Report
 from registry_server.io.grpc_observer import ObserverService
 from registry_server.io.loop import RegistryLoop
 from tests.support.waiting import eventually
@@ -116,7 +117,7 @@ async def test_every_turn_is_short_while_twenty_thousand_attach_beat_and_die() -
 
             def attach(n: int) -> None:
                 sessions.append(loop.open_session(lambda _: None))
-                spec = ServiceSpec(f"s{n}", f"s{n}", heartbeat_interval=600.0)
+                spec = Declaration(f"s{n}", f"s{n}", heartbeat_interval=600.0)
                 registry.register(spec, 0, "", sessions[n], loop.now())
 
             def beat(n: int) -> None:

@@ -2,6 +2,7 @@
 
 - `liveness`     what a service is judged, and why.
 - `service`      what kind of thing a service is, what it may be used for, what it reports, and its maintenance.
+- `declaration`, `declaration_codec`  what a program declares at its registration, and its way to protobuf and back.
 - `event`        an event of the log, how much it matters, and the recipient that means the people in charge.
 - `event_codec`  events to protobuf and back.
 - `event_types`  the table of the events that TRON issues.

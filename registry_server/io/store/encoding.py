@@ -6,11 +6,12 @@ import json
 from enum import Enum
 from typing import Any
 
+from grid_model.declaration import Declaration
 from grid_model.event import Event, Severity
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
-from registry_server.core.service import Judgement, Report, ServiceSpec, StoredService
+from registry_server.core.service import Judgement, Report, StoredService
 
 _to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -46,21 +47,21 @@ def decode_judgement(text: str) -> Judgement:
     return _judgement(json.loads(text))
 
 
-def _plain(value: StoredService | Event | Judgement | ServiceSpec | Report) -> dict[str, Any]:
+def _plain(value: StoredService | Event | Judgement | Declaration | Report) -> dict[str, Any]:
     """The fields of a record. By hand, because dataclasses.asdict copies every leaf, and alerts wait for this."""
     plain: dict[str, Any] = {}
     for name in value.__slots__:
         field = getattr(value, name)
         if isinstance(field, Enum):
             field = field.name
-        elif isinstance(field, (ServiceSpec, Report, Judgement, Event)):
+        elif isinstance(field, (Declaration, Report, Judgement, Event)):
             field = _plain(field)
         plain[name] = field
     return plain
 
 
-def _spec(raw: dict[str, Any]) -> ServiceSpec:
-    return ServiceSpec(
+def _spec(raw: dict[str, Any]) -> Declaration:
+    return Declaration(
         **{**raw, "type": ServiceType[raw["type"]], "role": ServiceRole[raw["role"]], "caps": tuple(raw["caps"])}
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from grid_model.declaration import Declaration
 from grid_model.event import Event
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Delivery
@@ -12,7 +13,7 @@ from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome, VerdictResu
 from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
 from registry_server.core.registry import Registry
-from registry_server.core.service import Instant, Report, Service, ServiceSpec
+from registry_server.core.service import Instant, Report, Service
 
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
@@ -25,9 +26,9 @@ def at(attentive: float) -> Instant:
     return Instant(EPOCH + attentive, attentive)
 
 
-def make_spec(service_id: str = "a", **fields: Any) -> ServiceSpec:
+def make_spec(service_id: str = "a", **fields: Any) -> Declaration:
     """What a client declares; the name is the id unless told."""
-    return ServiceSpec(**{"service_id": service_id, "name": service_id, **fields})
+    return Declaration(**{"service_id": service_id, "name": service_id, **fields})
 
 
 def make_event(kind: str = "note", **fields: Any) -> Event:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from grid_model.declaration import Declaration
 from grid_model.event import Event, Severity
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 from hypothesis import strategies as st
 
-from registry_server.core.service import Judgement, Report, ServiceSpec, StoredService
+from registry_server.core.service import Judgement, Report, StoredService
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 SECONDS = st.floats(0, 2e9)
@@ -24,7 +25,7 @@ OBJECTS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 )
 
 SPECS = st.builds(
-    ServiceSpec,
+    Declaration,
     service_id=TEXT,
     name=TEXT,
     type=st.sampled_from(ServiceType),

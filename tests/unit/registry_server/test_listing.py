@@ -13,11 +13,11 @@ from typing import cast
 import pytest
 from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2 as pb
+from grid_model.declaration import Declaration
 from grid_model.errors import InvalidRequest, PageTokenExpired, RevisionCompacted
 from grid_model.event import Event
 
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import ServiceSpec
 from registry_server.io.grpc_events import Context, EventService
 from registry_server.io.grpc_listing import ServiceLists
 from registry_server.io.loop import RegistryLoop
@@ -42,7 +42,7 @@ async def running(folder: Path) -> AsyncIterator[RegistryLoop]:
 
 def register(loop: RegistryLoop, names: Sequence[str]) -> None:
     for name in names:
-        loop.registry.register(ServiceSpec(name, name), 0, "", None, loop.now())
+        loop.registry.register(Declaration(name, name), 0, "", None, loop.now())
 
 
 async def test_a_service_that_leaves_between_two_pages_is_told_by_a_watch_from_there(tmp_path: Path) -> None:

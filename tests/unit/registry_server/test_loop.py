@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from grid.registry.v1 import observation_pb2
+from grid_model.declaration import Declaration
 from grid_model.errors import Superseded
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import LivenessCause
@@ -18,7 +19,6 @@ from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome
 from registry_server.core.commits import INLINE_APART, MAX_INLINE_LINES
 from registry_server.core.effects import Alert, EndStream, Message, PutService, Registered, SupersededBy, Write
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import ServiceSpec
 from registry_server.io.grpc_observer import ObserverService
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.store import Stored, StoreError
@@ -82,7 +82,7 @@ async def test_ten_thousand_registrations_at_once_are_a_handful_of_commits() -> 
         told: list[object] = []
 
         async def register(number: int) -> None:
-            loop.registry.register(ServiceSpec(f"s{number}", "s"), 0, "", None, loop.now())
+            loop.registry.register(Declaration(f"s{number}", "s"), 0, "", None, loop.now())
             await loop.flushed()
             told.append(number)
 
@@ -99,7 +99,7 @@ async def test_nobody_is_told_before_it_is_on_disk() -> None:
         session = loop.open_session(told.append)
         seen_before = loop.revisions.value
         store.gate.clear()
-        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        loop.registry.register(Declaration("a", "a"), 0, "", session, loop.now())
         waiting = asyncio.ensure_future(loop.flushed())
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done
@@ -117,7 +117,7 @@ async def test_a_service_owes_its_next_beat_only_once_it_was_told_that_it_is_reg
         told: list[Message | EndStream] = []
         session = loop.open_session(told.append)
         store.gate.clear()
-        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        loop.registry.register(Declaration("a", "a"), 0, "", session, loop.now())
         loop.flush()
         record = loop.registry.get("a")
         registered_at = record.heard_at
@@ -139,13 +139,13 @@ async def test_an_older_one_is_told_to_stop_only_once_the_newer_one_is_on_disk()
     async with running(store) as loop:
         told: list[Message | EndStream] = []
         older, newer = loop.open_session(told.append), loop.open_session(lambda _: None)
-        loop.registry.register(ServiceSpec("a", "a"), 0, "one", older, loop.now())
+        loop.registry.register(Declaration("a", "a"), 0, "one", older, loop.now())
         await loop.flushed()
         store.gate.clear()
-        loop.registry.register(ServiceSpec("a", "a"), 0, "two", newer, loop.now())
+        loop.registry.register(Declaration("a", "a"), 0, "two", newer, loop.now())
         loop.flush()
         with pytest.raises(Superseded) as caught:
-            loop.registry.register(ServiceSpec("a", "a"), 1, "one", older, loop.now())
+            loop.registry.register(Declaration("a", "a"), 1, "one", older, loop.now())
         loop.registry.refuse_older(older, caught.value)
         loop.flush()
         await asyncio.sleep(0.1)
@@ -158,10 +158,10 @@ async def test_whom_an_alert_concerns_is_told_before_all_other_readers() -> None
     async with running(HeldStore()) as loop:
         told: list[Message | EndStream] = []
         session = loop.open_session(told.append)
-        loop.registry.register(ServiceSpec("parent", "p"), 0, "", session, loop.now())
+        loop.registry.register(Declaration("parent", "p"), 0, "", session, loop.now())
         await loop.flushed()
         seen_before = loop.revisions.value, loop.sequences.value
-        loop.registry.register(ServiceSpec("kid", "k", parent="parent"), 0, "", None, loop.now())
+        loop.registry.register(Declaration("kid", "k", parent="parent"), 0, "", None, loop.now())
         record = loop.registry.get("kid")
         alert = make_event("service_down", alert_id="x", service_id="kid", recipient="parent")
         down = Verdict("kid", record.incarnation, record.observation, VerdictKind.DOWN, alert=alert)
@@ -181,7 +181,7 @@ async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
     told: list[object] = []
     session = loop.open_session(told.append)
     store.broken = True
-    loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+    loop.registry.register(Declaration("a", "a"), 0, "", session, loop.now())
     loop.flush()
     with pytest.raises(ExceptionGroup) as caught:
         await asyncio.wait_for(task, 5)
@@ -202,7 +202,7 @@ async def test_what_lives_hang_on_is_committed_and_told_at_once() -> None:
         session = loop.open_session(told.append)
         await quiet(loop)
         before = len(store.commits)
-        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        loop.registry.register(Declaration("a", "a"), 0, "", session, loop.now())
         assert loop.flush_inline() <= loop.commits.released_to
         assert len(store.commits) == before + 1
         assert [type(each) for each in told] == [Registered]
@@ -214,12 +214,12 @@ async def test_a_crowd_shares_its_commits() -> None:
     async with running(store) as loop:
         await quiet(loop)
         for n in range(MAX_INLINE_LINES + 1):
-            loop.registry.register(ServiceSpec(f"s{n}", "s"), 0, "", None, loop.now())
+            loop.registry.register(Declaration(f"s{n}", "s"), 0, "", None, loop.now())
         assert loop.flush_inline() > loop.commits.released_to  # too many for the loop
         await quiet(loop)
-        loop.registry.register(ServiceSpec("a", "a"), 0, "", None, loop.now())
+        loop.registry.register(Declaration("a", "a"), 0, "", None, loop.now())
         assert loop.flush_inline() <= loop.commits.released_to
-        loop.registry.register(ServiceSpec("b", "b"), 0, "", None, loop.now())
+        loop.registry.register(Declaration("b", "b"), 0, "", None, loop.now())
         assert loop.flush_inline() > loop.commits.released_to  # too soon after the one before
         await loop.flushed()
 
@@ -231,9 +231,9 @@ async def test_nothing_overtakes_what_is_on_its_way_to_the_disk() -> None:
         session = loop.open_session(told.append)
         await quiet(loop)
         store.gate.clear()
-        loop.registry.register(ServiceSpec("a", "a"), 0, "", session, loop.now())
+        loop.registry.register(Declaration("a", "a"), 0, "", session, loop.now())
         loop.flush()
-        loop.registry.register(ServiceSpec("b", "b"), 0, "", session, loop.now())
+        loop.registry.register(Declaration("b", "b"), 0, "", session, loop.now())
         loop.flush_inline()
         assert told == []
         store.gate.set()
@@ -248,7 +248,7 @@ async def test_a_disk_that_fails_twice_on_the_loop_says_so_twice() -> None:
     store.broken = True
     for n in range(2):
         await asyncio.sleep(INLINE_APART * 2)
-        loop.registry.register(ServiceSpec(f"s{n}", "s"), 0, "", None, loop.now())
+        loop.registry.register(Declaration(f"s{n}", "s"), 0, "", None, loop.now())
         with pytest.raises(StoreError, match="disk full"):
             loop.flush_inline()
     with pytest.raises(ExceptionGroup) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 from grid.registry.v1 import heartbeat_pb2, service_pb2
+from grid_model import declaration_codec
 from grid_model.observer_codec import encode_facts
 from grid_model.service import ServiceStatus
 from hypothesis import given
@@ -25,7 +26,7 @@ def test_every_interval_comes_back_to_the_nanosecond(intervals: tuple[Duration, 
     for name, interval in zip(FIELDS, intervals, strict=True):
         getattr(sent, name).CopyFrom(interval)
     registry = Registry()
-    kept = registry.register(translate.to_spec(sent), 0, "", None, Instant(0.0, 0.0))
+    kept = registry.register(declaration_codec.decode(sent), 0, "", None, Instant(0.0, 0.0))
     told = translate.from_service(kept)
     record: Record = registry.records["a"]
     observed = encode_facts(facts_of(record, None))

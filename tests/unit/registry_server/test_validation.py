@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from grid_model.declaration import Declaration
 from grid_model.errors import InvalidRequest
 from grid_model.event import Event
 
 from registry_server.core import validation
-from registry_server.core.service import Report, ServiceSpec
+from registry_server.core.service import Report
 from tests.unit.registry_server.builders import make_event, make_spec
 
 NAN, INF = float("nan"), float("inf")
@@ -107,7 +108,7 @@ def test_a_spec_beyond_a_bound_is_refused_by_the_name_of_the_field(fields: dict[
 
 
 def test_all_that_is_wrong_is_named_at_once() -> None:
-    spec = ServiceSpec("", "", caps=("",), ctx_limit=-1, ttl=0.0)
+    spec = Declaration("", "", caps=("",), ctx_limit=-1, ttl=0.0)
     assert refused_fields(lambda: validation.check_spec(spec)) == [
         "service.service_id",
         "service.name",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from registry_server.core.service import ServiceSpec
+from grid_model.declaration import Declaration
+
 from tests.support.core_pair import PATIENT, CorePair, grown
 
 
@@ -44,7 +45,7 @@ def test_an_unknown_parent_is_passed_over_for_the_operators() -> None:
 
 def unary(pair: CorePair, service_id: str) -> None:
     """A service that registers by a call, so that it has no stream over which it could be notified."""
-    spec = ServiceSpec(service_id, service_id, heartbeat_interval=3600.0, ttl=7200.0)
+    spec = Declaration(service_id, service_id, heartbeat_interval=3600.0, ttl=7200.0)
     pair.registry.register(spec, 0, "", None, pair.instant())
 
 
