@@ -5,7 +5,7 @@ Read in this order.
 - `agent`                                                 what programs hold to be registered.
 - `protocol/`                                             its stream: decisions without I/O, and their transport.
 - `schedule`                                              when to send heartbeats and to reconnect. Pure.
-- `reporting`, `arguments`                                what a program may report and declare.
+- `declaring`, `reporting`, `arguments`                   what a program may declare and report.
 - `alerts`, `callbacks`, `callback_pool`                  alerts on their way to the program, and how it is called.
 - `loop_lag`                                              how late the program's event loop runs.
 - `client`, `async_client`                                calls and streams that do not belong to an agent.

@@ -7,25 +7,30 @@ import contextlib
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
+
+from grid_model.declaration import DEFAULT_INTERVAL
 
 from tron_client import arguments, forks
 from tron_client.alerts import Alert, AlertCalls, AlertInbox
 from tron_client.callbacks import Callbacks
 from tron_client.channel import resolve_address
+from tron_client.declaring import declare, declares
 from tron_client.loop_lag import LoopLag
 from tron_client.monkey_patches import require_usable
 from tron_client.protocol.agent_transport import AgentTransport
 from tron_client.protocol.connection import connection_to
 from tron_client.protocol.hooks import Hooks
 from tron_client.reporting import checked_figures, checked_status
-from tron_client.requests import declare
 from tron_client.signals import FAREWELLS
 from tron_client.standby import Standby
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator
     from types import TracebackType
+    from typing import Unpack
+
+    from grid_model.declaration import Declared
 
     from tron_client.endpoint import Endpoint
     from tron_client.models import Event, Service
@@ -43,23 +48,12 @@ class Agent:
     was called, so that a hung agent is seen as hung. All methods are safe from any thread. An Agent is used once.
     """
 
+    @declares(heartbeat_interval=DEFAULT_INTERVAL)
     def __init__(
         self,
         service_id: str,
         *,
         name: str = "",
-        type: str = "agent",  # noqa: A002 - the word of the contract
-        role: str = "production",
-        url: str = "",
-        caps: Iterable[str] = (),
-        labels: Mapping[str, Any] | None = None,
-        parent: str = "",
-        ctx_limit: int | None = None,
-        cost_hint: Mapping[str, float] | None = None,
-        heartbeat_interval: float = 30.0,
-        ttl: float | None = None,
-        reconnect_grace: float | None = None,
-        stall_after: float | None = None,
         registry: Endpoint | str | None = None,
         status: str = "ok",
         on_alert: Callable[[Alert], object] | None = None,
@@ -69,6 +63,7 @@ class Agent:
         handle_sigterm: bool = True,
         standby: bool = False,
         own_stream: bool = False,
+        **declared: Unpack[Declared],
     ) -> None:
         """Describe the service; nothing is sent before `start`.
 
@@ -84,23 +79,9 @@ class Agent:
         `handle_sigterm`: SIGTERM and SIGHUP, if the program does not handle them, say goodbye before they end it;
         False leaves them alone.
         """
-        interval = arguments.seconds("heartbeat_interval", heartbeat_interval)
-        declared = declare(
-            service_id,
-            name=name or service_id,
-            type=type,
-            role=role,
-            url=url,
-            caps=caps,
-            labels=labels,
-            parent=parent,
-            ctx_limit=ctx_limit,
-            cost_hint=cost_hint,
-            heartbeat_interval=interval,
-            ttl=ttl,
-            reconnect_grace=reconnect_grace,
-            stall_after=stall_after,
-        )
+        interval = arguments.seconds("heartbeat_interval", declared.get("heartbeat_interval", DEFAULT_INTERVAL))
+        declared["heartbeat_interval"] = interval
+        message = declare(service_id, name or service_id, **declared)
         first_status = checked_status(status)
         self._lag = LoopLag()
         self._register_timeout = arguments.seconds("register_timeout", register_timeout, positive=False)
@@ -115,7 +96,7 @@ class Agent:
             self._notices,
             self._lanes[0],
         )
-        self._transport = AgentTransport(declared, interval, connection, first_status, self._lag, hooks)
+        self._transport = AgentTransport(message, interval, connection, first_status, self._lag, hooks)
         self._standby: Standby | None = None
         if arguments.flag("standby", standby):
             held_as = arguments.text("service_id", service_id, empty=False)

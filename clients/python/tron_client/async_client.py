@@ -14,13 +14,17 @@ from grid.registry.v1 import registry_service_pb2_grpc
 
 from tron_client import arguments, forks, requests
 from tron_client.channel import open_aio_channel, resolve_address
+from tron_client.declaring import declare, declares
 from tron_client.errors import PageTokenExpired, TronError, from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.watcher import EventResume, Resume, ServiceResume
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
+    from typing import Unpack
+
+    from grid_model.declaration import Declared
 
     from tron_client.address import Address
     from tron_client.models import Acknowledged, Event, EventPage, GoneService, Service, ServiceChange, ServiceList
@@ -74,42 +78,10 @@ class AsyncRegistryClient:
     ) -> None:
         await self.close()
 
-    async def register(
-        self,
-        service_id: str = "",
-        *,
-        name: str,
-        type: str = "agent",  # noqa: A002 - the word of the contract
-        role: str = "production",
-        url: str = "",
-        caps: Iterable[str] = (),
-        labels: Mapping[str, Any] | None = None,
-        parent: str = "",
-        ctx_limit: int | None = None,
-        cost_hint: Mapping[str, float] | None = None,
-        heartbeat_interval: float | None = None,
-        ttl: float | None = None,
-        reconnect_grace: float | None = None,
-        stall_after: float | None = None,
-    ) -> Service:
+    @declares()
+    async def register(self, service_id: str = "", *, name: str, **declared: Unpack[Declared]) -> Service:
         """Register a service whose heartbeats another client sends; agents register themselves. Intervals: seconds."""
-        declared = requests.declare(
-            service_id,
-            name=name,
-            type=type,
-            role=role,
-            url=url,
-            caps=caps,
-            labels=labels,
-            parent=parent,
-            ctx_limit=ctx_limit,
-            cost_hint=cost_hint,
-            heartbeat_interval=heartbeat_interval,
-            ttl=ttl,
-            reconnect_grace=reconnect_grace,
-            stall_after=stall_after,
-        )
-        return await self._do(requests.register(declared))
+        return await self._do(requests.register(declare(service_id, name, **declared)))
 
     async def deregister(self, service_id: str, reason: str = "") -> None:
         """Remove a service on purpose. Raises ServiceNotFound."""

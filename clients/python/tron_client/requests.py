@@ -17,52 +17,11 @@ from tron_client.errors import PageTokenExpired
 from tron_client.models import Acknowledged, Event, EventPage, GoneService, Service, ServiceList
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from google.protobuf.duration_pb2 import Duration
 
 T = TypeVar("T")
-
-
-def declare(
-    service_id: str,
-    *,
-    name: str = "",
-    type: str = "agent",  # noqa: A002 - the word of the contract
-    role: str = "production",
-    url: str = "",
-    caps: Iterable[str] = (),
-    labels: Mapping[str, Any] | None = None,
-    parent: str = "",
-    ctx_limit: int | None = None,
-    cost_hint: Mapping[str, float] | None = None,
-    heartbeat_interval: float | None = None,
-    ttl: float | None = None,
-    reconnect_grace: float | None = None,
-    stall_after: float | None = None,
-) -> service_pb2.Service:
-    """The half of a Service that the client sets. Raises InvalidRequest, naming the field, for what cannot be said."""
-    return service_pb2.Service(
-        service_id=arguments.text("service_id", service_id),
-        name=arguments.text("name", name),
-        type=words.TYPES.number(type),
-        role=words.ROLES.number(role),
-        url=arguments.text("url", url),
-        caps=arguments.texts("caps", caps),
-        labels=wire.struct(arguments.json_object("labels", labels)),
-        parent=arguments.text("parent", parent),
-        ctx_limit=None if ctx_limit is None else arguments.whole("ctx_limit", ctx_limit),
-        cost_hint=arguments.amounts("cost_hint", cost_hint),
-        heartbeat_interval=_duration("heartbeat_interval", heartbeat_interval),
-        ttl=_duration("ttl", ttl),
-        reconnect_grace=_duration("reconnect_grace", reconnect_grace, positive=False),
-        stall_after=_duration("stall_after", stall_after),
-    )
-
-
-def _duration(field: str, value: float | None, *, positive: bool = True) -> Duration | None:
-    return wire.duration(arguments.optional_seconds(field, value, positive=positive))
 
 
 def _texts(**fields: object) -> dict[str, str]:

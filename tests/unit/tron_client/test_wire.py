@@ -15,10 +15,10 @@ from grid_model import wire
 from hypothesis import given
 from hypothesis import strategies as st
 from tron_client.agent import Agent
+from tron_client.declaring import declare
 from tron_client.errors import InvalidRequest
 from tron_client.models import Service
 from tron_client.protocol.agent_transport import AgentTransport
-from tron_client.requests import declare
 from tron_client.tron_api import MonitorClient
 
 NINE_DIGITS = st.builds(lambda digits, places: float(Decimal(digits).scaleb(-places)),
