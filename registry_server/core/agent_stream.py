@@ -135,6 +135,7 @@ class AgentStream:
     __slots__ = (
         "_ack",
         "_acked_at",
+        "_alerts",
         "_broken",
         "_commits",
         "_drain",
@@ -184,6 +185,9 @@ class AgentStream:
         self._unacked = False
         self.session_id = session_id
         self.outbox: deque[Message] = deque()
+        self._alerts: deque[Alert] = deque()
+        """Of a shared stream. All else goes before them: an agent that waits for its registration or for the
+        acknowledgement of its heartbeats must not wait for the alerts of others."""
         self.failure: TronError | None = None
         """Why the stream must end; the writer tells the agent, after all that came before."""
         self.spoke = False
@@ -295,14 +299,21 @@ class AgentStream:
         if isinstance(message, EndStream):
             why = "all who were on it were silent until they were declared down"
             self.end(SilentStream(why if message.services else "nothing was said for too long, and nobody is on it"))
-        elif self._shared and isinstance(message, Alert) and len(self.outbox) >= HIGH_WATER:
-            # The others' heartbeats must be read, so alerts wait where they are kept, until there is room.
-            self._registry.not_sent(message.event.alert_id, message.event.recipient)
-            self._held[message.event.recipient] = None
+        elif self._shared and isinstance(message, Alert):
+            self._push_alert(message)
         elif len(self.outbox) >= OUTBOX:
             self.end(ReaderTooSlow(f"{OUTBOX} messages wait to be read"))
         else:
             self.outbox.append(message)
+            self._wake()
+
+    def _push_alert(self, message: Alert) -> None:
+        if len(self._alerts) >= HIGH_WATER:
+            # The others' heartbeats must be read, so alerts wait where they are kept, until there is room.
+            self._registry.not_sent(message.event.alert_id, message.event.recipient)
+            self._held[message.event.recipient] = None
+        else:
+            self._alerts.append(message)
             self._wake()
 
     def end(self, error: TronError) -> None:
@@ -331,7 +342,7 @@ class AgentStream:
     @property
     def has_output(self) -> bool:
         """Whether anything is to be written."""
-        return bool(self.outbox) or self._ack is not None or self._drain is not None
+        return bool(self.outbox or self._alerts) or self._ack is not None or self._drain is not None
 
     @property
     def is_behind(self) -> bool:
@@ -347,17 +358,20 @@ class AgentStream:
         if self._ack is not None:
             ack, self._ack = self._ack, None
             return ack
+        if self._alerts:
+            return self._alerts[0]
         drain, self._drain = self._drain, None
         return drain
 
     def written(self, output: Message | BeatAck | Drain) -> None:
         """That was written."""
-        if self.outbox and self.outbox[0] is output:
-            self.outbox.popleft()
+        for waiting in (self.outbox, self._alerts):
+            if waiting and waiting[0] is output:
+                waiting.popleft()
 
     def send_held(self) -> bool:
         """Send alerts that waited for room on a shared stream, once there is enough. Return whether any did."""
-        if not self._held or len(self.outbox) > HIGH_WATER // 2:
+        if not self._held or len(self._alerts) > HIGH_WATER // 2:
             return False
         held, self._held = self._held, {}
         for recipient in held:

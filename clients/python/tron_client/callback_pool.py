@@ -57,7 +57,8 @@ class CallbackPool:
                 _log.exception("callback_failed")
 
     def _next(self) -> Callable[[], None] | None:
-        with self._changed:
+        changed = self._changed
+        with changed:
             deadline = time.monotonic() + _IDLE
             while not self._jobs:
                 left = deadline - time.monotonic()
@@ -65,7 +66,7 @@ class CallbackPool:
                     self._threads -= 1
                     return None
                 self._idle += 1
-                self._changed.wait(left)
+                changed.wait(left)
                 self._idle -= 1
             return self._jobs.popleft()
 

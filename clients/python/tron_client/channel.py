@@ -37,6 +37,13 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+_OF_AGENTS: tuple[tuple[str, int], ...] = (
+    # At most 64 kB are on their way down: if they take long to be read, the answers to keepalive and to heartbeats wait
+    # behind them. gRPC would allow megabytes.
+    ("grpc.http2.bdp_probe", 0),
+)
+
+
 def resolve_address(address: Address | str | None, field: str = "registry") -> Address:
     """The registry's address or endpoint: the argument, else the environment's TRON_REGISTRY, else loopback.
 
@@ -89,13 +96,22 @@ TRUST = Trust()
 forks.watch(TRUST)
 
 
-def open_channel(address: Address | str, generation: int = 0) -> grpc.Channel:
-    """A channel of the synchronous stack. Raises ValueError for what is no address.
+def open_channel(address: Address | str) -> grpc.Channel:
+    """A channel of the synchronous stack, for calls. Raises ValueError for what is no address."""
+    return _open_channel(address, ())
 
-    Channels with the same address and generation share one connection, so hundreds of agents in a process cost one.
+
+def open_agent_channel(address: Address | str, generation: int) -> grpc.Channel:
+    """A channel of the synchronous stack, for Heartbeat streams. Raises as `open_channel`.
+
+    Those with the same address and generation share one connection, however many agents a process has.
     """
+    return _open_channel(address, (*_OF_AGENTS, ("tron.connection_generation", generation)))
+
+
+def _open_channel(address: Address | str, more: tuple[tuple[str, int], ...]) -> grpc.Channel:
     require_usable()
-    target, options = _target(address, (("tron.connection_generation", generation),))
+    target, options = _target(address, more)
     if not isinstance(address, Endpoint):
         return grpc.insecure_channel(target, options)
     if address.credentials is None:

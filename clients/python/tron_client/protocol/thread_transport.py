@@ -15,7 +15,7 @@ import grpc
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
 
 from tron_client import forks
-from tron_client.channel import TRUST, open_channel
+from tron_client.channel import TRUST, open_agent_channel
 from tron_client.errors import from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.protocol import codec, happened, stream_log
@@ -174,7 +174,7 @@ class ThreadTransport:
             if self._channel is None or self._generation != generation:
                 if self._channel is not None:
                     self._channel.close()
-                self._channel = open_channel(self._address, generation)
+                self._channel = open_agent_channel(self._address, generation)
                 self._generation = generation
             self._broken_off = False
             self._stream.stream_opened()
