@@ -1,7 +1,7 @@
 """The `tron` command: runs the system, and asks it questions. Read in this order:
 
 - `app`                                           which commands there are.
-- `output`, `streams`                             how commands print, and what their standard streams can carry.
+- `output`, `messages`, `streams`                 how commands print, their sentences, and their standard streams.
 - `connection`                                    how a command reaches the registry, and what it prints if it cannot.
 - `system`                                        `tron up` and the commands that run one program each.
 - `process_policy`, `process_supervisor`          when `tron up` starts a child again: the decisions, and the processes.

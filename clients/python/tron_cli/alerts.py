@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
+from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, registry_at
 from tron_cli.output import clock_time, one_line, out, print_json, severity_markup
 
@@ -38,7 +39,7 @@ def alerts(
     if context.invoked_subcommand is not None:
         return
     if follow and unacknowledged:
-        raise typer.BadParameter("it cannot be combined with --follow", param_hint="--unacknowledged")
+        raise typer.BadParameter(messages.not_with("--follow"), param_hint="--unacknowledged")
     with registry_at(registry) as client:
         page = client.list_events(
             limit=limit, recipient=recipient, service_id=service, unacknowledged=unacknowledged, newest=True
@@ -67,7 +68,7 @@ def alerts(
             elif page.events:
                 out.print(_table(page.events, waiting))
             else:
-                out.print("No alert waits for acknowledgement." if unacknowledged else _nothing(recipient, service))
+                out.print(messages.NO_ALERT_WAITS if unacknowledged else _nothing(recipient, service))
             return
         shown = 0
         for event in page.events:
@@ -97,7 +98,7 @@ def ack(
     Without --recipient, this is an operator's acknowledgement: it also acknowledges lost services.
     """
     if sum((bool(alert_id), everything, bool(service or (recipient and not alert_id)))) != 1:
-        raise typer.BadParameter("give an ALERT_ID, or --all, or --service and --recipient", param_hint="ALERT_ID")
+        raise typer.BadParameter(messages.WHICH_ALERTS, param_hint="ALERT_ID")
     with registry_at(registry) as client:
         if alert_id and recipient:
             copies, lost = client.acknowledge(alert_id, recipient), 0
@@ -112,9 +113,9 @@ def ack(
             print_json({**document, "acknowledged": copies, "lost_services": lost})
         elif copies or lost:
             counts = [_count(copies, "copy", "copies"), _count(lost, "lost service", "lost services")]
-            out.print(f"Acknowledged {' and '.join(each for each in counts if each)}.")
+            out.print(messages.acknowledged([each for each in counts if each]))
         else:
-            out.print("It was acknowledged before." if alert_id else "No alert waits for acknowledgement.")
+            out.print(messages.ACKNOWLEDGED_BEFORE if alert_id else messages.NO_ALERT_WAITS)
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -122,7 +123,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 
 def _nothing(recipient: str, service: str) -> str:
-    return "No events match." if recipient or service else "There are no events yet."
+    return messages.NO_EVENTS_MATCH if recipient or service else messages.NO_EVENTS
 
 
 def _show(event: Event, as_json: bool) -> int:

@@ -13,6 +13,7 @@ from grid_hosting import backup as backups
 from grid_hosting.backup import BackupError
 from grid_hosting.manifest import Manifest
 from grid_hosting.start import absolute
+from tron_cli import messages
 from tron_cli.connection import JsonOption
 from tron_cli.output import fail, out, print_json
 
@@ -33,7 +34,7 @@ def backup(
     if as_json:
         print_json({"backup": absolute(folder), **_document(made)})
     else:
-        out.print(f"Backed up to {escape(absolute(folder))}: {_summary(made)}.", soft_wrap=True)
+        out.print(messages.backed_up(escape(absolute(folder)), _summary(made)), soft_wrap=True)
 
 
 def restore(
@@ -60,12 +61,12 @@ def restore(
         print_json({"data_dir": place, "kept": None if kept is None else str(kept), **_document(made)})
         return
     if check:
-        out.print(f"The backup of {escape(made.made_at)} is complete: {_summary(made)}.", soft_wrap=True)
+        out.print(messages.backup_complete(escape(made.made_at), _summary(made)), soft_wrap=True)
         return
-    out.print(f"Restored the backup of {escape(made.made_at)} to {escape(absolute(data_dir))}: {_summary(made)}.",
+    out.print(messages.restored(escape(made.made_at), escape(absolute(data_dir)), _summary(made)),
               soft_wrap=True)  # fmt: skip
     if kept is not None:
-        out.print(f"The previous content is in {escape(str(kept))}.", soft_wrap=True)
+        out.print(messages.previous_content(escape(str(kept))), soft_wrap=True)
 
 
 def _summary(made: Manifest) -> str:

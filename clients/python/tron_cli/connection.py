@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tron_client.address import parse_address
 
+from tron_cli import messages
 from tron_cli.output import fail
 
 if TYPE_CHECKING:
@@ -88,10 +89,10 @@ def not_there(name: str, address: str, detail: str = "") -> str:
 
     found = what_answers(parse_address(address, ""))
     if found.absent:
-        return f"no {name} at {address}; start one with: tron up"
+        return messages.nothing_listens(name, address)
     if found.kind == "silent" or (found.kind == "grpc" and "deadline" in detail.lower()):
-        return f"the {name} at {address} did not answer in time; is it overloaded or stopped?"
-    return f"no {name} at {address}: {detail if found.kind == 'grpc' else found.words}"
+        return messages.no_answer_in_time(name, address)
+    return messages.something_else_listens(name, address, detail if found.kind == "grpc" else found.words)
 
 
 def require_registry(client: RegistryClient) -> None:
@@ -112,12 +113,12 @@ def labels_from(words: Iterable[str]) -> dict[str, object]:
         typed = key.endswith(":")
         key = key.removesuffix(":")
         if not equals or not key:
-            raise typer.BadParameter(f"{word!r} is neither key=text nor key:=json", param_hint="--label")
+            raise typer.BadParameter(messages.not_a_label(word), param_hint="--label")
         if not typed:
             labels[key] = value
             continue
         try:
             labels[key] = json.loads(value, parse_constant=_refuse)
         except ValueError as error:
-            raise typer.BadParameter(f"{word!r}: {value!r} is not JSON", param_hint="--label") from error
+            raise typer.BadParameter(messages.label_is_not_json(word, value), param_hint="--label") from error
     return labels

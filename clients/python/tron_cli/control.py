@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tron_cli import messages
+
 ANSWER_SECONDS = 20.0
 """How long a demo may take to answer: above what an agent needs to start on a busy machine."""
 _LONGEST_PATH = 100  # the kernel takes 107 bytes, and the draft of a name is a little longer
@@ -38,7 +40,7 @@ def control_path(registry: str) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
     except OSError as error:
-        raise ControlError(f"cannot use {folder} for the demo's socket: {error.strerror}") from error
+        raise ControlError(messages.socket_folder_unusable(folder, error.strerror)) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ControlError(
             f"{folder} can be used by other users too; set XDG_RUNTIME_DIR to a folder that only you can use"
@@ -47,7 +49,7 @@ def control_path(registry: str) -> Path:
     host = "127.0.0.1" if host in _EVERYWHERE else host
     path = folder / f"demo-{re.sub(r'[^A-Za-z0-9.]', '_', host)}-{port}.sock"
     if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise ControlError(f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder")
+        raise ControlError(messages.socket_path_too_long(path))
     return path
 
 
@@ -61,14 +63,14 @@ def ask(path: Path, request: dict[str, Any], timeout: float = ANSWER_SECONDS) ->
             with connection.makefile("rb") as lines:
                 line = lines.readline(_LONGEST_LINE)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise NoDemo("no demo is running there") from None
+        raise NoDemo(messages.NO_DEMO_THERE) from None
     except TimeoutError:
-        raise ControlError(f"the demo did not answer within {timeout:g} s") from None
+        raise ControlError(messages.demo_did_not_answer(timeout)) from None
     except OSError as error:
-        raise ControlError(f"cannot talk to the demo: {error.strerror or error}") from error
+        raise ControlError(messages.demo_unreachable(error.strerror or str(error))) from error
     answer: dict[str, Any] = {}
     with contextlib.suppress(ValueError):
         answer = json.loads(line)
     if not answer.get("ok"):
-        raise ControlError(str(answer.get("error", "the demo ended before it answered")))
+        raise ControlError(str(answer.get("error", messages.DEMO_ENDED)))
     return answer

@@ -13,6 +13,7 @@ import typer
 from tron_client.address import DEFAULT_REGISTRY
 
 from grid_hosting.whole_file import write_whole
+from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, address_answers, away
 from tron_cli.control import ControlError, NoDemo, ask, control_path
 from tron_cli.output import fail, out, print_json
@@ -56,7 +57,7 @@ def demo(
     words = {"kill": kill, "kill-once": kill_once, "hang": hang, "stall": stall, "resume": resume}
     asked = {word: service_id for word, service_id in words.items() if service_id}
     if len(asked) > 1:
-        raise typer.BadParameter("one at a time", param_hint=" / ".join(f"--{word}" for word in asked))
+        raise typer.BadParameter(messages.ONE_AT_A_TIME, param_hint=" / ".join(f"--{word}" for word in asked))
     try:
         control = control_path(registry)
         for word, service_id in asked.items():
@@ -74,11 +75,11 @@ def _act(control: Path, registry: str, word: str, service_id: str, as_json: bool
     try:
         answer = ask(control, {"do": word, "id": service_id})
     except NoDemo:
-        fail(f"no demo is running at the registry {registry}; start one with: tron demo")
+        fail(messages.no_demo_at(registry))
     if as_json:
         print_json({"id": answer["id"], "did": word, "pid": answer["pid"]})
     else:
-        out.print(f"{answer['name']} was {answer['did']}.", highlight=False, markup=False, soft_wrap=True)
+        out.print(messages.demo_did(answer["name"], answer["did"]), highlight=False, markup=False, soft_wrap=True)
 
 
 def _knock(registry: str) -> None:

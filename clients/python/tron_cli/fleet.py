@@ -20,6 +20,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tron_cli import messages
 from tron_cli.orders import OrderRefused, take_orders
 from tron_cli.process_policy import describe_exit
 from tron_cli.tether import tethered
@@ -121,10 +122,10 @@ class Fleet:
         }
         act = acts.get(str(order.get("do", "")))
         if act is None:
-            raise OrderRefused(f"{order.get('do')!r} is none of {', '.join(acts)}")
+            raise OrderRefused(messages.unknown_order(order.get("do"), acts))
         member = self._find(str(order.get("id", "")))
         if self._leaving:
-            raise OrderRefused("the demo is ending")
+            raise OrderRefused(messages.DEMO_IS_ENDING)
         async with member.busy:
             told = await act(member, str(order.get("by", "")))
         return {"id": member.service_id, "name": member.row.name, "pid": member.pid, "did": told}
@@ -134,42 +135,42 @@ class Fleet:
     async def _kill(self, member: Member, _: str) -> str:
         await self._kill_once(member, "")
         member.doomed = True
-        return "killed, and will be killed again after each restart, until it is resumed"
+        return messages.KILLED_UNTIL_RESUMED
 
     async def _kill_once(self, member: Member, _: str) -> str:
         if not member.running:
             raise _does_not_run(member)
         await self._end(member)
         self._report(f"{member.service_id} was killed")
-        return "killed"
+        return messages.KILLED
 
     async def _hang(self, member: Member, _: str) -> str:
         self._signal(member, signal.SIGSTOP)
         member.hung = True
         self._report(f"{member.service_id} hangs")
-        return "stopped, so that it hangs"
+        return messages.STOPPED
 
     async def _stall(self, member: Member, _: str) -> str:
         self._send(member, "freeze")
         member.stalled = True
         self._report(f"{member.service_id} stalls")
-        return "made to stall: it sends heartbeats but makes no progress"
+        return messages.MADE_TO_STALL
 
     async def _resume(self, member: Member, _: str) -> str:
         member.doomed = False
         if not member.running:
             await self._start(member)
             self._report(f"{member.service_id} was restarted")
-            return "started again"
+            return messages.STARTED_AGAIN
         if not (member.hung or member.stalled):
-            return "healthy, and left alone"
+            return messages.LEFT_ALONE
         if member.stalled:
             self._send(member, "thaw")
         if member.hung:
             self._signal(member, signal.SIGCONT)
         member.hung = member.stalled = False
         self._report(f"{member.service_id} continues")
-        return "made to continue"
+        return messages.MADE_TO_CONTINUE
 
     async def _restart(self, member: Member, by: str) -> str:
         """What a parent asks for: end what is left of it, and start it anew."""
@@ -178,9 +179,9 @@ class Fleet:
         if member.doomed:
             await self._spawn(member)
             await self._end(member)
-            raise FleetError(f"{member.service_id} was killed again before it registered")
+            raise FleetError(messages.killed_before_it_registered(member.service_id))
         await self._start(member)
-        return "started again"
+        return messages.STARTED_AGAIN
 
     def _find(self, word: str) -> Member:
         row = self._catalogue.find(word)
@@ -190,7 +191,7 @@ class Fleet:
                 f"no agent {word!r} in this fleet; {f'did you mean {meant}?' if meant else 'see: tron services'}"
             )
         if row.system:
-            raise OrderRefused(f"{row.service_id} is a program of the system, not of the demo")
+            raise OrderRefused(messages.of_the_system(row.service_id))
         return self._members[row.service_id]
 
     def _signal(self, member: Member, number: int) -> None:
@@ -229,10 +230,10 @@ class Fleet:
         try:
             line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
         except TimeoutError:
-            raise FleetError(f"{member.service_id} was not registered within {_START_SECONDS:g} s") from None
+            raise FleetError(messages.not_registered_within(member.service_id, _START_SECONDS)) from None
         if not line:
             code = await process.wait()
-            raise FleetError(f"{member.service_id} {describe_exit(code)} before it was registered")
+            raise FleetError(messages.ended_before_registered(member.service_id, describe_exit(code)))
 
     async def _spawn(self, member: Member) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
@@ -285,7 +286,7 @@ class Fleet:
 
 
 def _does_not_run(member: Member) -> OrderRefused:
-    return OrderRefused(f"{member.service_id} does not run; start it with: tron demo --resume '{member.service_id}'")
+    return OrderRefused(messages.does_not_run(member.service_id))
 
 
 def report(text: str) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tron_cli import messages
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -109,7 +111,7 @@ def load(name_or_path: str) -> FleetFile:
         text = Path(name_or_path).read_text(encoding="utf-8")
     except FileNotFoundError:
         known = ", ".join(built_in())
-        raise FleetFileError(name_or_path, (f"no such file, and no catalogue of that name ({known})",)) from None
+        raise FleetFileError(name_or_path, (messages.no_such_catalogue(known),)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise FleetFileError(name_or_path, (f"cannot be read: {error}",)) from error
     return parse(text, name_or_path)
@@ -127,11 +129,11 @@ def parse(text: str, source: str) -> FleetFile:
     ]
     defaults, listed = document.get("defaults", {}), document.get("service", [])
     if not isinstance(defaults, dict) or not isinstance(defaults.get("labels", {}), dict):
-        raise FleetFileError(source, [*problems, "defaults: must be a table, and so must its labels"])
+        raise FleetFileError(source, [*problems, messages.DEFAULTS_MUST_BE_A_TABLE])
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise FleetFileError(source, [*problems, "service: must be an array of tables, [[service]]"])
+        raise FleetFileError(source, [*problems, messages.SERVICE_MUST_BE_TABLES])
     if not listed:
-        problems.append("there is no [[service]]")
+        problems.append(messages.NO_SERVICE)
     rows: list[Row] = []
     for number, given in enumerate(listed, 1):
         try:
@@ -170,10 +172,10 @@ def _contradictions(catalogue: FleetFile) -> list[str]:
         for field, taken in seen.items():
             word = getattr(row, field)
             if word and word in taken:
-                problems.append(f"{where}: {field}: {word!r} is already used by service {taken[word]}")
+                problems.append(f"{where}: {field}: {messages.already_used(word, taken[word])}")
             taken.setdefault(word, number)
         if row.ttl is not None and row.ttl < row.heartbeat_interval:
-            problems.append(f"{where}: ttl: {row.ttl:g} s is below heartbeat_interval ({row.heartbeat_interval:g} s)")
+            problems.append(f"{where}: ttl: {messages.ttl_too_short(row.ttl, row.heartbeat_interval)}")
         if row.parent and catalogue.parent_of(row) is None:
             problems.append(
                 f"{where}: parent: {row.parent!r} is not a service of this catalogue, or several have that name"
@@ -198,6 +200,6 @@ def _cycles(catalogue: FleetFile) -> list[str]:
             step = catalogue.parent_of(step)
         if step is not None and step.service_id in path:
             cycle = [*path[path.index(step.service_id) :], step.service_id]
-            problems.append(f"{_where(number, row.service_id)}: parent: creates a cycle: {' -> '.join(cycle)}")
+            problems.append(f"{_where(number, row.service_id)}: parent: {messages.cycle(cycle)}")
         settled.update(path)
     return problems

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY
 
+from tron_cli import messages
 from tron_cli.connection import (
     JsonOption,
     RegistryOption,
@@ -67,7 +68,7 @@ def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
             yield client
     except RegistryUnavailable as error:
         if "registry" in error.message and address_answers(address):
-            fail(f"TRON at {address} cannot reach the registry")
+            fail(messages.tron_without_registry(address))
         fail(not_there("TRON", address, error.message))
     except (InvalidRequest, ValueError) as error:
         fail(refusal(error))
@@ -89,9 +90,9 @@ def monitor_address_of(monitor: str, registry: str) -> str:
         except ServiceNotFound:
             if registry == DEFAULT_REGISTRY:
                 return DEFAULT_MONITOR  # one that does not register itself
-            fail(f"no TRON is registered at {registry}; is it running? If so, give its address with --monitor")
+            fail(messages.no_tron(registry))
         except Unreachable as error:
-            fail(f"{error}; give an address that reaches it with --monitor")
+            fail(messages.tron_unreachable(error))
 
 
 def explain(
@@ -136,7 +137,7 @@ def _print(explanation: Explanation) -> None:
     name, _, text = explanation.rule.partition(": ")
     out.print(f"\n[bold]Rule[/]  {escape(name)}{f': {escape(text)}' if text else ''}", soft_wrap=True)
     if explanation.deadlines:
-        out.print("\n[bold]Next[/], unless a heartbeat arrives")
+        out.print(f"\n[bold]Next[/], {messages.UNLESS_A_HEARTBEAT_ARRIVES}")
         for each in explanation.deadlines:
             when = "now" if each.due_in <= 0 else f"in {each.due_in:.1f} s"
             out.print(f"  {when:<12} {escape(each.what)}")
@@ -168,9 +169,9 @@ def stats(
             print_json(dataclasses.asdict(found))
             return
         if not found.watching:
-            out.print("[red]TRON does not receive data from the registry: liveness is not evaluated.[/]")
+            out.print(f"[red]{messages.TRON_NOT_WATCHING}[/]")
         if found.guard_active:
-            out.print("[yellow]A mass failure is in progress: alerts about it are held.[/]")
+            out.print(f"[yellow]{messages.MASS_FAILURE}[/]")
         table = Table(box=None, pad_edge=False, show_header=False)
         for each in dataclasses.fields(found):
             value = getattr(found, each.name)

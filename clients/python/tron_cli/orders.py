@@ -8,6 +8,7 @@ import fcntl
 import json
 from typing import TYPE_CHECKING, Any
 
+from tron_cli import messages
 from tron_cli.control import ControlError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dic
         full = len(callers) >= _MOST_CALLERS
         callers.add(caller)
         try:
-            answer = {"ok": False, "error": "too many callers at once"} if full else await _answer(reader, obey)
+            answer = {"ok": False, "error": messages.TOO_MANY_CALLERS} if full else await _answer(reader, obey)
             writer.write(json.dumps(answer).encode() + b"\n")
             async with asyncio.timeout(_ASKING_SECONDS):
                 await writer.drain()
@@ -65,7 +66,7 @@ def _place(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ControlError("another demo is running at this registry; stop it first") from None
+            raise ControlError(messages.ANOTHER_DEMO) from None
         path.unlink(missing_ok=True)  # left behind by one that was killed
         try:
             yield
@@ -82,7 +83,7 @@ async def _answer(
         except ValueError as error:  # no JSON, or a line that is too long
             return {"ok": False, "error": f"not an order: {error}"}
     if not isinstance(order, dict):
-        return {"ok": False, "error": "an order is a JSON object"}
+        return {"ok": False, "error": messages.ORDER_IS_AN_OBJECT}
     try:
         return {"ok": True, **await obey(order)}
     except OrderRefused as error:

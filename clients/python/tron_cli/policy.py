@@ -12,6 +12,7 @@ from tron_client.address import DEFAULT_REGISTRY
 from tron_client.thresholds import THRESHOLDS
 from typer.core import TyperCommand
 
+from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption
 from tron_cli.judgement import MonitorOption, monitor_at, shown
 from tron_cli.output import clock_time, fail, out, print_json
@@ -71,10 +72,10 @@ def policy(
 
     wanted = dict(_change(each) for each in changes or ())
     if overrides and (wanted or service):
-        why = "it only lists, and takes no other arguments; name a service with --service ID"
+        why = messages.OVERRIDES_ONLY_LISTS
         raise typer.BadParameter(why, param_hint="--overrides")
     if force and not (service and wanted):
-        raise typer.BadParameter("it requires changes for one service: --service ID NAME=VALUE", param_hint="--force")
+        raise typer.BadParameter(messages.FORCE_NEEDS_CHANGES, param_hint="--force")
     unset = [name for name, value in wanted.items() if value == DEFAULT]
     given = {name: value for name, value in wanted.items() if value != DEFAULT}
     with monitor_at(monitor, registry) as client:
@@ -87,7 +88,7 @@ def policy(
             if wanted:
                 after = client.change_policy(service, given, unset=unset, allow_unknown=force)
         except ServiceNotFound as error:
-            hint = "; --force sets thresholds of a service that is not registered yet" if wanted else ""
+            hint = messages.FORCE_HINT if wanted else ""
             fail(f"{error.message}{hint}")
         except InvalidRequest as error:
             wrong = (f"{each.field.removeprefix('policy.')}: {each.description}" for each in error.fields)
@@ -127,7 +128,7 @@ def _list_overrides(found: tuple[PolicyOverride, ...], *, as_json: bool) -> None
         print_json({"overrides": rows})
         return
     if not found:
-        out.print("No service has overrides.")
+        out.print(messages.NO_OVERRIDES)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("service", "threshold", "value", "from", ""):
@@ -144,7 +145,7 @@ def _list_overrides(found: tuple[PolicyOverride, ...], *, as_json: bool) -> None
 def _change(word: str) -> tuple[str, str]:
     name, equals, text = word.partition("=")
     if not equals or not name:
-        raise typer.BadParameter(f"{word!r} is not NAME=VALUE", param_hint="NAME=VALUE")
+        raise typer.BadParameter(messages.not_name_value(word), param_hint="NAME=VALUE")
     return name.strip().replace("-", "_"), _unquoted(text.strip())
 
 
@@ -176,9 +177,9 @@ def maintenance(
     """Hold the alerts about a service. This belongs to the id and survives restarts and registrations. Without an ID,
     list the services whose alerts are held."""
     if off and (minutes is not None or reason):
-        raise typer.BadParameter("it takes neither --for nor --reason", param_hint="--off")
+        raise typer.BadParameter(messages.OFF_TAKES_NOTHING, param_hint="--off")
     if not service_id and (off or minutes is not None or reason):
-        raise typer.BadParameter("name a service", param_hint="ID")
+        raise typer.BadParameter(messages.NAME_A_SERVICE, param_hint="ID")
     with monitor_at(monitor, registry) as client:
         if not service_id:
             _list_held(client.list_maintenance(), as_json=as_json)
@@ -189,12 +190,12 @@ def maintenance(
         if as_json:
             print_json({"service_id": service_id, "maintenance": None if held is None else held.to_dict()})
         elif held is None:
-            out.print(f"Alerts about {escape(service_id)} are sent again.", soft_wrap=True)
+            out.print(messages.alerts_sent_again(escape(service_id)), soft_wrap=True)
         else:
             # The moment is by the registry's clock; the length is not by any.
             length = "" if minutes is None else f"for {minutes:g} min, "
             until = "until you end it" if held.until is None else f"{length}until {clock_time(held.until)}"
-            out.print(f"Alerts about {escape(service_id)} are held {until}.", soft_wrap=True)
+            out.print(messages.alerts_held(escape(service_id), until), soft_wrap=True)
 
 
 def _list_held(found: tuple[HeldNotices, ...], *, as_json: bool) -> None:
@@ -206,7 +207,7 @@ def _list_held(found: tuple[HeldNotices, ...], *, as_json: bool) -> None:
         print_json({"held": rows})
         return
     if not found:
-        out.print("No alerts are held.")
+        out.print(messages.NO_ALERTS_HELD)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("service", "name", "since", "until", "reason"):

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import typer
 from tron_client.address import DEFAULT_REGISTRY, parse_address
 
+from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, away, refusal
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import chosen, load_catalogue
@@ -70,7 +71,7 @@ def _report(row: Row, finding: Finding, as_json: bool) -> None:
     if as_json:
         print_json({"service_id": row.service_id, "url": row.url, "well": not finding.why, "why": finding.why})
         return
-    told = f"is healthy ({finding.status})" if not finding.why else f"gets no heartbeat: {finding.why}"
+    told = messages.healthy(finding.status) if not finding.why else messages.no_heartbeat(finding.why)
     out.print(f"{row.service_id} {told}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -80,12 +81,12 @@ async def check(url: str, timeout: float) -> Finding:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        return Finding(f"its url {url!r} cannot be read")
+        return Finding(messages.url_unreadable(url))
     if parts.scheme in ("http", "https") and host:
         return await _check_http(url if parts.path.strip("/") else f"{url.rstrip('/')}/health", timeout)
     if parts.scheme in ("grpc", "tcp") and host and port:
         return await (_check_grpc if parts.scheme == "grpc" else _check_tcp)(host, port, timeout)
-    return Finding(f"its url {url!r} cannot be checked")
+    return Finding(messages.url_uncheckable(url))
 
 
 async def _check_http(url: str, timeout: float) -> Finding:
@@ -105,7 +106,7 @@ async def _check_http(url: str, timeout: float) -> Finding:
                 if len(body) > _MOST_BODY:
                     break
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError) as error:
-        return Finding(f"{url} does not answer: {error or type(error).__name__}")
+        return Finding(messages.url_does_not_answer(url, error))
     if not answer.is_success:
         return Finding(f"{url} answers {answer.status_code}")
     try:
@@ -121,7 +122,7 @@ async def _check_tcp(host: str, port: int, timeout: float) -> Finding:
         async with asyncio.timeout(timeout):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError) as error:
-        return Finding(f"{host}:{port} accepts no connection: {error or type(error).__name__}")
+        return Finding(messages.no_connection(f"{host}:{port}", error))
     writer.close()
     return Finding()
 
@@ -180,7 +181,7 @@ class _Probe:
                 tasks.create_task(self._send(channel))
                 for row in self.rows:
                     if row.service_id in own:
-                        out.print(f"{row.service_id} sends its own heartbeats", highlight=False, markup=False)
+                        out.print(messages.sends_its_own(row.service_id), highlight=False, markup=False)
                     else:
                         tasks.create_task(self._look_after(row, client))
         return True
@@ -195,9 +196,9 @@ class _Probe:
                     await client.register(**row.declaration())
                     self._registered.add(row.service_id)
                 except InvalidRequest as error:
-                    finding = Finding(f"the registry rejects it: {refusal(error)}")
+                    finding = Finding(messages.rejected(refusal(error)))
                 except TronError as error:
-                    finding = Finding(f"the registry does not accept it: {error.message or error.reason}")
+                    finding = Finding(messages.not_accepted(error.message or error.reason))
             if finding != self._found.get(row.service_id):
                 self._found[row.service_id] = finding
                 with even_unread():

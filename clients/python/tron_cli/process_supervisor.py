@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from grid_hosting.whole_file import write_whole
+from tron_cli import messages
 from tron_cli.process_policy import ChildLife, GiveUp, RestartPolicy, Serving, describe_exit, ready_document
 from tron_cli.tether import tethered
 
@@ -99,7 +100,7 @@ class Supervisor:
             self._stop_wanted.set()
             return
         self._killed = True
-        _print("killing the programs that are still running")
+        _print(messages.KILLING_THE_REST)
         for each in self._children:
             each.send(signal.SIGKILL)
 
@@ -165,7 +166,7 @@ class Supervisor:
                 raise ChildNeverServed(
                     f"{each.name} {describe_exit(code)}{times} before it served; see its error above"
                 )
-            _print(f"{each.name} {describe_exit(code)}; restarting it in {decision.delay:.1f} s")
+            _print(messages.restarting(each.name, describe_exit(code), decision.delay))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(each.leaving.wait(), decision.delay)
 
@@ -175,7 +176,7 @@ class Supervisor:
         while (document := _read_ready(ready_file)) is None:
             if time.monotonic() >= warn_at:
                 warn_at += _SLOW_START_SECONDS
-                _print(f"{each.name} is still not ready")
+                _print(messages.still_not_ready(each.name))
             await asyncio.sleep(_READY_POLL_SECONDS)
         # Whatever port was asked for, from now on the child keeps the one it got.
         each.listen = str(document[each.address_key])
@@ -184,7 +185,7 @@ class Supervisor:
         each.life.served()
         each.ready.set()
         if each.life.starts > 1:
-            _print(f"{each.name} is serving again at {each.listen} (pid {each.serving.pid})")
+            _print(messages.serving_again(each.name, each.listen, each.serving.pid))
         self._announce()
 
     def _announce(self) -> None:
@@ -206,7 +207,7 @@ class Supervisor:
             gone = asyncio.create_task(_gone(each, tending[each]))
             _, late = await asyncio.wait({gone}, timeout=_DRAIN_SECONDS)
             if late:
-                _print(f"{each.name} did not drain within {_DRAIN_SECONDS:.0f} s; killing it")
+                _print(messages.did_not_drain(each.name, _DRAIN_SECONDS))
                 each.send(signal.SIGKILL)
                 await gone
 

@@ -16,6 +16,7 @@ import typer
 from rich.markup import escape
 from tron_client.address import DEFAULT_REGISTRY
 
+from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption
 from tron_cli.judgement import MonitorOption, monitor_address_of
 from tron_cli.output import out, print_json
@@ -90,14 +91,14 @@ class SelfTest:
         try:
             client.list_events(limit=1)
         except TronError as error:
-            raise PhaseFailed(f"the registry at {self.registry} does not answer: {error.message}") from error
+            raise PhaseFailed(messages.does_not_answer("the registry", self.registry, error.message)) from error
         with MonitorClient(self.monitor) as tron:
             try:
                 stats = tron.get_stats()
             except TronError as error:
-                raise PhaseFailed(f"TRON at {self.monitor} does not answer: {error.message}") from error
+                raise PhaseFailed(messages.does_not_answer("TRON", self.monitor, error.message)) from error
         if not stats.watching:
-            raise PhaseFailed("TRON answers, but receives no data from the registry: liveness is not evaluated")
+            raise PhaseFailed(messages.TRON_ANSWERS_WITHOUT_DATA)
         return f"registry and TRON answer; {stats.total_services} services are watched"
 
     @contextmanager
@@ -143,8 +144,8 @@ class SelfTest:
                 continue
             alert.acknowledge()
             if alert.service_id == child_id and alert.type == "service_down":
-                return "the parent received service_down over its own stream and acknowledged it"
-        raise PhaseFailed(f"the parent was not notified within {self.patience:g} s")
+                return messages.PARENT_NOTIFIED
+        raise PhaseFailed(messages.parent_not_notified(self.patience))
 
     def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + self.patience
@@ -185,5 +186,5 @@ def selftest(
             out.print(
                 f"{mark}  {number} {phase.name:<18} {phase.seconds:6.2f} s  {escape(phase.detail)}", soft_wrap=True
             )
-        out.print("All four phases pass." if passed else "The self-test failed.")
+        out.print(messages.SELF_TEST_PASSED if passed else messages.SELF_TEST_FAILED)
     raise typer.Exit(0 if passed else 1)

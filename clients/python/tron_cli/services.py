@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
+from tron_cli import messages
 from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_from, registry_at, require_registry
 from tron_cli.output import age, clock_time, liveness_markup, one_line, out, print_json
 from tron_cli.registering import chosen, load_catalogue, register_rows
@@ -48,7 +49,7 @@ def services(
     """List the registered services and their liveness."""
     selector = labels_from(label or ())
     if gone and _any(type_, role, cap, name, status, liveness, label):
-        raise typer.BadParameter("it cannot be combined with a filter", param_hint="--gone")
+        raise typer.BadParameter(messages.not_with("a filter"), param_hint="--gone")
     with registry_at(registry) as client:
         if gone:
             _show_gone(client.list_gone_services(), as_json)
@@ -75,10 +76,11 @@ def services(
         elif found.services:
             out.print(_table(found.services, found.observed_at))
         else:
-            out.print("No services match." if _any(type_, role, cap, name, status, liveness, label) else _NOBODY)
-
-
-_NOBODY = "No services are registered. Try: tron run --id hello --name hello -- sleep 60"
+            out.print(
+                messages.NO_SERVICES_MATCH
+                if _any(type_, role, cap, name, status, liveness, label)
+                else messages.NO_SERVICES
+            )
 
 
 def _show_gone(found: tuple[GoneService, ...], as_json: bool) -> None:
@@ -86,7 +88,7 @@ def _show_gone(found: tuple[GoneService, ...], as_json: bool) -> None:
         print_json({"services": [each.to_dict() for each in found]})
         return
     if not found:
-        out.print("No service is gone.")
+        out.print(messages.NO_SERVICE_IS_GONE)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("gone since", "how", "id", "name", "parent", "cause", "last heartbeat", "acknowledged", "reason"):
@@ -164,9 +166,9 @@ def change_markup(change: ServiceChange) -> str:
     """Return a change as one line for people."""
     head = f"[dim]{change.revision:>8}[/]  "
     if change.kind == "snapshot_complete":
-        return f"{head}[dim]-- end of the snapshot; live changes follow --[/]"
+        return f"{head}[dim]{messages.SNAPSHOT_ENDS}[/]"
     if change.kind == "reset":
-        return f"{head}[dim]-- too many changes were missed; a new snapshot follows --[/]"
+        return f"{head}[dim]{messages.SNAPSHOT_FOLLOWS}[/]"
     if change.service is None:
         return f"{head}[dim]– REMOVED[/]  {escape(change.service_id)}"
     service = change.service
@@ -226,9 +228,9 @@ def register(
             register_rows(client, listed.source, rows, as_json)
         return
     if service:
-        raise typer.BadParameter("it names a service of a --catalogue", param_hint="--service")
+        raise typer.BadParameter(messages.SERVICE_OF_A_CATALOGUE, param_hint="--service")
     if not name:
-        raise typer.BadParameter("give a --name, or a --catalogue", param_hint="--name")
+        raise typer.BadParameter(messages.NAME_OR_CATALOGUE, param_hint="--name")
     labels = labels_from(label or ())
     with registry_at(registry) as client:
         registered = client.register(
@@ -249,7 +251,7 @@ def register(
         if as_json:
             print_json(registered.to_dict())
         else:
-            told = f"Registered {escape(registered.service_id)} (incarnation {registered.incarnation})."
+            told = messages.registered(escape(registered.service_id), registered.incarnation)
             out.print(told, soft_wrap=True)
 
 
@@ -259,7 +261,7 @@ def _refuse_others(context: typer.Context, *allowed: str) -> None:
         source = context.get_parameter_source(name)
         if name not in allowed and source is not None and source.name == "COMMANDLINE":
             flag = next(each.opts[0] for each in context.command.params if each.name == name)
-            raise typer.BadParameter(f"it cannot be combined with --{allowed[0]}", param_hint=flag)
+            raise typer.BadParameter(messages.not_with(f"--{allowed[0]}"), param_hint=flag)
 
 
 def deregister(
@@ -274,4 +276,4 @@ def deregister(
         if as_json:
             print_json({"service_id": service_id, "deregistered": True})
         else:
-            out.print(f"Deregistered {escape(service_id)}.", soft_wrap=True)
+            out.print(messages.deregistered(escape(service_id)), soft_wrap=True)

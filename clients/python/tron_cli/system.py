@@ -19,6 +19,7 @@ from tron_client.address import DEFAULT_REGISTRY
 from grid_hosting.addresses import exposure_warning, parse_listen, reachable_here
 from grid_hosting.listening import check_bindable, is_exposed
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
+from tron_cli import messages
 from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
 from tron_cli.output import fail, out
 from tron_cli.process_policy import RestartPolicy
@@ -100,7 +101,7 @@ def up(
     if demo:
         commands = to_try(load_catalogue(catalogue))  # what is wrong with it is said now, and once
     elif catalogue != DEFAULT_CATALOGUE:
-        raise typer.BadParameter("it requires --demo", param_hint="--catalogue")
+        raise typer.BadParameter(messages.NEEDS_DEMO, param_hint="--catalogue")
     listens = {
         "--registry-listen": registry_listen,
         "--tron-listen": tron_listen,
@@ -182,7 +183,7 @@ def _check_settings(config: Path | None) -> None:
     except StartError as error:
         fail(str(error), code=2)
     if found is None and config is not None:
-        fail(f"settings file {absolute(path)}: no such file", code=2)
+        fail(messages.no_settings_file(absolute(path)), code=2)
 
 
 def _check_addresses(listens: dict[str, str]) -> None:
@@ -197,7 +198,7 @@ def _check_addresses(listens: dict[str, str]) -> None:
         except ValueError as error:
             fail(f"{flag}: {error}", code=2)
         if parsed.port and str(parsed) in seen:
-            fail(f"{flag}: {address} is already used by {seen[str(parsed)]}; choose another", code=2)
+            fail(messages.address_in_use(flag, address, seen[str(parsed)]), code=2)
         seen[str(parsed)] = flag
         try:
             check_bindable(address)
@@ -222,7 +223,7 @@ def _scratch_folder() -> Iterator[Path]:
     try:
         scratch = tempfile.TemporaryDirectory(prefix="tron-up-")
     except OSError as error:
-        fail(f"no folder for temporary files ({reason(error)}); set TMPDIR to one that you can write to")
+        fail(messages.no_temporary_folder(reason(error)))
     with scratch as name:
         yield Path(name)
 
@@ -239,7 +240,7 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            fail(f"another `tron up` is using {absolute(data_dir)}; stop it first, or choose another --data-dir")
+            fail(messages.data_dir_in_use(absolute(data_dir)))
         yield
 
 
@@ -265,7 +266,7 @@ def _state(registry: Serving) -> str:
     """Say whether the data directory was new, or what was in it."""
     found = registry.facts.get("found")
     if not isinstance(found, dict) or not any(found.values()):
-        return "New, empty data directory"
+        return messages.NEW_DATA_DIRECTORY
     services, events = found.get("services", 0), found.get("events", 0)
     return (
         f"Existing data directory ({services} {'service' if services == 1 else 'services'}, "
@@ -290,7 +291,7 @@ def _print_welcome(table: Table, state: str, commands: Sequence[str], elsewhere:
     out.print(table)
     command_name = _as_typed()
     out.print(f"\n{state}", highlight=False, markup=False, soft_wrap=True)
-    out.print("Press Ctrl-C to stop. Try next:\n", highlight=False, markup=False)
+    out.print(messages.STOP_AND_TRY, highlight=False, markup=False)
     for command in commands:
         arguments = " -- sleep 60" if command.startswith("run ") else ""
         out.print(f"  {command_name} {command}{elsewhere}{arguments}", highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tron_client.address import DEFAULT_REGISTRY
 
+from tron_cli import messages
 from tron_cli.connection import LabelOption, RegistryOption, away, labels_from, refusal
 from tron_cli.endings import Ending
 from tron_cli.output import fail
@@ -75,7 +76,7 @@ def run(
     """
     labels = labels_from(label or ())
     if shutil.which(command[0]) is None:
-        fail(f"no such program: {command[0]}", code=127)
+        fail(messages.no_such_program(command[0]), code=127)
     # The program is started before grpc is loaded, so that it is not held up.
     program = Program(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
     _print_pid(service_id, program.pid)
@@ -127,7 +128,7 @@ def _keep_running(program: Program, agent: Agent, news: _News, most: int, window
         if not most or ending.exit_code == 0 or agent.state == "superseded":
             return ending
         if asked := program.end_was_asked_for(ending):
-            print(f"tron: {ending.describe()} after {asked}; it is not restarted", file=sys.stderr)
+            print(f"tron: {messages.not_restarted(ending.describe(), asked)}", file=sys.stderr)
             return ending
         due = history.next_start(time.monotonic())
         if due is None:
@@ -153,12 +154,12 @@ def _take_alerts(agent: Agent) -> None:
 
 
 def _print_pid(service_id: str, pid: int) -> None:
-    print(f"tron: {service_id} runs as process {pid}", file=sys.stderr)
+    print(f"tron: {messages.runs_as(service_id, pid)}", file=sys.stderr)
 
 
 def _print_superseded(service_id: str) -> Callable[[int], None]:
     def report(_: int) -> None:
-        print(f"tron: another process took over {service_id}; this one is no longer watched", file=sys.stderr)
+        print(f"tron: {messages.taken_over(service_id)}", file=sys.stderr)
 
     return report
 
@@ -228,5 +229,5 @@ class _News:
                         continue
                     absent = isinstance(error, RegistryUnavailable)
                     why = away(self._agent.registry, str(error)) if absent else " ".join(str(error).split())
-                    print(f"tron: could not report how it ended: {why}", file=sys.stderr)
+                    print(f"tron: {messages.end_not_reported(why)}", file=sys.stderr)
                     return

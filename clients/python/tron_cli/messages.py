@@ -1,0 +1,328 @@
+"""The sentences that commands print: results, errors and hints, in one place so that they can be edited as text.
+
+The help of commands and options is written where they are declared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+# --- usage ------------------------------------------------------------------------------------------------------------
+
+WHICH_ALERTS = "give an ALERT_ID, or --all, or --service and --recipient"
+ONE_AT_A_TIME = "one at a time"
+FORCE_NEEDS_CHANGES = "it requires changes for one service: --service ID NAME=VALUE"
+FORCE_HINT = "; --force sets thresholds of a service that is not registered yet"
+OVERRIDES_ONLY_LISTS = "it only lists, and takes no other arguments; name a service with --service ID"
+OFF_TAKES_NOTHING = "it takes neither --for nor --reason"
+NAME_A_SERVICE = "name a service"
+SERVICE_OF_A_CATALOGUE = "it names a service of a --catalogue"
+NAME_OR_CATALOGUE = "give a --name, or a --catalogue"
+NEEDS_DEMO = "it requires --demo"
+
+
+def not_with(other: str) -> str:
+    return f"it cannot be combined with {other}"
+
+
+def not_a_label(word: str) -> str:
+    return f"{word!r} is neither key=text nor key:=json"
+
+
+def label_is_not_json(word: str, value: str) -> str:
+    return f"{word!r}: {value!r} is not JSON"
+
+
+def not_name_value(word: str) -> str:
+    return f"{word!r} is not NAME=VALUE"
+
+
+def no_such_program(name: str) -> str:
+    return f"no such program: {name}"
+
+
+# --- reaching the servers ---------------------------------------------------------------------------------------------
+
+
+def nothing_listens(name: str, address: str) -> str:
+    return f"no {name} at {address}; start one with: tron up"
+
+
+def no_answer_in_time(name: str, address: str) -> str:
+    return f"the {name} at {address} did not answer in time; is it overloaded or stopped?"
+
+
+def something_else_listens(name: str, address: str, what: str) -> str:
+    return f"no {name} at {address}: {what}"
+
+
+def does_not_answer(name: str, address: str, why: str) -> str:
+    return f"{name} at {address} does not answer: {why}"
+
+
+def tron_without_registry(address: str) -> str:
+    return f"TRON at {address} cannot reach the registry"
+
+
+def no_tron(registry: str) -> str:
+    return f"no TRON is registered at {registry}; is it running? If so, give its address with --monitor"
+
+
+def tron_unreachable(error: Exception) -> str:
+    return f"{error}; give an address that reaches it with --monitor"
+
+
+# --- services and alerts ----------------------------------------------------------------------------------------------
+
+NO_SERVICES = "No services are registered. Try: tron run --id hello --name hello -- sleep 60"
+NO_SERVICES_MATCH = "No services match."
+NO_SERVICE_IS_GONE = "No service is gone."
+SNAPSHOT_ENDS = "-- end of the snapshot; live changes follow --"
+SNAPSHOT_FOLLOWS = "-- too many changes were missed; a new snapshot follows --"
+NO_EVENTS = "There are no events yet."
+NO_EVENTS_MATCH = "No events match."
+NO_ALERT_WAITS = "No alert waits for acknowledgement."
+ACKNOWLEDGED_BEFORE = "It was acknowledged before."
+
+
+def acknowledged(counts: Iterable[str]) -> str:
+    return f"Acknowledged {' and '.join(counts)}."
+
+
+def registered(service_id: str, incarnation: int) -> str:
+    return f"Registered {service_id} (incarnation {incarnation})."
+
+
+def deregistered(service_id: str) -> str:
+    return f"Deregistered {service_id}."
+
+
+# --- judgement --------------------------------------------------------------------------------------------------------
+
+UNLESS_A_HEARTBEAT_ARRIVES = "unless a heartbeat arrives"
+TRON_NOT_WATCHING = "TRON does not receive data from the registry: liveness is not evaluated."
+MASS_FAILURE = "A mass failure is in progress: alerts about it are held."
+NO_OVERRIDES = "No service has overrides."
+NO_ALERTS_HELD = "No alerts are held."
+
+
+def alerts_sent_again(service_id: str) -> str:
+    return f"Alerts about {service_id} are sent again."
+
+
+def alerts_held(service_id: str, until: str) -> str:
+    return f"Alerts about {service_id} are held {until}."
+
+
+# --- self-test --------------------------------------------------------------------------------------------------------
+
+SELF_TEST_PASSED = "All four phases pass."
+SELF_TEST_FAILED = "The self-test failed."
+TRON_ANSWERS_WITHOUT_DATA = "TRON answers, but receives no data from the registry: liveness is not evaluated"
+PARENT_NOTIFIED = "the parent received service_down over its own stream and acknowledged it"
+
+
+def parent_not_notified(seconds: float) -> str:
+    return f"the parent was not notified within {seconds:g} s"
+
+
+# --- programs as agents -----------------------------------------------------------------------------------------------
+
+
+def runs_as(service_id: str, pid: int) -> str:
+    return f"{service_id} runs as process {pid}"
+
+
+def taken_over(service_id: str) -> str:
+    return f"another process took over {service_id}; this one is no longer watched"
+
+
+def not_restarted(ending: str, asked: str) -> str:
+    return f"{ending} after {asked}; it is not restarted"
+
+
+def end_not_reported(why: str) -> str:
+    return f"could not report how it ended: {why}"
+
+
+def healthy(status: str) -> str:
+    return f"is healthy ({status})"
+
+
+def no_heartbeat(why: str) -> str:
+    return f"gets no heartbeat: {why}"
+
+
+def sends_its_own(service_id: str) -> str:
+    return f"{service_id} sends its own heartbeats"
+
+
+def url_unreadable(url: str) -> str:
+    return f"its url {url!r} cannot be read"
+
+
+def url_uncheckable(url: str) -> str:
+    return f"its url {url!r} cannot be checked"
+
+
+def url_does_not_answer(url: str, error: Exception) -> str:
+    return f"{url} does not answer: {error or type(error).__name__}"
+
+
+def no_connection(address: str, error: Exception) -> str:
+    return f"{address} accepts no connection: {error or type(error).__name__}"
+
+
+def rejected(why: str) -> str:
+    return f"the registry rejects it: {why}"
+
+
+def not_accepted(why: str) -> str:
+    return f"the registry does not accept it: {why}"
+
+
+# --- tron up ----------------------------------------------------------------------------------------------------------
+
+NEW_DATA_DIRECTORY = "New, empty data directory"
+STOP_AND_TRY = "Press Ctrl-C to stop. Try next:\n"
+KILLING_THE_REST = "killing the programs that are still running"
+
+
+def no_settings_file(path: str) -> str:
+    return f"settings file {path}: no such file"
+
+
+def address_in_use(flag: str, address: str, other: str) -> str:
+    return f"{flag}: {address} is already used by {other}; choose another"
+
+
+def no_temporary_folder(why: str) -> str:
+    return f"no folder for temporary files ({why}); set TMPDIR to one that you can write to"
+
+
+def data_dir_in_use(path: str) -> str:
+    return f"another `tron up` is using {path}; stop it first, or choose another --data-dir"
+
+
+def restarting(name: str, ending: str, delay: float) -> str:
+    return f"{name} {ending}; restarting it in {delay:.1f} s"
+
+
+def still_not_ready(name: str) -> str:
+    return f"{name} is still not ready"
+
+
+def serving_again(name: str, address: str, pid: int) -> str:
+    return f"{name} is serving again at {address} (pid {pid})"
+
+
+def did_not_drain(name: str, seconds: float) -> str:
+    return f"{name} did not drain within {seconds:.0f} s; killing it"
+
+
+# --- backups ----------------------------------------------------------------------------------------------------------
+
+
+def backed_up(folder: str, summary: str) -> str:
+    return f"Backed up to {folder}: {summary}."
+
+
+def backup_complete(made_at: str, summary: str) -> str:
+    return f"The backup of {made_at} is complete: {summary}."
+
+
+def restored(made_at: str, folder: str, summary: str) -> str:
+    return f"Restored the backup of {made_at} to {folder}: {summary}."
+
+
+def previous_content(folder: str) -> str:
+    return f"The previous content is in {folder}."
+
+
+# --- the demo ---------------------------------------------------------------------------------------------------------
+
+NO_DEMO_THERE = "no demo is running there"
+ANOTHER_DEMO = "another demo is running at this registry; stop it first"
+DEMO_IS_ENDING = "the demo is ending"
+DEMO_ENDED = "the demo ended before it answered"
+TOO_MANY_CALLERS = "too many callers at once"
+ORDER_IS_AN_OBJECT = "an order is a JSON object"
+KILLED = "killed"
+KILLED_UNTIL_RESUMED = "killed, and will be killed again after each restart, until it is resumed"
+STOPPED = "stopped, so that it hangs"
+MADE_TO_STALL = "made to stall: it sends heartbeats but makes no progress"
+STARTED_AGAIN = "started again"
+LEFT_ALONE = "healthy, and left alone"
+MADE_TO_CONTINUE = "made to continue"
+
+
+def no_demo_at(registry: str) -> str:
+    return f"no demo is running at the registry {registry}; start one with: tron demo"
+
+
+def demo_did(name: str, what: str) -> str:
+    return f"{name} was {what}."
+
+
+def demo_did_not_answer(seconds: float) -> str:
+    return f"the demo did not answer within {seconds:g} s"
+
+
+def demo_unreachable(why: str) -> str:
+    return f"cannot talk to the demo: {why}"
+
+
+def socket_folder_unusable(folder: Path, why: str | None) -> str:
+    return f"cannot use {folder} for the demo's socket: {why}"
+
+
+def socket_path_too_long(path: Path) -> str:
+    return f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder"
+
+
+def unknown_order(order: object, known: Iterable[str]) -> str:
+    return f"{order!r} is none of {', '.join(known)}"
+
+
+def killed_before_it_registered(service_id: str) -> str:
+    return f"{service_id} was killed again before it registered"
+
+
+def of_the_system(service_id: str) -> str:
+    return f"{service_id} is a program of the system, not of the demo"
+
+
+def not_registered_within(service_id: str, seconds: float) -> str:
+    return f"{service_id} was not registered within {seconds:g} s"
+
+
+def ended_before_registered(service_id: str, ending: str) -> str:
+    return f"{service_id} {ending} before it was registered"
+
+
+def does_not_run(service_id: str) -> str:
+    return f"{service_id} does not run; start it with: tron demo --resume '{service_id}'"
+
+
+# --- fleet files ------------------------------------------------------------------------------------------------------
+
+DEFAULTS_MUST_BE_A_TABLE = "defaults: must be a table, and so must its labels"
+SERVICE_MUST_BE_TABLES = "service: must be an array of tables, [[service]]"
+NO_SERVICE = "there is no [[service]]"
+
+
+def no_such_catalogue(known: str) -> str:
+    return f"no such file, and no catalogue of that name ({known})"
+
+
+def already_used(word: str, number: int) -> str:
+    return f"{word!r} is already used by service {number}"
+
+
+def ttl_too_short(ttl: float, interval: float) -> str:
+    return f"{ttl:g} s is below heartbeat_interval ({interval:g} s)"
+
+
+def cycle(names: Iterable[str]) -> str:
+    return f"creates a cycle: {' -> '.join(names)}"
