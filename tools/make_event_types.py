@@ -29,7 +29,8 @@ def render() -> str:
     """The module as text."""
     rows = []
     for name, each in EVENT_TYPES.items():
-        facts = f"suspicion: {json.dumps(each.suspicion)}, failure: {json.dumps(each.failure)}"
+        flags = {"suspicion": each.suspicion, "failure": each.failure, "overOnceAlive": each.over_once_alive}
+        facts = ", ".join(f"{flag}: {json.dumps(value)}" for flag, value in flags.items())
         rows.append(f"  {name}: {{ title: {json.dumps(each.title)}, symbol: {json.dumps(each.symbol)}, {facts} }},\n")
     return HEAD + "".join(rows) + TAIL
 

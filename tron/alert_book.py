@@ -12,16 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from grid_model.event import OPERATORS, Event
-from grid_model.event_types import (
-    CASCADING_FAILURE,
-    HEARTBEAT_MISS,
-    HEARTBEAT_RESTORED,
-    PARENT_DOWN,
-    SERVICE_DEREGISTERED,
-    SERVICE_DOWN,
-    SERVICE_STALLED,
-    SERVICE_SUSPECT,
-)
+from grid_model.event_types import CASCADING_FAILURE, PARENT_DOWN, SERVICE_SUSPECT
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Facts
 
@@ -41,16 +32,8 @@ MAX_ESCALATED_FROM = 4_000
 """Bytes of ids of the recipients from which an alert escalated; the first ones are left out."""
 
 
-_FORMS = {
-    Kind.MISS: (HEARTBEAT_MISS, messages.MISSED_HEARTBEAT),
-    Kind.SUSPECT: (SERVICE_SUSPECT, messages.STREAM_LOST),
-    Kind.STALL: (SERVICE_STALLED, messages.STALLED),
-    Kind.DOWN: (SERVICE_DOWN, messages.DOWN),
-    Kind.DEREGISTER: (SERVICE_DEREGISTERED, messages.DEREGISTERED),
-    Kind.RESTORE: (HEARTBEAT_RESTORED, messages.RESTORED),
-}
-
-ALERT_TYPES = (*(each.name for each, _ in _FORMS.values()), CASCADING_FAILURE.name, PARENT_DOWN.name)
+_OF_JUDGEMENTS = [kind.meaning.event_type for kind in Kind]
+ALERT_TYPES = (*(each.name for each in _OF_JUDGEMENTS if each is not None), CASCADING_FAILURE.name, PARENT_DOWN.name)
 """Every type of alert that TRON issues."""
 
 _ORPHANS = {
@@ -84,10 +67,9 @@ def alerts_of(
 def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> Event | None:
     """The alert that a transition raises; None if nobody needs to be notified. `wall_now` is the epoch time of
     `attentive_now`."""
-    form = _FORMS.get(transition.kind)
-    if form is None:
+    event_type = transition.kind.meaning.event_type
+    if event_type is None:
         return None
-    event_type, text = form
     facts = transition.facts
     details: dict[str, Any] = {
         "incarnation": facts.incarnation,
@@ -113,20 +95,19 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
         occurred_at=wall_now - max(0.0, attentive_now - transition.due),
         last_seen_at=facts.last_heartbeat_at,
         action=event_type.action,
-        message=text.format(name=facts.name, cause=transition.cause.name),
+        message=transition.kind.meaning.alert.format(name=facts.name, cause=transition.cause.name),
         details=details,
     )
 
 
 def preauthorized_alert(facts: Facts, recipient: str) -> Event:
     """The alert of a suspicion that the registry applies on its own; the registry fills in the times."""
-    event_type, text = _FORMS[Kind.SUSPECT]
     # One for each stream: the moment at which it was taken up is in no other. Nanoseconds, as on the wire.
     attached = round((facts.attached_at or 0.0) * 1e9)
     return Event(
-        alert_id=_alert_id(facts.service_id, facts.incarnation, attached, f"standing {event_type.name}"),
-        type=event_type.name,
-        severity=event_type.severity,
+        alert_id=_alert_id(facts.service_id, facts.incarnation, attached, f"standing {SERVICE_SUSPECT.name}"),
+        type=SERVICE_SUSPECT.name,
+        severity=SERVICE_SUSPECT.severity,
         service_id=facts.service_id,
         service_name=facts.name,
         recipient=recipient,
@@ -134,8 +115,8 @@ def preauthorized_alert(facts: Facts, recipient: str) -> Event:
         missed_beats=0,
         occurred_at=0.0,
         last_seen_at=None,
-        action=event_type.action,
-        message=text.format(name=facts.name),
+        action=SERVICE_SUSPECT.action,
+        message=messages.STREAM_LOST.format(name=facts.name),
         details={
             "incarnation": facts.incarnation,
             "heartbeat_interval_seconds": facts.interval,

@@ -20,8 +20,6 @@ MAX_GROUPED = 400_000
 """Bytes of ids that one verdict takes along: a call has at most 1 MiB. A service that does not fit gets its own
 alert."""
 
-_FOR_OPERATORS = frozenset({Kind.STALL, Kind.DOWN, Kind.DEREGISTER})
-
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
@@ -93,7 +91,7 @@ class Audiences:
         recipient = self._hierarchy.recipient_of(facts)
         if kind is Kind.RESTORE and facts.notified and recipient not in facts.notified:
             return facts.notified[0]
-        return OPERATORS if not recipient and kind in _FOR_OPERATORS else recipient
+        return OPERATORS if not recipient and kind.meaning.needs_action else recipient
 
     def _orphans(self, service_id: str) -> tuple[Orphan, ...]:
         policies = self._hierarchy.policies

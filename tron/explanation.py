@@ -12,16 +12,6 @@ from tron.facts import Kind, Lease
 from tron.judge import Judge
 from tron.policy import Policy
 
-_NEXT = {
-    Kind.MISS: messages.NEXT_MISSED_HEARTBEAT,
-    Kind.SUSPECT: messages.NEXT_STREAM_BROKEN,
-    Kind.STALL: messages.NEXT_STALLED,
-    Kind.DOWN: messages.NEXT_DOWN,
-    Kind.DEREGISTER: messages.NEXT_DEREGISTERED,
-    Kind.RECOVER: messages.NEXT_ALIVE,
-    Kind.RESTORE: messages.NEXT_RESTORED,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -39,7 +29,9 @@ def explain(judge: Judge, service_id: str) -> Explanation | None:
     if lease is None:
         return None
     policy = judge.policies.of(service_id)
-    deadlines = [(_NEXT[kind], round(due - judge.now, 3)) for kind, due in judge.detector.deadlines(service_id)]
+    deadlines = [
+        (kind.meaning.forecast, round(due - judge.now, 3)) for kind, due in judge.detector.deadlines(service_id)
+    ]
     return Explanation(_verdict(judge, lease), _rule(judge, lease, policy), deadlines, _evidence(judge, lease, policy))
 
 

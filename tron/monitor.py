@@ -49,16 +49,6 @@ LOOK_EVERY = 0.25
 
 CALL_TIMEOUT = 10.0
 
-_LOGGED = {
-    Kind.MISS: "beat_missed",
-    Kind.SUSPECT: "service_suspected",
-    Kind.STALL: "service_stalled",
-    Kind.DOWN: "service_down",
-    Kind.DEREGISTER: "service_deregistered",
-    Kind.RECOVER: "service_recovered",
-    Kind.RESTORE: "service_restored",
-}
-
 
 @dataclass(slots=True)
 class Stats:
@@ -288,7 +278,7 @@ class Monitor:
         outcome = decode_outcome(result)
         if outcome is VerdictOutcome.APPLIED:
             suppressed = {"hushed": ruling.suppressed} if ruling.suppressed else {}
-            log.info(_LOGGED[transition.kind], **facts, missed=transition.missed_beats, **suppressed)
+            log.info(transition.kind.meaning.log_word, **facts, missed=transition.missed_beats, **suppressed)
             if transition.kind is Kind.SUSPECT:
                 self._probe(transition.facts)
             if alert is not None and not ruling.suppressed:
@@ -303,7 +293,7 @@ class Monitor:
         suspected, judge.suspected = judge.suspected, []
         for facts in suspected:
             log.info(
-                _LOGGED[Kind.SUSPECT],
+                Kind.SUSPECT.meaning.log_word,
                 service_id=facts.service_id,
                 incarnation=facts.incarnation,
                 cause=LivenessCause.DISCONNECTED.name,

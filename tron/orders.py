@@ -5,19 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from grid_model.event import Event
-from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictKind
+from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict
 
-from tron.facts import Kind, Transition
-
-_KINDS = {
-    Kind.MISS: VerdictKind.SUSPECT,
-    Kind.SUSPECT: VerdictKind.SUSPECT,
-    Kind.STALL: VerdictKind.SUSPECT,
-    Kind.DOWN: VerdictKind.DOWN,
-    Kind.DEREGISTER: VerdictKind.DEREGISTER,
-    Kind.RECOVER: VerdictKind.ALIVE,
-    Kind.RESTORE: VerdictKind.ALIVE,
-}
+from tron.facts import Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +30,7 @@ class Ruling:
             transition.service_id,
             transition.incarnation,
             transition.observation,
-            _KINDS[transition.kind],
+            transition.kind.meaning.verdict,
             transition.cause,
             transition.missed_beats,
             self.alert,

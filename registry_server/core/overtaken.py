@@ -21,11 +21,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from grid_model.event import OPERATORS, Event
-from grid_model.event_types import DEATHS, HEARTBEAT_RESTORED, PARENT_DOWN, SERVICE_STALLED, SUSPICIONS
+from grid_model.event_types import DEATHS, HEARTBEAT_RESTORED, OVER_ONCE_ALIVE, SUSPICIONS
 from grid_model.observation import Delivery
 
 RESTORED = HEARTBEAT_RESTORED.name
-_OVER_ONCE_ALIVE = SUSPICIONS | DEATHS | {SERVICE_STALLED.name, PARENT_DOWN.name}
 
 
 @dataclass(slots=True)
@@ -122,7 +121,7 @@ def registered_again(service_id: str, name: str, incarnation: int, at: float) ->
 
 
 def _is_over(event: Event, service_id: str, is_alive: Callable[[str], bool]) -> bool:
-    if event.recipient == OPERATORS or event.type not in _OVER_ONCE_ALIVE:
+    if event.recipient == OPERATORS or event.type not in OVER_ONCE_ALIVE:
         return False
     listed = event.details.get("affected", ())
     if event.type in DEATHS and listed:

@@ -2,14 +2,14 @@
 // Generated from grid_model/event_types.py by `make stubs`; do not edit.
 
 export const EVENT_TYPES = {
-  heartbeat_miss: { title: "missed a heartbeat", symbol: "suspect", suspicion: true, failure: false },
-  service_suspect: { title: "lost its stream", symbol: "suspect", suspicion: true, failure: false },
-  service_stalled: { title: "is making no progress", symbol: "suspect", suspicion: false, failure: true },
-  service_down: { title: "is down", symbol: "down", suspicion: false, failure: true },
-  service_deregistered: { title: "was deregistered", symbol: "gone", suspicion: false, failure: true },
-  heartbeat_restored: { title: "is back", symbol: "restored", suspicion: false, failure: false },
-  cascading_failure: { title: "Many services fell silent at once", symbol: "down", suspicion: false, failure: false },
-  parent_down: { title: "is down; its child was notified", symbol: "attention", suspicion: false, failure: false },
+  heartbeat_miss: { title: "missed a heartbeat", symbol: "suspect", suspicion: true, failure: false, overOnceAlive: true },
+  service_suspect: { title: "lost its stream", symbol: "suspect", suspicion: true, failure: false, overOnceAlive: true },
+  service_stalled: { title: "is making no progress", symbol: "suspect", suspicion: false, failure: true, overOnceAlive: true },
+  service_down: { title: "is down", symbol: "down", suspicion: false, failure: true, overOnceAlive: true },
+  service_deregistered: { title: "was deregistered", symbol: "gone", suspicion: false, failure: true, overOnceAlive: true },
+  heartbeat_restored: { title: "is back", symbol: "restored", suspicion: false, failure: false, overOnceAlive: false },
+  cascading_failure: { title: "Many services fell silent at once", symbol: "down", suspicion: false, failure: false, overOnceAlive: false },
+  parent_down: { title: "is down; its child was notified", symbol: "attention", suspicion: false, failure: false, overOnceAlive: true },
 };
 
 /** The names of the types for which `holds` is true. */

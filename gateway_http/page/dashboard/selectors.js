@@ -17,6 +17,7 @@ const DRAWN_FOR = 60_000;
 const ATTENTION = new Set(["degraded", "blocked", "waiting_approval", "error", "down"]);
 const SUSPICIONS = typesThat((type) => type.suspicion);
 const TROUBLE = typesThat((type) => type.suspicion || type.failure);
+const OVER_ONCE_ALIVE = typesThat((type) => type.overOnceAlive);
 
 /**
  * Whether what is shown is current: `level` is loading, live, waiting (broken just now) or lost; `what` is the part that is
@@ -119,7 +120,7 @@ function recipients(state, row) {
 /** Whether a newer event has overtaken an alert: its service recovered, or the suspicion became a death. */
 export function isOver(state, event) {
   const later = (state.eventsAbout.get(event.service) ?? []).filter((each) => each.seq > event.seq);
-  if (TROUBLE.has(event.type) || event.type === "parent_down") {
+  if (OVER_ONCE_ALIVE.has(event.type)) {
     if (later.some((each) => each.type === "heartbeat_restored")) return true;
   }
   return SUSPICIONS.has(event.type) && later.some((each) => each.type === "service_down");

@@ -14,6 +14,7 @@ from tron_client.schedule import BeatSchedule
 
 from tests.simulation.mutants.mutant import Mutant, Patches
 from tron import alert_book, suppression
+from tron import facts as nouns
 from tron.damping import Damping
 from tron.detector import Detector
 from tron.escalation import Escalations
@@ -35,13 +36,15 @@ def _reattach_window_ignored() -> Patches:
 
 
 def _restored_without_down() -> Patches:
-    forms = {**alert_book._FORMS, Kind.RECOVER: alert_book._FORMS[Kind.RESTORE]}
+    restored, recovered = Kind.RESTORE.meaning, Kind.RECOVER.meaning
+    announced = replace(recovered, event_type=restored.event_type, alert=restored.alert)
+    meanings = {**nouns._MEANINGS, Kind.RECOVER: announced}
     reason = suppression.reason
 
     def told(kind: Kind, facts: Facts, *rest: Any) -> str:
         return "" if kind in (Kind.RESTORE, Kind.RECOVER) else reason(kind, facts, *rest)
 
-    return [(alert_book, "_FORMS", forms), (suppression, "reason", told)]
+    return [(nouns, "_MEANINGS", meanings), (suppression, "reason", told)]
 
 
 def _silence_on_a_stream_is_forgiven() -> Patches:
