@@ -8,6 +8,7 @@
 - `tether`                                        a program that dies with its parent.
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
 - `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
+- `service_options`                               how `tron run` and `tron register` describe a service.
 - `wrapping`, `program`, `endings`                `tron run`: any program as an agent, and how it ended.
 - `probing`                                       `tron probe`: heartbeats for programs that cannot be changed.
 - `fleet_file`, `registering`                     a fleet as TOML, and its registration.

@@ -13,6 +13,7 @@ from tron_cli import messages
 from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_from, registry_at, require_registry
 from tron_cli.output import age, clock_time, liveness_markup, one_line, out, print_json
 from tron_cli.registering import chosen, load_catalogue, register_rows
+from tron_cli.service_options import ServiceOptions, ServiceRole, ServiceType, with_service_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from tron_client.models import GoneService, Service, ServiceChange
 
-ServiceType = Literal["agent", "model", "tool"]
-ServiceRole = Literal["production", "staging", "canary", "experimental"]
 ServiceStatus = Literal[
     "ok", "degraded", "down", "queued", "running", "blocked", "waiting_approval", "paused", "error", "done"
 ]
@@ -181,6 +180,7 @@ def change_markup(change: ServiceChange) -> str:
     return f"{head}{liveness_markup(service.liveness)}  {escape(title)}  {escape(one_line(', '.join(facts)))}"
 
 
+@with_service_options
 def register(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="Its display name; need not be unique.")] = "",
@@ -192,12 +192,7 @@ def register(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     service_id: Annotated[str, typer.Option("--id", help="Its service_id; assigned if empty.")] = "",
-    type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False)] = "agent",
-    role: Annotated[ServiceRole, typer.Option(case_sensitive=False)] = "production",
-    url: Annotated[str, typer.Option(help="Its address, for clients; not interpreted.")] = "",
-    cap: Annotated[list[str] | None, typer.Option(help="A capability. Repeatable.")] = None,
-    label: LabelOption = None,
-    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that receives its alerts.")] = "",
+    options: ServiceOptions = ServiceOptions(),  # noqa: B008 - a frozen value
     interval: Annotated[float | None, typer.Option(metavar="SECONDS", help="The heartbeat interval.")] = None,
     ttl: Annotated[
         float | None,
@@ -231,22 +226,17 @@ def register(
         raise typer.BadParameter(messages.SERVICE_OF_A_CATALOGUE, param_hint="--service")
     if not name:
         raise typer.BadParameter(messages.NAME_OR_CATALOGUE, param_hint="--name")
-    labels = labels_from(label or ())
+    declared = options.keywords()
     with registry_at(registry) as client:
         registered = client.register(
             service_id,
             name=name,
-            type=type_,
-            role=role,
-            url=url,
-            caps=tuple(cap or ()),
-            labels=labels or None,
-            parent=parent,
             ctx_limit=ctx_limit,
             heartbeat_interval=interval,
             ttl=ttl,
             reconnect_grace=reconnect_grace,
             stall_after=stall_after,
+            **declared,
         )
         if as_json:
             print_json(registered.to_dict())

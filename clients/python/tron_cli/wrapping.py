@@ -13,11 +13,11 @@ import typer
 from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli import messages
-from tron_cli.connection import LabelOption, RegistryOption, away, labels_from, refusal
+from tron_cli.connection import RegistryOption, away, refusal
 from tron_cli.endings import Ending
 from tron_cli.output import fail
 from tron_cli.program import Program
-from tron_cli.services import ServiceRole, ServiceType
+from tron_cli.service_options import ServiceOptions, with_service_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,17 +33,13 @@ _RETRY_SECONDS = 0.2
 _REGISTER_SECONDS = 2.0
 
 
+@with_service_options
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- CMD [ARGS]...", help="The program to run.")],
     service_id: Annotated[str, typer.Option("--id", help="Its service_id.")],
     name: Annotated[str, typer.Option(help="Its display name; default: the id.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
-    type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False)] = "agent",
-    role: Annotated[ServiceRole, typer.Option(case_sensitive=False)] = "production",
-    url: Annotated[str, typer.Option(help="Its address, for clients; not interpreted.")] = "",
-    cap: Annotated[list[str] | None, typer.Option(help="A capability. Repeatable.")] = None,
-    label: LabelOption = None,
-    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that receives its alerts.")] = "",
+    options: ServiceOptions = ServiceOptions(),  # noqa: B008 - a frozen value
     interval: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="The heartbeat interval.")] = 30.0,
     ttl: Annotated[
         float | None,
@@ -74,7 +70,7 @@ def run(
     Every signal is passed on to the program once, and orphans that it leaves are reaped: it can be process 1 of a
     container. An end that was asked for by a signal is no failure.
     """
-    labels = labels_from(label or ())
+    declared = options.keywords()
     if shutil.which(command[0]) is None:
         fail(messages.no_such_program(command[0]), code=127)
     # The program is started before grpc is loaded, so that it is not held up.
@@ -90,12 +86,6 @@ def run(
         agent = Agent(
             service_id,
             name=name,
-            type=type_,
-            role=role,
-            url=url,
-            caps=tuple(cap or ()),
-            labels=labels or None,
-            parent=parent,
             heartbeat_interval=interval,
             ttl=ttl,
             reconnect_grace=reconnect_grace,
@@ -103,13 +93,14 @@ def run(
             on_superseded=_print_superseded(service_id),
             register_timeout=_REGISTER_SECONDS,
             handle_sigterm=False,  # signals are the program's
+            **declared,
         )
         agent.start()
     except (InvalidRequest, ValueError, OverflowError) as error:
         program.end()
         fail(refusal(error))
     threading.Thread(target=_take_alerts, args=(agent,), name="tron-run-alerts", daemon=True).start()
-    news = _News(agent, name or service_id, parent, command)
+    news = _News(agent, name or service_id, options.parent, command)
     ending = _keep_running(program, agent, news, restart, restart_window)
     if agent.state != "superseded":  # else somebody else lives under this id, and it is not their news
         news.tell_end(ending)
