@@ -120,7 +120,7 @@ class BeatAck:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Reconnect within so many seconds."""
+    """Reconnect within this many seconds."""
 
     reconnect_after: float
 
@@ -328,7 +328,7 @@ class AgentStream:
         self._registry.end_session(self.session_id, error.reason)
 
     def drain(self, reconnect_after: float, now: Instant) -> None:
-        """Ask the agent to reconnect elsewhere within so many seconds."""
+        """Ask the agent to reconnect elsewhere within this many seconds."""
         self._registry.drain_session(self.session_id, reconnect_after, now)
         self._drain = Drain(reconnect_after)
         self._wake()

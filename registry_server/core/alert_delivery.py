@@ -52,20 +52,20 @@ class AlertDelivery:
             if word != OPERATORS and self._directory.resolve(word) is None:
                 self.absent.alert_waits(word, now.attentive)
 
-    def publish(self, event: Event, now: Instant, *, climbed: bool = False) -> tuple[Event, bool]:
+    def publish(self, event: Event, now: Instant, *, escalated: bool = False) -> tuple[Event, bool]:
         """Append an event; return it, and whether it goes out now. With a recipient it is kept until acknowledged.
 
-        `climbed`: that copy does not escalate.
+        `escalated`: that copy does not escalate.
         """
         recipient = self._directory.resolve(event.recipient) if event.recipient else None
         if recipient is not None:
             event = replace(event, recipient=recipient.spec.service_id)
         event = self.events.append(event)
-        self._outgoing.write(AppendEvent(event, climbed))
+        self._outgoing.write(AppendEvent(event, escalated))
         if event.recipient:
             if recipient is None and event.recipient != OPERATORS:
                 self.absent.alert_waits(event.recipient, now.attentive)
-            dropped = self.mailboxes.put(Delivery(event, now.attentive, climbed))
+            dropped = self.mailboxes.put(Delivery(event, now.attentive, escalated))
             self._observers.copy(event.alert_id, event.recipient)
             if dropped is not None:
                 self._dropped(dropped, now)
@@ -164,7 +164,7 @@ class AlertDelivery:
             self.mailboxes.connection_lost(word)
 
     def registered(self, record: Record) -> None:
-        """The service is registered: nobody need be told any more that alerts wait for somebody absent."""
+        """The service is registered: its alerts no longer wait for an absent recipient."""
         for word in self._directory.names_of(record):
             self.absent.returned(word)
 

@@ -67,5 +67,5 @@ class AttentiveClock:
         return now - self._last > self._cap
 
     def hears_since(self, now: float) -> float:
-        """The attentive time since which there was no stall, also where one is just about to be noticed."""
+        """The attentive time since which there was no stall, also if one is just about to be noticed."""
         return self.read(now) if now - self._last > self._stall else self.hearing_since

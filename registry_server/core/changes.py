@@ -57,7 +57,7 @@ class ChangeLog:
     def since(self, revision: int) -> list[Change]:
         """Every change after `revision` in order where all are kept, else the newest change of each service.
 
-        Raises RevisionCompacted where neither can be told without a gap, also for a revision of the future: it is from
+        Raises RevisionCompacted if neither is possible without a gap, also for a revision of the future: it is from
         another life of this registry.
         """
         if revision > self.revision:
@@ -79,7 +79,7 @@ class ChangeLog:
         return [change.service for change in self._latest.values() if change.service is not None]
 
     def newest(self, service_id: str) -> Service | None:
-        """A service as readers were shown it last; None where it is not there."""
+        """A service as readers were shown it last; None if it is not there."""
         change = self._latest.get(service_id)
         return None if change is None else change.service
 

@@ -1,4 +1,4 @@
-"""Who has which id and which name, and so whom a parent or a recipient means. Pure."""
+"""Which service has which id and name, and so which one a parent or a recipient means. Pure."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Re
 
 @dataclass(frozen=True, slots=True)
 class EndStream:
-    """Nobody speaks on this stream any more: end it. It carries so many services; `count`: of so many such streams."""
+    """No message arrives on this stream any more: end it. It carries this many services; `count`: such streams."""
 
     services: int
     count: int
@@ -126,15 +126,15 @@ class DropMaintenance:
 
 @dataclass(frozen=True, slots=True)
 class AppendEvent:
-    """Store an event; one with a recipient is kept for delivery too. `climbed`: that copy does not climb."""
+    """Store an event; one with a recipient is kept for delivery too. `escalated`: that copy does not escalate."""
 
     event: Event
-    climbed: bool = False
+    escalated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StopEscalation:
-    """A copy climbed to another recipient, or is listed in the alert of another service."""
+    """A copy escalated to another recipient, or the alert of another service lists it."""
 
     alert_id: str
     recipient: str
@@ -206,12 +206,12 @@ class Effects:
 
     @property
     def registered(self) -> list[Service]:
-        """Who is told by them that it is registered."""
+        """The services that they confirm as registered."""
         return [message.service for _, message in self.sends if isinstance(message, Registered)]
 
     @property
     def alerts(self) -> bool:
-        """Whether an agent is told of an alert by them."""
+        """Whether they contain an alert for an agent."""
         return any(isinstance(message, Alert) for _, message in self.sends)
 
     @property

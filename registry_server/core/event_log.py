@@ -1,4 +1,4 @@
-"""The numbered history: 1, 2, 3 ... without gaps; resume from any number that is kept, or be told of the gap."""
+"""The numbered history: 1, 2, 3 ... without gaps; resume from any number that is kept, or learn of the gap."""
 
 from __future__ import annotations
 

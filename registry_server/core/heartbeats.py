@@ -146,7 +146,7 @@ class Heartbeats:
         if record.session != session_id and not relayed and not overtaken:
             # The newest stream that spoke for an incarnation carries it: what an older one still had on its way, when
             # its client gave it up, must not take the service along when it ends. A heartbeat that names no
-            # incarnation, from a stream that was never told one, is another client's: the one before must give up.
+            # incarnation, from a stream that never received one, is another client's: the one before is superseded.
             self._attachments.attach(record, session_id, now, supersede=not held)
             self._facts.changed(record)
             self._published.show(record)

@@ -20,7 +20,7 @@ OBSERVATION_BITS = 43
 
 
 class LivenessFacts:
-    """What observers are told about each record. `revision`: the newest at the start."""
+    """What observers learn about each record. `revision`: the newest at the start."""
 
     def __init__(
         self, records: Mapping[str, Record], observers: Observers, outgoing: Outgoing, revision: int = 0

@@ -1,4 +1,4 @@
-"""Which services were lost (are down, or were removed as such), and which alerts told of it. Pure.
+"""Which services were lost (are down, or were removed as such), and which alerts reported it. Pure.
 
 That a parent acknowledged its copy, or that the operators' sinks took theirs, is no acknowledgement of the loss: only
 an operator's is, which names no recipient. A service that is back is not lost.
@@ -23,7 +23,7 @@ class LossAlerts:
         self._services: dict[str, str] = {}
 
     def put(self, service_id: str, judgement: Judgement | None) -> None:
-        """A service is judged so: remember its alerts where it is lost."""
+        """A service is judged so: remember its alerts if it is lost."""
         for alert_id in _alert_ids(judgement):
             self._services[alert_id] = service_id
 
@@ -33,7 +33,7 @@ class LossAlerts:
             self._services.pop(alert_id, None)
 
     def find(self, alert_id: str) -> str | None:
-        """The id of the service whose loss this alert told of; None where it told of none that stands."""
+        """The id of the service whose loss this alert reported; None if it reported none that is open."""
         return self._services.get(alert_id)
 
 

@@ -1,4 +1,4 @@
-"""Alerts that wait for their recipient: kept until acknowledged, in flight at most so many at once."""
+"""Alerts that wait for their recipient: kept until acknowledged, with a bounded number in flight at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WAITING = 1000
 """Alerts kept for one recipient.
 
 Overflow rule: the oldest is no longer pushed; it stays in the event log, unacknowledged. A critical one that did not
-climb yet goes to operators, since nobody else would hear of it.
+escalate yet goes to operators, since no other recipient would be notified.
 """
 
 FOR_OPERATORS = 20_000
@@ -23,7 +23,7 @@ IN_FLIGHT = 256
 
 
 class Mailboxes:
-    """Who is still to be told what. A recipient is a word: the service_id or the name that an event is addressed to."""
+    """The copies that wait for each recipient: the service_id or the name that an event is addressed to."""
 
     def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT, for_operators: int = FOR_OPERATORS) -> None:
         self._waiting = waiting
@@ -41,7 +41,7 @@ class Mailboxes:
         box = self._boxes.setdefault(event.recipient, OrderedDict())
         box[event.alert_id] = copy
         self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
-        for service_id in _told_of(event):
+        for service_id in _services_in(event):
             self._about.setdefault(service_id, {})[event.alert_id, event.recipient] = None
         if len(box) <= (self._for_operators if event.recipient == OPERATORS else self._waiting):
             return None
@@ -50,24 +50,24 @@ class Mailboxes:
         return dropped
 
     def get(self, alert_id: str, recipient: str) -> Delivery | None:
-        """The copy that waits for this recipient; None where none does."""
+        """The copy that waits for this recipient; None if none does."""
         box = self._boxes.get(recipient)
         return None if box is None else box.get(alert_id)
 
     def stop_escalation(self, alert_id: str, recipient: str) -> Delivery | None:
-        """The copy climbs no further; return it as it is now, None where none waits that could climb."""
+        """The copy escalates no further; return it as it is now, None if none waits that could escalate."""
         copy = self.get(alert_id, recipient)
         if copy is None or copy.escalated:
             return None
-        settled = self._boxes[recipient][alert_id] = replace(copy, escalated=True)
-        return settled
+        changed = self._boxes[recipient][alert_id] = replace(copy, escalated=True)
+        return changed
 
     def waiting_for(self, recipient: str) -> list[Delivery]:
         """All copies that wait for a recipient, oldest first."""
         return list(self._boxes.get(recipient, OrderedDict()).values())
 
     def about(self, service_id: str) -> list[Delivery]:
-        """The copies that tell of a service or list it, oldest first, whoever they wait for."""
+        """The copies about a service, or that list it, oldest first, for all recipients."""
         return [self._boxes[recipient][alert_id] for alert_id, recipient in self._about.get(service_id, ())]
 
     def all_recipients(self) -> list[str]:
@@ -127,7 +127,7 @@ class Mailboxes:
 
     def _unlink(self, event: Event) -> None:
         alert_id, recipient = event.alert_id, event.recipient
-        for service_id in _told_of(event):
+        for service_id in _services_in(event):
             about = self._about.get(service_id)
             if about is not None:
                 about.pop((alert_id, recipient), None)
@@ -144,7 +144,7 @@ class Mailboxes:
             self._sent.pop(recipient, None)
 
 
-def _told_of(event: Event) -> set[str]:
+def _services_in(event: Event) -> set[str]:
     """The service that an alert is about, and those that it lists."""
     listed = event.details.get("affected", ())
     found = {each for each in listed if isinstance(each, str)} if isinstance(listed, (list, tuple)) else set()

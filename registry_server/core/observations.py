@@ -1,4 +1,4 @@
-"""What TRON is told: the newest facts about whoever changed, merged while the observer is not reading."""
+"""What TRON receives: the newest facts about changed services, merged while the observer is not reading."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Unread:
 
 
 class ObservationFeed:
-    """What one observer has not been told yet.
+    """What one observer has not received yet.
 
     Overflow rule: nothing queues. Facts are named, not copied, and read when the frame is built; a later beat takes the
     place of an earlier one. So what waits is bounded by the number of services, and by `MAX_COPIES` and `MAX_REMOVED`.
     """
 
     MAX_COPIES = 100_000
-    """Copies that wait to be told of. Overflow rule: the feed is over, and the observer starts from a snapshot."""
+    """Copies that wait to be sent. Overflow rule: the feed is over, and the observer starts from a snapshot."""
 
     MAX_REMOVED = 100_000
-    """Services that are gone and wait to be told of. Overflow rule: the same."""
+    """Services that are gone and wait to be sent. Overflow rule: the same."""
 
     def __init__(self, service_ids: list[str], copies: list[tuple[str, str]]) -> None:
         self._changed: dict[str, None] = dict.fromkeys(service_ids)
@@ -52,7 +52,7 @@ class ObservationFeed:
         """Whether something waits that must not wait for the next tick."""
 
     def changed(self, service_id: str, *, urgent: bool = True) -> None:
-        """More than a beat changed about this service; where it is not `urgent` it may wait for the next tick."""
+        """More than a beat changed about this service; if it is not `urgent` it may wait for the next tick."""
         self._removed.pop(service_id, None)
         self._changed[service_id] = None
         self.urgent = self.urgent or urgent
@@ -63,7 +63,7 @@ class ObservationFeed:
         return len(self._copies) > self.MAX_COPIES or len(self._removed) > self.MAX_REMOVED
 
     def copy(self, alert_id: str, recipient: str) -> None:
-        """A copy of an alert was put, settled, acknowledged or dropped; its recipient and time are facts too."""
+        """A copy of an alert was added, escalated, acknowledged or dropped; its recipient and time are facts too."""
         if not self.overflowed:
             self._copies[alert_id, recipient] = None
 
@@ -80,7 +80,7 @@ class ObservationFeed:
         self.urgent = True
 
     def take(self) -> Unread:
-        """All that waits, which is then told."""
+        """All that waits, which is then sent."""
         unread = Unread(tuple(self._changed), tuple(self._beats.values()), tuple(self._removed), tuple(self._copies))
         self._changed = {}
         self._copies = {}

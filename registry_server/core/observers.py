@@ -1,4 +1,4 @@
-"""Who observes: what each of them is yet to be told, and whether the one that judges still watches. Pure."""
+"""The observers: what each of them has not received yet, and whether the one that judges still watches. Pure."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SAME_TIME = 1e-6
 """Seconds by which a time may differ after it was a Duration on the wire."""
 
 STALE_AFTER = 2.0
-"""Attentive seconds without a word from an observer whose stream stands until judgement counts as unknown."""
+"""Attentive seconds without a message from an observer with an open stream until judgement is unknown."""
 
 BEHIND = 10.0
 """Attentive seconds by which the judgement of an observer that speaks may lag until it counts as unknown. Thousands who
-die at once are judged one after another: whoever speaks meanwhile is late, and not lost."""
+die at once are judged one after another: an observer that sends meanwhile is late, not lost."""
 
 
 class Pacing:
@@ -84,7 +84,7 @@ class Observers:
         return feed
 
     def close(self, feed_id: int, now: Instant) -> str:
-        """An observer's stream ended; return whose, empty where it never opened."""
+        """An observer's stream ended; return whose, empty if it never opened."""
         observer, _ = self._feeds.pop(feed_id, ("", None))
         self._pacing.pop(feed_id, None)
         if observer and observer == self._judge and not self._listens(observer):
@@ -106,7 +106,7 @@ class Observers:
     def judged(self, observer: str, now: Instant, until: float | None) -> bool | None:
         """The observer has judged all facts up to the attentive time `until` (None: now): return whether it watches.
 
-        Not where that is long ago: then it is still catching up. None for one who has no ear: it does not count.
+        Not if that is long ago: then it is still catching up. None for one who has no ear: it does not count.
         """
         if not self._listens(observer):
             return None
@@ -126,7 +126,7 @@ class Observers:
         silent = self._last_word is None or now.attentive - self._last_word >= STALE_AFTER
         return silent or now.attentive - self._judged_until >= BEHIND
 
-    # --- what they are told -----------------------------------------------------------------------------------------
+    # --- what they receive -----------------------------------------------------------------------------------------
 
     def changed(self, service_id: str, *, urgent: bool = True) -> None:
         """More than a beat changed about a service."""
@@ -144,7 +144,7 @@ class Observers:
             feed.removed(service_id)
 
     def copy(self, alert_id: str, recipient: str) -> None:
-        """A copy of an alert was put, settled, acknowledged or dropped."""
+        """A copy of an alert was added, escalated, acknowledged or dropped."""
         for _, feed in self._feeds.values():
             feed.copy(alert_id, recipient)
 

@@ -2,7 +2,7 @@
 
 The first page takes the immutable views that readers were shown last; sharing them costs a reference each. Filters and
 order are worked out once, in parts that are short, and the pages that follow are cut from the result. Their token names
-it. What is kept is bounded in number, size and age; whoever asks for what is gone is told to list again.
+it. What is kept is bounded in number, size and age; a reader of what is gone must list again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_LISTS = 64
 """Lists that wait for their next page to be asked for. Overflow rule: the one that was asked for longest ago goes."""
 
 MAX_KEPT = 500_000
-"""Services in these lists, all told; a reference each, and the view where it is no longer the newest. Overflow rule: as
+"""Services in all of these lists; a reference each, and the view if it is no longer the newest. Overflow rule: as
 above, but one list is always kept."""
 
 MAX_IDLE = 60.0
@@ -132,7 +132,7 @@ class Listings:
         self._number = 0
         self._revision = -1
         self._newest: dict[ServiceFilter, Listing] = {}
-        """Those at the newest revision: whoever asks the same is given the same."""
+        """Those at the newest revision: equal questions share one list."""
         self._kept: OrderedDict[int, Listing] = OrderedDict()
         """Those with pages to come, the one that was used longest ago first."""
 
@@ -152,7 +152,7 @@ class Listings:
     def resume(self, token: str, wanted: ServiceFilter, now: float) -> tuple[Listing, int]:
         """The list that a token names, and where in it to go on.
 
-        Raises PageTokenExpired where it is no longer kept, InvalidRequest for what is no token of ours, or one of a
+        Raises PageTokenExpired if it is no longer kept, InvalidRequest for what is no token of ours, or one of a
         list with other filters.
         """
         life, number, start = _read(token)

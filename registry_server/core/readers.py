@@ -1,7 +1,7 @@
 """Readers that follow the services or the events: a cursor each, no queue. Pure.
 
 A reader sees each revision and each event once and in order, never before it is durable; one that is slow finds the
-newest state, or is told of the gap.
+newest state, or learns of the gap.
 """
 
 from __future__ import annotations

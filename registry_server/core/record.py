@@ -38,4 +38,4 @@ class Record:
     process: str = ""
     """The process with whose other agents it shares a stream; empty if it is alone."""
     unanswered: bool = False
-    """Whether it waits to be told that it is registered: it cannot beat before, so its silence says nothing."""
+    """Whether it waits for the answer to its registration: it cannot beat before, so its silence is not evidence."""

@@ -124,7 +124,7 @@ class Registry:
         return self._attachments.sessions.end(session_id, reason)
 
     def drain_session(self, session_id: int, reconnect_after: float, now: Instant) -> None:
-        """We ask a client to leave this stream within so many seconds: until then, its end is our doing.
+        """We ask a client to leave this stream within this many seconds: until then, its end is our doing.
 
         Nothing if it is over already: its client was faster.
         """
@@ -268,9 +268,9 @@ class Registry:
         lost = [service_id] if service_id else [*self.records, *self.tombstones]
         return count, sum(self._judgements.acknowledge_lost(each, now) for each in lost)
 
-    def publish(self, event: Event, now: Instant, *, climbed: bool = False) -> tuple[Event, bool]:
+    def publish(self, event: Event, now: Instant, *, escalated: bool = False) -> tuple[Event, bool]:
         """Append an event; see `AlertDelivery.publish`."""
-        return self._delivery.publish(event, now, climbed=climbed)
+        return self._delivery.publish(event, now, escalated=escalated)
 
     # --- questions --------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ class Shell:
     show: Callable[[], None]
     """Readers may see more: up to `Commits.revision` and `Commits.sequence`."""
     show_later: Callable[[float], None]
-    """Call `Releases.show_due` in so many seconds."""
+    """Call `Releases.show_due` in this many seconds."""
 
 
 class Releases:

@@ -43,11 +43,11 @@ class Judgement:
     missed_beats: int = 0
     down_event: Event | None = None
     told_to: tuple[str, ...] = ()
-    """Who got a copy of `down_event`."""
+    """The recipients of `down_event`."""
     folded_into: str = ""
     """The alert of another service that lists this one as failed with it."""
     removal_alert_id: str = ""
-    """The alert of its removal, where it was removed as down."""
+    """The alert of its removal, if it was removed as down."""
     acknowledged_at: float | None = None
     """When an operator acknowledged that it is lost; seconds since the epoch."""
 
@@ -85,7 +85,7 @@ class StoredService:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What is remembered about a removed service. `judgement` is None where it left on purpose."""
+    """What is remembered about a removed service. `judgement` is None if it left on purpose."""
 
     service_id: str
     incarnation: int

@@ -19,12 +19,12 @@ EMPTY_FOR = 60.0
 
 
 AT_ONCE = 100
-"""At most so many silent streams are ended at one tick: if thousands die at once, others are served meanwhile."""
+"""At most this many silent streams are ended at one tick: if thousands die at once, others are served meanwhile."""
 
 
 @dataclass(slots=True)
 class Session:
-    """One Heartbeat stream: which incarnations it carries, and which ids it must give up."""
+    """One Heartbeat stream: which incarnations it carries, and which ids it has lost."""
 
     services: dict[str, int] = field(default_factory=dict)
     superseded: dict[str, int] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Sessions:
         return True
 
     def drain(self, session_id: int, until: float) -> None:
-        """If the stream ends by this attentive second, it is for our sake. Nothing where it is over."""
+        """If the stream ends by this attentive second, it is for our sake. Nothing if it is over."""
         session = self._sessions.get(session_id)
         if session is not None:
             session.drains_until = until

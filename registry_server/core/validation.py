@@ -31,7 +31,7 @@ MAX_GRACE = 3600.0
 
 
 def check_text(path: str, value: str, at_least: int, at_most: int) -> list[FieldError]:
-    """Printable text of so many characters, without blanks around it."""
+    """Printable text of a bounded length, without blanks around it."""
     if len(value) < at_least:
         return [FieldError(path, "must not be empty")]
     if len(value) > at_most:

@@ -42,7 +42,7 @@ class Verdicts:
         self._maintenance = maintenance
         self._standing: dict[int, StandingSuspicion] = {}
         self._standing_of = ""
-        """The observer whose suspicions stand."""
+        """The observer whose suspicions are in force."""
         self._standing_held = False
         self.cascade_alert_id = ""
         """The mass failure that the observer last said to be in."""
@@ -76,7 +76,7 @@ class Verdicts:
         if copy.notified_about:
             notified = self._judgements.notified(copy.notified_about, copy.alert_id, recipient)
             if not notified and not copy.escalated_from:
-                return False  # it is over, or was told before
+                return False  # it is over, or was sent before
         if self._delivery.mailboxes.get(copy.alert_id, recipient) is not None:
             return False
         event, _ = self._delivery.publish(event, now)
@@ -105,7 +105,7 @@ class Verdicts:
             self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
 
     def withdraw_preauthorized(self, observer: str | None = None) -> None:
-        """No suspicion stands any more: their observer is gone or begins anew; None: the registry stalled."""
+        """No suspicion is in force any more: their observer is gone or begins anew; None: the registry stalled."""
         if observer is None or observer == self._standing_of:
             self._standing.clear()
 
@@ -155,7 +155,7 @@ class Verdicts:
             alert = replace(alert, recipient="") if verdict.quiet or overruled else alert
             # Only where the alert that lists this service was applied: else nobody else tells of it.
             folded = verdict.folded and bool(before.folded_into)
-            event, delivered = self._delivery.publish(alert, now, climbed=folded)
+            event, delivered = self._delivery.publish(alert, now, escalated=folded)
         for further in verdict.further_alerts:
             self._delivery.publish(_as_shown(further, record), now)
         if event is not None:
@@ -185,11 +185,11 @@ class Verdicts:
             self._fold(verdict.service_id, verdict.folds, event.alert_id)
         self._judgements.put(record, judgement, now, removed=verdict.kind is VerdictKind.DEREGISTER)
         if overruled:
-            self._judgements.show_again(record)  # the observer believes that somebody was told
+            self._judgements.show_again(record)  # the observer believes that a recipient was notified
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
 
     def _withdraw_what_is_over(self, record: Record, verdict: Verdict, now: Instant) -> Verdict:
-        """A service is alive again: end the copies that tell otherwise. Return the verdict with what is told instead:
+        """A service is alive again: end the copies that report otherwise. Return the verdict with what is sent instead:
         to each who missed a death that is over, its summary."""
         service_id = record.spec.service_id
         about = self._delivery.mailboxes.about(service_id)
@@ -209,10 +209,10 @@ class Verdicts:
             recipient = self._directory.id_of(event.recipient) if event.recipient else ""
             return overtaken.summary(both, recipient, missed.pop(recipient, overtaken.MissedDeaths()))
 
-        # A return that is recorded and told to nobody is still told to who missed the death.
+        # A return that is recorded but not sent is still sent to recipients that missed the death.
         alert = overtaken.with_both_times(restored, down_at) if verdict.quiet else told(restored)
         further = [told(each) if each.type == overtaken.RESTORED else each for each in verdict.further_alerts]
-        # Who was told only of the removal is no recipient of the return.
+        # A recipient of only the removal is not notified of the return.
         further += [told(replace(restored, recipient=recipient)) for recipient in list(missed)]
         return replace(verdict, alert=alert, further_alerts=tuple(further))
 
@@ -223,7 +223,7 @@ class Verdicts:
             self._delivery.withdraw(overtaken.over_once_down(about, death), now)
 
     def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
-        """Their failures are told by another's alert: their own copies to it climb no further."""
+        """The alert of another service lists them: their own copies to its recipient escalate no further."""
         listed = set(folds)
         self._judgements.listed(sorted(listed), alert_id)
         for copy in self._delivery.mailboxes.waiting_for(recipient):

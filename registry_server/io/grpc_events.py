@@ -86,7 +86,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
         wanted = _filter(request.recipient, request.service_id, request.types)
         registry = self._loop.registry
-        last = registry.last_event  # what comes while we read is not missed by whoever goes on from here
+        last = registry.last_event  # what arrives while we read is not missed by a reader that continues from here
         await self._loop.flushed()
         after = min(request.after_sequence, last)
         limit = request.limit or DEFAULT_LIMIT

@@ -81,7 +81,7 @@ class HeartbeatStream:
             agent.ended_by_us(error)
             raise
         except (grpc.aio.InternalError, grpc.aio.UsageError, grpc.aio.AbortError):
-            raise  # the other side is gone, or was told
+            raise  # the other side is gone, or has its answer
         except Exception:
             agent.ended_by_us(_BUG)
             raise
@@ -236,6 +236,6 @@ class HeartbeatStreams:
         await self.all_ended(FAREWELL)
 
     async def all_ended(self, timeout: float) -> None:
-        """Wait until no handler runs any more, for at most so many seconds."""
+        """Wait until no handler runs any more, for a bounded number of seconds."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._none_left.wait(), timeout)

@@ -143,7 +143,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             updated_instances=count, revision=revision if request.with_revision else 0
         )
 
-    async def Heartbeat(  # type: ignore[override]  # grpc.aio lets a handler read and write by itself; the stub does not
+    async def Heartbeat(  # type: ignore[override]  # grpc.aio lets a handler read and write on its own; the stub does not
         self, request_iterator: AsyncIterator[heartbeat_pb2.HeartbeatRequest], context: Context
     ) -> None:
         """The stream of an agent; see `grpc_heartbeat`."""

@@ -1,8 +1,8 @@
 """The shell around the core: commands run at once on the event loop, what follows leaves after it is on disk.
 
 One writer thread takes everything that waits and commits it in one transaction, so that ten thousand registrations at
-once are a handful of fsyncs. Whatever a command asked to be told is told when its commit, and all before it, are done;
-readers of revisions and events see nothing earlier either.
+once are a handful of fsyncs. Messages produced by a command are released once its commit, and every earlier one, is
+durable; readers of revisions and events see nothing earlier either.
 """
 
 from __future__ import annotations

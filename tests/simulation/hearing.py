@@ -119,7 +119,7 @@ class Hearing:
         if absent:
             if recipient in self._observer.store.services:
                 self._observer.breach("P3", f"{what}, and its recipient is registered")
-            elif not self._observer.store.deliveries[alert_id, recipient].climbed:
+            elif not self._observer.store.deliveries[alert_id, recipient].escalated:
                 self._observer.breach("P3", f"{what}, and it did not escalate")
             return
         if event.type == "service_stalled":

@@ -36,7 +36,7 @@ class Delivery:
     """A copy of an alert, whether its recipient has acknowledged it, and whether it is settled for the way up."""
 
     sequence: int
-    climbed: bool
+    escalated: bool
     acknowledged_at: float | None = None
 
 
@@ -65,7 +65,7 @@ class SimStore:
             tombstones=sorted(self.tombstones.values(), key=lambda tombstone: -tombstone.revision),
             intents=[self.intents[service_id] for service_id in sorted(self.intents)],
             maintenance=[self.maintenance[service_id] for service_id in sorted(self.maintenance)],
-            waiting=[observation.Delivery(self.events[each.sequence], 0.0, each.climbed) for each in waiting],
+            waiting=[observation.Delivery(self.events[each.sequence], 0.0, each.escalated) for each in waiting],
             revision=self.revision,
             incarnation=self.incarnation,
             first_sequence=min(self.events, default=self.sequence + 1),
@@ -125,13 +125,13 @@ def _append_event(store: SimStore, write: AppendEvent) -> None:
     event = write.event
     store.events[event.sequence] = event
     if event.recipient:
-        store.deliveries.setdefault((event.alert_id, event.recipient), Delivery(event.sequence, write.climbed))
+        store.deliveries.setdefault((event.alert_id, event.recipient), Delivery(event.sequence, write.escalated))
 
 
 def _stop_escalation(store: SimStore, write: StopEscalation) -> None:
     delivery = store.deliveries.get((write.alert_id, write.recipient))
     if delivery is not None:
-        delivery.climbed = True
+        delivery.escalated = True
 
 
 def _end_copy(store: SimStore, write: Acknowledge | WithdrawCopy) -> None:

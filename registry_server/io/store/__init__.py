@@ -17,7 +17,7 @@ from registry_server.core.service import Intent, StoredService, Tombstone
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Everything that a registry needs to go on where it was killed."""
+    """Everything that a registry needs to continue after it was killed."""
 
     services: list[StoredService] = field(default_factory=list)
     tombstones: list[Tombstone] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """What a batch of lines leaves in each table: for each row, the last line about it counts. Pure.
 
-A statement for each line would be slow where it hurts: the driver gives the interpreter away for each statement, and
+A statement for each line would be slow: the driver gives the interpreter away for each statement, and
 waits up to 5 ms to get it back from a busy event loop. A few statements for the whole batch wait a few times.
 """
 
@@ -42,8 +42,8 @@ class Batch:
     intents: dict[str, Intent | None] = field(default_factory=dict)
     maintenance: dict[str, Maintenance | None] = field(default_factory=dict)
     appended: list[AppendEvent] = field(default_factory=list)
-    settled: dict[tuple[str, str], None] = field(default_factory=dict)
-    """Copies that do not climb, as (alert_id, recipient)."""
+    escalated: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Copies that do not escalate, as (alert_id, recipient)."""
     ended: dict[tuple[str, str], float] = field(default_factory=dict)
     """When copies were acknowledged or withdrawn, by (alert_id, recipient); the first word counts."""
     incarnation: int = 0
@@ -103,7 +103,7 @@ def _append_event(batch: Batch, write: AppendEvent) -> None:
 
 
 def _stop_escalation(batch: Batch, write: StopEscalation) -> None:
-    batch.settled[write.alert_id, write.recipient] = None
+    batch.escalated[write.alert_id, write.recipient] = None
 
 
 def _end_copy(batch: Batch, write: Acknowledge | WithdrawCopy) -> None:

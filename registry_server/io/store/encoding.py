@@ -68,7 +68,7 @@ def _spec(raw: dict[str, Any]) -> Declaration:
 
 def _judgement(raw: dict[str, Any]) -> Judgement:
     down_event = None if raw["down_event"] is None else _event(raw["down_event"])
-    # Records of the first schema do not say who was told: whoever the alert was addressed to.
+    # Records of the first schema do not name the notified recipients: it was the recipient of the alert.
     addressed = () if down_event is None or not down_event.recipient else (down_event.recipient,)
     return Judgement(
         liveness=Liveness[raw["liveness"]],

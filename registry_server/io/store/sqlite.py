@@ -290,7 +290,7 @@ def _write(db: sqlite3.Connection, batch: Batch) -> None:
     _for_rows(db, "INSERT INTO events {rows}", [_event_row(write.event) for write in batch.appended])
     deliveries = [_delivery_row(write) for write in batch.appended if write.event.recipient]
     _for_rows(db, "INSERT OR IGNORE INTO deliveries {rows}", deliveries)
-    _for_rows(db, _SETTLED, list(batch.settled))
+    _for_rows(db, _ESCALATED, list(batch.escalated))
     _for_rows(db, _ENDED, [(*key, at) for key, at in batch.ended.items()])
     if batch.incarnation:
         db.execute(f"INSERT INTO meta VALUES ('incarnation', ?) {_HIGHEST}", (batch.incarnation,))
@@ -307,9 +307,9 @@ WITH heard (id, at) AS ({rows})
 UPDATE services SET last_heartbeat_at = heard.at FROM heard WHERE service_id = heard.id
 """
 
-_SETTLED = """
-WITH settled (alert, agent) AS ({rows})
-UPDATE deliveries SET climbed = 1 FROM settled WHERE alert_id = settled.alert AND recipient = settled.agent
+_ESCALATED = """
+WITH escalated (alert, agent) AS ({rows})
+UPDATE deliveries SET climbed = 1 FROM escalated WHERE alert_id = escalated.alert AND recipient = escalated.agent
 """
 
 _ENDED = """
@@ -355,7 +355,7 @@ def _event_row(event: Event) -> tuple[Value, ...]:
 
 
 def _delivery_row(write: AppendEvent) -> tuple[Value, ...]:
-    return (write.event.alert_id, write.event.recipient, write.event.sequence, None, write.climbed)
+    return (write.event.alert_id, write.event.recipient, write.event.sequence, None, write.escalated)
 
 
 def _compact_events(db: sqlite3.Connection, first: int) -> None:

@@ -79,7 +79,7 @@ def batches(draw: st.DrawFn) -> list[Write]:
             case _:
                 alert_id, recipient = f"alert {number}", draw(st.sampled_from(["", "boss", "other"]))
                 event = make_event(sequence=number, alert_id=alert_id, recipient=recipient, occurred_at=at)
-                lines.append(AppendEvent(event, climbed=draw(st.booleans())))
+                lines.append(AppendEvent(event, escalated=draw(st.booleans())))
                 if recipient:
                     sent.append((alert_id, recipient))
     return lines
