@@ -40,7 +40,7 @@ def due(
     interval: float,
     parent_since: float,
 ) -> tuple[list[Due], list[Due]]:
-    """What must be told of these deaths, and the removals that follow.
+    """What must be reported of these deaths, and the removals that follow.
 
     A cut is counted from the reset of the connection, silence from the last beat or, if it is later, from when the
     agent heard that it is registered. Two alerts for each death must come in time: the suspicion (`service_suspect` or

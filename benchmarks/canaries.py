@@ -9,7 +9,7 @@ each run. The removals that follow are shown, and have no goal. Of nobody else a
 The same happens to 10,000 whose registry is killed with SIGKILL (the first ten die when they have come back), and to
 40,000 on shared streams of whom 8,000 die at once (the first ten die in the two seconds after).
 
-Beside each run stands the same load on a bare server, which only parses, counts and answers.
+Each run is compared with the same load on a bare server, which only parses, counts and answers.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TELL_WITHIN = 30.0
 """Seconds after the last bound at which an alert that did not come is called lost."""
 
 PARENT = "canary-parent"
-"""Who must be told, as the driver calls it."""
+"""The recipient, as the driver calls it."""
 
 JUDGEMENTS = (
     "heartbeat_miss",
@@ -164,7 +164,7 @@ def _false_words(address: str, dead: set[str], scenario: Scenario) -> dict[str, 
     client = RegistryClient(address, timeout=30.0)
     said: Counter[str] = Counter()
     # The driver took those of the mass that died from the end. A death may be in the log more than once: an alert that
-    # climbs is a copy of its own.
+    # escalates is a copy of its own.
     survivors = scenario.agents - scenario.mass_death
     dead = dead | {f"agent-{number}" for number in range(survivors, scenario.agents)}
     after = 0
@@ -247,7 +247,7 @@ def main() -> None:
         held |= goals(scenario, result)
         print(f"{scenario.name}: {rows[scenario.name]}", flush=True)
         explain(result)
-    # The runs stand side by side, what was measured below each other.
+    # The runs are columns, the measurements rows.
     table(
         f"Canaries; down at {GRACE:g} s or {silence(2, INTERVAL):g} s; ours / bare",
         {what: {name: each[what] for name, each in rows.items()} for what in next(iter(rows.values()))},

@@ -1,6 +1,6 @@
 """From typing `tron up` in an empty data directory until a browser shows TRON under Core Services as ok, with its age.
 
-Headless Chromium stands ready. The page is opened once its port takes connections, as a person does who waits for the
+Headless Chromium is ready. The page is opened once its port takes connections, as a person does who waits for the
 prompt; a browser that reloads until then would itself take a processor from what is measured.
 """
 

@@ -1,7 +1,7 @@
-"""Is the cause named right? kill -9, SIGSTOP, a silent cut of the link, and a busy loop whose counter stands still.
+"""Is the cause named right? kill -9, SIGSTOP, a silent cut of the link, and a busy loop whose counter does not change.
 
 Each child is a process of its own, with an interval of 1 s and a stall_after of 2 s. What counts is the first alert by
-which its parent is told that it is down, or stalled. A fleet of bystanders keeps it from being a mass failure.
+which its parent is notified that it is down, or stalled. A fleet of bystanders keeps it from being a mass failure.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ DEADLINE = 2 * INTERVAL + 0.25
 
 
 class Parent:
-    """An agent that notes what it is told, on both clocks."""
+    """An agent that notes its alerts, on both clocks."""
 
     def __init__(self, address: str) -> None:
         self.heard: dict[tuple[str, str], tuple[float, float, Alert]] = {}
@@ -38,7 +38,7 @@ class Parent:
         self.heard.setdefault((alert.service_id, alert.type), (time.monotonic(), time.time(), alert))
 
     def wait(self, service_id: str, kind: str, timeout: float = 15.0) -> tuple[float, float, Alert]:
-        """When and what it was told."""
+        """When and what it received."""
         wait_until(lambda: (service_id, kind) in self.heard, timeout, f"{kind} of {service_id}")
         return self.heard[service_id, kind]
 

@@ -48,7 +48,7 @@ class Writer(threading.Thread):
                 continue
 
     def wait_for_more(self, count: int) -> None:
-        """Wait until so many more events were acknowledged, so that the kill lands in the middle of writing."""
+        """Wait until this many more events were acknowledged, so that the kill lands in the middle of writing."""
         goal = len(self.events) + count
         wait_until(lambda: len(self.events) >= goal, 30, "the writer is at work")
 

@@ -1,4 +1,4 @@
-"""More tabs than a browser has connections: all of them show the fleet, over one stream, whoever of them goes."""
+"""More tabs than a browser has connections: all of them show the fleet, over one stream, whichever of them closes."""
 
 from __future__ import annotations
 

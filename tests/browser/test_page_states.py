@@ -236,7 +236,7 @@ def test_nothing_moves_for_those_who_want_it_still(small: CannedGateway, open_pa
 def test_a_tab_that_slept_for_an_hour_recovers_by_itself(small: CannedGateway, open_page: OpenPage) -> None:
     page = open_page(small.url, prepare=lambda each: each.clock.install())
     opened = small.opened
-    small.frozen = True  # the connection stands, as after a sleep, and nothing comes any more
+    small.frozen = True  # the connection stays open, as after a sleep, and nothing arrives any more
     page.clock.fast_forward("01:00:00")
     expect(page.locator("#headline-text")).to_contain_text("Not live")
     small.services = [*SMALL, service("Newcomer")]

@@ -63,7 +63,7 @@ def test_whoever_registers_again_or_beats_is_not_down(face: Face, how: str, afte
 
 
 def test_a_write_past_the_gateway_is_not_lost_on_it(face: Face) -> None:
-    """Who registers over gRPC can beat over REST at once, and what was removed is not shown by late news."""
+    """A service registered over gRPC can beat over REST at once, and late news do not show a removed one."""
     with RegistryClient(face.registry.address) as client:
         for number in range(20):
             service_id = f"by the way {number}"

@@ -38,7 +38,7 @@ PROGRAMS: dict[str, tuple[Any, str]] = {
     "gateway": (GatewayConfig, "gateway"),
 }
 PLACEHOLDERS = {"restart", "start_again", "work"}
-"""Names in Python snippets that stand for the reader's own functions."""
+"""Names in Python snippets that represent the reader's own functions."""
 
 SERVICES = {
     service.full_name: service

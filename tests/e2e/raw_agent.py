@@ -1,4 +1,4 @@
-"""An agent that does nothing by itself: one Heartbeat stream on a connection of its own, said and heard by the test."""
+"""An agent that does nothing on its own: one Heartbeat stream on its own connection, driven by the test."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RawAgent:
         return [getattr(each, kind) for each in list(self.heard) if each.WhichOneof("kind") == kind]
 
     def wait(self, kind: str, count: int = 1, timeout: float = 10.0) -> list[Any]:
-        """Wait for so many messages of one kind; return all of that kind."""
+        """Wait for this many messages of one kind; return all of that kind."""
 
         def enough() -> bool:
             assert not self._ended.is_set() or len(self.every(kind)) >= count, f"ended before {kind}: {self._error!r}"
@@ -146,7 +146,7 @@ class RawAgent:
 
 
 class Beating:
-    """A well-behaved agent that beats until it is told to stop."""
+    """A well-behaved agent that sends heartbeats until it is stopped."""
 
     def __init__(self, agent: RawAgent, service_id: str) -> None:
         self.agent = agent
@@ -157,7 +157,7 @@ class Beating:
         self._thread.start()
 
     def check(self, within: float = 5.0) -> None:
-        """Beats that are sent from now on are acknowledged, and it was told nothing bad."""
+        """Beats that are sent from now on are acknowledged, and it received nothing bad."""
         self.agent.wait_acknowledged(self._sequence + 1, within)
         told = {each.WhichOneof("kind") for each in self.agent.heard}
         assert told <= {"registered", "ack", "alert"}, told

@@ -141,7 +141,7 @@ def test_what_was_acknowledged_before_a_live_backup_is_there_after_it_was_restor
             assert (held.service_id, held.maintenance.reason) == ("parent", "before the backup")
             made.receiver.listen()
             wait_until(
-                lambda: any("victim" in str(each.body) for each in made.receiver.taken), 20, "operators are told"
+                lambda: any("victim" in str(each.body) for each in made.receiver.taken), 20, "operators are notified"
             )
             # Nobody can have seen the numbers that are given out now.
             assert client.register("new", name="New").incarnation > made.after

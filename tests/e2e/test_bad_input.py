@@ -24,7 +24,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """A JSON object of so many levels."""
+    """A JSON object of this many levels."""
     value: dict[str, Any] = {}
     for _ in range(levels - 1):
         value = {"a": value}

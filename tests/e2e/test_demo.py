@@ -193,6 +193,6 @@ def test_at_the_end_all_leave_and_nobody_is_alarmed(demo: Demo) -> None:
     os.kill(child, 15)  # as `tron up` does when it drains; it is started again, for nobody drains
     demo.system.wait_restarted("demo", child)
     events = demo.client.list_events(after_sequence=before, limit=1000).events
-    # What was said before and is not acknowledged yet climbs when its recipient leaves; that is no new alarm.
+    # What was said before and is not acknowledged yet escalates when its recipient leaves; that is no new alarm.
     alarms = [event for event in events if event.type in ("service_suspect", "service_down")]
     assert not [event for event in alarms if "escalated_from" not in event.details]

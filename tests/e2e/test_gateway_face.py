@@ -72,7 +72,7 @@ def test_the_legacy_alert_file_has_what_alerts_has_also_over_a_restart_of_the_ga
         wait_until(lambda: "service_down" in [each["alert_type"] for each in written()], 10, "the file has it")
         face.gateway.kill()
         with start_gateway(tmp_path / "gateway", face.registry.address, face.monitor.address) as again:
-            # On a busy machine the gateway itself is down for a while, and that is told too.
+            # On a busy machine the gateway itself is down for a while, and that is reported too.
             wait_until(lambda: "service_deregistered" in [each["alert_type"] for each in written()], 20, "it goes on")
             with clients(again) as (_, tron, _):
 

@@ -201,7 +201,7 @@ def test_of_ten_thousand_streams_on_one_connection_the_first_1024_are_served(pat
 
 
 async def open_streams(address: str, number: int, check: Callable[[], None]) -> dict[str, int]:
-    """Open streams on one connection; return how many stand, and why the others do not."""
+    """Open streams on one connection; return how many are open, and why the others are not."""
     async with grpc.aio.insecure_channel(address) as channel:
         await channel.channel_ready()
         stub = registry_service_pb2_grpc.RegistryServiceStub(channel)

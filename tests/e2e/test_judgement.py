@@ -1,4 +1,4 @@
-"""Who is told of what, with real processes that really die."""
+"""Which recipients are notified of what, with real processes that really die."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 
 class Ear:
-    """An agent that notes what it is told, and acknowledges it."""
+    """An agent that notes its alerts, and acknowledges them."""
 
     def __init__(self, registry: str, service_id: str, *, acknowledges: bool = True, parent: str = "") -> None:
         self.heard: list[tuple[float, Alert]] = []
@@ -41,7 +41,7 @@ class Ear:
         return [alert.type for _, alert in list(self.heard) if service_id in ("", alert.service_id)]
 
     def wait(self, kind: str, service_id: str, timeout: float = 15.0) -> tuple[float, Alert]:
-        """When it was told so, and the alert."""
+        """When it received that, and the alert."""
 
         def find() -> tuple[float, Alert] | None:
             found = [each for each in list(self.heard) if (each[1].type, each[1].service_id) == (kind, service_id)]
@@ -152,7 +152,7 @@ def test_what_a_parent_does_not_acknowledge_climbs_and_ends_with_the_operators(t
         ):
             host.kill()
             down = partial(events, system, "service_down", service_id=child)
-            wait_until(lambda: "operators" in [each.recipient for each in down()], 15, "operators are told")
+            wait_until(lambda: "operators" in [each.recipient for each in down()], 15, "operators are notified")
             wait_until(lambda: "operators_told" in system.log, 10, "the log says so")
 
             def open_copies() -> set[str]:
@@ -191,7 +191,7 @@ def test_the_death_of_most_is_one_alert_and_nobody_is_given_up_while_it_lasts(tm
             (cascade,) = events(system, "cascading_failure")
             assert cascade.details["affected_count"] == 120
             assert cascade.recipient == "operators"
-            wait_until(lambda: len(events(system, "service_deregistered")) == 120, 15, "all are given up at last")
+            wait_until(lambda: len(events(system, "service_deregistered")) == 120, 15, "all are deregistered at last")
             assert len(events(system, "cascading_failure")) == 1
             stats = tron.get_stats()
             core = [each for each in everybody(system) if not each.startswith("fleet-")]

@@ -91,7 +91,7 @@ def test_explain_says_what_became_of_a_service_that_was_given_up(system: System)
     child = unique("given-up")
     with agents(system.registry_address, {"service_id": child, "heartbeat_interval": 1.0}) as host:
         host.kill()
-        wait_until(lambda: tron(system, "explain", child).returncode == 1, 20, "it is given up")
+        wait_until(lambda: tron(system, "explain", child).returncode == 1, 20, "it is deregistered")
     told = tron(system, "explain", child).stderr
     assert told.startswith(f"tron: no service has the id '{child}'; last: ")
     assert "(service_deregistered, " in told

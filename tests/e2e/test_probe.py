@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 
 class Patient:
-    """A program with a /health, which can be told to fall ill."""
+    """A program with a /health, which can be made to fail."""
 
     def __init__(self) -> None:
         self.code = 200

@@ -48,7 +48,7 @@ def client(system: System) -> Iterator[RegistryClient]:
 
 
 class Ear:
-    """A parent agent that remembers what it was told."""
+    """A parent agent that remembers its alerts."""
 
     def __init__(self, system: System, service_id: str) -> None:
         self.alerts: list[Alert] = []

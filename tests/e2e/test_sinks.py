@@ -1,4 +1,4 @@
-"""Operators are told over their sinks by the real programs, also of each other's death, whatever the sinks do."""
+"""The real programs notify operators over their sinks, also of each other's death, whatever the sinks do."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ def test_a_planned_restart_of_either_program_is_no_incident(tmp_path: Path) -> N
                 wait_until(lambda: tron.get_stats().watching, 20, "TRON is watching again")
         with agents(system.registry_address, {"service_id": "alone", "reconnect_grace": 0.3}) as host:
             host.kill()
-            wait_until(lambda: "service_down" in hook.types(), 15, "operators are told of a service without a parent")
+            wait_until(
+                lambda: "service_down" in hook.types(), 15, "operators are notified of a service without a parent"
+            )
         assert set(hook.types()) == {"service_down"}
         for word in ("registry_lost", "monitor_lost", "alert_undelivered"):
             assert word not in system.log

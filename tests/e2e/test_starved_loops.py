@@ -49,7 +49,7 @@ THROTTLED = 4.0
 """Seconds in periods of 0.4 s, of which a process runs in the last 0.1."""
 
 OUR_OWN = frozenset({"service-gateway", "service-event-stream", "service-hmi", "over-http"})
-"""Who beats from, or through, the gateway's process: every 5 s."""
+"""The services whose heartbeats come from the gateway's process: every 5 s."""
 
 OPERATORS = ("registry_lost", "registry_back", "monitor_lost", "monitor_back", "operators_told", "alert_undelivered")
 
@@ -59,7 +59,7 @@ Word = tuple[str, str]
 
 @dataclass(frozen=True)
 class Row:
-    """Who is starved, how, and what may truly be said of that."""
+    """Which process is starved, how, and what may truly be reported about it."""
 
     starved: str
     how: str
@@ -96,7 +96,7 @@ NICEST = "as the nicest of a crowd"
 TABLE = (
     Row("registry", "stopped 0.4 s"),
     Row("registry", "stopped 2 s"),
-    # A registry that says nothing for 8 s is lost; that it is not said where only its stream stands is no lie either.
+    # A registry that says nothing for 8 s is lost; that it is not reported while its stream is open is no lie either.
     Row("registry", "stopped 8 s", _about("registry_lost", "registry_back", "operators_told")),
     Row("monitor", "stopped 0.4 s"),
     Row("monitor", "stopped 2 s"),

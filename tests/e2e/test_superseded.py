@@ -1,4 +1,4 @@
-"""Two processes claim one id: the newer holds it, the older is told and stops, however slowly it speaks."""
+"""Two processes claim one id: the newer holds it, the older is notified and stops, however slow it is."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ def test_of_two_agents_of_the_sdk_the_older_learns_that_it_must_stop(grid: Grid)
     older = Agent(service_id, registry=grid.address, heartbeat_interval=0.5, on_superseded=took_over.append)
     newer = Agent(service_id, registry=grid.address, heartbeat_interval=0.5)
     with older, newer:
-        wait_until(lambda: older.state == "superseded", 5, "the older is told")
-        wait_until(lambda: took_over == [newer.incarnation], 5, "its program is told")
+        wait_until(lambda: older.state == "superseded", 5, "the older is notified")
+        wait_until(lambda: took_over == [newer.incarnation], 5, "its program is notified")
         assert newer.state == "connected"
         assert holds(grid, service_id, newer.incarnation)
         older.stop()

@@ -93,7 +93,7 @@ def told(client: RegistryClient, service_id: str) -> list[str]:
 
 
 def wait_restarted(client: RegistryClient, service_id: str, times: int = 1) -> None:
-    """Wait until a child was restarted so many times."""
+    """Wait until a child was restarted this many times."""
     wait_until(lambda: told(client, service_id).count("restart_succeeded") == times, 20, f"{service_id} is restarted")
 
 
@@ -152,7 +152,7 @@ def test_a_child_that_hangs_is_ended_and_started_anew(system: System, client: Re
 
 
 def test_a_child_that_comes_back_by_itself_is_not_started_twice(system: System, client: RegistryClient) -> None:
-    """The second restart is due 20 s after the first one failed: who is acknowledged before came back by itself."""
+    """The second restart is due 20 s after the first one failed: an earlier acknowledgement shows that it recovered."""
     children = Children(system, "b-parent")
     parent = Agent("b-parent", registry=system.registry_address, heartbeat_interval=1.0)
 

@@ -28,7 +28,7 @@ TWO_TICKS = 1.5
 
 
 class Watcher:
-    """A reader that resumes by itself, as the contract tells it to, and checks what it is told."""
+    """A reader that resumes automatically, as the contract requires, and checks what it receives."""
 
     def __init__(self, address: str) -> None:
         self._address = address

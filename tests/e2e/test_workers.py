@@ -138,7 +138,7 @@ def test_workers_share_one_row_and_the_death_of_one_is_no_death_of_the_service(
         wait_until(lambda: len(server.workers()) == 3, 30, "the server has replaced the worker")
         wait_until(lambda: server.holder(), 5, "one of them holds the id")
         before = server.incarnation()
-        os.kill(server.holder(), signal.SIGTERM)  # a worker that is told to leave hands the id on
+        os.kill(server.holder(), signal.SIGTERM)  # a worker that is asked to leave hands the id on
         wait_until(lambda: server.incarnation() > before, 10, "another worker took over")
         assert not {"service_down", "service_deregistered"} & {*server.alarms()}
         said = len(server.alarms())
@@ -153,7 +153,7 @@ def test_an_orderly_end_and_a_replacement_alarm_nobody(grid: Grid, tmp_path: Pat
         # Rolling: the next one is there before the last one goes.
         after = Server(grid, uvicorn("--workers", "2"), tmp_path / "server.log", server.service_id)
         try:
-            wait_until(lambda: len(after.workers()) == 5, 30, "the workers of the next one stand by")
+            wait_until(lambda: len(after.workers()) == 5, 30, "the workers of the next one wait")
             assert server.incarnation() == before
             server.stop()
             wait_until(lambda: server.incarnation() > before, 5, "one of the next took over")

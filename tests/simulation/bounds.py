@@ -48,7 +48,7 @@ def down_by(record: Record, agent: SimAgent, known: Evidence, policy: Policy, he
     else:
         bound = by_silence
     if record.session is None and record.streamed and not we_ended_it:
-        bound = max(bound, max(since, known.broke_at) + grace)  # also where it is not back since a restart
+        bound = max(bound, max(since, known.broke_at) + grace)  # also if it is not back since a restart
     attached_before = record.attached_at is None or record.attached_at <= hearing_since
     if attached_before or known.arrived_at <= known.hearing_from:
         bound = max(bound, known.hearing_from + policy.reattach_window + grace)

@@ -110,7 +110,7 @@ def failures(kind: str, tally: Tally) -> Iterator[Failure]:
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """What became of a mutant. `promise` is empty where it survived."""
+    """What became of a mutant. `promise` is empty if it survived."""
 
     name: str
     promise: str

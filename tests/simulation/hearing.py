@@ -181,7 +181,7 @@ class Hearing:
                     break
 
     def unheard(self) -> str:
-        """An alert that demands an act and that nobody has heard yet; empty where there is none."""
+        """An alert that demands an act and that nobody has heard yet; empty if there is none."""
         for alert_id, story in list(self._open.items()):
             event = story.event
             quiet = not story.copies and (event.type != "service_down" or self._is_maintained(story))

@@ -1,4 +1,4 @@
-"""What an Alertmanager is told: an alert, its renewals, and its end."""
+"""What an Alertmanager receives: an alert, its renewals, and its end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def moment(text: str) -> float:
 
 
 def alerts(receiver: Receiver) -> list[dict[str, Any]]:
-    """Every alert that was told, oldest first."""
+    """Every alert that was sent, oldest first."""
     return [alert for each in receiver.taken for alert in each.document]
 
 

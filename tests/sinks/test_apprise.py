@@ -67,7 +67,7 @@ async def test_a_channel_that_fails_or_hangs_delays_nobody_and_hears_everything_
 async def test_while_an_attempt_hangs_no_other_is_started(tmp_path: Path) -> None:
     with start_receiver() as sick:
         sick.hang()
-        # Apprise is patient, we are not: its thread goes on when the attempt is given up.
+        # Apprise is patient, we are not: its thread continues after the attempt has timed out.
         async with running(make_dispatcher(tmp_path, apprise=[channel(sick) + "?rto=8"], timeout=0.2)) as dispatcher:
             (name,) = dispatcher.stats()
             await dispatcher.submit(make_notice())

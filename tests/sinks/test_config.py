@@ -21,7 +21,7 @@ class Config(ProgramConfig):
     """A program with sinks."""
 
     sinks: SinksConfig = SinksConfig()
-    """Where operators are told."""
+    """Where operators are notified."""
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ class Health:
     asked = 0
 
     def __call__(self) -> bool:
-        """Whether it is well; raises LookupError where it does not know."""
+        """Whether it is well; raises LookupError if it does not know."""
         self.asked += 1
         if self.well is None:
             raise LookupError("a bug")

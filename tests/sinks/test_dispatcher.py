@@ -135,7 +135,7 @@ async def test_a_notice_that_waits_is_not_queued_twice(tmp_path: Path) -> None:
             await eventually(lambda: dispatcher.stats()["webhook-1"].delivered == 1)
             await dispatcher.submit(make_notice("a"))
             assert dispatcher.stats()["webhook-0"].queued == 1
-            # Who had it already hears it again, with the same id: whoever submits it twice wants to be sure.
+            # Who had it already hears it again, with the same id: a second submission wants to be sure.
             await eventually(lambda: ids(other.taken) == ["a", "a"])
             receiver.heal()
             await eventually(lambda: dispatcher.stats()["webhook-0"].queued == 0)

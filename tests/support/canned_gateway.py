@@ -50,7 +50,7 @@ class CannedGateway:
     _life: int = 0
     # What `services` is true at.
     revision: int = 1
-    # Set: streams stand and say nothing at all.
+    # Set: streams stay open and send nothing at all.
     frozen: bool = False
 
     def push(self, kind: str, data: Any) -> None:

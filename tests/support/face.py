@@ -88,7 +88,7 @@ def start_face(folder: Path, *gateway_arguments: str) -> Iterator[Face]:
 
 
 def check_no_traceback(face: Face) -> None:
-    """Nothing went wrong that no client was told of."""
+    """Nothing went wrong without an error at the client."""
     for program in (face.registry, face.monitor, face.gateway):
         assert program.process.poll() is None, program.log
         assert "Traceback" not in program.log, program.log

@@ -1,6 +1,6 @@
 """A program that holds objects of the SDK and forks, many times over: `python -m tests.support.forking STORY REGISTRY`.
 
-Each story is told `TIMES` times, each time with a child that must end well within `PATIENCE` seconds; the program exits
+Each story runs `TIMES` times, each time with a child that must end well within `PATIENCE` seconds; the program exits
 with 1 and says what was wrong otherwise. "Well" is what the story returned in the child.
 """
 
@@ -284,7 +284,7 @@ def drop_in(registry: str) -> None:
 
 
 def without_fork_support(registry: str) -> None:
-    """gRPC was told not to support forks: said in words, instead of an end without one."""
+    """gRPC is configured not to support forks: reported, instead of an end without a message."""
     with parent(registry):
         in_child(lambda: _must_say(registry))
 

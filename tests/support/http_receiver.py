@@ -1,4 +1,4 @@
-"""A real HTTP receiver on loopback that can be told to misbehave, and to heal: for tests of what is sent out."""
+"""A real HTTP receiver on loopback that can be made to misbehave, and to heal: for tests of what is sent out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        """Read it, note it, and do what the receiver was told."""
+        """Read it, note it, and do what the receiver is set to."""
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         delivery = Delivery(self.command, self.path, headers, body)
@@ -83,7 +83,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class Receiver:
-    """Answers 204 to everything until it is told otherwise."""
+    """Answers 204 to everything until it is set otherwise."""
 
     def __init__(self) -> None:
         self._server = _Server(self)

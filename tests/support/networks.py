@@ -1,6 +1,6 @@
 """Machines for agents: network namespaces on a bridge of their own, which can be cut off, one way or both, or removed.
 
-Needs root and iproute2. Nothing is told to anybody when a machine is cut off: its interface stays up, as behind a
+Needs root and iproute2. No process is notified when a machine is cut off: its interface stays up, as behind a
 switch that lost its uplink.
 """
 

@@ -15,7 +15,7 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def nginx_config(inside_server: str, listen: str, folder: Path) -> str:
-    """A whole configuration around what stands inside of one server; it writes nothing outside of `folder`."""
+    """A whole configuration around the content of one server block; it writes nothing outside of `folder`."""
     paths = "".join(f"{each}_temp_path {folder}/{each}; " for each in _TEMPORARY)
     http = f"access_log off; {paths} server {{ listen {listen};\n{inside_server}\n}}"
     return f"pid {folder}/nginx.pid; error_log stderr; daemon off; master_process off; events {{}}\nhttp {{ {http} }}"

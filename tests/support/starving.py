@@ -26,7 +26,7 @@ def stopped(pid: int) -> Iterator[None]:
 
 @contextmanager
 def co_tenants(for_each_processor: int, nice: int) -> Iterator[None]:
-    """Processes that do nothing but compute, so many for each processor, until the block ends."""
+    """Processes that do nothing but compute, `for_each_processor` of them, until the block ends."""
     count = for_each_processor * (os.cpu_count() or 1)
     busy = [
         subprocess.Popen([sys.executable, "-c", _BUSY, str(nice)], stdout=subprocess.PIPE, text=True)

@@ -11,7 +11,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """A moment, so many seconds after the start."""
+    """A moment, this many seconds after the start."""
     return START + timedelta(seconds=seconds)
 
 

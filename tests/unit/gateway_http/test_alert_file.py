@@ -1,4 +1,4 @@
-"""The legacy alert files: nothing is missing, whatever stops and starts, and no alert stands there twice."""
+"""The legacy alert files: nothing is missing, whatever stops and starts, and no alert is written twice."""
 
 from __future__ import annotations
 

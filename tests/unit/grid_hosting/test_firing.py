@@ -1,4 +1,4 @@
-"""Which alerts stand at an Alertmanager, and what ends them."""
+"""Which alerts are firing at an Alertmanager, and what ends them."""
 
 from __future__ import annotations
 

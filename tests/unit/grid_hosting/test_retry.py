@@ -1,4 +1,4 @@
-"""How long to wait, what an answer means, and when to give up."""
+"""How long to wait, what an answer means, and when to stop."""
 
 from __future__ import annotations
 

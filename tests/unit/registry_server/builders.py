@@ -22,7 +22,7 @@ M = TypeVar("M")
 
 
 def at(attentive: float) -> Instant:
-    """A moment, so many attentive seconds after the start."""
+    """A moment, this many attentive seconds after the start."""
     return Instant(EPOCH + attentive, attentive)
 
 

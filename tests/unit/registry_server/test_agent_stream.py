@@ -1,4 +1,4 @@
-"""What is answered on an agent's stream, what ends it, and what of it the registry is told beforehand."""
+"""What is answered on an agent's stream, what ends it, and what of it the registry learns beforehand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader sees each revision once and in order, or the newest of each service, or is told of the gap."""
+"""A reader sees each revision once and in order, or the newest of each service, or learns of the gap."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def service(service_id: str, incarnation: int = 1) -> Service:
 
 
 def revisions(changes: list[Change]) -> list[int]:
-    """In the order in which they are told."""
+    """In the order in which they are sent."""
     return [change.revision for change in changes]
 
 

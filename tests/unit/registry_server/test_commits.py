@@ -15,7 +15,7 @@ NOTHING = Effects([], [])
 
 
 def lines(count: int = 1) -> Effects:
-    """Effects with so many lines for the disk."""
+    """Effects with this many lines for the disk."""
     return Effects([], [PutHeartbeats(()) for _ in range(count)])
 
 

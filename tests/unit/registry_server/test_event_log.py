@@ -1,4 +1,4 @@
-"""Events are numbered without gaps, and a reader is told of what is no longer kept."""
+"""Events are numbered without gaps, and a reader learns what is no longer kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.unit.registry_server.builders import make_event
 
 
 def filled(count: int, recent: int = 100) -> EventLog:
-    """A log of so many events."""
+    """A log of this many events."""
     log = EventLog(recent=recent)
     for _ in range(count):
         log.append(make_event())

@@ -118,7 +118,7 @@ async def test_an_event_that_comes_while_the_newest_are_read_is_behind_the_page(
         loop.registry.publish(make_event("first"), loop.now())
         page = await EventService(loop).ListEvents(event_service_pb2.ListEventsRequest(newest=True), NO_CONTEXT)
         assert [each.type for each in page.events] == ["first"]
-        assert page.last_sequence == page.events[-1].sequence, "whoever subscribes from there is told of the late one"
+        assert page.last_sequence == page.events[-1].sequence, "a subscription from there gets the late one"
 
 
 async def test_events_that_are_let_go_of_while_a_page_is_read_are_a_gap_that_is_told(

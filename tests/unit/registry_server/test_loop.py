@@ -1,4 +1,4 @@
-"""What the loop promises about the disk: nothing is told before its commit, and commits are shared."""
+"""What the loop promises about the disk: nothing is sent before its commit, and commits are shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alerts wait until they are acknowledged, so many in flight at once, and memory is bounded."""
+"""Alerts wait until they are acknowledged, with a bounded number in flight, and memory is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Incarnations: who may speak for an id, and who must give up."""
+"""Incarnations: which process may act for an id, and which is superseded."""
 
 from __future__ import annotations
 

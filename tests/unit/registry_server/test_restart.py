@@ -1,4 +1,4 @@
-"""After a restart the registry goes on where it was, and nobody is blamed for the time in between."""
+"""After a restart the registry continues where it was, and no service is accused for the time in between."""
 
 from __future__ import annotations
 

@@ -323,7 +323,7 @@ def test_room_is_made_behind_what_a_killed_registry_left_in_a_short_log(tmp_path
     with closing(SqliteStore(tmp_path)) as store:
         assert store.load().revision == 42
         assert log.stat().st_size >= sqlite_store.LOG_BYTES
-    assert not log.exists(), "whoever closes last takes the log away"
+    assert not log.exists(), "the last one to close removes the log"
     with closing(SqliteStore(tmp_path)) as store:
         assert store.load().revision == 42
         assert log.stat().st_size >= sqlite_store.LOG_BYTES

@@ -1,4 +1,4 @@
-"""What the registry says by itself, in the observer's name, when a stream breaks; and what it then does not say."""
+"""What the registry reports on its own, in the observer's name, when a stream breaks; and what it does not report."""
 
 from __future__ import annotations
 

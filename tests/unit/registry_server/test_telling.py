@@ -1,4 +1,4 @@
-"""Who is told with a verdict, or beside one: folding, quiet verdicts, further alerts, notices."""
+"""Recipients notified with a verdict, or beside one: grouping, quiet verdicts, further alerts, notices."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def down(service_id: str, recipient: str, alert_id: str = "") -> Event:
 
 
 def told_to(grid: Grid, service_id: str) -> tuple[str, ...]:
-    """Who is known to have been told of its death."""
+    """The recipients that were notified of its death."""
     return grid.registry.get(service_id).judgement.told_to
 
 
@@ -119,21 +119,21 @@ def test_further_alerts_become_true_with_the_verdict_or_not_at_all(grid: Grid) -
 
 def test_a_copy_climbs_once_to_whom_the_notice_names(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
-    climb = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
-    assert grid.registry.notify(climb, grid.later())
+    copy = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
+    assert grid.registry.notify(copy, grid.later())
     assert waits(grid, "pa") == [("kid is down", True)]
     assert waits(grid, "grandpa") == [("kid is down", False)]
     assert told_to(grid, "kid") == ("pa", "grandpa")
     grid.take()
-    assert not grid.registry.notify(climb, grid.later())
+    assert not grid.registry.notify(copy, grid.later())
     assert grid.take().empty
 
 
 def test_a_copy_that_was_acknowledged_meanwhile_does_not_climb(grid: Grid) -> None:
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
     grid.registry.acknowledge("kid is down", "pa", grid.later())
-    climb = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
-    assert not grid.registry.notify(climb, grid.later())
+    copy = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
+    assert not grid.registry.notify(copy, grid.later())
     assert waits(grid, "grandpa") == []
     assert told_to(grid, "kid") == ("pa",)
 
@@ -172,8 +172,8 @@ def test_who_is_told_of_a_death_after_the_service_was_given_up_is_remembered_for
     rule(grid, DOWN, "kid", alert=down("kid", "pa"))
     rule(grid, DEREGISTER, "kid")
     grid.take()
-    climb = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
-    assert grid.registry.notify(climb, grid.later())
+    copy = AlertCopy("kid is down", down("kid", "grandpa"), escalated_from="pa", notified_about="kid")
+    assert grid.registry.notify(copy, grid.later())
     (burial,) = lines(grid.take(), RemoveService)
     assert burial.tombstone.judgement is not None
     assert burial.tombstone.judgement.told_to == ("pa", "grandpa")

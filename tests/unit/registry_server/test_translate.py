@@ -1,4 +1,4 @@
-"""A record is told on the wire exactly as it was declared on the wire."""
+"""A record is sent on the wire exactly as it was declared on the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused is named field by field, as the client typed it; what stands on a bound is admitted."""
+"""What is refused is named field by field, as the client typed it; what is exactly on a bound is accepted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 def refused_fields(check: Callable[[], Any]) -> list[str]:
-    """The paths of all fields that a check refuses; empty where it admits."""
+    """The paths of all fields that a check refuses; empty if it accepts."""
     try:
         check()
     except InvalidRequest as error:
@@ -29,7 +29,7 @@ def refused_fields(check: Callable[[], Any]) -> list[str]:
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """Objects within objects, so many levels of them."""
+    """Objects within objects, this many levels of them."""
     value: dict[str, Any] = {}
     for _ in range(levels - 1):
         value = {"k": value}

@@ -1,4 +1,4 @@
-"""Who is suspected again and again is told of a few times, then not until it was quiet for a window."""
+"""A service that is suspected again and again raises a few alerts, then none until it was stable for a window."""
 
 from __future__ import annotations
 

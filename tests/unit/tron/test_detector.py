@@ -457,7 +457,7 @@ def test_nobody_is_called_stalled_under_maintenance() -> None:
 
 
 def busy(until: float, declared: float = 1.0, **fields: Any) -> Facts:
-    """Who announced to be busy."""
+    """A service that declared itself busy."""
     return replace(make_facts(**fields), busy_until_at=until, busy_declared_at=declared)
 
 

@@ -1,4 +1,4 @@
-"""When many failures are one, whose notices are held, and that it ends by itself."""
+"""When many failures are one, whose alerts are held, and that it ends automatically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told what, and who is not: stories with the registry's real cores and a clock by hand."""
+"""Which recipients are notified of what: stories with the registry's real cores and a manual clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pair() -> CorePair:
     return grown(CorePair(), FAMILY)
 
 
-# --- who is told ----------------------------------------------------------------------------------------------------
+# --- recipients -----------------------------------------------------------------------------------------------------
 
 
 def test_a_parent_is_told_of_the_suspicion_and_of_the_death(pair: CorePair) -> None:

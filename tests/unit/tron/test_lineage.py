@@ -1,4 +1,4 @@
-"""Who is whose parent, by id and by name, and the way up beyond those who are gone."""
+"""Parents by id and by name, and ancestors beyond services that are gone."""
 
 from __future__ import annotations
 

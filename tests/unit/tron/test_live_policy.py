@@ -16,7 +16,7 @@ from tron.policy_store import PolicyStore
 
 
 class TheMonitor:
-    """What a monitor is told to judge by."""
+    """The thresholds that a monitor judges by."""
 
     policies: Policies | None = None
 

@@ -17,7 +17,7 @@ SOON = Policy(guard_ratio=1.0)
 
 
 def lost(pair: CorePair) -> list[str]:
-    """Who is lost, gone, and not acknowledged."""
+    """Services that are lost, gone, and not acknowledged."""
     gone = map(from_gone, pair.registry.tombstones.values())
     return sorted(each.service_id for each in gone if each.lost and not each.acknowledged)
 

@@ -1,5 +1,5 @@
-"""Thousands die at once: whoever dies meanwhile under another parent does not wait for all of them, and no decision
-that waits outlives the facts that it was based on."""
+"""Thousands die at once: a service that dies meanwhile under another parent does not wait for all of them, and no
+decision that waits outlives the facts that it was based on."""
 
 from __future__ import annotations
 

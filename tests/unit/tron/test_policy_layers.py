@@ -1,4 +1,4 @@
-"""Each value says where it comes from, and what is unset falls back to the layer below."""
+"""Each value names its source, and what is unset falls back to the layer below."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry is told what changed about what stands, and no more."""
+"""The registry receives the changes of the suspicions in force, and no more."""
 
 from __future__ import annotations
 

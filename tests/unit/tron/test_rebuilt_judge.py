@@ -46,7 +46,7 @@ STEPS = st.lists(
 
 
 def act(pair: CorePair, what: str, who: str) -> None:
-    """Let something happen, where it can."""
+    """Let something happen, if it can."""
     known = who in pair.registry.records
     if what == "join":
         pair.join(who, TREE[who], name=who.title(), stall_after=3.0 if who == "other" else None)
@@ -78,7 +78,7 @@ def judgements(pair: CorePair) -> dict[str, Judgement]:
 
 
 def told(pair: CorePair) -> set[tuple[str, str, str]]:
-    """Who is told what about whom."""
+    """The alerts of each recipient, by service."""
     waiting = pair.registry.all_waiting()
     return {(copy.event.recipient, copy.event.type, copy.event.service_id) for copy in waiting}
 

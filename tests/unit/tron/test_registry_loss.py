@@ -1,4 +1,4 @@
-"""Operators are told of a registry that stays away, and of no planned restart."""
+"""Operators are notified of a registry that stays away, and of no planned restart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STEP = 0.25
 
 
 def reported_at(loss: RegistryLoss, seconds: float) -> list[float]:
-    """At which seconds of silence operators were told."""
+    """The seconds of silence at which operators were notified."""
     found = [loss.passed(STEP) for _ in range(round(seconds / STEP))]
     return [each for each in found if each is not None]
 

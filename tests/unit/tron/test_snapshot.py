@@ -19,7 +19,7 @@ Decision = tuple[int, Kind, str, int, int, int, float]
 
 
 def act(world: World, what: str, service_id: str) -> None:
-    """Let something happen, where it can."""
+    """Let something happen, if it can."""
     agent = world.agents.get(service_id)
     if what == "stall":
         world.stall(30.0)

@@ -1,4 +1,4 @@
-"""Who is told of what: stories through the real judge and the real core of the registry."""
+"""Which recipients are notified of what: stories through the real judge and the real core of the registry."""
 
 from __future__ import annotations
 

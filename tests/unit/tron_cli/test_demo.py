@@ -1,4 +1,4 @@
-"""`tron demo` as a command: what it says where there is nothing to run on, or nothing to act upon."""
+"""`tron demo` as a command: what it prints if there is nothing to run on, or nothing to act upon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor with real processes, but tiny ones: they write a ready file and wait to be told to go."""
+"""The supervisor with real processes, but tiny ones: they write a ready file and wait for a signal to leave."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class House:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What the ready file says; {} where there is none."""
+        """What the ready file says; {} if there is none."""
         if not self.ready_file.exists():
             return {}
         document: dict[str, Any] = json.loads(self.ready_file.read_text())

@@ -28,7 +28,7 @@ def registry() -> Iterator[Canned]:
 
 
 def failing(tmp_path: Path, times: int, code: int = 3) -> list[str]:
-    """A program that fails so many times and then ends well; it notes each start."""
+    """A program that fails this many times and then ends well; it notes each start."""
     starts = tmp_path / "starts"
     script = f"echo x >> {starts}; [ $(wc -l < {starts}) -gt {times} ] && exit 0; exit {code}"
     return ["sh", "-c", script]

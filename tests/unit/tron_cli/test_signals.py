@@ -63,7 +63,7 @@ def noting(folder: Path) -> list[str]:
 
 
 def lines(path: Path) -> list[int]:
-    """The numbers in a file, one a line; none where it is not there."""
+    """The numbers in a file, one a line; none if it is not there."""
     return [int(each) for each in path.read_text().split()] if path.exists() else []
 
 

@@ -1,4 +1,4 @@
-"""What commands print reaches whoever reads it, whole: in a pipe, in any encoding, on a full disk, without a reader."""
+"""What commands print reaches the reader, complete: in a pipe, in any encoding, on a full disk, without a reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a proxy stands in between, and which."""
+"""When a proxy is in between, and which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ages are told by the clock that stamped them; what a client's own clock says does not matter."""
+"""Ages are computed by the clock that stamped them; the client's own clock does not matter."""
 
 from __future__ import annotations
 

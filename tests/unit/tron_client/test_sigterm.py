@@ -94,7 +94,7 @@ def program(registry: Canned, script: str, *before: str) -> Iterator[subprocess.
 
 
 def goodbyes(registry: Canned) -> dict[str, str]:
-    """Who said goodbye, and why."""
+    """The services that said goodbye, and why."""
     said = [
         each.goodbye
         for each in list(registry.requests)

@@ -1,4 +1,4 @@
-"""Several agents with one id on one machine: one holds it, the others stand by. Processes: e2e."""
+"""Several agents with one id on one machine: one holds it, the others wait. Processes: e2e."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_an_escalation_that_could_not_be_said_is_tried_again_and_nothing_acknowl
 
 
 def escalated(core: Supervision, incarnation: int = 5) -> None:
-    """The child was given up, and that was said."""
+    """The restarts of the child are used up, and that was escalated."""
     for number in range(3):
         assert down(core, f"down {number}", 5.0 * number, incarnation=incarnation) == [
             restart(number + 1, "down 0", f"down {number}", incarnation=incarnation)
@@ -340,7 +340,7 @@ def test_whatever_happens_the_limits_hold_and_no_alert_is_lost(steps: list[tuple
             case ("wait", float(seconds)):
                 now += seconds
                 carry_out(core.tick(now))
-    # Whatever is still unanswered is on its way: something runs, is being said, or becomes due by itself.
+    # What is still unanswered is on its way: something runs, is being escalated, or becomes due.
     for _ in range(200):
         if not unanswered:
             break

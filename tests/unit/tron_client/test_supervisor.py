@@ -53,7 +53,7 @@ class Children:
         self._agents[service_id] = agent
 
     def kill(self, service_id: str) -> str:
-        """It dies, TRON says so, and its parent is told; returns the alert_id."""
+        """It dies, TRON says so, and its parent is notified; returns the alert_id."""
         self._agents.pop(service_id).abandon()
         self._fake.judge(service_id, "DOWN", "DISCONNECTED")
         return self.accuse(service_id)
@@ -63,7 +63,7 @@ class Children:
         self._agents.pop(service_id).stop()
 
     def accuse(self, service_id: str, kind: str = "service_down", **fields: Any) -> str:
-        """The parent is told something about it."""
+        """The parent is notified of something about it."""
         record = self._fake.services.get(service_id)
         details = {"incarnation": 0 if record is None else record.incarnation}
         told = {"cause": "DISCONNECTED", "severity": "CRITICAL", "details": details} | fields
