@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf import duration_pb2
 from grid.registry.v1 import service_pb2
 from grid_model import wire
 from tron_client import InvalidRequest, words
@@ -25,8 +24,8 @@ def declared(body: bodies.Registration) -> service_pb2.Service:
         labels=wire.struct(body.labels or {}),
         ctx_limit=body.ctx_limit,
         cost_hint=None if cost is None else {"usd_per_1k": cost},
-        heartbeat_interval=duration_pb2.Duration(seconds=body.heartbeat_interval_s),
-        ttl=duration_pb2.Duration(seconds=body.ttl_s),
+        heartbeat_interval=wire.duration(body.heartbeat_interval_s),
+        ttl=wire.duration(body.ttl_s),
     )
 
 

@@ -17,12 +17,13 @@ from typing import Any
 import httpx2
 import structlog
 from grid_model.event import Severity
+from grid_model.moments import rfc3339
 
 from grid_hosting.sinks import SinkRefused, SinkUnavailable
 from grid_hosting.sinks.firing import FiringAlert, FiringAlerts
 from grid_hosting.sinks.http_client import request
 from grid_hosting.sinks.journal import QueueTable, Row
-from grid_hosting.sinks.notice import OperatorNotice, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice
 
 log = structlog.get_logger("operator")
 

@@ -12,10 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grid_model.event import Severity
+from grid_model.moments import rfc3339
 
 from grid_hosting.http_transport import spare_loopback
 from grid_hosting.sinks import SinkUnavailable
-from grid_hosting.sinks.notice import OperatorNotice, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice
 
 if TYPE_CHECKING:
     from apprise import Apprise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
 from typing import Any
 
 from grid_model.event import Severity
@@ -81,8 +80,3 @@ class OperatorNotice:
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {"occurred_at": (int, float), "details": dict, "resolved": bool}
-
-
-def rfc3339(at: float) -> str:
-    """A moment in seconds since the epoch as text in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx2
+from grid_model.moments import rfc3339
 
 from grid_hosting.sinks.http_client import request
-from grid_hosting.sinks.notice import OperatorNotice, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice
 from grid_hosting.sinks.signature import signed_headers
 
 CONTENT_TYPE = "application/cloudevents+json"

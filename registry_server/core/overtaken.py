@@ -18,10 +18,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from grid_model.event import OPERATORS, Event
 from grid_model.event_types import DEATHS, HEARTBEAT_RESTORED, OVER_ONCE_ALIVE, SUSPICIONS
+from grid_model.moments import rfc3339
 from grid_model.observation import Delivery
 
 RESTORED = HEARTBEAT_RESTORED.name
@@ -88,7 +89,7 @@ def earlier_returns(copies: Iterable[Delivery], service_id: str) -> list[Deliver
 
 def with_both_times(restored: Event, down_at: float) -> Event:
     """The return of a service, with when it was down and since when it is back."""
-    times = {"down_at": _text(down_at), "restored_at": _text(restored.occurred_at)}
+    times = {"down_at": rfc3339(down_at), "restored_at": rfc3339(restored.occurred_at)}
     return replace(restored, details={**restored.details, **times})
 
 
@@ -97,7 +98,7 @@ def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
     both times."""
     if not missed.count or missed.first_down_at is None:
         return replace(restored, recipient=recipient)
-    first = _text(missed.first_down_at)
+    first = rfc3339(missed.first_down_at)
     details = {**restored.details, "missed_deaths": missed.count, "first_down_at": first}
     message = f"{restored.service_name} is back: it was down from {details['down_at']} to {details['restored_at']}"
     if missed.count > 1:
@@ -131,7 +132,3 @@ def _is_over(event: Event, service_id: str, is_alive: Callable[[str], bool]) -> 
         if not all(is_alive(each) for each in others):
             return False
     return event.service_id == service_id or is_alive(event.service_id)
-
-
-def _text(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,6 +10,7 @@
 - `verdict`      what TRON tells the registry: verdicts, alerts without one, suspicions in advance.
 - `observer_codec`  both of these to protobuf and back.
 - `errors`       what can go wrong: the exceptions that servers raise and clients get.
+- `moments`      moments as text.
 - `wire`         times, durations and JSON objects to protobuf and back, exactly.
 
 It imports protobuf and the stubs, and nothing else, so that every program and the SDK can use it. A contract test

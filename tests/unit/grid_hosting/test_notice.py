@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from grid_model.event import Severity
+from grid_model.moments import rfc3339
 
-from grid_hosting.sinks.notice import OperatorNotice, rfc3339
+from grid_hosting.sinks.notice import OperatorNotice
 from tests.support.notices import make_notice
 
 

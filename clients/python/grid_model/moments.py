@@ -1,0 +1,10 @@
+"""Moments as text. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def rfc3339(at: float) -> str:
+    """A moment in seconds since the epoch as text in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
