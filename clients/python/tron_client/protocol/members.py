@@ -27,7 +27,6 @@ class Members:
         self._by_id: dict[str, dict[AgentSession, None]] = {}
         self._by_instance: dict[str, AgentSession] = {}
         self._instances: dict[AgentSession, str] = {}
-        self._departed: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -49,18 +48,6 @@ class Members:
         self._sessions.pop(session, None)
         self._names.pop(session, None)
         self._by_instance.pop(self._instances.pop(session, ""), None)
-
-    def stream_opened(self) -> None:
-        """A new stream: what was on its way on the one before does not arrive."""
-        self._departed.clear()
-
-    def departed(self, service_id: str) -> None:
-        """An agent with this id went while messages about it may still be on their way."""
-        self._departed.add(service_id)
-
-    def returned(self, service_id: str) -> None:
-        """Messages about an agent with this id that went have arrived, or never will."""
-        self._departed.discard(service_id)
 
     def registering(self, session: AgentSession, instance_id: str) -> None:
         """A registration with this instance_id goes out."""
@@ -86,7 +73,9 @@ class Members:
                 return tuple(each for each in of_id if each.incarnation == message.incarnation)
             case Alert():
                 return self._newest(message.recipient) or self._named(message.recipient)
-            case Registered() | Rejected() | UnknownService() | DeclaredDown():
+            case UnknownService():
+                return self._waiting(message.service_id) or self._newest(message.service_id)
+            case Registered() | Rejected() | DeclaredDown():
                 return self._newest(message.service_id)
         return ()
 
@@ -98,13 +87,18 @@ class Members:
         named = [each for each, own in self._names.items() if own == name and each.incarnation]
         return (max(named, key=lambda each: each.incarnation),) if named else ()
 
+    def _waiting(self, service_id: str) -> tuple[AgentSession, ...]:
+        """The first of those that wait for the answer to a goodbye, or that re-attach."""
+        of_id = self._by_id.get(service_id, ())
+        leaving = tuple(each for each in of_id if each.goodbye_sent)
+        return (leaving or tuple(each for each in of_id if each.incarnation and each.unanswered))[:1]
+
     def _superseded(self, message: Superseded) -> tuple[AgentSession, ...]:
         of_id = self._by_id.get(message.service_id, ())
         older = tuple(each for each in of_id if 0 < each.incarnation < message.incarnation)
-        if older or message.service_id in self._departed:
-            return older
-        # No agent holds an older one, so this answers a registration that a newer one has overtaken.
-        return tuple(each for each in of_id if not each.incarnation)
+        # If no agent holds an older one, this may answer a registration that a newer one has overtaken: the first of
+        # those that wait, because answers come in order.
+        return older or tuple(each for each in of_id if each.may_be_overtaken)[:1]
 
     def _list(self, session: AgentSession) -> None:
         self._sessions[session] = session.service_id

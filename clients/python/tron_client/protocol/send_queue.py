@@ -37,7 +37,8 @@ class SendQueue:
         """Whether the goodbye must name an incarnation, and so waits for the registry to answer the registration."""
         self._registration: Register | None = None
         self._registration_due = 0.0
-        self._registration_sent = False
+        self.registration_sent = False
+        """Whether the registration went out on this stream."""
         self._handed_at: float | None = None
         self._leaving = False
         self._unanswered_since: float | None = None
@@ -50,7 +51,7 @@ class SendQueue:
         self.open = True
         self._registration, self._handed_at, self._unanswered_since = registration, None, None
         self._registration_due = float("-inf")
-        self.confirmed = self._registration_sent = self._leaving = self.goodbye_sent = False
+        self.confirmed = self.registration_sent = self._leaving = self.goodbye_sent = False
         self._schedule.stop()
 
     def close(self) -> None:
@@ -100,7 +101,7 @@ class SendQueue:
 
     def withdraw(self) -> bool:
         """Send no registration on the stream that is open; returns False if one has gone out already."""
-        if self.open and self._registration_sent:
+        if self.open and self.registration_sent:
             return False
         self.open = False
         return True
@@ -123,7 +124,7 @@ class SendQueue:
         if self._registration is not None and now >= self._registration_due:
             registration, self._registration = self._registration, None
             self._handed_at, self._unanswered_since = now, None
-            self._leaving = self._registration_sent = True
+            self._leaving = self.registration_sent = True
             return registration
         if self._acks and self.confirmed:
             ack = AlertAck(tuple(self._acks))

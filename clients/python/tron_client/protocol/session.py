@@ -108,6 +108,8 @@ class AgentSession:
         self._backoff = Backoff()
         self._deferrals = Backoff(base=0.2, cap=10.0)
         self._shared = ""
+        self._tried_before = False
+        """Whether an earlier stream may have brought this registration to the registry."""
         self._cut_off = CutOff(interval)
         self._state = "starting"
         self._sequence = 0
@@ -147,6 +149,11 @@ class AgentSession:
         return self._instance_id
 
     @property
+    def may_be_overtaken(self) -> bool:
+        """Whether a new registration waits for its answer that the registry may know from an earlier stream."""
+        return not self.incarnation and self._tried_before
+
+    @property
     def given_up(self) -> bool:
         """Whether the registry does not answer on this stream."""
         return self._given_up
@@ -160,6 +167,16 @@ class AgentSession:
     def confirmed(self) -> bool:
         """Whether the registry answered the registration on this stream, so that beats may go."""
         return self._queue.confirmed
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the registration went out on this stream, and the registry has not answered it."""
+        return self._queue.registration_sent and not self._queue.confirmed and self.refused is None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the program stopped it: its goodbye waits, or went out."""
+        return self._queue.leaving
 
     @property
     def goodbye_sent(self) -> bool:
@@ -208,7 +225,10 @@ class AgentSession:
             case UnknownService():
                 self._unknown()
             case Superseded():
-                self._step_down(message.incarnation)
+                # A registration that the registry cannot know yet is never answered so: it is about the incarnation
+                # that was held before.
+                if self.incarnation or self.may_be_overtaken:
+                    self._step_down(message.incarnation)
             case DeclaredDown():
                 self._happened.append(DownDeclared(message.event))
             case Drain():
@@ -231,6 +251,7 @@ class AgentSession:
     def stream_ended(self, error: StreamError | None, now: float, draw: float) -> Reconnect | Stop:
         """The stream ended, or never came to be. `draw` is a fresh random number, 0 to 1."""
         self._queue.close()
+        self._tried_before = self._tried_before or self._queue.registration_sent
         lived = None if self.registered_at is None else now - self.registered_at
         self.registered_at = None
         if self.over:
@@ -281,7 +302,7 @@ class AgentSession:
 
         The parent's session and this one must not pass for one, so this one gets an instance_id of its own.
         """
-        self._instance_id = self._new_instance_id()
+        self._instance_id, self._tried_before = self._new_instance_id(), False
         self._queue.forget()
         if started:
             self.over, self.registered_at = True, None
@@ -467,4 +488,4 @@ class AgentSession:
 
     def _forget_incarnation(self) -> None:
         # A new instance_id too: with the old one the registration would pass for a retry of the one that is gone.
-        self.incarnation, self._instance_id = 0, self._new_instance_id()
+        self.incarnation, self._instance_id, self._tried_before = 0, self._new_instance_id(), False

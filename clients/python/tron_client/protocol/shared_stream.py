@@ -24,6 +24,7 @@ from tron_client.protocol.messages import (
     BeatAck,
     Beats,
     Drain,
+    Goodbye,
     Incoming,
     OutgoingShared,
     Register,
@@ -71,7 +72,8 @@ class SharedStream:
         self._first: AgentSession | None = None
         self._begun: set[AgentSession] = set()
         self._ahead: deque[tuple[AgentSession | None, OutgoingShared]] = deque()
-        self._unanswered: dict[str, None] = {}
+        self._unanswered: dict[str, bool] = {}
+        """The registrations of agents that ended meanwhile, by instance_id, and whether with a goodbye."""
         self._sequence = 0
         self._unacknowledged: deque[tuple[int, AgentSession]] = deque()
         self._heard_at: float | None = None
@@ -113,6 +115,8 @@ class SharedStream:
 
     def leave(self, session: AgentSession) -> None:
         """It is over, or another stream carries it."""
+        if session in self._begun and session.over and session.unanswered and not self._is_ahead(session):
+            self._unanswered[session.instance_id] = session.leaving
         self._members.remove(session)
         self._turns.forget(session)
         self._begun.discard(session)
@@ -128,17 +132,12 @@ class SharedStream:
         """
         alone = len(self._members) <= 1 or self.offered is not True
         on_it = session in self._begun
-        if on_it and not alone and not session.goodbye_sent:
-            unsent = any(each is session and type(message) is Register for each, message in self._ahead)
-            self._ahead = deque(each for each in self._ahead if each[0] is not session)
-            self._members.departed(session.service_id)
-            if session.confirmed and session.incarnation:
-                self._ahead.append((None, Abandoned(session.service_id, session.incarnation)))
-            elif not unsent:
-                self._unanswered[session.instance_id] = None
+        if on_it and not alone and not session.goodbye_sent and session.confirmed and session.incarnation:
+            self._ahead.append((None, Abandoned(session.service_id, session.incarnation)))
         session.abandon()
         self._closing = self._closing or (on_it and alone)
         self.leave(session)
+        self._ahead = deque(each for each in self._ahead if each[0] is not session)
         return on_it and alone
 
     # --- the transport's side ---------------------------------------------------------------------------------------
@@ -152,7 +151,6 @@ class SharedStream:
         self._ahead.clear()
         self._unanswered.clear()
         self._unacknowledged.clear()
-        self._members.stream_opened()
         self._sequence = 0
         self._heard_at = self._registered_at = self._drain_within = None
         self._begin_first()
@@ -295,22 +293,26 @@ class SharedStream:
                     self.leave(session)
 
     def _receivers(self, message: Incoming) -> tuple[AgentSession, ...]:
-        if self.offered is False:
-            return tuple(self._begun)
+        if self.offered is not True:
+            return tuple(self._begun)  # one
         if isinstance(message, Registered | Rejected) and message.instance_id in self._unanswered:
-            del self._unanswered[message.instance_id]
+            leaving = self._unanswered.pop(message.instance_id)
             if isinstance(message, Registered):
-                self._ahead.append((None, Abandoned(message.service_id, message.incarnation)))
+                service_id, incarnation = message.service_id, message.incarnation
+                end = Goodbye(service_id, "", incarnation) if leaving else Abandoned(service_id, incarnation)
+                self._ahead.append((None, end))
             return ()
         return self._members.receivers(message)
 
     def _after(self, session: AgentSession) -> None:
         """It received something: it may have something to send, or be over."""
         if session.over:
-            self._members.departed(session.service_id)
             self.leave(session)
         else:
             self.poke(session)
+
+    def _is_ahead(self, session: AgentSession) -> bool:
+        return any(each is session and type(message) is Register for each, message in self._ahead)
 
     def _collect(self, session: AgentSession) -> None:
         events = session.take_happened()
@@ -335,7 +337,6 @@ class SharedStream:
         heard = self._heard_at is not None and now - self._heard_at < ANSWER_PATIENCE
         if session.confirmed or self.offered is not True or not heard:
             return False
-        self._members.returned(session.service_id)
         session.register_again()
         self._turns.ask(session)
         return True
