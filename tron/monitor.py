@@ -145,10 +145,12 @@ class Monitor:
         async with aclosing(_read_ahead(call)) as ahead:
             async for message, newer in ahead:
                 self._record_contact()
+                judged_to = judge.now
                 with PAUSES.turn("frame"):
                     frame = decode_frame(message)
                     judge.learn(frame)
-                if not judge.complete:
+                # Time goes on with the last message of a frame: what has come of the rest is read before any ruling.
+                if not judge.complete or (judge.now == judged_to and newer()):
                     continue
                 sent_any = await self._judge_frame(judge, frame.hearing_since, newer)
                 held_changed = judge.guard.many_fail != self._preauthorized_held
