@@ -1,8 +1,7 @@
-"""The shell around the core: commands run at once on the event loop, what follows leaves after it is on disk.
+"""The shell around the core: it has the clock, the disk, the writer's thread and the streams; `core` decides.
 
-One writer thread takes everything that waits and commits it in one transaction, so that ten thousand registrations at
-once are a handful of fsyncs. Messages produced by a command are released once its commit, and every earlier one, is
-durable; readers of revisions and events see nothing earlier either.
+Commands run at once on the event loop. One writer thread takes everything that waits and commits it in one transaction,
+so that ten thousand registrations at once are a handful of fsyncs. What leaves when is decided in `core.releases`.
 """
 
 from __future__ import annotations

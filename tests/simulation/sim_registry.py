@@ -117,7 +117,11 @@ class SimRegistry(Process):
             stored.compacted_revision,
         )
         effects = self.core.take()
-        if not self._written(effects.writes):
+        try:
+            if not self._written(effects.writes):
+                return
+        except StoreError:
+            self.dies()
             return
         self._released = Marks(0, self.core.revision, self.core.last_event)
         self._run(self.core.revision, self.core.last_event)
