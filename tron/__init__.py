@@ -12,6 +12,7 @@ The core decides and does no I/O. Read in this order.
 - `follow_up`, `held_deaths`, `escalation`        what stays to be done.
 - `preauthorized`, `preauthorizer`                suspicions that the registry applies on its own.
 - `orders`, `judge`                               what the registry is to do; the object that connects the stages.
+- `session`                                       one stream of facts: which calls follow, and what is taken back.
 - `explanation`                                   why a service is judged as it is.
 - `registry_loss`, `unreached`                    what operators must learn although no agent can be notified.
 

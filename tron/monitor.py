@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Facts
@@ -29,17 +30,15 @@ from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
 from tron import messages
 from tron.facts import Kind
-from tron.judge import PART, Judge
+from tron.judge import Judge
 from tron.operator_relay import OperatorRelay
-from tron.orders import Orders, Ruling
+from tron.orders import Ruling
 from tron.policy import Policies
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
+from tron.session import Session
 
 log = structlog.get_logger("tron")
-
-REPORT_EVERY = 0.2
-"""Attentive seconds between two calls that tell the registry that it is watched."""
 
 BATCH_BYTES = 600_000
 """What one call may have: the registry takes 1 MiB."""
@@ -79,8 +78,6 @@ class Monitor:
         self._prober = prober
         self._loss = loss or RegistryLoss()
         self._why = messages.NEVER_REACHED
-        self._preauthorized_held = False
-        self._cascade_sent = ""
         self.judge = Judge(policies, observer)
         """The current judge; a new one for each stream."""
         self.stats = stats
@@ -139,28 +136,16 @@ class Monitor:
     async def _watch(self) -> AsyncIterator[None]:
         """One stream, from its snapshot to its end; yields after each frame that was judged."""
         judge = self.judge = Judge(self.policies, self._observer)
-        self._preauthorized_held, self._cascade_sent = False, ""
-        sent_at = float("-inf")
+        session = Session(judge)
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
         async with aclosing(_read_ahead(call)) as ahead:
             async for message, newer in ahead:
                 self._record_contact()
-                judged_to = judge.now
                 with PAUSES.turn("frame"):
-                    frame = decode_frame(message)
-                    judge.learn(frame)
-                # Time goes on with the last message of a frame: what has come of the rest is read before any ruling.
-                if not judge.complete or (judge.now == judged_to and newer()):
+                    decides = session.read(decode_frame(message), newer)
+                if not decides:
                     continue
-                sent_any = await self._judge_frame(judge, frame.hearing_since, newer)
-                held_changed = judge.guard.many_fail != self._preauthorized_held
-                # The next urgent frame comes once the registry knows that this one was judged.
-                urgent = bool(frame.observations or frame.removed)
-                if not sent_any and (urgent or held_changed or judge.now - sent_at >= REPORT_EVERY):
-                    await self._apply(judge, Orders())
-                    sent_any = True
-                if sent_any:
-                    sent_at = judge.now
+                await self._judge_frame(session, newer)
                 self._record_suspected(judge)
                 for alert in judge.undelivered():
                     self._relay.undelivered(alert)
@@ -171,59 +156,58 @@ class Monitor:
                     log.info("watching", services=len(judge.detector))
                 yield
 
-    async def _judge_frame(self, judge: Judge, hearing_since: float, newer: Callable[[], bool]) -> bool:
-        """Decide part by part, and send the orders to the registry. Return whether anything was sent.
-
-        While a call is under way the next part is decided, and goes out in the next one, so that the registry never
-        waits for us. A call has about one part: what `newer` frames bring must not wait for thousands of orders.
-        """
+    async def _judge_frame(self, session: Session, newer: Callable[[], bool]) -> None:
+        """Decide part by part, and send the orders to the registry; see `Session`."""
         applying: asyncio.Task[None] | None = None
-        decided = Orders()
-        sent_any = False
         turn = Turn("judgement")
         try:
-            for orders in judge.decide_in_parts(hearing_since, time.time(), newer=newer):
+            for _ in session.decide(time.time(), newer):
                 turn.end()
-                decided.add(orders)
-                if applying is not None and (applying.done() or len(decided) >= PART):
+                if applying is not None and (applying.done() or session.must_wait):
                     await applying
                     applying = None
-                if applying is None and not decided.empty:
-                    applying, decided = asyncio.create_task(self._apply(judge, decided)), Orders()
-                    sent_any = True
+                if applying is None and session.has_orders:
+                    applying = asyncio.create_task(self._apply(session))
                 await asyncio.sleep(0)
                 turn = Turn("judgement")
             turn.end()
             if applying is not None:
                 await applying
-            if not decided.empty:
-                await self._apply(judge, decided)
+            if session.has_orders or session.report_is_due:
+                await self._apply(session)
         finally:
             if applying is not None:
                 applying.cancel()
-        return sent_any
 
-    async def _apply(self, judge: Judge, orders: Orders) -> None:
+    async def _apply(self, session: Session) -> None:
         """Send the registry what was decided, or only that it is watched. What it refuses is taken back."""
+        orders = session.take()
         turn = Turn("orders")
         verdicts = [encode_verdict(each.verdict()) async for each in turn.each(orders.rulings)]
-        requests = self._requests(judge, orders, verdicts)
+        copies = [encode_copy(each) async for each in turn.each(orders.copies)]
+        suspicions = [encode_suspicion(each) async for each in turn.each(orders.preauthorized)]
+        calls = session.calls(_sizes(verdicts), _sizes(copies), _sizes(suspicions), orders.withdrawn, BATCH_BYTES)
         turn.end()
-        sent = 0
-        for request in requests:
+        for call in calls:
+            request = observation_pb2.ApplyVerdictsRequest(
+                observer=self._observer,
+                verdicts=verdicts[call.rulings],
+                notices=copies[call.copies],
+                standing=suspicions[call.preauthorized],
+                standing_withdrawn=call.withdrawn,
+                standing_held=call.held,
+                cascade_alert_id=call.cascade_alert_id,
+                judged_until=duration(call.judged_until),
+            )
             response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)
             self._record_contact()
-            batch = orders.rulings[sent : sent + len(request.verdicts)]
-            sent += len(batch)
-            outcomes = list(zip(batch, response.results, strict=True))
+            rulings, outcomes = orders.rulings[call.rulings], [decode_outcome(each) for each in response.results]
             turn = Turn("orders")
-            async for ruling, result in turn.each(outcomes):
-                self._record_outcome(ruling, result)
+            async for ruling, outcome in turn.each(zip(rulings, outcomes, strict=True)):
+                self._record_outcome(ruling, outcome)
             turn.end()
-            for ruling, result in reversed(outcomes):
-                if decode_outcome(result) in (VerdictOutcome.STALE, VerdictOutcome.INVALID):
-                    judge.refused(ruling)
-        self._preauthorized_held = judge.guard.many_fail
+            session.answered(rulings, outcomes)
+        session.all_answered()
         for copy in orders.copies:
             if copy.alert is not None:
                 self.stats.alerts_issued += not copy.escalated_from
@@ -236,48 +220,13 @@ class Monitor:
                     why=copy.alert.details.get("escalated_because"),
                 )
 
-    def _requests(
-        self, judge: Judge, orders: Orders, verdicts: Sequence[observation_pb2.Verdict]
-    ) -> list[observation_pb2.ApplyVerdictsRequest]:
-        """The orders in calls of a size that the registry accepts; at least one, in the order of the orders."""
-        requests: list[observation_pb2.ApplyVerdictsRequest] = []
-
-        def new() -> observation_pb2.ApplyVerdictsRequest:
-            request = observation_pb2.ApplyVerdictsRequest(
-                observer=self._observer,
-                standing_held=judge.guard.many_fail,
-                cascade_alert_id=self._cascade_sent,
-            )
-            request.judged_until.CopyFrom(duration(judge.now))
-            requests.append(request)
-            return request
-
-        request, size = new(), 0
-        request.standing_withdrawn.extend(orders.withdrawn)
-        parts = (
-            ("verdicts", verdicts),
-            ("notices", [encode_copy(each) for each in orders.copies]),
-            ("standing", [encode_suspicion(each) for each in orders.preauthorized]),
-        )
-        for name, parcels in parts:
-            for message in parcels:
-                length = message.ByteSize()
-                if size and size + length > BATCH_BYTES:
-                    request, size = new(), 0
-                getattr(request, name).append(message)
-                size += length
-        # Only the last call may say that the cascade was reported: the next observer relies on it.
-        self._cascade_sent = requests[-1].cascade_alert_id = judge.cascade_alert_id
-        return requests
-
-    def _record_outcome(self, ruling: Ruling, result: observation_pb2.VerdictResult) -> None:
+    def _record_outcome(self, ruling: Ruling, outcome: VerdictOutcome | None) -> None:
         transition, alert = ruling.transition, ruling.alert
         facts = {
             "service_id": transition.service_id,
             "incarnation": transition.incarnation,
             "cause": transition.cause.name,
         }
-        outcome = decode_outcome(result)
         if outcome is VerdictOutcome.APPLIED:
             suppressed = {"hushed": ruling.suppressed} if ruling.suppressed else {}
             log.info(transition.kind.meaning.log_word, **facts, missed=transition.missed_beats, **suppressed)
@@ -310,6 +259,11 @@ class Monitor:
             judge = self.judge
             confirmed = partial(judge.detector.confirm_down, facts.service_id, facts.incarnation)
             self._prober.probe(facts.service_id, facts.url, confirmed)
+
+
+def _sizes(messages: Sequence[Message]) -> list[int]:
+    """The bytes of each message."""
+    return [each.ByteSize() for each in messages]
 
 
 async def _read_ahead(

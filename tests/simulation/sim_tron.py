@@ -1,4 +1,4 @@
-"""TRON's process: the real judge inside a model of `tron.monitor` and `tron.operator_relay`. All of TRON is here.
+"""TRON's process: the real session and judge, with a simulated link, and a model of `tron.operator_relay`.
 
 It reads frames one by one, judges, has its orders applied and waits for the answer; whatever goes wrong, it begins
 again with nothing but the next snapshot. Its relay hands operators what waits for them, and acknowledges it.
@@ -7,12 +7,13 @@ again with nothing but the next snapshot. Its relay hands operators what waits f
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from random import Random
 
 from grid_model.event import OPERATORS
 from grid_model.observation import Delivery, Frame
-from grid_model.verdict import VerdictOutcome, VerdictResult
+from grid_model.verdict import VerdictResult
 
 from tests.simulation import words
 from tests.simulation.loop import Loop, Process
@@ -22,12 +23,14 @@ from tests.simulation.sim_registry import EPOCH, SimRegistry
 from tests.simulation.translation import Translator
 from tron.facts import Kind
 from tron.judge import Judge
-from tron.monitor import CALL_TIMEOUT, REPORT_EVERY
+from tron.monitor import CALL_TIMEOUT
 from tron.operator_relay import RETRY_DELAY
-from tron.orders import Orders, Ruling
+from tron.orders import Orders
 from tron.policy import Policies
+from tron.session import Call, Session
 
 OBSERVER = "tron"
+END = object()
 
 
 class SimTron(Process):
@@ -87,12 +90,16 @@ class SimTron(Process):
         self._connection = connection
         self.judge = Judge(self._policies, OBSERVER)
         self._frames: deque[Frame] = deque()
-        self._waiting: deque[Orders] = deque()
-        self._asked: list[Ruling] = []
+        self._session = Session(self.judge, self._batch)
+        self._parts: Iterator[None] | None = None
+        """What is left of the decisions on a frame; None between two frames."""
+        self._all_decided = False
+        self._orders = Orders()
+        """Those that are on their way, in these calls."""
+        self._waiting: deque[Call] = deque()
+        self._sent = Call(slice(0), slice(0), slice(0), (), False, "", 0.0)
         self._call = 0
-        self._spoke_at = float("-inf")
-        self._standing_held = False
-        self._cascade_told = ""
+        """The number of the call that is under way; 0 for none."""
 
     # --- the loop of `Monitor.run` ----------------------------------------------------------------------------------
 
@@ -124,62 +131,68 @@ class SimTron(Process):
         elif word.call == self._call:
             self._answered(word.results)
 
-    # --- the loop of `Monitor._watch` -------------------------------------------------------------------------------
+    # --- frames, as `Monitor._watch` carries them -------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Judge the next frame, unless an answer is awaited."""
-        while self._frames and not self._call and self._connection is not None:
-            frame = self._frames.popleft()
-            self._registry.observers.read(self._connection)
-            judge = self.judge
-            told = self._translator.frame(frame)
-            judge.learn(told)
-            if not judge.complete:
-                continue
+        """Judge until an answer, or a frame, is awaited."""
+        while self._connection is not None and self._proceed():
+            pass
+
+    def _proceed(self) -> bool:
+        """One step. Return False if something must arrive first."""
+        session = self._session
+        if self._parts is None:
+            return self._next_frame()
+        if not self._all_decided:
+            if self._call and session.must_wait:
+                return False
+            self._all_decided = next(self._parts, END) is END
+            if session.has_orders and not self._call:
+                self._send()
+            return True
+        if self._call:
+            return False
+        if session.has_orders or session.report_is_due:
+            self._send()
+            return True
+        self._parts = None
+        self.judge.suspected.clear()
+        self._look_at_mail()
+        return True
+
+    def _next_frame(self) -> bool:
+        if not self._frames or self._connection is None:
+            return False
+        frame = self._frames.popleft()
+        self._registry.observers.read(self._connection)
+        if self._session.read(self._translator.frame(frame), self._has_frames):
             self._attempt = 0
-            orders = judge.decide(told.hearing_since, self.wall())
-            held_changed = judge.guard.many_fail != self._standing_held
-            urgent = bool(told.observations or told.removed)
-            if not orders.empty or urgent or held_changed or judge.now - self._spoke_at >= REPORT_EVERY:
-                self._waiting = self._requests(orders)
-                self._apply_next()
-            else:
-                self._look_at_mail()
+            self._parts = self._session.decide(self.wall(), self._has_frames)
+            self._all_decided = False
+        return True
 
-    def _requests(self, orders: Orders) -> deque[Orders]:
-        """The orders in calls of a size that the registry takes, as `Monitor._requests`."""
-        requests = deque([Orders(withdrawn=orders.withdrawn)])
-        count = 0
+    def _has_frames(self) -> bool:
+        return bool(self._frames)
 
-        def room() -> Orders:
-            nonlocal count
-            if count >= self._batch:
-                requests.append(Orders())
-                count = 0
-            count += 1
-            return requests[-1]
-
-        for ruling in orders.rulings:
-            room().rulings.append(ruling)
-        for copy in orders.copies:
-            room().copies.append(copy)
-        for suspicion in orders.preauthorized:
-            room().preauthorized.append(suspicion)
-        return requests
+    def _send(self) -> None:
+        orders = self._orders = self._session.take()
+        rulings, copies, suspicions = (
+            [1] * len(each) for each in (orders.rulings, orders.copies, orders.preauthorized)
+        )
+        self._waiting = deque(self._session.calls(rulings, copies, suspicions, orders.withdrawn, self._batch))
+        self._apply_next()
 
     def _apply_next(self) -> None:
         connection = self._connection
         if connection is None:
             return
-        orders = self._waiting.popleft()
-        self._asked = orders.rulings
+        call = self._sent = self._waiting.popleft()
         self._calls += 1
         self._call = self._calls
-        judge, translator = self.judge, self._translator
-        if not self._waiting:  # only when all of it is there the next observer may believe that it was told
-            self._cascade_told = judge.cascade_alert_id
-        for ruling in orders.rulings:
-            if ruling.transition.kind is Kind.DEREGISTER and (judge.guard.active or judge.guard.many_fail):
+        orders, guard, translator = self._orders, self.judge.guard, self._translator
+        rulings = orders.rulings[call.rulings]
+        for ruling in rulings:
+            if ruling.transition.kind is Kind.DEREGISTER and (guard.active or guard.many_fail):
                 self._observer.breach(
                     "GUARD", f"{ruling.transition.service_id} is given up while deregistrations are held"
                 )
@@ -187,13 +200,13 @@ class SimTron(Process):
             words.ApplyVerdicts(
                 call=self._call,
                 observer=OBSERVER,
-                verdicts=tuple([translator.verdict(each.verdict()) for each in orders.rulings]),
-                copies=tuple([translator.copy(each) for each in orders.copies]),
-                standing=tuple([translator.suspicion(each) for each in orders.preauthorized]),
-                withdrawn=tuple(orders.withdrawn),
-                standing_held=judge.guard.many_fail,
-                cascade_alert_id=self._cascade_told,
-                judged_until=judge.now,
+                verdicts=tuple([translator.verdict(each.verdict()) for each in rulings]),
+                copies=tuple([translator.copy(each) for each in orders.copies[call.copies]]),
+                standing=tuple([translator.suspicion(each) for each in orders.preauthorized[call.preauthorized]]),
+                withdrawn=tuple(call.withdrawn),
+                standing_held=call.held,
+                cascade_alert_id=call.cascade_alert_id,
+                judged_until=call.judged_until,
             )
         )
         self.later(CALL_TIMEOUT, partial(self._timed_out, connection, self._call))
@@ -204,16 +217,11 @@ class SimTron(Process):
 
     def _answered(self, results: tuple[VerdictResult, ...]) -> None:
         self._call = 0
-        for ruling, result in reversed(list(zip(self._asked, results, strict=True))):
-            if result.outcome in (VerdictOutcome.STALE, VerdictOutcome.INVALID):
-                self.judge.refused(ruling)
+        self._session.answered(self._orders.rulings[self._sent.rulings], [each.outcome for each in results])
         if self._waiting:
             self._apply_next()
             return
-        self._standing_held = self.judge.guard.many_fail
-        self._spoke_at = self.judge.now
-        self.judge.suspected.clear()
-        self._look_at_mail()
+        self._session.all_answered()
         self._go_on()
 
     # --- the relay to operators -------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from grid_model.event import Event
 from grid_model.liveness import Liveness
 from grid_model.observation import Facts
+from grid_model.verdict import VerdictOutcome
 from tron_client.protocol.session import AgentSession
 from tron_client.schedule import BeatSchedule
 
@@ -24,11 +26,24 @@ from tron.guard import Fleet, Guard
 from tron.held_deaths import HeldDeaths
 from tron.hierarchy import Hierarchy
 from tron.judge import Judge
+from tron.orders import Ruling
 from tron.policy import Policy
+from tron.session import Session
 
 
 def _refusal_is_ignored() -> Patches:
     return [(Judge, "refused", lambda *_: None)]
+
+
+def _the_wrong_verdict_is_taken_back() -> Patches:
+    answered = Session.answered
+
+    def confused(self: Session, rulings: Sequence[Ruling], outcomes: Sequence[VerdictOutcome | None]) -> None:
+        others = [*rulings[1:], *getattr(self, "before", [])[-1:], *rulings[:1]]
+        answered(self, others[: len(rulings)], outcomes)
+        vars(self)["before"] = rulings or getattr(self, "before", [])
+
+    return [(Session, "answered", confused)]
 
 
 def _reattach_window_ignored() -> Patches:
@@ -172,6 +187,13 @@ def _superseded_is_not_obeyed() -> Patches:
 MISTAKES = (
     Mutant(
         "refusal_is_ignored", "TRON believes what was refused", ("ALERT", "P2", "P3"), _refusal_is_ignored, first=2700
+    ),
+    Mutant(
+        "wrong_one_is_taken_back",
+        "TRON takes back another verdict than the refused one",
+        ("ALERT", "P2", "P3", "GUARD"),
+        _the_wrong_verdict_is_taken_back,
+        first=4200,
     ),
     Mutant("reattach_window_ignored", "no window after a restart", ("P2",), _reattach_window_ignored),
     Mutant("restored_without_down", "who was only suspected is restored", ("ALERT",), _restored_without_down),
