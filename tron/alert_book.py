@@ -15,12 +15,12 @@ from grid_model.event import OPERATORS, Event
 from grid_model.event_types import CASCADING_FAILURE, PARENT_DOWN, SERVICE_SUSPECT
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Facts
+from grid_model.policy import OrphanPolicy
 
 from tron import messages
 from tron.audience import Audience, Orphan, within
 from tron.facts import Kind, Transition
 from tron.guard import Cascade
-from tron.policy import OrphanPolicy
 from tron.suppression import FlapLimit, Suppression
 
 _NAMESPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")

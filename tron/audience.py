@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from grid_model.event import OPERATORS
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.observation import Facts
+from grid_model.policy import OrphanPolicy
 
 from tron.detector import Detector
 from tron.escalation import Escalations
 from tron.facts import Kind, Transition
 from tron.grouping import Groups
 from tron.hierarchy import Hierarchy
-from tron.policy import OrphanPolicy
 
 MAX_GROUPED = 400_000
 """Bytes of ids that one verdict takes along: a call has at most 1 MiB. A service that does not fit gets its own

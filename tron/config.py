@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from grid_model.policy import OrphanPolicy
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.dialing import Dial
 from grid_hosting.program import Listen, ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
-from tron.policy import OrphanPolicy, Policy
+from tron.policy import Policy
 from tron.registry_loss import LOST_AFTER, LOST_AFTER_DRAIN
 
 _DEFAULT = Policy()

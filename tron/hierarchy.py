@@ -6,13 +6,14 @@ from __future__ import annotations
 from grid_model.event import OPERATORS
 from grid_model.liveness import Liveness
 from grid_model.observation import Facts
+from grid_model.policy import OrphanPolicy
 
 from tron import messages
 from tron.detector import Detector
 from tron.facts import Lease
 from tron.lineage import Lineage
 from tron.living import Living, unit_of
-from tron.policy import OrphanPolicy, Policies
+from tron.policy import Policies
 
 
 class Hierarchy:

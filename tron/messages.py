@@ -261,11 +261,6 @@ def too_many_overrides(limit: int) -> str:
     return f"{limit} services have overrides; no more are allowed"
 
 
-def unknown_orphan_policy(number: int, known: str) -> str:
-    """policy.orphan_policy."""
-    return f"{number} is not known; use one of {known}"
-
-
 def limit_too_large(given: int, limit: int) -> str:
     """limit."""
     return f"is {given}; at most {limit} are allowed"

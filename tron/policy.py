@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from enum import IntEnum
+
+from grid_model.policy import OrphanPolicy
 
 from tron import messages
 
@@ -17,14 +18,6 @@ SDK_FIRST_RETRY = 0.2
 """Within this time an SDK whose stream broke has tried again, if the registry is there."""
 
 LONGEST = 86_400.0
-
-
-class OrphanPolicy(IntEnum):
-    """What a child should do when its parent is down; the numbers of the wire."""
-
-    KEEP = 1
-    STOP = 2
-    ADOPT = 3
 
 
 @dataclass(frozen=True, slots=True)

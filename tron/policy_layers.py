@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
+from grid_model.policy import PolicySource
 from tron_client.thresholds import FOR_EVERYONE
 
 from tron import messages
@@ -17,16 +17,6 @@ MAX_OVERRIDES = 10_000
 
 Changes = Mapping[str, Any]
 """Thresholds by name."""
-
-
-class Source(IntEnum):
-    """Where a value comes from; the numbers of the wire."""
-
-    BUILT_IN = 1
-    SETTINGS = 2
-    RUNTIME = 3
-    SERVICE_SETTINGS = 4
-    SERVICE_RUNTIME = 5
 
 
 @dataclass(frozen=True)
@@ -57,14 +47,14 @@ class PolicyLayers:
         """What is given for a service (empty: for all), and nothing else."""
         return {**self.settings.get(service_id, {}), **self.runtime.get(service_id, {})}
 
-    def sources(self, service_id: str = "") -> dict[str, Source]:
+    def sources(self, service_id: str = "") -> dict[str, PolicySource]:
         """Where each value in force for a service (empty: for all) comes from."""
-        sources = dict.fromkeys(POLICY_FIELDS, Source.BUILT_IN)
-        sources |= dict.fromkeys(self.settings.get("", {}), Source.SETTINGS)
-        sources |= dict.fromkeys(self.runtime.get("", {}), Source.RUNTIME)
+        sources = dict.fromkeys(POLICY_FIELDS, PolicySource.BUILT_IN)
+        sources |= dict.fromkeys(self.settings.get("", {}), PolicySource.SETTINGS)
+        sources |= dict.fromkeys(self.runtime.get("", {}), PolicySource.RUNTIME)
         if service_id:
-            sources |= dict.fromkeys(self.settings.get(service_id, {}), Source.SERVICE_SETTINGS)
-            sources |= dict.fromkeys(self.runtime.get(service_id, {}), Source.SERVICE_RUNTIME)
+            sources |= dict.fromkeys(self.settings.get(service_id, {}), PolicySource.SERVICE_SETTINGS)
+            sources |= dict.fromkeys(self.runtime.get(service_id, {}), PolicySource.SERVICE_RUNTIME)
         return sources
 
     def changed(self, service_id: str, changes: Changes, unset: Iterable[str] = ()) -> PolicyLayers:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
+from grid_model.policy import OrphanPolicy
 
 from grid_hosting.start import StartError, absolute, reason
 from grid_hosting.whole_file import write_whole
-from tron.policy import POLICY_FIELDS, OrphanPolicy
+from tron.policy import POLICY_FIELDS
 from tron.policy_layers import Changes, PolicyLayers
 
 log = structlog.get_logger("tron")

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from grid.events.v1 import event_pb2
 from grid.liveness.v1 import liveness_pb2
-from grid.registry.v1 import error_reason_pb2, service_pb2
+from grid.registry.v1 import error_reason_pb2, observation_pb2, service_pb2
+from grid.tron.v1 import policy_pb2
 from grid_model.event import Severity
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.policy import OrphanPolicy, PolicySource
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
+from grid_model.verdict import VerdictKind, VerdictOutcome
 
 from tests.support.binaries import find_binary
 
@@ -59,6 +62,10 @@ def test_buf_has_nothing_to_say(arguments: Sequence[str]) -> None:
         (ServiceType, service_pb2.ServiceType, "SERVICE_TYPE_"),
         (ServiceRole, service_pb2.ServiceRole, "SERVICE_ROLE_"),
         (ServiceStatus, service_pb2.ServiceStatus, "SERVICE_STATUS_"),
+        (VerdictKind, observation_pb2.VerdictKind, "VERDICT_KIND_"),
+        (VerdictOutcome, observation_pb2.VerdictOutcome, "VERDICT_OUTCOME_"),
+        (OrphanPolicy, policy_pb2.OrphanPolicy, "ORPHAN_POLICY_"),
+        (PolicySource, policy_pb2.PolicySource, "POLICY_SOURCE_"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from tron.policy import OrphanPolicy, Policy
+from grid_model.policy import OrphanPolicy
+
+from tron.policy import Policy
 
 AGENT_FAULTS = {
     "crash": 10,

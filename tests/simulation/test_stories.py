@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 from grid_model.event import OPERATORS, Event
+from grid_model.policy import OrphanPolicy
 
 from tests.simulation.cluster import Cluster
 from tests.simulation.plan import Fault, Member, Plan
-from tron.policy import OrphanPolicy, Policy
+from tron.policy import Policy
 
 STORIES = sorted((Path(__file__).parent / "stories").glob("*.txt"))
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from grid.tron.v1 import policy_pb2
-from grid_model.errors import FieldError, InvalidRequest
-from grid_model.wire import checked_seconds, duration
+from grid_model.policy import OrphanPolicy
+from grid_model.wire import checked_seconds, duration, known
 
-from tron import messages
-from tron.policy import POLICY_FIELDS, OrphanPolicy, Policy
+from tron.policy import POLICY_FIELDS, Policy
 
 _MESSAGES = frozenset(each.name for each in policy_pb2.Policy.DESCRIPTOR.fields if each.message_type is not None)
 
@@ -36,15 +35,8 @@ def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for name in POLICY_FIELDS:
         if name == "orphan_policy":
-            number = int(message.orphan_policy)
-            if number:
-                try:
-                    changes[name] = OrphanPolicy(number)
-                except ValueError:
-                    known = ", ".join(each.name for each in OrphanPolicy)
-                    raise InvalidRequest.of(
-                        FieldError("policy.orphan_policy", messages.unknown_orphan_policy(number, known))
-                    ) from None
+            if message.orphan_policy:
+                changes[name] = known("policy.orphan_policy", OrphanPolicy, message.orphan_policy)
         elif message.HasField(name):  # type: ignore[arg-type]
             value = getattr(message, name)
             changes[name] = checked_seconds(f"policy.{name}", value) if name in _MESSAGES else value

@@ -9,6 +9,7 @@
 - `observation`  what the registry tells TRON: facts about services and copies of alerts, in frames.
 - `verdict`      what TRON tells the registry: verdicts, alerts without one, suspicions in advance.
 - `observer_codec`  both of these to protobuf and back.
+- `policy`       what orphans should do, and where a threshold comes from.
 - `errors`       what can go wrong: the exceptions that servers raise and clients get.
 - `moments`      moments as text.
 - `wire`         times, durations and JSON objects to protobuf and back, exactly.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 from grid.tron.v1 import policy_pb2, tron_service_pb2, tron_service_pb2_grpc
 from grid_model import wire
+from grid_model.policy import OrphanPolicy, PolicySource
 
 from tron_client import arguments
 from tron_client.channel import resolve_address, resolve_monitor_address
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from tron_client.address import Address
 
-SOURCES = Words.from_proto("source", policy_pb2.PolicySource, "POLICY_SOURCE_")
-ORPHAN_POLICIES = Words.from_proto("orphan_policy", policy_pb2.OrphanPolicy, "ORPHAN_POLICY_")
+SOURCES = Words("source", PolicySource.__members__, lower=True)
+ORPHAN_POLICIES = Words("orphan_policy", OrphanPolicy.__members__, lower=True)
 
 R = TypeVar("R")
 

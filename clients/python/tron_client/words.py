@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from grid_model.event import Severity
 from grid_model.liveness import Liveness, LivenessCause
@@ -21,11 +21,6 @@ class Words:
         self._field = field
         self._words = {int(number): name.lower() if lower else name for name, number in numbers.items()} | {0: ""}
         self._numbers = {word.lower(): number for number, word in self._words.items()}
-
-    @classmethod
-    def from_proto(cls, field: str, enum: Any, prefix: str) -> Self:
-        """The lower-case words of an enum of the contract, without the prefix of its names."""
-        return cls(field, {name.removeprefix(prefix): number for name, number in enum.items()}, lower=True)
 
     def number(self, word: str, field: str = "") -> Any:
         """The number of a word in any case; raises InvalidRequest, naming `field`, for one that does not exist."""

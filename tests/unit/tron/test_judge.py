@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 from grid_model.event import OPERATORS
+from grid_model.policy import OrphanPolicy
 
 from registry_server.core.mailbox import Mailboxes
 from registry_server.core.registry import Registry
 from tests.support.core_pair import PATIENT, CorePair, grown
 from tron import audience as audience_module
 from tron.facts import Kind
-from tron.policy import OrphanPolicy, Policy
+from tron.policy import Policy
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
 

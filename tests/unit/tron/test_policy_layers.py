@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from grid_model.policy import OrphanPolicy, PolicySource
 
-from tron.policy import OrphanPolicy, Policy
-from tron.policy_layers import PolicyLayers, Source
+from tron.policy import Policy
+from tron.policy_layers import PolicyLayers
 
 LAYERS = PolicyLayers({"": {"escalate_after": 20.0}, "own": {"flap_count": 9}})
 
@@ -24,13 +25,13 @@ def test_each_value_says_where_it_comes_from() -> None:
     assert {
         name: sources[name] for name in ("escalate_after", "flap_count", "flap_window", "busy_cap", "guard_min")
     } == {
-        "escalate_after": Source.SETTINGS,
-        "flap_count": Source.SERVICE_SETTINGS,
-        "flap_window": Source.RUNTIME,
-        "busy_cap": Source.SERVICE_RUNTIME,
-        "guard_min": Source.BUILT_IN,
+        "escalate_after": PolicySource.SETTINGS,
+        "flap_count": PolicySource.SERVICE_SETTINGS,
+        "flap_window": PolicySource.RUNTIME,
+        "busy_cap": PolicySource.SERVICE_RUNTIME,
+        "guard_min": PolicySource.BUILT_IN,
     }
-    assert layers.sources()["busy_cap"] is Source.BUILT_IN
+    assert layers.sources()["busy_cap"] is PolicySource.BUILT_IN
 
 
 def test_what_is_unset_falls_back_to_the_layer_below() -> None:
@@ -39,7 +40,7 @@ def test_what_is_unset_falls_back_to_the_layer_below() -> None:
     assert layers.policies().of("own") == Policy(escalate_after=25.0, flap_count=9)
     layers = layers.changed("", {}, unset=["escalate_after"])
     assert layers == LAYERS
-    assert layers.sources()["escalate_after"] is Source.SETTINGS
+    assert layers.sources()["escalate_after"] is PolicySource.SETTINGS
 
 
 def test_overrides_are_listed_with_what_they_set_and_nothing_else() -> None:

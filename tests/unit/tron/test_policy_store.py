@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grid_model.policy import OrphanPolicy
 
-from tron.policy import OrphanPolicy, Policies, Policy
+from tron.policy import Policies, Policy
 from tron.policy_layers import PolicyLayers
 from tron.policy_store import FILE, PolicyStore
 

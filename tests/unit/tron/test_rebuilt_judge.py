@@ -6,12 +6,13 @@ keep on purpose (damping counts, and who is listed in a mass failure), so neithe
 
 from __future__ import annotations
 
+from grid_model.policy import OrphanPolicy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from registry_server.core.service import Judgement
 from tests.support.core_pair import CorePair
-from tron.policy import OrphanPolicy, Policy
+from tron.policy import Policy
 
 POLICY = Policy(guard_ratio=1.0, flap_count=10_000, escalate_after=4.0, misses_before_deregister=8)
 ADOPTED = Policy(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from grid_model.event import OPERATORS
 from grid_model.liveness import Liveness
+from grid_model.policy import OrphanPolicy
 
 from tests.support.wired_core_pair import WiredCorePair
 from tron.explanation import explain
 from tron.facts import Kind
-from tron.policy import OrphanPolicy, Policy
+from tron.policy import Policy
 
 SUSPECT, DOWN, GONE, BACK = "service_suspect", "service_down", "service_deregistered", "heartbeat_restored"
 
