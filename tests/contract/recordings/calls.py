@@ -119,6 +119,7 @@ REST: tuple[tuple[str, str, str, Any], ...] = (
     ("events_http", "POST", "/broadcast", {}),
     ("events_http", "GET", "/events/recent", None),
     ("events_http", "GET", "/events/recent?limit=0", None),
+    ("registry_http", "POST", "/register", DECLARED),
     ("hmi_http", "GET", "/health", None),
     ("hmi_http", "GET", "/api/services", None),
     ("hmi_http", "GET", "/api/tree", None),
@@ -153,16 +154,23 @@ def unary(face: Face) -> Iterator[dict[str, Any]]:
             call: Any = (tron if service == TRON else registry).unary_unary(f"/{service}/{method}")
             sent = request.SerializeToString(deterministic=True)
             entry = {"call": f"{service}/{method}", "request": asked, "bytes": base64.b64encode(sent).decode()}
-            yield {**entry, **_answer(call, sent, f"{package}.{method}Response")}
+            kind = f"{package}.{method}Response"
+            if method == "Explain":  # TRON learns of a registration with the next frame, up to 0.1 s later
+                wait_until(lambda: bool(_received(call, sent, kind).deadlines), 10, "TRON knows the service")  # noqa: B023
+            yield {**entry, **_answer(call, sent, kind)}
 
 
 def _answer(call: Any, sent: bytes, kind: str) -> dict[str, Any]:
     try:
-        received = new_message(kind)
-        received.ParseFromString(call(sent, timeout=10))
+        return {"response": shape(_document(_received(call, sent, kind)))}
     except grpc.RpcError as error:
         return {"code": error.code().name}
-    return {"response": shape(_document(received))}
+
+
+def _received(call: Any, sent: bytes, kind: str) -> Any:
+    received = new_message(kind)
+    received.ParseFromString(call(sent, timeout=10))
+    return received
 
 
 def _document(message: Message) -> Any:
