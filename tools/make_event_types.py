@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from grid_model.event_types import EVENT_TYPES
+from grid_model.event_types import EVENT_TYPES, OVER_ONCE_ALIVE
 
 COMMITTED = Path(__file__).parents[1] / "gateway_http" / "page" / "dashboard" / "event_types.js"
 
@@ -29,7 +29,7 @@ def render() -> str:
     """The module as text."""
     rows = []
     for name, each in EVENT_TYPES.items():
-        flags = {"suspicion": each.suspicion, "failure": each.failure, "overOnceAlive": each.over_once_alive}
+        flags = {"suspicion": each.suspicion, "failure": each.failure, "overOnceAlive": name in OVER_ONCE_ALIVE}
         facts = ", ".join(f"{flag}: {json.dumps(value)}" for flag, value in flags.items())
         rows.append(f"  {name}: {{ title: {json.dumps(each.title)}, symbol: {json.dumps(each.symbol)}, {facts} }},\n")
     return HEAD + "".join(rows) + TAIL

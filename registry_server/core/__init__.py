@@ -9,7 +9,8 @@ Read in this order.
 - `directory`, `sessions`, `attachments`          ids and names; open streams; which of them carries which service.
 - `ended_streams`                                 services that are to be detached, as their streams ended.
 - `registrations`, `maintenance`, `losses`        registered services; held notices; services that were lost.
-- `liveness_facts`, `observations`, `observers`   the facts that TRON judges by, and what it has not received yet.
+- `facts`, `liveness_facts`                       the facts that TRON judges by, and their numbers.
+- `observations`, `observers`                     what TRON has not received yet, and whether it watches.
 - `mailbox`, `alert_delivery`                     alerts that wait for a recipient, and their way to it.
 - `absent_recipients`, `overtaken`                alerts whose recipient is gone, or that a newer fact withdraws.
 - `published`                                     what readers see of each service.

@@ -11,7 +11,7 @@ from grid_model.observation import Delivery, Forebear, Frame
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictOutcome, VerdictResult
 
 from registry_server.core.commits import Commits
-from registry_server.core.liveness_facts import facts_of
+from registry_server.core.facts import facts_of
 from registry_server.core.observations import Unread
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant

@@ -11,7 +11,7 @@ from grid_model.verdict import VerdictOutcome
 
 from registry_server.core.attention import AttentiveClock
 from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, PutService, RemoveService
-from registry_server.core.liveness_facts import facts_of
+from registry_server.core.facts import facts_of
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Intent, StoredService, Tombstone
 from tron.detector import Detector

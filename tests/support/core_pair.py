@@ -11,7 +11,7 @@ from grid_model.observation import Facts, Forebear, Frame
 from grid_model.service import Maintenance
 from grid_model.verdict import AlertCopy, VerdictOutcome
 
-from registry_server.core.liveness_facts import facts_of
+from registry_server.core.facts import facts_of
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant

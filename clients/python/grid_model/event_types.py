@@ -22,6 +22,8 @@ class EventType:
     """The word of `Event.action`; empty if it depends on the event."""
     title: str
     symbol: str
+    log_word: str = ""
+    """The event of TRON's log for it, if that is not its name."""
     suspicion: bool = False
     """The service may recover without having been down."""
     death: bool = False
@@ -29,77 +31,34 @@ class EventType:
     failure: bool = False
     """A supervisor restarts the service for it."""
     over_once_alive: bool = False
-    """Its waiting copies are withdrawn once the service that it is about is alive again."""
-    log_word: str = ""
-    """The event of TRON's log for it, if that is not its name."""
+    """Its waiting copies are withdrawn once the service is alive again, as those of suspicions and failures are."""
     escalates: bool = True
     """Whether the next ancestor gets it if its recipient does not acknowledge it. False: only the recipient can act."""
 
 
 HEARTBEAT_MISS = EventType(
-    "heartbeat_miss",
-    Severity.WARNING,
-    "warning",
-    "missed a heartbeat",
-    "suspect",
-    log_word="beat_missed",
-    suspicion=True,
-    over_once_alive=True,
+    "heartbeat_miss", Severity.WARNING, "warning", "missed a heartbeat", "suspect", "beat_missed", suspicion=True
 )
 SERVICE_SUSPECT = EventType(
-    "service_suspect",
-    Severity.WARNING,
-    "suspected",
-    "lost its stream",
-    "suspect",
-    log_word="service_suspected",
-    suspicion=True,
-    over_once_alive=True,
+    "service_suspect", Severity.WARNING, "suspected", "lost its stream", "suspect", "service_suspected", suspicion=True
 )
 SERVICE_STALLED = EventType(
-    "service_stalled",
-    Severity.CRITICAL,
-    "marked_stalled",
-    "is making no progress",
-    "suspect",
-    failure=True,
-    over_once_alive=True,
+    "service_stalled", Severity.CRITICAL, "marked_stalled", "is making no progress", "suspect", failure=True
 )
-SERVICE_DOWN = EventType(
-    "service_down",
-    Severity.CRITICAL,
-    "marked_down",
-    "is down",
-    "down",
-    death=True,
-    failure=True,
-    over_once_alive=True,
-)
+SERVICE_DOWN = EventType("service_down", Severity.CRITICAL, "marked_down", "is down", "down", death=True, failure=True)
 SERVICE_DEREGISTERED = EventType(
-    "service_deregistered",
-    Severity.CRITICAL,
-    "deregistered",
-    "was deregistered",
-    "gone",
-    death=True,
-    failure=True,
-    over_once_alive=True,
+    "service_deregistered", Severity.CRITICAL, "deregistered", "was deregistered", "gone", death=True, failure=True
 )
 HEARTBEAT_RESTORED = EventType(
-    "heartbeat_restored", Severity.INFO, "restored", "is back", "restored", log_word="service_restored"
+    "heartbeat_restored", Severity.INFO, "restored", "is back", "restored", "service_restored"
 )
 CASCADING_FAILURE = EventType(
     "cascading_failure", Severity.CRITICAL, "notices_held", "Many services fell silent at once", "down"
 )
 PARENT_DOWN = EventType(
-    "parent_down",
-    Severity.WARNING,
-    "",
-    "is down; its child was notified",
-    "attention",
-    over_once_alive=True,
-    escalates=False,
-)
+    "parent_down", Severity.WARNING, "", "is down; its child was notified", "attention",
+    over_once_alive=True, escalates=False,
+)  # fmt: skip
 
 EVENT_TYPES = {
     each.name: each
@@ -117,7 +76,9 @@ EVENT_TYPES = {
 """All of them by name, in the order in which they are listed."""
 
 SUSPICIONS = frozenset(name for name, each in EVENT_TYPES.items() if each.suspicion)
-OVER_ONCE_ALIVE = frozenset(name for name, each in EVENT_TYPES.items() if each.over_once_alive)
+OVER_ONCE_ALIVE = frozenset(
+    name for name, each in EVENT_TYPES.items() if each.suspicion or each.failure or each.over_once_alive
+)
 DEATHS = frozenset(name for name, each in EVENT_TYPES.items() if each.death)
 FAILURES = tuple(name for name, each in EVENT_TYPES.items() if each.failure)
 NOT_ESCALATED = frozenset(name for name, each in EVENT_TYPES.items() if not each.escalates)

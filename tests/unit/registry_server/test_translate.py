@@ -10,7 +10,7 @@ from grid_model.service import ServiceStatus
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry_server.core.liveness_facts import facts_of
+from registry_server.core.facts import facts_of
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report
