@@ -29,7 +29,10 @@ Value = str | int | float | None
 T = TypeVar("T")
 
 FILE = "registry.db"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Raised when an older program would misread or drop what is stored. 2: names, parents and escalated copies have
+columns. 3: a judgement says which alert reported the removal, and when an operator acknowledged the loss."""
+
 KEPT_TOMBSTONES = 10_000
 
 REVISIONS_APART = 100_000_000
@@ -245,7 +248,7 @@ class SqliteStore:
 
     def _check_version(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, 1, SCHEMA_VERSION):
+        if not 0 <= version <= SCHEMA_VERSION:
             raise StoreError(f"the store has schema {version}; this program knows {SCHEMA_VERSION}")
         if version == 1:
             self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_FIRST_SCHEMA} PRAGMA user_version = 2; COMMIT")

@@ -206,14 +206,24 @@ def test_a_second_registry_on_the_same_folder_is_refused(tmp_path: Path) -> None
     assert reopened(tmp_path).services == [stored_service()]
 
 
-def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_a_later_schema_is_refused_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(SqliteStore(tmp_path)) as store:
         store.commit([PutService(stored_service())])
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_store, "SCHEMA_VERSION", 99)
-        with pytest.raises(StoreError, match="schema"):
+        patch.setattr(sqlite_store, "SCHEMA_VERSION", sqlite_store.SCHEMA_VERSION - 1)
+        with pytest.raises(StoreError, match=f"has schema {sqlite_store.SCHEMA_VERSION + 1}; this program knows"):
             SqliteStore(tmp_path)
     assert reopened(tmp_path).services == [stored_service()]
+
+
+def test_a_store_of_the_second_schema_is_taken_over(tmp_path: Path) -> None:
+    with closing(SqliteStore(tmp_path)) as store:
+        store.commit([PutService(stored_service())])
+    with closing(sqlite3.connect(tmp_path / sqlite_store.FILE)) as db:
+        db.execute("PRAGMA user_version = 2")
+    assert reopened(tmp_path).services == [stored_service()]
+    with closing(sqlite3.connect(tmp_path / sqlite_store.FILE)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (sqlite_store.SCHEMA_VERSION,)
 
 
 COMMIT_FOR_EVER = """
