@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from tron_client.protocol import happened, messages
 from tron_client.protocol.messages import BeatAck, Drain, Registered, Rejected, StreamError, UnknownService
+from tron_client.protocol.registration import INVALID_REQUEST
 from tron_client.protocol.report import Figures
 from tron_client.protocol.send_queue import ANSWER_PATIENCE
-from tron_client.protocol.session import INVALID_REQUEST, SUPERSEDED, UNKNOWN_INCARNATION, AgentSession
+from tron_client.protocol.session import SUPERSEDED, UNKNOWN_INCARNATION, AgentSession
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -329,3 +330,23 @@ def test_an_abandoned_session_sends_nothing_more() -> None:
     session.abandon()
     assert sent(session, 5.0) == []
     assert session.stream_ended(None, 5.0, 0.5) == happened.Stop()
+
+
+def test_a_message_about_the_former_incarnation_does_not_stop_a_new_registration() -> None:
+    session = registered_session()
+    session.receive(UnknownService(), 1.0)
+    sent(session, 1.0)
+    assert session.receive(messages.Superseded(9), 1.0) == ()
+    session.receive(Registered("a", 12, "record"), 1.0)
+    assert (session.over, session.incarnation) == (False, 12)
+
+
+def test_a_new_registration_that_an_earlier_stream_may_have_brought_can_be_overtaken() -> None:
+    session = new_session()
+    session.stream_opened()
+    sent(session, 0.0)
+    session.stream_ended(None, 0.1, 0.0)
+    session.stream_opened()
+    sent(session, 0.1)
+    session.receive(messages.Superseded(9), 0.2)
+    assert session.state(0.2) == "superseded"

@@ -27,9 +27,10 @@ from tron_client.protocol.messages import (
     Superseded,
     UnknownService,
 )
+from tron_client.protocol.registration import INVALID_REQUEST
 from tron_client.protocol.report import Figures
 from tron_client.protocol.send_queue import ANSWER_PATIENCE
-from tron_client.protocol.session import INVALID_REQUEST, SUPERSEDED, AgentSession
+from tron_client.protocol.session import SUPERSEDED, AgentSession
 from tron_client.protocol.shared_stream import MOST_BEATS, SharedStream
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

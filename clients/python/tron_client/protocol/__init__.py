@@ -6,6 +6,7 @@ Read in this order.
 - `happened`          what the program learns.
 - `report`            what a heartbeat says about the agent.
 - `send_queue`        what is sent next, and when.
+- `registration`      as what the agent registers, and when again.
 - `session`           `AgentSession`, which makes every decision about one agent.
 - `turns`             the order in which the agents of one stream send.
 - `members`           which of them a message is for.

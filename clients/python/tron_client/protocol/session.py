@@ -46,6 +46,7 @@ from tron_client.protocol.messages import (
     Superseded,
     UnknownService,
 )
+from tron_client.protocol.registration import INVALID_REQUEST, Registration
 from tron_client.protocol.report import Figures, Report
 from tron_client.protocol.send_queue import SendQueue
 from tron_client.schedule import Backoff, CutOff
@@ -54,12 +55,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-INVALID_REQUEST = "ERROR_REASON_INVALID_REQUEST"
 SUPERSEDED = "ERROR_REASON_SUPERSEDED"
 UNKNOWN_INCARNATION = "ERROR_REASON_UNKNOWN_INCARNATION"
-
-_REFUSED_FOR_GOOD = ("", "ERROR_REASON_UNSPECIFIED", INVALID_REQUEST)
-"""Reasons for which a first registration is not tried again: the message is wrong, or the registry names no reason."""
 
 _MOST_TROUBLES = 20
 """Distinct causes that are reported between two registrations."""
@@ -86,8 +83,6 @@ class AgentSession:
         twice; `interval` is seconds between two beats."""
         self.service_id = service_id
         """As declared, or as the registry assigned it."""
-        self.incarnation = 0
-        """The incarnation that is held; 0 before the first registration."""
         self.service: Any = None
         """The record as the registry sent it last."""
         self.registered_at: float | None = None
@@ -100,16 +95,11 @@ class AgentSession:
         """Why the first registration was refused, if it was."""
         self.superseded_by = 0
         """The incarnation that took over; 0 if none did, or the registry did not say it."""
-        self._declared = declared
-        self._new_instance_id = new_instance_id
-        self._instance_id = new_instance_id()
+        self._registration = Registration(declared, new_instance_id)
         self._queue = SendQueue(interval)
         self._report = Report(status)
         self._backoff = Backoff()
-        self._deferrals = Backoff(base=0.2, cap=10.0)
         self._shared = ""
-        self._tried_before = False
-        """Whether an earlier stream may have brought this registration to the registry."""
         self._cut_off = CutOff(interval)
         self._state = "starting"
         self._sequence = 0
@@ -120,6 +110,11 @@ class AgentSession:
         self._troubles: set[str] = set()
         self._rejected: set[str] = set()
         self._happened: list[Happened] = []
+
+    @property
+    def incarnation(self) -> int:
+        """The incarnation that is held; 0 before the first registration."""
+        return self._registration.incarnation
 
     def state(self, now: float) -> str:
         """starting, connected, cut_off, superseded or stopped."""
@@ -137,7 +132,7 @@ class AgentSession:
         self._sequence = 0
         self._given_up = False
         self._drain_within = None
-        self._queue.start(self._registration())
+        self._queue.start(self._register())
 
     def share(self, process: str) -> None:
         """The stream is shared by the agents of this process; empty: it turned out that it is not."""
@@ -146,12 +141,12 @@ class AgentSession:
     @property
     def instance_id(self) -> str:
         """The random word of the registration that is under way, or was confirmed last."""
-        return self._instance_id
+        return self._registration.instance_id
 
     @property
     def may_be_overtaken(self) -> bool:
         """Whether a new registration waits for its answer that the registry may know from an earlier stream."""
-        return not self.incarnation and self._tried_before
+        return self._registration.may_be_overtaken
 
     @property
     def given_up(self) -> bool:
@@ -251,7 +246,7 @@ class AgentSession:
     def stream_ended(self, error: StreamError | None, now: float, draw: float) -> Reconnect | Stop:
         """The stream ended, or never came to be. `draw` is a fresh random number, 0 to 1."""
         self._queue.close()
-        self._tried_before = self._tried_before or self._queue.registration_sent
+        self._registration.stream_ended(sent=self._queue.registration_sent)
         lived = None if self.registered_at is None else now - self.registered_at
         self.registered_at = None
         if self.over:
@@ -295,14 +290,14 @@ class AgentSession:
         """The registration stays unanswered while others on this stream are answered: send it once more."""
         self._given_up = False
         self._happened = [each for each in self._happened if not isinstance(each, StreamGivenUp)]
-        self._queue.announce(self._registration(), pause_beats=True)
+        self._queue.announce(self._register(), pause_beats=True)
 
     def after_fork(self, *, started: bool) -> None:
         """In a forked child the stream is the parent's. A session that was not `started` may be started here.
 
         The parent's session and this one must not pass for one, so this one gets an instance_id of its own.
         """
-        self._instance_id, self._tried_before = self._new_instance_id(), False
+        self._registration.rename()
         self._queue.forget()
         if started:
             self.over, self.registered_at = True, None
@@ -343,7 +338,7 @@ class AgentSession:
     def inbox_emptied(self) -> None:
         """The inbox has room again: re-attach, upon which the registry sends what is unacknowledged once more."""
         if self.registered_at is not None:
-            self._queue.announce(self._registration(), pause_beats=False)
+            self._queue.announce(self._register(), pause_beats=False)
 
     def hand_over(self) -> None:
         """Another process is to take over: from now on that is the end that was asked for. Beats go on until then."""
@@ -370,8 +365,8 @@ class AgentSession:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _registration(self) -> Register:
-        return Register(self._declared, self.service_id, self.incarnation, self._instance_id, self._shared)
+    def _register(self) -> Register:
+        return self._registration.message(self.service_id, self._shared)
 
     def _beat(self, now: float) -> Beat | None:
         cut_off = self._cut_off
@@ -401,7 +396,8 @@ class AgentSession:
 
     def _registered(self, message: Registered, now: float) -> None:
         self._report.registry_time(message.observed_at, now)
-        self.service, self.service_id, self.incarnation = message.service, message.service_id, message.incarnation
+        self.service, self.service_id = message.service, message.service_id
+        self._registration.confirm(message.incarnation)
         first = self.registered_at is None
         self._state = "connected"
         self._cut_off.heard(now)
@@ -410,7 +406,6 @@ class AgentSession:
             self.registered_at = now
             self.last_error = ""
             self._troubles.clear()
-            self._deferrals.reset()
         self._queue.confirm(now, beat_at_once=self._report.urgent)
         self._happened.append(RegistrationConfirmed(message.service, first))
 
@@ -423,7 +418,7 @@ class AgentSession:
         # hold one that the next has overtaken, and stop for it.
         if self.incarnation:
             self._forget_incarnation()
-            self._queue.announce(self._registration(), pause_beats=True)
+            self._queue.announce(self._register(), pause_beats=True)
 
     def _left(self, incarnation: int) -> None:
         if self._shared and self._queue.goodbye_sent and incarnation == self.incarnation:
@@ -439,7 +434,7 @@ class AgentSession:
         if not self._queue.confirmed and not field.startswith("beat"):
             if self.incarnation and not self._shared:
                 return
-            if not self.incarnation and message.reason in _REFUSED_FOR_GOOD:
+            if self._registration.is_refused_for_good(message.reason):
                 self._refuse(f"{field}: {description}" if field else description, ((field, description),))
             elif self._queue.leaving:
                 self._leave()
@@ -450,8 +445,8 @@ class AgentSession:
             self._happened.append(FieldRejected(field, description))
 
     def _defer(self, description: str, now: float, draw: float) -> None:
-        delay = self._deferrals.next_delay(draw)
-        self._queue.announce_later(self._registration(), now + delay)
+        delay = self._registration.defer(draw)
+        self._queue.announce_later(self._register(), now + delay)
         if self.hindered(description):
             self._happened.append(RegistrationDeferred(description, delay))
 
@@ -487,5 +482,4 @@ class AgentSession:
         self._happened.append(TakenOver(incarnation, expected=expected))
 
     def _forget_incarnation(self) -> None:
-        # A new instance_id too: with the old one the registration would pass for a retry of the one that is gone.
-        self.incarnation, self._instance_id, self._tried_before = 0, self._new_instance_id(), False
+        self._registration.begin_anew()

@@ -1,0 +1,66 @@
+"""As what an agent registers: the incarnation that it holds, and the instance_id that it asks with. Decisions only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tron_client.protocol.messages import Register
+from tron_client.schedule import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INVALID_REQUEST = "ERROR_REASON_INVALID_REQUEST"
+
+_REFUSED_FOR_GOOD = ("", "ERROR_REASON_UNSPECIFIED", INVALID_REQUEST)
+"""Reasons for which a first registration is not tried again: the message is wrong, or the registry names no reason."""
+
+
+class Registration:
+    """The registration that is held, under way, or to be tried again."""
+
+    def __init__(self, declared: Any, new_instance_id: Callable[[], str]) -> None:
+        self.incarnation = 0
+        """The incarnation that is held; 0 before the first registration."""
+        self.instance_id = new_instance_id()
+        """The random word of the registration that is under way, or was confirmed last."""
+        self._declared = declared
+        self._new_instance_id = new_instance_id
+        self._tried_before = False
+        self._deferrals = Backoff(base=0.2, cap=10.0)
+
+    def message(self, service_id: str, shared: str) -> Register:
+        """What to send; `shared` as in `Register`."""
+        return Register(self._declared, service_id, self.incarnation, self.instance_id, shared)
+
+    @property
+    def may_be_overtaken(self) -> bool:
+        """Whether it asks for a new incarnation, and the registry may know it from an earlier stream."""
+        return not self.incarnation and self._tried_before
+
+    def confirm(self, incarnation: int) -> None:
+        """The registry answered it."""
+        self.incarnation = incarnation
+        self._deferrals.reset()
+
+    def stream_ended(self, *, sent: bool) -> None:
+        """The stream ended; `sent`: on which it went out."""
+        self._tried_before = self._tried_before or sent
+
+    def is_refused_for_good(self, reason: str) -> bool:
+        """Whether a refusal for this reason is final."""
+        return not self.incarnation and reason in _REFUSED_FOR_GOOD
+
+    def defer(self, draw: float) -> float:
+        """It is refused for now; returns the seconds until it is sent again. `draw` is a random number, 0 to 1."""
+        return self._deferrals.next_delay(draw)
+
+    def begin_anew(self) -> None:
+        """The registry does not know the incarnation. With the old instance_id a registration would pass for a retry of
+        the one that is gone."""
+        self.incarnation = 0
+        self.rename()
+
+    def rename(self) -> None:
+        """Take a new instance_id, which no registry knows."""
+        self.instance_id, self._tried_before = self._new_instance_id(), False
