@@ -7,8 +7,10 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import pytest
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
 from tron_client import Agent, Endpoint, InvalidRequest
@@ -246,6 +248,20 @@ def test_only_equal_endpoints_share(fake: Watched) -> None:
         Agent("e", registry=fake.address),
     ):
         assert fake.streams == 3
+
+
+def test_an_interceptor_without_a_hash_is_shared_with_nobody(fake: Watched) -> None:
+    @dataclass
+    class Interceptor(grpc.UnaryUnaryClientInterceptor):
+        name: str
+
+        def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
+            return proceed(details, request)
+
+    endpoint = Endpoint(fake.address, interceptors=[Interceptor("a")])
+    with Agent("a", registry=endpoint) as one, Agent("b", registry=endpoint) as other:
+        assert (one.healthy, other.healthy) == (True, True)
+        assert fake.streams == 2
 
 
 def test_an_agent_with_a_stream_of_its_own_names_no_process(fake: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,11 +95,22 @@ def connection_to(address: Address, *, own_stream: bool) -> Connection:
     """The connection for an agent: that of all agents with an equal endpoint, or with `own_stream` one for it alone."""
     if own_stream:
         return Connection(address, shared=False)
+    if not _is_hashable(address):
+        return Connection(address, shared=True)
     with _connections.lock:
         found = _connections.by_endpoint.get(address)
         if found is None:
             found = _connections.by_endpoint[address] = Connection(address, shared=True)
         return found
+
+
+def _is_hashable(address: Address) -> bool:
+    """Whether equal endpoints can be found: an interceptor of the program may have no hash."""
+    try:
+        hash(address)
+    except TypeError:
+        return False
+    return True
 
 
 def _process_id() -> str:
