@@ -123,10 +123,12 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what handlers raise into statuses. Wraps each handler once."""
+    """Turns what handlers raise into statuses. Wraps the handler of a method once; what another interceptor puts in its
+    place for one call is wrapped for that call."""
 
     def __init__(self) -> None:
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._wrapped: dict[str, tuple[grpc.RpcMethodHandler[Any, Any], grpc.RpcMethodHandler[Any, Any]]] = {}
+        """The handler of each method that came last, and what it is wrapped in."""
 
     async def intercept_service(
         self,
@@ -138,9 +140,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or method.startswith("/grpc.reflection."):
             return handler
-        if method not in self._wrapped:
-            self._wrapped[method] = _wrap(handler, method)
-        return self._wrapped[method]
+        known, wrapped = self._wrapped.get(method, (None, None))
+        if wrapped is None or known is not handler:
+            wrapped = _wrap(handler, method)
+            self._wrapped[method] = handler, wrapped
+        return wrapped
 
 
 def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:

@@ -24,7 +24,10 @@ HEALTH = "grpc.health.v1.Health"
 
 
 class Refusing(grpc.aio.ServerInterceptor):
-    """Refuses every call."""
+    """Refuses every call, but those that carry this word."""
+
+    def __init__(self, word: str = "") -> None:
+        self._word = word
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -35,6 +38,8 @@ class Refusing(grpc.aio.ServerInterceptor):
             raise InvalidRequest.of(FieldError("call", "not today"))
 
         handler = await continuation(details)
+        if self._word and ("word", self._word) in tuple(details.invocation_metadata or ()):
+            return handler
         return grpc.unary_unary_rpc_method_handler(refuse, handler.request_deserializer, handler.response_serializer)
 
 
@@ -47,9 +52,11 @@ def build(listen: str = "127.0.0.1:0", **options: Any) -> BoundServer:
     return build_server(listen, register=register, services=(HEALTH,), max_message_bytes=1 << 16, **options)
 
 
-async def check(channel: grpc.aio.Channel) -> Any:
+async def check(channel: grpc.aio.Channel, *metadata: tuple[str, str]) -> Any:
     """Ask for the health of all."""
-    return await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+    return await health_pb2_grpc.HealthStub(channel).Check(
+        health_pb2.HealthCheckRequest(), timeout=5, metadata=metadata
+    )
 
 
 async def test_a_server_tells_its_real_port_and_answers() -> None:
@@ -70,6 +77,19 @@ async def test_an_interceptor_sees_each_call_and_its_errors_are_answered_with_a_
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await check(channel)
         assert from_rpc_error(failed.value).reason == "ERROR_REASON_INVALID_REQUEST"
+    finally:
+        await bound.server.stop(None)
+
+
+async def test_an_interceptor_decides_about_each_call_anew() -> None:
+    bound = build(interceptors=[Refusing("please")])
+    await bound.server.start()
+    try:
+        async with grpc.aio.insecure_channel(bound.address) as channel:
+            for _ in range(2):
+                assert (await check(channel, ("word", "please"))).status == health_pb2.HealthCheckResponse.SERVING
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await check(channel)
     finally:
         await bound.server.stop(None)
 
