@@ -35,7 +35,7 @@ HABITS = (
     Habit(r"\bgiv(e|en|es|ing) up\b", "deregister, or end", 8),
     Habit(r"\bclimb", "escalate", 17),
     Habit(r'(^|[.:;] |"""|# )Who ', "a noun as the subject", 5),
-    Habit(r"\b(is|are|was|were|be) told\b", "is notified, is sent", 47),
+    Habit(r"\b(is|are|was|were|be) told\b", "is notified, is sent", 46),
     Habit(r"\bso many\b", "at most N, this many", 8),
     Habit(r"\bwhoever\b", "a noun: the service that ...", 4),
     Habit(r"\bwhere (none|there|nobody|it|that|one)\b", "if", 18),
