@@ -42,6 +42,8 @@ class Audience:
     orphans: tuple[Orphan, ...] = ()
     subtree: tuple[str, ...] = ()
     """The services below it that failed with it, nearest first."""
+    plain_at: int | None = None
+    """The version of the tree in which `subtree` is below it; None if another alert added some. See `Groups.put`."""
     grouped: bool = False
     """Whether the alert of an ancestor lists all of it: its recipient knows already."""
 
@@ -68,7 +70,8 @@ class Audiences:
             return Audience(recipient, grouped=bool(self._groups.alert_listing(facts)))
         if kind is not Kind.DOWN:
             return Audience(recipient)
-        subtree = tuple(within(self._failed_with(transition), MAX_GROUPED))
+        failed, plain = self._failed_with(transition)
+        subtree = tuple(within(failed, MAX_GROUPED))
         lineage = self._hierarchy.lineage
         ancestors = (lineage.resolve(id_or_name) or id_or_name for id_or_name in lineage.ancestors(facts.service_id))
         return Audience(
@@ -76,6 +79,7 @@ class Audiences:
             stands_in=self._hierarchy.next_live(facts.service_id),
             orphans=self._orphans(facts.service_id),
             subtree=subtree,
+            plain_at=lineage.version if plain else None,
             grouped=self._groups.lists_all(self._groups.alert_listing(facts), ancestors, subtree),
         )
 
@@ -102,27 +106,40 @@ class Audiences:
             ]
         )
 
-    def _failed_with(self, transition: Transition) -> list[str]:
+    def _failed_with(self, transition: Transition) -> tuple[list[str], bool]:
         """The services below one that failed with it: not judged yet, judged since a window before it was last heard,
-        or reported to it and not acknowledged."""
-        descendants = self._hierarchy.lineage.descendants(transition.service_id)
+        or reported to it and not acknowledged; and whether no alert about one of these added others."""
+        lineage = self._hierarchy.lineage
+        descendants = lineage.descendants(transition.service_id)
         if not descendants:
-            return []
+            return [], True
         since = transition.heard_at - self._hierarchy.policies.default.guard_window
         names = (transition.service_id, transition.facts.name)
         waiting = [delivery.event for id_or_name in names for delivery in self._escalations.waiting_for(id_or_name)]
         unheard = {alert.service_id for alert in waiting}
         # A service that is listed in an alert which this one ends must be listed here, even if it is gone.
         listed = {alert.service_id: tuple(alert.details.get("affected", ())) for alert in waiting}
-        found: dict[str, None] = {}
+        failed: list[str] = []
         for service_id in descendants:
             lease = self._detector.find(service_id)
             if lease is None or lease.liveness is Liveness.ALIVE or lease.cause is LivenessCause.STALLED:
                 continue
             if lease.liveness is Liveness.SUSPECT or lease.judged_at >= since or service_id in unheard:
-                subtree = self._groups.subtree_of(service_id, listed.get(service_id, ()))
-                found |= dict.fromkeys((service_id, *subtree))
-        return list(found)
+                failed.append(service_id)
+        # If all below it failed, a list of services below one of them adds nothing. Else thousands of lists would be
+        # read for each of thousands who die in one chain.
+        whole = len(failed) == len(descendants)
+        found: dict[str, None] = {}
+        plain = True
+        for service_id in failed:
+            found[service_id] = None
+            if whole and self._groups.is_plain(service_id, lineage.version):
+                continue
+            subtree = self._groups.subtree_of(service_id, listed.get(service_id, ()))
+            if subtree:
+                plain = False
+                found |= dict.fromkeys(subtree)
+        return list(found), plain
 
 
 def within(service_ids: Sequence[str], room: int) -> list[str]:

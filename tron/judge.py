@@ -48,6 +48,9 @@ ORPHANS_AT_ONCE = 200
 PART = 200
 """Orders that are decided in one go: 10 ms, and one call."""
 
+LISTED_PER_ORDER = 16
+"""Listed services that take as long as one order."""
+
 
 class Judge:
     """Judges all services of one registry, as of the frames that it is given. `observer` is TRON's own service_id."""
@@ -150,17 +153,19 @@ class Judge:
         held_deaths = self._follow_up.release_held_deaths(wall)
         orders.copies += held_deaths
         released = {each.notified_about for each in held_deaths}
-        ruled = 0
+        ruled = weight = 0
         while self._pending and not (ruled >= size and newer()):
             transition = self._pending.take()
             ruled += 1
             if transition.kind is Kind.DEREGISTER and self._must_wait(transition.service_id, released):
                 self.detector.refused(transition)
             else:
-                orders.rulings.append(self._rule(transition, wall))
-            if len(orders) >= size:
+                ruling = self._rule(transition, wall)
+                orders.rulings.append(ruling)
+                weight += len(ruling.subtree) // LISTED_PER_ORDER
+            if len(orders) + weight >= size:
                 yield orders
-                orders = Orders()
+                orders, weight = Orders(), 0
         more = True
         while more:
             copies, more = self._follow_up.escalate(self.now, size)
@@ -301,7 +306,7 @@ class Judge:
             self._follow_up.note_notified(transition.service_id, (), None)
         elif transition.kind is Kind.DOWN:
             self._follow_up.after_death(transition.facts, audience, further[ORPHANS_AT_ONCE:])
-            self.groups.put(transition.service_id, alert.alert_id, audience.subtree)
+            self.groups.put(transition.service_id, alert.alert_id, audience.subtree, audience.plain_at)
             self._touch_children(transition.service_id)
             further = further[:ORPHANS_AT_ONCE]
         return Ruling(transition, alert, "", audience.grouped, audience.subtree, tuple(further))

@@ -22,9 +22,13 @@ class Lineage:
         self._gone: OrderedDict[str, Forebear] = OrderedDict()
         self._gone_named: dict[str, str] = {}
         """By name: the service that had it last, of those that are gone."""
+        self.version = 0
+        """Grows when a service leaves its place in the tree: it is gone, or has another name or parent."""
 
     def put(self, service: Forebear) -> None:
         """A service is there, with this name and parent."""
+        if self._live.get(service.service_id) == service:
+            return
         self._drop(service.service_id)
         self._forget_gone(service.service_id)
         self._live[service.service_id] = service
@@ -100,6 +104,7 @@ class Lineage:
         service = self._live.pop(service_id, None)
         if service is None:
             return None
+        self.version += 1
         for index, id_or_name in ((self._named, service.name), (self._children, service.parent)):
             group = index.get(id_or_name)
             if group is not None:
