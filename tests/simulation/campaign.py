@@ -36,7 +36,7 @@ ENOUGH = 3
 
 @dataclass(slots=True)
 class Tally:
-    """What happened in so many seeds. `cpu` and `wall` in real seconds, `virtual` in simulated ones."""
+    """What happened in some seeds. `cpu` and `wall` in real seconds, `virtual` in simulated ones."""
 
     seeds: int = 0
     virtual: float = 0.0

@@ -118,8 +118,8 @@ class Cluster:
     def _patience(self) -> float:
         policy = self.plan.policy
         slowest = max(member.interval for member in self.plan.fleet)
-        climb = len(self.plan.fleet) and 4 * (policy.escalate_after + 6.0)
-        return 25.0 + policy.reattach_window + 3 * slowest + climb + policy.guard_window + policy.flap_window
+        escalation = len(self.plan.fleet) and 4 * (policy.escalate_after + 6.0)
+        return 25.0 + policy.reattach_window + 3 * slowest + escalation + policy.guard_window + policy.flap_window
 
     # --- processes --------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class Cluster:
         return Path(self.loop, self.dice(f"path of {name}"), self.plan.delay)
 
     def start(self, member: Member) -> SimAgent:
-        """A process starts under an id; whoever holds it will have to give up."""
+        """A process starts under an id; its previous holder will be superseded."""
         self._pids += 1
         spec = Declaration(
             member.service_id,

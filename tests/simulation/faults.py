@@ -1,4 +1,4 @@
-"""How each fault of a plan is done to a cluster, and undone. Who is unwell by it is told to the observer at once."""
+"""How each fault of a plan is done to a cluster, and undone. The observer learns at once which agents it concerns."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class Faults:
             agent.roams(self.cluster.path(f"{agent.name} roams {self._roamed}"))
 
     def _takeover(self, fault: Fault) -> None:
-        """It is taken for dead while it is only cut off: another is started, and it may leave before it is told."""
+        """It is considered dead while it is only cut off: another is started, and it may leave before it learns."""
         agent = self.cluster.newest(fault.target)
         if agent is not None and not agent.paused and fault.lasts is not None:
             self._partition(replace(fault, detail=0.0))

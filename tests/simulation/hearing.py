@@ -1,10 +1,10 @@
-"""Who must hear of what, and whether somebody did: the part of P3 that is about people, and ALERT.
+"""Which recipients must be notified of what, and whether they were: the part of P3 about recipients, and ALERT.
 
 Every copy that is addressed to a service reaches it soon once it is well. Every alert that demands an act (CRITICAL)
-is heard by somebody in the end: by whom it is addressed to, by an ancestor, or by the operators. A death counts as
-heard of, too, where another alert that was heard lists it. One that was told to nobody, because notices are held, must
-be told when they are held no more, unless it is over by then. A copy of a CRITICAL alert is withdrawn only once what it
-tells of is over, for the service and for all whom it lists, and never without a word to its recipient about the return.
+finally reaches its recipient, an ancestor, or the operators. A death also counts as reported if another alert that was
+received lists it. One that was not sent, because alerts are held, must be sent when they are no longer held, unless it
+is over by then. A copy of a CRITICAL alert is withdrawn only once what it reports is over, for the service and for all
+that it lists, and never without a message to its recipient about the return.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Story:
 
     @property
     def demands(self) -> bool:
-        """Whether somebody must hear it, whoever that is."""
+        """Whether some recipient must receive it."""
         return self.event.severity is Severity.CRITICAL and self.event.type not in STAYS
 
 
@@ -55,7 +55,7 @@ class Hearing:
         self._observer = observer
         self.stories: dict[str, Story] = {}
         self.down_said: dict[str, str] = {}
-        """By service_id: the alert_id of the death that stands in the log and was not followed by "restored"."""
+        """By service_id: the alert_id of the death that is in the log and was not followed by "restored"."""
         self._open: dict[str, Story] = {}
         self._copies: dict[tuple[str, str], tuple[float, int]] = {}
         self._death_of: dict[str, str] = {}
@@ -218,7 +218,7 @@ class Hearing:
         self._forgive(event.service_id)
 
     def _forgive(self, service_id: str) -> None:
-        """What was told to nobody until now, and is over, need not be told."""
+        """What was not sent until now, and is over, need not be sent."""
         for story in self._open.values():
             if story.event.service_id == service_id and not story.copies:
                 story.over = True

@@ -52,7 +52,7 @@ class Process:
         self.name = name
         self.up = False
         self.vanished = False
-        """Died together with its host: nobody is told that its connections ended."""
+        """Died together with its host: no peer learns that its connections ended."""
         self.paused = 0
         """How many causes hold it."""
         self.deaf_to_pings = 0

@@ -3,7 +3,7 @@
 A stream is what gRPC makes of TCP: nothing is lost or turned round inside it. What is lost is the stream. A path that
 is blocked holds what was sent until it is open again (the kernel sends it again), or until the client's keepalive ends
 the stream. The registry's end is never ended by keepalive: it learns of the end when that arrives, perhaps long after
-the network healed, or never. So the words of a stream that its client has given up may still arrive, behind those of
+the network healed, or never. So the words of a stream that its client has abandoned may still arrive, behind those of
 the next one.
 """
 
@@ -54,7 +54,7 @@ class Path:
         return not self.blocked[UP] and not self.blocked[DOWN]
 
     def block(self, *directions: int) -> None:
-        """Nothing gets through any more, and nobody is told."""
+        """Nothing gets through any more, and neither end notices."""
         for direction in directions:
             self.blocked[direction] += 1
             if self.blocked[direction] == 1:
@@ -73,7 +73,7 @@ class Path:
                     connection.release(direction, self.dice.uniform(0.0, SENT_AGAIN))
 
     def cut(self) -> None:
-        """Every connection on it is reset; both ends are told."""
+        """Every connection on it is reset; both ends notice."""
         for connection in list(self.connections):
             connection.reset()
 
@@ -107,7 +107,7 @@ class Connection:
             self._send(DOWN, partial(self._arrive, DOWN, message))
 
     def close(self, end: int, error: Exception | None = None) -> None:
-        """One end lets go (UP: the registry's, DOWN: the client's); the other is told, behind all that was sent."""
+        """One end lets go (UP: the registry's, DOWN: the client's); the other notices, after all that was sent."""
         if self.open[end]:
             self._shut(end)
             self._send(1 - end, partial(self._told_of_end, 1 - end, error))

@@ -1,26 +1,26 @@
-"""Who knows the truth: sees every process, every link and the disk, and says which promise was broken, and when.
+"""Knows the truth: sees every process, every link and the disk, and reports which promise was broken, and when.
 
 The promises are those of the architecture, made exact:
 
-P1    What was told to anybody is on the disk at that moment, and is still there after each restart and at the end.
+P1    Everything that was sent is on the disk at that moment, and is still there after each restart and at the end.
 P2    DOWN or DEREGISTER is never applied (a) to an incarnation whose stream is open and of which something arrived
       less than `silence` real seconds ago, nor (b) to one that is well: its process runs, nothing is wrong with it or
       its link since it was last confirmed, whatever happened meanwhile to the registry, to TRON, or to the wall
       clock.
-P3    Whoever cannot be heard (dead, hung, cut off) is DOWN or given up within its bound, which is computed from
-      the policy, from how it fell silent, and from when registry and TRON were last able to judge. Somebody hears of
-      it; see `hearing`.
-P4    A stream on which nobody will speak any more (everybody whom it carries is DOWN, and was not heard since; or it
-      carries nobody, and nothing came on it for a minute) is ended within a second: no socket of a dead machine stays.
+P3    A service that cannot be heard (dead, hung, cut off) is DOWN or deregistered within its bound, which is computed
+      from the policy, from how it fell silent, and from when registry and TRON were last able to judge. A recipient
+      is notified; see `hearing`.
+P4    A stream on which no message will arrive (all services on it are DOWN, and were not heard since; or it has no
+      service, and nothing arrived on it for a minute) is ended within a second: no socket of a dead machine stays.
 P5    An incarnation is given to one process, the number for an id never falls, a process that is not the newest
-      changes nothing, and whoever is told to stop was really followed by another.
+      changes nothing, and every superseded process really has a successor.
 P7    A reader sees each revision once and in order, none twice with two meanings, none left out while it keeps up;
       what it has in the end is what the registry has. Events the same, by their numbers.
-ALERT One alert has one alert_id, whoever tells it and however often. A death is said once, "restored" only after
-      "down", and always after it once the service is well.
-STALL Who beats and gets nothing done is said to be stalled within its bound, and is never down for it.
-GUARD Nobody is given up while the guard against mass failures is up, and it comes down by itself.
-FRESH Nothing is shown as judged while nobody judges, and judgement is back soon after all is well.
+ALERT One alert has one alert_id, whichever TRON sends it and however often. A death is reported once, "restored"
+      only after "down", and always after it once the service is well.
+STALL A service that beats but makes no progress is reported as stalled within its bound, and is never down for it.
+GUARD No service is deregistered while the guard against mass failures is up, and the guard ends automatically.
+FRESH No liveness is shown while TRON is not watching, and it is shown again soon after all is well.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Observer:
     # --- what is wrong, from those who do it ------------------------------------------------------------------------
 
     def unwell(self, agent: SimAgent) -> None:
-        """Something happened to the agent, or to its link: until it is confirmed again it may be given up."""
+        """Something happened to the agent, or to its link: until it is confirmed again it may be deregistered."""
         self.well_since.pop(agent, None)
 
     def chain_disturbed(self) -> None:
@@ -170,7 +170,7 @@ class Observer:
         self._hearing_from = self.loop.now
 
     def registered(self, service: Service, process: Process) -> None:
-        """It took a registration from this process; nobody was told yet."""
+        """It took a registration from this process; no answer was sent yet."""
         number, service_id = service.incarnation, service.spec.service_id
         self._ended_by_us.discard(number)
         self.say(f"registry takes {process.name} as incarnation {number}")
@@ -269,7 +269,7 @@ class Observer:
     # --- agents -----------------------------------------------------------------------------------------------------
 
     def holds(self, agent: SimAgent, incarnation: int) -> None:
-        """The agent was told its incarnation."""
+        """The agent received its incarnation."""
         self.say(f"{agent.name} holds incarnation {incarnation}")
         holder = self._told_to.setdefault(incarnation, agent)
         if holder is not agent:
@@ -278,11 +278,11 @@ class Observer:
         self._told_incarnation[service_id] = max(self._told_incarnation.get(service_id, 0), incarnation)
 
     def confirmed(self, agent: SimAgent) -> None:
-        """The agent was told that it was heard, after the last thing that went wrong with it."""
+        """The agent received an acknowledgement, after the last thing that went wrong with it."""
         self.well_since.setdefault(agent, self.loop.now)
 
     def superseded(self, agent: SimAgent, incarnation: int) -> None:
-        """The agent was told that another holds its id, and stops."""
+        """The agent learned that another holds its id, and stops."""
         self.say(f"{agent.name} stops: superseded by incarnation {incarnation}")
         self.well_since.pop(agent, None)
         if self.processes[agent.spec.service_id] == [agent]:
@@ -291,7 +291,7 @@ class Observer:
             )
 
     def told_down(self, agent: SimAgent, event: Event) -> None:
-        """The agent was told that it had been declared down."""
+        """The agent learned that it had been declared down."""
         self.say(f"{agent.name} hears that it was declared down")
         if event.service_id != agent.spec.service_id or event.type != "service_down":
             self.breach("ALERT", f"{agent.name} was told of {event.type} of {event.service_id} as its own death")
@@ -426,7 +426,7 @@ class Observer:
     # --- the disk ---------------------------------------------------------------------------------------------------
 
     def check_disk(self) -> None:
-        """Everything that anybody was told is there."""
+        """Everything that was sent is there."""
         for service_id, number in self._told_incarnation.items():
             self._must_be_stored(service_id, number, "held by a process")
         for sequence, alert_id in self._published.items():
@@ -446,16 +446,16 @@ class Observer:
                 self.breach("P1", f"the maintenance of {service_id} is lost")
 
     def published(self, event: object) -> None:
-        """Somebody was told that this event is in the log."""
+        """A client was answered that this event is in the log."""
         assert isinstance(event, Event)
         self._published[event.sequence] = event.alert_id
 
     def promoted(self, service_id: str, role: ServiceRole) -> None:
-        """Somebody was told that it was promoted."""
+        """A client was answered that it was promoted."""
         self._promoted[service_id] = role
 
     def maintained(self, maintenance: object) -> None:
-        """Somebody was told that notices are held."""
+        """A client was answered that alerts are held."""
         if isinstance(maintenance, Maintenance):
             self._maintained[maintenance.service_id] = maintenance
 

@@ -1,4 +1,4 @@
-"""What a seed stands for: a fleet, a policy, links, and faults. Data only, so that a plan can be made smaller."""
+"""What a seed determines: a fleet, a policy, links, and faults. Data only, so that a plan can be made smaller."""
 
 from __future__ import annotations
 

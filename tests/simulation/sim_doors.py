@@ -111,7 +111,7 @@ class Heartbeats:
         self._write()
 
     def drain(self, reconnect_after: float) -> None:
-        """Everyone is told to go."""
+        """All clients are asked to leave."""
         now = self._registry.now()
         for stream in self._streams.values():
             stream.drained_until = now.attentive + reconnect_after

@@ -22,14 +22,14 @@ from tests.simulation.observer import Observer
 from tests.simulation.sim_registry import SimRegistry
 
 READ_AT_ONCE = 16
-"""What is read before the registry is told that there is room again."""
+"""What is read before the registry learns that there is room again."""
 
 PAGE = 2
 """Services on a page of a list."""
 
 LISTED_AFTER = 8
 LISTED_AGAIN = 20
-"""Somebody who watches begins with a list again after so many changes, so often."""
+"""A watcher starts with a list again after this many changes, with this probability."""
 
 CALL_TIMEOUT = 5.0
 
@@ -180,7 +180,7 @@ class SimLister(SimWatcher):
         return words.ListServices("", PAGE)
 
     def take(self, answer: object) -> None:
-        """A page, or what a watcher is told."""
+        """A page, or what a watcher receives."""
         connection = self._connection
         assert connection is not None
         if not isinstance(answer, words.Answer):

@@ -91,7 +91,7 @@ class SimRegistry(Process):
         self.disk = (0.0005, 0.005)
         """How long a commit takes, in seconds."""
         self.dies_at_commit: tuple[int, bool] | None = None
-        """After so many commits the process dies; True: the last one is on disk, and nobody was told."""
+        """After this many commits the process dies; True: the last one is on disk, and nothing was sent."""
         self.dies: Act = self.die
         """How it dies at a commit."""
         self.core = Registry()
@@ -202,7 +202,7 @@ class SimRegistry(Process):
         connection.on_end[UP] = lambda _: None
 
     def drain(self, reconnect_after: float) -> None:
-        """A stop in good order begins: everyone is told to go."""
+        """A stop in good order begins: all clients are asked to leave."""
         self.draining = True
         self.heartbeats.drain(reconnect_after)
 

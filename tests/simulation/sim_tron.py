@@ -34,7 +34,7 @@ END = object()
 
 
 class SimTron(Process):
-    """One TRON. It keeps nothing: each life begins with a snapshot. Its sinks keep what they were told."""
+    """One TRON. It keeps nothing: each life begins with a snapshot. Its sinks keep what they received."""
 
     def __init__(
         self,

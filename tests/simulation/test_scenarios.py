@@ -2,8 +2,8 @@
 
     at 4s   beat a    -> a alive
 
-The clock ticks ten times a second. What happens: `register a interval=1s` (beats only when told), `start a interval=1s`
-(beats by itself), `beat a`, `pause a` (the stream stands, no beats), `resume a`, `break a` (the stream), `return a`
+The clock ticks ten times a second. What happens: `register a interval=1s` (beats only by `beat`), `start a interval=1s`
+(beats on its own), `beat a`, `pause a` (an open stream, no beats), `resume a`, `break a` (the stream), `return a`
 (re-attaches), `kill a` (for good), `stall 60s` and `restart` (of the registry), and `tick` (nothing). A line
 `policy NAME=VALUE ...` sets thresholds. What is judged: alive, suspect, down (with the cause) and removed, in order.
 """

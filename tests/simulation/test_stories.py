@@ -1,4 +1,4 @@
-"""Replays stories/*.txt: a small fleet, what happens to it, and what everyone is told, in the whole simulated system.
+"""Replays stories/*.txt: a small fleet, what happens to it, and what each recipient gets, in the whole simulation.
 
     root    interval=1s
     child   interval=1s parent=root
@@ -6,8 +6,8 @@
     then root: service_suspect child, service_down child, service_deregistered child
 
 A line `policy NAME=VALUE ...` sets thresholds; `at TIME KIND TARGET [for TIME] [with NUMBER]` is a fault of
-`faults.py`. What an alert lists as failed with it stands behind it in brackets. `then` lines name all that somebody
-heard, in order; who has no line was told nothing. In every story all promises hold.
+`faults.py`. What an alert lists as failed with it follows in brackets. `then` lines name all alerts of a recipient, in
+order; a service without a line received none. In every story all promises hold.
 """
 
 from __future__ import annotations

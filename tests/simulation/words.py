@@ -57,7 +57,7 @@ class BeatAck:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Reconnect within so many seconds."""
+    """Reconnect within this many seconds."""
 
     reconnect_after: float
 
@@ -139,7 +139,7 @@ class Deregister:
 
 @dataclass(frozen=True, slots=True)
 class Maintain:
-    """An operator's call: hold notices for so many seconds, None until it is ended."""
+    """An operator's call: hold alerts for this many seconds, None until it is ended."""
 
     service_id: str
     seconds: float | None
@@ -155,7 +155,7 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class ListServices:
-    """A call: a page of the services, of at most so many."""
+    """A call: a page of the services, of at most `size`."""
 
     token: str
     size: int

@@ -26,7 +26,7 @@ OBSERVER = "tron"
 
 @dataclass(slots=True)
 class Agent:
-    """A program that registers, and beats by itself while it runs and its stream stands."""
+    """A program that registers, and beats while it runs and its stream is open."""
 
     service_id: str
     interval: float

@@ -71,7 +71,7 @@ class Agent:
         event loop that runs at the start (without one, each runs in a loop of its own). `on_alert` gets one alert
         after the other, and acknowledges each by returning without an exception. `on_superseded` gets the incarnation
         that took over, `on_declared_down` the event. `standby`: other processes of this machine and user run the same
-        agent; one of them holds the id, the others stand by and take over when it leaves or dies. `own_stream`: share
+        agent; one of them holds the id, the others wait and take over when it leaves or dies. `own_stream`: share
         no stream with other agents of this process. Raises InvalidRequest, naming the field, for an argument out of
         range; its subclass WrongType (also a TypeError) for one of the wrong type; ValueError for a `registry` (or
         TRON_REGISTRY) that is not an address.

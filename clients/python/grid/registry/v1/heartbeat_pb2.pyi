@@ -277,7 +277,7 @@ Global___Goodbye: _TypeAlias = Goodbye  # noqa: Y015
 
 @_typing.final
 class Abandoned(_message.Message):
-    """The program of this service crashed or was given up while others on this stream go on: it is judged as if a stream of its
+    """The program of this service crashed or was abandoned while others on this stream go on: it is judged as if a stream of its
     own had broken.
     """
 

@@ -132,7 +132,7 @@ class ObserveLivenessResponse(_message.Message):
     """At the end of the snapshot: the alert of the mass failure that the observer last said to be in; empty where in none."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
-        """The attentive time up to which everything is told. A moment with very many facts comes in several messages: only the
+        """The attentive time up to which everything is sent. A moment with very many facts comes in several messages: only the
         last of them carries beats, and `now` goes on with it.
         """
 
