@@ -82,10 +82,24 @@ class SimStore:
         for write in writes:
             _APPLY[type(write)](self, write)
 
-    def read_events(self, after: int, limit: int, wanted: EventFilter) -> list[Event]:
+    def read_events(
+        self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
+    ) -> list[Event]:
         """As `SqliteStore.read_events`."""
-        numbers = sorted(number for number in self.events if number > after)
-        return [self.events[number] for number in numbers if wanted.admits(self.events[number])][:limit]
+        open_ones = {each.sequence for each in self.deliveries.values() if each.acknowledged_at is None}
+        found = [
+            self.events[number]
+            for number in sorted(self.events)
+            if number > after and wanted.admits(self.events[number]) and (number in open_ones or not unacknowledged)
+        ]
+        return found[-limit:] if newest else found[:limit]
+
+    def was_sent(self, alert_id: str, recipient: str) -> bool:
+        """As `SqliteStore.was_sent`."""
+        return any(key == (alert_id, recipient or key[1]) for key in self.deliveries)
+
+    def close(self) -> None:
+        """As `SqliteStore.close`; the disk stays."""
 
     def first_event_since(self, occurred_at: float) -> int:
         """As `SqliteStore.first_event_since`."""

@@ -18,13 +18,9 @@ from grid_model.service import Maintenance, ServiceRole, ServiceStatus
 
 from grid_hosting.data_files import RESTORED
 from registry_server.core.effects import (
-    Acknowledge,
     AppendEvent,
     CompactEvents,
-    DropIntent,
     DropMaintenance,
-    PutHeartbeats,
-    PutIntent,
     PutMaintenance,
     PutService,
     RemoveService,
@@ -33,7 +29,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Intent, Judgement, Report, StoredService, Tombstone
+from registry_server.core.service import Judgement, Report, StoredService, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store import sqlite as sqlite_store
 from registry_server.io.store.sqlite import NUMBERS_APART, REVISIONS_APART, SqliteStore
@@ -74,116 +70,6 @@ def reopened(folder: Path) -> Stored:
     """What another process would find."""
     with closing(SqliteStore(folder)) as store:
         return store.load()
-
-
-def test_an_empty_store_is_a_fresh_system(store: SqliteStore) -> None:
-    assert store.load() == Stored()
-
-
-def test_everything_that_was_committed_is_loaded_again(tmp_path: Path) -> None:
-    tombstone = Tombstone("gone", 5, 44, 9.0, "judged", DOWN)
-    left = Tombstone("left", 6, 45, 10.0, "goodbye", None)
-    intent = Intent("a", ServiceRole.STAGING, ServiceRole.PRODUCTION)
-    alert = make_event("service_down", sequence=1, recipient="boss", details={"k": [1, {"x": None}]})
-    with closing(SqliteStore(tmp_path)) as store:
-        store.commit(
-            [
-                ReserveRevisions(1000),
-                PutService(stored_service()),
-                RemoveService(tombstone),
-                RemoveService(left),
-                PutIntent(intent),
-                AppendEvent(alert),
-            ]
-        )
-    found = reopened(tmp_path)
-    assert found.services == [stored_service()]
-    assert sorted(found.tombstones, key=lambda each: each.revision) == [tombstone, left]
-    assert found.intents == [intent]
-    assert [copy.event for copy in found.waiting] == [alert]
-    assert (found.revision, found.incarnation) == (1000, 7)
-    assert (found.first_sequence, found.last_sequence) == (1, 1)
-
-
-def test_a_service_that_comes_back_leaves_no_tombstone_and_one_that_leaves_no_record(store: SqliteStore) -> None:
-    tombstone = Tombstone("a", 7, 44, 9.0, "goodbye", None)
-    store.commit([PutService(stored_service()), RemoveService(tombstone)])
-    assert (store.load().services, store.load().tombstones) == ([], [tombstone])
-    store.commit([PutService(stored_service("a", 8))])
-    assert (store.load().services, store.load().tombstones) == ([stored_service("a", 8)], [])
-
-
-def test_incarnations_never_fall_though_the_holder_of_the_highest_is_gone(store: SqliteStore) -> None:
-    store.commit([PutService(stored_service("a", 9)), PutService(stored_service("b", 8))])
-    store.commit([RemoveService(Tombstone("a", 9, 1, 0.0, "goodbye", None))])
-    assert store.load().incarnation == 9
-
-
-def test_heartbeats_move_the_time_of_those_who_are_registered(store: SqliteStore) -> None:
-    store.commit([PutService(stored_service())])
-    store.commit([PutHeartbeats((("a", 77.5), ("gone", 78.0)))])
-    (found,) = store.load().services
-    assert found.last_heartbeat_at == 77.5
-
-
-def test_an_intent_is_replaced_and_dropped(store: SqliteStore) -> None:
-    store.commit([PutIntent(Intent("a", ServiceRole.STAGING, ServiceRole.CANARY))])
-    newer = Intent("a", ServiceRole.STAGING, ServiceRole.PRODUCTION)
-    store.commit([PutIntent(newer)])
-    assert store.load().intents == [newer]
-    store.commit([DropIntent("a")])
-    assert store.load().intents == []
-
-
-def test_alerts_wait_in_order_until_they_are_acknowledged(store: SqliteStore) -> None:
-    store.commit(append(1, 2, 3, recipient="boss"))
-    store.commit([Acknowledge("alert 2", "boss", 5.0), Acknowledge("alert 3", "other", 5.0)])
-    assert numbers([copy.event for copy in store.load().waiting]) == [1, 3]
-    assert numbers(store.read_events(0, 10, EVERYTHING, unacknowledged=True)) == [1, 3]
-    assert store.was_sent("alert 2", "boss")
-    assert store.was_sent("alert 2", "")
-    assert not store.was_sent("alert 2", "other")
-
-
-def test_a_batch_is_committed_whole_or_not_at_all(store: SqliteStore) -> None:
-    store.commit(append(1))
-    with pytest.raises(StoreError):
-        store.commit([PutService(stored_service()), *append(1)])
-    assert store.load().services == []
-    store.commit([PutService(stored_service())])
-    assert store.load().services == [stored_service()]
-
-
-def test_events_are_read_by_page_and_by_filter(store: SqliteStore) -> None:
-    store.commit([*append(1, 2, recipient="boss"), *append(3, 4, service_id="a"), *append(5, type="other")])
-    assert numbers(store.read_events(0, 2, EVERYTHING)) == [1, 2]
-    assert numbers(store.read_events(2, 9, EVERYTHING)) == [3, 4, 5]
-    assert numbers(store.read_events(0, 2, EVERYTHING, newest=True)) == [4, 5]
-    assert numbers(store.read_events(0, 9, EventFilter(recipient="boss"))) == [1, 2]
-    assert numbers(store.read_events(3, 9, EventFilter(service_id="a"))) == [4]
-    assert numbers(store.read_events(0, 9, EventFilter(types=frozenset({"other", "x"})))) == [5]
-
-
-def test_numbers_go_on_after_every_event_was_compacted(tmp_path: Path) -> None:
-    with closing(SqliteStore(tmp_path)) as store:
-        store.commit(append(1, 2, 3, recipient="boss"))
-        store.commit([CompactEvents(4)])
-    found = reopened(tmp_path)
-    assert (found.first_sequence, found.last_sequence, found.waiting) == (4, 3, [])
-
-
-def test_compaction_keeps_what_is_not_older(store: SqliteStore) -> None:
-    store.commit(append(1, 2, 3, recipient="boss"))
-    assert store.first_event_since(20.0) == 2
-    assert store.first_event_since(0.0) == 1
-    assert store.first_event_since(99.0) == 4
-    store.commit([CompactEvents(2)])
-    found = store.load()
-    assert (found.first_sequence, found.last_sequence, numbers([copy.event for copy in found.waiting])) == (
-        2,
-        3,
-        [2, 3],
-    )
 
 
 def test_tombstones_beyond_the_bound_become_a_gap_that_is_remembered(
