@@ -48,9 +48,9 @@ class AlertDelivery:
         """Take over the copies that wait. The services must have been restored."""
         for copy in waiting:
             self.mailboxes.put(replace(copy, since=now.attentive))
-        for word in self.mailboxes.all_recipients():
-            if word != OPERATORS and self._directory.resolve(word) is None:
-                self.absent.alert_waits(word, now.attentive)
+        for id_or_name in self.mailboxes.all_recipients():
+            if id_or_name != OPERATORS and self._directory.resolve(id_or_name) is None:
+                self.absent.alert_waits(id_or_name, now.attentive)
 
     def publish(self, event: Event, now: Instant, *, escalated: bool = False) -> tuple[Event, bool]:
         """Append an event; return it, and whether it goes out now. With a recipient it is kept until acknowledged.
@@ -77,27 +77,29 @@ class AlertDelivery:
         """The recipient (empty: everyone) has handled the alert. Return how many copies were waiting."""
         recipients = [recipient] if recipient else sorted(self.mailboxes.recipients(alert_id))
         count = 0
-        for word in recipients:
-            if self.mailboxes.acknowledge(alert_id, word):
+        for id_or_name in recipients:
+            if self.mailboxes.acknowledge(alert_id, id_or_name):
                 count += 1
-                self._observers.copy(alert_id, word)
+                self._observers.copy(alert_id, id_or_name)
             # Written in any case: an alert that is no longer pushed still waits in the store.
-            self._outgoing.write(Acknowledge(alert_id, word, now.wall))
+            self._outgoing.write(Acknowledge(alert_id, id_or_name, now.wall))
         return count
 
     def acknowledge_matching(self, service_id: str, recipient: str, now: Instant) -> int:
         """Acknowledge all about this service and for this recipient (each empty: any). Return how many."""
         copies = self.mailboxes.about(service_id) if service_id else self.mailboxes.all_waiting()
-        words: set[str] = set()
+        ids_or_names: set[str] = set()
         if recipient:
             record = self._directory.resolve(recipient)
-            words = {recipient, *(() if record is None else self._directory.names_of(record))}
+            ids_or_names = {recipient, *(() if record is None else self._directory.names_of(record))}
         count = 0
         for copy in copies:
             event = copy.event
-            if service_id in ("", event.service_id) and (not words or event.recipient in words):
+            if service_id in ("", event.service_id) and (not ids_or_names or event.recipient in ids_or_names):
                 count += self.acknowledge(event.alert_id, event.recipient, now)
-        for record in {id(each): each for word in words for each in self._directory.matching(word)}.values():
+        for record in {
+            id(each): each for id_or_name in ids_or_names for each in self._directory.matching(id_or_name)
+        }.values():
             self.deliver(record)
         return count
 
@@ -125,9 +127,9 @@ class AlertDelivery:
 
     def withdraw_absent(self, now: Instant) -> None:
         """Withdraw what waits for recipients that have not been registered for too long."""
-        for word in self.absent.due(now.attentive):
-            if self._directory.resolve(word) is None:
-                over = self.absent.ended(word, self.mailboxes.waiting_for(word), now.attentive)
+        for id_or_name in self.absent.due(now.attentive):
+            if self._directory.resolve(id_or_name) is None:
+                over = self.absent.ended(id_or_name, self.mailboxes.waiting_for(id_or_name), now.attentive)
                 self.withdraw(over, now, absent=True)
 
     def compact(self, first: int) -> None:
@@ -143,7 +145,7 @@ class AlertDelivery:
         """Send what waits for this service and may go out now; return the alert_ids."""
         if record.session is None:
             return set()
-        events = [event for word in self._directory.names_of(record) for event in self.mailboxes.take(word)]
+        events = [event for id_or_name in self._directory.names_of(record) for event in self.mailboxes.take(id_or_name)]
         for event in events:
             self._outgoing.send(record.session, Alert(event))
         return {event.alert_id for event in events}
@@ -160,26 +162,26 @@ class AlertDelivery:
 
     def connection_lost(self, record: Record) -> None:
         """What was sent to this service and not acknowledged is sent again on its next stream."""
-        for word in self._directory.names_of(record):
-            self.mailboxes.connection_lost(word)
+        for id_or_name in self._directory.names_of(record):
+            self.mailboxes.connection_lost(id_or_name)
 
     def registered(self, record: Record) -> None:
         """The service is registered: its alerts no longer wait for an absent recipient."""
-        for word in self._directory.names_of(record):
-            self.absent.returned(word)
+        for id_or_name in self._directory.names_of(record):
+            self.absent.returned(id_or_name)
 
     def left(self, record: Record, now: Instant) -> None:
         """The service is registered no more: what waits for it waits for somebody absent."""
         self.name_released(record.spec.name)
-        for word in (record.spec.service_id, record.spec.name):
-            if self._directory.resolve(word) is None and self.mailboxes.has_waiting(word):
-                self.absent.alert_waits(word, now.attentive)
+        for id_or_name in (record.spec.service_id, record.spec.name):
+            if self._directory.resolve(id_or_name) is None and self.mailboxes.has_waiting(id_or_name):
+                self.absent.alert_waits(id_or_name, now.attentive)
 
     def removed_for_good(self, record: Record, now: Instant) -> None:
         """An operator removed the service: alerts for it do not wait."""
-        for word in {record.spec.service_id, record.spec.name}:
-            if self._directory.resolve(word) is None:
-                self.absent.removed(word, now.attentive)
+        for id_or_name in {record.spec.service_id, record.spec.name}:
+            if self._directory.resolve(id_or_name) is None:
+                self.absent.removed(id_or_name, now.attentive)
 
     def name_released(self, name: str) -> None:
         """If the name means one service again, what waited under it is that one's."""

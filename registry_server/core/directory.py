@@ -28,27 +28,27 @@ class Directory:
         """All services of that name, in the order of their ids."""
         return [self.records[service_id] for service_id in sorted(self._by_name.get(name, ()))]
 
-    def matching(self, word: str) -> list[Record]:
-        """All services that have the word as their id or as their name, however many."""
-        own = self.records.get(word)
-        return self.named(word) if own is None else [own, *self.named(word)]
+    def matching(self, id_or_name: str) -> list[Record]:
+        """All services that have this as their id or as their name, however many."""
+        own = self.records.get(id_or_name)
+        return self.named(id_or_name) if own is None else [own, *self.named(id_or_name)]
 
-    def resolve(self, word: str) -> Record | None:
+    def resolve(self, id_or_name: str) -> Record | None:
         """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
-        record = self.records.get(word)
-        if record is None and word != OPERATORS:
-            named = self._by_name.get(word, ())
+        record = self.records.get(id_or_name)
+        if record is None and id_or_name != OPERATORS:
+            named = self._by_name.get(id_or_name, ())
             if len(named) == 1:
                 record = self.records[next(iter(named))]
         return record
 
-    def id_of(self, word: str) -> str:
-        """The word under which alerts for `word` wait: the service_id where the word names a service now."""
-        record = self.resolve(word)
-        return word if record is None else record.spec.service_id
+    def id_of(self, id_or_name: str) -> str:
+        """The recipient under which such alerts wait: the service_id if it names a service now."""
+        record = self.resolve(id_or_name)
+        return id_or_name if record is None else record.spec.service_id
 
     def names_of(self, record: Record) -> list[str]:
-        """The words under which alerts for a service may wait: its id, and its name while that means nobody else."""
+        """The recipients under which alerts for a service may wait: its id, and its name while it is unique."""
         service_id, name = record.spec.service_id, record.spec.name
         return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
 
@@ -68,13 +68,17 @@ class Directory:
     def refuse_cycle(self, spec: Declaration) -> None:
         """Walk up from the parent as declared. Raises InvalidRequest where the way leads to the service itself."""
         seen = {spec.service_id}
-        word = spec.parent
-        while word:
-            own_name = word == spec.name and self.resolve(word) in (None, self.records.get(spec.service_id))
-            if word == spec.service_id or own_name:
-                why = "a service cannot be its own parent" if word == spec.parent else "would create a cycle of parents"
+        id_or_name = spec.parent
+        while id_or_name:
+            own_name = id_or_name == spec.name and self.resolve(id_or_name) in (None, self.records.get(spec.service_id))
+            if id_or_name == spec.service_id or own_name:
+                why = (
+                    "a service cannot be its own parent"
+                    if id_or_name == spec.parent
+                    else "would create a cycle of parents"
+                )
                 raise InvalidRequest.of(FieldError("service.parent", why))
-            parent = self.resolve(word)
+            parent = self.resolve(id_or_name)
             if parent is None:
                 return
             if parent.spec.service_id == spec.service_id:
@@ -82,4 +86,4 @@ class Directory:
             if parent.spec.service_id in seen:
                 return  # a cycle of others, which arose when a name changed its meaning
             seen.add(parent.spec.service_id)
-            word = parent.spec.parent
+            id_or_name = parent.spec.parent

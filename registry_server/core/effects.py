@@ -1,4 +1,4 @@
-"""What follows from a command: words to agents, lines for the store. The registry names them; the shell does them."""
+"""What follows from a command: messages to agents, lines for the store. The core names them; the shell does them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from registry_server.core.service import Instant, Report, Service
 from registry_server.core.validation import check_report
 
 ANSWERED_LATE = 0.1
-"""Attentive seconds for which a registration may wait for its answer without a word about it."""
+"""Attentive seconds for which a registration may wait for its answer without a log line about it."""
 
 
 class Beat(Protocol):

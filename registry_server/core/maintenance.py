@@ -13,7 +13,7 @@ from registry_server.core.service import Instant
 
 
 class HeldNotices:
-    """The operators' words. `changed` is called with the service that is concerned, if it is registered."""
+    """The maintenance that operators set. `changed` is called with the service, if it is registered."""
 
     def __init__(self, records: Mapping[str, Record], outgoing: Outgoing) -> None:
         self.by_id: dict[str, Maintenance] = {}

@@ -127,7 +127,7 @@ class Listings:
     """The lists that are being read."""
 
     def __init__(self, life: str) -> None:
-        """`life` is a word that no other life of this registry has: tokens of another are known as expired."""
+        """`life` is a text that no other life of this registry has: tokens of another are known as expired."""
         self._life = life
         self._number = 0
         self._revision = -1

@@ -303,9 +303,9 @@ class Registry:
         """The record; raises ServiceNotFound."""
         return self._directory.get(service_id)
 
-    def resolve(self, word: str) -> Record | None:
+    def resolve(self, id_or_name: str) -> Record | None:
         """Whom a parent or recipient names; see `Directory.resolve`."""
-        return self._directory.resolve(word)
+        return self._directory.resolve(id_or_name)
 
     def view(self, record: Record) -> Service:
         """The record as a reader sees it."""
@@ -344,11 +344,11 @@ class Registry:
         return self._mailboxes.all_waiting()
 
     def maintenance_of(self, service_id: str) -> Maintenance | None:
-        """The operator's word that holds notices about a service; None if there is none."""
+        """The maintenance of a service; None if there is none."""
         return self._maintenance.by_id.get(service_id)
 
     def all_maintenance(self) -> list[Maintenance]:
-        """Every operator's word that holds notices, by service_id."""
+        """All maintenance, by service_id."""
         return self._maintenance.all()
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:

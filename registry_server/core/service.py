@@ -35,7 +35,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """TRON's last word on a service. `since` in seconds since the epoch; `down_event` is set while it is down."""
+    """TRON's last judgement of a service. `since` in seconds since the epoch; `down_event` is set while it is down."""
 
     liveness: Liveness = Liveness.ALIVE
     cause: LivenessCause = LivenessCause.NONE

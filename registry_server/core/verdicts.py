@@ -116,7 +116,7 @@ class Verdicts:
             judged_alive = record.judgement.liveness is Liveness.ALIVE
             if suspicion is None or self._standing_held or not self._published.watched or not judged_alive:
                 continue
-            # The operator's word may be newer than the observer's.
+            # The operator's maintenance may be newer than the observer's facts.
             held = record.spec.service_id in self._maintenance.by_id
             alert = None if held else suspicion.alert
             if alert is not None:

@@ -80,7 +80,7 @@ class ServiceLists:
 
 
 def to_filter(request: registry_service_pb2.ListServicesRequest) -> ServiceFilter:
-    """What a service must be. Raises InvalidRequest for words that are not known."""
+    """What a service must be. Raises InvalidRequest for unknown values."""
     labels = wire.json_object(request.label_selector)
     errors = check_object("label_selector", labels)
     if errors:

@@ -46,7 +46,7 @@ MAX_MAINTENANCE = 7 * 86_400
 """Seconds for which notices may be held; for longer they must be held until that is ended."""
 
 HEARD_EVERY = 1.0
-"""Seconds between two words to a watcher about who was heard."""
+"""Seconds between two messages to a watcher about services that were heard."""
 
 
 class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -202,7 +202,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def RecordMaintenance(
         self, request: registry_service_pb2.RecordMaintenanceRequest, context: Context
     ) -> registry_service_pb2.RecordMaintenanceResponse:
-        """Record an operator's word, and answer when it is on disk."""
+        """Record maintenance, and answer when it is on disk."""
         check_id("service_id", request.service_id)
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:

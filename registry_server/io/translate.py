@@ -1,4 +1,4 @@
-"""Between the wire and the domain. What the domain has no word for is refused here, by the name of its field."""
+"""Between the wire and the domain. What the domain has no value for is refused here, by the name of its field."""
 
 from __future__ import annotations
 

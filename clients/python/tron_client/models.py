@@ -30,7 +30,7 @@ def _to_dict(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """An operator's word that notices about a service are held; `until` None: until it is ended."""
+    """An operator holds the alerts about a service; `until` None: until it is ended."""
 
     since: datetime | None = None
     until: datetime | None = None

@@ -1,6 +1,6 @@
 """Finds out why streams do not come about, for all of a process in one thread that runs only while some wait.
 
-gRPC waits for a connection without a word. Each address that somebody waits for is looked at once the wait is long, and
+gRPC waits for a connection silently. Each address that somebody waits for is looked at once the wait is long, and
 again from time to time.
 """
 

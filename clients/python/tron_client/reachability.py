@@ -133,7 +133,7 @@ def _ask(connection: socket.socket, address: Address, proxy: Proxy | None, deadl
     if said:
         return Answer("other", f"what listens at {address} is not a gRPC server{through}")
     if _at_end(connection):
-        return Answer("closed", f"{address} takes connections and closes them without a word{through}")
+        return Answer("closed", f"{address} accepts connections and closes them without an answer{through}")
     return Answer("silent", f"{address} takes connections and does not answer{through}; is it overloaded or stopped?")
 
 

@@ -1,4 +1,4 @@
-"""The client of TRON itself: what it thinks and why, by which thresholds, and an operator's word to it."""
+"""The client of TRON itself: its judgement and the reasons, its thresholds, and an operator's orders."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class PolicyOverride:
 
 @dataclass(frozen=True, slots=True)
 class HeldNotices:
-    """An operator's word about one service; `name` is empty where no such service is registered now."""
+    """The maintenance of one service; `name` is empty if no such service is registered now."""
 
     service_id: str
     name: str

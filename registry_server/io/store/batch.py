@@ -45,7 +45,7 @@ class Batch:
     escalated: dict[tuple[str, str], None] = field(default_factory=dict)
     """Copies that do not escalate, as (alert_id, recipient)."""
     ended: dict[tuple[str, str], float] = field(default_factory=dict)
-    """When copies were acknowledged or withdrawn, by (alert_id, recipient); the first word counts."""
+    """When copies were acknowledged or withdrawn, by (alert_id, recipient); the first one counts."""
     incarnation: int = 0
     """The highest that is given out; 0 if none is."""
     revisions: int = 0

@@ -95,7 +95,7 @@ def closed_port() -> str:
         (http1, "http1", "an HTTP server answers at {}, not gRPC"),
         (tls_alert, "tls", "{} speaks TLS, and this client does not"),
         (greeting, "other", "what listens at {} is not a gRPC server"),
-        (slam, "closed", "{} takes connections and closes them without a word"),
+        (slam, "closed", "{} accepts connections and closes them without an answer"),
     ],
 )
 def test_the_look_says_what_is_there(server: Callable[[socket.socket], None], kind: str, words: str) -> None:
