@@ -111,6 +111,8 @@ class Observer:
         self._broke_at: dict[int, float] = {}
         self._ended_by_us: set[int] = set()
         """Incarnations whose last stream the registry ended."""
+        self._goodbyes: set[Process] = set()
+        """The processes that left on purpose, and whose goodbye was taken."""
         self._holders: dict[int, Process] = {}
         self._told_to: dict[int, SimAgent] = {}
         self._told_incarnation: dict[str, int] = {}
@@ -212,6 +214,13 @@ class Observer:
                 self.unwell(agent)
         elif holder is not process:
             self.breach("P5", f"the goodbye of {process.name} removed incarnation {number}, which is not its own")
+        else:
+            self._goodbyes.add(process)
+
+    def spoke(self, process: Process) -> None:
+        """It receives a heartbeat or a registration of this process."""
+        if process in self._goodbyes:
+            self.breach("P5", f"{process.name} goes on after its goodbye")
 
     def told(self, message: object) -> None:
         """It says something to an agent: what it says must be on the disk."""

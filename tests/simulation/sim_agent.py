@@ -212,8 +212,8 @@ class SimAgent(Process):
             if message is None:
                 break
             connection.up(self._word(message))
-            if isinstance(message, messages.Goodbye):
-                self.left = True
+            self.left = self.left or isinstance(message, messages.Goodbye)
+            if self.left and not session.sending:
                 self._finish()
                 self.die()
         self._handle(session.take_happened())

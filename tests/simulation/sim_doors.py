@@ -172,6 +172,8 @@ class Heartbeats:
         observation = None if before is None else before.observation
         now = registry.now()
         stream.arrived_at = now.attentive
+        if isinstance(word, words.Beat | words.Register):
+            registry.observer.spoke(process)
         stream.agent.receive(to_message(word), now, registry.loop.now, draining=registry.draining)
         after = registry.core.records.get(_service_id(word))
         if isinstance(word, words.Goodbye):

@@ -11,6 +11,8 @@ from grid_model.event import Event
 from grid_model.liveness import Liveness
 from grid_model.observation import Facts
 from grid_model.verdict import VerdictOutcome
+from tron_client.protocol.messages import AlertAck, Goodbye, Register
+from tron_client.protocol.send_queue import SendQueue
 from tron_client.protocol.session import AgentSession
 from tron_client.schedule import BeatSchedule
 
@@ -184,6 +186,18 @@ def _superseded_is_not_obeyed() -> Patches:
     return [(AgentSession, "_step_down", lambda *_: None)]
 
 
+def _beats_after_its_goodbye() -> Patches:
+    next_message = SendQueue.next_message
+
+    def restless(self: SendQueue, now: float) -> Register | AlertAck | Goodbye | None:
+        message = next_message(self, now)
+        if isinstance(message, Goodbye):
+            self._goodbye, self.open = None, True
+        return message
+
+    return [(SendQueue, "next_message", restless)]
+
+
 MISTAKES = (
     Mutant(
         "refusal_is_ignored", "TRON believes what was refused", ("ALERT", "P2", "P3"), _refusal_is_ignored, first=2700
@@ -213,5 +227,6 @@ MISTAKES = (
     Mutant("damping_hides_deaths", "who flaps may die unheard", ("P3",), _damping_hides_deaths),
     Mutant("beats_too_rarely", "the SDK beats every third interval", ("P2",), _beats_too_rarely),
     Mutant("superseded_is_not_obeyed", "the SDK beats on for a lost id", ("P5",), _superseded_is_not_obeyed),
+    Mutant("beats_after_goodbye", "the SDK goes on after its goodbye", ("P5",), _beats_after_its_goodbye),
     Mutant("stalls_without_a_beat", "who did not beat yet stalls", ("P2", "P3"), _stalls_without_a_beat),
 )
