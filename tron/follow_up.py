@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event
+from grid_model.event_types import DEATHS
 from grid_model.liveness import Liveness
 from grid_model.observation import Delivery, Facts
 from grid_model.verdict import AlertCopy
@@ -106,5 +107,5 @@ class FollowUp:
         is_back = lease is not None and lease.liveness is Liveness.ALIVE
         target = self._hierarchy.next_live(alert.recipient)
         escalated = alert_book.escalated_copy(alert, target, step.why, is_back=is_back)
-        about = alert.service_id if alert.type == "service_down" else ""
+        about = alert.service_id if alert.type in DEATHS else ""
         return AlertCopy(alert.alert_id, escalated, alert.recipient, about)

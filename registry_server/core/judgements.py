@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from grid_model.event import Event
 from grid_model.liveness import Liveness
 
 from registry_server.core.attachments import Attachments
@@ -74,6 +75,18 @@ class Judgements:
         if record is not None:
             self._facts.changed_beside_judgement(record)
         return True
+
+    def return_after(self, service_id: str, recipient: str) -> Event | None:
+        """A recipient is notified of a death that is over. Return the alert of the return, which must follow; None if
+        the service is down again or gone: then the recipient is notified of the next return."""
+        judgement = self._of(service_id)
+        if judgement is None:
+            return None
+        if judgement.down_event is None:
+            return judgement.returned
+        if judgement.told_to:  # else that death is held
+            self.notified(service_id, judgement.down_event.alert_id, recipient)
+        return None
 
     def listed(self, service_ids: Iterable[str], alert_id: str) -> None:
         """The failures of these services are listed in this alert about another one."""

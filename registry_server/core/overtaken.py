@@ -9,8 +9,10 @@
 | heartbeat_restored                   | the recipient is notified of a later return of the service                   |
 | parent_down                          | the parent is alive again                                                    |
 
-The event log keeps every event. A copy for operators is never withdrawn: their sinks have it, or take it next. Whoever
-did not acknowledge a death that is over is notified of the return with both times, and of nothing else.
+The event log keeps every event. A copy for operators is never withdrawn: their sinks have it, or take it next. A
+recipient that did not acknowledge a death that is over is notified of the return with both times, also if its copy goes
+on waiting because of the services that it lists. Such a copy may escalate after the return: its next recipient gets the
+return right behind it.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ from grid_model.moments import rfc3339
 from grid_model.observation import Delivery
 
 RESTORED = HEARTBEAT_RESTORED.name
+
+_ANSWERED = DEATHS | {RESTORED}
+"""The types whose recipients must be notified of a return."""
 
 
 @dataclass(slots=True)
@@ -85,6 +90,24 @@ def earlier_returns(copies: Iterable[Delivery], service_id: str) -> list[Deliver
     """Of these copies, those that tell of an earlier return of a service."""
     found = [copy for copy in copies if (copy.event.type, copy.event.service_id) == (RESTORED, service_id)]
     return [copy for copy in found if copy.event.recipient != OPERATORS]
+
+
+def expects_return(copies: Iterable[Delivery], service_id: str) -> dict[str, None]:
+    """The recipients of these copies that must be notified if the service returns: a death waits for them, or an
+    earlier return, which this one replaces. Operators take all alerts as they come."""
+    told = [copy.event for copy in copies if copy.event.service_id == service_id]
+    return {each.recipient: None for each in told if each.type in _ANSWERED and each.recipient != OPERATORS}
+
+
+def reports_death(copies: Iterable[Delivery], service_id: str) -> bool:
+    """Whether one of these copies tells a recipient of the death of a service, and may still escalate."""
+    told = [copy.event for copy in copies if copy.event.service_id == service_id]
+    return any(each.type in DEATHS and each.recipient != OPERATORS for each in told)
+
+
+def is_overtaken(event: Event, is_alive: Callable[[str], bool]) -> bool:
+    """Whether a new copy comes too late: it would be withdrawn if it waited already."""
+    return is_alive(event.service_id) and _is_over(event, event.service_id, is_alive)
 
 
 def with_both_times(restored: Event, down_at: float) -> Event:

@@ -291,12 +291,17 @@ class Registrations:
         if not about:
             return
         over = overtaken.over_once_alive(about, service_id, self.is_alive)
-        missed = overtaken.missed_deaths(over, service_id)
-        if missed:
-            over += overtaken.earlier_returns(about, service_id)
-            missed = overtaken.missed_deaths(over, service_id)
+        if not overtaken.reports_death(about, service_id):
+            self._delivery.withdraw(over, now)
+            return
+        over += overtaken.earlier_returns(about, service_id)
         self._delivery.withdraw(over, now)
+        missed = overtaken.missed_deaths(over, service_id)
+        deaths = overtaken.missed_deaths(about, service_id)
         back = overtaken.registered_again(service_id, record.spec.name, record.incarnation, now.wall)
-        for recipient, deaths in missed.items():
-            both = overtaken.with_both_times(back, deaths.last_down_at)
-            self._delivery.publish(overtaken.summary(both, recipient, deaths), now)
+        back = overtaken.with_both_times(back, max(each.last_down_at for each in deaths.values()))
+        for recipient in overtaken.expects_return(about, service_id):
+            summed = missed.get(recipient, overtaken.MissedDeaths())
+            self._delivery.publish(overtaken.summary(back, recipient, summed), now)
+        if overtaken.reports_death(self._delivery.mailboxes.about(service_id), service_id):
+            record.judgement = replace(record.judgement, returned=back)

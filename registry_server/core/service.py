@@ -50,6 +50,9 @@ class Judgement:
     """The alert of its removal, if it was removed as down."""
     acknowledged_at: float | None = None
     """When an operator acknowledged that it is lost; seconds since the epoch."""
+    returned: Event | None = None
+    """The alert of its last return while alerts of its death waited on, because of the services that they list. A copy
+    that escalates later is followed by it."""
 
 
 @dataclass(frozen=True, slots=True)

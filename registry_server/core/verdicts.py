@@ -73,6 +73,9 @@ class Verdicts:
         if event is None:
             return True
         recipient = self._directory.id_of(event.recipient)
+        if not copy.escalated_from and overtaken.is_overtaken(event, self._judgements.is_alive):
+            return False
+        notified = True
         if copy.notified_about:
             notified = self._judgements.notified(copy.notified_about, copy.alert_id, recipient)
             if not notified and not copy.escalated_from:
@@ -81,6 +84,10 @@ class Verdicts:
             return False
         event, _ = self._delivery.publish(event, now)
         self._withdraw_suspicions(event, now)
+        if not notified:  # it waited on after the return, because of the services that it lists
+            returned = self._judgements.return_after(copy.notified_about, recipient)
+            if returned is not None:
+                self._delivery.publish(replace(returned, recipient=recipient), now)
         return True
 
     # --- standing suspicions ----------------------------------------------------------------------------------------
@@ -147,9 +154,12 @@ class Verdicts:
             verdict = replace(verdict, alert=replace(verdict.alert, alert_id=held.alert_id))
         elif known and verdict.kind is not VerdictKind.DEREGISTER:
             return VerdictResult(VerdictOutcome.UNCHANGED)
-        event, delivered = None, False
+        event, delivered, returned = None, False, before.returned
         if verdict.kind is VerdictKind.ALIVE:
+            restored = verdict.alert
             verdict = self._withdraw_what_is_over(record, verdict, now)
+            if restored is not None and restored.type == overtaken.RESTORED:
+                returned = self._to_follow_later_copies(record, restored)
         if verdict.alert is not None:
             alert = _as_shown(verdict.alert, record)
             alert = replace(alert, recipient="") if verdict.quiet or overruled else alert
@@ -166,6 +176,8 @@ class Verdicts:
             told_to = (event.recipient,) if event is not None and event.recipient else ()
         elif verdict.kind is VerdictKind.ALIVE:
             down_event, told_to, folded_into = None, (), ""
+        elif verdict.kind is VerdictKind.DEREGISTER and event is not None and event.recipient and told_to:
+            told_to = tuple(dict.fromkeys((*told_to, event.recipient)))  # it expects the return as well
         occurred = event.occurred_at if event is not None else now.wall
         since = before.since if liveness is before.liveness else occurred
         removal = "" if event is None or verdict.kind is not VerdictKind.DEREGISTER else event.alert_id
@@ -180,6 +192,7 @@ class Verdicts:
             folded_into,
             removal,
             acknowledged_at,
+            returned,
         )
         if event is not None and verdict.folds:
             self._fold(verdict.service_id, verdict.folds, event.alert_id)
@@ -200,21 +213,32 @@ class Verdicts:
         self._delivery.withdraw(over, now)
         if restored is None:
             return verdict
-        down_event = record.judgement.down_event
-        down_at = record.judgement.since if down_event is None else down_event.occurred_at
+        down_at = _down_at(record)
         missed = overtaken.missed_deaths(over, service_id)
+        # More may have been notified than the observer knew of when it judged.
+        expect = dict.fromkeys((*record.judgement.told_to, *overtaken.expects_return(about, service_id)))
 
         def told(event: Event) -> Event:
             both = overtaken.with_both_times(event, down_at)
             recipient = self._directory.id_of(event.recipient) if event.recipient else ""
+            for each in [each for each in expect if recipient in (each, self._directory.id_of(each))]:
+                del expect[each]
             return overtaken.summary(both, recipient, missed.pop(recipient, overtaken.MissedDeaths()))
 
         # A return that is recorded but not sent is still sent to recipients that missed the death.
         alert = overtaken.with_both_times(restored, down_at) if verdict.quiet else told(restored)
         further = [told(each) if each.type == overtaken.RESTORED else each for each in verdict.further_alerts]
-        # A recipient of only the removal is not notified of the return.
         further += [told(replace(restored, recipient=recipient)) for recipient in list(missed)]
+        while expect:
+            further.append(told(replace(restored, recipient=next(iter(expect)))))
         return replace(verdict, alert=alert, further_alerts=tuple(further))
+
+    def _to_follow_later_copies(self, record: Record, restored: Event) -> Event | None:
+        """The alert of a return, if copies about the death wait on: when they escalate, it follows them."""
+        service_id = record.spec.service_id
+        if not overtaken.reports_death(self._delivery.mailboxes.about(service_id), service_id):
+            return None
+        return replace(_as_shown(overtaken.with_both_times(restored, _down_at(record)), record), recipient="")
 
     def _withdraw_suspicions(self, death: Event, now: Instant) -> None:
         """Whoever is notified of a death need not hear that it was suspected."""
@@ -229,6 +253,12 @@ class Verdicts:
         for copy in self._delivery.mailboxes.waiting_for(recipient):
             if copy.event.service_id in listed:
                 self._delivery.stop_escalation(copy.event.alert_id, recipient)
+
+
+def _down_at(record: Record) -> float:
+    """Since when a service that is judged down is down, in seconds since the epoch."""
+    down_event = record.judgement.down_event
+    return record.judgement.since if down_event is None else down_event.occurred_at
 
 
 def _as_shown(alert: Event, record: Record) -> Event:

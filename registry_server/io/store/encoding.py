@@ -80,6 +80,7 @@ def _judgement(raw: dict[str, Any]) -> Judgement:
         folded_into=raw.get("folded_into", ""),
         removal_alert_id=raw.get("removal_alert_id", ""),
         acknowledged_at=raw.get("acknowledged_at"),
+        returned=None if raw.get("returned") is None else _event(raw["returned"]),
     )
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from tests.simulation.mutants import judgement, registry
+from tests.simulation.mutants import judgement, registry, withdrawal
 from tests.simulation.mutants.mutant import Mutant
 
-MUTANTS = {mutant.name: mutant for mutant in (*registry.MISTAKES, *judgement.MISTAKES)}
+MUTANTS = {mutant.name: mutant for mutant in (*registry.MISTAKES, *withdrawal.MISTAKES, *judgement.MISTAKES)}
 
 
 @contextmanager

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from grid_model.event import OPERATORS, Event
 from grid_model.liveness import LivenessCause
-from grid_model.verdict import AlertCopy, Verdict, VerdictKind, VerdictOutcome, VerdictResult
+from grid_model.verdict import AlertCopy, Verdict, VerdictOutcome, VerdictResult
 
-from registry_server.core import absent_recipients, overtaken, queries
-from registry_server.core.absent_recipients import AbsentRecipients
+from registry_server.core import queries
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
 from registry_server.core.attention import AttentiveClock
 from registry_server.core.changes import Change, ChangeLog
 from registry_server.core.commits import Commits, PendingCommit
-from registry_server.core.effects import AppendEvent, Effects, SupersededBy, WithdrawCopy, Write
+from registry_server.core.effects import AppendEvent, Effects, SupersededBy, Write
 from registry_server.core.event_log import EventLog
 from registry_server.core.heartbeats import Heartbeats
 from registry_server.core.mailbox import Mailboxes
@@ -138,55 +136,6 @@ def _mailbox_forgets_on_connection_loss() -> Patches:
                 self.acknowledge(copy.event.alert_id, recipient)
 
     return [(Mailboxes, "connection_lost", connection_lost)]
-
-
-def _deaths_are_withdrawn_by_any_verdict() -> Patches:
-    apply = Verdicts._set
-
-    def forgetful(self: Any, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
-        if verdict.kind is VerdictKind.DEREGISTER:
-            about = self._delivery.mailboxes.about(verdict.service_id)
-            self._delivery.withdraw([copy for copy in about if copy.event.recipient != OPERATORS], now)
-        return apply(self, record, verdict, now)
-
-    return [(Verdicts, "_set", forgetful)]
-
-
-def _lists_are_not_looked_at() -> Patches:
-    def over(event: Event, service_id: str, is_alive: Callable[[str], bool]) -> bool:
-        return event.recipient != OPERATORS and event.service_id == service_id and event.type != overtaken.RESTORED
-
-    return [(overtaken, "_is_over", over)]
-
-
-def _returns_are_not_summed_up() -> Patches:
-    withdraw = Verdicts._withdraw_what_is_over
-
-    def silent(self: Any, record: Record, verdict: Verdict, now: Instant) -> Verdict:
-        told = withdraw(self, record, verdict, now)
-        return verdict if told.alert is None else replace(told, alert=replace(told.alert, recipient=""))
-
-    return [(Verdicts, "_withdraw_what_is_over", silent)]
-
-
-def _absent_need_not_escalate() -> Patches:
-    init = AbsentRecipients.__init__
-
-    def hasty(self: AbsentRecipients, keep: float = 0.05) -> None:
-        init(self, 0.05)
-
-    return [(AbsentRecipients, "__init__", hasty), (absent_recipients, "must_escalate", lambda _: False)]
-
-
-def _withdrawals_are_not_stored() -> Patches:
-    take = Registry.take
-
-    def lossy(self: Registry) -> Effects:
-        effects = take(self)
-        effects.writes[:] = [write for write in effects.writes if type(write) is not WithdrawCopy]
-        return effects
-
-    return [(Registry, "take", lossy)]
 
 
 def _waiting_alerts_are_not_restored() -> Patches:
@@ -533,9 +482,4 @@ MISTAKES = (
     Mutant(
         "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=11800
     ),
-    Mutant("removal_withdraws", "alerts end with the record", ("P3",), _deaths_are_withdrawn_by_any_verdict),
-    Mutant("lists_withdrawn", "a list with the dead in it ends", ("P3",), _lists_are_not_looked_at, kind="family"),
-    Mutant("returns_not_summed_up", "who missed a death hears nothing", ("P3", "ALERT"), _returns_are_not_summed_up),
-    Mutant("absent_escalate_not", "alerts to who is gone just end", ("P3",), _absent_need_not_escalate),
-    Mutant("withdrawals_not_stored", "what is over comes back", ("ALERT", "P3"), _withdrawals_are_not_stored),
 )

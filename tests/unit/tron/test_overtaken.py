@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import Liveness
+from grid_model.verdict import AlertCopy
 
 from registry_server.core.effects import AppendEvent, WithdrawCopy
+from registry_server.io.store.encoding import decode_judgement, encode
 from tests.support.core_pair import PATIENT, CorePair, grown
 from tron.policy import Policy
 
@@ -295,3 +297,157 @@ def test_a_service_that_registers_for_the_first_time_is_no_return() -> None:
     pair.join("kid", "pa")
     pair.run(1.0)
     assert pair.told("pa") == []
+
+
+FAMILY = {"a0": "", "a1": "a0", "a2": "a1", "a3": "a2"}
+
+
+def listed_death() -> CorePair:
+    """A parent and its child die together, and the parent returns: the alert about it waits on, because it lists the
+    child."""
+    pair = grown(CorePair(), FAMILY)
+    pair.kill("a2", "a3")
+    pair.run(3.0)
+    (death,) = pair.mail("a1", "service_down")
+    assert death.details["affected"] == ["a3"]
+    pair.join("a2", "a1")
+    pair.run(0.5)
+    assert types(pair, "a1") == [("service_down", "a2"), ("heartbeat_restored", "a2")]
+    return pair
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_a_copy_that_escalates_after_the_return_is_followed_by_the_return(acknowledged: bool, restarted: bool) -> None:
+    pair = listed_death()
+    told = pair.mail("a1", "heartbeat_restored")[0].alert_id
+    pair.acknowledge("a1", "heartbeat_restored")
+    if restarted:
+        pair.restart_tron()
+    pair.kill("a1")
+    pair.run(3.0)
+    about = [(event.type, event.service_id) for event in pair.mail("a0") if event.service_id == "a2"]
+    assert about == [("service_down", "a2"), ("heartbeat_restored", "a2")]
+    if acknowledged:
+        pair.acknowledge("a0", "service_down", about="a2")
+    pair.join("a3", "a2")
+    pair.run(0.5)
+    (restored,) = [event for event in pair.mail("a0") if event.service_id == "a2"]
+    assert (restored.type, restored.alert_id) == ("heartbeat_restored", told)
+    assert restored.details["down_at"] < restored.details["restored_at"]
+
+
+def test_operators_to_whom_a_copy_escalates_after_the_return_get_the_return_too() -> None:
+    pair = grown(CorePair(), {"pa": "", "kid": "pa", "grandkid": "kid"})
+    pair.kill("kid", "grandkid")
+    pair.run(3.0)
+    pair.join("kid", "pa")
+    pair.run(PATIENT.escalate_after + 3.0)
+    about = [event.type for event in pair.mail(OPERATORS) if event.service_id == "kid"]
+    assert about == ["service_down", "heartbeat_restored"]
+
+
+def test_a_recipient_of_an_earlier_death_is_notified_of_the_next_return() -> None:
+    pair = listed_death()
+    pair.kill("a2")
+    pair.run(3.0)
+    first, second = pair.mail("a1", "service_down")
+    pair.registry.acknowledge(second.alert_id, "a1", pair.instant())
+    pair.run(PATIENT.escalate_after)
+    assert [event.alert_id for event in pair.mail("a0") if event.service_id == "a2"] == [first.alert_id]
+    pair.acknowledge("a0")
+    pair.join("a2", "a1")
+    pair.run(0.5)
+    assert types(pair, "a0") == [("heartbeat_restored", "a2")]
+
+
+def test_a_recipient_that_acknowledges_a_death_before_the_return_is_applied_is_notified_of_it() -> None:
+    pair = deaf_parent(None, "kid")
+    pair.maintain("kid")
+    pair.kill("kid")
+    pair.run(3.0)
+    pair.registry.release_notices("kid")
+    decided = pair.decide()
+    pair.join("kid", "pa")
+    pair.judge.learn(pair.frame())
+    later = pair.judge.decide(pair.hearing_since, pair.instant().wall)
+    pair.apply(decided)
+    assert pair.acknowledge("pa", "service_down")
+    pair.apply(later)
+    assert types(pair, "pa") == [("heartbeat_restored", "kid")]
+
+
+def test_a_return_is_not_withdrawn_before_its_recipient_is_notified_of_the_next_one() -> None:
+    pair = deaf_parent(None, "kid")
+    pair.kill("kid")
+    pair.run(PATIENT.escalate_after + 3.0)
+    pair.acknowledge("root", "service_down")
+    pair.join("kid", "pa")
+    pair.run(0.5)
+    assert types(pair, "root") == [("heartbeat_restored", "kid")]
+    pair.kill("kid")
+    pair.run(3.0)
+    pair.acknowledge("pa")
+    pair.join("kid", "pa")
+    pair.run(0.5)
+    (restored,) = pair.mail("root")
+    assert restored.alert_id == pair.mail("pa")[-1].alert_id, "of the later return"
+
+
+def test_a_service_that_was_removed_on_purpose_is_reported_as_back_although_its_alert_waits_on() -> None:
+    pair = grown(CorePair(), FAMILY)
+    pair.kill("a2", "a3")
+    pair.run(3.0)
+    pair.registry.deregister("a2", "", pair.instant())
+    pair.run(1.0)
+    pair.join("a2", "a1")
+    assert types(pair, "a1") == [("service_down", "a2"), ("heartbeat_restored", "a2")]
+    pair.kill("a1")
+    pair.run(3.0)
+    about = [event.type for event in pair.mail("a0") if event.service_id == "a2"]
+    assert about == ["service_down", "heartbeat_restored"]
+    pair.join("a3", "a2")
+    pair.run(0.5)
+    assert [event.type for event in pair.mail("a0") if event.service_id == "a2"] == ["heartbeat_restored"]
+
+
+def test_an_orphan_is_not_notified_late_of_a_parent_that_is_back() -> None:
+    pair = deaf_parent(None, "kid")
+    pair.kill("pa")
+    pair.run(3.0)
+    (orphaned,) = pair.mail("kid", "parent_down")
+    pair.join("pa", "root")
+    pair.run(0.5)
+    late = AlertCopy(orphaned.alert_id, orphaned)
+    assert not pair.registry.notify(late, pair.instant())
+    assert pair.mail("kid") == []
+
+
+def test_what_follows_later_copies_is_stored_only_where_one_may_come() -> None:
+    pair = listed_death()
+    judgement = pair.registry.get("a2").judgement
+    assert judgement.returned is not None
+    assert "missed_deaths" not in judgement.returned.details
+    assert decode_judgement(encode(judgement)) == judgement
+    pair.join("a3", "a2")
+    pair.run(0.5)
+    pair.kill("a2")
+    pair.run(3.0)
+    pair.join("a2", "a1")
+    pair.run(0.5)
+    assert pair.registry.get("a2").judgement.returned is None
+
+
+def test_a_recipient_of_the_removal_only_is_notified_of_the_return() -> None:
+    pair = grown(CorePair(Policy(guard_ratio=1.0)), {"root": "", "pa": "root", "kid": "pa"})
+    pair.kill("kid")
+    pair.run(2.5)
+    pair.acknowledge("pa", "service_down")
+    pair.kill("pa")
+    pair.run(6.0)
+    kid = [event.type for event in pair.mail("root") if event.service_id == "kid"]
+    assert kid == ["service_deregistered"]
+    pair.acknowledge("root")
+    pair.join("kid", "pa")
+    pair.run(0.5)
+    assert [event.type for event in pair.mail("root") if event.service_id == "kid"] == ["heartbeat_restored"]

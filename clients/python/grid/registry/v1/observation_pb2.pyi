@@ -530,7 +530,7 @@ class Notice(_message.Message):
     alert_id: _builtins.str
     """The alert of the copy. Empty: that of `event`."""
     told_about: _builtins.str
-    """If set: the alert is that of this service's last DOWN, and the recipient counts as notified of it."""
+    """If set: the alert is that of this service's last DOWN or removal, and the recipient hears of its return."""
     @_builtins.property
     def event(self) -> _event_pb2.Event:
         """Unset: nothing is sent; only the copy that is named below stops escalating."""
