@@ -69,9 +69,9 @@ def recipient_down(service_id: str) -> str:
 
 # --- notices to operators about TRON itself -------------------------------------------------------------------------
 
-REGISTRY_LOST = "the registry does not answer; no service is judged until it does"
+REGISTRY_LOST = "the registry does not answer; liveness is not being evaluated until it does"
 REGISTRY_BACK = "the registry answers again"
-NEVER_REACHED = "it was never reached"
+NEVER_REACHED = "no connection to it has succeeded yet"
 STREAM_ENDED = "the stream ended"
 
 # --- explain: the verdict -------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def rule_heard_in_time(interval: float, misses: int, tolerance: float) -> str:
 
 def rule_stall_after(seconds: float) -> str:
     """Stalled."""
-    limit = f"the activity counter may stay unchanged for {seconds:g} s"
+    limit = f"the activity counter is allowed to stay unchanged for at most {seconds:g} s"
     return f"stall_after: {limit}; a service that sends heartbeats is never declared down for it"
 
 
@@ -195,7 +195,7 @@ def tolerance_ratio_out_of_range(ratio: float) -> str:
 
 def guard_ratio_out_of_range(ratio: float) -> str:
     """guard_ratio."""
-    return f"is {ratio:g}; it must be above 0 and at most 1 (1: never)"
+    return f"is {ratio:g}; it must be above 0 and at most 1 (1 turns the guard off)"
 
 
 def count_too_small(count: int) -> str:

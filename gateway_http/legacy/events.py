@@ -76,7 +76,7 @@ class Refusal(BaseModel):
 
 
 class EventsPort:
-    """What the routes answer from."""
+    """The state of this port: its connected clients, and the gateway whose events it passes on."""
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self._gateway = gateway

@@ -22,7 +22,7 @@ async def explain(gateway: Gateway, service_id: str) -> dict[str, Any]:
     except ServiceNotFound:
         note = "TRON does not judge this service now."
     except TronError as error:
-        note = f"TRON cannot be asked now: {error.message or error.reason}"
+        note = f"TRON cannot be reached right now: {error.message or error.reason}"
     else:
         deadlines = [{"what": each["what"], "due_in": _seconds(each["due_in"])} for each in explained["deadlines"]]
         explanation = {

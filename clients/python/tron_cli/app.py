@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RUN, ASK, CHANGE = "Run the system", "Ask", "Take part"
+RUN, ASK, CHANGE = "Run the system", "Inspect", "Manage agents and policy"
 
 app.command(rich_help_panel=RUN)(system.up)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.registry)

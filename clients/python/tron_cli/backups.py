@@ -26,7 +26,7 @@ def backup(
     data_dir: DataDirOption = DATA_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy all state of a running system. The copy contains everything that was acknowledged before."""
+    """Copy all state of a running system. It contains every change acknowledged before the backup began."""
     try:
         made = backups.back_up(data_dir, folder, _version())
     except BackupError as error:

@@ -96,7 +96,7 @@ def not_there(name: str, address: str, detail: str = "") -> str:
 
 
 def require_registry(client: RegistryClient) -> None:
-    """Make sure that the registry answers; a stream alone would wait for it forever without a message."""
+    """Fail now if the registry does not answer: opening a stream would wait forever and tell the user nothing."""
     client.list_events(limit=1)
 
 

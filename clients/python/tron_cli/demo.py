@@ -49,7 +49,7 @@ def demo(
         Path | None, typer.Option(help="Written once all agents are registered: one JSON object.")
     ] = None,
 ) -> None:
-    """Run a demo fleet: one process for each row of a catalogue, as a real agent with its real parent.
+    """Run a demo fleet from a catalogue: each row becomes an agent, a process under the parent that the row names.
 
     Parents restart their children up to three times, then escalate. With --kill, --hang, --stall or --resume it acts on
     the demo that runs already, in another terminal or in `tron up --demo`. Follow it with: tron alerts --follow

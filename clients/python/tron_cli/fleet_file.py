@@ -63,7 +63,7 @@ class Row(BaseModel):
         return given
 
     def declaration(self) -> dict[str, Any]:
-        """Return what an agent declares of itself, as keyword arguments of `Agent` and of `RegistryClient.register`."""
+        """Return what an agent declares about itself, as keywords of `Agent` and `RegistryClient.register`."""
         return self.model_dump(exclude={"key", "port", "system"})
 
 

@@ -162,7 +162,7 @@ def shown(value: object) -> str:
 def stats(
     registry: RegistryOption = DEFAULT_REGISTRY, monitor: MonitorOption = "", as_json: JsonOption = False
 ) -> None:
-    """Count the services by liveness, and show whether TRON is watching and how the operator sinks are doing."""
+    """Count the services by liveness; show whether TRON is watching, and whether notices reach the operators."""
     with monitor_at(monitor, registry) as client:
         found = client.get_stats()
         if as_json:

@@ -77,7 +77,7 @@ def tron_unreachable(error: Exception) -> str:
 
 NO_SERVICES = "No services are registered. Try: tron run --id hello --name hello -- sleep 60"
 NO_SERVICES_MATCH = "No services match."
-NO_SERVICE_IS_GONE = "No service is gone."
+NO_SERVICE_IS_GONE = "No services were removed recently."
 SNAPSHOT_ENDS = "-- end of the snapshot; live changes follow --"
 SNAPSHOT_FOLLOWS = "-- too many changes were missed; a new snapshot follows --"
 NO_EVENTS = "There are no events yet."
@@ -249,7 +249,7 @@ DEMO_ENDED = "the demo ended before it answered"
 TOO_MANY_CALLERS = "too many callers at once"
 ORDER_IS_AN_OBJECT = "an order is a JSON object"
 KILLED = "killed"
-KILLED_UNTIL_RESUMED = "killed, and will be killed again after each restart, until it is resumed"
+KILLED_UNTIL_RESUMED = "killed; it will be killed again after each restart until you enter: resume"
 STOPPED = "stopped, so that it hangs"
 MADE_TO_STALL = "made to stall: it sends heartbeats but makes no progress"
 STARTED_AGAIN = "started again"
@@ -282,7 +282,7 @@ def socket_path_too_long(path: Path) -> str:
 
 
 def unknown_order(order: object, known: Iterable[str]) -> str:
-    return f"{order!r} is none of {', '.join(known)}"
+    return f"{order!r} is not one of {', '.join(known)}"
 
 
 def killed_before_it_registered(service_id: str) -> str:
@@ -290,7 +290,7 @@ def killed_before_it_registered(service_id: str) -> str:
 
 
 def of_the_system(service_id: str) -> str:
-    return f"{service_id} is a program of the system, not of the demo"
+    return f"{service_id} is part of the system, not of the demo"
 
 
 def not_registered_within(service_id: str, seconds: float) -> str:
@@ -317,7 +317,7 @@ def no_such_catalogue(known: str) -> str:
 
 
 def already_used(word: str, number: int) -> str:
-    return f"{word!r} is already used by service {number}"
+    return f"{word!r} is already used by service {number} above"
 
 
 def ttl_too_short(ttl: float, interval: float) -> str:

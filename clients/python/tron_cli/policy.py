@@ -64,7 +64,7 @@ def policy(
         bool, typer.Option("--force", help="With --service: even if no such service is registered (yet).")
     ] = False,
 ) -> None:
-    """Show the thresholds in force and their sources, or change them. Changes apply at once and are permanent.
+    """Show the thresholds in force and their sources, or change them. Changes take effect at once and survive restarts.
 
     A time is a number of seconds, or has a unit: 500ms, 2.5s, 10min, 1h.
     """
@@ -174,7 +174,7 @@ def maintenance(
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, shown to other operators.")] = "",
 ) -> None:
-    """Hold the alerts about a service. This belongs to the id and survives restarts and registrations. Without an ID,
+    """Hold the alerts about a service. The hold is tied to the id, so it survives restarts. Without an ID,
     list the services whose alerts are held."""
     if off and (minutes is not None or reason):
         raise typer.BadParameter(messages.OFF_TAKES_NOTHING, param_hint="--off")

@@ -49,7 +49,7 @@ def probe(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Send heartbeats for programs that cannot be changed, while they are healthy; report why the others are not."""
+    """Check programs that cannot send heartbeats: send them for the healthy ones, report why the rest are not."""
     rows = chosen(load_catalogue(catalogue), service)
     try:
         well = asyncio.run(

@@ -41,7 +41,7 @@ def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
     row = catalogue.find(word)
     if row is None:
         known = ", ".join(each.key or each.service_id for each in catalogue.rows)
-        raise typer.BadParameter(f"{word!r} is none of {known}", param_hint="--service")
+        raise typer.BadParameter(f"{word!r} is not one of {known}", param_hint="--service")
     return (row,)
 
 

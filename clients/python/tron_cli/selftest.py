@@ -170,7 +170,7 @@ def selftest(
     as_json: JsonOption = False,
     patience: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Timeout of each phase.")] = 10.0,
 ) -> None:
-    """Check on the live system that a silent agent is detected and its parent notified. Exits with 1 if not."""
+    """Verify, on the live system, that a silent agent is detected and its parent is notified. Exits with 1 if not."""
     test = SelfTest(registry, monitor_address_of(monitor, registry), patience)
     passed = test.run()
     if as_json:

@@ -141,7 +141,7 @@ def watch(
     ] = 0,
     count: Annotated[int, typer.Option(min=0, help="Stop after this many changes; 0: never.")] = 0,
 ) -> None:
-    """Follow changes of services. A lost connection skips nothing. Press Ctrl-C to stop."""
+    """Follow changes to services. No change is missed when a lost connection is back. Press Ctrl-C to stop."""
     with registry_at(registry) as client:
         require_registry(client)
         for seen, change in enumerate(client.watch_services(since), 1):
@@ -260,7 +260,7 @@ def deregister(
     as_json: JsonOption = False,
     reason: Annotated[str, typer.Option(help="Why, for the event log.")] = "",
 ) -> None:
-    """Remove a service on purpose. No alert is sent."""
+    """Remove a service from the registry without sending an alert."""
     with registry_at(registry) as client:
         client.deregister(service_id, reason)
         if as_json:

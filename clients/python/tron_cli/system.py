@@ -54,17 +54,17 @@ def program(module: str, arguments: Sequence[str]) -> list[str]:
 
 
 def registry(context: typer.Context) -> None:
-    """Run the registry alone; all flags are its own (see: tron registry --help)."""
+    """Run only the registry. For its options, see: tron registry --help."""
     _become("registry_server", context.args)
 
 
 def monitor(context: typer.Context) -> None:
-    """Run TRON, the failure detector, alone; all flags are its own (see: tron monitor --help)."""
+    """Run only TRON, the failure detector. For its options, see: tron monitor --help."""
     _become("tron", context.args)
 
 
 def gateway(context: typer.Context) -> None:
-    """Run the gateway alone: legacy REST, JSON API, dashboard; all flags are its own (see: tron gateway --help)."""
+    """Run only the gateway: legacy REST, JSON API, dashboard. For its options, see: tron gateway --help."""
     _become("gateway_http", context.args)
 
 

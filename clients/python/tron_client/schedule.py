@@ -104,7 +104,7 @@ class CutOff:
 
     @property
     def limit(self) -> float:
-        """Seconds without an acknowledgement until cut off."""
+        """Seconds that may pass without an acknowledgement before we consider ourselves cut off from the registry."""
         return 2 * self.interval if self.asks else max(2 * self.interval, 2 * _SLOWEST_ACK)
 
     @property

@@ -38,7 +38,7 @@ class Resume(Protocol[T_co]):
         """What to ask for now."""
 
     def accept(self, answer: Any) -> T_co:
-        """The value of one answer; remembers how far we came."""
+        """Return the value that one response carries, and record our position in the stream."""
 
     def ended(self, error: TronError | None) -> tuple[float, T_co | None]:
         """The stream ended: seconds to wait, and a value to say before. Raises the error that cannot be mended."""

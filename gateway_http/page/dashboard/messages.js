@@ -5,7 +5,7 @@ import { causeWord, count, some } from "./format.js";
 
 export const GATEWAY_SILENT = "The gateway does not answer.";
 export const NOTHING_RECEIVED = "No data has been received yet.";
-export const TRON_UNREACHABLE = "TRON cannot be asked now.";
+export const TRON_UNREACHABLE = "TRON cannot be reached right now.";
 export const TRON_KNOWS_NONE = "TRON knows no such service.";
 export const NOT_REGISTERED = "This service is not registered now.";
 export const ASKING_TRON = "Asking TRON …";

@@ -93,7 +93,7 @@ def test_who_beats_and_does_not_get_on(pair: CorePair) -> None:
     stalled = asked(pair)
     assert stalled.verdict == "Agent A is stalled: it is sending heartbeats but has made no progress for 6.0 s."
     assert stalled.rule == (
-        "stall_after: the activity counter may stay unchanged for 5 s; "
+        "stall_after: the activity counter is allowed to stay unchanged for at most 5 s; "
         "a service that sends heartbeats is never declared down for it"
     )
 

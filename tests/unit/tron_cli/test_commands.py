@@ -248,7 +248,7 @@ def test_services_shows_who_is_gone(registry: Canned) -> None:
     document = json.loads(tron("services", "--gone", "--json", at=registry).stdout)
     assert [(each["service_id"], each["lost"]) for each in document["services"]] == [("a", True), ("b", False)]
     registry.gone = []
-    assert tron("services", "--gone", at=registry).stdout == "No service is gone.\n"
+    assert tron("services", "--gone", at=registry).stdout == "No services were removed recently.\n"
     assert tron("services", "--gone", "--cap", "x", at=registry).returncode == 2
 
 

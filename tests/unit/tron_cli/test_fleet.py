@@ -185,8 +185,8 @@ async def test_one_that_ends_by_itself_is_said_and_not_started_again(house: Hous
     [
         ("kill", "wroker", r"no agent 'wroker' in this fleet; did you mean worker\?"),
         ("kill", "nobody", "no agent 'nobody' in this fleet; see: tron services"),
-        ("kill", "program", "program is a program of the system, not of the demo"),
-        ("explode", "worker", "'explode' is none of kill, kill-once, hang, stall, resume, restart"),
+        ("kill", "program", "program is part of the system, not of the demo"),
+        ("explode", "worker", "'explode' is not one of kill, kill-once, hang, stall, resume, restart"),
     ],
 )
 async def test_what_can_not_be_done_is_said(house: House, what: str, service_id: str, told: str) -> None:

@@ -126,8 +126,8 @@ def test_a_row_is_found_by_id_by_key_and_by_a_name_that_only_it_has() -> None:
         (of(row("a", heartbeat_interval="0")), r"service 1 \(a\): heartbeat_interval"),
         (of(row("a", heartbeat_interval="nan")), r"service 1 \(a\): heartbeat_interval"),
         (of(row("a", ttl="3")), r"service 1 \(a\): ttl: 3 s is below heartbeat_interval \(30 s\)"),
-        (of(row("a"), row("a")), r"service 2 \(a\): service_id: 'a' is already used by service 1"),
-        (of(row("a", key="'k'"), row("b", key="'k'")), r"service 2 \(b\): key: 'k' is already used by service 1"),
+        (of(row("a"), row("a")), r"service 2 \(a\): service_id: 'a' is already used by service 1 above"),
+        (of(row("a", key="'k'"), row("b", key="'k'")), r"service 2 \(b\): key: 'k' is already used by service 1 above"),
         (of(row("a", parent="'nobody'")), r"service 1 \(a\): parent: 'nobody' is not a service of this catalogue"),
         (of(row("a", parent="'a'")), r"service 1 \(a\): parent: creates a cycle: a -> a"),
         (

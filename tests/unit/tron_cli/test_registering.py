@@ -72,7 +72,7 @@ def test_it_says_who_answers_at_its_address(registry: Canned, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--catalogue", "core", "--service", "x"], "'x' is none of tron, resource_manager"),
+        (["--catalogue", "core", "--service", "x"], "'x' is not one of tron, resource_manager"),
         (["--catalogue", "core", "--name", "n"], "it cannot be combined with --catalogue"),
         (["--catalogue", "core", "--label", "a=b"], "it cannot be combined with --catalogue"),
         (["--name", "n", "--service", "x"], "it names a service of a --catalogue"),

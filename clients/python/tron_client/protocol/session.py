@@ -349,9 +349,9 @@ class AgentSession:
         self._step_down(incarnation)
 
     def goodbye(self, reason: str) -> bool:
-        """Leave: the goodbye goes out as soon as a stream carries it.
+        """Leave: the goodbye is sent as soon as a stream carries the service.
 
-        Returns False if the registry cannot know the service, so that the session is over without a goodbye.
+        Returns False if the registry cannot have heard of the service: the session is then over without a goodbye.
         """
         unknown = not self.incarnation and self._queue.withdraw()
         self.over = self.over or unknown
