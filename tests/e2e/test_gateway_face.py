@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def test_an_interval_reads_in_every_face_as_it_was_declared(face: Face) -> None:
 def test_the_legacy_alert_file_has_what_alerts_has_also_over_a_restart_of_the_gateway(tmp_path: Path) -> None:
     def written() -> list[dict[str, Any]]:
         files = sorted((tmp_path / "gateway" / "events").glob("heartbeat_alerts_*.jsonl"))
-        return [json.loads(line) for path in files for line in path.read_text().splitlines()]
+        lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+        # A gateway that is killed between a line and the note of its position writes that line once more.
+        return [line for line, _ in groupby(lines)]
 
     with start_face(tmp_path) as face:
         face.register("filed", heartbeat_interval_s=1)
