@@ -10,9 +10,9 @@ BIN := $(VENV)/bin
 DATA_DIR ?= tron-data
 # It takes one processor to itself, and would starve those that run beside it.
 SHORT_TURNS := tests/unit/test_short_turns.py
-# One worker more than processors, since most tests wait for real processes. A file stays on one worker, which shares its servers.
+# A worker for each of two processors: with a third the programs under test stall. A file stays on one worker, which shares its servers.
 # The files with the longest tests come first, so that no worker waits for them at the end.
-PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

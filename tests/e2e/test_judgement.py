@@ -40,8 +40,9 @@ class Ear:
         """The types of all alerts so far, or of those about one service."""
         return [alert.type for _, alert in list(self.heard) if service_id in ("", alert.service_id)]
 
-    def wait(self, kind: str, service_id: str, timeout: float = 15.0) -> tuple[float, Alert]:
-        """When it received that, and the alert."""
+    def wait(self, kind: str, service_id: str, timeout: float = 45.0) -> tuple[float, Alert]:
+        """When it received that, and the alert. After a stall of the registry, on a busy machine, judgement waits 15 s,
+        and again after the next one."""
 
         def find() -> tuple[float, Alert] | None:
             found = [each for each in list(self.heard) if (each[1].type, each[1].service_id) == (kind, service_id)]
