@@ -231,6 +231,7 @@ class Judge:
         lease = self.detector.find(service_id)
         self._touch_children(service_id)
         self._pending.withdraw(service_id)
+        self._flapping.discard(service_id)
         self.detector.forget(service_id)
         self.hierarchy.lineage.remove(service_id)
         self.guard.ended(service_id)
@@ -280,6 +281,7 @@ class Judge:
         """A decision does not hold."""
         self.detector.refused(transition)
         if transition.kind in FAILURES:
+            self._flapping.discard(transition.service_id)
             self.guard.ended(transition.service_id)  # it does not fail: a newer fact is there
         self._preauthorized.touch(transition.service_id)
 
