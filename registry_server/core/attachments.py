@@ -38,19 +38,6 @@ class Attachments:
         self._published = published
         self._outgoing = outgoing
 
-    def close(self, session_id: int, now: Instant) -> list[Record]:
-        """The stream ended: its services are detached; none of them left by this.
-
-        Return those whose stream the other side ended: for them the end means something.
-        """
-        self.stream_ended(session_id, now)
-        broken: list[Record] = []
-        while self.ended:
-            record = self.detach_next()
-            if record is not None:
-                broken.append(record)
-        return broken
-
     def stream_ended(self, session_id: int, now: Instant) -> None:
         """The stream ended: its services wait in `ended` to be detached, one by one. Nothing if it was not open."""
         session = self.sessions.close(session_id, now.attentive)

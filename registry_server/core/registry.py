@@ -130,10 +130,6 @@ class Registry:
         """
         self._attachments.sessions.drain(session_id, now.attentive + reconnect_after)
 
-    def close_session(self, session_id: int, now: Instant) -> list[Record]:
-        """The stream ended; see `Attachments.close`."""
-        return self._attachments.close(session_id, now)
-
     def share_session(self, session_id: int) -> None:
         """The stream carries the agents of one process, each of them apart."""
         self._attachments.sessions[session_id].shared = True

@@ -20,6 +20,7 @@ from tron_client.protocol.shared_stream import SharedStream
 from registry_server.core import agent_stream, effects
 from registry_server.core.commits import Commits
 from registry_server.core.registry import Registry
+from tests.support.end_stream import end_stream
 from tests.unit.registry_server.builders import at, make_event, make_spec
 
 SEEDS = 150
@@ -117,7 +118,7 @@ class World:
             process.at_registry = None
             process.up.clear()
             process.down.clear()
-            self.registry.close_session(process.session_id, at(self.now))
+            end_stream(self.registry, process.session_id, at(self.now))
             self._deliver()
             self._ended(process, process.stream.stream_ended(None, self.now, self.dice.random()).agents)
 

@@ -14,6 +14,7 @@ from registry_server.core.effects import AppendEvent, DropIntent, PutIntent, Put
 from registry_server.core.facts import facts_of
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Intent, StoredService, Tombstone
+from tests.support.end_stream import end_stream
 from tron.detector import Detector
 from tron.facts import Transition
 from tron.judge import Judge
@@ -107,7 +108,7 @@ class World:
     def break_stream(self, agent: Agent) -> None:
         """Its stream ends without a word."""
         if agent.session is not None:
-            self.core.close_session(agent.session, self.instant())
+            end_stream(self.core, agent.session, self.instant())
         agent.session = None
 
     def kill(self, agent: Agent) -> None:

@@ -15,6 +15,7 @@ from registry_server.core.facts import facts_of
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
+from tests.support.end_stream import end_stream
 from tron.facts import Kind
 from tron.judge import Judge
 from tron.orders import Orders, Ruling
@@ -76,7 +77,7 @@ class CorePair:
         for service_id in service_ids:
             self.beating.discard(service_id)
             self.registry.streams_broke(
-                self.registry.close_session(self._sessions[service_id], self.instant()), self.instant()
+                end_stream(self.registry, self._sessions[service_id], self.instant()), self.instant()
             )
 
     def hang(self, *service_ids: str) -> None:

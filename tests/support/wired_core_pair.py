@@ -18,6 +18,7 @@ from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report
 from tests.simulation.translation import Wire
+from tests.support.end_stream import end_stream
 from tron.judge import Judge
 from tron.policy import Policies, Policy
 
@@ -78,7 +79,7 @@ class WiredCorePair:
         """Programs die, all at once: their streams break."""
         for service_id in service_ids:
             program = self.programs.pop(service_id)
-            broken = self.registry.close_session(program.session, self.now)
+            broken = end_stream(self.registry, program.session, self.now)
             self.registry.streams_broke(broken, self.now)
 
     def leave(self, service_id: str) -> None:

@@ -14,6 +14,7 @@ from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report, Service
+from tests.support.end_stream import end_stream
 
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
@@ -90,7 +91,7 @@ class Grid:
     def close(self, session: int) -> None:
         """The stream ends."""
         self._sessions.discard(session)
-        self.registry.close_session(session, self.later())
+        end_stream(self.registry, session, self.later())
 
     def watch(self) -> ObservationFeed:
         """Somebody watches from now on."""

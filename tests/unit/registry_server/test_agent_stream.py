@@ -29,6 +29,7 @@ from registry_server.core.effects import Alert, EndStream, Left, Registered, Rej
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Report
+from tests.support.end_stream import end_stream
 from tests.unit.registry_server.builders import at, make_event, make_spec
 
 
@@ -241,7 +242,7 @@ def test_the_first_reason_for_its_end_counts_and_its_services_are_not_accused(be
     bench.stream.end(ReaderTooSlow("first"))
     bench.stream.end(Draining("second"))
     assert isinstance(bench.stream.failure, ReaderTooSlow)
-    assert bench.registry.close_session(1, at(1.0)) == [], "we ended it: nobody broke"
+    assert end_stream(bench.registry, 1, at(1.0)) == [], "we ended it: nobody broke"
     assert bench.registry.get("a").detached_reason == ReaderTooSlow.reason
 
 

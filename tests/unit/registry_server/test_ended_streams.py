@@ -11,6 +11,7 @@ from registry_server.core.effects import EndStream
 from registry_server.core.record import Record
 from registry_server.core.service import Instant
 from registry_server.core.sessions import AT_ONCE, EMPTY_FOR, Sessions
+from tests.support.end_stream import end_stream
 from tests.unit.registry_server.builders import Grid, make_event
 
 
@@ -38,7 +39,7 @@ def down(grid: Grid, service_id: str) -> None:
 
 def close(grid: Grid, session: int = 1) -> list[str]:
     """The stream ends; return for whom that means something."""
-    return [record.spec.service_id for record in grid.registry.close_session(session, grid.later())]
+    return [record.spec.service_id for record in end_stream(grid.registry, session, grid.later())]
 
 
 def test_an_end_that_the_other_side_caused_is_a_break(grid: Grid) -> None:
@@ -60,7 +61,7 @@ def test_what_was_said_beforehand_of_a_break_is_not_said_of_our_own_end(grid: Gr
     grid.registry.preauthorize([StandingSuspicion("a", grid.registry.get("a").incarnation, alert)], [], held=False)
     grid.registry.end_session(1, ReaderTooSlow.reason)
     now = grid.later()
-    grid.registry.streams_broke(grid.registry.close_session(1, now), now)
+    grid.registry.streams_broke(end_stream(grid.registry, 1, now), now)
     assert grid.registry.get("a").judgement.liveness is Liveness.ALIVE
 
 

@@ -8,6 +8,7 @@ from registry_server.core.effects import PutService, ReserveRevisions
 from registry_server.core.outgoing import REVISION_BLOCK
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, StoredService
+from tests.support.end_stream import end_stream
 
 
 def test_no_observation_of_one_life_comes_again_in_the_next() -> None:
@@ -20,7 +21,7 @@ def test_no_observation_of_one_life_comes_again_in_the_next() -> None:
         registry.restore(stored, [], [], [], Instant(1000.0 + life, 0.0))
         registry.open_session(1)
         registry.register(Declaration("a", "a"), 0, "", 1, Instant(1000.5 + life, 0.5))
-        registry.close_session(1, Instant(1000.6 + life, 0.6))
+        end_stream(registry, 1, Instant(1000.6 + life, 0.6))
         observation = registry.records["a"].observation
         assert observation not in seen
         assert 0 < observation < 2**63

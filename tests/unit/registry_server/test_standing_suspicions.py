@@ -8,6 +8,7 @@ from grid_model.verdict import StandingSuspicion, VerdictKind, VerdictOutcome
 
 from registry_server.core.effects import Alert
 from registry_server.core.observers import STALE_AFTER
+from tests.support.end_stream import end_stream
 from tests.unit.registry_server.builders import Grid, make_event, messages
 
 
@@ -32,7 +33,7 @@ def stand(grid: Grid, *, told: bool = True, incarnation: int = 0, held: bool = F
 def broken(grid: Grid, session: int = 2) -> Liveness:
     """The stream breaks; return how the child is judged then."""
     now = grid.later()
-    grid.registry.streams_broke(grid.registry.close_session(session, now), now)
+    grid.registry.streams_broke(end_stream(grid.registry, session, now), now)
     return grid.registry.get("a").judgement.liveness
 
 
@@ -121,7 +122,7 @@ def test_who_leaves_on_purpose_is_not_suspected(grid: Grid) -> None:
     stand(grid)
     grid.goodbye(2)
     now = grid.later()
-    grid.registry.streams_broke(grid.registry.close_session(2, now), now)
+    grid.registry.streams_broke(end_stream(grid.registry, 2, now), now)
     assert messages(grid.take(), 1, Alert) == []
 
 
