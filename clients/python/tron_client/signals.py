@@ -75,10 +75,10 @@ class Farewells:
         if number in self._ours or signal.getsignal(number) is not signal.SIG_DFL or _caught(number, default=False):
             return
         try:
-            if number not in self._pipes:
-                self._pipes[number] = _pipe()
-                name = f"tron-{signal.Signals(number).name.lower()}"
-                threading.Thread(target=self._listen, args=(number,), name=name, daemon=True).start()
+            if not self._pipes:
+                # One thread for all of them: each thread makes the end of a killed program a little later.
+                self._pipes = {each: _pipe() for each in HANDLED}
+                threading.Thread(target=self._listen, name="tron-signals", daemon=True).start()
             faulthandler.register(number, file=self._pipes[number][1], all_threads=False, chain=False)
         except (OSError, RuntimeError, ValueError, AttributeError):
             _log.debug("signal_not_handled signal=%d", number, exc_info=True)
@@ -91,17 +91,18 @@ class Farewells:
             faulthandler.unregister(number)
             self._ours.discard(number)
 
-    def _listen(self, number: int) -> None:
-        here = self._pipes[number][0]
+    def _listen(self) -> None:
+        numbers = {here: number for number, (here, _) in self._pipes.items()}
         poll = select.poll()
-        poll.register(here, select.POLLIN)
+        for here in numbers:
+            poll.register(here, select.POLLIN)
         while True:
-            poll.poll()
-            with contextlib.suppress(BlockingIOError):
-                if not os.read(here, 1 << 16):
-                    return
-            if number in self._ours:
-                self._end(number)
+            for here, _ in poll.poll():
+                with contextlib.suppress(BlockingIOError):
+                    if not os.read(here, 1 << 16):
+                        return
+                if numbers[here] in self._ours:
+                    self._end(numbers[here])
 
     def _end(self, number: int) -> None:
         leavers, deadline = tuple(self._leavers), time.monotonic() + PATIENCE

@@ -21,7 +21,7 @@ from tron_client.outages import OUTAGES
 from tron_client.protocol import codec, happened, stream_log
 from tron_client.protocol.agent_transport import Streams
 from tron_client.protocol.happened import Stop
-from tron_client.protocol.messages import BeatAck, Beats
+from tron_client.protocol.messages import Alert, BeatAck, Beats
 from tron_client.protocol.shared_stream import SharedStream
 
 if TYPE_CHECKING:
@@ -202,7 +202,9 @@ class ThreadTransport:
             events = self._agents_of(self._stream.receive(message, time.monotonic(), random.random()))
             if type(message) is BeatAck:
                 return
-            self._changed.notify_all()
+            # An alert has nothing sent before the program has handled it: the thread that sends must not delay that.
+            if type(message) is not Alert:
+                self._changed.notify_all()
         self._handle(events)
 
     # --- what goes up -----------------------------------------------------------------------------------------------
