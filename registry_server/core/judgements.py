@@ -63,6 +63,10 @@ class Judgements:
         """Observers are shown the judgement again: they believe another one."""
         self._facts.changed_beside_judgement(record)
 
+    def decided_beforehand(self, record: Record) -> None:
+        """The observer said beforehand what to do about the newest facts, and it was done."""
+        self._facts.decided(record)
+
     def notified(self, service_id: str, alert_id: str, recipient: str) -> bool:
         """One more recipient is notified of a death, also of a service that was deregistered since. Return False if
         that death is over, or the recipient was notified before."""

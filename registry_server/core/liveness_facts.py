@@ -44,6 +44,10 @@ class LivenessFacts:
         """Something that no judgement turns on: older verdicts still hold."""
         self._observers.changed(record.spec.service_id, urgent=False)
 
+    def decided(self, record: Record) -> None:
+        """What changed about the service was acted upon, as the observer said beforehand."""
+        self._observers.decided(record.spec.service_id)
+
     def hear(self, record: Record, now: Instant) -> None:
         """A sign of life."""
         self.newest += 1

@@ -50,12 +50,25 @@ class ObservationFeed:
         self._removed: dict[str, None] = {}
         self.urgent = False
         """Whether something waits that must not wait for the next tick."""
+        self._undecided: set[str] = set()
+        """The services for which it is urgent."""
 
     def changed(self, service_id: str, *, urgent: bool = True) -> None:
         """More than a beat changed about this service; if it is not `urgent` it may wait for the next tick."""
         self._removed.pop(service_id, None)
         self._changed[service_id] = None
-        self.urgent = self.urgent or urgent
+        if urgent:
+            self.urgent = True
+            self._undecided.add(service_id)
+
+    def decided(self, service_id: str) -> None:
+        """What changed about this service was acted upon, as the observer said beforehand."""
+        self._undecided.discard(service_id)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether something urgent waits, and the observer has to decide nothing of it."""
+        return self.urgent and not self._undecided
 
     @property
     def overflowed(self) -> bool:
@@ -78,6 +91,7 @@ class ObservationFeed:
         if not self.overflowed:
             self._removed[service_id] = None
         self.urgent = True
+        self._undecided.add(service_id)
 
     def take(self) -> Unread:
         """All that waits, which is then sent."""
@@ -87,4 +101,5 @@ class ObservationFeed:
         self._beats = {}
         self._removed = {}
         self.urgent = False
+        self._undecided = set()
         return unread

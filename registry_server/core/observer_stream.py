@@ -10,7 +10,7 @@ from grid_model.event import Event
 from grid_model.observation import Delivery, Forebear, Frame
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictOutcome, VerdictResult
 
-from registry_server.core.commits import Commits
+from registry_server.core.commits import READERS_AFTER, Commits
 from registry_server.core.facts import facts_of
 from registry_server.core.observations import Unread
 from registry_server.core.registry import Registry
@@ -44,6 +44,12 @@ class ObserverStream:
         self._snapshot = True
         self.feed_id = feed_id
         self._feed = registry.open_feed(feed_id, observer)
+
+    @property
+    def delay(self) -> float:
+        """Seconds for which the next frame can wait: a moment if all streams that broke are suspected already, in the
+        observer's name. It computes when it reads, and the recipients of those alerts need the processor first."""
+        return READERS_AFTER if self._feed.is_decided else 0.0
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Frame]:
         """All that is new, in messages that are built one by one, when they are asked for: between two of them others

@@ -133,6 +133,11 @@ class Observers:
         for _, feed in self._feeds.values():
             feed.changed(service_id, urgent=urgent)
 
+    def decided(self, service_id: str) -> None:
+        """What changed about a service was acted upon, as the observer said beforehand."""
+        for _, feed in self._feeds.values():
+            feed.decided(service_id)
+
     def heard(self, service_id: str, beat: Heard) -> None:
         """A beat came."""
         for _, feed in self._feeds.values():

@@ -137,6 +137,7 @@ class Verdicts:
                 alert=alert,
             )
             self._set(record, verdict, now)
+            self._judgements.decided_beforehand(record)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

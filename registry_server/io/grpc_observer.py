@@ -55,6 +55,8 @@ class ObserverService:
                         await asyncio.sleep(0)
                 await wake.wait()
                 wake.clear()
+                if stream.delay:
+                    await asyncio.sleep(stream.delay)
         finally:
             loop.close_feed(feed_id)
 

@@ -6,7 +6,9 @@ import pytest
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.verdict import StandingSuspicion, VerdictKind, VerdictOutcome
 
+from registry_server.core.commits import READERS_AFTER, Commits
 from registry_server.core.effects import Alert
+from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.observers import STALE_AFTER
 from tests.support.end_stream import end_stream
 from tests.unit.registry_server.builders import Grid, make_event, messages
@@ -23,7 +25,7 @@ def grid() -> Grid:
     return grid
 
 
-def stand(grid: Grid, *, told: bool = True, incarnation: int = 0, held: bool = False) -> None:
+def preauthorize(grid: Grid, *, told: bool = True, incarnation: int = 0, held: bool = False) -> None:
     """The observer says beforehand what a break of the child's stream means."""
     alert = make_event("service_suspect", recipient="boss", occurred_at=0.0) if told else None
     incarnation = incarnation or grid.registry.get("a").incarnation
@@ -38,7 +40,7 @@ def broken(grid: Grid, session: int = 2) -> Liveness:
 
 
 def test_a_stream_that_breaks_is_suspect_at_once_and_the_parent_is_told_when(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     assert broken(grid) is Liveness.SUSPECT
     (alert,) = messages(grid.take(), 1, Alert)
     record = grid.registry.get("a")
@@ -47,8 +49,26 @@ def test_a_stream_that_breaks_is_suspect_at_once_and_the_parent_is_told_when(gri
     assert record.judgement.cause is LivenessCause.DISCONNECTED
 
 
+def test_the_recipients_are_notified_before_the_observer_learns_of_it(grid: Grid) -> None:
+    stream = ObserverStream(grid.registry, Commits(), 9, "another")
+    list(stream.frame(grid.later(0.01), lambda: 0.0))
+    preauthorize(grid)
+    assert broken(grid) is Liveness.SUSPECT
+    assert stream.delay == READERS_AFTER
+    now = grid.later()
+    grid.registry.streams_broke(end_stream(grid.registry, 1, now), now)  # that one the observer must decide
+    assert stream.delay == 0.0
+
+
+def test_an_observer_that_waits_for_the_tick_is_not_delayed(grid: Grid) -> None:
+    stream = ObserverStream(grid.registry, Commits(), 9, "tron")
+    list(stream.frame(grid.later(0.01), lambda: 0.0))
+    grid.register("b", 3)
+    assert stream.delay == 0.0
+
+
 def test_it_may_be_a_suspicion_that_is_told_to_nobody(grid: Grid) -> None:
-    stand(grid, told=False)
+    preauthorize(grid, told=False)
     assert broken(grid) is Liveness.SUSPECT
     assert messages(grid.take(), 1, Alert) == []
 
@@ -58,7 +78,7 @@ def test_who_says_nothing_beforehand_judges_afterwards(grid: Grid) -> None:
 
 
 def test_it_is_used_up_by_the_first_break(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     broken(grid)
     incarnation = grid.registry.get("a").incarnation
     grid.register("a", 3, incarnation=incarnation, parent="boss")
@@ -67,59 +87,59 @@ def test_it_is_used_up_by_the_first_break(grid: Grid) -> None:
 
 
 def test_it_holds_for_the_incarnation_that_it_names(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     grid.register("a", 3, parent="boss")
     assert broken(grid, 3) is Liveness.ALIVE
-    stand(grid, incarnation=99)
+    preauthorize(grid, incarnation=99)
     grid.register("a", 4, parent="boss")
     assert broken(grid, 4) is Liveness.ALIVE
 
 
 def test_a_new_one_takes_the_place_of_the_one_before_and_a_withdrawn_one_is_gone(grid: Grid) -> None:
-    stand(grid)
-    stand(grid, told=False)
+    preauthorize(grid)
+    preauthorize(grid, told=False)
     grid.registry.preauthorize([], [grid.registry.get("a").incarnation], held=False)
     assert broken(grid) is Liveness.ALIVE
 
 
 def test_it_is_not_applied_while_many_fail(grid: Grid) -> None:
-    stand(grid, held=True)
+    preauthorize(grid, held=True)
     assert broken(grid) is Liveness.ALIVE
 
 
 def test_an_onlooker_that_comes_and_goes_changes_nothing(grid: Grid) -> None:
     """Anybody may look at what TRON looks at."""
-    stand(grid)
+    preauthorize(grid)
     grid.registry.open_feed(1000, "onlooker")
     grid.registry.close_feed(1000, grid.later())
     assert broken(grid) is Liveness.SUSPECT
 
 
 def test_what_one_observer_said_does_not_stand_for_the_next(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     grid.registry.preauthorize([], [], held=False, observer="another")
     assert broken(grid) is Liveness.ALIVE
 
 
 def test_it_is_not_applied_once_the_observer_is_gone_or_says_nothing_any_more(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     grid.registry.withdraw_preauthorized()
     assert broken(grid) is Liveness.ALIVE
     grid.register("a", 3, parent="boss")
-    stand(grid)
+    preauthorize(grid)
     grid.registry.tick(grid.later(STALE_AFTER + 1))
     assert broken(grid, 3) is Liveness.ALIVE
 
 
 def test_it_says_nothing_new_of_who_is_suspect_already(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     grid.judge(VerdictKind.SUSPECT, cause=LivenessCause.SILENT, missed=1)
     broken(grid)
     assert grid.registry.get("a").judgement.cause is LivenessCause.SILENT
 
 
 def test_who_leaves_on_purpose_is_not_suspected(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     grid.goodbye(2)
     now = grid.later()
     grid.registry.streams_broke(end_stream(grid.registry, 2, now), now)
@@ -127,7 +147,7 @@ def test_who_leaves_on_purpose_is_not_suspected(grid: Grid) -> None:
 
 
 def test_the_observer_that_comes_to_the_same_a_moment_later_tells_nobody_twice(grid: Grid) -> None:
-    stand(grid)
+    preauthorize(grid)
     broken(grid)
     grid.take()
     verdict = grid.judge(VerdictKind.SUSPECT, cause=LivenessCause.DISCONNECTED, alert=make_event(recipient="boss"))
