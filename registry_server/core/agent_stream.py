@@ -276,6 +276,7 @@ class AgentStream:
         beats = message.beats
         if len(beats) > MAX_BEATS:
             raise InvalidRequest.of(FieldError("beats.beats", f"has {len(beats)}; at most {MAX_BEATS} are allowed"))
+        self._registry.measures.heartbeats += len(beats)
         relayed, replaces = message.relayed, message.replaces_figures
         for rejected in self._registry.beats(
             self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces
