@@ -21,6 +21,7 @@ from grid_model.errors import (
     UnknownIncarnation,
 )
 
+from registry_server.core.columns import PATH, Columns
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert, EndStream, Message, Rejected, UnknownService
 from registry_server.core.heartbeats import Beat, ReadReport
@@ -70,6 +71,7 @@ class Beats:
     ack_requested: bool = False
     relayed: bool = False
     replaces_figures: bool = False
+    columns: Columns | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +275,13 @@ class AgentStream:
             self.push(UnknownService(spec.service_id))
 
     def _receive_beats(self, message: Beats, now: Instant, monotonic: float) -> None:
-        beats = message.beats
-        if len(beats) > MAX_BEATS:
-            raise InvalidRequest.of(FieldError("beats.beats", f"has {len(beats)}; at most {MAX_BEATS} are allowed"))
-        self._registry.measures.heartbeats += len(beats)
+        beats, columns = message.beats, message.columns
+        in_columns = 0 if columns is None else len(columns.incarnations)
+        if len(beats) + in_columns > MAX_BEATS:
+            path = f"{PATH}.incarnations" if in_columns else "beats.beats"
+            beside = f" beside {len(beats)} in beats" if in_columns and beats else ""
+            why = f"has {in_columns or len(beats)}{beside}; at most {MAX_BEATS} are allowed"
+            raise InvalidRequest.of(FieldError(path, why))
         relayed, replaces = message.relayed, message.replaces_figures
         for rejected in self._registry.beats(
             self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces
@@ -286,6 +291,13 @@ class AgentStream:
             if beat.service_id:
                 sequence = beat.sequence
                 self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + 1)
+        if columns is not None:
+            for rejected in self._registry.beat_columns(
+                self.session_id, columns, now, relayed=relayed, replaces_figures=replaces
+            ):
+                self.push(rejected)
+            sequence = columns.sequence
+            self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + in_columns)
         self._heard_at, self._relays = now.wall, relayed
         if message.ack_requested or monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)

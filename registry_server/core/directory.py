@@ -8,6 +8,9 @@ from grid_model.event import OPERATORS
 
 from registry_server.core.record import Record
 
+MOST_PAST = 100_000
+"""Incarnations that are over and whose service is remembered. Overflow rule: the oldest is forgotten."""
+
 
 class Directory:
     """The registered services, by id and by name."""
@@ -15,6 +18,9 @@ class Directory:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         """By id. Not to be changed but by `add` and `remove`."""
+        self.by_incarnation: dict[int, Record] = {}
+        """The same by incarnation."""
+        self._past: dict[int, str] = {}
         self._by_name: dict[str, set[str]] = {}
 
     def get(self, service_id: str) -> Record:
@@ -54,16 +60,28 @@ class Directory:
 
     def add(self, record: Record) -> None:
         """Enter a service; its id must be free."""
-        self.records[record.spec.service_id] = record
+        self.records[record.spec.service_id] = self.by_incarnation[record.incarnation] = record
         self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
 
     def remove(self, record: Record) -> None:
         """Strike a service out."""
         del self.records[record.spec.service_id]
+        del self.by_incarnation[record.incarnation]
+        self.remember(record.incarnation, record.spec.service_id)
         named = self._by_name[record.spec.name]
         named.discard(record.spec.service_id)
         if not named:
             del self._by_name[record.spec.name]
+
+    def remember(self, incarnation: int, service_id: str) -> None:
+        """An incarnation of the service is over."""
+        self._past[incarnation] = service_id
+        while len(self._past) > MOST_PAST:
+            del self._past[next(iter(self._past))]
+
+    def past_owner(self, incarnation: int) -> str:
+        """The service whose incarnation this was; empty if that is not remembered, or never was."""
+        return self._past.get(incarnation, "")
 
     def refuse_cycle(self, spec: Declaration) -> None:
         """Walk up from the parent as declared. Raises InvalidRequest where the way leads to the service itself."""

@@ -31,6 +31,9 @@ class UnknownService:
     """Announce it again."""
 
     service_id: str
+    """Empty if the registry does not remember whose incarnation it was."""
+    incarnation: int = 0
+    """Of a heartbeat in columns: the incarnation that it named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class SupersededBy:
 
     service_id: str
     incarnation: int
+    superseded: int = 0
+    """Of a heartbeat in columns: the incarnation that it named."""
 
 
 @dataclass(frozen=True, slots=True)

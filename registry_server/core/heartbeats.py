@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from grid_model.errors import FieldError, InvalidRequest
 
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
+from registry_server.core.columns import PATH, Changes, Columns
 from registry_server.core.directory import Directory
 from registry_server.core.effects import Left, Rejected, SupersededBy, UnknownService
 from registry_server.core.liveness_facts import LivenessFacts
@@ -54,6 +55,7 @@ class Heartbeats:
         outgoing: Outgoing,
     ) -> None:
         self._records = directory.records
+        self._by_incarnation = directory.by_incarnation
         self._directory = directory
         self._delivery = delivery
         self._facts = facts
@@ -101,9 +103,11 @@ class Heartbeats:
             record = records.get(service_id)
             report: Report | None = None
             if record is not None:
+                errors: Sequence[FieldError] = ()
                 try:
                     report = read_report(each, record.report, replaces_figures=replaces_figures)
-                    errors: Sequence[FieldError] = check_report(report, as_sent=replaces_figures)
+                    if report is not record.report:
+                        errors = check_report(report, as_sent=replaces_figures)
                 except InvalidRequest as error:
                     errors = error.fields
                 if errors:
@@ -147,18 +151,47 @@ class Heartbeats:
             # The newest stream that spoke for an incarnation carries it: what an older one still had on its way, when
             # its client gave it up, must not take the service along when it ends. A heartbeat that names no
             # incarnation, from a stream that never received one, is another client's: the one before is superseded.
-            self._attachments.attach(record, session_id, now, supersede=not held)
-            self._facts.changed(record)
-            self._published.show(record)
-            self._delivery.deliver(record)
+            self._attach(record, session_id, now, supersede=not held)
         record.unanswered = False
         self._facts.hear(record, now)
         if record.session == session_id:
             self._registrations.send_declared_down(record, session_id)
-        if report is not None and report != record.report:
+        if report is not None and report is not record.report and report != record.report:
             self._take_report(record, report, now)
         self._facts.publish_heard(record)
         return record
+
+    def columns(
+        self, session_id: int, columns: Columns, now: Instant, *, relayed: bool = False, replaces_figures: bool = False
+    ) -> list[Rejected]:
+        """Record the heartbeats of one message that come in columns. Each is what `beat` makes of one that names its
+        incarnation. Return what of them is wrong."""
+        incarnations = columns.incarnations[:]  # in one go: to ask the message for each would be felt
+        session = self._attachments.sessions[session_id]
+        session.heard_at = now.attentive
+        records = list(map(self._by_incarnation.get, incarnations))
+        rejected: list[Rejected] = []
+        heard = cast("list[Record]", records)
+        if not all(records):
+            unknown = [each for each, record in zip(incarnations, records, strict=True) if record is None]
+            rejected += self._answer_unknown(session_id, unknown)
+            heard = [record for record in records if record is not None]
+        if not relayed:
+            for record in heard:
+                if record.session != session_id and (record.session is None or record.session < session_id):
+                    self._attach(record, session_id, now)
+        self._facts.hear_many(heard, now)
+        if session.services:
+            for record in heard:
+                if record.judgement.down_event is not None and record.session == session_id:
+                    self._registrations.send_declared_down(record, session_id)
+        changes = Changes(columns, records, replaces_figures=replaces_figures)
+        rejected += [Rejected("", wrong.field, wrong.description) for wrong in changes.wrong]
+        for record, report, errors in changes.reports():
+            rejected += [Rejected(record.spec.service_id, wrong.field, wrong.description) for wrong in errors]
+            if not errors:
+                self._take_report(record, report, now)
+        return rejected
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
         """A stream has handled alerts: those that are addressed to a service that it carries. That is a sign of life of
@@ -196,6 +229,30 @@ class Heartbeats:
             self._registrations.remove(record, reason or "goodbye", None, now)
             if incarnation:
                 self._outgoing.send(session_id, Left(service_id, incarnation))
+
+    def _attach(self, record: Record, session_id: int, now: Instant, *, supersede: bool = False) -> None:
+        self._attachments.attach(record, session_id, now, supersede=supersede)
+        self._facts.changed(record)
+        self._published.show(record)
+        self._delivery.deliver(record)
+
+    def _answer_unknown(self, session_id: int, incarnations: Iterable[int]) -> list[Rejected]:
+        """Answer heartbeats in columns that name no current incarnation. Return what is wrong with them."""
+        zeros = 0
+        for incarnation in incarnations:
+            service_id = self._directory.past_owner(incarnation)
+            record = self._records.get(service_id)
+            if not incarnation:
+                zeros += 1
+            elif record is not None:
+                self._outgoing.send(session_id, SupersededBy(service_id, record.incarnation, incarnation))
+            else:
+                if service_id:
+                    self._registrations.send_removed_as_down(service_id, session_id)
+                    self._attachments.sessions.drop(session_id, service_id)
+                self._outgoing.send(session_id, UnknownService(service_id, incarnation))
+        why = f"{zeros} of them are 0; a heartbeat in columns must name its incarnation"
+        return [Rejected("", f"{PATH}.incarnations", why)] if zeros else []
 
     def _take_report(self, record: Record, report: Report, now: Instant) -> None:
         before, record.report = record.report, report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from grid_model.liveness import Liveness
 
@@ -55,6 +55,19 @@ class LivenessFacts:
         record.heard_at = now.attentive
         record.last_heartbeat_at = now.wall
         self._unsaved.add(record.spec.service_id)
+
+    def hear_many(self, records: Sequence[Record], now: Instant) -> None:
+        """A sign of life of each of them, in one message: one observation for all; observers learn of it."""
+        self.newest += 1
+        observation, attentive, wall = self.newest, now.attentive, now.wall
+        for record in records:
+            record.unanswered = False
+            record.observation = observation
+            record.heard_at = attentive
+            record.last_heartbeat_at = wall
+        self._unsaved.add_each([record.spec.service_id for record in records])
+        for record in records:
+            self.publish_heard(record)
 
     def hear_late(self, record: Record, now: Instant) -> None:
         """The service could not send anything before now: its silence counts from now."""

@@ -30,6 +30,10 @@ class Backlog:
         """The service waits."""
         self._ids[service_id] = None
 
+    def add_each(self, service_ids: Iterable[str]) -> None:
+        """These services wait, beside those that do already."""
+        self._ids.update(dict.fromkeys(service_ids))
+
     def add_all(self, service_ids: Iterable[str]) -> None:
         """All of these wait, and nobody else."""
         self._ids = dict.fromkeys(service_ids)

@@ -76,6 +76,7 @@ class Registrations:
             self.tombstones[tombstone.service_id] = tombstone
             self.loss_alerts.put(tombstone.service_id, tombstone.judgement)
             self._changes.restore_removed(tombstone.service_id, tombstone.revision)
+            self._directory.remember(tombstone.incarnation, tombstone.service_id)
         self._intents = {intent.service_id: intent for intent in intents}
         for stored in services:
             record = Record(
@@ -96,6 +97,8 @@ class Registrations:
                 record.busy_declared_at = now.attentive
                 record.busy_until_at = now.attentive + max(0.0, stored.report.busy_until - now.wall)
             self._directory.add(record)
+            for _, incarnation in stored.instances[:-1]:
+                self._directory.remember(incarnation, stored.spec.service_id)
             self.loss_alerts.put(stored.spec.service_id, stored.judgement)
             self._facts.changed(record)
             self._published.show(record)

@@ -32,7 +32,8 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
         kind = decoded(request).WhichOneof("kind")
         if kind == "beats":
             beats = request.beats
-            return Beats(beats.beats, beats.ack_requested, beats.relayed, beats.replaces_figures)
+            columns = beats.columns if beats.HasField("columns") else None
+            return Beats(beats.beats, beats.ack_requested, beats.relayed, beats.replaces_figures, columns)
         if kind == "register":
             register = request.register
             service_id, instance_id, shared = register.service.service_id, register.instance_id, register.shared
@@ -58,21 +59,27 @@ def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.Hear
             ack = heartbeat_pb2.BeatAck(sequence=sequence)
             if revision is not None and heard_at is not None:
                 ack.revision = revision
+                ack.batches = True
                 ack.heard_at.CopyFrom(timestamp_at(heard_at))
             return response(ack=ack)
         case effects.Registered(service, instance_id):
             registered = heartbeat_pb2.Registered(
                 service=translate.from_service(service),
                 instance_id=instance_id,
+                batches=True,
                 observed_at=timestamp_at(time.time()),
             )
             return response(registered=registered)
         case effects.Alert(event):
             return response(alert=heartbeat_pb2.Alert(event=event_codec.encode(event)))
-        case effects.UnknownService(service_id):
-            return response(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))
-        case effects.SupersededBy(service_id, incarnation):
-            return response(superseded=heartbeat_pb2.Superseded(service_id=service_id, incarnation=incarnation))
+        case effects.UnknownService(service_id, incarnation):
+            unknown = heartbeat_pb2.UnknownService(service_id=service_id, incarnation=incarnation)
+            return response(unknown_service=unknown)
+        case effects.SupersededBy(service_id, incarnation, superseded):
+            newer = heartbeat_pb2.Superseded(
+                service_id=service_id, incarnation=incarnation, superseded_incarnation=superseded
+            )
+            return response(superseded=newer)
         case effects.DeclaredDown(service_id, event):
             down = heartbeat_pb2.DeclaredDown(service_id=service_id, event=event_codec.encode(event))
             return response(declared_down=down)

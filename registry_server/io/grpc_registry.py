@@ -57,8 +57,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._streams = streams
         self._observers = ObserverService(loop)
         self._lists = ServiceLists(loop)
-        self.readers: set[ServiceReader] = set()
-        """Those who watch now."""
+        self._watchers = 0
 
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context
@@ -154,12 +153,12 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.WatchServicesRequest, context: Context
     ) -> AsyncIterator[registry_service_pb2.WatchServicesResponse]:
         """The services, then each change as it becomes durable; see `core.readers`."""
-        if len(self.readers) >= MAX_WATCHERS:
+        if self._watchers >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
-        loop = self._loop
-        reader = ServiceReader(loop.registry, loop.commits, request.start_revision)
-        self.readers.add(reader)
+        self._watchers += 1
         try:
+            loop = self._loop
+            reader = ServiceReader(loop.registry, loop.commits, request.start_revision)
             await loop.flushed()
             for change in reader.beginning():
                 yield _change(change)
@@ -184,7 +183,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 for change in reader.next():
                     yield _change(change)
         finally:
-            self.readers.discard(reader)
+            self._watchers -= 1
 
     async def ObserveLiveness(
         self, request: observation_pb2.ObserveLivenessRequest, context: Context

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import replace
+from typing import Any
 
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, service_pb2
 from grid_model import declaration_codec, wire
@@ -15,30 +15,36 @@ from registry_server.core.losses import is_lost
 from registry_server.core.record import Record
 from registry_server.core.service import Report, Service, Tombstone
 
-if TYPE_CHECKING:
-    pass
+_NAMES = 3
+"""The first fields of a beat, up to this number, say whose it is and which one; the others are what it reports."""
 
-E = TypeVar("E", bound=IntEnum)
+_REPORTED = {field.number: field.name for field in heartbeat_pb2.Beat.DESCRIPTOR.fields if field.number > _NAMES}
+
+_FIGURES = ("p95_ms", "queue_depth", "load")
 
 
 def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:
-    """What a beat says on top of what was said before; `replaces_figures`: its figures are all that there are.
+    """What a beat says on top of what was said before, `before` itself if that is nothing new; `replaces_figures`: its
+    figures are all that there are.
 
     Raises InvalidRequest; bounds are checked elsewhere.
     """
-    has = beat.HasField
-    figures = Report() if replaces_figures else before
-    return Report(
-        status=wire.known("beat.status", ServiceStatus, beat.status, before.status),
-        p95_ms=beat.p95_ms if has("p95_ms") else figures.p95_ms,
-        queue_depth=beat.queue_depth if has("queue_depth") else figures.queue_depth,
-        load=beat.load if has("load") else figures.load,
-        message=beat.message if has("message") else before.message,
-        progress=beat.progress if has("progress") else before.progress,
-        activity=beat.activity if has("activity") else before.activity,
-        loop_lag=wire.checked_seconds("beat.loop_lag", beat.loop_lag) if has("loop_lag") else before.loop_lag,
-        busy_until=wire.checked_epoch("beat.busy_until", beat.busy_until) if has("busy_until") else before.busy_until,
-    )
+    said = beat.ListFields()
+    if not replaces_figures and (not said or said[-1][0].number <= _NAMES):
+        return before
+    news: dict[str, Any] = dict.fromkeys(_FIGURES) if replaces_figures else {}
+    for field, value in said:
+        name = _REPORTED.get(field.number)
+        if name == "status":
+            news[name] = wire.known("beat.status", ServiceStatus, value)
+        elif name == "loop_lag":
+            news[name] = wire.checked_seconds("beat.loop_lag", value)
+        elif name == "busy_until":
+            news[name] = wire.checked_epoch("beat.busy_until", value)
+        elif name is not None:
+            news[name] = value
+    news = {name: value for name, value in news.items() if value != getattr(before, name)}
+    return replace(before, **news) if news else before
 
 
 def from_service(service: Service) -> service_pb2.Service:

@@ -194,3 +194,92 @@ def test_an_agent_that_errs_all_the_time_stays_alive_by_its_beats(grid: Grid) ->
         wait_until(beat_badly, 10, "three seconds of bad beats")
         assert grid.get(service_id).liveness == liveness_pb2.LIVENESS_ALIVE
         assert grid.events_about(service_id) == []
+
+
+# --- in columns -----------------------------------------------------------------------------------------------------
+
+
+def in_columns(agent: RawAgent, *incarnations: int, sequence: int = 0, **columns: Any) -> None:
+    """Send heartbeats in columns and ask for their acknowledgement."""
+    sent = heartbeat_pb2.BeatColumns(incarnations=incarnations, sequence=sequence, **columns)
+    agent.say(beats=heartbeat_pb2.Beats(columns=sent, ack_requested=True))
+
+
+def test_heartbeats_in_columns_are_signs_of_life_and_report_figures(grid: Grid) -> None:
+    first, second = unique("column"), unique("column")
+    with RawAgent(grid.address) as agent:
+        numbers = [agent.register(each).incarnation for each in (first, second)]
+        assert all(each.batches for each in agent.every("registered"))
+        before = grid.get(second).last_heartbeat_at.ToNanoseconds()
+        in_columns(agent, *numbers, sequence=7, load=[0.5, math.nan])
+        agent.wait_acknowledged(7)
+        assert (grid.get(first).load, grid.get(second).HasField("load")) == (0.5, False)
+        assert grid.get(second).last_heartbeat_at.ToNanoseconds() > before
+
+
+def test_a_relay_learns_from_the_first_acknowledgement_that_columns_are_read(grid: Grid) -> None:
+    with RawAgent(grid.address) as relay:
+        relay.say(beats=heartbeat_pb2.Beats(relayed=True, ack_requested=True))
+        assert relay.wait("ack")[0].batches
+
+
+@pytest.mark.parametrize(
+    ("columns", "field"),
+    [
+        ({"load": [0.5, 0.5]}, "load"),
+        ({"activity": [1, 2, 3]}, "activity"),
+        ({"status": [0, 0]}, "status"),
+        ({"load": [math.inf]}, "load"),
+        ({"progress": [2.0]}, "progress"),
+        ({"status": [99]}, "status"),
+        ({"queue_depth": [-1]}, "queue_depth"),
+        ({"loop_lag_seconds": [-1.0]}, "loop_lag_seconds"),
+    ],
+    ids=lambda each: str(each),
+)
+def test_of_columns_with_bad_figures_the_signs_of_life_count_and_the_figures_do_not(
+    grid: Grid, columns: dict[str, Any], field: str
+) -> None:
+    service_id = unique("bad-column")
+    with RawAgent(grid.address) as agent:
+        number = agent.register(service_id).incarnation
+        before = grid.get(service_id)
+        in_columns(agent, number, sequence=1, **columns)
+        agent.wait_acknowledged(1)
+        assert agent.wait("rejected")[0].field == f"beats.columns.{field}"
+        after = grid.get(service_id)
+        assert after.last_heartbeat_at.ToNanoseconds() > before.last_heartbeat_at.ToNanoseconds()
+        after.last_heartbeat_at.CopyFrom(before.last_heartbeat_at)
+        assert after == before
+
+
+def test_an_incarnation_that_is_not_current_is_answered_and_the_others_in_the_column_count(grid: Grid) -> None:
+    service_id, other = unique("column-older"), unique("column-other")
+    with RawAgent(grid.address) as agent, RawAgent(grid.address) as relay:
+        old = agent.register(service_id).incarnation
+        new = agent.register(service_id).incarnation
+        number = agent.register(other).incarnation
+        before = grid.get(service_id).last_heartbeat_at
+        in_columns(relay, 0, old, 2**64 - 1, number, sequence=1)
+        relay.wait_acknowledged(1)
+        told = relay.wait("superseded")[0]
+        assert (told.service_id, told.incarnation, told.superseded_incarnation) == (service_id, new, old)
+        unknown = relay.wait("unknown_service")[0]
+        assert (unknown.service_id, unknown.incarnation) == ("", 2**64 - 1)
+        assert relay.wait("rejected")[0].field == "beats.columns.incarnations"
+        assert grid.get(service_id).last_heartbeat_at == before
+        assert grid.get(other).last_heartbeat_at.ToNanoseconds() > before.ToNanoseconds()
+
+
+def test_more_beats_in_columns_than_one_message_may_hold_are_refused_and_the_stream_goes_on(grid: Grid) -> None:
+    service_id = unique("too-long-a-column")
+    with RawAgent(grid.address) as agent:
+        number = agent.register(service_id).incarnation
+        in_columns(agent, *[number] * 10_001)
+        rejected = agent.wait("rejected")[0]
+        assert (rejected.field, rejected.description) == (
+            "beats.columns.incarnations",
+            "has 10001; at most 10000 are allowed",
+        )
+        in_columns(agent, *[number] * 10_000, sequence=5)
+        agent.wait_acknowledged(5)

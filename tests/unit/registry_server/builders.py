@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from grid_model.declaration import Declaration
@@ -42,6 +44,21 @@ def make_copy(kind: str = "note", **fields: Any) -> Delivery:
     return Delivery(make_event(kind, **fields), 0.0)
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Heartbeats in columns, as a client sends them."""
+
+    incarnations: Sequence[int] = ()
+    sequence: int = 0
+    status: Sequence[int] = ()
+    p95_ms: Sequence[float] = ()
+    queue_depth: Sequence[int] = ()
+    load: Sequence[float] = ()
+    progress: Sequence[float] = ()
+    activity: Sequence[int] = ()
+    loop_lag_seconds: Sequence[float] = ()
+
+
 class Grid:
     """A registry with its clock at hand. Sessions are opened as they are first named."""
 
@@ -65,7 +82,7 @@ class Grid:
         **fields: Any,
     ) -> Service:
         """Register on a stream, or by the unary call where `session` is None."""
-        self._open(session)
+        self.open(session)
         spec = make_spec(service_id, **fields)
         return self.registry.register(spec, incarnation, instance, session, self.later())
 
@@ -79,13 +96,13 @@ class Grid:
         relayed: bool = False,
     ) -> bool:
         """Beat; return whether it was heard."""
-        self._open(session)
+        self.open(session)
         now = self.later()
         return self.registry.beat(session, service_id, incarnation, report, now, relayed=relayed) is not None
 
     def goodbye(self, session: int, service_id: str = "a", reason: str = "") -> None:
         """Leave on purpose."""
-        self._open(session)
+        self.open(session)
         self.registry.goodbye(session, service_id, reason, self.later())
 
     def close(self, session: int) -> None:
@@ -131,7 +148,8 @@ class Grid:
         """The messages of one kind to one stream since the last call; all other effects are dropped."""
         return messages(self.take(), session, kind)
 
-    def _open(self, session: int | None) -> None:
+    def open(self, session: int | None) -> None:
+        """Open the session, if it is not open yet."""
         if session is not None and session not in self._sessions:
             self._sessions.add(session)
             self.registry.open_session(session)

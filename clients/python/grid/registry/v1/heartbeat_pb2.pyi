@@ -111,6 +111,7 @@ class Beats(_message.Message):
     ACK_REQUESTED_FIELD_NUMBER: _builtins.int
     RELAYED_FIELD_NUMBER: _builtins.int
     REPLACES_FIGURES_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
     ack_requested: _builtins.bool
     """Answer this message with an `ack` at once; else acknowledgements are sent about once a second."""
     relayed: _builtins.bool
@@ -124,6 +125,10 @@ class Beats(_message.Message):
     """
     @_builtins.property
     def beats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Beat]: ...
+    @_builtins.property
+    def columns(self) -> Global___BeatColumns:
+        """Beats in columns; they come after those in `beats`. One message holds at most 10,000 beats, in both forms together."""
+
     def __init__(
         self,
         *,
@@ -131,14 +136,94 @@ class Beats(_message.Message):
         ack_requested: _builtins.bool = ...,
         relayed: _builtins.bool = ...,
         replaces_figures: _builtins.bool = ...,
+        columns: Global___BeatColumns | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats", "relayed", b"relayed", "replaces_figures", b"replaces_figures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats", "columns", b"columns", "relayed", b"relayed", "replaces_figures", b"replaces_figures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Beats: _TypeAlias = Beats  # noqa: Y015
+
+@_typing.final
+class BeatColumns(_message.Message):
+    """Beats of services that are named by their incarnations, and the figures that they report, each figure in a column of its
+    own. A column is empty if no beat reports that figure. Otherwise it is as long as `incarnations`, and each element belongs
+    to the beat at the same position. A column of any other length is answered by `rejected`; the signs of life count. A
+    service whose beat has a `message` or a `busy_until` sends a Beat. Send columns only to a registry that announces
+    `batches`: an older one ignores them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATIONS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    P95_MS_FIELD_NUMBER: _builtins.int
+    QUEUE_DEPTH_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    LOOP_LAG_SECONDS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The number of the last of these beats, as in Beat: its acknowledgement covers all of them. 0: the registry counts one
+    for each.
+    """
+    @_builtins.property
+    def incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """One sign of life of each. An incarnation that is not current is answered by `superseded`, or by `unknown_service`,
+        which names it; 0 is answered by `rejected`. The other beats count.
+        """
+
+    @_builtins.property
+    def status(self) -> _containers.RepeatedScalarFieldContainer[_service_pb2.ServiceStatus.ValueType]:
+        """SERVICE_STATUS_UNSPECIFIED: unset."""
+
+    @_builtins.property
+    def p95_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN: unset."""
+
+    @_builtins.property
+    def queue_depth(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """-9223372036854775808: unset."""
+
+    @_builtins.property
+    def load(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN: unset."""
+
+    @_builtins.property
+    def progress(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN: unset."""
+
+    @_builtins.property
+    def activity(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """18446744073709551615: unset."""
+
+    @_builtins.property
+    def loop_lag_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """NaN: unset."""
+
+    def __init__(
+        self,
+        *,
+        incarnations: _abc.Iterable[_builtins.int] | None = ...,
+        sequence: _builtins.int = ...,
+        status: _abc.Iterable[_service_pb2.ServiceStatus.ValueType] | None = ...,
+        p95_ms: _abc.Iterable[_builtins.float] | None = ...,
+        queue_depth: _abc.Iterable[_builtins.int] | None = ...,
+        load: _abc.Iterable[_builtins.float] | None = ...,
+        progress: _abc.Iterable[_builtins.float] | None = ...,
+        activity: _abc.Iterable[_builtins.int] | None = ...,
+        loop_lag_seconds: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "incarnations", b"incarnations", "load", b"load", "loop_lag_seconds", b"loop_lag_seconds", "p95_ms", b"p95_ms", "progress", b"progress", "queue_depth", b"queue_depth", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BeatColumns: _TypeAlias = BeatColumns  # noqa: Y015
 
 @_typing.final
 class Beat(_message.Message):
@@ -365,9 +450,12 @@ class Registered(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """That of the registration."""
+    batches: _builtins.bool
+    """This registry reads `Beats.columns`."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
@@ -379,11 +467,12 @@ class Registered(_message.Message):
         *,
         service: _service_pb2.Service | None = ...,
         instance_id: _builtins.str = ...,
+        batches: _builtins.bool = ...,
         observed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "instance_id", b"instance_id", "observed_at", b"observed_at", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,9 +487,12 @@ class BeatAck(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     HEARD_AT_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     revision: _builtins.int
     """Of relayed beats: what they said is in every change of a watch above this revision; in those up to it, perhaps."""
+    batches: _builtins.bool
+    """Of relayed beats: as in `registered`."""
     @_builtins.property
     def heard_at(self) -> _timestamp_pb2.Timestamp:
         """Of relayed beats: when the last of them was heard."""
@@ -411,10 +503,11 @@ class BeatAck(_message.Message):
         sequence: _builtins.int = ...,
         revision: _builtins.int = ...,
         heard_at: _timestamp_pb2.Timestamp | None = ...,
+        batches: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heard_at", b"heard_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_at", b"heard_at", "revision", b"revision", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "heard_at", b"heard_at", "revision", b"revision", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -449,15 +542,20 @@ class UnknownService(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
+    """Empty for a beat in columns, if the registry does not remember whose incarnation that was."""
+    incarnation: _builtins.int
+    """Of a beat in columns: the incarnation that it named."""
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
+        incarnation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -471,18 +569,22 @@ class Superseded(_message.Message):
 
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_INCARNATION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     incarnation: _builtins.int
     """The incarnation that holds it."""
+    superseded_incarnation: _builtins.int
+    """Of a beat in columns: the incarnation that it named."""
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         incarnation: _builtins.int = ...,
+        superseded_incarnation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation", "service_id", b"service_id", "superseded_incarnation", b"superseded_incarnation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

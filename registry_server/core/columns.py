@@ -1,0 +1,116 @@
+"""Heartbeats in columns: incarnations, and beside them a column of each figure that any of them reports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import repeat
+from typing import Any, Protocol
+
+from grid_model.errors import FieldError
+from grid_model.service import ServiceStatus
+
+from registry_server.core.record import Record
+from registry_server.core.service import Report
+from registry_server.core.validation import check_report
+
+PATH = "beats.columns"
+"""The name of the columns, as the client typed it."""
+
+UNSET_STATUS = 0
+UNSET_DEPTH = -(2**63)
+UNSET_ACTIVITY = 2**64 - 1
+
+_FIGURES = (
+    ("status", "status", UNSET_STATUS),
+    ("p95_ms", "p95_ms", None),
+    ("queue_depth", "queue_depth", UNSET_DEPTH),
+    ("load", "load", None),
+    ("progress", "progress", None),
+    ("activity", "activity", UNSET_ACTIVITY),
+    ("loop_lag_seconds", "loop_lag", None),
+)
+"""The column, its figure in a Report, and the number that is unset. In columns of floats, NaN is."""
+
+_COLUMNS = {f"{PATH}.loop_lag": f"{PATH}.loop_lag_seconds"}
+"""The column of a figure that is called otherwise there."""
+
+_STATUSES: dict[int | None, ServiceStatus] = {each.value: each for each in ServiceStatus}
+
+_REPLACED = ("p95_ms", "queue_depth", "load")
+"""Figures that a beat without them clears, if its message replaces figures."""
+
+
+class Columns(Protocol):
+    """The columns as they came. Each is empty, or as long as `incarnations`."""
+
+    @property
+    def incarnations(self) -> Sequence[int]: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def status(self) -> Sequence[int]: ...
+    @property
+    def p95_ms(self) -> Sequence[float]: ...
+    @property
+    def queue_depth(self) -> Sequence[int]: ...
+    @property
+    def load(self) -> Sequence[float]: ...
+    @property
+    def progress(self) -> Sequence[float]: ...
+    @property
+    def activity(self) -> Sequence[int]: ...
+    @property
+    def loop_lag_seconds(self) -> Sequence[float]: ...
+
+
+class Changes:
+    """What the columns report that differs from what `records` reported before, each at the position of its beat.
+
+    `wrong` names the columns that are not as long as the incarnations: they report nothing. `replaces_figures`: as in
+    `Beats`.
+    """
+
+    def __init__(self, columns: Columns, records: Sequence[Record | None], *, replaces_figures: bool) -> None:
+        self.wrong: list[FieldError] = []
+        self._records = records
+        self._replaces_figures = replaces_figures
+        self._figures: dict[int, dict[str, Any]] = {}
+        for name, figure, unset in _FIGURES:
+            column: Sequence[Any] = getattr(columns, name)
+            cleared = replaces_figures and figure in _REPLACED
+            if len(column) == len(records):
+                self._compare(figure, column, unset, cleared=cleared)
+            elif column:
+                why = f"has {len(column)} elements; it must have none, or {len(records)} as incarnations has"
+                self.wrong.append(FieldError(f"{PATH}.{name}", why))
+            elif cleared:
+                self._compare(figure, repeat(None, len(records)), unset, cleared=True)
+
+    def _compare(self, figure: str, column: Any, unset: Any, *, cleared: bool) -> None:
+        for position, (record, number) in enumerate(zip(self._records, column, strict=True)):
+            if record is None:
+                continue
+            if number is None or number == unset or number != number:  # the last is so of NaN alone
+                if not cleared:
+                    continue
+                number = None
+            if number != getattr(record.report, figure):
+                self._figures.setdefault(position, {})[figure] = number
+
+    def reports(self) -> Iterator[tuple[Record, Report, list[FieldError]]]:
+        """The new report of each service that reports something new, and what is wrong with it."""
+        for position, figures in self._figures.items():
+            record = self._records[position]
+            assert record is not None
+            status = figures.get("status")
+            if status in _STATUSES:
+                figures["status"] = _STATUSES[status]
+            elif status is not None:
+                why = f"{status} is not known; use one of {', '.join(each.name for each in ServiceStatus)}"
+                yield record, record.report, [FieldError(f"{PATH}.status", why)]
+                continue
+            report = replace(record.report, **figures)
+            errors = check_report(report, PATH, as_sent=self._replaces_figures)
+            named = [FieldError(_COLUMNS.get(each.field, each.field), each.description) for each in errors]
+            yield record, report, named
