@@ -29,11 +29,6 @@ class Actions:
         self.counted = 0
         """Registrations and heartbeats that succeeded since the gateway started."""
 
-    @property
-    def beats_waiting(self) -> int:
-        """How many heartbeats wait for their acknowledgement."""
-        return self._relay.waiting
-
     async def register(self, declared: service_pb2.Service) -> Service:
         """Register a service; an id that is registered already starts a new incarnation."""
         service, revision = await self._writes.register(declared)
@@ -61,7 +56,7 @@ class Actions:
             # Another client may have registered it just now: ask the registry.
             known, revision = await self._writes.get_service(service_id)
             self._replica.known(known, revision)
-        acknowledged = await self._relay.beat(service_id, reported)
+        acknowledged = await self._relay.beat(service_id, known.incarnation, reported)
         if self._replica.service(service_id) is None:
             raise ServiceNotFound(f"no service has the id {service_id!r}")
         self._replica.beaten(known, reported, acknowledged.heard_at, acknowledged.revision)

@@ -15,23 +15,19 @@ from typing import Any
 
 import grpc
 import structlog
-from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
+from grid.registry.v1 import registry_service_pb2_grpc
 from grid_model import wire
-from tron_client import RegistryUnavailable, ServiceNotFound, words
+from tron_client import RegistryUnavailable, ServiceNotFound
 from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
 
 from gateway_http.replica.entry import Reported
+from gateway_http.upstream.beat_batch import BeatBatch
 
 log = structlog.get_logger("gateway")
 
 MOST_WAITING = 20_000
 """Beats that wait for an acknowledgement. Overflow rule: the next one is refused, and its client tries again."""
-
-BATCH_BYTES = 256 << 10
-"""One message; the registry takes a megabyte."""
-
-BATCH_BEATS = 5000
 
 PATIENCE = 2.0
 """Seconds that a beat waits for its acknowledgement before its client must try again. Legacy clients wait 5 s."""
@@ -56,8 +52,17 @@ class _Waiting:
     """The newest beat of one service, and the requests that wait for its acknowledgement."""
 
     service_id: str
+    incarnation: int
+    """As the replica knew it; 0: the registry is asked by the id."""
     reported: Reported
     futures: list[asyncio.Future[Acknowledged]] = field(default_factory=list)
+
+    def merge(self, later: _Waiting) -> None:
+        """Another heartbeat of the service came while this one was on its way."""
+        if self.incarnation:
+            self.incarnation = later.incarnation
+        self.reported = later.reported.on_top_of(self.reported)
+        self.futures += later.futures
 
     def resolve(self, answer: Acknowledged | Exception) -> None:
         for future in self.futures:
@@ -81,6 +86,10 @@ class BeatRelay:
         self._next: dict[str, _Waiting] = {}
         self._sent: dict[str, _Waiting] = {}
         self._sequence = 0
+        self._columns = False
+        """Whether the registry reads beats in columns."""
+        self._in_columns: dict[int, str] = {}
+        """The services whose beats travelled so in the message that was sent last, by incarnation."""
         self._work = asyncio.Event()
         self._answered = asyncio.Event()
         self._connected = False
@@ -92,13 +101,9 @@ class BeatRelay:
         """Whether the stream is open."""
         return self._connected
 
-    @property
-    def waiting(self) -> int:
-        """How many heartbeats wait for their acknowledgement."""
-        return self._waiting
-
-    async def beat(self, service_id: str, reported: Reported) -> Acknowledged:
-        """Relay one beat; return when the registry has received it.
+    async def beat(self, service_id: str, incarnation: int, reported: Reported) -> Acknowledged:
+        """Relay one beat; return when the registry has received it. `incarnation`: the one that is known; it counts for
+        whichever holds the id.
 
         Raises ServiceNotFound if it knows no such service, RegistryUnavailable if it did not answer in time.
         """
@@ -109,11 +114,10 @@ class BeatRelay:
         future: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         waiting = self._next.get(service_id)
         if waiting is None:
-            self._next[service_id] = _Waiting(service_id, reported, [future])
+            self._next[service_id] = _Waiting(service_id, incarnation, reported, [future])
             self._work.set()
         else:
-            waiting.reported = reported.on_top_of(waiting.reported)
-            waiting.futures.append(future)
+            waiting.merge(_Waiting(service_id, incarnation, reported, [future]))
         self._waiting += 1
         timer = asyncio.get_running_loop().call_later(PATIENCE, _too_late, future)
         try:
@@ -148,10 +152,10 @@ class BeatRelay:
         call = self._stub.Heartbeat(wait_for_ready=True)
         reader: asyncio.Task[None] | None = None
         try:
-            self._sequence = 0
+            self._sequence, self._columns = 0, False
             self._answered.clear()
-            # An empty message: the answer says that the registry listens.
-            await call.write(_message([]))
+            # An empty message: the answer says that the registry listens, and whether it reads columns.
+            await call.write(BeatBatch(0, columns=False).message())
             reader = asyncio.create_task(self._read(call))
             await self._answer(reader)
             self._connected = True
@@ -167,7 +171,7 @@ class BeatRelay:
                 self._work.clear()
                 while batch := self._take_batch():
                     self._answered.clear()
-                    await call.write(_message(batch))
+                    await call.write(batch.message())
                     await self._answer(reader)
         finally:
             if reader is not None:
@@ -193,68 +197,64 @@ class BeatRelay:
     async def _read(self, call: grpc.aio.StreamStreamCall[Any, Any]) -> None:
         async for answer in call:
             kind = answer.WhichOneof("kind")
-            if kind == "unknown_service":
+            if kind == "unknown_service" and answer.unknown_service.incarnation:
+                self._ask_by_id(answer.unknown_service.incarnation)
+            elif kind == "unknown_service":
                 service_id = answer.unknown_service.service_id
                 if (unknown := self._sent.pop(service_id, None)) is not None:
                     unknown.resolve(ServiceNotFound(f"no service has the id {service_id!r}"))
+            elif kind == "superseded":
+                self._ask_by_id(answer.superseded.superseded_incarnation)
             elif kind == "rejected":
                 log.warning("beat_rejected", service_id=answer.rejected.service_id, why=answer.rejected.description)
             elif kind == "ack" and answer.ack.sequence >= self._sequence:
+                self._columns = answer.ack.batches
                 acknowledged = Acknowledged(wire.moment(answer.ack.heard_at), answer.ack.revision)
                 sent, self._sent = self._sent, {}
                 for waiting in sent.values():
                     waiting.resolve(acknowledged)
                 self._answered.set()
 
-    def _take_batch(self) -> list[heartbeat_pb2.Beat]:
+    def _take_batch(self) -> BeatBatch:
         """The beats of the next message; they count as sent."""
-        beats: list[heartbeat_pb2.Beat] = []
-        size = 0
         if self._next:
             self._sequence += 1
+        batch = BeatBatch(self._sequence, columns=self._columns)
         for service_id in list(self._next):
             waiting = self._next.pop(service_id)
             if not waiting.wanted:
                 continue  # its clients no longer wait
-            beat = _beat(waiting, self._sequence)
-            beats.append(beat)
+            batch.add(service_id, waiting.incarnation, waiting.reported)
             self._sent[service_id] = waiting
-            size += beat.ByteSize()
-            if size >= BATCH_BYTES or len(beats) >= BATCH_BEATS:
+            if batch.full:
                 break
-        return beats
+        self._in_columns = batch.in_columns
+        return batch
+
+    def _ask_by_id(self, incarnation: int) -> None:
+        """The service has another incarnation by now than the replica knew, or none: its beat is sent again by its id,
+        and is answered as that."""
+        waiting = self._sent.pop(self._in_columns.get(incarnation, ""), None)
+        if waiting is not None:
+            waiting.incarnation = 0
+            self._put_back(waiting)
 
     def _take_back(self) -> None:
         """The stream broke: beats that were sent and not acknowledged are sent again on the next one."""
-        for service_id, waiting in self._sent.items():
-            later = self._next.get(service_id)
-            if later is not None:
-                waiting.reported = later.reported.on_top_of(waiting.reported)
-                waiting.futures += later.futures
-            self._next[service_id] = waiting
-        self._sent = {}
+        sent, self._sent = self._sent, {}
+        for waiting in sent.values():
+            self._put_back(waiting)
         if self._next:
             self._work.set()
+
+    def _put_back(self, waiting: _Waiting) -> None:
+        later = self._next.get(waiting.service_id)
+        if later is not None:
+            waiting.merge(later)
+        self._next[waiting.service_id] = waiting
+        self._work.set()
 
 
 def _too_late(future: asyncio.Future[Acknowledged]) -> None:
     if not future.done():
         future.set_exception(RegistryUnavailable("the registry did not answer in time"))
-
-
-def _message(beats: list[heartbeat_pb2.Beat]) -> heartbeat_pb2.HeartbeatRequest:
-    message = heartbeat_pb2.Beats(beats=beats, ack_requested=True, relayed=True, replaces_figures=True)
-    return heartbeat_pb2.HeartbeatRequest(beats=message)
-
-
-def _beat(waiting: _Waiting, sequence: int) -> heartbeat_pb2.Beat:
-    reported = waiting.reported
-    return heartbeat_pb2.Beat(
-        service_id=waiting.service_id,
-        sequence=sequence,
-        status=words.STATUSES.number(reported.status or ""),
-        p95_ms=reported.p95_ms,
-        queue_depth=reported.queue_depth,
-        load=reported.load,
-        message=reported.message,
-    )

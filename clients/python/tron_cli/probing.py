@@ -160,7 +160,10 @@ class _Probe:
     address: str
     as_json: bool
     _found: dict[str, Finding] = field(default_factory=dict)
-    _registered: set[str] = field(default_factory=set)
+    # The incarnation of each that is registered; 0: another one, which is not known.
+    _registered: dict[str, int] = field(default_factory=dict)
+    # Whether the registry reads heartbeats in columns on the stream that is open.
+    _columns: bool = False
     # The newest word about each; one that waits for the stream is replaced by the next, so it is bounded by the rows.
     _beats: dict[str, str] = field(default_factory=dict)
     _work: asyncio.Event = field(default_factory=asyncio.Event)
@@ -193,8 +196,8 @@ class _Probe:
             finding = await check(row.url, self.timeout)
             if not finding.why and row.service_id not in self._registered:
                 try:
-                    await client.register(**row.declaration())
-                    self._registered.add(row.service_id)
+                    service = await client.register(**row.declaration())
+                    self._registered[row.service_id] = service.incarnation
                 except InvalidRequest as error:
                     finding = Finding(messages.rejected(refusal(error)))
                 except TronError as error:
@@ -213,22 +216,18 @@ class _Probe:
         import grpc
         from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
         from tron_client.schedule import Backoff
-        from tron_client.words import STATUSES
 
         stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         backoff = Backoff()
         while True:
+            self._columns = False
             call = stub.Heartbeat(wait_for_ready=True)
             reader = asyncio.create_task(self._read(call))
             try:
                 while not reader.done():
-                    beats = [
-                        heartbeat_pb2.Beat(service_id=service_id, status=STATUSES.number(status))
-                        for service_id, status in self._beats.items()
-                    ]
-                    self._beats.clear()
-                    self._work.clear()
-                    message = heartbeat_pb2.Beats(beats=beats, relayed=True)
+                    message = self._take_beats()
+                    # Without columns so far: perhaps the acknowledgement says that they are read.
+                    message.ack_requested = not self._columns
                     await call.write(heartbeat_pb2.HeartbeatRequest(beats=message))
                     backoff.reset()
                     work = asyncio.create_task(self._work.wait())
@@ -242,13 +241,44 @@ class _Probe:
                 call.cancel()
             await asyncio.sleep(backoff.next_delay(random.random()))
 
+    def _take_beats(self) -> Any:
+        """The heartbeats that wait, as one message."""
+        from grid.registry.v1 import heartbeat_pb2
+        from tron_client.words import STATUSES
+
+        message = heartbeat_pb2.Beats(relayed=True)
+        for service_id, status in self._beats.items():
+            incarnation = self._registered.get(service_id, 0)
+            if self._columns and incarnation:
+                message.columns.incarnations.append(incarnation)
+                message.columns.status.append(STATUSES.number(status))
+            else:
+                message.beats.add(service_id=service_id, status=STATUSES.number(status))
+        self._beats.clear()
+        self._work.clear()
+        return message
+
     async def _read(self, call: Any) -> None:
         import grpc
 
         try:
             async for answer in call:
-                if answer.WhichOneof("kind") == "unknown_service":
-                    # Given up, or removed by somebody: announced again at the next look that finds it well.
-                    self._registered.discard(answer.unknown_service.service_id)
+                match answer.WhichOneof("kind"):
+                    case "ack":
+                        self._columns = answer.ack.batches
+                    case "unknown_service":
+                        self._unknown(answer.unknown_service.service_id, answer.unknown_service.incarnation)
+                    case "superseded":
+                        self._unknown("", answer.superseded.superseded_incarnation)
         except grpc.RpcError:
             return
+
+    def _unknown(self, service_id: str, incarnation: int) -> None:
+        """The service is not registered, or (without a service_id) not as this incarnation."""
+        if service_id:
+            # Removed as down, or by somebody: registered again at the next look that finds it well.
+            self._registered.pop(service_id, None)
+            return
+        for known, held in self._registered.items():
+            if held == incarnation:
+                self._registered[known] = 0  # from now on it is sent by its id, and answered as that

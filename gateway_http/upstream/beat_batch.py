@@ -1,0 +1,84 @@
+"""One message of relayed heartbeats: in columns if the registry reads them, what does not fit one by one. No I/O."""
+
+from __future__ import annotations
+
+from math import nan
+
+from grid.registry.v1 import heartbeat_pb2
+from tron_client import words
+
+from gateway_http.replica.entry import Reported
+
+BATCH_BYTES = 256 << 10
+"""One message; the registry takes a megabyte."""
+
+BATCH_BEATS = 5000
+
+UNSET_DEPTH = -(2**63)
+"""An element of the column `queue_depth` that reports nothing."""
+
+
+class BeatBatch:
+    """The heartbeats of the next message; `columns`: whether the registry reads those."""
+
+    def __init__(self, sequence: int, *, columns: bool) -> None:
+        self._sequence = sequence
+        self._columns = columns
+        self._beats: list[heartbeat_pb2.Beat] = []
+        self._size = 0
+        self._reported: list[Reported] = []
+        self.in_columns: dict[int, str] = {}
+        """The services whose heartbeats travel in columns, by incarnation."""
+
+    def __len__(self) -> int:
+        return len(self._beats) + len(self.in_columns)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next heartbeat belongs in another message."""
+        return self._size >= BATCH_BYTES or len(self) >= BATCH_BEATS
+
+    def add(self, service_id: str, incarnation: int, reported: Reported) -> None:
+        """One more heartbeat. `incarnation` 0: whichever holds the id."""
+        fits = reported.message is None and reported.queue_depth != UNSET_DEPTH
+        if self._columns and fits and incarnation and incarnation not in self.in_columns:
+            self.in_columns[incarnation] = service_id
+            self._reported.append(reported)
+        else:
+            beat = _beat(service_id, self._sequence, reported)
+            self._beats.append(beat)
+            self._size += beat.ByteSize()
+
+    def message(self) -> heartbeat_pb2.HeartbeatRequest:
+        """All of them, as one message that asks for an acknowledgement."""
+        beats = heartbeat_pb2.Beats(beats=self._beats, ack_requested=True, relayed=True, replaces_figures=True)
+        if self.in_columns:
+            columns, reported = beats.columns, self._reported
+            columns.sequence = self._sequence
+            columns.incarnations.extend(self.in_columns)
+            # A column in which nothing is set is left out: that reads the same.
+            statuses = [words.STATUSES.number(each.status or "") for each in reported]
+            if any(statuses):
+                columns.status.extend(statuses)
+            for column, figures in (
+                (columns.p95_ms, [each.p95_ms for each in reported]),
+                (columns.load, [each.load for each in reported]),
+            ):
+                if any(figure is not None for figure in figures):
+                    column.extend(nan if figure is None else figure for figure in figures)
+            depths = [each.queue_depth for each in reported]
+            if any(depth is not None for depth in depths):
+                columns.queue_depth.extend(UNSET_DEPTH if depth is None else depth for depth in depths)
+        return heartbeat_pb2.HeartbeatRequest(beats=beats)
+
+
+def _beat(service_id: str, sequence: int, reported: Reported) -> heartbeat_pb2.Beat:
+    return heartbeat_pb2.Beat(
+        service_id=service_id,
+        sequence=sequence,
+        status=words.STATUSES.number(reported.status or ""),
+        p95_ms=reported.p95_ms,
+        queue_depth=reported.queue_depth,
+        load=reported.load,
+        message=reported.message,
+    )
