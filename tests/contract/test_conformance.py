@@ -78,6 +78,7 @@ def test_the_line_protocol_is_written_down() -> None:
         (Members, "receivers", lambda self, _: tuple(self), "shared_stream"),
         (Members, "_superseded", lambda self, message: self._newest(message.service_id), "shared_goodbye"),
         (SharedStream, "abandon", lambda self, session: self.leave(session), "shared_abandoned"),
+        (AgentSession, "_unremembered", lambda *_: None, "shared_columns"),
         (SharedStream, "_learn", lambda *_: None, "shared_not_offered"),
     ],
 )

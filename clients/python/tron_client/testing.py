@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import queue
 import threading
 import time
@@ -15,6 +16,7 @@ import grpc
 from grid.events.v1 import event_pb2, event_service_pb2
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
+from grid_model import wire
 
 from tron_client import status_details, words
 from tron_client.errors import ServiceNotFound
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _MOST_STREAMS = 1000
 
+_UNSET_ACTIVITY = 2**64 - 1
+
 
 class FakeRegistry:
     """`with FakeRegistry() as fake: Agent("a", registry=fake.address)`: what the agent says can be looked at.
@@ -38,7 +42,8 @@ class FakeRegistry:
     """
 
     def __init__(self, *, sharing: bool = True) -> None:
-        """`sharing`: whether a stream may carry several agents, as with registries since that exists."""
+        """`sharing`: whether a stream may carry several agents, and their beats in columns, as with registries since
+        that exists."""
         self._sharing = sharing
         self._changed = threading.Condition(threading.RLock())
         self._records: dict[str, service_pb2.Service] = {}
@@ -210,7 +215,7 @@ class FakeRegistry:
         held.connected = True
         registered = heartbeat_pb2.Registered(service=held)
         if self._sharing:
-            registered.instance_id = registration.instance_id
+            registered.instance_id, registered.batches = registration.instance_id, True
         return heartbeat_pb2.HeartbeatResponse(registered=registered)
 
     def _handle(self, stream: _Stream, request: heartbeat_pb2.HeartbeatRequest) -> None:
@@ -263,7 +268,7 @@ class FakeRegistry:
             self._records[abandoned.service_id].connected = False
 
     def _record_heartbeats(self, stream: _Stream, beats: heartbeat_pb2.Beats) -> None:
-        for beat in beats.beats:
+        for beat in (*beats.beats, *self._from_columns(stream, beats.columns)):
             if beat.service_id not in self._records:
                 stream.carried.pop(beat.service_id, None)
                 stream.outgoing.put(_unknown(beat.service_id))
@@ -276,7 +281,28 @@ class FakeRegistry:
             self._records[beat.service_id].last_heartbeat_at.GetCurrentTime()
             self._records[beat.service_id].status = beat.status
         highest = max((beat.sequence for beat in beats.beats), default=0)
+        highest = max(highest, beats.columns.sequence)
         stream.outgoing.put(heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=highest)))
+
+    def _from_columns(self, stream: _Stream, columns: heartbeat_pb2.BeatColumns) -> Iterator[heartbeat_pb2.Beat]:
+        """Beats in columns as beats of their own, each with what its service reported before."""
+        owners = {record.incarnation: service_id for service_id, record in self._records.items()}
+        for position, incarnation in enumerate(columns.incarnations):
+            service_id = owners.get(incarnation)
+            if service_id is None:
+                stream.outgoing.put(_unknown("", incarnation))
+                continue
+            beat = heartbeat_pb2.Beat()
+            before = self.last_beat(service_id)
+            if before is not None and before.incarnation == incarnation:
+                beat.CopyFrom(before)
+            beat.service_id, beat.incarnation, beat.sequence = service_id, incarnation, columns.sequence
+            if columns.activity and columns.activity[position] != _UNSET_ACTIVITY:
+                beat.activity = columns.activity[position]
+            beat.ClearField("loop_lag")
+            if columns.loop_lag_seconds and not math.isnan(columns.loop_lag_seconds[position]):
+                beat.loop_lag.CopyFrom(wire.duration(columns.loop_lag_seconds[position]))
+            yield beat
 
     def _opened(self, stream: _Stream) -> None:
         with self._changed:
@@ -393,8 +419,9 @@ class _Stream:
         self.carried: dict[str, int] = {}  # each with its incarnation
 
 
-def _unknown(service_id: str) -> heartbeat_pb2.HeartbeatResponse:
-    return heartbeat_pb2.HeartbeatResponse(unknown_service=heartbeat_pb2.UnknownService(service_id=service_id))
+def _unknown(service_id: str, incarnation: int = 0) -> heartbeat_pb2.HeartbeatResponse:
+    unknown = heartbeat_pb2.UnknownService(service_id=service_id, incarnation=incarnation)
+    return heartbeat_pb2.HeartbeatResponse(unknown_service=unknown)
 
 
 def _superseded(service_id: str, incarnation: int) -> heartbeat_pb2.HeartbeatResponse:

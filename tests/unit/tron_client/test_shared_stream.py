@@ -498,3 +498,80 @@ def test_each_agent_asks_for_the_acknowledgement_that_it_needs() -> None:
     (beat,) = message.beats
     assert isinstance(beat, Beat)
     assert beat.ack_requested
+
+
+# --- beats in columns -----------------------------------------------------------------------------------------------
+
+
+def with_columns(*ids: str, process: str = "process") -> Fleet:
+    """Agents on a stream of a registry that reads columns, each of which has reported once."""
+    fleet = Fleet(*ids, process=process)
+    fleet.stream.stream_opened()
+    waiting = fleet.sent()
+    while waiting:
+        register = waiting.pop(0)
+        word = register.instance_id if process else ""
+        held = Registered(register.service_id, next(WORDS), "record", None, word, batches=True)
+        waiting += fleet.receive(held)
+    (reported,) = fleet.at(1.0)
+    assert (len(reported.beats), reported.alive) == (len(ids), ())
+    return fleet
+
+
+@pytest.mark.parametrize("process", ["process", ""], ids=["shared", "own"])
+def test_beats_that_report_nothing_new_travel_in_columns(process: str) -> None:
+    ids = ("a", "b", "c") if process else ("a",)
+    fleet = with_columns(*ids, process=process)
+    (message,) = fleet.at(2.0)
+    assert (message.beats, [beat.service_id for beat in message.alive]) == ((), list(ids))
+    assert message.senders == tuple(fleet.agents)
+    fleet.receive(BeatAck(2 * len(ids)))
+    assert all(each.state(4.0) == "connected" for each in fleet.agents)
+
+
+def test_what_is_new_is_reported_once_on_each_stream() -> None:
+    fleet = with_columns("a", "b")
+    fleet.agents[0].report(Figures(load=0.5), None, 1.5, NOON)
+    (message,) = fleet.at(2.0)
+    assert [beat.service_id for beat in message.beats] == ["a"]
+    assert [beat.service_id for beat in message.alive] == ["b"]
+    assert message.senders == tuple(fleet.agents)
+    (message,) = fleet.at(3.0)
+    assert message.beats == ()
+    fleet.agents[1].report(Figures(), 5.0, 3.5, NOON)
+    (message,) = fleet.at(4.0)
+    assert [beat.service_id for beat in message.beats] == ["b"]
+    fleet.stream.stream_ended(None, 4.5, 0.5)
+    fleet.connect()
+    messages_sent = fleet.at(6.0)
+    assert sorted(ids(messages_sent)) == ["a", "b"]
+    assert all(message.alive == () for message in messages_sent), "this registry has not announced that it reads them"
+
+
+def test_an_incarnation_that_is_not_registered_any_more_is_the_concern_of_its_agent() -> None:
+    fleet = with_columns("a", "b")
+    held = fleet.agents[0].incarnation
+    (again,) = fleet.receive(UnknownService("a", held))
+    assert (again.service_id, again.incarnation) == ("a", 0)
+    assert fleet.receive(UnknownService("a", held)) == [], "one registration answers all of them"
+    fleet.confirm(again)
+    assert fleet.receive(UnknownService("a", held)) == [], "the new one is registered"
+    assert_unmoved_column(fleet, fleet.agents[1])
+
+
+def test_an_incarnation_that_is_not_remembered_is_asked_for_and_not_replaced() -> None:
+    fleet = with_columns("a", "b")
+    held = fleet.agents[0].incarnation
+    (again,) = fleet.receive(UnknownService("", held))
+    assert (again.service_id, again.incarnation) == ("a", held)
+    assert fleet.receive(UnknownService("", held)) == []
+    fleet.receive(Superseded(held + 1000, "a"))
+    assert fleet.agents[0].over
+    assert_unmoved_column(fleet, fleet.agents[1])
+
+
+def assert_unmoved_column(fleet: Fleet, other: AgentSession) -> None:
+    """Nothing happened to this agent, and it beats on."""
+    assert fleet.kinds(other.service_id) in ([], [happened.RegistrationConfirmed])
+    sent = fleet.at(fleet.now + 1.0)
+    assert other.service_id in [beat.service_id for message in sent for beat in message.alive]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import nan
 from typing import TYPE_CHECKING
 
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, service_pb2
@@ -21,15 +22,22 @@ if TYPE_CHECKING:
 _STATUS_NUMBERS = {words.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
 """The numbers of statuses as the session spells them."""
 
+_UNSET_ACTIVITY = 2**64 - 1
+"""An element of the column `activity` that reports nothing."""
+
 _REASONS = {number: name for name, number in error_reason_pb2.ErrorReason.items()} | {0: ""}
 """The names of error reasons; empty from a registry that names none."""
 
 
 def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> heartbeat_pb2.HeartbeatRequest:
-    """What goes up. `loop_lags`: for each beat, the seconds by which its program's event loop is late."""
+    """What goes up. `loop_lags`: for each beat, those in columns at the end, the seconds by which its program's event
+    loop is late; empty: of none."""
     match message:
         case messages.Beats():
-            return _beats(message.beats, loop_lags)
+            request = _beats(message.beats, loop_lags)
+            if message.alive:
+                _add_columns(request.beats, message.alive, loop_lags[len(message.beats) :])
+            return request
         case messages.Beat():
             return _beats((message,), loop_lags)
         case messages.AlertAck():
@@ -55,12 +63,14 @@ def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
             told = response.registered
             service = Service.from_proto(told.service)
             observed_at = wire.moment(told.observed_at) if told.HasField("observed_at") else None
-            return messages.Registered(service.service_id, service.incarnation, service, observed_at, told.instance_id)
+            return messages.Registered(
+                service.service_id, service.incarnation, service, observed_at, told.instance_id, told.batches
+            )
         case "alert":
             event = Event.from_proto(response.alert.event)
             return messages.Alert(event.alert_id, event, event.recipient)
         case "unknown_service":
-            return messages.UnknownService(response.unknown_service.service_id)
+            return messages.UnknownService(response.unknown_service.service_id, response.unknown_service.incarnation)
         case "superseded":
             return messages.Superseded(response.superseded.incarnation, response.superseded.service_id)
         case "declared_down":
@@ -106,6 +116,18 @@ def _beats(beats: Sequence[Beat], loop_lags: Sequence[float | None]) -> heartbea
         if loop_lag is not None:
             encoded.loop_lag.CopyFrom(wire.duration(loop_lag))
     return request
+
+
+def _add_columns(beats: heartbeat_pb2.Beats, alive: Sequence[Beat], loop_lags: Sequence[float | None]) -> None:
+    columns = beats.columns
+    columns.incarnations.extend(beat.incarnation for beat in alive)
+    columns.sequence = alive[-1].sequence
+    if any(beat.ack_requested for beat in alive):
+        beats.ack_requested = True
+    if any(beat.activity is not None for beat in alive):
+        columns.activity.extend(_UNSET_ACTIVITY if beat.activity is None else beat.activity for beat in alive)
+    if any(loop_lag is not None for loop_lag in loop_lags):
+        columns.loop_lag_seconds.extend(nan if loop_lag is None else loop_lag for loop_lag in loop_lags)
 
 
 def _add_beat(beats: heartbeat_pb2.Beats, message: Beat) -> None:

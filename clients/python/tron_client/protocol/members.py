@@ -73,6 +73,8 @@ class Members:
                 return tuple(each for each in of_id if each.incarnation == message.incarnation)
             case Alert():
                 return self._newest(message.recipient) or self._named(message.recipient)
+            case UnknownService() if message.incarnation:
+                return tuple(each for each in self if each.incarnation == message.incarnation)
             case UnknownService():
                 return self._waiting(message.service_id) or self._newest(message.service_id)
             case Registered() | Rejected() | DeclaredDown():

@@ -46,7 +46,9 @@ class Beats:
 
     beats: tuple[Beat, ...]
     senders: tuple[Any, ...]
-    """The session of each beat."""
+    """The session of each beat, and then of each in `alive`."""
+    alive: tuple[Beat, ...] = ()
+    """The beats that report nothing that the stream has not carried before: they travel in columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Registered:
     """The registry's time; None from a registry that does not say it."""
     instance_id: str = ""
     """That of the registration; empty from a registry that does not offer shared streams."""
+    batches: bool = False
+    """Whether the registry reads beats in columns."""
 
 
 @dataclass(slots=True)
@@ -117,6 +121,9 @@ class UnknownService:
     """Down: the registry does not know the service; announce it again."""
 
     service_id: str = ""
+    """Empty if the registry does not remember whose incarnation it was: only the answer to a registration tells."""
+    incarnation: int = 0
+    """Of a beat in columns: the incarnation that it named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,8 @@ class AgentSession:
                 self._registered(message, now)
             case Alert():
                 self._happened.append(AlertReceived(message.alert_id, message.event))
+            case UnknownService() if message.incarnation and not message.service_id:
+                self._unremembered(message.incarnation)
             case UnknownService():
                 self._unknown()
             case Superseded():
@@ -418,6 +420,11 @@ class AgentSession:
         # hold one that the next has overtaken, and stop for it.
         if self.incarnation:
             self._forget_incarnation()
+            self._queue.announce(self._register(), pause_beats=True)
+
+    def _unremembered(self, incarnation: int) -> None:
+        """The registry does not remember whose this was: perhaps a newer one holds the id, so ask with the one held."""
+        if incarnation == self.incarnation and not self.unanswered:
             self._queue.announce(self._register(), pause_beats=True)
 
     def _left(self, incarnation: int) -> None:

@@ -74,6 +74,10 @@ class SharedStream:
         self._ahead: deque[tuple[AgentSession | None, OutgoingShared]] = deque()
         self._unanswered: dict[str, bool] = {}
         """The registrations of agents that ended meanwhile, by instance_id, and whether with a goodbye."""
+        self._batches = False
+        """Whether the registry reads beats in columns."""
+        self._reported: dict[AgentSession, tuple[object, ...]] = {}
+        """What each agent reported last on the stream that is open, and as which incarnation."""
         self._sequence = 0
         self._unacknowledged: deque[tuple[int, AgentSession]] = deque()
         self._heard_at: float | None = None
@@ -119,6 +123,7 @@ class SharedStream:
             self._unanswered[session.instance_id] = session.leaving
         self._members.remove(session)
         self._turns.forget(session)
+        self._reported.pop(session, None)
         self._begun.discard(session)
         if session is self._first:
             self._first = None
@@ -151,6 +156,8 @@ class SharedStream:
         self._ahead.clear()
         self._unanswered.clear()
         self._unacknowledged.clear()
+        self._batches = False
+        self._reported.clear()
         self._sequence = 0
         self._heard_at = self._registered_at = self._drain_within = None
         self._begin_first()
@@ -176,8 +183,7 @@ class SharedStream:
             return None
         if self._ahead:
             return self._ahead.popleft()[1]
-        beats: list[Beat] = []
-        senders: list[AgentSession] = []
+        beats: list[tuple[Beat, AgentSession]] = []
         while len(beats) < MOST_BEATS and (session := self._turns.take(now)) is not None:
             message = session.next_message(now)
             if session.given_up and not self._goes_on(session, now):
@@ -187,8 +193,7 @@ class SharedStream:
             self._collect(session)
             if type(message) is Beat:
                 self._number(message, session)
-                beats.append(message)
-                senders.append(session)
+                beats.append((message, session))
             elif message is not None:
                 if type(message) is Register:
                     self._members.registering(session, message.instance_id)
@@ -198,9 +203,7 @@ class SharedStream:
                 self._ahead.append((session, message))
                 break
             self._turns.ask_at(session, session.deadline(now))
-        if not beats:
-            return None
-        return Beats(tuple(beats), tuple(senders))
+        return self._as_message(beats) if beats else None
 
     def deadline(self, now: float) -> float | None:
         """When to ask for the next message, on the clock of `now`; None: not before something else happens."""
@@ -221,6 +224,7 @@ class SharedStream:
             receivers = tuple(self._begun)
         else:
             self._learn(message)
+            self._batches = self._batches or (type(message) is Registered and message.batches)
             receivers = self._receivers(message)
         for session in receivers:
             events = session.receive(message, now, draw)
@@ -310,6 +314,25 @@ class SharedStream:
             self.leave(session)
         else:
             self.poke(session)
+
+    def _as_message(self, beats: list[tuple[Beat, AgentSession]]) -> Beats:
+        """The beats as one message: those that report nothing new in columns, if the registry reads them."""
+        if not self._batches:
+            return Beats(tuple(beat for beat, _ in beats), tuple(session for _, session in beats))
+        reporting: list[tuple[Beat, AgentSession]] = []
+        alive: list[tuple[Beat, AgentSession]] = []
+        for beat, session in beats:
+            report = (beat.incarnation, beat.figures, beat.busy_until)
+            if self._reported.get(session) == report:
+                alive.append((beat, session))
+            else:
+                self._reported[session] = report
+                reporting.append((beat, session))
+        return Beats(
+            tuple(beat for beat, _ in reporting),
+            tuple(session for _, session in (*reporting, *alive)),
+            tuple(beat for beat, _ in alive),
+        )
 
     def _is_ahead(self, session: AgentSession) -> bool:
         return any(each is session and type(message) is Register for each, message in self._ahead)
