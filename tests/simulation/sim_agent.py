@@ -61,6 +61,10 @@ class SimAgent(Process):
         self._instance_ids = 0
         self._session = AgentSession(spec, spec.service_id, spec.heartbeat_interval, self._new_instance_id)
         self._inbox = AlertInbox(self._inbox_emptied)
+        self._uses_columns = Random(f"{seed}/columns").random() < 0.5
+        """Whether its beats that report nothing new travel in columns, as those of the SDK's shared streams do."""
+        self._reported: tuple[object, ...] = ()
+        """What it reported last on the stream that is open, and as which incarnation."""
         self._sequence = 0
         self._clean_sequence = 0
         self._clean_registration = False
@@ -166,6 +170,7 @@ class SimAgent(Process):
 
     def _opened(self, connection: Connection) -> None:
         self.connection = connection
+        self._reported = ()
         self._sequence = 0
         self._clean_sequence = 1
         self._session.stream_opened()
@@ -227,6 +232,12 @@ class SimAgent(Process):
         match message:
             case messages.Beat():
                 self._sequence = message.sequence
+                reported = (message.incarnation, message.figures, message.busy_until)
+                if self._uses_columns and reported == self._reported:
+                    return words.BeatInColumns(
+                        message.incarnation, message.sequence, message.activity, message.ack_requested
+                    )
+                self._reported = reported
                 busy_until = None if message.busy_until is None else message.busy_until.timestamp()
                 report = Report(message=self.name, activity=message.activity or 0, busy_until=busy_until)
                 return words.Beat(
@@ -322,7 +333,7 @@ def _incoming(word: Any) -> messages.Incoming:
         case effects.Alert():
             return messages.Alert(word.event.alert_id, word.event)
         case effects.UnknownService():
-            return messages.UnknownService()
+            return messages.UnknownService(word.service_id, word.incarnation)
         case effects.SupersededBy():
             return messages.Superseded(word.incarnation)
         case effects.DeclaredDown():

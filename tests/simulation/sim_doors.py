@@ -25,6 +25,7 @@ from registry_server.core.record import Record
 from registry_server.core.service import Report
 from tests.simulation import words
 from tests.simulation.network import DOWN, UP, Connection
+from tests.unit.registry_server.builders import Columns
 
 if TYPE_CHECKING:
     from tests.simulation.sim_registry import SimRegistry
@@ -168,6 +169,9 @@ class Heartbeats:
     def _receive(self, stream: Stream, word: Any) -> None:
         """One message, and what the observer makes of it."""
         registry, process = self._registry, stream.connection.ends[DOWN]
+        if isinstance(word, words.BeatInColumns):
+            self._receive_columns(stream, word)
+            return
         before = registry.core.records.get(_service_id(word))
         observation = None if before is None else before.observation
         now = registry.now()
@@ -187,12 +191,30 @@ class Heartbeats:
         registry.flush()
         self._write()
 
+    def _receive_columns(self, stream: Stream, word: words.BeatInColumns) -> None:
+        """As `_receive`: whichever services count as heard, the process must hold them."""
+        registry, process = self._registry, stream.connection.ends[DOWN]
+        before = {service_id: record.observation for service_id, record in registry.core.records.items()}
+        now = registry.now()
+        stream.arrived_at = now.attentive
+        registry.observer.spoke(process)
+        stream.agent.receive(to_message(word), now, registry.loop.now, draining=registry.draining)
+        for service_id, record in registry.core.records.items():
+            if record.observation != before.get(service_id):
+                registry.observer.heard(record, process)
+        registry.flush()
+        self._write()
+
 
 def to_message(word: Any) -> AgentMessage:
     """A word of the simulated link, for the core."""
     match word:
         case words.Beat():
             return Beats((word,), ack_requested=word.ack_requested)
+        case words.BeatInColumns():
+            activity = () if word.activity is None else (word.activity,)
+            columns = Columns((word.incarnation,), word.sequence, activity=activity)
+            return Beats((), ack_requested=word.ack_requested, columns=columns)
         case words.Register(spec, incarnation, instance_id):
             return Register(spec, incarnation, instance_id)
         case words.Ack(alert_ids):

@@ -21,7 +21,7 @@ from registry_server.core import agent_stream, effects
 from registry_server.core.commits import Commits
 from registry_server.core.registry import Registry
 from tests.support.end_stream import end_stream
-from tests.unit.registry_server.builders import at, make_event, make_spec
+from tests.unit.registry_server.builders import Columns, at, make_event, make_spec
 
 SEEDS = 150
 STEPS = 250
@@ -267,8 +267,11 @@ def _to_registry(message: messages.OutgoingShared) -> Any:
             spec = make_spec(message.service_id, heartbeat_interval=INTERVAL)
             return agent_stream.Register(spec, message.incarnation, message.instance_id, message.shared)
         case messages.Beats():
-            asked = any(beat.ack_requested for beat in message.beats)
-            return agent_stream.Beats(message.beats, ack_requested=asked)
+            asked = any(beat.ack_requested for beat in (*message.beats, *message.alive))
+            columns = None
+            if message.alive:
+                columns = Columns([beat.incarnation for beat in message.alive], message.alive[-1].sequence)
+            return agent_stream.Beats(message.beats, ack_requested=asked, columns=columns)
         case messages.AlertAck():
             return agent_stream.AlertAck(message.alert_ids)
         case messages.Goodbye():
@@ -284,11 +287,13 @@ def _to_agents(output: Any) -> messages.Incoming:
             return messages.BeatAck(output.sequence)
         case effects.Registered():
             service = output.service
-            return messages.Registered(service.spec.service_id, service.incarnation, service, None, output.instance_id)
+            return messages.Registered(
+                service.spec.service_id, service.incarnation, service, None, output.instance_id, batches=True
+            )
         case effects.Alert():
             return messages.Alert(output.event.alert_id, output.event, output.event.recipient)
         case effects.UnknownService():
-            return messages.UnknownService(output.service_id)
+            return messages.UnknownService(output.service_id, output.incarnation)
         case effects.SupersededBy():
             return messages.Superseded(output.incarnation, output.service_id)
         case effects.Left():

@@ -34,6 +34,16 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class BeatInColumns:
+    """A sign of life that names its incarnation only, beside columns of figures. `activity` None: no such column."""
+
+    incarnation: int
+    sequence: int
+    activity: int | None
+    ack_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
     """Alerts that were heard."""
 

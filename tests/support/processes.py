@@ -25,7 +25,6 @@ GATEWAY_FLAGS = {
     "hmi_http": "--hmi-listen",
 }
 READY_SECONDS = 30.0
-_METRICS = ("--metrics-listen", "127.0.0.1:0")
 _STOP_SECONDS = 20.0
 
 
@@ -162,8 +161,7 @@ P = TypeVar("P", bound=Program)
 @contextmanager
 def start_system(tmp_path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[System]:
     """Run `tron up` below `tmp_path` until the block ends, and drain it then. Yields when all of it serves."""
-    metrics = ("--registry-metrics-listen", "--tron-metrics-listen")
-    flags = ("--registry-listen", "--tron-listen", *GATEWAY_FLAGS.values(), *metrics)
+    flags = ("--registry-listen", "--tron-listen", *GATEWAY_FLAGS.values())
     addresses = [word for flag in flags for word in (flag, "127.0.0.1:0")]
     command = ("tron_cli", "up", "--data-dir", str(tmp_path / "data"), *addresses, *arguments)
     with _running(System, tmp_path, "system", command, env) as system:
@@ -175,7 +173,7 @@ def start_registry(
     data_dir: Path, *arguments: str, listen: str = "127.0.0.1:0", env: Mapping[str, str] | None = None
 ) -> Iterator[Registry]:
     """Run a registry on `data_dir` until the block ends. Its log and ready file are put beside that folder."""
-    command = ("registry_server", "--listen", listen, *_METRICS, "--data-dir", str(data_dir), *arguments)
+    command = ("registry_server", "--listen", listen, "--data-dir", str(data_dir), *arguments)
     with _running(Registry, data_dir.parent, "registry", command, env) as registry:
         yield registry
 
@@ -189,7 +187,7 @@ def start_monitor(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Monitor]:
     """Run a TRON that watches the registry at `registry` until the block ends."""
-    command = ["tron", "--listen", listen, *_METRICS, "--registry", registry, "--data-dir", str(data_dir), *arguments]
+    command = ("tron", "--listen", listen, "--registry", registry, "--data-dir", str(data_dir), *arguments)
     with _running(Monitor, data_dir.parent, "monitor", command, env) as monitor:
         yield monitor
 

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
-from tests.simulation.mutants import judgement, registry, withdrawal
+from tests.simulation.mutants import columns, judgement, registry, withdrawal
 from tests.simulation.mutants.mutant import Mutant
 
-MUTANTS = {mutant.name: mutant for mutant in (*registry.MISTAKES, *withdrawal.MISTAKES, *judgement.MISTAKES)}
+MUTANTS = {
+    mutant.name: mutant for mutant in (*registry.MISTAKES, *columns.MISTAKES, *withdrawal.MISTAKES, *judgement.MISTAKES)
+}
 
 
 @contextmanager
