@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from grid_model.event import Event
 from grid_model.observation import Delivery
@@ -24,6 +24,7 @@ from registry_server.core.service import Intent, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store.batch import Batch
 from registry_server.io.store.encoding import decode_event, decode_judgement, decode_service, encode
+from registry_server.io.store.examine import APPLICATION_ID, RESTORE, examine
 
 Value = str | int | float | None
 T = TypeVar("T")
@@ -83,22 +84,29 @@ class SqliteStore:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / FILE
         self._lock = _hold(folder / "registry.lock")
         try:
             _check_library()
+            self._lock.seek(0)
+            held_before = bool(self._lock.read())
+            examine(self._path, newest_schema=SCHEMA_VERSION, held_before=held_before)
             # Opened here; then one thread commits through the first, and another reads through the second.
             self._db = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
             self._reader = sqlite3.connect(folder / FILE, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._check_version()
+            self._migrate()
             self._db.executescript(_SCHEMA)
+            if not held_before:
+                self._lock.write(f"{FILE} holds a registry; if it is empty it was truncated\n")
+                self._lock.flush()
             self._begin_history_after_restore(folder / RESTORED)
             self._make_room(folder / f"{FILE}-wal")
         except (sqlite3.Error, OSError, StoreError) as error:
             self._lock.close()
             why = reason(error) if isinstance(error, OSError) else str(error)
-            raise StoreError(f"{absolute(folder / FILE)}: {why}") from error
+            raise StoreError(f"{absolute(self._path)}: {why}") from error
 
     def load(self) -> Stored:
         """Read everything, and trim what is kept only for a while."""
@@ -146,7 +154,8 @@ class SqliteStore:
                 events=count,
             )
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"the stored registry cannot be read: {error!r}") from error
+            why = f"what is stored cannot be read ({error!r}): {RESTORE}"
+            raise StoreError(f"{absolute(self._path)}: {why}") from error
 
     def commit(self, writes: Sequence[Write]) -> None:
         """Apply all writes in one transaction."""
@@ -158,7 +167,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
-            raise StoreError(f"cannot write: {error}") from error
+            raise StoreError(f"{absolute(self._path)}: cannot write: {error}") from error
 
     def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
@@ -181,23 +190,21 @@ class SqliteStore:
         page = f"SELECT event FROM events {join} WHERE {' AND '.join(clauses)} ORDER BY events.sequence {order} LIMIT ?"
         # One row: the driver gives the interpreter away for each, and gets it back late from a busy event loop.
         query = f"SELECT group_concat(event, char(10)) FROM ({page})"
+        (lines,) = self._read(query, (*values, limit))
         try:
-            (lines,) = self._reader.execute(query, (*values, limit)).fetchone()
-        except sqlite3.Error as error:
-            raise StoreError(f"cannot read: {error}") from error
-        events = [decode_event(line) for line in lines.split("\n")] if lines else []
+            events = [decode_event(line) for line in lines.split("\n")] if lines else []
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{absolute(self._path)}: an event cannot be read ({error!r}): {RESTORE}") from error
         return sorted(events, key=attrgetter("sequence"))
 
     def was_sent(self, alert_id: str, recipient: str) -> bool:
         """Whether such an alert was ever addressed to `recipient` (empty: to anyone)."""
         query = "SELECT 1 FROM deliveries WHERE alert_id = ? AND (? = '' OR recipient = ?) LIMIT 1"
-        return self._reader.execute(query, (alert_id, recipient, recipient)).fetchone() is not None
+        return self._read(query, (alert_id, recipient, recipient)) is not None
 
     def first_event_since(self, occurred_at: float) -> int:
         """The number of the first event behind the last one that is older than `occurred_at`."""
-        (last,) = self._reader.execute(
-            "SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (occurred_at,)
-        ).fetchone()
+        (last,) = self._read("SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (occurred_at,))
         return int(last or 0) + 1
 
     def close(self) -> None:
@@ -205,6 +212,13 @@ class SqliteStore:
         self._reader.close()
         self._db.close()
         self._lock.close()
+
+    def _read(self, query: str, values: Sequence[object]) -> Any:
+        """The first row that a query finds; None if there is none. Raises StoreError."""
+        try:
+            return self._reader.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"{absolute(self._path)}: cannot read: {error}") from error
 
     def _begin_history_after_restore(self, marker: Path) -> None:
         """After a backup was put in place, go on with numbers that nobody can have seen.
@@ -246,13 +260,12 @@ class SqliteStore:
         with log.open("rb") as file:
             os.fsync(file.fileno())
 
-    def _check_version(self) -> None:
+    def _migrate(self) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if not 0 <= version <= SCHEMA_VERSION:
-            raise StoreError(f"the store has schema {version}; this program knows {SCHEMA_VERSION}")
         if version == 1:
             self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_FIRST_SCHEMA} PRAGMA user_version = 2; COMMIT")
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _check_library() -> None:
@@ -263,7 +276,7 @@ def _check_library() -> None:
 
 def _hold(path: Path) -> IO[str]:
     """Two registries on one store would each believe they are the only writer; the second must not start."""
-    lock = path.open("w")
+    lock = path.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -1,0 +1,75 @@
+"""What a database file must be before the registry uses it: its own, of a schema that it knows, and undamaged.
+
+A file that is none of these is left as it is, with its log: it may be another program's, or what a person needs to
+recover. So it is examined through a connection that cannot write, and that leaves the log alone when it is closed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from registry_server.io.store import StoreError
+
+APPLICATION_ID = 0x54524F4E
+"""The mark in the header of a registry's database: "TRON"."""
+
+MADE_BEFORE_MARKS = frozenset({"meta", "services", "tombstones", "intents", "events", "deliveries"})
+"""The tables by which a database is known that was made before there was a mark."""
+
+WHOLE_CHECK_BYTES = 256 << 20
+"""Up to this size every page is checked (0.3 s for 180 MB); of a larger database all but the events, which are nearly all of it."""
+
+RESTORE = "restore a backup (tron restore)"
+
+
+def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
+    """Return if the registry may use the file at `path`, or begin a new one. Raises StoreError or sqlite3.Error.
+
+    `held_before`: the folder held a registry's database before, so an empty file is one that was truncated.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    has_log = log.exists() and log.stat().st_size > 0
+    if not path.exists() or not path.stat().st_size:
+        what = "is empty" if path.exists() else "is missing"
+        if has_log:  # SQLite would delete it
+            raise StoreError(f"{what}, but its log {log.name} is there: {RESTORE}; to begin afresh, remove both")
+        if path.exists() and held_before:
+            raise StoreError(f"{what}, but was not before: {RESTORE}; to begin afresh, remove it")
+        return
+    with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as db:
+        _check_owner(db)
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if not 0 <= version <= newest_schema:
+            raise StoreError(f"the store has schema {version}; this program knows {newest_schema}")
+        try:
+            damage = _find_damage(db, whole=path.stat().st_size <= WHOLE_CHECK_BYTES)
+        except sqlite3.DatabaseError as error:
+            damage = str(error)
+        if damage:
+            raise StoreError(f"is damaged ({damage}): {RESTORE}")
+
+
+def _check_owner(db: sqlite3.Connection) -> None:
+    (mark,) = db.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if mark == APPLICATION_ID or not tables or (mark == 0 and tables >= MADE_BEFORE_MARKS):
+        return
+    raise StoreError("is the database of another program")
+
+
+def _find_damage(db: sqlite3.Connection, *, whole: bool) -> str:
+    """What is wrong with the structure of the database; empty if nothing is."""
+    db.execute("PRAGMA cell_size_check = ON")
+    if whole:
+        checks = ["PRAGMA quick_check(1)"]
+    else:
+        tables = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'events'").fetchall()
+        checks = [f"PRAGMA quick_check('{name}')" for (name,) in tables]
+    for check in checks:
+        (verdict,) = db.execute(check).fetchone()
+        if verdict != "ok":
+            return " ".join(str(verdict).replace("*** in database main ***", "").split())
+    return ""
