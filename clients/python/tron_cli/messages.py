@@ -217,6 +217,10 @@ def serving_again(name: str, address: str, pid: int) -> str:
     return f"{name} is serving again at {address} (pid {pid})"
 
 
+def ready_file_not_written(path: str, why: str) -> str:
+    return f"ready file {path}: {why}; trying again"
+
+
 def did_not_drain(name: str, seconds: float) -> str:
     return f"{name} did not drain within {seconds:.0f} s; killing it"
 

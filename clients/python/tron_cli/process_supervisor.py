@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from grid_hosting.start import absolute, reason
 from grid_hosting.whole_file import write_whole
 from tron_cli import messages
 from tron_cli.process_policy import ChildLife, GiveUp, RestartPolicy, Serving, describe_exit, ready_document
@@ -25,6 +26,8 @@ _DRAIN_SECONDS = 8.0
 # How often the ready file of a child that starts is looked for. Deaths are not polled for.
 _READY_POLL_SECONDS = 0.02
 _SLOW_START_SECONDS = 15.0
+# How often a ready file that cannot be written, because the disk is full or read-only for a while, is tried again.
+_WRITE_AGAIN_SECONDS = 1.0
 
 
 class ChildNeverServed(Exception):
@@ -121,7 +124,8 @@ class Supervisor:
             for number in handled:
                 loop.remove_signal_handler(number)
             if self._ready_file is not None:
-                self._ready_file.unlink(missing_ok=True)  # it would promise what is no longer there
+                with contextlib.suppress(OSError):
+                    self._ready_file.unlink(missing_ok=True)  # it would promise what is no longer there
         for failure in failures:
             if isinstance(failure, ChildNeverServed):
                 _print(str(failure))
@@ -171,7 +175,7 @@ class Supervisor:
                 await asyncio.wait_for(each.leaving.wait(), decision.delay)
 
     async def _await_ready(self, each: Child, ready_file: Path) -> None:
-        """Wait for the child's ready file, then tell the world."""
+        """Wait for the child's ready file, then tell the world. Raises OSError if that fails before all served once."""
         warn_at = time.monotonic() + _SLOW_START_SECONDS
         while (document := _read_ready(ready_file)) is None:
             if time.monotonic() >= warn_at:
@@ -186,17 +190,27 @@ class Supervisor:
         each.ready.set()
         if each.life.starts > 1:
             _print(messages.serving_again(each.name, each.listen, each.serving.pid))
-        self._announce()
+        while not self._announce():  # noqa: ASYNC110 - nothing says when a disk takes files again
+            await asyncio.sleep(_WRITE_AGAIN_SECONDS)
 
-    def _announce(self) -> None:
+    def _announce(self) -> bool:
+        """Write the ready file if all serve; return whether that is done, or not needed now."""
         serving = tuple(each.serving for each in self._children if each.serving is not None)
         if len(serving) < len(self._children) or self._stop_wanted.is_set():
-            return
+            return True
         if self._ready_file is not None:
-            write_whole(self._ready_file, json.dumps(ready_document(serving)) + "\n")
+            try:
+                write_whole(self._ready_file, json.dumps(ready_document(serving)) + "\n")
+            except OSError as error:
+                if not self._announced:
+                    raise
+                # The programs run; nobody is helped if they end because the file that says so is old.
+                _print(messages.ready_file_not_written(absolute(self._ready_file), reason(error)))
+                return False
         if not self._announced:
             self._announced = True
             self._on_ready(serving)
+        return True
 
     async def _drain(self, tending: dict[Child, asyncio.Task[None]]) -> None:
         """End the children, the last one first, each with time to say goodbye."""

@@ -136,6 +136,22 @@ async def test_a_killed_child_comes_back_at_its_address_with_a_new_pid(house: Ho
         assert all(after["pids"][other] == before["pids"][other] for other in others)
 
 
+async def test_a_ready_file_that_cannot_be_rewritten_for_a_while_ends_nothing(
+    house: House, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with house.running(*house.pair()) as task:
+        before = house.document
+        house.ready_file.unlink()
+        house.ready_file.mkdir()  # nobody can put a file there, not even root
+        os.kill(before["pids"]["monitor"], signal.SIGKILL)
+        await until(lambda: "trying again" in capfd.readouterr().err, "it says that it cannot be written")
+        assert not task.done()
+        assert is_alive(before["pids"]["registry"])
+        house.ready_file.rmdir()
+        await until(house.ready_file.exists, "it is written once it can be")
+        assert house.document["pids"]["monitor"] != before["pids"]["monitor"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_drains_the_monitor_first_and_the_registry_then(house: House, number: int) -> None:
     async with house.running(*house.pair()) as task:
