@@ -16,7 +16,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance browser simulate conformance coverage bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance chaos browser simulate conformance coverage bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ e2e: setup  ## tests against real processes
 
 endurance: setup  ## the tests that take minutes: programs that freeze, machines that vanish
 	$(BIN)/python -m pytest -m endurance -s tests/e2e
+
+chaos: setup  ## faults on real processes, all scenarios; the table is left in benchmarks/results/chaos.json
+	status=0; CHAOS_OUT=benchmarks/results/chaos.json $(BIN)/python -m pytest -m "not endurance" -s tests/chaos || status=$$?; \
+	$(BIN)/python -m tools.make_chaos_table --print; exit $$status
 
 browser: setup  ## tests of the dashboard in Chromium; they leave pictures in tests/browser/shots
 	$(BIN)/python -m pytest tests/browser

@@ -22,40 +22,7 @@ from benchmarks._report import arguments, conclude, distribution, table
 from benchmarks.kill_to_parent import Parent
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
-
-
-class Writer(threading.Thread):
-    """Registers and publishes as fast as it is answered; notes only what was acknowledged."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(daemon=True)
-        self._client = RegistryClient(address, timeout=2.0)
-        self._over = threading.Event()
-        self.services: list[str] = []
-        self.events: list[int] = []
-
-    def run(self) -> None:
-        """Write until told to stop. What fails was not acknowledged."""
-        number = 0
-        while not self._over.wait(0.005):
-            number += 1
-            try:
-                self.services.append(
-                    self._client.register(f"written-{number}", name="written", heartbeat_interval=3600.0).service_id
-                )
-                self.events.append(self._client.publish_event("written", message=str(number)).sequence)
-            except TronError:
-                continue
-
-    def wait_for_more(self, count: int) -> None:
-        """Wait until this many more events were acknowledged, so that the kill lands in the middle of writing."""
-        goal = len(self.events) + count
-        wait_until(lambda: len(self.events) >= goal, 30, "the writer is at work")
-
-    def stop(self) -> None:
-        """End it."""
-        self._over.set()
-        self.join(10)
+from tests.support.writer import Writer, sequences
 
 
 class Watcher(threading.Thread):
@@ -111,22 +78,15 @@ def registry_rounds(system: System, fleet: Fleet, rounds: int) -> dict[str, Any]
         took.append(time.monotonic() - killed_at)
         print(f"registry round {number + 1}: all attached after {took[-1]:.2f} s", flush=True)
     writer.stop()
-    listed = {service.service_id for service in client.list_services().services}
-    sequences: set[int] = set()
-    after = 0
-    while True:
-        page = client.list_events(after_sequence=after, limit=1000)
-        sequences |= {event.sequence for event in page.events}
-        if not page.next_after_sequence:
-            break
-        after = page.next_after_sequence
-    gaps = sorted(set(range(1, max(sequences) + 1)) - sequences)
+    registrations_lost, events_lost = writer.lost(client)
+    kept = sequences(client)
+    gaps = sorted(set(range(1, max(kept) + 1)) - kept)
     return {
         "seconds": took,
         "registrations_acknowledged": len(writer.services),
-        "registrations_lost": sorted(set(writer.services) - listed),
+        "registrations_lost": registrations_lost,
         "events_acknowledged": len(writer.events),
-        "events_lost": sorted(set(writer.events) - sequences),
+        "events_lost": events_lost,
         "sequence_gaps": gaps,
         "vanished_from_watch": sorted(set(watcher.vanished)),
         "watch_resets": watcher.resets,

@@ -10,18 +10,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from tron_client import (
     Agent,
-    Alert,
     RegistryClient,
     TronError,
     start_registry_heartbeat,
     stop_registry_heartbeat,
 )
 
+from tests.support.ears import Ear, listening
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
 
@@ -47,32 +47,8 @@ def client(system: System) -> Iterator[RegistryClient]:
         yield connected
 
 
-class Ear:
-    """A parent agent that remembers its alerts."""
-
-    def __init__(self, system: System, service_id: str) -> None:
-        self.alerts: list[Alert] = []
-        self.agent = Agent(
-            service_id, registry=system.registry_address, heartbeat_interval=1.0, on_alert=self.alerts.append
-        )
-        self.agent.start()
-
-    def heard(self, kind: str, service_id: str) -> Alert | None:
-        return next((each for each in self.alerts if (each.type, each.service_id) == (kind, service_id)), None)
-
-    def wait(self, kind: str, service_id: str, timeout: float = 15.0) -> Alert:
-        found = wait_until(lambda: self.heard(kind, service_id), timeout, f"{kind} about {service_id}")
-        assert found is not None
-        return found
-
-
-@contextmanager
-def parent(system: System, service_id: str) -> Iterator[Ear]:
-    ear = Ear(system, service_id)
-    try:
-        yield ear
-    finally:
-        ear.agent.stop()
+def parent(system: System, service_id: str) -> AbstractContextManager[Ear]:
+    return listening(system.registry_address, service_id)
 
 
 @contextmanager

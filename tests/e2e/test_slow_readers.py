@@ -10,8 +10,8 @@ import pytest
 from tron_client import Agent, Event, RegistryClient
 from tron_client.tron_api import MonitorClient
 
+from tests.support.link import link
 from tests.support.processes import start_monitor, start_registry
-from tests.support.slow_link import slow_link
 from tests.support.waiting import wait_until
 
 WORDS = "what happened, told at some length. " * 8
@@ -38,7 +38,7 @@ def test_alerts_that_wait_for_a_slow_reader_cost_no_heartbeat(
         start_registry(tmp_path / "registry") as registry,
         start_monitor(tmp_path / "monitor", registry.address) as monitor,
         RegistryClient(registry.address, timeout=30.0) as client,
-        slow_link(registry.address) as link,
+        link(registry.address) as way,
     ):
         with MonitorClient(monitor.address) as tron:
             tron.set_policy(escalate_after=escalate_after)
@@ -54,7 +54,7 @@ def test_alerts_that_wait_for_a_slow_reader_cost_no_heartbeat(
         running = [
             Agent(
                 service_id,
-                registry=link.address,
+                registry=way.address,
                 heartbeat_interval=2.0,
                 register_timeout=0.0,
                 on_alert=lambda alert: heard.add(alert.alert_id),
@@ -65,7 +65,7 @@ def test_alerts_that_wait_for_a_slow_reader_cost_no_heartbeat(
             agent.start()
         wait_until(lambda: all(agent.incarnation for agent in running), 60, "all are registered")
         began = client.list_events(newest=True, limit=1).last_sequence
-        link.bytes_per_second = bytes_per_second
+        way.bytes_per_second = bytes_per_second
         with ThreadPoolExecutor(8) as pool:
             sent = {alert_id for published in pool.map(publish, ids[:parents]) for alert_id in published}
 

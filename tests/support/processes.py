@@ -159,22 +159,31 @@ P = TypeVar("P", bound=Program)
 
 
 @contextmanager
-def start_system(tmp_path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[System]:
-    """Run `tron up` below `tmp_path` until the block ends, and drain it then. Yields when all of it serves."""
+def start_system(
+    tmp_path: Path, *arguments: str, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+) -> Iterator[System]:
+    """Run `tron up` below `tmp_path` until the block ends, and drain it then. Yields when all of it serves.
+
+    `under`: a command that runs another command in place of itself.
+    """
     flags = ("--registry-listen", "--tron-listen", *GATEWAY_FLAGS.values())
     addresses = [word for flag in flags for word in (flag, "127.0.0.1:0")]
     command = ("tron_cli", "up", "--data-dir", str(tmp_path / "data"), *addresses, *arguments)
-    with _running(System, tmp_path, "system", command, env) as system:
+    with _running(System, tmp_path, "system", command, env, under) as system:
         yield system
 
 
 @contextmanager
 def start_registry(
-    data_dir: Path, *arguments: str, listen: str = "127.0.0.1:0", env: Mapping[str, str] | None = None
+    data_dir: Path,
+    *arguments: str,
+    listen: str = "127.0.0.1:0",
+    env: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[Registry]:
     """Run a registry on `data_dir` until the block ends. Its log and ready file are put beside that folder."""
     command = ("registry_server", "--listen", listen, "--data-dir", str(data_dir), *arguments)
-    with _running(Registry, data_dir.parent, "registry", command, env) as registry:
+    with _running(Registry, data_dir.parent, "registry", command, env, under) as registry:
         yield registry
 
 
@@ -211,7 +220,12 @@ def start_gateway(
 
 @contextmanager
 def _running(
-    kind: type[P], folder: Path, name: str, command: Sequence[str], env: Mapping[str, str] | None
+    kind: type[P],
+    folder: Path,
+    name: str,
+    command: Sequence[str],
+    env: Mapping[str, str] | None,
+    under: Sequence[str] = (),
 ) -> Iterator[P]:
     folder.mkdir(parents=True, exist_ok=True)
     # A folder of its own for each start, so that a restart never believes the ready file of the one before.
@@ -220,7 +234,7 @@ def _running(
     module, *arguments = command
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments, "--ready-file", str(ready_file)],
+            [*under, sys.executable, "-m", module, *arguments, "--ready-file", str(ready_file)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -34,3 +34,9 @@ def wait_until(predicate: Callable[[], T], timeout: float = 10.0, what: str = ""
 async def eventually(predicate: Callable[[], T], timeout: float = 10.0, what: str = "") -> T:
     """`wait_until` while the event loop goes on; the predicate is called in another thread."""
     return await asyncio.to_thread(wait_until, predicate, timeout, what)
+
+
+def let_pass(length: float) -> None:
+    """Let time go by in which nothing may happen, so that there is no condition to wait for."""
+    until = time.monotonic() + length
+    wait_until(lambda: time.monotonic() >= until, length + 60)

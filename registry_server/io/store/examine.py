@@ -20,7 +20,7 @@ MADE_BEFORE_MARKS = frozenset({"meta", "services", "tombstones", "intents", "eve
 """The tables by which a database is known that was made before there was a mark."""
 
 WHOLE_CHECK_BYTES = 256 << 20
-"""Up to this size every page is checked (0.3 s for 180 MB); of a larger database all but the events, which are nearly all of it."""
+"""Up to this size every page is checked (0.3 s for 180 MB); of a larger one all but its events."""
 
 RESTORE = "restore a backup (tron restore)"
 

@@ -1,0 +1,80 @@
+"""A machine that has not enough: file descriptors, and processor time."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tron_client import RegistryClient
+
+from tests.chaos.conftest import Figure
+from tests.chaos.ground import DEATHS, FALSE_ALARMS, WINDOW, fleet, ground, ids, write_settings
+from tests.support.ears import listening
+from tests.support.fleet import agents
+from tests.support.processes import start_monitor, start_registry
+from tests.support.starving import co_tenants
+from tests.support.waiting import let_pass, wait_until
+
+FILES = 128
+"""Open files that the registry may have; it needs some 30 for itself."""
+
+
+def test_file_descriptors_are_exhausted(tmp_path: Path, figure: Figure) -> None:
+    """P2, P3, P4: connections take all file descriptors of the registry: attached agents are served as before."""
+    healthy = fleet("steady", 20)
+    settings = write_settings(tmp_path)
+    few = ("sh", "-c", f'ulimit -n {FILES} && exec "$@"', "few")
+    with ExitStack() as held:
+        registry = held.enter_context(start_registry(tmp_path / "registry" / "data", under=few))
+        held.enter_context(start_monitor(tmp_path / "monitor" / "data", registry.address, "--config", str(settings)))
+        parent = held.enter_context(listening(registry.address, "chaos-parent"))
+        held.enter_context(agents(registry.address, healthy))
+        doomed = held.enter_context(agents(registry.address, fleet("doomed", 1)))
+        client = held.enter_context(RegistryClient(registry.address))
+        client.list_services()
+        since = client.list_events(newest=True, limit=1).last_sequence
+        host, _, port = registry.address.rpartition(":")
+        with ExitStack() as flood:
+            for _ in range(2 * FILES):
+                flood.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            wait_until(lambda: open_files(registry.pid) >= FILES - 1, 10, "all are taken")
+            doomed.kill()
+            killed = time.monotonic()
+            down = parent.wait("service_down", "doomed-0", 20)
+            assert len(client.list_services().services) >= len(healthy), "a call on an open connection is answered"
+        with agents(registry.address, fleet("newcomer", 1)):
+            pass  # it was registered
+        events = client.list_events(after_sequence=since, limit=1000).events
+        said = [each for each in events if each.type in FALSE_ALARMS]
+        assert {each.service_id for each in said} == {"doomed-0"}
+        assert "Traceback" not in registry.log
+    figure(down.received_at - killed, "s until the parent knows of a death meanwhile (grace 2 s); 0 false alarms")
+
+
+def open_files(pid: int) -> int:
+    """How many file descriptors a process has."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_a_starved_machine(tmp_path: Path, figure: Figure) -> None:
+    """P2, P3: two busy co-tenants for each processor for 20 s, beside a system with 50 agents; one agent dies."""
+    healthy = fleet("steady", 50)
+    with ground(tmp_path) as running, agents(running.address, healthy):
+        with agents(running.address, fleet("doomed", 1)) as doomed:
+            running.wait_alive({*ids(healthy), "doomed-0"})
+            since = running.mark()
+            with co_tenants(2, 0):
+                let_pass(10)
+                doomed.kill()
+                killed = time.monotonic()
+                down = running.parent.wait("service_down", "doomed-0", 30)
+                let_pass(8)
+        running.wait_alive(ids(healthy))
+        let_pass(WINDOW + 2.5)
+        assert running.said(since, DEATHS, ids(healthy)) == []
+    figure(down.received_at - killed, "s until the parent knows of a death meanwhile (grace 2 s); 0 declared down")
