@@ -2,7 +2,7 @@
 
 Imports follow the data, from right to left (pyproject.toml holds it):
 
-    server, runtime  ->  legacy | page | v1  ->  gateway  ->  upstream  ->  replica  ->  http, config
+    server, runtime  ->  legacy | metrics | page | v1  ->  gateway  ->  upstream  ->  replica  ->  http, config
 
 Read in this order:
 
@@ -13,6 +13,7 @@ Read in this order:
 - `v1/`        the JSON API.
 - `page/`      the dashboard, which reads /v1 only.
 - `legacy/`    the four legacy contracts, one file a port.
+- `metrics`    GET /metrics.
 - `runtime`    makes a gateway and runs what keeps it current.
 - `server`     binds the four ports and decides what each of them serves.
 - `config`     the settings.

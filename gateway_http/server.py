@@ -12,18 +12,22 @@ from typing import Any
 
 import structlog
 import uvicorn
+from fastapi import APIRouter
 
 from gateway_http.config import Config
 from gateway_http.gateway import Gateway
 from gateway_http.http.asgi import App
 from gateway_http.http.front import Front
 from gateway_http.legacy import events, hmi, registry, tron
+from gateway_http.metrics import PortState, gateway_metrics
+from gateway_http.metrics import router as metrics_router
 from gateway_http.page import routes as page
 from gateway_http.runtime import connected
 from gateway_http.v1 import api, overview
 from grid_hosting.identity import own_agent
 from grid_hosting.listening import bind_socket
 from grid_hosting.program import warn_if_exposed, write_ready
+from grid_hosting.telemetry.telemetry import read_all
 
 log = structlog.get_logger("gateway")
 
@@ -95,8 +99,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     addresses = {each.key: each.address for each in listeners}
     warn_if_exposed("the gateway", *addresses.values())
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
-        apps = _apps(gateway, listeners)
+        states: dict[str, PortState] = {}
+        metrics = gateway_metrics(gateway, states)
+        apps = _apps(gateway, listeners, metrics_router(lambda: read_all(metrics)))
         ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
+        states |= {listener.key: port.server_state for listener, port in ports.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
         agents = _agents(config, listeners) if config.self_register else []
         loop = asyncio.get_running_loop()
@@ -122,8 +129,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     log.info("gateway_stopped")
 
 
-def _apps(gateway: Gateway, listeners: list[Listener]) -> dict[Listener, App]:
-    """What each port serves: its legacy contract; on 6121 /v1 too, and on 6101 /v1 and the dashboard."""
+def _apps(gateway: Gateway, listeners: list[Listener], metrics: APIRouter) -> dict[Listener, App]:
+    """What each port serves: its legacy contract; on 6121 /v1 and /metrics too, and on 6101 /v1 and the dashboard."""
     config = gateway.config
     registry_http, tron_http, events_http, hmi_http = listeners
     names = ("registry", "heartbeat_monitor", "event_stream")
@@ -132,7 +139,7 @@ def _apps(gateway: Gateway, listeners: list[Listener]) -> dict[Listener, App]:
     dashboard = page.router(config.root_path)
     front = partial(Front, max_body_bytes=config.max_body_bytes, root_path=config.root_path)
     return {
-        registry_http: front(registry.RegistryPort(gateway, registry_http.port, [v1, below_v1])),
+        registry_http: front(registry.RegistryPort(gateway, registry_http.port, [v1, below_v1, metrics])),
         tron_http: front(tron.build(gateway, tron_http.port)),
         events_http: front(events.build(gateway, events_http.port)),
         hmi_http: front(hmi.build(gateway, hmi_http.port, neighbours, [v1, below_v1, below_api, dashboard])),

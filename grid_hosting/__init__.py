@@ -11,4 +11,5 @@
 - `whole_file`, `data_files`              files that are replaced as a whole, and all files that the programs keep.
 - `backup`, `manifest`                    copies of all state.
 - `sinks/`                                how operators are notified.
+- `telemetry/`                            how a program measures itself.
 """

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from grid_hosting.telemetry.histogram import SHORT, Histogram
+
 log = structlog.get_logger("loop")
 
 SAMPLE_EVERY = 0.05
@@ -47,6 +49,8 @@ class Pauses:
 
     def __init__(self) -> None:
         self.longest: dict[str, float] = {}
+        self.lag = Histogram(SHORT)
+        """Seconds by which the timer came late."""
         self._measured = 0.0
         self._logged_at = float("-inf")
 
@@ -80,6 +84,7 @@ class Pauses:
 
     def sampled(self, late: float, worked: float) -> None:
         """The timer came `late` seconds after it was due, in which this thread worked for `worked` seconds."""
+        self.lag.add(max(0.0, late))
         measured, self._measured = self._measured, 0.0
         if late > measured:
             self.note(CALLBACKS, late - measured, worked - measured)

@@ -47,6 +47,14 @@ Listen = Annotated[str, AfterValidator(_checked)]
 """A setting that is an address to listen on; what is wrong with it stops the start."""
 
 
+def _checked_unless_empty(listen: str) -> str:
+    return _checked(listen) if listen else ""
+
+
+OptionalListen = Annotated[str, AfterValidator(_checked_unless_empty)]
+"""The same, or empty to listen nowhere."""
+
+
 class ProgramConfig(BaseSettings):
     """Settings: defaults < tron.toml < environment < flags. Read once, then frozen.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import CliImplicitFlag
 
-from grid_hosting.program import Listen, ProgramConfig
+from grid_hosting.program import Listen, OptionalListen, ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
 
 
@@ -32,5 +32,8 @@ class Config(ProgramConfig):
     """Seconds without an observer until operators are notified, if there was one before."""
     sinks: SinksConfig = SinksConfig()
     """Where operators are notified that TRON is gone, beside the log."""
+    metrics_listen: OptionalListen = "127.0.0.1:6124"
+    """Where to serve metrics for Prometheus, as http://HOST:PORT/metrics. Port 0 picks a free port; empty: nowhere. An
+    address in use is logged, and the registry runs without."""
     self_register: CliImplicitFlag[bool] = True
     """Register the registry itself, so that it appears like any other service."""

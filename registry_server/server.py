@@ -14,12 +14,15 @@ from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
 from grid_hosting.program import warn_if_exposed, write_ready
 from grid_hosting.sinks.build import build
+from grid_hosting.telemetry.program_metrics import Queues, program_metrics, sink_metrics, sink_queues
+from grid_hosting.telemetry.telemetry import Telemetry
 from registry_server.config import Config
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import HealthService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
 from registry_server.io.loop import RegistryLoop
+from registry_server.io.metrics import registry_metrics, registry_queues
 from registry_server.io.store.sqlite import SqliteStore
 from registry_server.io.watchdog import watch_the_watcher
 
@@ -45,10 +48,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: loop.registry.watched
     )
     streams = HeartbeatStreams(loop, config)
+    services, event_log = RegistryService(loop, streams), EventService(loop)
 
     def register(server: grpc.aio.Server) -> None:
-        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(RegistryService(loop, streams), server)
-        event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(loop), server)
+        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(event_log, server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop), server)
 
     bound = build_server(
@@ -56,6 +60,19 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     )
     server, address = bound.server, bound.address
     warn_if_exposed("the registry", address)
+
+    def queues() -> Queues:
+        sinks = sink_queues(dispatcher.stats(), config.sinks.queue_size)
+        return {**registry_queues(loop, streams, services, event_log, config), **sinks}
+
+    telemetry = Telemetry(
+        config.metrics_listen,
+        [
+            *registry_metrics(loop, services, event_log),
+            *program_metrics("registry", queues),
+            *sink_metrics(dispatcher.stats),
+        ],
+    )
     agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))
     events = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
@@ -68,7 +85,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             log.info("registry_serving", address=address, data_dir=str(config.data_dir))
             if config.self_register:
                 await events.run_in_executor(None, agent.start)
-            write_ready(config.ready_file, {"registry_grpc": address, "found": found})
+            write_ready(
+                config.ready_file, {"registry_grpc": address, "registry_metrics": telemetry.address, "found": found}
+            )
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({stopping, keeper}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -88,5 +107,6 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             watchdog.cancel()
             messenger.cancel()
             keeper.cancel()
+            telemetry.close()
     await loop.close()
     log.info("registry_stopped")

@@ -18,11 +18,13 @@ The core decides and does no I/O. Read in this order.
 
 The shell:
 
+- `stats`                                         what was done since the start.
 - `monitor`                                       observe, judge, apply, repeat.
 - `operator_relay`                                alerts for operators, to the sinks.
 - `probe`                                         a second look at a suspect.
 - `live_policy`, `policy_store`                   thresholds that operators change, and keep.
 - `rpc/`                                          TronService.
+- `metrics`                                       the metrics, and where each is read.
 - `server`, `config`                              builds and runs it; the settings.
 
 The attentive clock ticks in the registry, which receives the heartbeats: every frame of facts carries its time, and

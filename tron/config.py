@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.dialing import Dial
-from grid_hosting.program import Listen, ProgramConfig
+from grid_hosting.program import Listen, OptionalListen, ProgramConfig
 from grid_hosting.sinks.config import SinksConfig
 from tron.policy import Policy
 from tron.registry_loss import LOST_AFTER, LOST_AFTER_DRAIN
@@ -94,6 +94,9 @@ class Config(ProgramConfig):
     """Seconds without an answer from the registry until operators are notified."""
     registry_lost_after_drain: float = Field(default=LOST_AFTER_DRAIN, gt=0, le=3600)
     """The same if the registry said that it is draining, and after TRON's own start."""
+    metrics_listen: OptionalListen = "127.0.0.1:6125"
+    """Where to serve metrics for Prometheus, as http://HOST:PORT/metrics. Port 0 picks a free port; empty: nowhere. An
+    address in use is logged, and TRON runs without."""
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it appears like any other service."""
 

@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -37,6 +36,7 @@ from tron.policy import Policies
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
 from tron.session import Session
+from tron.stats import Stats
 
 log = structlog.get_logger("tron")
 
@@ -47,15 +47,6 @@ LOOK_EVERY = 0.25
 """Seconds between two looks whether the registry is lost."""
 
 CALL_TIMEOUT = 10.0
-
-
-@dataclass(slots=True)
-class Stats:
-    """What TRON did since it started; `last_check` in seconds since the epoch."""
-
-    alerts_issued: int = 0
-    last_check: float | None = None
-    watching: bool = False
 
 
 class Monitor:
@@ -109,6 +100,7 @@ class Monitor:
                     self._loss.draining()
             finally:
                 self.stats.watching = False
+            self.stats.streams_broken += contact
             if contact:
                 log.warning("registry_stream_broken", why=self._why)
             # Full jitter, at most half a second: freshness counts more here than sparing one server one client.
@@ -145,9 +137,12 @@ class Monitor:
                     decides = session.read(decode_frame(message), newer)
                 if not decides:
                     continue
+                began = time.perf_counter()
                 await self._judge_frame(session, newer)
+                self.stats.judgement_seconds.add(time.perf_counter() - began)
                 self._record_suspected(judge)
                 for alert in judge.undelivered():
+                    self.stats.alerts_undelivered += 1
                     self._relay.undelivered(alert)
                 self._relay.update(judge.for_operators)
                 self.stats.last_check = time.time()
@@ -211,6 +206,7 @@ class Monitor:
         for copy in orders.copies:
             if copy.alert is not None:
                 self.stats.alerts_issued += not copy.escalated_from
+                self.stats.alerts_escalated += bool(copy.escalated_from)
                 log.info(
                     "alert_climbed" if copy.escalated_from else "alert_sent",
                     type=copy.alert.type,
@@ -227,7 +223,10 @@ class Monitor:
             "incarnation": transition.incarnation,
             "cause": transition.cause.name,
         }
+        self.stats.verdict(transition.kind, transition.cause, outcome)
         if outcome is VerdictOutcome.APPLIED:
+            if ruling.suppressed:
+                self.stats.held(ruling.suppressed)
             suppressed = {"hushed": ruling.suppressed} if ruling.suppressed else {}
             log.info(transition.kind.meaning.log_word, **facts, missed=transition.missed_beats, **suppressed)
             if transition.kind is Kind.SUSPECT:
@@ -250,6 +249,7 @@ class Monitor:
                 cause=LivenessCause.DISCONNECTED.name,
                 standing=True,
             )
+            self.stats.verdict(Kind.SUSPECT, LivenessCause.DISCONNECTED, VerdictOutcome.APPLIED)
             self._probe(facts)
             if not judge.suppression_reason(Kind.SUSPECT, facts):
                 self.stats.alerts_issued += 1

@@ -16,14 +16,18 @@ from grid_hosting.identity import own_agent
 from grid_hosting.program import warn_if_exposed, write_ready
 from grid_hosting.sinks.build import build
 from grid_hosting.start import StartError
+from grid_hosting.telemetry.program_metrics import program_metrics, sink_metrics, sink_queues
+from grid_hosting.telemetry.telemetry import Telemetry
 from tron.config import Config
 from tron.live_policy import LivePolicy
-from tron.monitor import Monitor, Stats
+from tron.metrics import monitor_metrics
+from tron.monitor import Monitor
 from tron.operator_relay import OperatorRelay
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
 from tron.rpc.tron import TronService
+from tron.stats import Stats
 
 log = structlog.get_logger("tron")
 
@@ -61,6 +65,14 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         bound = build_server(config.listen, register=register, services=services, max_message_bytes=MAX_MESSAGE)
         server, address = bound.server, bound.address
         warn_if_exposed("TRON", address)
+        telemetry = Telemetry(
+            config.metrics_listen,
+            [
+                *monitor_metrics(monitor),
+                *program_metrics("monitor", lambda: sink_queues(dispatcher.stats(), config.sinks.queue_size)),
+                *sink_metrics(dispatcher.stats),
+            ],
+        )
         caps = ("health_monitoring", "timeout_detection", "service_alerts")
         agent = own_agent(SERVICE_ID, "TRON Heartbeat Monitor", address, config.registry, caps)
         loop = asyncio.get_running_loop()
@@ -76,7 +88,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 log.info("tron_serving", address=address, registry=config.registry)
                 if config.self_register:
                     await loop.run_in_executor(None, agent.start)
-                write_ready(config.ready_file, {"tron_grpc": address})
+                write_ready(config.ready_file, {"tron_grpc": address, "tron_metrics": telemetry.address})
                 await stop.wait()
             finally:  # also if one of the tasks failed: threads of gRPC would keep the process alive
                 if stop.is_set():
@@ -89,6 +101,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                     await loop.run_in_executor(None, agent.abandon)
                 await server.stop(1.0)
                 await prober.close()
+                telemetry.close()
     log.info("tron_stopped")
 
 

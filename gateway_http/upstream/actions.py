@@ -29,6 +29,11 @@ class Actions:
         self.counted = 0
         """Registrations and heartbeats that succeeded since the gateway started."""
 
+    @property
+    def beats_waiting(self) -> int:
+        """How many heartbeats wait for their acknowledgement."""
+        return self._relay.waiting
+
     async def register(self, declared: service_pb2.Service) -> Service:
         """Register a service; an id that is registered already starts a new incarnation."""
         service, revision = await self._writes.register(declared)

@@ -101,6 +101,11 @@ class BeatRelay:
         """Whether the stream is open."""
         return self._connected
 
+    @property
+    def waiting(self) -> int:
+        """How many heartbeats wait for their acknowledgement."""
+        return self._waiting
+
     async def beat(self, service_id: str, incarnation: int, reported: Reported) -> Acknowledged:
         """Relay one beat; return when the registry has received it. `incarnation`: the one that is known; it counts for
         whichever holds the id.

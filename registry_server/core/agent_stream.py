@@ -282,6 +282,7 @@ class AgentStream:
             beside = f" beside {len(beats)} in beats" if in_columns and beats else ""
             why = f"has {in_columns or len(beats)}{beside}; at most {MAX_BEATS} are allowed"
             raise InvalidRequest.of(FieldError(path, why))
+        self._registry.measures.heartbeats += len(beats) + in_columns
         relayed, replaces = message.relayed, message.replaces_figures
         for rejected in self._registry.beats(
             self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces

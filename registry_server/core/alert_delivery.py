@@ -20,6 +20,7 @@ from registry_server.core.effects import (
 )
 from registry_server.core.event_log import EventLog
 from registry_server.core.mailbox import Mailboxes
+from registry_server.core.measures import Measures
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.record import Record
@@ -36,6 +37,7 @@ class AlertDelivery:
         outgoing: Outgoing,
         events: EventLog,
         mailboxes: Mailboxes,
+        measures: Measures,
     ) -> None:
         self.events = events
         self.mailboxes = mailboxes
@@ -43,6 +45,7 @@ class AlertDelivery:
         self._directory = directory
         self._observers = observers
         self._outgoing = outgoing
+        self._measures = measures
 
     def restore(self, waiting: Iterable[Delivery], now: Instant) -> None:
         """Take over the copies that wait. The services must have been restored."""
@@ -61,6 +64,7 @@ class AlertDelivery:
         if recipient is not None:
             event = replace(event, recipient=recipient.spec.service_id)
         event = self.events.append(event)
+        self._measures.event(event.type)
         self._outgoing.write(AppendEvent(event, escalated))
         if event.recipient:
             if recipient is None and event.recipient != OPERATORS:
@@ -78,8 +82,10 @@ class AlertDelivery:
         recipients = [recipient] if recipient else sorted(self.mailboxes.recipients(alert_id))
         count = 0
         for id_or_name in recipients:
-            if self.mailboxes.acknowledge(alert_id, id_or_name):
+            copy = self.mailboxes.get(alert_id, id_or_name)
+            if copy is not None and self.mailboxes.acknowledge(alert_id, id_or_name):
                 count += 1
+                self._measures.acknowledged_after.add(max(0.0, now.attentive - copy.since))
                 self._observers.copy(alert_id, id_or_name)
             # Written in any case: an alert that is no longer pushed still waits in the store.
             self._outgoing.write(Acknowledge(alert_id, id_or_name, now.wall))
@@ -150,6 +156,12 @@ class AlertDelivery:
             self._outgoing.send(record.session, Alert(event))
         return {event.alert_id for event in events}
 
+    def written(self, alert_id: str, recipient: str, now: Instant) -> None:
+        """A copy of an alert was written to the stream of its recipient."""
+        copy = self.mailboxes.get(alert_id, recipient)
+        if copy is not None:
+            self._measures.delivered_after.add(max(0.0, now.attentive - copy.since))
+
     def not_sent(self, alert_id: str, recipient: str) -> None:
         """An alert did not fit on the stream of its recipient: it waits for the next `deliver`."""
         self.mailboxes.not_sent(alert_id, recipient)
@@ -193,6 +205,7 @@ class AlertDelivery:
     def _dropped(self, copy: Delivery, now: Instant) -> None:
         """A mailbox was full. What somebody must act upon goes to operators, who have the largest."""
         event = copy.event
+        self._measures.copies_dropped += 1
         self._observers.copy(event.alert_id, event.recipient)
         matters = event.severity is Severity.CRITICAL and not copy.escalated and event.recipient != OPERATORS
         if matters and self.mailboxes.get(event.alert_id, OPERATORS) is None:

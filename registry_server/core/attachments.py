@@ -10,6 +10,7 @@ from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.effects import EndStream, SupersededBy
 from registry_server.core.ended_streams import EndedStreams
 from registry_server.core.liveness_facts import LivenessFacts
+from registry_server.core.measures import Measures
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import Published
 from registry_server.core.record import Record
@@ -27,6 +28,7 @@ class Attachments:
         facts: LivenessFacts,
         published: Published,
         outgoing: Outgoing,
+        measures: Measures,
     ) -> None:
         self.sessions = Sessions()
         self.ended = EndedStreams()
@@ -37,12 +39,14 @@ class Attachments:
         self._facts = facts
         self._published = published
         self._outgoing = outgoing
+        self._measures = measures
 
     def stream_ended(self, session_id: int, now: Instant) -> None:
         """The stream ended: its services wait in `ended` to be detached, one by one. Nothing if it was not open."""
         session = self.sessions.close(session_id, now.attentive)
         if session is None:
             return
+        self._measures.stream_ended(session.reason(now.attentive))
         for service_id in list(session.services):
             record = self._records.get(service_id)
             if record is not None and record.session == session_id:

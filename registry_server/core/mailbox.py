@@ -8,6 +8,8 @@ from dataclasses import replace
 from grid_model.event import OPERATORS, Event
 from grid_model.observation import Delivery
 
+from registry_server.core.unacknowledged import Unacknowledged
+
 WAITING = 1000
 """Alerts kept for one recipient.
 
@@ -34,12 +36,14 @@ class Mailboxes:
         self._recipients: dict[str, set[str]] = {}
         self._about: dict[str, dict[tuple[str, str], None]] = {}
         """By service: the copies (alert_id, recipient) that tell of it, or list it."""
+        self.unacknowledged = Unacknowledged()
 
     def put(self, copy: Delivery) -> Delivery | None:
         """Keep a copy for its recipient; return the copy that had to make room, if one had."""
         event = copy.event
         box = self._boxes.setdefault(event.recipient, OrderedDict())
         box[event.alert_id] = copy
+        self.unacknowledged.put(event)
         self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
         for service_id in _services_in(event):
             self._about.setdefault(service_id, {})[event.alert_id, event.recipient] = None
@@ -65,6 +69,10 @@ class Mailboxes:
     def waiting_for(self, recipient: str) -> list[Delivery]:
         """All copies that wait for a recipient, oldest first."""
         return list(self._boxes.get(recipient, OrderedDict()).values())
+
+    def count_waiting_for(self, recipient: str) -> int:
+        """How many copies wait for a recipient."""
+        return len(self._boxes.get(recipient, ()))
 
     def about(self, service_id: str) -> list[Delivery]:
         """The copies about a service, or that list it, oldest first, for all recipients."""
@@ -133,6 +141,7 @@ class Mailboxes:
                 about.pop((alert_id, recipient), None)
                 if not about:
                     del self._about[service_id]
+        self.unacknowledged.remove(event)
         self._sent.get(recipient, set()).discard(alert_id)
         waiting = self._recipients.get(alert_id)
         if waiting is not None:

@@ -70,6 +70,14 @@ class Observers:
         self._judged_until = 0.0
         self._gone_at: float | None = None
 
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    @property
+    def judged_until(self) -> float:
+        """The attentive second up to which the one that judges has judged all facts; 0 before the first."""
+        return self._judged_until
+
     def open(
         self, feed_id: int, observer: str, service_ids: Iterable[str], copies: Iterable[tuple[str, str]]
     ) -> ObservationFeed:

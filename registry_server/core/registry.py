@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from grid_model.declaration import Declaration
 from grid_model.errors import Superseded
-from grid_model.event import Event
+from grid_model.event import OPERATORS, Event
 from grid_model.observation import Delivery
 from grid_model.service import Maintenance, ServiceRole
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
@@ -25,15 +25,17 @@ from registry_server.core.event_log import EventLog
 from registry_server.core.heartbeats import Heartbeats
 from registry_server.core.judgements import Judgements
 from registry_server.core.liveness_facts import LivenessFacts
-from registry_server.core.mailbox import Mailboxes
+from registry_server.core.mailbox import FOR_OPERATORS, Mailboxes
 from registry_server.core.maintenance import HeldNotices
+from registry_server.core.measures import Measures
 from registry_server.core.observations import ObservationFeed
-from registry_server.core.observers import Observers
+from registry_server.core.observers import MAX_OBSERVERS, Observers
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.published import PART, Published
 from registry_server.core.record import Record
-from registry_server.core.registrations import MAX_TOMBSTONES, Registrations
+from registry_server.core.registrations import MAX_SERVICES, MAX_TOMBSTONES, Registrations
 from registry_server.core.service import Instant, Intent, Report, Service, StoredService, Tombstone
+from registry_server.core.unacknowledged import Unacknowledged
 from registry_server.core.verdicts import Verdicts
 
 
@@ -48,6 +50,8 @@ class Registry:
         event_log: EventLog | None = None,
         mailboxes: Mailboxes | None = None,
     ) -> None:
+        self.measures = Measures()
+        """What was done since the start."""
         self._outgoing = Outgoing(revision)
         self._changes = ChangeLog(revision, tombstones=MAX_TOMBSTONES)
         self._directory = Directory()
@@ -59,8 +63,12 @@ class Registry:
         self._facts = LivenessFacts(records, self._observers, self._outgoing, revision)
         self._events = event_log or EventLog()
         self._mailboxes = mailboxes or Mailboxes()
-        self._delivery = AlertDelivery(self._directory, self._observers, self._outgoing, self._events, self._mailboxes)
-        self._attachments = Attachments(records, self._delivery, self._facts, self._published, self._outgoing)
+        self._delivery = AlertDelivery(
+            self._directory, self._observers, self._outgoing, self._events, self._mailboxes, self.measures
+        )
+        self._attachments = Attachments(
+            records, self._delivery, self._facts, self._published, self._outgoing, self.measures
+        )
         self._registrations = Registrations(
             self._directory,
             self._changes,
@@ -175,7 +183,9 @@ class Registry:
         process: str = "",
     ) -> Service:
         """Start a new incarnation, or re-attach the one that is held; see `Registrations.register`."""
-        return self._registrations.register(spec, incarnation, instance_id, session_id, now, process=process)
+        service = self._registrations.register(spec, incarnation, instance_id, session_id, now, process=process)
+        self.measures.registrations += 1
+        return service
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:
         """Tell on a stream that a newer incarnation holds the id: once that one is on disk, for the older one stops."""
@@ -217,6 +227,10 @@ class Registry:
     def not_sent(self, alert_id: str, recipient: str) -> None:
         """An alert did not fit on the stream of its recipient: it waits for `deliver_to`."""
         self._delivery.not_sent(alert_id, recipient)
+
+    def alert_written(self, alert_id: str, recipient: str, now: Instant) -> None:
+        """An alert was written to the stream of its recipient."""
+        self._delivery.written(alert_id, recipient, now)
 
     def deliver_to(self, recipient: str) -> None:
         """There is room again on the stream of a recipient: send what waits for it."""
@@ -341,6 +355,19 @@ class Registry:
         """All copies of alerts that wait."""
         return self._mailboxes.all_waiting()
 
+    @property
+    def unacknowledged(self) -> Unacknowledged:
+        """How many copies of alerts wait, and since when."""
+        return self._mailboxes.unacknowledged
+
+    def queues(self) -> dict[str, tuple[int, int]]:
+        """What can grow, by name: its length now, and its bound."""
+        return {
+            "services": (len(self.records), MAX_SERVICES),
+            "observers": (len(self._observers), MAX_OBSERVERS),
+            "alerts_for_operators": (self._mailboxes.count_waiting_for(OPERATORS), FOR_OPERATORS),
+        }
+
     def maintenance_of(self, service_id: str) -> Maintenance | None:
         """The maintenance of a service; None if there is none."""
         return self._maintenance.by_id.get(service_id)
@@ -368,6 +395,11 @@ class Registry:
     def close_feed(self, feed_id: int, now: Instant) -> None:
         """An observer's stream ended, and with it what it said beforehand."""
         self._verdicts.withdraw_preauthorized(self._observers.close(feed_id, now))
+
+    @property
+    def judged_until(self) -> float:
+        """The attentive second up to which the observer that judges has judged all facts; 0 before the first."""
+        return self._observers.judged_until
 
     def feed_is_due(self, feed_id: int, *, tick: bool) -> bool:
         """Whether to send the observer a frame: at a `tick`, or for something urgent; see `Observers.is_due`."""

@@ -8,5 +8,6 @@
 - `grpc_registry`, `grpc_listing`                 the other calls about services.
 - `grpc_events`                                   the event log.
 - `grpc_health`                                   the standard health service.
+- `metrics`                                       the metrics, and where each is read.
 - `watchdog`                                      reports that TRON is gone, and that it is back.
 """

@@ -28,7 +28,8 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
 
     def __init__(self, loop: RegistryLoop) -> None:
         self._loop = loop
-        self._subscribers = 0
+        self.readers: set[EventReader] = set()
+        """Those who subscribe now."""
 
     async def PublishEvent(
         self, request: event_service_pb2.PublishEventRequest, context: Context
@@ -117,13 +118,13 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         if request.only_new and request.after_sequence:
             raise InvalidRequest.of(FieldError("only_new", "cannot be combined with after_sequence"))
         wanted = _filter(request.recipient, request.service_id, request.types)
-        if self._subscribers >= MAX_SUBSCRIBERS:
+        if len(self.readers) >= MAX_SUBSCRIBERS:
             raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")
-        self._subscribers += 1
+        loop = self._loop
+        after = loop.commits.sequence if request.only_new else request.after_sequence
+        reader = EventReader(loop.registry, loop.commits, after, wanted)
+        self.readers.add(reader)
         try:
-            loop = self._loop
-            after = loop.commits.sequence if request.only_new else request.after_sequence
-            reader = EventReader(loop.registry, loop.commits, after, wanted)
             # Headers tell the reader that it is subscribed, before the first event.
             await context.send_initial_metadata(())
             while True:
@@ -139,7 +140,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                 for event in page:
                     yield event_service_pb2.SubscribeEventsResponse(event=event_codec.encode(event))
         finally:
-            self._subscribers -= 1
+            self.readers.discard(reader)
 
 
 def _filter(recipient: str, service_id: str, types: Any) -> EventFilter:

@@ -114,6 +114,9 @@ class HeartbeatStream:
             while (output := agent.next_output()) is not None:
                 await write(from_output(output))
                 agent.written(output)
+                if type(output) is effects.Alert:
+                    event = output.event
+                    self._loop.registry.alert_written(event.alert_id, event.recipient, self._loop.now())
                 if agent.send_held():
                     self._loop.flush()
             self._written.set()

@@ -57,7 +57,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._streams = streams
         self._observers = ObserverService(loop)
         self._lists = ServiceLists(loop)
-        self._watchers = 0
+        self.readers: set[ServiceReader] = set()
+        """Those who watch now."""
 
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context
@@ -153,12 +154,12 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.WatchServicesRequest, context: Context
     ) -> AsyncIterator[registry_service_pb2.WatchServicesResponse]:
         """The services, then each change as it becomes durable; see `core.readers`."""
-        if self._watchers >= MAX_WATCHERS:
+        if len(self.readers) >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
-        self._watchers += 1
+        loop = self._loop
+        reader = ServiceReader(loop.registry, loop.commits, request.start_revision)
+        self.readers.add(reader)
         try:
-            loop = self._loop
-            reader = ServiceReader(loop.registry, loop.commits, request.start_revision)
             await loop.flushed()
             for change in reader.beginning():
                 yield _change(change)
@@ -183,7 +184,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                 for change in reader.next():
                     yield _change(change)
         finally:
-            self._watchers -= 1
+            self.readers.discard(reader)
 
     async def ObserveLiveness(
         self, request: observation_pb2.ObserveLivenessRequest, context: Context

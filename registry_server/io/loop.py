@@ -17,6 +17,7 @@ from grid_model.errors import Draining
 from grid_model.event import Event
 
 from grid_hosting.pauses import PAUSES
+from grid_hosting.telemetry.histogram import SHORT, Histogram
 from grid_hosting.turns import Turn
 from grid_hosting.watermark import Watermark
 from registry_server.core.attention import TICK
@@ -56,6 +57,12 @@ class RegistryLoop:
         """The newest revision that readers may see."""
         self.sequences = Watermark()
         """The newest event that readers may see."""
+        self.commit_seconds = Histogram(SHORT)
+        self.lines_written = 0
+        self.tick_lag = Histogram(SHORT)
+        """Seconds by which ticks came late."""
+        self.stalls = 0
+        self.stalled_seconds = 0.0
         self.draining = False
         self.events_found = 0
         """How many events were in the store at the start."""
@@ -219,8 +226,14 @@ class RegistryLoop:
         )
 
     def _write(self, lines: list[Write]) -> None:
+        began = time.perf_counter()
         with PAUSES.turn("commit"):
             self._store.commit(lines)
+        self._committed(lines, time.perf_counter() - began)
+
+    def _committed(self, lines: list[Write], seconds: float) -> None:
+        self.commit_seconds.add(seconds)
+        self.lines_written += len(lines)
 
     def _send(self, session_id: int, message: Message | EndStream) -> None:
         outlet = self._outlets.get(session_id)
@@ -242,12 +255,14 @@ class RegistryLoop:
             self._work.clear()
             while (batch := self._releases.take()) is not None:
                 if batch.lines:
+                    began = time.perf_counter()
                     try:
                         await loop.run_in_executor(self._writer, self._store.commit, batch.lines)
                     except StoreError as error:
                         self._releases.failed(batch)
                         self._failure = error
                         raise
+                    self._committed(batch.lines, time.perf_counter() - began)
                 self._releases.written(batch)
                 turn = Turn("release")
                 while self._releases.release():
@@ -277,14 +292,19 @@ class RegistryLoop:
     async def _keep_time(self) -> None:
         """The only loop that watches the clock."""
         while True:
+            due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
             # What arrived while we slept, or were stopped, is read before time goes on.
             for _ in range(3):
                 await asyncio.sleep(0)
             with PAUSES.turn("tick"):
-                stall = self._upkeep.tick(time.monotonic(), time.time)
+                now = time.monotonic()
+                stall = self._upkeep.tick(now, time.time)
                 self.flush()
+            self.tick_lag.add(max(0.0, now - due))
             if stall:
+                self.stalls += 1
+                self.stalled_seconds += stall
                 log.warning("registry_stalled", seconds=round(stall, 3))
             self._wake_observers(tick=True)
 

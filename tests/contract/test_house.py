@@ -140,6 +140,7 @@ GUIDED = (
     *(f"gateway_http/{each}" for each in ("http", "legacy", "page", "replica", "upstream", "v1")),
     "grid_hosting",
     "grid_hosting/sinks",
+    "grid_hosting/telemetry",
     "registry_server",
     "registry_server/core",
     "registry_server/io",

@@ -25,6 +25,7 @@ GATEWAY_FLAGS = {
     "hmi_http": "--hmi-listen",
 }
 READY_SECONDS = 30.0
+_METRICS = ("--metrics-listen", "127.0.0.1:0")
 _STOP_SECONDS = 20.0
 
 
@@ -166,7 +167,8 @@ def start_system(
 
     `under`: a command that runs another command in place of itself.
     """
-    flags = ("--registry-listen", "--tron-listen", *GATEWAY_FLAGS.values())
+    metrics = ("--registry-metrics-listen", "--tron-metrics-listen")
+    flags = ("--registry-listen", "--tron-listen", *GATEWAY_FLAGS.values(), *metrics)
     addresses = [word for flag in flags for word in (flag, "127.0.0.1:0")]
     command = ("tron_cli", "up", "--data-dir", str(tmp_path / "data"), *addresses, *arguments)
     with _running(System, tmp_path, "system", command, env, under) as system:
@@ -182,7 +184,7 @@ def start_registry(
     under: Sequence[str] = (),
 ) -> Iterator[Registry]:
     """Run a registry on `data_dir` until the block ends. Its log and ready file are put beside that folder."""
-    command = ("registry_server", "--listen", listen, "--data-dir", str(data_dir), *arguments)
+    command = ("registry_server", "--listen", listen, *_METRICS, "--data-dir", str(data_dir), *arguments)
     with _running(Registry, data_dir.parent, "registry", command, env, under) as registry:
         yield registry
 
@@ -196,7 +198,7 @@ def start_monitor(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Monitor]:
     """Run a TRON that watches the registry at `registry` until the block ends."""
-    command = ("tron", "--listen", listen, "--registry", registry, "--data-dir", str(data_dir), *arguments)
+    command = ["tron", "--listen", listen, *_METRICS, "--registry", registry, "--data-dir", str(data_dir), *arguments]
     with _running(Monitor, data_dir.parent, "monitor", command, env) as monitor:
         yield monitor
 

@@ -25,8 +25,9 @@ from registry_server.io.loop import RegistryLoop
 from tests.support.waiting import eventually
 from tests.unit.registry_server.test_loop import HeldStore, running
 from tron.judge import Judge
-from tron.monitor import Monitor, Stats
+from tron.monitor import Monitor
 from tron.policy import Policies, Policy
+from tron.stats import Stats
 
 AGENTS = 20_000
 LONGEST_TURN = 0.05

@@ -184,8 +184,10 @@ class Supervisor:
             await asyncio.sleep(_READY_POLL_SECONDS)
         # Whatever port was asked for, from now on the child keeps the one it got.
         each.listen = str(document[each.address_key])
-        each.more = {key: str(document[key]) for key in each.more}
-        each.serving = Serving(each.name, each.address_key, each.listen, each.process_id, dict(each.more), document)
+        more = {key: str(document[key]) for key in each.more}
+        # What it could not listen on, and runs without, is tried again when it is restarted.
+        each.more = {key: address or each.more[key] for key, address in more.items()}
+        each.serving = Serving(each.name, each.address_key, each.listen, each.process_id, more, document)
         each.life.served()
         each.ready.set()
         if each.life.starts > 1:

@@ -42,6 +42,8 @@ _SERVES = {
     "tron_http": "legacy TRON REST",
     "events_http": "legacy Event Stream: Socket.IO, SSE",
     "hmi_http": "the dashboard: open it in a browser",
+    "registry_metrics": "metrics, at /metrics",
+    "tron_metrics": "metrics, at /metrics",
 }
 
 # Everything after the word belongs to the program, --help too.
@@ -89,6 +91,12 @@ def up(
     tron_http_listen: Annotated[str, typer.Option(help="Where the legacy TRON REST listens.")] = f"{HOST}:6109",
     events_http_listen: Annotated[str, typer.Option(help="Where the Event Stream listens.")] = f"{HOST}:6102",
     hmi_listen: Annotated[str, typer.Option(help="Where the dashboard listens.")] = f"{HOST}:6101",
+    registry_metrics_listen: Annotated[
+        str, typer.Option(help="Where the registry serves metrics for Prometheus; empty: nowhere.")
+    ] = f"{HOST}:6124",
+    tron_metrics_listen: Annotated[
+        str, typer.Option(help="Where TRON serves metrics for Prometheus; empty: nowhere.")
+    ] = f"{HOST}:6125",
     ready_file: Annotated[
         Path | None, typer.Option(help="Written once all programs serve: one JSON object with every address and pid.")
     ] = None,
@@ -110,20 +118,22 @@ def up(
         "--events-http-listen": events_http_listen,
         "--hmi-listen": hmi_listen,
     }
+    metrics = {"--registry-metrics-listen": registry_metrics_listen, "--tron-metrics-listen": tron_metrics_listen}
     _check_settings(config)
-    _check_addresses(listens)
+    _check_addresses(listens, {flag: address for flag, address in metrics.items() if address})
     _prepare(data_dir, ready_file)
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
     shared = [] if config is None else ["--config", str(config)]
 
-    def registry_command(listen: str, ready: Path, _: dict[str, str]) -> list[str]:
+    def registry_command(listen: str, ready: Path, addresses: dict[str, str]) -> list[str]:
         folder = str(data_dir / "registry")
         arguments = ["--listen", listen, "--data-dir", folder, "--ready-file", str(ready), *shared]
-        return program("registry_server", arguments)
+        return program("registry_server", [*arguments, "--metrics-listen", addresses["registry_metrics"]])
 
     def monitor_command(listen: str, ready: Path, addresses: dict[str, str]) -> list[str]:
         folder, registry_address = str(data_dir / "monitor"), reachable_here(addresses["registry_grpc"])
         arguments = ["--listen", listen, "--registry", registry_address, "--data-dir", folder]
+        arguments += ["--metrics-listen", addresses["tron_metrics"]]
         return program("tron", [*arguments, "--ready-file", str(ready), *shared])
 
     def demo_command(_: str, ready: Path, addresses: dict[str, str]) -> list[str]:
@@ -140,8 +150,14 @@ def up(
 
     async def supervise(scratch: Path) -> int:
         children = [
-            child("registry", "registry_grpc", registry_listen, registry_command),
-            child("monitor", "tron_grpc", tron_listen, monitor_command),
+            child(
+                "registry",
+                "registry_grpc",
+                registry_listen,
+                registry_command,
+                more={"registry_metrics": registry_metrics_listen},
+            ),
+            child("monitor", "tron_grpc", tron_listen, monitor_command, more={"tron_metrics": tron_metrics_listen}),
             child("gateway", "registry_http", registry_http_listen, gateway_command, more=also),
         ]
         if demo:
@@ -186,13 +202,14 @@ def _check_settings(config: Path | None) -> None:
         fail(messages.no_settings_file(absolute(path)), code=2)
 
 
-def _check_addresses(listens: dict[str, str]) -> None:
+def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
     """End with one line, which names the flag, if an address is wrong, twice there, or cannot be listened on.
 
-    The programs start together: none may find another system where it expects its own.
+    The programs start together: none may find another system where it expects its own. Without a `spare` one they run
+    all the same.
     """
     seen: dict[str, str] = {}
-    for flag, address in listens.items():
+    for flag, address in (listens | spare).items():
         try:
             parsed = parse_listen(address)
         except ValueError as error:
@@ -200,6 +217,8 @@ def _check_addresses(listens: dict[str, str]) -> None:
         if parsed.port and str(parsed) in seen:
             fail(messages.address_in_use(flag, address, seen[str(parsed)]), code=2)
         seen[str(parsed)] = flag
+        if flag in spare:
+            continue
         try:
             check_bindable(address)
         except StartError as error:
@@ -255,6 +274,8 @@ def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[st
     for each in serving:
         table.add_row(each.name, each.address, _SERVES.get(each.name, ""))
         for key, address in each.more.items():
+            if not address:
+                continue
             table.add_row("", f"http://{reachable_here(address)}", _SERVES.get(key, ""))
     address = reachable_here(serving[0].address)
     elsewhere = "" if address == DEFAULT_REGISTRY else f" --registry {address}"

@@ -43,7 +43,11 @@ while True:
     signal.pause()
 """
 
-STUBBORN_PROGRAM = TINY_PROGRAM.replace("signal.signal(signal.SIGTERM, leave)", "signal.signal(signal.SIGTERM, id)")
+STUBBORN_PROGRAM = TINY_PROGRAM.replace(
+    "signal.signal(signal.SIGTERM, leave)", "signal.signal(signal.SIGTERM, lambda *_: None)"
+)
+
+WITHOUT_METRICS = TINY_PROGRAM.replace("json.dump({key: address,", 'json.dump({key: address, "metrics": "",')
 
 
 class House:
@@ -56,14 +60,21 @@ class House:
         self.ready = asyncio.Event()
         self.supervisor = Supervisor((), scratch=folder)
 
-    def tiny(self, name: str, key: str, program: str = TINY_PROGRAM, listen: str = "127.0.0.1:0") -> Child:
+    def tiny(
+        self,
+        name: str,
+        key: str,
+        program: str = TINY_PROGRAM,
+        listen: str = "127.0.0.1:0",
+        more: dict[str, str] | None = None,
+    ) -> Child:
         """Return a child that runs a tiny program."""
 
         def command(address: str, ready: Path, addresses: dict[str, str]) -> list[str]:
             seen = json.dumps(addresses).replace(" ", "")
             return [sys.executable, "-I", "-S", "-c", program, key, address, str(ready), str(self.diary_file), seen]
 
-        return child(name, key, listen, command, RestartPolicy(first_delay=0.01, longest_delay=0.02))
+        return child(name, key, listen, command, RestartPolicy(first_delay=0.01, longest_delay=0.02), more)
 
     @property
     def diary(self) -> list[str]:
@@ -121,6 +132,15 @@ async def test_the_monitor_is_started_with_the_real_address_of_the_registry(hous
     async with house.running(*house.pair()):
         address = house.document["registry_grpc"]
         assert house.diary[1] == f'started tron_grpc {{"registry_grpc":"{address}"}}'
+
+
+async def test_an_address_that_a_child_runs_without_is_tried_again_when_it_is_restarted(house: House) -> None:
+    registry = house.tiny("registry", "registry_grpc", WITHOUT_METRICS, more={"metrics": "127.0.0.1:5"})
+    async with house.running(registry):
+        assert house.document["metrics"] == ""
+        os.kill(house.document["pids"]["registry"], signal.SIGKILL)
+        await until(lambda: len(house.diary) == 2, "it is started again")
+    assert house.diary[:2] == ['started registry_grpc {"metrics":"127.0.0.1:5"}'] * 2
 
 
 @pytest.mark.parametrize("name", ["registry", "monitor"])

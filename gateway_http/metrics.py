@@ -1,0 +1,97 @@
+"""The metrics of the gateway, and GET /metrics on the port of the registry's REST: Prometheus reads it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sized
+from typing import Protocol
+
+from fastapi import APIRouter, Request, Response
+
+from gateway_http.gateway import Gateway
+from gateway_http.http.event_streams import MOST_STREAMS
+from gateway_http.upstream.beat_relay import MOST_WAITING
+from grid_hosting.telemetry.exposition import page_of, render
+from grid_hosting.telemetry.metrics import Metric, Reading, counter, counters, gauge
+from grid_hosting.telemetry.program_metrics import Queues, program_metrics
+
+
+class PortState(Protocol):
+    """What a port counts of itself, as uvicorn does."""
+
+    @property
+    def connections(self) -> Sized:
+        """Those that are open."""
+        ...
+
+    @property
+    def total_requests(self) -> int:
+        """Requests since the start."""
+        ...
+
+
+def gateway_metrics(gateway: Gateway, ports: Mapping[str, PortState]) -> list[Metric]:
+    """What the gateway did since its start, and how it is now. `ports`: by their keys in the ready file; they may be
+    filled later."""
+
+    def queues() -> Queues:
+        connections = {
+            f"connections:{key}": (len(port.connections), gateway.config.max_connections) for key, port in ports.items()
+        }
+        return {
+            **connections,
+            "event_streams": (gateway.streams.count, MOST_STREAMS),
+            "heartbeats": (gateway.actions.beats_waiting, MOST_WAITING),
+        }
+
+    return [
+        gauge(
+            "tron_gateway_live",
+            "1 while the gateway's copy follows the registry.",
+            lambda: gateway.replica.live,
+        ),
+        gauge(
+            "tron_gateway_stale_seconds",
+            "Time since the copy was last known to be current; 0 while it follows the registry.",
+            lambda: gateway.replica.stale_for,
+        ),
+        gauge(
+            "tron_gateway_watched",
+            "1 while TRON says to the gateway that it evaluates liveness.",
+            lambda: gateway.tron.status.watching,
+        ),
+        counters(
+            "tron_gateway_requests_total",
+            "HTTP requests, by port.",
+            ("port",),
+            lambda: {(key,): port.total_requests for key, port in ports.items()},
+        ),
+        counter(
+            "tron_gateway_writes_total",
+            "Registrations and heartbeats over REST that the registry accepted.",
+            lambda: gateway.actions.counted,
+        ),
+        *program_metrics("gateway", queues),
+    ]
+
+
+def router(read: Callable[[], list[Reading]]) -> APIRouter:
+    """The route. `read` returns the values of now."""
+    routes = APIRouter(tags=["metrics"])
+    page = page_of(read)
+
+    @routes.get(
+        "/metrics",
+        response_class=Response,
+        responses={
+            200: {
+                "content": {"text/plain": {"schema": {"type": "string"}}},
+                "description": "Metrics in the format that `Accept` prefers, OpenMetrics included",
+            }
+        },
+    )
+    async def metrics(request: Request) -> Response:
+        """Metrics of the gateway, for Prometheus."""
+        body, content_type = render(page, request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
+
+    return routes

@@ -1,0 +1,73 @@
+"""Serves the page of a program that has no HTTP of its own, in a thread that sleeps until it is asked.
+
+One request at a time, each with a deadline: however many clients connect and say nothing, they take one socket each of
+a bounded backlog, and no thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import structlog
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from grid_hosting.listening import bind_socket
+
+log = structlog.get_logger("metrics")
+
+ANSWER_WITHIN = 5.0
+"""Seconds that a client has to send its request, and to read the answer."""
+
+BACKLOG = 16
+"""Connections that wait to be served. Overflow rule: the system refuses the next."""
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = ANSWER_WITHIN
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the word of the base class
+        """Nothing: a scrape is no event."""
+
+
+class _Server(WSGIServer):
+    request_queue_size = BACKLOG
+
+    def __init__(self, bound: socket.socket, address: tuple[str, int]) -> None:
+        super().__init__(address, _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = bound
+        self.server_name, self.server_port = address  # binding would ask the name service, and wait for it
+        self.setup_environ()
+        self.server_activate()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client went away or was too slow; or it is a bug, which is worth a line."""
+        log.debug("scrape_failed", exc_info=True)
+
+
+class Endpoint:
+    """The page on one address, from now on until `close`. Raises StartError for an address that cannot be used."""
+
+    def __init__(self, listen: str, page: CollectorRegistry) -> None:
+        bound, self.address = bind_socket(listen)
+        host, _, port = self.address.rpartition(":")
+        self._server = _Server(bound, (host.strip("[]"), int(port)))
+        self._server.set_app(make_wsgi_app(page))
+        self._open = True
+        threading.Thread(target=self._serve, name="metrics", daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more requests; the thread ends when the present one is answered."""
+        self._open = False
+        with suppress(OSError):
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread; elsewhere than on Linux it sleeps on
+        self._server.server_close()
+
+    def _serve(self) -> None:
+        while self._open:
+            with suppress(OSError, ValueError):  # the socket was closed
+                self._server.handle_request()

@@ -1,0 +1,83 @@
+"""The metrics that all programs have: which program it is, its event loop, its queues and its operator sinks."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+from grid_hosting.pauses import PAUSES
+from grid_hosting.sinks.sink_worker import SinkStats
+from grid_hosting.telemetry.metrics import Counts, Metric, counters, gauges, histogram
+
+Queues = Mapping[str, tuple[int, int]]
+"""What can grow in a program, by name: its length now, and its bound."""
+
+
+def program_metrics(program: str, queues: Callable[[], Queues]) -> list[Metric]:
+    """The metrics of any program. `program`: its name; `queues` returns what can grow in it."""
+    build: Counts = {(program, own_version(), platform.python_version()): 1.0}
+
+    def lengths() -> Counts:
+        return {(name,): length for name, (length, _) in queues().items()}
+
+    def bounds() -> Counts:
+        return {(name,): bound for name, (_, bound) in queues().items()}
+
+    return [
+        gauges(
+            "tron_build_info", "The program and its version; always 1.", ("program", "version", "python"), lambda: build
+        ),
+        histogram(
+            "tron_loop_lag_seconds",
+            "Time by which a timer of the event loop came late, sampled 20 times a second.",
+            lambda: PAUSES.lag,
+        ),
+        gauges(
+            "tron_loop_longest_pause_seconds",
+            "Longest pause of the event loop since the start, by cause.",
+            ("cause",),
+            lambda: {(cause,): seconds for cause, seconds in PAUSES.longest.items()},
+        ),
+        gauges("tron_queue_length", "What waits or is open in each queue.", ("queue",), lengths),
+        gauges("tron_queue_bound", "The bound of each queue.", ("queue",), bounds),
+    ]
+
+
+def sink_queues(stats: Mapping[str, SinkStats], bound: int) -> Queues:
+    """The queue of each operator sink."""
+    return {f"sink:{name}": (each.queued, bound) for name, each in stats.items()}
+
+
+def sink_metrics(stats: Callable[[], Mapping[str, SinkStats]]) -> list[Metric]:
+    """What became of the notices for each operator sink; no values without sinks."""
+
+    def notices() -> Counts:
+        found: dict[tuple[str, ...], float] = {}
+        for name, each in stats().items():
+            outcomes = (("delivered", each.delivered), ("dropped", each.dropped), ("refused", each.refused))
+            found |= {(name, outcome): count for outcome, count in outcomes}
+        return found
+
+    return [
+        counters(
+            "tron_sink_notices_total",
+            "Notices for operators, by sink and outcome; dropped and refused ones are lost.",
+            ("sink", "outcome"),
+            notices,
+        ),
+        counters(
+            "tron_sink_failed_attempts_total",
+            "Attempts to deliver a notice that failed, by sink; they are repeated.",
+            ("sink",),
+            lambda: {(name,): each.failed_attempts for name, each in stats().items()},
+        ),
+    ]
+
+
+def own_version() -> str:
+    """The version of this distribution."""
+    try:
+        return version("tron-grid")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,71 @@
+"""Starts what others read the metrics of a program by, and ends it with the program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from grid_hosting.listening import is_exposed
+from grid_hosting.start import StartError
+from grid_hosting.telemetry.endpoint import Endpoint
+from grid_hosting.telemetry.exposition import page_of
+from grid_hosting.telemetry.metrics import Metric, Reading
+
+log = structlog.get_logger("metrics")
+
+READ_WITHIN = 3.0
+"""Seconds that the event loop has to read the values; a scrape of a loop that is stuck fails."""
+
+
+EXPOSED = "other machines can read the metrics; there is no authentication yet"
+
+
+def read_all(metrics: Iterable[Metric]) -> list[Reading]:
+    """All values of this moment. A metric that cannot be read is a bug; it is logged, and left out."""
+    readings = []
+    for metric in metrics:
+        try:
+            readings.append(Reading(metric, tuple(metric.read())))
+        except Exception:
+            log.exception("metric_unreadable", metric=metric.name)
+    return readings
+
+
+class Telemetry:
+    """The metrics of a program while it runs. Create it on the event loop, which alone reads them."""
+
+    def __init__(self, listen: str, metrics: Iterable[Metric]) -> None:
+        """`listen`: where to serve the page; empty: nowhere. An address that cannot be used is logged, and the program
+        runs without."""
+        self._metrics = tuple(metrics)
+        self._loop = asyncio.get_running_loop()
+        self._endpoint: Endpoint | None = None
+        if listen:
+            try:
+                self._endpoint = Endpoint(listen, page_of(self._read))
+            except StartError as error:
+                log.error("metrics_not_served", setting="metrics_listen", why=str(error))
+            else:
+                log.info("metrics_serving", url=f"http://{self.address}/metrics")
+                if is_exposed(self.address):
+                    log.warning("listening_beyond_loopback", address=self.address, why=EXPOSED)
+
+    @property
+    def address(self) -> str:
+        """Where the page is served; empty if it is not."""
+        return "" if self._endpoint is None else self._endpoint.address
+
+    def close(self) -> None:
+        """Serve it no more."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+
+    def _read(self) -> list[Reading]:
+        """The values of now, read between two turns of the loop: nothing changes meanwhile. For other threads."""
+        reading = asyncio.run_coroutine_threadsafe(self._take(), self._loop)
+        return reading.result(READ_WITHIN)
+
+    async def _take(self) -> list[Reading]:
+        return read_all(self._metrics)

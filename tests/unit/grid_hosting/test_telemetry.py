@@ -1,0 +1,145 @@
+"""Metrics as a program keeps and serves them: counted in bins, read on its loop, and never a reason to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from grid_hosting.telemetry import endpoint, telemetry
+from grid_hosting.telemetry.exposition import page_of, render
+from grid_hosting.telemetry.histogram import Histogram
+from grid_hosting.telemetry.metrics import Metric, counter, gauge, gauges, histogram
+from grid_hosting.telemetry.telemetry import Telemetry, read_all
+from tests.support.waiting import eventually
+
+ANY = "127.0.0.1:0"
+
+
+def page(*metrics: Metric) -> list[str]:
+    """The lines of the page that have our values."""
+    text, _ = render(page_of(lambda: read_all(metrics)), "")
+    return [line for line in text.decode().splitlines() if line.startswith("tron")]
+
+
+def get(address: str) -> str:
+    """The page that is served there."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
+@pytest.fixture
+def logged() -> Iterator[list[structlog.typing.EventDict]]:
+    """What is logged meanwhile, by any thread."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+def test_a_value_on_a_bound_is_in_the_bin_that_ends_there() -> None:
+    counted = Histogram((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 7.0):
+        counted.add(value)
+    assert page(histogram("tron_x_seconds", "X.", lambda: counted)) == [
+        'tron_x_seconds_bucket{le="1.0"} 2.0',
+        'tron_x_seconds_bucket{le="2.0"} 3.0',
+        'tron_x_seconds_bucket{le="+Inf"} 4.0',
+        "tron_x_seconds_count 4.0",
+        "tron_x_seconds_sum 10.0",
+    ]
+
+
+def test_a_gauge_without_a_value_has_no_sample() -> None:
+    assert page(gauge("tron_x", "X.", lambda: None)) == []
+
+
+def test_labels_are_written_in_their_order_and_escaped() -> None:
+    lines = page(gauges("tron_x", "X.", ("a", "b"), lambda: {("1", 'quote " and\nline'): 2.0}))
+    assert lines == ['tron_x{a="1",b="quote \\" and\\nline"} 2.0']
+
+
+def test_a_metric_that_cannot_be_read_takes_no_other_along(logged: list[structlog.typing.EventDict]) -> None:
+    metrics = [counter("tron_bad_total", "Bad.", lambda: 1 / 0), counter("tron_good_total", "Good.", lambda: 1)]
+    assert page(*metrics) == ["tron_good_total 1.0"]
+    assert [(each["event"], each["metric"]) for each in logged] == [("metric_unreadable", "tron_bad_total")]
+
+
+async def test_values_are_read_by_the_thread_of_the_loop() -> None:
+    seen: list[int] = []
+    reads = gauge("tron_x", "X.", lambda: seen.append(threading.get_ident()) or len(seen))  # type: ignore[func-returns-value]
+    served = Telemetry(ANY, [reads])
+    try:
+        text = await asyncio.to_thread(get, served.address)
+    finally:
+        served.close()
+    assert "tron_x 1.0" in text
+    assert seen == [threading.get_ident()]
+
+
+async def test_an_address_in_use_is_logged_and_the_program_goes_on(logged: list[structlog.typing.EventDict]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        served = Telemetry(taken, [])
+        served.close()
+    assert served.address == ""
+    (line,) = logged
+    assert (line["event"], line["log_level"]) == ("metrics_not_served", "error")
+    assert taken in line["why"]
+
+
+async def test_an_empty_address_serves_nothing(logged: list[structlog.typing.EventDict]) -> None:
+    served = Telemetry("", [])
+    assert served.address == ""
+    served.close()
+    assert logged == []
+
+
+async def test_a_loop_that_is_stuck_fails_the_scrape_and_not_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "READ_WITHIN", 0.05)
+    served = Telemetry(ANY, [gauge("tron_x", "X.", lambda: 1)])
+    failed = threading.Event()
+
+    def scrape() -> None:
+        try:
+            get(served.address)
+        except urllib.error.HTTPError:
+            failed.set()
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    assert failed.wait(10)  # this is the loop's thread: nothing else runs on it meanwhile
+    scraper.join()
+    assert "tron_x 1.0" in await asyncio.to_thread(get, served.address)
+    served.close()
+
+
+async def test_clients_that_say_nothing_take_no_thread_and_only_the_time_of_one_deadline_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoint._Handler, "timeout", 0.05)  # noqa: SLF001 - the deadline, shorter
+    served = Telemetry(ANY, [gauge("tron_x", "X.", lambda: 1)])
+    host, _, port = served.address.rpartition(":")
+    before = threading.active_count()
+    silent = [socket.create_connection((host, int(port))) for _ in range(8)]
+    text = await asyncio.to_thread(get, served.address)
+    assert "tron_x 1.0" in text
+    assert threading.active_count() <= before + 1  # that of this test's own call
+    for each in silent:
+        each.close()
+    served.close()
+
+
+async def test_nothing_is_served_after_the_end() -> None:
+    served = Telemetry(ANY, [])
+    served.close()
+    await eventually(
+        lambda: not [each for each in threading.enumerate() if each.name == "metrics"], what="its thread ended"
+    )
+    with pytest.raises(urllib.error.URLError):
+        await asyncio.to_thread(get, served.address)
