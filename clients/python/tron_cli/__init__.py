@@ -8,6 +8,9 @@
 - `tether`                                        a program that dies with its parent.
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
 - `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
+- `support_bundle`                                `tron support-bundle`: one file for a maintainer.
+- `support_machine`, `support_system`             what is in it, of the machine and of the running programs.
+- `redaction`                                     takes secrets out of it. Pure.
 - `service_options`                               how `tron run` and `tron register` describe a service.
 - `wrapping`, `program`, `endings`                `tron run`: any program as an agent, and how it ended.
 - `probing`                                       `tron probe`: heartbeats for programs that cannot be changed.

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from tron_cli import alerts, backups, demo, judgement, policy, probing, selftest, services, system, wrapping
+from tron_cli import (
+    alerts,
+    backups,
+    demo,
+    judgement,
+    policy,
+    probing,
+    selftest,
+    services,
+    support_bundle,
+    system,
+    wrapping,
+)
 from tron_cli.connection import JsonOption
 from tron_cli.output import out, print_json
 
@@ -37,6 +49,7 @@ app.add_typer(alerts.app, name="alerts", rich_help_panel=ASK)
 app.command(rich_help_panel=ASK)(judgement.explain)
 app.command(rich_help_panel=ASK)(judgement.stats)
 app.command(rich_help_panel=ASK)(selftest.selftest)
+app.command(rich_help_panel=ASK)(support_bundle.support_bundle)
 app.command(rich_help_panel=CHANGE, cls=policy.PolicyCommand)(policy.policy)
 app.command(rich_help_panel=CHANGE)(policy.maintenance)
 app.command(rich_help_panel=CHANGE, context_settings={"allow_interspersed_args": False})(wrapping.run)

@@ -244,6 +244,21 @@ def previous_content(folder: str) -> str:
     return f"The previous content is in {folder}."
 
 
+# --- the support bundle ----------------------------------------------------------------------------------------------
+
+
+def file_exists(path: str) -> str:
+    return f"{path} exists; choose another file with --output"
+
+
+def bundle_written(path: str, size: int) -> str:
+    return f"Wrote {path} ({size / 1024:.0f} KB). Look through it before you send it."
+
+
+def not_in_bundle(what: str) -> str:
+    return f"not in it: {what}"
+
+
 # --- the demo ---------------------------------------------------------------------------------------------------------
 
 NO_DEMO_THERE = "no demo is running there"
