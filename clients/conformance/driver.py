@@ -17,7 +17,7 @@ from grid.registry.v1 import heartbeat_pb2, service_pb2
 from grid_model import wire
 from tron_client.alerts import Alert, AlertInbox
 from tron_client.protocol import codec, happened
-from tron_client.protocol.messages import StreamError
+from tron_client.protocol.answers import StreamError
 from tron_client.protocol.session import AgentSession
 from tron_client.protocol.shared_stream import SharedStream
 from tron_client.reporting import checked_figures

@@ -61,6 +61,6 @@ def test_elsewhere_the_error_names_the_proxy(monkeypatch: pytest.MonkeyPatch) ->
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.strip() == (
-        f"tron: no registry at registry.example:6122: the proxy {NOWHERE} (from http_proxy) refuses connections; "
-        "no_proxy=registry.example goes around it"
+        f"tron: no registry is running at registry.example:6122: the proxy {NOWHERE} (from http_proxy) "
+        "refuses connections; no_proxy=registry.example goes around it"
     )

@@ -138,7 +138,7 @@ def test_an_override_is_listed_says_where_it_comes_from_and_is_unset(system: Sys
             ("--service", "typo", "flap_count=7"),
             "no service has the id 'typo'; --force sets thresholds of a service that is not registered yet",
         ),
-        (("--service", "service-hmi", "guard_min=7"), "guard_min: it is about all services together"),
+        (("--service", "service-hmi", "guard_min=7"), "guard_min: the threshold applies to all services together"),
     ],
 )
 def test_what_is_wrong_with_a_threshold_is_said_in_its_words(
@@ -158,13 +158,13 @@ def test_maintenance_is_shown_and_ended(system: System) -> None:
         assert (listed["service_id"], listed["maintenance"]) == (child, held)
         assert "new disk" in tron(system, "maintenance").stdout
         wait_until(lambda: asked(system, "stats")["maintained_services"] == 1, 10, "TRON knows")
-        assert "its alerts are held for maintenance (new disk)" in tron(system, "explain", child).stdout
+        assert "alerts about the service are held for maintenance (new disk)" in tron(system, "explain", child).stdout
         assert asked(system, "maintenance", child, "--off")["maintenance"] is None
         asked(system, "maintenance", child)
     tron(system, "deregister", child)
     assert "not registered" in tron(system, "maintenance").stdout
     assert asked(system, "maintenance", child, "--off")["maintenance"] is None, "it outlived its service"
-    assert tron(system, "maintenance").stdout == "No alerts are held.\n"
+    assert tron(system, "maintenance").stdout == "No service is under maintenance.\n"
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,11 @@ def test_a_registry_that_knows_no_tron_says_so(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
         with pytest.raises(ServiceNotFound):
             MonitorClient(registry=registry.address)
-    hint = "is it running? If so, give its address with --monitor"
-    assert (done.returncode, done.stderr) == (1, f"tron: no TRON is registered at {registry.address}; {hint}\n")
+    hint = "if TRON is running, give its address with --monitor"
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"tron: TRON is not registered at the registry {registry.address}; {hint}\n",
+    )
 
 
 def test_the_client_of_tron_finds_it_through_the_registry(system: System) -> None:

@@ -100,8 +100,8 @@ def test_one_look_says_who_is_well_and_why_the_others_are_not(
     found = {each["service_id"]: each for each in map(json.loads, done.stdout.splitlines())}
     assert {key for key, each in found.items() if each["well"]} == {"web", "plain", "speaks"}
     assert found["lost"]["why"].endswith("/elsewhere answers 404")
-    assert "accepts no connection" in found["silent"]["why"]
-    assert "cannot be checked" in found["odd"]["why"]
+    assert "does not accept connections" in found["silent"]["why"]
+    assert "cannot be probed" in found["odd"]["why"]
 
 
 def test_a_program_is_beaten_for_while_it_is_well_and_only_then(
@@ -120,7 +120,7 @@ def test_a_program_is_beaten_for_while_it_is_well_and_only_then(
         record = grid.get("probed")
         assert (record.liveness, record.connected) == (LIVENESS_ALIVE, False)
         assert grid.find("absent") is None
-        assert "absent gets no heartbeat: 127.0.0.1" in log.read_text()
+        assert "absent is not healthy, so no heartbeat is sent: 127.0.0.1" in log.read_text()
         patient.code = 503
         wait_until(lambda: grid.get("probed").liveness == LIVENESS_DOWN, 10, "down")
         assert "/health answers 503" in log.read_text()

@@ -15,7 +15,7 @@ from grid_model.declaration import Declaration
 from grid_model.errors import InvalidRequest, Superseded, TronError
 from grid_model.event import Event
 from tron_client.alerts import Alert, AlertInbox
-from tron_client.protocol import happened, messages
+from tron_client.protocol import answers, happened, messages
 from tron_client.protocol.report import Figures
 from tron_client.protocol.session import AgentSession
 
@@ -322,35 +322,35 @@ class SimAgent(Process):
         self._pump()
 
 
-def _incoming(word: Any) -> messages.Incoming:
+def _incoming(word: Any) -> answers.Incoming:
     """What came down, as the session reads it."""
     match word:
         case words.BeatAck():
-            return messages.BeatAck(word.sequence)
+            return answers.BeatAck(word.sequence)
         case effects.Registered():
             spec = word.service.spec
-            return messages.Registered(spec.service_id, word.service.incarnation, word.service)
+            return answers.Registered(spec.service_id, word.service.incarnation, word.service)
         case effects.Alert():
-            return messages.Alert(word.event.alert_id, word.event)
+            return answers.Alert(word.event.alert_id, word.event)
         case effects.UnknownService():
-            return messages.UnknownService(word.service_id, word.incarnation)
+            return answers.UnknownService(word.service_id, word.incarnation)
         case effects.SupersededBy():
-            return messages.Superseded(word.incarnation)
+            return answers.Superseded(word.incarnation)
         case effects.DeclaredDown():
-            return messages.DeclaredDown(word.event)
+            return answers.DeclaredDown(word.event)
         case words.Drain():
-            return messages.Drain(word.reconnect_after)
+            return answers.Drain(word.reconnect_after)
         case effects.Rejected():
-            return messages.Rejected(word.field, word.description)
+            return answers.Rejected(word.field, word.description)
     raise TypeError(f"{word!r} is no message of a heartbeat stream")
 
 
-def _stream_error(error: Exception | None) -> messages.StreamError | None:
+def _stream_error(error: Exception | None) -> answers.StreamError | None:
     """Why a stream ended, as the session reads it."""
     if not isinstance(error, TronError):
-        return None if error is None else messages.StreamError("", str(error))
+        return None if error is None else answers.StreamError("", str(error))
     incarnation = error.incarnation if isinstance(error, Superseded) else 0
     fields = error.fields if isinstance(error, InvalidRequest) else ()
-    return messages.StreamError(
+    return answers.StreamError(
         error.reason, str(error), incarnation, tuple((each.field, each.description) for each in fields)
     )

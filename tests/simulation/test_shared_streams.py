@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from tron_client.protocol import happened, messages
+from tron_client.protocol import answers, happened, messages
 from tron_client.protocol.members import Members
 from tron_client.protocol.session import AgentSession
 from tron_client.protocol.shared_stream import SharedStream
@@ -281,25 +281,25 @@ def _to_registry(message: messages.OutgoingShared) -> Any:
     raise TypeError(message)
 
 
-def _to_agents(output: Any) -> messages.Incoming:
+def _to_agents(output: Any) -> answers.Incoming:
     match output:
         case agent_stream.BeatAck():
-            return messages.BeatAck(output.sequence)
+            return answers.BeatAck(output.sequence)
         case effects.Registered():
             service = output.service
-            return messages.Registered(
+            return answers.Registered(
                 service.spec.service_id, service.incarnation, service, None, output.instance_id, batches=True
             )
         case effects.Alert():
-            return messages.Alert(output.event.alert_id, output.event, output.event.recipient)
+            return answers.Alert(output.event.alert_id, output.event, output.event.recipient)
         case effects.UnknownService():
-            return messages.UnknownService(output.service_id, output.incarnation)
+            return answers.UnknownService(output.service_id, output.incarnation)
         case effects.SupersededBy():
-            return messages.Superseded(output.incarnation, output.service_id)
+            return answers.Superseded(output.incarnation, output.service_id)
         case effects.Left():
-            return messages.Left(output.service_id, output.incarnation)
+            return answers.Left(output.service_id, output.incarnation)
         case effects.Rejected():
-            return messages.Rejected(
+            return answers.Rejected(
                 output.field, output.description, output.service_id, output.reason, output.instance_id
             )
     raise TypeError(output)

@@ -1,7 +1,7 @@
-"""What a program declares of itself at its registration. Pure.
+"""The data with which a program declares a service when it registers. Pure.
 
-A new declared field is a line in both classes here, one in both functions of `declaration_codec`, its bounds in the
-registry's `core/validation`, and a field of the SDK's `models.Service`.
+To add a declared field, add a line to both classes here and to both functions of `declaration_codec`, its bounds to the
+registry's `core/validation`, and a field to the SDK's `models.Service`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ DEFAULT_TTL_INTERVALS = 3
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a client declares at registration. Intervals in seconds; None is 'not declared'."""
+    """The data that a client declares about a service at registration. Intervals are in seconds; None means that the
+    client did not declare the field."""
 
     service_id: str
     name: str
@@ -37,7 +38,8 @@ class Declaration:
 
 
 class Declared(TypedDict, total=False):
-    """The keywords by which a program declares itself to the SDK, beside its id and its name."""
+    """The keyword arguments with which a program declares a service to the SDK, in addition to the id and the name of
+    the service."""
 
     type: str
     role: str

@@ -1,4 +1,4 @@
-"""Declarations to protobuf and back."""
+"""Converts declarations to protobuf and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grid_model.service import ServiceRole, ServiceType
 
 
 def encode(declaration: Declaration, **more: Any) -> service_pb2.Service:
-    """A declaration as a Service, with the fields that `more` sets beside."""
+    """Return the Service message for a declaration; `more` sets further fields of the message."""
     message = service_pb2.Service(
         service_id=declaration.service_id,
         name=declaration.name,
@@ -38,7 +38,8 @@ def encode(declaration: Declaration, **more: Any) -> service_pb2.Service:
 
 
 def decode(message: service_pb2.Service) -> Declaration:
-    """What a client declared, with defaults filled in. Raises InvalidRequest; bounds are checked elsewhere."""
+    """Return the declaration in a Service message, with defaults for fields that are not set. Raises InvalidRequest for
+    a malformed field; the registry checks the bounds elsewhere."""
     interval = _seconds(message, "heartbeat_interval")
     interval = DEFAULT_INTERVAL if interval is None else interval
     ttl = _seconds(message, "ttl")

@@ -1,6 +1,7 @@
-"""What can go wrong, as exceptions: servers raise them, and the SDK raises them again at the client. Pure.
+"""The exceptions that servers raise, and that the SDK raises again in the client. Pure.
 
-Programs decide by the class or by `reason`, never by the text. A call that raises one of these changed nothing.
+Programs should decide by the class or by `reason`, never by the text. A call that raises one of these exceptions has
+changed nothing.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One field that was refused, and why."""
+    """The name of one refused field, and why it was refused."""
 
     field: str
     description: str
 
 
 class TronError(Exception):
-    """Any failed call. `reason` is a name of grid.registry.v1.ErrorReason, or empty where the server gave none."""
+    """The base class of all failed calls. `reason` is a name of grid.registry.v1.ErrorReason, or empty if the server
+    sent no reason."""
 
     reason: str = ""
     fields: tuple[FieldError, ...] = ()
     facts: Mapping[str, str] = {}
-    """What else a program may decide by, as ErrorInfo.metadata carries it."""
+    """Further data by which a program may decide; ErrorInfo.metadata carries it."""
 
     def __init__(self, message: str = "", *, reason: str | None = None) -> None:
         super().__init__(message)
@@ -34,7 +36,7 @@ class TronError(Exception):
 
 
 class InvalidRequest(TronError, ValueError):
-    """The request is malformed: fix the call. `fields` names each field that was refused, here or by the registry."""
+    """The request is malformed: fix the call. `fields` names each field that the SDK or the registry refused."""
 
     reason = "ERROR_REASON_INVALID_REQUEST"
 
@@ -44,28 +46,29 @@ class InvalidRequest(TronError, ValueError):
 
     @classmethod
     def of(cls, *fields: FieldError) -> Self:
-        """The refusal of these fields; its text lists them."""
+        """Return the exception that refuses these fields; its text lists them."""
         return cls("; ".join(f"{each.field}: {each.description}" for each in fields), fields=fields)
 
 
 class ServiceNotFound(TronError):
-    """No such service: never registered, or already removed."""
+    """No service has this id: it never registered, or it has been removed."""
 
     reason = "ERROR_REASON_SERVICE_NOT_FOUND"
 
 
 class AlertNotFound(TronError):
-    """No such alert was ever sent to that recipient."""
+    """The registry never sent an alert with this id to this recipient."""
 
     reason = "ERROR_REASON_ALERT_NOT_FOUND"
 
 
 class Superseded(TronError):
-    """A newer incarnation holds this id: stop. `incarnation` is the one that holds it, 0 if it was not sent."""
+    """A newer incarnation holds this service id: stop. `incarnation` is the newer incarnation, or 0 if the registry did
+    not send it."""
 
     reason = "ERROR_REASON_SUPERSEDED"
     service_id: str = ""
-    """Set by the registry itself; clients know the id that they asked for."""
+    """The id that was refused. The registry sets it; in a client it is empty, because the client knows the id."""
 
     def __init__(self, message: str = "", *, reason: str | None = None, incarnation: int = 0) -> None:
         super().__init__(message, reason=reason)
@@ -73,7 +76,7 @@ class Superseded(TronError):
 
     @classmethod
     def of(cls, service_id: str, incarnation: int) -> Self:
-        """The refusal of an older incarnation of `service_id`."""
+        """Return the exception that refuses an older incarnation of `service_id`."""
         error = cls(f"{service_id!r} is held by incarnation {incarnation}", incarnation=incarnation)
         error.service_id = service_id
         error.facts = {"service_id": service_id, "incarnation": str(incarnation)}
@@ -81,24 +84,24 @@ class Superseded(TronError):
 
 
 class UnknownIncarnation(TronError):
-    """The registry does not know this incarnation: register again without one."""
+    """The registry does not know this incarnation: register again without an incarnation."""
 
     reason = "ERROR_REASON_UNKNOWN_INCARNATION"
 
     @classmethod
     def of(cls, service_id: str, incarnation: int) -> Self:
-        """The refusal of an incarnation of `service_id` that nobody knows."""
+        """Return the exception that refuses an unknown incarnation of `service_id`."""
         return cls(f"incarnation {incarnation} of {service_id!r} is not known; register without one")
 
 
 class RevisionCompacted(TronError):
-    """The changes asked for are no longer kept: read a snapshot and go on from there."""
+    """The registry no longer keeps the requested changes: read a snapshot and continue from its revision."""
 
     reason = "ERROR_REASON_REVISION_COMPACTED"
 
 
 class PageTokenExpired(TronError):
-    """The list that a page continues is no longer kept: list again from the first page."""
+    """The registry no longer keeps the list that this page token continues: list again from the first page."""
 
     reason = "ERROR_REASON_PAGE_TOKEN_EXPIRED"
 
@@ -122,19 +125,19 @@ class Draining(TronError):
 
 
 class SilentStream(TronError):
-    """The stream was opened and nothing was said on it."""
+    """The registry ended the stream because the client sent no message on it for too long."""
 
     reason = "ERROR_REASON_SILENT_STREAM"
 
 
 class NotImplementedYet(TronError):
-    """Part of the contract, not yet of the program."""
+    """The contract specifies this call, but the server does not implement it yet."""
 
     reason = "ERROR_REASON_NOT_IMPLEMENTED"
 
 
 class InternalError(TronError):
-    """A bug of the server; its log has the details."""
+    """The server failed because of a bug; the server's log contains the details."""
 
     reason = "ERROR_REASON_INTERNAL"
 

@@ -1,4 +1,4 @@
-"""An event of the log, how much it matters, and its recipient beside services. Pure."""
+"""The events of the event log, their severity, and the recipient `operators`. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ its sinks, and acknowledges them."""
 
 
 class Severity(IntEnum):
-    """How much an event matters; the numbers of the wire. A CRITICAL one needs an action, so it escalates."""
+    """The severity of an event, with the numbers of the wire. A CRITICAL event demands an action, so it escalates if it
+    is not acknowledged."""
 
     INFO = 1
     WARNING = 2
@@ -23,9 +24,9 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the event log; with a recipient it is an alert. Times are seconds since the epoch.
+    """One entry of the event log; an event with a recipient is an alert. Times are seconds since the epoch.
 
-    TRON drafts alerts, the registry numbers them: the sequence is 0 until then.
+    TRON creates alerts without a sequence number (0), and the registry numbers them.
     """
 
     type: str

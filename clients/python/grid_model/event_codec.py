@@ -1,4 +1,4 @@
-"""Events to protobuf and back."""
+"""Converts events to protobuf and back."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _newest_events: dict[int, tuple[Event, event_pb2.Event]] = {}
 
 
 def encode(event: Event) -> event_pb2.Event:
-    """An event for the wire; not to be changed. One event goes to its recipient, to TRON, and to subscribers, so the
-    newest that have a number are kept."""
+    """Return the message for an event; do not change it. The messages of the newest numbered events are cached, because
+    each goes to its recipient, to TRON, and to subscribers."""
     kept = _newest_events.get(event.sequence)
     if kept is not None and kept[0] is event:
         return kept[1]
@@ -53,8 +53,8 @@ def _encode(event: Event) -> event_pb2.Event:
 
 
 def decode(message: event_pb2.Event, now: float) -> Event:
-    """An event from the wire, without its number, which only the log gives. A missing id or time is filled in,
-    `now` in seconds since the epoch. Raises InvalidRequest."""
+    """Return the event in a message, without its sequence number, which only the event log assigns. A missing id or
+    time is filled in; `now` is in seconds since the epoch. Raises InvalidRequest."""
     has = message.HasField
     return Event(
         type=message.type,

@@ -1,8 +1,8 @@
-"""The one table of the types of event that TRON issues: their severity, what they mean, and how they are shown. Pure.
+"""The table of the types of event that TRON issues: their severity, their meaning, and how they are shown. Pure.
 
-TRON's alerts, the registry's rules for copies, the legacy contract, the restarter and the page read it. A new type is a
-row here, its sentence in `tron/messages.py`, and the rule that issues it: for a judgement of a service its kind in
-`tron/facts.py`, and when it is due in `tron/detector.py`.
+TRON's alerts, the registry's rules for alert copies, the legacy contract, the SDK's Supervisor and the page read this
+table. To add a type, add a row here, its sentence to `tron/messages.py`, and the rule that issues it: for a change of
+liveness, its kind to `tron/facts.py` and its deadline to `tron/detector.py`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,29 @@ from grid_model.event import Severity
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One type of event. `title` follows the name of the service; `symbol` is one of the page's."""
+    """One type of event. The page and the CLI show `title` after the name of the service; `symbol` is a symbol of the
+    page."""
 
     name: str
     severity: Severity
     action: str
-    """The word of `Event.action`; empty if it depends on the event."""
+    """The value of `Event.action` for this type; empty if the action depends on the event."""
     title: str
     symbol: str
     log_word: str = ""
-    """The event of TRON's log for it, if that is not its name."""
+    """The name of TRON's log event for this type, if it differs from the name of the type."""
     suspicion: bool = False
-    """The service may recover without having been down."""
+    """Whether the service may recover from this event without having been down."""
     death: bool = False
-    """The service is down, or was deregistered while down."""
+    """Whether this event reports that the service is down, or was deregistered while it was down."""
     failure: bool = False
-    """A supervisor restarts the service for it."""
+    """Whether a supervisor restarts the service when it receives this event."""
     over_once_alive: bool = False
-    """Its waiting copies are withdrawn once the service is alive again, as those of suspicions and failures are."""
+    """Whether waiting copies of this type are withdrawn once the service is alive again; true for suspicions and
+    failures."""
     escalates: bool = True
-    """Whether the next ancestor gets it if its recipient does not acknowledge it. False: only the recipient can act."""
+    """Whether an alert of this type goes to the next ancestor if its recipient does not acknowledge it; false if only
+    the recipient can act on it."""
 
 
 HEARTBEAT_MISS = EventType(

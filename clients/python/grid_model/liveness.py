@@ -1,4 +1,4 @@
-"""What TRON thinks of a service, and why; the numbers of the wire. Pure."""
+"""The liveness of a service as TRON evaluates it, and its cause; the numbers are those of the wire. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Liveness(IntEnum):
-    """What a service is judged. UNKNOWN is what readers are shown while nobody judges."""
+    """TRON's verdict about a service. UNKNOWN is shown to readers while liveness is not being evaluated."""
 
     ALIVE = 1
     SUSPECT = 2
@@ -15,7 +15,7 @@ class Liveness(IntEnum):
 
 
 class LivenessCause(IntEnum):
-    """Why a service is suspected or down."""
+    """The reason why a service is SUSPECT or DOWN."""
 
     NONE = 0
     DISCONNECTED = 1

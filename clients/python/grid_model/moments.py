@@ -1,4 +1,4 @@
-"""Moments as text. Pure."""
+"""Formats timestamps as text. Pure."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def rfc3339(at: float) -> str:
-    """A moment in seconds since the epoch as text in UTC, to the millisecond."""
+    """Return a time in seconds since the epoch as RFC 3339 text in UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,5 @@
-"""What the registry tells TRON: facts about services, copies of alerts, and frames of both. Pure values."""
+"""The facts about services and the copies of alerts that the registry sends to TRON, and the frames that carry them.
+Pure values."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ from grid_model.service import Maintenance
 
 @dataclass(slots=True)
 class Facts:
-    """What the registry says about one service. Times `*_at` are attentive seconds; None: did not happen.
+    """The facts that the registry sends about one service. Times `*_at` are attentive seconds; None means that it did
+    not happen.
 
-    Not to be changed. It is not frozen only because thousands are made in one moment, and a frozen one takes twice as
-    long to make.
+    Do not change an instance. The class is not frozen only because thousands of instances are created at once, and
+    creating frozen instances takes twice as long.
     """
 
     service_id: str
@@ -30,7 +32,7 @@ class Facts:
     detached_at: float | None
     heard_at: float
     last_heartbeat_at: float
-    """Seconds since the epoch; for people, never for judgement."""
+    """The time of the last heartbeat in seconds since the epoch; only for people, never for a verdict."""
     judged: Liveness
     cause: LivenessCause
     judged_at: float
@@ -40,31 +42,32 @@ class Facts:
     busy_until_at: float | None = None
     busy_declared_at: float | None = None
     busy_until: float | None = None
-    """Seconds since the epoch, as the service said it; for people."""
+    """The end of the busy time in seconds since the epoch, as the service declared it; only for people."""
     url: str = ""
     process: str = ""
-    """The process whose other agents it shares a stream with; empty if it is alone."""
+    """The process whose other agents share the service's stream; empty if the service has a stream of its own."""
     notified: tuple[str, ...] = ()
-    """The recipients of the alert of its last DOWN."""
+    """The recipients of the alert about the service's last DOWN."""
     held_alert: Event | None = None
-    """That alert, if nobody received it yet."""
+    """The alert about the service's last DOWN, if it has not been sent to any recipient yet."""
     grouped_into: str = ""
-    """The alert of another service that lists this one as failed with it."""
+    """The alert of another service that lists this service as failed together with that one."""
     maintenance: Maintenance | None = None
-    """Set while an operator holds notices about it."""
+    """The maintenance in which an operator holds the alerts about this service; None without one."""
     detached_reason: str = ""
-    """Why the registry itself ended its last stream, as the name of an error reason; empty if the other side did."""
+    """The name of the error reason for which the registry ended the service's last stream; empty if the agent's side
+    ended it."""
 
     @property
     def maintained(self) -> bool:
-        """Whether an operator holds notices about it."""
+        """Whether an operator holds the alerts about this service."""
         return self.maintenance is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One copy of an alert that its recipient has not acknowledged. `since` in attentive seconds. `escalated`: it went
-    on to another recipient, or the alert of another service lists it."""
+    """One copy of an alert that its recipient has not acknowledged. `since` is in attentive seconds. `escalated`: the
+    alert has been sent on to another recipient, or the alert of another service lists it."""
 
     event: Event
     since: float
@@ -73,7 +76,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Forebear:
-    """A service that is gone, whose parent may still have to be notified."""
+    """A service that is no longer registered, whose parent may still have to be notified."""
 
     service_id: str
     name: str
@@ -82,8 +85,8 @@ class Forebear:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The facts of one moment, or a part of them: complete up to `now` (attentive seconds) if `snapshot_complete` came
-    with it or before. Beats are (incarnation, observation, attentive second)."""
+    """The facts of one moment, or a part of them. They are complete up to `now` (attentive seconds) if this frame or an
+    earlier one had `snapshot_complete`. Each beat is a tuple (incarnation, observation, attentive second)."""
 
     now: float
     hearing_since: float
@@ -92,8 +95,8 @@ class Frame:
     removed: tuple[str, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
     deliveries_ended: tuple[tuple[str, str], ...] = ()
-    """Copies that wait no more, as (alert_id, recipient)."""
+    """The copies of alerts that no longer wait, as (alert_id, recipient)."""
     forebears: tuple[Forebear, ...] = ()
     cascade_alert_id: str = ""
-    """The mass failure that the observer before reported."""
+    """The alert of the mass failure that the previous observer reported."""
     snapshot_complete: bool = False

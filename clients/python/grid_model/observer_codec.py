@@ -1,4 +1,4 @@
-"""Frames of facts and verdicts to protobuf and back: what registry and TRON say to each other."""
+"""Converts the messages between the registry and TRON, frames of facts and verdicts, to protobuf and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
-    """The facts of one moment."""
+    """Return the message for a frame of facts."""
     now = frame.now
     message = observation_pb2.ObserveLivenessResponse(
         now=duration(now),
@@ -43,7 +43,7 @@ def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
 
 
 def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
-    """The inverse of `encode_frame`, with the times of beats in whole milliseconds. Raises InvalidRequest."""
+    """Return the frame in a message; the times of beats are whole milliseconds. Raises InvalidRequest."""
     now = seconds(message.now)
     beats = zip(message.beat_incarnations, message.beat_observations, message.beat_ages_ms, strict=True)
     return Frame(
@@ -64,7 +64,7 @@ def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
 
 
 def encode_facts(facts: Facts) -> observation_pb2.Observation:
-    """The facts about one service."""
+    """Return the message for the facts about one service."""
     message = observation_pb2.Observation(
         service_id=facts.service_id,
         name=facts.name,
@@ -104,7 +104,7 @@ def encode_facts(facts: Facts) -> observation_pb2.Observation:
 
 
 def encode_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
-    """Until when, and why, alerts about a service are held."""
+    """Return the message for the maintenance of a service."""
     message = service_pb2.Maintenance(since=wire.timestamp_at(maintenance.since), reason=maintenance.reason)
     if maintenance.until is not None:
         message.until.CopyFrom(wire.timestamp_at(maintenance.until))
@@ -112,7 +112,7 @@ def encode_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
 
 
 def encode_verdict(verdict: Verdict) -> observation_pb2.Verdict:
-    """A verdict, with the alerts that become true with it."""
+    """Return the message for a verdict and the alerts that are stored together with it."""
     message = observation_pb2.Verdict(
         service_id=verdict.service_id,
         incarnation=verdict.incarnation,
@@ -131,7 +131,7 @@ def encode_verdict(verdict: Verdict) -> observation_pb2.Verdict:
 
 
 def decode_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
-    """The inverse of `encode_verdict`; `now` in seconds since the epoch. Raises InvalidRequest."""
+    """Return the verdict in a message; `now` is in seconds since the epoch. Raises InvalidRequest."""
     return Verdict(
         service_id=message.service_id,
         incarnation=message.incarnation,
@@ -148,7 +148,7 @@ def decode_verdict(message: observation_pb2.Verdict, now: float) -> Verdict:
 
 
 def encode_copy(copy: AlertCopy) -> observation_pb2.Notice:
-    """An alert without a verdict, or one more copy of one."""
+    """Return the message for an alert without a verdict, or for one more copy of an alert."""
     message = observation_pb2.Notice(
         alert_id=copy.alert_id, climbs_from=copy.escalated_from, told_about=copy.notified_about
     )
@@ -158,7 +158,7 @@ def encode_copy(copy: AlertCopy) -> observation_pb2.Notice:
 
 
 def decode_copy(message: observation_pb2.Notice, now: float) -> AlertCopy:
-    """The inverse of `encode_copy`; `now` in seconds since the epoch. Raises InvalidRequest."""
+    """Return the alert copy in a message; `now` is in seconds since the epoch. Raises InvalidRequest."""
     alert = event_codec.decode(message.event, now) if message.HasField("event") else None
     alert_id = message.alert_id or ("" if alert is None else alert.alert_id)
     if not alert_id:
@@ -167,7 +167,8 @@ def decode_copy(message: observation_pb2.Notice, now: float) -> AlertCopy:
 
 
 def encode_suspicion(suspicion: StandingSuspicion) -> observation_pb2.StandingSuspicion:
-    """A suspicion that the registry may apply on its own; the time of its alert is the registry's to fill in."""
+    """Return the message for a suspicion that the registry may apply on its own; the registry fills in the time of its
+    alert."""
     message = observation_pb2.StandingSuspicion(service_id=suspicion.service_id, incarnation=suspicion.incarnation)
     if suspicion.alert is not None:
         message.alert.CopyFrom(event_codec.encode(suspicion.alert))
@@ -176,13 +177,13 @@ def encode_suspicion(suspicion: StandingSuspicion) -> observation_pb2.StandingSu
 
 
 def decode_suspicion(message: observation_pb2.StandingSuspicion, now: float) -> StandingSuspicion:
-    """The inverse of `encode_suspicion`; `now` in seconds since the epoch. Raises InvalidRequest."""
+    """Return the preauthorized suspicion in a message; `now` is in seconds since the epoch. Raises InvalidRequest."""
     alert = event_codec.decode(message.alert, now) if message.HasField("alert") else None
     return StandingSuspicion(message.service_id, message.incarnation, alert)
 
 
 def encode_result(result: VerdictResult) -> observation_pb2.VerdictResult:
-    """What became of a verdict."""
+    """Return the message for the result of a verdict."""
     message = observation_pb2.VerdictResult(outcome=result.outcome.value, delivered=result.delivered)  # type: ignore[arg-type]
     if result.alert is not None:
         message.alert.CopyFrom(event_codec.encode(result.alert))
@@ -190,7 +191,7 @@ def encode_result(result: VerdictResult) -> observation_pb2.VerdictResult:
 
 
 def decode_outcome(result: observation_pb2.VerdictResult) -> VerdictOutcome | None:
-    """What became of a verdict; None for an outcome that is newer than this program."""
+    """Return the outcome of a verdict; None for an outcome that this program does not know, because it is newer."""
     return _OUTCOMES.get(result.outcome)
 
 

@@ -1,4 +1,4 @@
-"""The words of a monitoring policy; the numbers of the wire. Pure. The thresholds themselves are TRON's."""
+"""The enums of a monitoring policy, with the numbers of the wire. Pure. TRON defines the thresholds themselves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class OrphanPolicy(IntEnum):
-    """What a child should do when its parent is down."""
+    """The action that a child should take when its parent is down."""
 
     KEEP = 1
     STOP = 2
@@ -14,7 +14,7 @@ class OrphanPolicy(IntEnum):
 
 
 class PolicySource(IntEnum):
-    """Where the value of a threshold comes from."""
+    """The place from which a threshold takes its value."""
 
     BUILT_IN = 1
     SETTINGS = 2

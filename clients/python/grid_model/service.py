@@ -1,4 +1,4 @@
-"""What a service is, may be used for, and reports, and an operator's maintenance of it. Pure."""
+"""The type, role and status of a service, and its maintenance by an operator. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ServiceType(IntEnum):
-    """What kind of thing a service is; the numbers of the wire."""
+    """The type of a service, with the numbers of the wire."""
 
     MODEL = 1
     TOOL = 2
@@ -15,7 +15,7 @@ class ServiceType(IntEnum):
 
 
 class ServiceRole(IntEnum):
-    """What a service may be used for; the numbers of the wire."""
+    """The role in which a service may be used, with the numbers of the wire."""
 
     PRODUCTION = 1
     STAGING = 2
@@ -24,7 +24,7 @@ class ServiceRole(IntEnum):
 
 
 class ServiceStatus(IntEnum):
-    """What a service says of itself; the numbers of the wire."""
+    """The status that a service reports about itself, with the numbers of the wire."""
 
     OK = 1
     DEGRADED = 2
@@ -40,7 +40,8 @@ class ServiceStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """An operator's word that notices are held; times in seconds since the epoch, `until` None: until it is ended."""
+    """An operator's order to hold the alerts about a service. Times are seconds since the epoch; with `until` None the
+    maintenance lasts until an operator ends it."""
 
     service_id: str
     since: float

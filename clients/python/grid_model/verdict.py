@@ -1,6 +1,7 @@
-"""What TRON tells the registry: verdicts on services, alerts that come without one, and suspicions in advance. Pure.
+"""The decisions that TRON sends to the registry: verdicts about services, alerts without a verdict, and preauthorized
+suspicions. Pure.
 
-Each alert becomes true in the same transaction as the verdict that it came with.
+The registry stores each alert in the same transaction as the verdict that carries it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from grid_model.liveness import LivenessCause
 
 
 class VerdictKind(IntEnum):
-    """What TRON decided; the numbers of the wire."""
+    """The kind of a verdict, with the numbers of the wire."""
 
     ALIVE = 1
     SUSPECT = 2
@@ -22,7 +23,7 @@ class VerdictKind(IntEnum):
 
 
 class VerdictOutcome(IntEnum):
-    """What became of a verdict; the numbers of the wire."""
+    """The registry's answer to a verdict, with the numbers of the wire."""
 
     APPLIED = 1
     STALE = 2
@@ -33,10 +34,11 @@ class VerdictOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One decision, the observation it was based on, and the alerts that become true with it.
+    """One decision of TRON about a service, the observation that it is based on, and the alerts that are stored with
+    it.
 
-    `quiet`: the alert is recorded and sent to nobody for now. `folded`: it does not escalate. `folds`: the services
-    whose alerts to this one escalate no further, because this alert lists them.
+    `quiet`: the alert is recorded, but not sent to any recipient for now. `folded`: the alert does not escalate.
+    `folds`: the services whose alerts to this service no longer escalate, because this alert lists them.
     """
 
     service_id: str
@@ -54,7 +56,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class VerdictResult:
-    """What became of it; `delivered`: the alert goes out on a stream of its recipient."""
+    """The registry's answer to a verdict; `delivered`: the alert is being sent on a stream of its recipient."""
 
     outcome: VerdictOutcome
     delivered: bool = False
@@ -63,7 +65,8 @@ class VerdictResult:
 
 @dataclass(frozen=True, slots=True)
 class StandingSuspicion:
-    """If the stream of this incarnation breaks, it is suspect at once; `alert` None: nobody is notified."""
+    """A preauthorized suspicion: if the stream of this incarnation breaks, the registry marks it as SUSPECT at once.
+    With `alert` None no recipient is notified."""
 
     service_id: str
     incarnation: int
@@ -72,10 +75,11 @@ class StandingSuspicion:
 
 @dataclass(frozen=True, slots=True)
 class AlertCopy:
-    """An alert without a verdict, or one more copy of one: `Notice` in the contract, which explains each field.
+    """An alert without a verdict, or one more copy of an alert; the contract calls it `Notice` and explains each field.
 
-    `escalated_from`: the recipient of the copy that this one replaces. `notified_about`: the service whose death its
-    recipient is notified of."""
+    `escalated_from`: the recipient of the copy that this copy replaces. `notified_about`: the service whose death this
+    copy reports to its recipient.
+    """
 
     alert_id: str
     alert: Event | None = None

@@ -1,4 +1,5 @@
-"""Seconds, moments and JSON objects of Python to the well-known types of protobuf, and back. One place for all."""
+"""The one place that converts seconds, timestamps and JSON objects of Python to the well-known types of protobuf, and
+back."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ def duration(seconds: float | None) -> Duration | None: ...
 
 
 def duration(seconds: float | None) -> Duration | None:
-    """Seconds as a Duration, to the nearest nanosecond; None stays unset. `seconds()` of it is the same number again
-    for every number with at most nine digits. Raises ValueError for what a Duration cannot say."""
+    """Return seconds as a Duration, to the nearest nanosecond, or None for None. `seconds()` returns the same number
+    again for every number with at most nine digits. Raises ValueError for a number that a Duration cannot express."""
     if seconds is None:
         return None
     if not -LONGEST_DURATION <= seconds <= LONGEST_DURATION:  # nor is NaN
@@ -54,12 +55,13 @@ def duration(seconds: float | None) -> Duration | None:
 
 
 def seconds(message: Duration) -> float:
-    """A Duration in seconds: the float that is nearest to it."""
+    """Return a Duration in seconds, as the nearest float."""
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
 def checked_seconds(field: str, message: Duration) -> float:
-    """A Duration from another program in seconds. Raises InvalidRequest, naming the field, if it is not a valid one."""
+    """Return a Duration from another program in seconds. Raises InvalidRequest, naming the field, if the Duration is
+    not valid."""
     nanos, whole = message.nanos, message.seconds
     if abs(nanos) >= NANOS or whole * nanos < 0 or abs(whole) > LONGEST_DURATION:
         raise InvalidRequest.of(FieldError(field, "is not a valid duration"))
@@ -67,20 +69,20 @@ def checked_seconds(field: str, message: Duration) -> float:
 
 
 def timestamp_at(epoch: float) -> Timestamp:
-    """Seconds since the epoch as a Timestamp, to the microsecond (a float says no more of today), within what a
-    Timestamp can say."""
+    """Return seconds since the epoch as a Timestamp, to the microsecond (the precision of a float for current times),
+    clamped to the range of a Timestamp."""
     micros = min(max(round(epoch * 1e6), _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
 def epoch(message: Timestamp) -> float:
-    """A Timestamp in seconds since the epoch: the float that is nearest to it."""
+    """Return a Timestamp in seconds since the epoch, as the nearest float."""
     return (message.seconds * NANOS + message.nanos) / NANOS
 
 
 def checked_epoch(field: str, message: Timestamp) -> float:
-    """A Timestamp from another program in seconds since the epoch. Raises InvalidRequest, naming the field, if it is no
-    valid one."""
+    """Return a Timestamp from another program in seconds since the epoch. Raises InvalidRequest, naming the field, if
+    the Timestamp is not valid."""
     if not (_FIRST_SECOND <= message.seconds <= _LAST_SECOND) or not 0 <= message.nanos < NANOS:
         raise InvalidRequest.of(FieldError(field, "is not a valid timestamp"))
     return epoch(message)
@@ -95,7 +97,7 @@ def timestamp(moment: datetime | None) -> Timestamp | None: ...
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
-    """An aware datetime as a Timestamp; None stays unset. Raises ValueError for a naive one."""
+    """Return an aware datetime as a Timestamp, or None for None. Raises ValueError for a naive datetime."""
     if moment is None:
         return None
     if moment.tzinfo is None:
@@ -106,17 +108,18 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
 
 
 def moment(message: Timestamp) -> datetime:
-    """A Timestamp as an aware datetime in UTC, to the microsecond."""
+    """Return a Timestamp as an aware datetime in UTC, to the microsecond."""
     return message.ToDatetime(tzinfo=UTC)
 
 
 def rfc3339(moment: datetime | None) -> str | None:
-    """A moment as text, with `Z` for UTC."""
+    """Return a datetime as RFC 3339 text, with `Z` for UTC."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def known(field: str, kind: type[E], number: int, default: E | None = None) -> E:
-    """The member of an enum; `default` for the unspecified number. Raises InvalidRequest, which lists what is known."""
+    """Return the enum member for a number, or `default` for the unspecified number. Raises InvalidRequest, listing the
+    known members, for an unknown number."""
     if number == 0 and default is not None:
         return default
     try:
@@ -127,7 +130,8 @@ def known(field: str, kind: type[E], number: int, default: E | None = None) -> E
 
 
 def struct(value: Mapping[str, Any] | None) -> Struct | None:
-    """A JSON object as a Struct; None stays unset. Raises ValueError or TypeError for what JSON cannot say."""
+    """Return a JSON object as a Struct, or None for None. Raises ValueError or TypeError for a value that JSON cannot
+    express."""
     if value is None:
         return None
     message = Struct()
@@ -136,7 +140,8 @@ def struct(value: Mapping[str, Any] | None) -> Struct | None:
 
 
 def json_object(message: Struct) -> JsonObject:
-    """A Struct as a JSON object; whole numbers come back as int, for the wire knows only one kind of number."""
+    """Return a Struct as a JSON object. Whole numbers are returned as int, because a Struct does not distinguish int
+    and float."""
     return {key: _json(value) for key, value in message.fields.items()}
 
 

@@ -1,17 +1,17 @@
-"""The `tron` command: runs the system, and asks it questions. Read in this order:
+"""The `tron` command, which runs the system, inspects it, and changes its state. Read in this order:
 
-- `app`                                           which commands there are.
-- `output`, `messages`, `streams`                 how commands print, their sentences, and their standard streams.
-- `connection`                                    how a command reaches the registry, and what it prints if it cannot.
+- `app`                                           the list of commands.
+- `output`, `messages`, `streams`                 the output of commands, their sentences, and their standard streams.
+- `connection`                                    the connection to the registry, and the errors if it fails.
 - `system`                                        `tron up` and the commands that run one program each.
 - `process_policy`, `process_supervisor`          when `tron up` starts a child again: the decisions, and the processes.
 - `tether`                                        a program that dies with its parent.
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
 - `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
 - `support_bundle`                                `tron support-bundle`: one file for a maintainer.
-- `support_machine`, `support_system`             what is in it, of the machine and of the running programs.
-- `redaction`                                     takes secrets out of it. Pure.
-- `service_options`                               how `tron run` and `tron register` describe a service.
+- `support_machine`, `support_system`             the contents of this file: the machine, and the running programs.
+- `redaction`                                     the removal of secrets from this file. Pure.
+- `service_options`                               the options of `tron run` and `tron register` that describe a service.
 - `wrapping`, `program`, `endings`                `tron run`: any program as an agent, and how it ended.
 - `probing`                                       `tron probe`: heartbeats for programs that cannot be changed.
 - `fleet_file`, `registering`                     a fleet as TOML, and its registration.
@@ -30,7 +30,7 @@ _EXTRAS = ("typer", "rich", "click", "shellingham")
 
 
 def run() -> None:
-    """Run the command line and end the process. Says what to install if only the base install is there."""
+    """Run the command line and end the process. If only the SDK is installed, print what to install."""
     guard_streams()
     try:
         from tron_cli.app import app

@@ -1,4 +1,4 @@
-"""`python -m tron_cli` is `tron`."""
+"""Runs the `tron` command for `python -m tron_cli`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`tron alerts`: what happened, and what waits for acknowledgement; `tron alerts ack`: acknowledges it."""
+"""The commands `tron alerts`, which lists events and unacknowledged alerts, and `tron alerts ack`, which acknowledges
+alerts."""
 
 from __future__ import annotations
 
@@ -26,16 +27,18 @@ def alerts(
     context: typer.Context,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events until Ctrl-C.")] = False,
-    recipient: Annotated[str, typer.Option(help="Only alerts for this recipient.")] = "",
-    service: Annotated[str, typer.Option(help="Only events about this service_id.")] = "",
-    unacknowledged: Annotated[bool, typer.Option(help="Only alerts that are not acknowledged.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print new events as they happen, until Ctrl-C.")
+    ] = False,
+    recipient: Annotated[str, typer.Option(metavar="ID", help="Show only alerts for this recipient.")] = "",
+    service: Annotated[str, typer.Option(metavar="ID", help="Show only events about this service.")] = "",
+    unacknowledged: Annotated[bool, typer.Option(help="Show only alerts that are not acknowledged.")] = False,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, max=1000, help="Show at most this many, the newest.")
+        int, typer.Option("--limit", "-n", min=1, max=1000, help="Show at most this many events; the newest ones.")
     ] = 20,
-    count: Annotated[int, typer.Option(min=0, help="With --follow: stop after this many; 0: never.")] = 0,
+    count: Annotated[int, typer.Option(min=0, help="With --follow: exit after this many events; 0: never.")] = 0,
 ) -> None:
-    """Show recent alerts and events, oldest first."""
+    """List recent alerts and other events, oldest first."""
     if context.invoked_subcommand is not None:
         return
     if follow and unacknowledged:
@@ -84,18 +87,22 @@ def alerts(
 
 @app.command()
 def ack(
-    alert_id: Annotated[str, typer.Argument(metavar="[ALERT_ID]")] = "",
+    alert_id: Annotated[str, typer.Argument(metavar="[ALERT_ID]", help="The alert to acknowledge.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    everything: Annotated[bool, typer.Option("--all", help="All unacknowledged alerts.")] = False,
-    service: Annotated[str, typer.Option(metavar="ID", help="All alerts about this service.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Acknowledge all alerts.")] = False,
+    service: Annotated[str, typer.Option(metavar="ID", help="Acknowledge all alerts about this service.")] = "",
     recipient: Annotated[
-        str, typer.Option(metavar="ID", help="All alerts for this recipient; with ALERT_ID, only its copy.")
+        str,
+        typer.Option(
+            metavar="ID", help="Acknowledge all alerts for this recipient. With ALERT_ID: only this recipient's copy."
+        ),
     ] = "",
 ) -> None:
-    """Acknowledge alerts. An acknowledged alert is neither sent again nor escalated.
+    """Acknowledge alerts, so that they are neither sent again nor escalated.
 
-    Without --recipient, this is an operator's acknowledgement: it also acknowledges lost services.
+    Without --recipient, the command acknowledges in the name of the operators,
+    and also acknowledges lost services.
     """
     if sum((bool(alert_id), everything, bool(service or (recipient and not alert_id)))) != 1:
         raise typer.BadParameter(messages.WHICH_ALERTS, param_hint="ALERT_ID")

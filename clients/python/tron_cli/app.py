@@ -1,4 +1,4 @@
-"""All commands of `tron`, in the order in which one meets them."""
+"""All commands of `tron`, in the order in which a new user needs them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ app.command(rich_help_panel=CHANGE)(services.deregister)
 
 @app.command(rich_help_panel=ASK)
 def version(as_json: JsonOption = False) -> None:
-    """Show the version."""
+    """Print the version."""
     versions = {"tron": importlib.metadata.version("tron-grid"), "python": platform.python_version()}
     if as_json:
         print_json(versions)
@@ -78,7 +78,7 @@ def _show_version(wanted: bool) -> None:
 def _options(
     version_: Annotated[
         bool,
-        typer.Option("--version", "-V", help="Show the version.", is_eager=True, callback=_show_version),
+        typer.Option("--version", "-V", help="Print the version and exit.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
-    """What every command has in common: nothing but the question for the version."""
+    """Handle the options that all commands share: only `--version`."""

@@ -1,4 +1,5 @@
-"""`tron backup` and `tron restore`: all state of a system, copied while it runs, checked, and put in place again."""
+"""The commands `tron backup`, which copies all state of a running system, and `tron restore`, which checks and restores
+a copy."""
 
 from __future__ import annotations
 
@@ -17,16 +18,22 @@ from tron_cli import messages
 from tron_cli.connection import JsonOption
 from tron_cli.output import fail, out, print_json
 
-DataDirOption = Annotated[Path, typer.Option("--data-dir", help="The data directory, as for `tron up`.")]
+DataDirOption = Annotated[Path, typer.Option("--data-dir", help="The data directory of `tron up`.")]
 DATA_DIR = Path("tron-data")
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The target directory; it must be empty or not exist.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The directory to create; it must be empty or not exist.")
+    ],
     data_dir: DataDirOption = DATA_DIR,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy all state of a running system. It contains every change acknowledged before the backup began."""
+    """Back up all state of a running system.
+
+    The backup contains every change that was acknowledged before the command
+    began.
+    """
     try:
         made = backups.back_up(data_dir, folder, _version())
     except BackupError as error:
@@ -38,16 +45,16 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A backup that `tron backup` made.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A directory that `tron backup` created.")],
     data_dir: DataDirOption = DATA_DIR,
     as_json: JsonOption = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Restore even if the data directory is not empty; the old one is kept beside it."),
+        typer.Option("--force", help="Replace a data directory that is not empty; its content is kept beside it."),
     ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only check the backup; change nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the backup without restoring it.")] = False,
 ) -> None:
-    """Check a backup, and restore it to a data directory that no program uses."""
+    """Check a backup, then restore it to a data directory that no program is using."""
     try:
         if check:
             made, kept = backups.check(folder), None

@@ -1,4 +1,4 @@
-"""How a command reaches the registry, and what it prints if it cannot."""
+"""Connects a command to the registry, and prints an error if the registry cannot be reached."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def checked_address(context: typer.Context, option: typer.CallbackParam, text: str) -> str:
-    """Check an option that takes an address; what is none ends the command with one line and code 2."""
+    """Return the value of an option that takes an address; end the command with one line and code 2 if it is not an
+    address."""
     source = context.get_parameter_source(str(option.name))
     named = str(option.envvar) if source is not None and source.name == "ENVIRONMENT" else option.opts[0]
     try:
@@ -34,19 +35,21 @@ RegistryOption = Annotated[
         "--registry",
         metavar="ADDR",
         envvar="TRON_REGISTRY",
-        help="Where the registry listens.",
+        help="The address of the registry.",
         callback=checked_address,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 LabelOption = Annotated[
-    list[str] | None, typer.Option("--label", metavar="K=V", help="A label: key=text, or key:=json. Repeatable.")
+    list[str] | None,
+    typer.Option("--label", metavar="K=V", help="A label of the service: key=text or key:=json. May be repeated."),
 ]
 
 
 @contextmanager
 def registry_at(address: str) -> Iterator[RegistryClient]:
-    """Yield a client. Ctrl-C ends the command well; a failed call ends it with one line and code 1."""
+    """Yield a client of the registry. Ctrl-C ends the command without an error; a failed call ends it with one line and
+    code 1."""
     # grpc starts threads when it is imported and takes a while: only commands that need it pay for it, and `tron up`
     # and `tron run` start their children before.
     from tron_client.client import RegistryClient
@@ -66,25 +69,27 @@ def registry_at(address: str) -> Iterator[RegistryClient]:
 
 
 def refusal(error: Exception) -> str:
-    """Return what is wrong with a request, in one line: refused by the registry, or (ValueError) by the SDK before."""
+    """Return one line about an invalid request, which the registry or (with a ValueError) the SDK refused."""
     fields = getattr(error, "fields", ())
     return "; ".join(f"{each.field}: {each.description}" for each in fields) or str(error)
 
 
 def away(address: str, detail: str = "") -> str:
-    """Return the one line for a registry that does not answer, and what does. `detail` is what gRPC said."""
+    """Return one line about a registry that does not answer, and about the program that answers instead. `detail` is
+    gRPC's message."""
     return not_there("registry", address, detail)
 
 
 def address_answers(address: str) -> bool:
-    """Return whether a gRPC server answers there, so that what was said of another one comes from it."""
+    """Return whether a gRPC server answers at this address, so that an error about the registry can only come from that
+    server."""
     from tron_client.reachability import what_answers
 
     return what_answers(parse_address(address, "")).kind == "grpc"
 
 
 def not_there(name: str, address: str, detail: str = "") -> str:
-    """Return the one line for a server that does not answer. It looks what is there, for at most 2 s."""
+    """Return one line about a server that does not answer. Checks the address for at most 2 s."""
     from tron_client.reachability import what_answers
 
     found = what_answers(parse_address(address, ""))
@@ -96,17 +101,17 @@ def not_there(name: str, address: str, detail: str = "") -> str:
 
 
 def require_registry(client: RegistryClient) -> None:
-    """Fail now if the registry does not answer: opening a stream would wait forever and tell the user nothing."""
+    """End the command now if the registry does not answer: opening a stream would wait forever without a message."""
     client.list_events(limit=1)
 
 
 def _refuse(constant: str) -> None:
-    """NaN and Infinity are Python's idea of JSON."""
+    """Refuse NaN and Infinity, which Python's JSON parser accepts although JSON has no such values."""
     raise ValueError(constant)
 
 
 def labels_from(words: Iterable[str]) -> dict[str, object]:
-    """Return labels from `key=text` and `key:=json` words. Ends with a usage error if one is neither."""
+    """Return the labels in `key=text` and `key:=json` words. End with a usage error if a word has neither form."""
     labels: dict[str, object] = {}
     for word in words:
         key, equals, value = word.partition("=")

@@ -1,6 +1,8 @@
-"""How a running demo is reached: a socket that only its user can open, found by the registry that the demo is at.
+"""Finds and calls a running demo: the demo listens on a socket that only its user can open, and whose name follows from
+the registry's address.
 
-One JSON object on one line asks, one answers. Imports nothing heavy: every agent of a demo fleet imports it.
+A request is one JSON object on one line, and so is the answer. This module imports nothing heavy, because every agent
+of a demo fleet imports it.
 """
 
 from __future__ import annotations
@@ -25,15 +27,16 @@ _EVERYWHERE = ("", "0.0.0.0", "[::]", "localhost", "[::1]")
 
 
 class ControlError(Exception):
-    """The demo could not be asked, or refused; the text says why."""
+    """The demo could not be reached, or refused the request; the text gives the reason."""
 
 
 class NoDemo(ControlError):
-    """Nobody answers: no demo runs at that registry."""
+    """No demo is running at that registry."""
 
 
 def control_path(registry: str) -> Path:
-    """Return where the demo at a registry listens; the folder exists, and is the user's own. Raises ControlError."""
+    """Return the path of the socket of the demo at a registry; the folder exists, and belongs to the user. Raises
+    ControlError."""
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     folder = Path(base) / "tron" if base else Path(tempfile.gettempdir()) / f"tron-{os.getuid()}"
     try:
@@ -54,7 +57,8 @@ def control_path(registry: str) -> Path:
 
 
 def ask(path: Path, request: dict[str, Any], timeout: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """Return the answer to a request. Raises NoDemo if nobody listens, ControlError with the demo's words."""
+    """Return the demo's answer to a request. Raises NoDemo if no demo listens, and ControlError with the demo's text if
+    it refuses."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)

@@ -1,4 +1,4 @@
-"""`tron demo`: runs a fleet of a catalogue, and plays with one that runs."""
+"""The command `tron demo`: runs the fleet of a catalogue, or acts on a running demo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFAULT_CATALOGUE = "pas"
 _KNOCK_SECONDS = 2.0
 
 CatalogueOption = Annotated[
-    str, typer.Option("--catalogue", metavar="NAME|FILE", help="The fleet: a built-in one, or a TOML file.")
+    str, typer.Option("--catalogue", metavar="NAME|FILE", help="The catalogue to run: core, pas, or a TOML file.")
 ]
 
 
@@ -37,22 +37,36 @@ def demo(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
     kill: Annotated[
-        str, typer.Option(metavar="ID", help="Kill it (-9), and again after each restart, until it is resumed.")
+        str,
+        typer.Option(
+            metavar="ID", help="Kill this agent (SIGKILL), and kill it again after each restart until --resume."
+        ),
     ] = "",
-    kill_once: Annotated[str, typer.Option(metavar="ID", help="Kill it (-9) once; its parent restarts it.")] = "",
+    kill_once: Annotated[
+        str, typer.Option(metavar="ID", help="Kill this agent (SIGKILL) once; its parent restarts it.")
+    ] = "",
     hang: Annotated[
-        str, typer.Option(metavar="ID", help="Stop it (SIGSTOP): its stream stays open, and no heartbeats arrive.")
+        str, typer.Option(metavar="ID", help="Stop this agent (SIGSTOP): its stream stays open without heartbeats.")
     ] = "",
-    stall: Annotated[str, typer.Option(metavar="ID", help="Let it send heartbeats but make no progress.")] = "",
-    resume: Annotated[str, typer.Option(metavar="ID", help="Undo all of these; start it if it is not running.")] = "",
+    stall: Annotated[
+        str, typer.Option(metavar="ID", help="Freeze this agent's activity counter; its heartbeats continue.")
+    ] = "",
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="ID", help="Undo --kill, --hang and --stall for this agent; start it if it is not running."
+        ),
+    ] = "",
     ready_file: Annotated[
-        Path | None, typer.Option(help="Written once all agents are registered: one JSON object.")
+        Path | None, typer.Option(help="Write one JSON object to this file once all agents are registered.")
     ] = None,
 ) -> None:
-    """Run a demo fleet from a catalogue: each row becomes an agent, a process under the parent that the row names.
+    """Run a demo fleet: one process for each service of a catalogue.
 
-    Parents restart their children up to three times, then escalate. With --kill, --hang, --stall or --resume it acts on
-    the demo that runs already, in another terminal or in `tron up --demo`. Follow it with: tron alerts --follow
+    Each service is an agent. Parents restart their children up to three times,
+    then escalate. The options --kill, --kill-once, --hang, --stall and --resume
+    act on a demo that is already running, in another terminal or in `tron up
+    --demo`. To see the alerts, run: tron alerts --follow
     """
     words = {"kill": kill, "kill-once": kill_once, "hang": hang, "stall": stall, "resume": resume}
     asked = {word: service_id for word, service_id in words.items() if service_id}
@@ -83,13 +97,14 @@ def _act(control: Path, registry: str, word: str, service_id: str, as_json: bool
 
 
 def _knock(registry: str) -> None:
-    """Make sure that somebody listens: the agents by themselves would wait for a registry forever."""
+    """Check that a server listens at the registry's address; otherwise the agents would wait for the registry
+    forever."""
     if not address_answers(registry):
         fail(away(registry))
 
 
 async def _run(catalogue: FleetFile, registry: str, control: Path, ready_file: Path | None) -> int:
-    """Run the fleet until a signal comes; return the exit code."""
+    """Run the fleet until a signal arrives; return the exit code."""
     from tron_cli.fleet import Fleet, FleetError, report
 
     command = [sys.executable, "-P", "-m", "tron_cli.fleet_agent"]
@@ -124,7 +139,7 @@ async def _run(catalogue: FleetFile, registry: str, control: Path, ready_file: P
 
 
 def to_try(catalogue: FleetFile) -> tuple[str, ...]:
-    """Return what people may type to see something happen, without the `tron`."""
+    """Return example commands that make something happen in the demo, without the leading `tron`."""
     kill = (
         f"demo --kill '{catalogue.favourite}'" if " " in catalogue.favourite else f"demo --kill {catalogue.favourite}"
     )

@@ -1,4 +1,4 @@
-"""How a program ended, and whether somebody had asked it to: decisions only, no clock."""
+"""Describes how a program ended, and decides whether a signal requested the end. Decisions only, no clock."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ _BY_HAND = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a program ended: `exit_code` as a shell has it, and the name of the signal that ended it, if one did."""
+    """The end of a program: `exit_code` as in a shell, and the name of the signal that ended the program, if one
+    did."""
 
     exit_code: int
     signal_name: str | None
 
     @classmethod
     def of(cls, returncode: int) -> Ending:
-        """Read a return code of `subprocess`, where the negative ones are signals."""
+        """Return the ending for a return code of `subprocess`, in which a negative number is a signal."""
         return cls(returncode, None) if returncode >= 0 else cls(128 - returncode, name_of(-returncode))
 
     @property
     def severity(self) -> str:
-        """CRITICAL unless it went well."""
+        """The severity of the ending: CRITICAL, unless the exit code is 0."""
         return "INFO" if self.exit_code == 0 else "CRITICAL"
 
     def describe(self) -> str:
-        """Return it in words."""
+        """Return the ending in words."""
         return f"ended by {self.signal_name}" if self.signal_name else f"exited with code {self.exit_code}"
 
 
 def name_of(number: int) -> str:
-    """Return the name of a signal. Real-time signals between the first and the last have none of their own."""
+    """Return the name of a signal. Real-time signals between the first and the last are named by their offset."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -51,24 +52,25 @@ def name_of(number: int) -> str:
 
 @dataclass(slots=True)
 class EndRequests:
-    """The signals by which somebody asked the program to end. Times are seconds on one monotonic clock.
+    """The signals that requested the end of the program. Times are seconds on one monotonic clock.
 
-    A signal that the program survives is no request any more: an end long after it is a failure like any other.
+    If the program survives a signal, the request expires: an end long after the signal is a failure like any other.
     """
 
     _until: dict[int, float] = field(default_factory=dict)  # until when each of them counts
 
     def heard(self, number: int, now: float, *, from_terminal: bool = False) -> None:
-        """Take note that the program was sent a signal."""
+        """Record that the program received a signal."""
         lapses = _LAPSES_AFTER.get(number)
         if lapses is not None:
             self._until[number] = now + max(lapses, _BY_HAND if from_terminal else 0.0)
 
     def answered(self, ending: Ending, now: float) -> str | None:
-        """Return the name of the signal that asked for this end; None if nobody did.
+        """Return the name of the signal that requested this end; None if no signal did.
 
-        The program died of the signal, exited with the code that says so, or exited while the request stood. After
-        SIGTERM any end counts until the request expires: a service that was stopped should stay stopped.
+        A signal requested the end if the program died of the signal, exited with the signal's code, or exited before
+        the request expired. After SIGTERM every end counts until the request expires, because a service that was
+        stopped should stay stopped.
         """
         for number, until in self._until.items():
             any_way = number == signal.SIGTERM or ending.signal_name is None
@@ -77,9 +79,9 @@ class EndRequests:
         return None
 
     def forget(self) -> None:
-        """Nobody asked for the end that came: what was sent before means nothing for what is started next."""
+        """Forget all signals: no signal requested the end, and none counts for the next run of the program."""
         self._until.clear()
 
     def pending(self, now: float) -> bool:
-        """Whether a request is in force: nothing should be started now."""
+        """Return whether a request is in force, so that no program should be started now."""
         return any(now <= until for until in self._until.values())

@@ -1,11 +1,13 @@
-"""A demo fleet: every row of a catalogue as an agent in a process of its own, and what can be done to it.
+"""Runs a demo fleet: every row of a catalogue is an agent in a process of its own, which the orders of a user can kill
+or stop.
 
-Why a process each: a kill must be a kill. SIGKILL of one agent is a broken stream that nobody helped to break, SIGSTOP
-a hang of that agent alone; threads or tasks in one process could only pretend. It can be afforded: an agent takes about
-0.15 s of one core to start and 20 MB of its own, so that some thirty are alive within a few seconds on two cores. Most
-of that time is the import of grpc, and a process that has imported grpc must not fork: a common ancestor saves little.
+Each agent has its own process so that a kill is a real kill: SIGKILL breaks the agent's stream as a crash would, and
+SIGSTOP hangs that agent alone; threads or tasks of one process could only imitate this. A process is affordable: an
+agent takes about 0.15 s of one core to start and 20 MB of its own, so some thirty agents are alive within a few seconds
+on two cores. Most of that time is the import of grpc, and a process that has imported grpc must not fork, so a common
+ancestor would save little.
 
-The fleet owns the processes but restarts none on its own: parents do, by a request to it.
+The fleet owns the processes but restarts none on its own: parents restart their children by a request to the fleet.
 """
 
 from __future__ import annotations
@@ -57,22 +59,22 @@ class Member:
 
     @property
     def service_id(self) -> str:
-        """Its id."""
+        """The service id of the agent."""
         return self.row.service_id
 
     @property
     def running(self) -> bool:
-        """Whether it has a process, which may be stopped."""
+        """Whether the agent has a process; the process may be stopped."""
         return self.process is not None and self.process.returncode is None
 
     @property
     def pid(self) -> int:
-        """The pid of its process; 0 without one."""
+        """The pid of the agent's process; 0 without a process."""
         return self.process.pid if self.process is not None and self.running else 0
 
 
 class Fleet:
-    """Runs the rows of a catalogue that are not programs of the system, and takes orders from a socket."""
+    """Runs those rows of a catalogue that are not programs of the system, and carries out orders from a socket."""
 
     def __init__(
         self,
@@ -82,7 +84,8 @@ class Fleet:
         command: Sequence[str],
         report: Callable[[str], None],
     ) -> None:
-        """`command` starts one agent, which reads its declaration from stdin. `report` prints what happens."""
+        """`command` starts one agent, which reads its declaration from stdin. `report` prints the messages for
+        people."""
         self._catalogue = catalogue
         self._registry = registry
         self._control = control
@@ -101,7 +104,8 @@ class Fleet:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start all, and take orders until the block ends; then all leave. Raises FleetError, ControlError."""
+        """Start all agents and accept orders until the block ends; then stop all agents. Raises FleetError,
+        ControlError."""
         try:
             async with take_orders(self._control, self.obey):
                 await self._start_all()
@@ -173,7 +177,7 @@ class Fleet:
         return messages.MADE_TO_CONTINUE
 
     async def _restart(self, member: Member, by: str) -> str:
-        """What a parent asks for: end what is left of it, and start it anew."""
+        """Restart an agent for its parent: kill what is left of the process, and start a new one."""
         self._report(f"{member.service_id} is restarted{f' by {by}' if by else ''}")
         await self._end(member)
         if member.doomed:
@@ -224,7 +228,8 @@ class Fleet:
             raise FleetError("; ".join(map(str, failures)))
 
     async def _start(self, member: Member) -> None:
-        """Start the process, and return once it is registered. Raises FleetError if it ended before, or did not."""
+        """Start the process of an agent, and return once the agent is registered. Raises FleetError if the process ends
+        before, or takes too long."""
         process = await self._spawn(member)
         assert process.stdout is not None
         try:
@@ -257,13 +262,13 @@ class Fleet:
         return process
 
     async def _watch(self, member: Member, process: asyncio.subprocess.Process) -> None:
-        """Say when a process ends that nobody ended."""
+        """Report the end of a process that the fleet did not end."""
         code = await process.wait()
         if not (member.expected or self._leaving):
             self._report(f"{member.service_id} {describe_exit(code)}")
 
     async def _end(self, member: Member) -> None:
-        """Kill what is left of it, if anything is, and reap it."""
+        """Kill the process of an agent, if it is running, and reap it."""
         if member.process is not None and member.running:
             member.expected = True
             with contextlib.suppress(ProcessLookupError):
@@ -271,7 +276,7 @@ class Fleet:
             await member.process.wait()
 
     async def _end_all(self) -> None:
-        """Ask all to leave; kill who has not after a while."""
+        """Ask all agents to leave; kill the agents that have not left after a while."""
         left = [member for member in self.members if member.running]
         for member in left:
             with contextlib.suppress(OrderRefused, ProcessLookupError):
@@ -290,5 +295,5 @@ def _does_not_run(member: Member) -> OrderRefused:
 
 
 def report(text: str) -> None:
-    """Tell people, on stderr."""
+    """Print a message for people on stderr."""
     print(f"tron demo: {text}", file=sys.stderr, flush=True)

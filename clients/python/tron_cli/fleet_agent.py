@@ -1,8 +1,9 @@
 """One agent of a demo fleet, as a process: `python -m tron_cli.fleet_agent`, started by `fleet.py`.
 
-The first line on stdin says who it is, `freeze` and `thaw` stop its activity counter and let it go on, and the end of
-stdin ends it: it does not outlive the fleet. It writes one line to stdout once it is registered. An agent with children
-looks after them with the SDK's Supervisor; to restart one it asks the fleet, which owns the processes.
+The first line on stdin is the agent's declaration, `freeze` and `thaw` stop and continue its activity counter, and the
+end of stdin ends the agent, so that it does not outlive the fleet. The agent writes one line to stdout once it is
+registered. An agent with children restarts them with the SDK's Supervisor, by a request to the fleet, which owns the
+processes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _RESTART_SECONDS = 15.0
 
 
 def main() -> None:
-    """Be the agent until stdin ends or SIGTERM comes; leaves with a goodbye."""
+    """Run the agent until stdin ends or SIGTERM arrives, then send a goodbye."""
     logging.getLogger("tron_client").setLevel(logging.ERROR)  # thirty agents that say the same are noise
     signal.signal(signal.SIGTERM, _leave)
     lines = _lines()
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def _work(agent: Agent, lines: Iterator[str | None]) -> None:
-    """Get on with the work, which is to say so, until stdin ends."""
+    """Report progress until stdin ends."""
     frozen = told = False
     while True:
         if not told and agent.wait_registered(0):
@@ -79,7 +80,7 @@ def _work(agent: Agent, lines: Iterator[str | None]) -> None:
 
 
 def _lines() -> Iterator[str | None]:
-    """Yield each line of stdin as it comes, and None at least every `seconds`; end with stdin."""
+    """Yield each line of stdin as it arrives, and None at least every `seconds`; end when stdin ends."""
     rest = b""
     while True:
         readable, _, _ = select.select([0], [], [], _STEP_SECONDS)

@@ -1,4 +1,4 @@
-"""Fleets as data: reads a catalogue of services from TOML, and says of each mistake in which row and field it is."""
+"""Reads a catalogue of services from TOML, and reports the row and field of each mistake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TABLES = ("title", "favourite", "defaults", "service")
 
 
 class FleetFileError(Exception):
-    """A catalogue that cannot be used: all that is wrong with it, one line each."""
+    """A catalogue is invalid; the text lists all mistakes, one per line."""
 
     def __init__(self, source: str, problems: Iterable[str]) -> None:
         self.source = source
@@ -28,29 +28,30 @@ class FleetFileError(Exception):
 
 
 class Row(BaseModel):
-    """One service. The fields are those of the contract, where nothing else is said; intervals are seconds."""
+    """One service of a catalogue. The fields have the names and meanings of the contract, unless stated otherwise;
+    intervals are in seconds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     service_id: str = Field(min_length=1, max_length=512)
     name: str = Field(min_length=1, max_length=100)
     key: str = Field(default="", max_length=100)
-    """A short word for the command line; empty: the service_id."""
+    """A short name for the command line; if empty, the service_id is used."""
     type: Literal["agent", "model", "tool"] = "agent"
     role: Literal["production", "staging", "canary", "experimental"] = "production"
     port: int | None = Field(default=None, ge=1, le=65535)
-    """Fills `url` if that is empty, and the label of the same name."""
+    """The port of the service: it fills `url` if that is empty, and the label `port`."""
     url: str = Field(default="", max_length=2048)
     caps: tuple[str, ...] = Field(default=(), strict=False)
     labels: dict[str, Any] = Field(default_factory=dict)
     parent: str = Field(default="", max_length=512)
-    """The service_id of another row, or its name where only one row has that."""
+    """The parent: the service_id of another row, or its name if only one row has that name."""
     heartbeat_interval: float = Field(default=30.0, ge=0.1, le=86_400)
     ttl: float | None = Field(default=None, gt=0)
     reconnect_grace: float | None = Field(default=None, ge=0, le=3600)
     stall_after: float | None = Field(default=None, ge=0.1, le=86_400)
     system: bool = False
-    """A program of the system itself: it registers itself, and no demo starts it."""
+    """Whether the row is a program of the system itself, which registers itself and is not started by a demo."""
 
     @model_validator(mode="before")
     @classmethod
@@ -63,12 +64,12 @@ class Row(BaseModel):
         return given
 
     def declaration(self) -> dict[str, Any]:
-        """Return what an agent declares about itself, as keywords of `Agent` and `RegistryClient.register`."""
+        """Return the service's declaration as keywords of `Agent` and `RegistryClient.register`."""
         return self.model_dump(exclude={"key", "port", "system"})
 
 
 class FleetFile:
-    """A fleet: rows in the order of the file."""
+    """A catalogue of services, in the order of the file."""
 
     def __init__(self, source: str, title: str, rows: tuple[Row, ...], favourite: str = "") -> None:
         self.source = source
@@ -78,7 +79,7 @@ class FleetFile:
         """The service_id that hints and examples name; empty if there is none."""
 
     def find(self, word: str) -> Row | None:
-        """Return the row with this service_id, key, or name that only it has; None if there is none."""
+        """Return the row with this service_id, this key, or this unique name; None if there is none."""
         if not word:
             return None
         for row in self.rows:
@@ -88,7 +89,7 @@ class FleetFile:
         return named[0] if len(named) == 1 else None
 
     def parent_of(self, row: Row) -> Row | None:
-        """Return the row of its parent; None for one without."""
+        """Return the parent's row; None for a row without a parent."""
         return self.find(row.parent)
 
     def children_of(self, row: Row) -> tuple[Row, ...]:
@@ -103,7 +104,7 @@ def built_in() -> tuple[str, ...]:
 
 
 def load(name_or_path: str) -> FleetFile:
-    """Return a catalogue: a built-in one by its name, any other by its path. Raises FleetFileError."""
+    """Return a catalogue: a built-in one by its name, any other one by its path. Raises FleetFileError."""
     if name_or_path in built_in():
         text = importlib.resources.files(_PACKAGE).joinpath(f"{name_or_path}.toml").read_text(encoding="utf-8")
         return parse(text, name_or_path)
@@ -118,7 +119,7 @@ def load(name_or_path: str) -> FleetFile:
 
 
 def parse(text: str, source: str) -> FleetFile:
-    """Return the catalogue that a TOML text describes. Raises FleetFileError with all that is wrong with it."""
+    """Return the catalogue in a TOML text. Raises FleetFileError with all mistakes."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -152,7 +153,7 @@ def parse(text: str, source: str) -> FleetFile:
 
 
 def _with_defaults(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with what it leaves out; labels are merged one by one."""
+    """Return a row completed with the defaults; labels are merged one by one."""
     row = {**defaults, **given}
     if isinstance(given.get("labels", {}), dict):
         row["labels"] = {**defaults.get("labels", {}), **given.get("labels", {})}
@@ -164,7 +165,7 @@ def _where(number: int, service_id: object) -> str:
 
 
 def _contradictions(catalogue: FleetFile) -> list[str]:
-    """Return what is wrong between rows that are right by themselves."""
+    """Return the contradictions between rows that are valid on their own."""
     problems: list[str] = []
     seen: dict[str, dict[str, int]] = {"service_id": {}, "key": {}}
     for number, row in enumerate(catalogue.rows, 1):
@@ -189,7 +190,7 @@ def _contradictions(catalogue: FleetFile) -> list[str]:
 
 
 def _cycles(catalogue: FleetFile) -> list[str]:
-    """Return each cycle of parents once, at the first row of it."""
+    """Return each cycle of parents once, at its first row."""
     problems: list[str] = []
     settled: set[str] = set()
     for number, row in enumerate(catalogue.rows, 1):

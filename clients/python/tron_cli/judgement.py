@@ -1,4 +1,4 @@
-"""`tron explain` and `tron stats`: what TRON thinks and why."""
+"""The commands `tron explain` and `tron stats`, which show TRON's verdicts and their reasons."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 def _checked_monitor(context: typer.Context, option: typer.CallbackParam, text: str) -> str:
-    """Empty means: ask the registry. A registry that was typed comes before a TRON that only the environment names."""
+    """Return TRON's address, or an empty text to ask the registry for it. A `--registry` on the command line takes
+    precedence over a TRON address that only the environment names."""
     own, others = (context.get_parameter_source(name) for name in (str(option.name), "registry"))
     typed = others is not None and others.name == "COMMANDLINE"
     if not text or (typed and own is not None and own.name == "ENVIRONMENT"):
@@ -45,17 +46,17 @@ MonitorOption = Annotated[
         "--monitor",
         metavar="ADDR",
         envvar="TRON_MONITOR",
-        help="Where TRON listens. Default: ask the registry.",
+        help="The address of TRON. Default: the address that the registry knows.",
         show_default=False,
         callback=_checked_monitor,
     ),
 ]
-IdArgument = Annotated[str, typer.Argument(metavar="ID")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The service.")]
 
 
 @contextmanager
 def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
-    """Yield a client of TRON, at `monitor` or where the registry knows it; see `monitor_address_of`.
+    """Yield a client of TRON, at `monitor` or at the address that the registry knows; see `monitor_address_of`.
 
     A failed call ends the command with one line and code 1.
     """
@@ -77,7 +78,8 @@ def monitor_at(monitor: str, registry: str) -> Iterator[MonitorClient]:
 
 
 def monitor_address_of(monitor: str, registry: str) -> str:
-    """Return TRON's address: `monitor`, else what the registry knows; ends the command with one line without one."""
+    """Return TRON's address: `monitor`, else the address that the registry knows; end the command with one line if
+    there is none."""
     if monitor:
         return monitor
     from tron_client.discovery import Unreachable
@@ -101,7 +103,11 @@ def explain(
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Explain the liveness of a service: the evidence, the rule that applied, and what happens next."""
+    """Explain the liveness of a service, and what happens next.
+
+    The command prints TRON's verdict, the rule that applied, the next deadlines
+    and the evidence.
+    """
     from tron_client.errors import ServiceNotFound
 
     with monitor_at(monitor, registry) as client:
@@ -124,7 +130,7 @@ def explain(
 
 
 def _last_words(client: MonitorClient, service_id: str) -> str:
-    """What TRON last said about a service that is gone; empty if it never did."""
+    """Return TRON's last message about a service that is no longer registered; empty if there is none."""
     last, after = None, 0
     while page := client.list_alerts(after_sequence=after, limit=1000, service_id=service_id):
         last, after = page[-1], page[-1].sequence
@@ -153,7 +159,7 @@ def _print(explanation: Explanation) -> None:
 
 
 def shown(value: object) -> str:
-    """A figure for people: without needless digits, switches as `true` and `false`."""
+    """Return a value as text for people: numbers without needless digits, switches as `true` and `false`."""
     return (
         f"{value:.12g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
     )
@@ -162,7 +168,11 @@ def shown(value: object) -> str:
 def stats(
     registry: RegistryOption = DEFAULT_REGISTRY, monitor: MonitorOption = "", as_json: JsonOption = False
 ) -> None:
-    """Count the services by liveness; show whether TRON is watching, and whether notices reach the operators."""
+    """Count the services by liveness.
+
+    The command also shows whether TRON is watching, and whether notices reach
+    the operators.
+    """
     with monitor_at(monitor, registry) as client:
         found = client.get_stats()
         if as_json:

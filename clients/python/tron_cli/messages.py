@@ -11,31 +11,31 @@ from pathlib import Path
 # --- usage ------------------------------------------------------------------------------------------------------------
 
 WHICH_ALERTS = "give an ALERT_ID, or --all, or --service and --recipient"
-ONE_AT_A_TIME = "one at a time"
-FORCE_NEEDS_CHANGES = "it requires changes for one service: --service ID NAME=VALUE"
+ONE_AT_A_TIME = "give only one of these options at a time"
+FORCE_NEEDS_CHANGES = "--force requires changes for one service: --service ID NAME=VALUE"
 FORCE_HINT = "; --force sets thresholds of a service that is not registered yet"
-OVERRIDES_ONLY_LISTS = "it only lists, and takes no other arguments; name a service with --service ID"
-OFF_TAKES_NOTHING = "it takes neither --for nor --reason"
+OVERRIDES_ONLY_LISTS = "--overrides only lists, and takes no other arguments; use --service ID to name a service"
+OFF_TAKES_NOTHING = "--off cannot be combined with --for or --reason"
 NAME_A_SERVICE = "name a service"
-SERVICE_OF_A_CATALOGUE = "it names a service of a --catalogue"
+SERVICE_OF_A_CATALOGUE = "--service requires --catalogue"
 NAME_OR_CATALOGUE = "give a --name, or a --catalogue"
-NEEDS_DEMO = "it requires --demo"
+NEEDS_DEMO = "--catalogue requires --demo"
 
 
 def not_with(other: str) -> str:
-    return f"it cannot be combined with {other}"
+    return f"this option cannot be combined with {other}"
 
 
 def not_a_label(word: str) -> str:
-    return f"{word!r} is neither key=text nor key:=json"
+    return f"the label {word!r} has neither the form key=text nor key:=json"
 
 
 def label_is_not_json(word: str, value: str) -> str:
-    return f"{word!r}: {value!r} is not JSON"
+    return f"the label {word!r} is invalid: {value!r} is not JSON"
 
 
 def not_name_value(word: str) -> str:
-    return f"{word!r} is not NAME=VALUE"
+    return f"{word!r} does not have the form NAME=VALUE"
 
 
 def no_such_program(name: str) -> str:
@@ -46,7 +46,7 @@ def no_such_program(name: str) -> str:
 
 
 def nothing_listens(name: str, address: str) -> str:
-    return f"no {name} at {address}; start one with: tron up"
+    return f"no {name} is running at {address}; start one with: tron up"
 
 
 def no_answer_in_time(name: str, address: str) -> str:
@@ -54,7 +54,7 @@ def no_answer_in_time(name: str, address: str) -> str:
 
 
 def something_else_listens(name: str, address: str, what: str) -> str:
-    return f"no {name} at {address}: {what}"
+    return f"no {name} is running at {address}: {what}"
 
 
 def does_not_answer(name: str, address: str, why: str) -> str:
@@ -66,24 +66,24 @@ def tron_without_registry(address: str) -> str:
 
 
 def no_tron(registry: str) -> str:
-    return f"no TRON is registered at {registry}; is it running? If so, give its address with --monitor"
+    return f"TRON is not registered at the registry {registry}; if TRON is running, give its address with --monitor"
 
 
 def tron_unreachable(error: Exception) -> str:
-    return f"{error}; give an address that reaches it with --monitor"
+    return f"{error}; use --monitor to give an address at which TRON can be reached"
 
 
 # --- services and alerts ----------------------------------------------------------------------------------------------
 
 NO_SERVICES = "No services are registered. Try: tron run --id hello --name hello -- sleep 60"
 NO_SERVICES_MATCH = "No services match."
-NO_SERVICE_IS_GONE = "No services were removed recently."
+NO_SERVICE_IS_GONE = "No service was removed recently."
 SNAPSHOT_ENDS = "-- end of the snapshot; live changes follow --"
 SNAPSHOT_FOLLOWS = "-- too many changes were missed; a new snapshot follows --"
 NO_EVENTS = "There are no events yet."
 NO_EVENTS_MATCH = "No events match."
-NO_ALERT_WAITS = "No alert waits for acknowledgement."
-ACKNOWLEDGED_BEFORE = "It was acknowledged before."
+NO_ALERT_WAITS = "All alerts are acknowledged."
+ACKNOWLEDGED_BEFORE = "The alert was already acknowledged."
 
 
 def acknowledged(counts: Iterable[str]) -> str:
@@ -101,14 +101,14 @@ def deregistered(service_id: str) -> str:
 # --- judgement --------------------------------------------------------------------------------------------------------
 
 UNLESS_A_HEARTBEAT_ARRIVES = "unless a heartbeat arrives"
-TRON_NOT_WATCHING = "TRON does not receive data from the registry: liveness is not evaluated."
-MASS_FAILURE = "A mass failure is in progress: alerts about it are held."
+TRON_NOT_WATCHING = "TRON receives no data from the registry: liveness is not being evaluated."
+MASS_FAILURE = "A mass failure is in progress: alerts about the failed services are held."
 NO_OVERRIDES = "No service has overrides."
-NO_ALERTS_HELD = "No alerts are held."
+NO_ALERTS_HELD = "No service is under maintenance."
 
 
 def alerts_sent_again(service_id: str) -> str:
-    return f"Alerts about {service_id} are sent again."
+    return f"Alerts about {service_id} are no longer held."
 
 
 def alerts_held(service_id: str, until: str) -> str:
@@ -117,9 +117,9 @@ def alerts_held(service_id: str, until: str) -> str:
 
 # --- self-test --------------------------------------------------------------------------------------------------------
 
-SELF_TEST_PASSED = "All four phases pass."
+SELF_TEST_PASSED = "All four phases passed."
 SELF_TEST_FAILED = "The self-test failed."
-TRON_ANSWERS_WITHOUT_DATA = "TRON answers, but receives no data from the registry: liveness is not evaluated"
+TRON_ANSWERS_WITHOUT_DATA = "TRON answers, but receives no data from the registry: liveness is not being evaluated"
 PARENT_NOTIFIED = "the parent received service_down over its own stream and acknowledged it"
 
 
@@ -135,15 +135,15 @@ def runs_as(service_id: str, pid: int) -> str:
 
 
 def taken_over(service_id: str) -> str:
-    return f"another process took over {service_id}; this one is no longer watched"
+    return f"another process took over {service_id}; TRON no longer watches this process"
 
 
 def not_restarted(ending: str, asked: str) -> str:
-    return f"{ending} after {asked}; it is not restarted"
+    return f"the program {ending}; it is not restarted, because {asked} requested the end"
 
 
 def end_not_reported(why: str) -> str:
-    return f"could not report how it ended: {why}"
+    return f"could not report to the registry how the program ended: {why}"
 
 
 def healthy(status: str) -> str:
@@ -151,7 +151,7 @@ def healthy(status: str) -> str:
 
 
 def no_heartbeat(why: str) -> str:
-    return f"gets no heartbeat: {why}"
+    return f"is not healthy, so no heartbeat is sent: {why}"
 
 
 def sends_its_own(service_id: str) -> str:
@@ -159,11 +159,11 @@ def sends_its_own(service_id: str) -> str:
 
 
 def url_unreadable(url: str) -> str:
-    return f"its url {url!r} cannot be read"
+    return f"the url {url!r} is invalid"
 
 
 def url_uncheckable(url: str) -> str:
-    return f"its url {url!r} cannot be checked"
+    return f"the url {url!r} cannot be probed"
 
 
 def url_does_not_answer(url: str, error: Exception) -> str:
@@ -171,34 +171,34 @@ def url_does_not_answer(url: str, error: Exception) -> str:
 
 
 def no_connection(address: str, error: Exception) -> str:
-    return f"{address} accepts no connection: {error or type(error).__name__}"
+    return f"{address} does not accept connections: {error or type(error).__name__}"
 
 
 def rejected(why: str) -> str:
-    return f"the registry rejects it: {why}"
+    return f"the registry rejected the registration: {why}"
 
 
 def not_accepted(why: str) -> str:
-    return f"the registry does not accept it: {why}"
+    return f"the registry did not accept the registration: {why}"
 
 
 # --- tron up ----------------------------------------------------------------------------------------------------------
 
 NEW_DATA_DIRECTORY = "New, empty data directory"
-STOP_AND_TRY = "Press Ctrl-C to stop. Try next:\n"
+STOP_AND_TRY = "Press Ctrl-C to stop. In another terminal, try:\n"
 KILLING_THE_REST = "killing the programs that are still running"
 
 
 def no_settings_file(path: str) -> str:
-    return f"settings file {path}: no such file"
+    return f"the settings file {path} does not exist"
 
 
 def address_in_use(flag: str, address: str, other: str) -> str:
-    return f"{flag}: {address} is already used by {other}; choose another"
+    return f"{flag}: the address {address} is already used by {other}; choose another address"
 
 
 def no_temporary_folder(why: str) -> str:
-    return f"no folder for temporary files ({why}); set TMPDIR to one that you can write to"
+    return f"no folder for temporary files is usable ({why}); set TMPDIR to a folder that you can write to"
 
 
 def data_dir_in_use(path: str) -> str:
@@ -206,7 +206,7 @@ def data_dir_in_use(path: str) -> str:
 
 
 def restarting(name: str, ending: str, delay: float) -> str:
-    return f"{name} {ending}; restarting it in {delay:.1f} s"
+    return f"{name} {ending}; it will be restarted in {delay:.1f} s"
 
 
 def still_not_ready(name: str) -> str:
@@ -222,7 +222,7 @@ def ready_file_not_written(path: str, why: str) -> str:
 
 
 def did_not_drain(name: str, seconds: float) -> str:
-    return f"{name} did not drain within {seconds:.0f} s; killing it"
+    return f"{name} did not drain within {seconds:.0f} s and will be killed"
 
 
 # --- backups ----------------------------------------------------------------------------------------------------------
@@ -261,18 +261,18 @@ def not_in_bundle(what: str) -> str:
 
 # --- the demo ---------------------------------------------------------------------------------------------------------
 
-NO_DEMO_THERE = "no demo is running there"
+NO_DEMO_THERE = "no demo is running at this registry"
 ANOTHER_DEMO = "another demo is running at this registry; stop it first"
 DEMO_IS_ENDING = "the demo is ending"
 DEMO_ENDED = "the demo ended before it answered"
-TOO_MANY_CALLERS = "too many callers at once"
-ORDER_IS_AN_OBJECT = "an order is a JSON object"
+TOO_MANY_CALLERS = "too many commands are calling the demo at once"
+ORDER_IS_AN_OBJECT = "an order must be a JSON object"
 KILLED = "killed"
-KILLED_UNTIL_RESUMED = "killed; it will be killed again after each restart until you enter: resume"
-STOPPED = "stopped, so that it hangs"
+KILLED_UNTIL_RESUMED = "killed; it will be killed again after each restart until you use --resume"
+STOPPED = "stopped (SIGSTOP), so that it sends no heartbeats"
 MADE_TO_STALL = "made to stall: it sends heartbeats but makes no progress"
 STARTED_AGAIN = "started again"
-LEFT_ALONE = "healthy, and left alone"
+LEFT_ALONE = "healthy, so nothing was done"
 MADE_TO_CONTINUE = "made to continue"
 
 
@@ -289,19 +289,19 @@ def demo_did_not_answer(seconds: float) -> str:
 
 
 def demo_unreachable(why: str) -> str:
-    return f"cannot talk to the demo: {why}"
+    return f"cannot connect to the demo: {why}"
 
 
 def socket_folder_unusable(folder: Path, why: str | None) -> str:
-    return f"cannot use {folder} for the demo's socket: {why}"
+    return f"the folder {folder} cannot be used for the demo's socket: {why}"
 
 
 def socket_path_too_long(path: Path) -> str:
-    return f"{path} is too long for a socket; set XDG_RUNTIME_DIR to a shorter folder"
+    return f"the path {path} is too long for a socket; set XDG_RUNTIME_DIR to a folder with a shorter path"
 
 
 def unknown_order(order: object, known: Iterable[str]) -> str:
-    return f"{order!r} is not one of {', '.join(known)}"
+    return f"{order!r} is not a valid order; the orders are {', '.join(known)}"
 
 
 def killed_before_it_registered(service_id: str) -> str:
@@ -321,27 +321,27 @@ def ended_before_registered(service_id: str, ending: str) -> str:
 
 
 def does_not_run(service_id: str) -> str:
-    return f"{service_id} does not run; start it with: tron demo --resume '{service_id}'"
+    return f"{service_id} is not running; start it with: tron demo --resume '{service_id}'"
 
 
 # --- fleet files ------------------------------------------------------------------------------------------------------
 
-DEFAULTS_MUST_BE_A_TABLE = "defaults: must be a table, and so must its labels"
-SERVICE_MUST_BE_TABLES = "service: must be an array of tables, [[service]]"
-NO_SERVICE = "there is no [[service]]"
+DEFAULTS_MUST_BE_A_TABLE = "defaults: [defaults] must be a table, and so must its labels"
+SERVICE_MUST_BE_TABLES = "service: [[service]] must be an array of tables"
+NO_SERVICE = "the file has no [[service]] table"
 
 
 def no_such_catalogue(known: str) -> str:
-    return f"no such file, and no catalogue of that name ({known})"
+    return f"no file and no built-in catalogue has this name (the catalogues are {known})"
 
 
 def already_used(word: str, number: int) -> str:
-    return f"{word!r} is already used by service {number} above"
+    return f"{word!r} is already used by service number {number} of the file"
 
 
 def ttl_too_short(ttl: float, interval: float) -> str:
-    return f"{ttl:g} s is below heartbeat_interval ({interval:g} s)"
+    return f"the ttl of {ttl:g} s is below the heartbeat_interval of {interval:g} s"
 
 
 def cycle(names: Iterable[str]) -> str:
-    return f"creates a cycle: {' -> '.join(names)}"
+    return f"would create a cycle of parents: {' -> '.join(names)}"

@@ -1,4 +1,4 @@
-"""The demo's side of its socket: takes orders, one JSON object on one line each, and answers; see control.py."""
+"""The demo's side of its socket: receives orders, one JSON object per line, and answers them; see control.py."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MOST_CALLERS = 64
 
 
 class OrderRefused(Exception):
-    """What was asked cannot be done; the text says why."""
+    """An order cannot be carried out; the text gives the reason."""
 
 
 @contextlib.asynccontextmanager
 async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]) -> AsyncIterator[None]:
     """Listen at `path` until the block ends; `obey` returns the answer or raises OrderRefused.
 
-    Raises ControlError where another process listens there.
+    Raises ControlError if another process listens at `path`.
     """
     callers: set[asyncio.Task[None]] = set()
 
@@ -61,7 +61,7 @@ async def take_orders(path: Path, obey: Callable[[dict[str, Any]], Awaitable[dic
 
 @contextlib.contextmanager
 def _place(path: Path) -> Iterator[None]:
-    """Hold the place of the socket for this process. The kernel lets go of it however the process ends."""
+    """Hold the socket's path for this process. The kernel releases the path however the process ends."""
     with path.with_suffix(".lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""How commands speak: people get rich text, programs get JSON on stdout, trouble is one line on stderr.
+"""Prints the output of commands: rich text for people, JSON on stdout for programs, errors as one line on stderr.
 
-On a terminal tables fit the window. In a pipe or a file there is no window: each row is one line, with nothing wrapped,
-cut or colored, so that `grep` finds what is there. What comes from elsewhere is data: its control characters are shown
-and never obeyed.
+On a terminal, tables fit the window. In a pipe or a file there is no window: each row is one line, without wrapping,
+truncation or color, so that `grep` finds the content. Data from outside is escaped: its control characters are shown
+and never interpreted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SEVERITY_COLOURS = {"INFO": "green", "WARNING": "yellow", "CRITICAL": "red"}
 
 
 class Output(Console):
-    """A console that knows what a pipe is."""
+    """A console that also prints tables for pipes."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print text with markup, or tables."""
@@ -79,18 +79,18 @@ def _escape(sign: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text without a line break: shown as its escape."""
+    """Return the text with its line breaks shown as escapes."""
     return visible(text).replace("\n", "\\n")
 
 
 def fail(message: str, *, code: int = 1) -> NoReturn:
-    """Say what went wrong in one line on stderr, and end with `code`."""
+    """Print an error as one line on stderr, and end the command with `code`."""
     print(f"tron: {visible(' '.join(message.split()))}", file=sys.stderr)
     raise typer.Exit(code)
 
 
 def print_json(document: Mapping[str, object]) -> None:
-    """Print one JSON document on one line, at once: it may be a line of a stream that somebody reads."""
+    """Print one JSON document on one line and flush it, because another program may read the stream line by line."""
     encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower()
     text = json.dumps(document, ensure_ascii=not encoding.startswith("utf"), default=str)
     # A lone surrogate is no character in any encoding; JSON has an escape for it.
@@ -98,25 +98,25 @@ def print_json(document: Mapping[str, object]) -> None:
 
 
 def liveness_markup(liveness: str) -> str:
-    """Return a judgement as symbol and word, with colour on top."""
+    """Return a liveness as a symbol and a word, with color."""
     symbol, colour = _SYMBOLS.get(liveness, ("?", "dim"))
     return f"[{colour}]{symbol} {liveness or 'UNKNOWN'}[/]"
 
 
 def severity_markup(severity: str) -> str:
-    """Return a severity as a word, with colour on top."""
+    """Return a severity as a word, with color."""
     return f"[{_SEVERITY_COLOURS.get(severity, 'dim')}]{severity}[/]"
 
 
 def clock_time(moment: datetime | None) -> str:
-    """Return a moment as local date and time, to the second; "" for None."""
+    """Return a time as local date and time, to the second; "" for None."""
     return "" if moment is None else moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(moment: datetime | None, now: datetime | None) -> str:
-    """Return how long ago a moment was, in one or two units; "never" for None.
+    """Return how long ago a time was, in one or two units; "never" for None.
 
-    `now` is the time of the server that stamped the moment; None if it did not say it, and ours has to do.
+    `now` is the current time of the server that set the timestamp; with None the clock of this machine is used.
     """
     if moment is None:
         return "never"

@@ -1,4 +1,4 @@
-"""`tron policy` and `tron maintenance`: an operator's word to TRON, and what such words are in force."""
+"""The commands `tron policy` and `tron maintenance`, by which an operator changes thresholds and holds alerts."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _SOURCES = {
 
 
 class PolicyCommand(TyperCommand):
-    """`--service` without an ID lists the services that have overrides."""
+    """A command in which `--service` without an ID lists the services that have overrides."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read `--service` as `--overrides` where nothing or an option follows it."""
+        """Treat `--service` as `--overrides` if no value follows it."""
         words = list(args)
         for index, word in enumerate(words):
             if word == "--":
@@ -49,24 +49,28 @@ class PolicyCommand(TyperCommand):
 def policy(
     changes: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="The thresholds to change. NAME=default removes a change."),
+        typer.Argument(metavar="[NAME=VALUE]...", help="The thresholds to change. NAME=default undoes a change."),
     ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
     service: Annotated[
-        str, typer.Option(metavar="ID", help="The thresholds of one service. Without an ID: the same as --overrides.")
+        str,
+        typer.Option(
+            metavar="ID", help="Show or change the thresholds of this service. Without ID: the same as --overrides."
+        ),
     ] = "",
     overrides: Annotated[
-        bool, typer.Option("--overrides", help="List the services with overrides, and the overridden thresholds.")
+        bool, typer.Option("--overrides", help="List the services with overrides, and their overridden thresholds.")
     ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="With --service: even if no such service is registered (yet).")
+        bool, typer.Option("--force", help="With --service: change thresholds even if the service is not registered.")
     ] = False,
 ) -> None:
-    """Show the thresholds in force and their sources, or change them. Changes take effect at once and survive restarts.
+    """Show the thresholds in force and their sources, or change thresholds.
 
-    A time is a number of seconds, or has a unit: 500ms, 2.5s, 10min, 1h.
+    Changes take effect at once and survive restarts. A time is a number of
+    seconds, or has a unit: 500ms, 2.5s, 10min, 1h.
     """
     from tron_client.errors import InvalidRequest, ServiceNotFound
 
@@ -150,7 +154,7 @@ def _change(word: str) -> tuple[str, str]:
 
 
 def _unquoted(text: str) -> str:
-    """A value that was written as JSON (`"adopt"`) is the text inside the quotes."""
+    """Return the text inside the quotes of a value that was written as JSON (`"adopt"`); any other text unchanged."""
     if text.startswith('"'):
         try:
             return str(json.loads(text))
@@ -161,21 +165,25 @@ def _unquoted(text: str) -> str:
 
 def maintenance(
     service_id: Annotated[
-        str, typer.Argument(metavar="[ID]", help="The service. Without it: list the services whose alerts are held.")
+        str, typer.Argument(metavar="[ID]", help="The service. Without ID: list the services under maintenance.")
     ] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
     off: Annotated[
-        bool, typer.Option("--off", help="End it: alerts that were held are sent now, if they still apply.")
+        bool, typer.Option("--off", help="End the maintenance; held alerts are sent now if they still apply.")
     ] = False,
     minutes: Annotated[
-        float | None, typer.Option("--for", metavar="MINUTES", help="End automatically after this time.")
+        float | None,
+        typer.Option("--for", metavar="MINUTES", help="End the maintenance automatically after this many minutes."),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, shown to other operators.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, which other operators see.")] = "",
 ) -> None:
-    """Hold the alerts about a service. The hold is tied to the id, so it survives restarts. Without an ID,
-    list the services whose alerts are held."""
+    """Put a service under maintenance, or list the services under maintenance.
+
+    Maintenance holds the alerts about a service, and its removal. The registry
+    stores the maintenance under the service's id, so it survives restarts.
+    """
     if off and (minutes is not None or reason):
         raise typer.BadParameter(messages.OFF_TAKES_NOTHING, param_hint="--off")
     if not service_id and (off or minutes is not None or reason):

@@ -40,16 +40,26 @@ class Finding:
 
 
 def probe(
-    catalogue: Annotated[str, typer.Option(metavar="NAME|FILE", help="The programs to probe; see: clients/catalogue.")],
-    service: Annotated[str, typer.Option(metavar="KEY", help="Only this service: its key, id or name.")] = "",
-    timeout: Annotated[float, typer.Option(min=0.05, help="Timeout for one answer, in seconds.")] = 2.0,
+    catalogue: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE", help="The catalogue of the programs to probe: core, pas, or a TOML file."),
+    ],
+    service: Annotated[
+        str, typer.Option(metavar="KEY", help="Probe only this service of the catalogue: its key, id or name.")
+    ] = "",
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.05, help="How long to wait for an answer.")] = 2.0,
     once: Annotated[
-        bool, typer.Option("--once", help="Probe once, report the results, and send no heartbeats.")
+        bool, typer.Option("--once", help="Probe each program once, print the results, and send no heartbeats.")
     ] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Check programs that cannot send heartbeats: send them for the healthy ones, report why the rest are not."""
+    """Send heartbeats for programs that you cannot change.
+
+    The command probes each program of a catalogue at its URL: it sends
+    heartbeats for the programs that are healthy, and prints the reason for each
+    program that is not.
+    """
     rows = chosen(load_catalogue(catalogue), service)
     try:
         well = asyncio.run(

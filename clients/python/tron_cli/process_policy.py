@@ -1,4 +1,4 @@
-"""What the supervisor decides: when a child is restarted, when restarts end, what the ready file contains. No I/O."""
+"""Decides when `tron up` restarts a child, when it stops restarting, and what the ready file contains. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """How eagerly a dead child is started again. Times are seconds."""
+    """How soon, and how often, a dead child is started again. Times are in seconds."""
 
     first_delay: float = 0.1
     longest_delay: float = 5.0
@@ -26,21 +26,21 @@ class RestartPolicy:
 
 @dataclass(frozen=True, slots=True)
 class StartAgain:
-    """Start the child again after `delay` seconds."""
+    """A decision to start the child again after `delay` seconds."""
 
     delay: float
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """The child died `attempts` times without ever having served."""
+    """A decision not to start the child again, because it died `attempts` times without ever having served."""
 
     attempts: int
 
 
 @dataclass(slots=True)
 class ChildLife:
-    """The lives and deaths of one child, and what follows from them. Times are on one monotonic clock."""
+    """The starts and deaths of one child, and the decisions about it. Times are on one monotonic clock."""
 
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     ever_served: bool = False
@@ -49,16 +49,17 @@ class ChildLife:
     _deaths_in_a_row: int = 0
 
     def started(self, now: float) -> None:
-        """Take note that the child runs since `now`."""
+        """Record that the child has been running since `now`."""
         self.starts += 1
         self._started_at = now
 
     def served(self) -> None:
-        """Take note that the child was ready to serve."""
+        """Record that the child was ready to serve."""
         self.ever_served = True
 
     def died(self, now: float, code: int = -9) -> StartAgain | GiveUp:
-        """Take note that the child died at `now`; return what to do. A negative `code` is the signal that ended it."""
+        """Record that the child died at `now`; return what to do. A negative `code` is the signal that ended the
+        child."""
         if now - self._started_at >= self.policy.sound_after:
             self._deaths_in_a_row = 0
         self._deaths_in_a_row += 1
@@ -72,20 +73,20 @@ class ChildLife:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A child that serves: its name, its process, and the address that it answers at."""
+    """A child that serves: its name, its process, and its address."""
 
     name: str
     address_key: str
     address: str
     pid: int
     more: Mapping[str, str] = field(default_factory=dict)
-    """Further addresses, by their keys."""
+    """The further addresses of the child, by their keys."""
     facts: Mapping[str, object] = field(default_factory=dict)
-    """All that its ready file says."""
+    """The whole content of the child's ready file."""
 
 
 def ready_document(children: Iterable[Serving]) -> dict[str, object]:
-    """Return what the ready file of the whole system says: each address under its key, and the pids by name."""
+    """Return the content of the ready file of the whole system: each address under its key, and the pids by name."""
     children = tuple(children)
     addresses: dict[str, object] = {}
     for child in children:
@@ -94,5 +95,5 @@ def ready_document(children: Iterable[Serving]) -> dict[str, object]:
 
 
 def describe_exit(code: int) -> str:
-    """Return how a process ended, in words. A negative code is the signal that ended it, as `subprocess` has it."""
+    """Return how a process ended, in words. A negative code is the signal that ended it, as in `subprocess`."""
     return f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"

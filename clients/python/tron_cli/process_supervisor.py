@@ -1,4 +1,5 @@
-"""Keeps the child processes of `tron up` alive, and drains them in order: the shell around `process_policy.py`."""
+"""Keeps the child processes of `tron up` running, and drains them in order. This is the shell around
+`process_policy.py`."""
 
 from __future__ import annotations
 
@@ -31,12 +32,13 @@ _WRITE_AGAIN_SECONDS = 1.0
 
 
 class ChildNeverServed(Exception):
-    """A child refused to start, or died again and again without ever having served."""
+    """A child refused to start, or died repeatedly without ever having served."""
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """One program to keep alive. When ready, it writes a JSON object with `address_key` to its ready file."""
+    """One program to keep running. When the program is ready, it writes a JSON object with `address_key` to its ready
+    file."""
 
     name: str
     address_key: str
@@ -52,11 +54,11 @@ class Child:
 
     @property
     def process_id(self) -> int:
-        """The pid of the process that was started last; 0 before the first."""
+        """The pid of the process that was started last; 0 before the first start."""
         return 0 if self.process is None else self.process.pid
 
     def send(self, signal_number: int) -> None:
-        """Send a signal to the process, if there is one."""
+        """Send a signal to the process, if it is running."""
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(signal_number)
@@ -70,15 +72,15 @@ def child(
     policy: RestartPolicy | None = None,
     more: dict[str, str] | None = None,
 ) -> Child:
-    """Return a child that `command` starts: from its address, its ready file, and the addresses of those before it
-    together with its own further ones."""
+    """Return a child that `command` starts, given its listen address, its ready file, and the addresses of the earlier
+    children together with its own further addresses."""
     return Child(name, address_key, listen, command, ChildLife(policy or RestartPolicy()), dict(more or {}))
 
 
 class Supervisor:
-    """Starts the children together, each once the addresses of those before it are known; restarts each that dies.
+    """Starts the children, each once the addresses of the earlier ones are known, and restarts each child that dies.
 
-    `scratch` is an existing folder for the children's ready files; `on_ready` is called once, when all serve.
+    `scratch` is an existing folder for the children's ready files; `on_ready` is called once, when all children serve.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class Supervisor:
         self._announced = False
 
     def stop(self) -> None:
-        """Drain everything. Asked a second time: kill everything."""
+        """Drain all children. At a second call, kill them."""
         if not self._stop_wanted.is_set():
             self._stop_wanted.set()
             return
@@ -108,7 +110,7 @@ class Supervisor:
             each.send(signal.SIGKILL)
 
     async def run(self) -> int:
-        """Run until stopped; return the exit code: 0 after a drain, 1 where a child never came up, 130 after a kill."""
+        """Run until stopped; return the exit code: 0 after a drain, 1 if a child never served, 130 after a kill."""
         loop = asyncio.get_running_loop()
         handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         for number in handled:
@@ -135,7 +137,7 @@ class Supervisor:
         return 130 if self._killed else 0
 
     async def _tend(self, each: Child) -> None:
-        """Start a child again and again until it is to leave. Raises ChildNeverServed."""
+        """Start a child again each time that it ends, until it is to leave. Raises ChildNeverServed."""
         before = self._children[: self._children.index(each)]
         for earlier in before:
             # Addresses are known beforehand, but where any free port is taken; who comes first waits for the other. A
@@ -175,7 +177,8 @@ class Supervisor:
                 await asyncio.wait_for(each.leaving.wait(), decision.delay)
 
     async def _await_ready(self, each: Child, ready_file: Path) -> None:
-        """Wait for the child's ready file, then tell the world. Raises OSError if that fails before all served once."""
+        """Wait for the child's ready file, then record the child as serving. Raises OSError if that fails before all
+        have served once."""
         warn_at = time.monotonic() + _SLOW_START_SECONDS
         while (document := _read_ready(ready_file)) is None:
             if time.monotonic() >= warn_at:
@@ -215,7 +218,7 @@ class Supervisor:
         return True
 
     async def _drain(self, tending: dict[Child, asyncio.Task[None]]) -> None:
-        """End the children, the last one first, each with time to say goodbye."""
+        """End the children, the last one first, each with time to send a goodbye."""
         for each in self._children:
             each.leaving.set()  # a child that dies from now on is not restarted
         for each in reversed(self._children):
@@ -229,7 +232,7 @@ class Supervisor:
 
 
 async def _gone(each: Child, tending: asyncio.Task[None]) -> None:
-    """Wait until a child's process is no more, however its tending ended."""
+    """Wait until a child's process has ended."""
     await asyncio.wait({tending})
     if each.process is not None:
         await each.process.wait()
@@ -245,7 +248,8 @@ async def _first_of(wanted: asyncio.Event, instead: asyncio.Event) -> bool:
 
 
 def _read_ready(path: Path) -> dict[str, object] | None:
-    """Return what a child's ready file says; None if it is not there yet. Children write it whole or not at all."""
+    """Return the content of a child's ready file; None if it does not exist yet. Children write the file completely or
+    not at all."""
     try:
         text = path.read_text()
     except FileNotFoundError:

@@ -1,8 +1,9 @@
-"""The program under `tron run`: starts it, passes every signal on once, reaps what it leaves behind, as an init does.
+"""Runs the program under `tron run`: starts it, forwards every signal once, and reaps orphans as an init process does.
 
-Signals are blocked, and a thread fetches them with what the kernel says of each: so that none is lost or comes in the
-middle of something, and one that the terminal sent to the whole foreground group, which the program got already, is
-told from one that was sent to us alone. To be made before any other thread starts: threads inherit what is blocked.
+Signals are blocked, and a thread fetches them together with the kernel's information about each signal. So no signal is
+lost, none interrupts other code, and a signal that the terminal sent to the whole foreground group, which includes the
+program, is distinguished from a signal that was sent to `tron run` alone. Create a Program before any other thread,
+because threads inherit the blocked signals.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ _KEPT = frozenset({signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD})
 
 
 class Program:
-    """The program, started and tethered: an agent that TRON believes dead must not go on working unwatched."""
+    """The program, started so that it dies with `tron run`: an agent that TRON has declared dead must not keep
+    working."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
-        """Start it. From now on signals are fetched in a thread of ours, and reach no other handler."""
+        """Start the program. From now on a thread of this object fetches all signals, and no other handler receives
+        them."""
         self._passed_on = signal.valid_signals() - _KEPT
         # Signals that our parent process ignored (nohup) stay ignored in the program, unless it decides otherwise.
         self._ignored = {each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN}
@@ -51,7 +54,7 @@ class Program:
         threading.Thread(target=self._pass_on, name="tron-signals", daemon=True).start()
 
     def start(self) -> None:
-        """Start it, for the first time or again."""
+        """Start the program, for the first time or again."""
         # In the foreground of a terminal it shares our group, for Ctrl-C, Ctrl-Z and reading. Elsewhere it has one of
         # its own: a signal to our group then reaches it through us, once.
         group = None if self._shares_terminal else 0
@@ -61,24 +64,25 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Its process id: what to kill, to see what follows. 0 before it was started."""
+        """The program's process id; 0 before it was started."""
         return 0 if self._process is None else self._process.pid
 
     def wait(self) -> Ending:
-        """Wait until it ends; return how."""
+        """Wait until the program ends; return its ending."""
         with self._changed:
             while (ending := self._reap()) is None:
                 self._changed.wait()
             return ending
 
     def end(self) -> None:
-        """Make it end, and wait for that."""
+        """End the program, and wait until it has ended."""
         with self._changed:
             self._send(signal.SIGTERM)
         self.wait()
 
     def end_was_asked_for(self, ending: Ending) -> str | None:
-        """Return the name of the signal that asked for this end. None, and what was sent is forgotten: nobody did."""
+        """Return the name of the signal that requested this end. If no signal did, forget the signals that were sent,
+        and return None."""
         with self._changed:
             asked = self._requests.answered(ending, time.monotonic())
             if asked is None:
@@ -86,7 +90,7 @@ class Program:
             return asked
 
     def rest_until(self, moment: float) -> bool:
-        """Wait for a moment of the monotonic clock; return whether nobody asked us to end meanwhile."""
+        """Wait until a time of the monotonic clock; return False if a signal requested the end meanwhile."""
         with self._changed:
             while not self._requests.pending(now := time.monotonic()):
                 if now >= moment:
@@ -95,7 +99,7 @@ class Program:
             return False
 
     def _pass_on(self) -> None:
-        """Fetch signals as they come, pass them on, and reap."""
+        """Fetch signals as they arrive, forward them, and reap processes that have ended."""
         while True:
             fetched = _fetch(self._passed_on | {signal.SIGCHLD})
             with self._changed:
@@ -124,7 +128,7 @@ class Program:
             self._process.send_signal(number)
 
     def _reap(self) -> Ending | None:
-        """Take all that ended; return how the program ended, None while it runs."""
+        """Reap all processes that have ended; return how the program ended, None while it runs."""
         assert self._process is not None
         while self._process.returncode is None:
             try:
@@ -145,7 +149,8 @@ class Program:
         return Ending.of(self._process.returncode)
 
     def _stop_with_it(self, number: int) -> None:
-        """Where the terminal stopped the program we stop too, for the shell to see that; it continues us both."""
+        """If the terminal stopped the program, stop this process too, so that the shell sees that; the shell continues
+        both."""
         self._stopped = True
         if self._shares_terminal and number in _STOPPED_BY_TERMINAL:
             self._slept = True
@@ -153,11 +158,12 @@ class Program:
 
 
 def _nothing(_: int, __: FrameType | None) -> None:
-    """A handler, so that the kernel keeps the signal for us to fetch."""
+    """Handle a signal by doing nothing, so that the kernel keeps it until it is fetched."""
 
 
 def _fetch(numbers: set[signal.Signals | int]) -> tuple[int, bool, int] | None:
-    """Wait for a signal: its number, whether the kernel sent it, and the sender's pid (0: unknown). None: none came."""
+    """Wait for a signal; return its number, whether the kernel sent it, and the sender's pid (0: unknown). Return None
+    if none arrived."""
     if hasattr(signal, "sigwaitinfo"):
         try:
             found = signal.sigwaitinfo(numbers)
@@ -170,7 +176,7 @@ def _fetch(numbers: set[signal.Signals | int]) -> tuple[int, bool, int] | None:
 
 
 def _in_foreground() -> bool:
-    """Whether we are in the foreground of a terminal, wherever stdin leads."""
+    """Return whether this process is in the foreground of a terminal, wherever stdin leads."""
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

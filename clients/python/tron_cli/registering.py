@@ -1,4 +1,4 @@
-"""`tron register --catalogue`: registers the rows of a catalogue, each under the id that it always has."""
+"""Registers the services of a catalogue for `tron register --catalogue`, each under its fixed id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KNOCK_SECONDS = 0.5
 
 
 def load_catalogue(name_or_path: str) -> FleetFile:
-    """Return a catalogue; ends the command with one line if it cannot be used."""
+    """Return a catalogue; end the command with one line if the catalogue is invalid."""
     from tron_cli.fleet_file import FleetFileError, load  # pydantic takes a while: only who needs it pays for it
 
     try:
@@ -35,7 +35,7 @@ def load_catalogue(name_or_path: str) -> FleetFile:
 
 
 def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
-    """Return all rows, or the one that is asked for. Ends with a usage error if there is none."""
+    """Return all rows, or the one that `word` names. End with a usage error if there is no such row."""
     if not word:
         return catalogue.rows
     row = catalogue.find(word)
@@ -46,9 +46,9 @@ def chosen(catalogue: FleetFile, word: str) -> Sequence[Row]:
 
 
 def register_rows(client: RegistryClient, source: str, rows: Sequence[Row], as_json: bool) -> None:
-    """Register rows and say how it went. Ends with code 1 if one was refused.
+    """Register rows and print the results. End with code 1 if the registry refused one.
 
-    Who is connected beats for itself, and is left alone: registering it anew would take its place.
+    A service that is connected sends its own heartbeats, so it is skipped: registering it again would supersede it.
     """
     from tron_client.errors import InvalidRequest
 
@@ -100,7 +100,7 @@ def _show(outcomes: Sequence[dict[str, object]]) -> None:
 
 
 def _answers(url: str) -> bool | None:
-    """Return whether a program listens at a url; None if it has no port."""
+    """Return whether a program listens at a URL; None if the URL has no port."""
     try:
         address = urlsplit(url)
         if address.hostname is None or address.port is None:

@@ -1,7 +1,8 @@
-"""`tron selftest`: Test 13 on a live system. Does it watch, does it notice, does it judge, does the parent hear?
+"""The command `tron selftest`, which is Test 13 on a live system: is TRON watching, does it detect silence, does it
+declare the child down, and is the parent notified?
 
-It registers a parent and a child of its own, lets the child fall silent, and waits for what must follow. Both are gone
-again when it ends, whatever it found.
+The command registers a parent and a child of its own, stops the child's heartbeats, and waits for the expected events.
+At the end it removes both services, whatever the result.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _LOOK_EVERY = 0.05
 
 
 class PhaseFailed(Exception):
-    """A phase did not come to its end; the text says what was missing."""
+    """A phase did not reach its goal; the text describes what was missing."""
 
 
 @dataclass(slots=True)
 class Phase:
-    """One step: what it shows, how it went, and how long it took in seconds."""
+    """One phase: its name, its result, and its duration in seconds."""
 
     name: str
     passed: bool = False
@@ -49,7 +50,7 @@ class Phase:
 
 @dataclass(slots=True)
 class SelfTest:
-    """The four phases, in order; the first that fails ends it."""
+    """The four phases, in order; the first failure ends the test."""
 
     registry: str
     monitor: str
@@ -57,7 +58,7 @@ class SelfTest:
     phases: list[Phase] = field(default_factory=lambda: [Phase(name) for name in PHASES])
 
     def run(self) -> bool:
-        """Run all phases. Return whether all passed."""
+        """Run all phases; return whether all passed."""
         from tron_client.client import RegistryClient
 
         with RegistryClient(self.registry) as client:
@@ -119,22 +120,22 @@ class SelfTest:
                     out.print(f"[dim]could not remove {escape(child_id)}: {escape(error.message)}[/]")
 
     def _fall_silent(self, client: RegistryClient, child_id: str) -> str:
-        """The child is registered by a unary call: it has no stream, so only its silence can tell."""
+        """Register the child by the unary call, so that it has no stream and can be detected only by its silence."""
         parent_id = child_id.replace("child", "parent", 1)
         client.register(
             child_id, name=child_id, parent=parent_id, heartbeat_interval=INTERVAL, labels={"selftest": True}
         )
         self._wait(lambda: self._liveness(client, child_id) == "ALIVE", "the child did not become ALIVE")
-        self._wait(lambda: self._liveness(client, child_id) != "ALIVE", "its silence was not detected")
-        return f"a child with an interval of {INTERVAL:g} s fell silent, and that was detected"
+        self._wait(lambda: self._liveness(client, child_id) != "ALIVE", "the silence of the child was not detected")
+        return f"TRON detected the silence of a child with an interval of {INTERVAL:g} s"
 
     def _be_judged(self, client: RegistryClient, child_id: str) -> str:
         self._wait(
             lambda: bool(client.list_events(service_id=child_id, types=("service_down",)).events),
-            "it was not marked down",
+            "the child was not declared down",
         )
         event = client.list_events(service_id=child_id, types=("service_down",)).events[0]
-        return f"marked down, cause {event.cause}, after {event.missed_beats} missed heartbeats"
+        return f"TRON declared the child down ({event.cause}) after {event.missed_beats} missed heartbeats"
 
     def _be_notified(self, parent: Agent, child_id: str) -> str:
         deadline = time.monotonic() + self.patience
@@ -168,9 +169,13 @@ def selftest(
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",
     as_json: JsonOption = False,
-    patience: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="Timeout of each phase.")] = 10.0,
+    patience: Annotated[float, typer.Option(min=1.0, metavar="SECONDS", help="How long each phase may take.")] = 10.0,
 ) -> None:
-    """Verify, on the live system, that a silent agent is detected and its parent is notified. Exits with 1 if not."""
+    """Check that TRON detects a silent agent and notifies its parent.
+
+    The command runs on the live system with two services of its own. It exits
+    with code 1 if the check fails.
+    """
     test = SelfTest(registry, monitor_address_of(monitor, registry), patience)
     passed = test.run()
     if as_json:

@@ -1,4 +1,4 @@
-"""The options by which `tron run` and `tron register` describe a service, once for both."""
+"""The options that describe a service, defined once for `tron run` and `tron register`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,21 @@ ServiceRole = Literal["production", "staging", "canary", "experimental"]
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """What was given on the command line. A new option is a field here, and its keyword below."""
+    """The values of these options. To add an option, add a field here and its keyword to `keywords`."""
 
-    type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False)] = "agent"
-    role: Annotated[ServiceRole, typer.Option(case_sensitive=False)] = "production"
-    url: Annotated[str, typer.Option(help="Its address, for clients; not interpreted.")] = ""
-    cap: Annotated[list[str] | None, typer.Option(help="A capability. Repeatable.")] = None
+    type_: Annotated[ServiceType, typer.Option("--type", case_sensitive=False, help="The type of the service.")] = (
+        "agent"
+    )
+    role: Annotated[ServiceRole, typer.Option(case_sensitive=False, help="The role of the service.")] = "production"
+    url: Annotated[str, typer.Option(help="The URL of the service, for its clients.")] = ""
+    cap: Annotated[list[str] | None, typer.Option(help="A capability of the service. May be repeated.")] = None
     label: LabelOption = None
-    parent: Annotated[str, typer.Option(help="The id or unique name of the agent that receives its alerts.")] = ""
+    parent: Annotated[
+        str, typer.Option(help="The id or unique name of the agent that receives alerts about the service.")
+    ] = ""
 
     def keywords(self) -> dict[str, Any]:
-        """The keywords by which the SDK takes them. Ends with a usage error for a label that is none."""
+        """Return the values as keywords of the SDK. End with a usage error for an invalid label."""
         return {
             "type": self.type_,
             "role": self.role,
@@ -43,7 +47,7 @@ _OPTIONS = inspect.signature(ServiceOptions, eval_str=True).parameters
 
 
 def with_service_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with these options in place of its parameter `options`, which gets their values."""
+    """Return a command with these options instead of its parameter `options`, which receives their values."""
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

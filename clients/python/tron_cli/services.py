@@ -1,4 +1,4 @@
-"""`tron services`, `watch`, `register`, `deregister`: who is registered, and what becomes of them."""
+"""The commands `tron services`, `watch`, `register` and `deregister`, which read and change the registered services."""
 
 from __future__ import annotations
 
@@ -30,19 +30,23 @@ Liveness = Literal["alive", "suspect", "down", "unknown"]
 def services(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    type_: Annotated[ServiceType | None, typer.Option("--type", case_sensitive=False)] = None,
-    role: Annotated[ServiceRole | None, typer.Option(case_sensitive=False)] = None,
-    cap: Annotated[str, typer.Option(help="Only services with this capability.")] = "",
-    name: Annotated[str, typer.Option(help="Only services with exactly this name.")] = "",
+    type_: Annotated[
+        ServiceType | None, typer.Option("--type", case_sensitive=False, help="List only services of this type.")
+    ] = None,
+    role: Annotated[
+        ServiceRole | None, typer.Option(case_sensitive=False, help="List only services with this role.")
+    ] = None,
+    cap: Annotated[str, typer.Option(help="List only services with this capability.")] = "",
+    name: Annotated[str, typer.Option(help="List only services with exactly this name.")] = "",
     status: Annotated[
-        ServiceStatus | None, typer.Option(case_sensitive=False, help="The status that the service reports.")
+        ServiceStatus | None, typer.Option(case_sensitive=False, help="List only services that report this status.")
     ] = None,
     liveness: Annotated[
-        Liveness | None, typer.Option(case_sensitive=False, help="The liveness that TRON determined.")
+        Liveness | None, typer.Option(case_sensitive=False, help="List only services with this liveness.")
     ] = None,
     label: LabelOption = None,
     gone: Annotated[
-        bool, typer.Option("--gone", help="List services that are no longer registered, and why; the newest first.")
+        bool, typer.Option("--gone", help="List services that are no longer registered, and why; newest removal first.")
     ] = False,
 ) -> None:
     """List the registered services and their liveness."""
@@ -136,12 +140,16 @@ def watch(
     since: Annotated[
         int,
         typer.Option(
-            min=0, metavar="REVISION", help="The last revision that you have seen; 0 starts with all services."
+            min=0, metavar="REVISION", help="Print only changes after this revision; 0: print all services first."
         ),
     ] = 0,
-    count: Annotated[int, typer.Option(min=0, help="Stop after this many changes; 0: never.")] = 0,
+    count: Annotated[int, typer.Option(min=0, help="Exit after this many changes; 0: never.")] = 0,
 ) -> None:
-    """Follow changes to services. No change is missed when a lost connection is back. Press Ctrl-C to stop."""
+    """Print each change of a service as it happens, until Ctrl-C.
+
+    If the connection to the registry is lost, the command reconnects and prints
+    the missed changes.
+    """
     with registry_at(registry) as client:
         require_registry(client)
         for seen, change in enumerate(client.watch_services(since), 1):
@@ -162,7 +170,7 @@ def change_document(change: ServiceChange) -> dict[str, object]:
 
 
 def change_markup(change: ServiceChange) -> str:
-    """Return a change as one line for people."""
+    """Return a change as one line of text for people."""
     head = f"[dim]{change.revision:>8}[/]  "
     if change.kind == "snapshot_complete":
         return f"{head}[dim]{messages.SNAPSHOT_ENDS}[/]"
@@ -183,37 +191,44 @@ def change_markup(change: ServiceChange) -> str:
 @with_service_options
 def register(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="Its display name; need not be unique.")] = "",
+    name: Annotated[str, typer.Option(help="The display name of the service; need not be unique.")] = "",
     catalogue: Annotated[
         str,
-        typer.Option(metavar="NAME|FILE", help="Register the services of a catalogue instead: core, pas, or a file."),
+        typer.Option(metavar="NAME|FILE", help="Register all services of a catalogue: core, pas, or a TOML file."),
     ] = "",
-    service: Annotated[str, typer.Option(metavar="KEY", help="With --catalogue: only this service.")] = "",
+    service: Annotated[
+        str, typer.Option(metavar="KEY", help="With --catalogue: register only this service: its key, id or name.")
+    ] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    service_id: Annotated[str, typer.Option("--id", help="Its service_id; assigned if empty.")] = "",
+    service_id: Annotated[
+        str, typer.Option("--id", help="The id of the service. Default: the registry assigns one.")
+    ] = "",
     options: ServiceOptions = ServiceOptions(),  # noqa: B008 - a frozen value
-    interval: Annotated[float | None, typer.Option(metavar="SECONDS", help="The heartbeat interval.")] = None,
+    interval: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="The heartbeat interval of the service.")
+    ] = None,
     ttl: Annotated[
         float | None,
-        typer.Option(
-            metavar="SECONDS", help="How long the service is valid without a heartbeat; recorded, not judged."
-        ),
+        typer.Option(metavar="SECONDS", help="How long the service stays valid without a heartbeat; only recorded."),
     ] = None,
     reconnect_grace: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="How long its stream may be broken before it is down.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long the stream may stay broken before the service is down."),
     ] = None,
     stall_after: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", help="How long its activity counter may remain unchanged before it is stalled."
+            metavar="SECONDS", help="How long the activity counter may stay unchanged before the service is stalled."
         ),
     ] = None,
-    ctx_limit: Annotated[int | None, typer.Option(metavar="TOKENS", help="Size of its context window.")] = None,
+    ctx_limit: Annotated[int | None, typer.Option(metavar="TOKENS", help="The size of the context window.")] = None,
 ) -> None:
-    """Register a service, or all services of a catalogue, without sending heartbeats for them (see: tron run).
+    """Register a service, or all services of a catalogue.
 
-    Services of a catalogue keep their ids: registering them again creates no duplicates.
+    The command sends no heartbeats; use `tron run` or `tron probe` for that.
+    Services of a catalogue keep their ids, so registering them again creates no
+    duplicates.
     """
     if catalogue:
         _refuse_others(context, "catalogue", "service", "registry", "as_json")
@@ -246,7 +261,7 @@ def register(
 
 
 def _refuse_others(context: typer.Context, *allowed: str) -> None:
-    """End with a usage error where a flag was given that the allowed ones leave no meaning to."""
+    """End with a usage error if the user gave a flag that has no meaning together with the first allowed one."""
     for name in context.params:
         source = context.get_parameter_source(name)
         if name not in allowed and source is not None and source.name == "COMMANDLINE":
@@ -255,10 +270,10 @@ def _refuse_others(context: typer.Context, *allowed: str) -> None:
 
 
 def deregister(
-    service_id: Annotated[str, typer.Argument(metavar="ID")],
+    service_id: Annotated[str, typer.Argument(metavar="ID", help="The service to remove.")],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
-    reason: Annotated[str, typer.Option(help="Why, for the event log.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, which the event log records.")] = "",
 ) -> None:
     """Remove a service from the registry without sending an alert."""
     with registry_at(registry) as client:

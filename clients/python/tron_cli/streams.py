@@ -1,8 +1,8 @@
-"""Guards between the commands and their standard streams: an encoding that lacks a character, a full disk, no reader.
+"""Guards the standard streams of commands against an encoding without a character, a full disk, and a missing reader.
 
-Rich, typer and `print` all write through the streams that `guard_streams` puts in place. A sign that the encoding lacks
-is written as something like it, or as its escape. Output that cannot be written raises OutputFailed; what cannot be
-written to stderr is dropped, because there is no reader left.
+Rich, typer and `print` all write through the streams that `guard_streams` installs. A character that the encoding lacks
+is written as a similar character, or as its escape. If output cannot be written, OutputFailed is raised; text that
+cannot be written to stderr is dropped, because nobody could read the error either.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ERRORS = "tron.like"
 
 
 class OutputFailed(Exception):
-    """Standard output takes no more. `gone`: its reader had enough, as `head` does."""
+    """Standard output accepts no more text. `gone`: its reader has closed it, as `head` does."""
 
     def __init__(self, error: OSError | ValueError) -> None:
         self.gone = isinstance(error, OSError) and error.errno == errno.EPIPE
@@ -63,7 +63,7 @@ class _Stderr(io.TextIOWrapper):
 
 
 def guard_streams() -> None:
-    """Put guarded streams in the place of stdin, stdout and stderr; also where a stream was closed by the caller."""
+    """Replace stdin, stdout and stderr by guarded streams, including a stream that the caller had closed."""
     # A file that is opened later must not get such a number: it would be taken for the stream.
     _occupy(0, os.O_RDONLY)
     _occupy(1, os.O_RDONLY)  # whatever is written to it fails, as it does for every other program
@@ -78,7 +78,7 @@ def guard_streams() -> None:
 
 @contextlib.contextmanager
 def even_unread() -> Iterator[None]:
-    """Print without failing: what cannot be written is dropped."""
+    """Print without failing: text that cannot be written is dropped."""
     try:
         yield
         sys.stdout.flush()
@@ -87,7 +87,7 @@ def even_unread() -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """Let what is still to be written to stdout go nowhere, so that the end of the process does not complain."""
+    """Discard text that is still to be written to stdout, so that the end of the process prints no error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

@@ -1,4 +1,4 @@
-"""`tron up`, `tron registry`, `tron monitor`, `tron gateway`: the commands that run the programs of the system."""
+"""The commands `tron up`, `tron registry`, `tron monitor` and `tron gateway`, which run the programs of the system."""
 
 from __future__ import annotations
 
@@ -51,22 +51,23 @@ PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True, "help_
 
 
 def program(module: str, arguments: Sequence[str]) -> list[str]:
-    """Return the command line of one of the programs. -P: a `tron/` folder in the current directory is not ours."""
+    """Return the command line of one of the programs. The flag -P ensures that Python ignores a `tron/` folder in the
+    current directory."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def registry(context: typer.Context) -> None:
-    """Run only the registry. For its options, see: tron registry --help."""
+    """Run only the registry."""
     _become("registry_server", context.args)
 
 
 def monitor(context: typer.Context) -> None:
-    """Run only TRON, the failure detector. For its options, see: tron monitor --help."""
+    """Run only TRON, the failure detector."""
     _become("tron", context.args)
 
 
 def gateway(context: typer.Context) -> None:
-    """Run only the gateway: legacy REST, JSON API, dashboard. For its options, see: tron gateway --help."""
+    """Run only the gateway: legacy REST, JSON API and dashboard."""
     _become("gateway_http", context.args)
 
 
@@ -77,34 +78,42 @@ def _become(module: str, arguments: Sequence[str]) -> None:
 
 
 def up(
-    data_dir: Annotated[Path, typer.Option(help="Contains all state; an empty directory is a new system.")] = Path(
-        "tron-data"
-    ),
+    data_dir: Annotated[
+        Path, typer.Option(help="The directory for all state; an empty directory begins a new system.")
+    ] = Path("tron-data"),
     registry_listen: Annotated[
         str,
-        typer.Option(
-            help="Where the registry listens, HOST:PORT. Port 0 picks a free port; no host means every interface."
-        ),
+        typer.Option(help="Listen address of the registry, HOST:PORT. Port 0: any free port. No HOST: all interfaces."),
     ] = DEFAULT_REGISTRY,
-    tron_listen: Annotated[str, typer.Option(help="Where TRON listens. Port 0 picks a free port.")] = "127.0.0.1:6123",
-    registry_http_listen: Annotated[str, typer.Option(help="Where the legacy Registry REST listens.")] = f"{HOST}:6121",
-    tron_http_listen: Annotated[str, typer.Option(help="Where the legacy TRON REST listens.")] = f"{HOST}:6109",
-    events_http_listen: Annotated[str, typer.Option(help="Where the Event Stream listens.")] = f"{HOST}:6102",
-    hmi_listen: Annotated[str, typer.Option(help="Where the dashboard listens.")] = f"{HOST}:6101",
+    tron_listen: Annotated[str, typer.Option(help="Listen address of TRON.")] = "127.0.0.1:6123",
+    registry_http_listen: Annotated[
+        str, typer.Option(help="Listen address of the legacy Registry REST.")
+    ] = f"{HOST}:6121",
+    tron_http_listen: Annotated[str, typer.Option(help="Listen address of the legacy TRON REST.")] = f"{HOST}:6109",
+    events_http_listen: Annotated[
+        str, typer.Option(help="Listen address of the legacy Event Stream.")
+    ] = f"{HOST}:6102",
+    hmi_listen: Annotated[str, typer.Option(help="Listen address of the dashboard.")] = f"{HOST}:6101",
     registry_metrics_listen: Annotated[
-        str, typer.Option(help="Where the registry serves metrics for Prometheus; empty: nowhere.")
+        str, typer.Option(help="Listen address of the registry's metrics for Prometheus; empty: no metrics.")
     ] = f"{HOST}:6124",
     tron_metrics_listen: Annotated[
-        str, typer.Option(help="Where TRON serves metrics for Prometheus; empty: nowhere.")
+        str, typer.Option(help="Listen address of TRON's metrics for Prometheus; empty: no metrics.")
     ] = f"{HOST}:6125",
     ready_file: Annotated[
-        Path | None, typer.Option(help="Written once all programs serve: one JSON object with every address and pid.")
+        Path | None,
+        typer.Option(help="Write one JSON object with all addresses and pids to this file once all programs serve."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A tron.toml, passed to all programs.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Run a demo fleet as well (see: tron demo).")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="The settings file for all programs. Default: tron.toml, if it exists.")
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Also run a demo fleet (see: tron demo).")] = False,
     catalogue: CatalogueOption = DEFAULT_CATALOGUE,
 ) -> None:
-    """Run the whole system: registry, TRON and gateway. A program that dies is restarted."""
+    """Run the whole system: registry, TRON and gateway.
+
+    If one of these programs dies, it is restarted.
+    """
     commands: Sequence[str] = ("services", "run --id hello --name hello")
     if demo:
         commands = to_try(load_catalogue(catalogue))  # what is wrong with it is said now, and once
@@ -192,7 +201,7 @@ _DEMO_POLICY = RestartPolicy(refusals=frozenset())
 
 
 def _check_settings(config: Path | None) -> None:
-    """End with one line if the settings file, which every program would read, cannot be used."""
+    """End with one line if the settings file, which every program would read, is invalid."""
     path = config or Path("tron.toml")
     try:
         found = read_settings(path)
@@ -203,10 +212,10 @@ def _check_settings(config: Path | None) -> None:
 
 
 def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
-    """End with one line, which names the flag, if an address is wrong, twice there, or cannot be listened on.
+    """End with one line that names the flag if an address is invalid, given twice, or already in use.
 
-    The programs start together: none may find another system where it expects its own. Without a `spare` one they run
-    all the same.
+    The programs start together, so this check ensures that none of them finds another system at an address that it
+    expects to be its own. The programs also run without a `spare` address, so another program may use it.
     """
     seen: dict[str, str] = {}
     for flag, address in (listens | spare).items():
@@ -226,7 +235,7 @@ def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
 
 
 def _prepare(data_dir: Path, ready_file: Path | None) -> None:
-    """Make the folders; end with one line, which names the path, if one cannot be used."""
+    """Create the folders; end with one line that names the path if one of them cannot be used."""
     try:
         prepare_data_dir(data_dir)
         for folder in ("registry", "monitor", "gateway"):
@@ -238,7 +247,7 @@ def _prepare(data_dir: Path, ready_file: Path | None) -> None:
 
 @contextmanager
 def _scratch_folder() -> Iterator[Path]:
-    """A folder for the ready files of the programs, removed afterwards."""
+    """Yield a folder for the ready files of the programs, and remove it afterwards."""
     try:
         scratch = tempfile.TemporaryDirectory(prefix="tron-up-")
     except OSError as error:
@@ -249,7 +258,7 @@ def _scratch_folder() -> Iterator[Path]:
 
 @contextmanager
 def _only_one(data_dir: Path) -> Iterator[None]:
-    """Hold the data directory for this process. The kernel lets go of it however the process ends."""
+    """Lock the data directory for this process. The kernel releases the lock however the process ends."""
     path = data_dir / "tron-up.lock"
     try:
         lock = path.open("a")
@@ -284,7 +293,7 @@ def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[st
 
 
 def _state(registry: Serving) -> str:
-    """Say whether the data directory was new, or what was in it."""
+    """Return whether the data directory was new, or what was found in it."""
     found = registry.facts.get("found")
     if not isinstance(found, dict) or not any(found.values()):
         return messages.NEW_DATA_DIRECTORY
@@ -296,7 +305,8 @@ def _state(registry: Serving) -> str:
 
 
 def _as_typed() -> str:
-    """Return what a person must type for this very `tron`: a path where the shell would find none, or another."""
+    """Return the command that a person must type for this `tron`: a path if the shell would find no `tron`, or another
+    one."""
     own = Path(sys.executable).with_name("tron")
     found = shutil.which("tron")
     # `make up` runs with our own folder in front of PATH; the person who typed it does not.

@@ -1,12 +1,13 @@
-"""Becomes another program that dies with its parent: `python tether.py PARENT_PID SIGNALS PROGRAM ARGS...`.
+"""Replaces itself by another program that dies with its parent: `python tether.py PARENT_PID SIGNALS PROGRAM ARGS...`.
 
-A supervisor that is killed (kill -9, out of memory) cannot take its children along; left alone they would hold their
-ports and serve unsupervised. The kernel can: PR_SET_PDEATHSIG survives exec. It is set here, in a small process that
-then becomes the child, because running Python between fork and exec (`preexec_fn`) can deadlock. Imports nothing of
-the package, so that it starts in milliseconds. Where there is no prctl (not Linux) the child runs untethered.
+A supervisor that is killed (kill -9, out of memory) cannot end its children; without this module they would keep their
+ports and serve unsupervised. The kernel can end them: PR_SET_PDEATHSIG survives exec. It is set here, in a small
+process that then becomes the child, because running Python between fork and exec (`preexec_fn`) can deadlock. This
+module imports nothing of the package, so that it starts in milliseconds. On a system without prctl (not Linux) the
+child runs untethered.
 
-SIGNALS are the numbers that stay blocked, or `-`: as they are. A parent that blocks signals blocks them here too until
-the program takes over, so that none is lost on the way, and none meets Python.
+SIGNALS are the numbers of the signals that stay blocked, or `-` to change nothing. A parent that blocks signals also
+blocks them here until the program takes over, so that no signal is lost, and none reaches Python.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def tethered(command: list[str], blocked: set[int] | None = None) -> list[str]:
-    """Return the command line that runs `command` tethered to the calling process, with only `blocked` blocked."""
+    """Return the command line that runs `command` tethered to the calling process, with only `blocked` signals
+    blocked."""
     mask = "-" if blocked is None else ",".join(str(int(each)) for each in sorted(blocked)) or "0"
     # -I -S: neither the environment nor site-packages, so that nothing can slow down or break this step.
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), mask, *command]
 
 
 def become_reaper() -> None:
-    """Make the orphans below us our children, to be reaped. Process 1 has them anyway; others only on Linux."""
+    """Make orphaned descendants children of this process, so that it can reap them. Process 1 has them anyway; other
+    processes only on Linux."""
     if os.getpid() != 1 and sys.platform.startswith("linux"):
         import ctypes
 

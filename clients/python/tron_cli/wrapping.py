@@ -1,4 +1,4 @@
-"""`tron run`: makes an agent of any program, in any language, without a change to it."""
+"""The command `tron run`, which runs any program, in any language, as an agent without a change to the program."""
 
 from __future__ import annotations
 
@@ -35,40 +35,54 @@ _REGISTER_SECONDS = 2.0
 
 @with_service_options
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- CMD [ARGS]...", help="The program to run.")],
-    service_id: Annotated[str, typer.Option("--id", help="Its service_id.")],
-    name: Annotated[str, typer.Option(help="Its display name; default: the id.")] = "",
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- CMD [ARGS]...", help="The program to run, with its arguments.")
+    ],
+    service_id: Annotated[str, typer.Option("--id", help="The id of the service.")],
+    name: Annotated[str, typer.Option(help="The display name of the service. Default: the id.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     options: ServiceOptions = ServiceOptions(),  # noqa: B008 - a frozen value
-    interval: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, help="The heartbeat interval.")] = 30.0,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="The heartbeat interval of the service.")
+    ] = 30.0,
     ttl: Annotated[
         float | None,
-        typer.Option(
-            metavar="SECONDS", help="How long the service is valid without a heartbeat; recorded, not judged."
-        ),
+        typer.Option(metavar="SECONDS", help="How long the service stays valid without a heartbeat; only recorded."),
     ] = None,
     reconnect_grace: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="How long its stream may be broken before it is down.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="How long the stream may stay broken before the service is down."),
     ] = None,
     restart: Annotated[
         int,
-        typer.Option(metavar="N", min=0, help="Restart it if it fails, at most N times within the window."),
+        typer.Option(
+            metavar="N", min=0, help="Restart the program if it fails, at most N times within --restart-window."
+        ),
     ] = 0,
     restart_window: Annotated[
         float, typer.Option(metavar="SECONDS", min=1.0, help="The window in which restarts are counted.")
     ] = 300.0,
 ) -> None:
-    """Run a program as an agent: send heartbeats while it runs, tell the parent how it ended, exit with its code.
+    """Run a program as an agent, and exit with its exit code.
 
-    The program runs whether or not the registry is there; beats begin once it is. It finds its identity in
-    TRON_SERVICE_ID and the registry in TRON_REGISTRY. With --restart a program that fails is started again, at once the
-    first time, then after 1 s, 2 s, 4 s ...; the parent is notified of each failure, and of the last one as CRITICAL.
+    The command sends heartbeats while the program runs, and reports to the
+    program's parent how the program ended. The program runs whether or not the
+    registry is available; heartbeats begin once the registry answers. The
+    program finds its id in TRON_SERVICE_ID and the address of the registry in
+    TRON_REGISTRY.
 
-    Alerts about its own children are printed. It acknowledges those that are not CRITICAL; the others escalate to its
-    parent or to the operators, because the program cannot act on them.
+    With --restart, the command restarts a program that fails: at once the first
+    time, then after 1 s, 2 s, 4 s ... The parent is notified of each failure,
+    and of the last failure with severity CRITICAL.
 
-    Every signal is passed on to the program once, and orphans that it leaves are reaped: it can be process 1 of a
-    container. An end that was asked for by a signal is no failure.
+    Alerts about the program's children are printed on stderr. The command
+    acknowledges alerts that are not CRITICAL. CRITICAL alerts escalate to the
+    program's parent or to the operators, because this command cannot act on
+    them.
+
+    The command forwards every signal to the program once, and reaps orphans of
+    the program, so it can be process 1 of a container. If a signal requested
+    the end of the program, the end is not a failure.
     """
     declared = options.keywords()
     if shutil.which(command[0]) is None:
@@ -109,7 +123,7 @@ def run(
 
 
 def _keep_running(program: Program, agent: Agent, news: _News, most: int, window: float) -> Ending:
-    """Wait for the program's end, and start it again while that is wanted; return how it ended for good."""
+    """Wait for the program's end, and restart it while a restart is allowed; return the final ending."""
     from tron_client.restart_history import RestartHistory, RestartLimits
 
     limits = RestartLimits(max_restarts=max(1, most), window=window)
@@ -137,7 +151,8 @@ def _keep_running(program: Program, agent: Agent, news: _News, most: int, window
 
 
 def _take_alerts(agent: Agent) -> None:
-    """Print what the program's children did. The program cannot act on it, so what is CRITICAL escalates."""
+    """Print the alerts about the program's children. `tron run` cannot act on them, so CRITICAL alerts stay
+    unacknowledged and escalate."""
     while (alert := agent.take_alert()) is not None:
         print(f"tron: {alert.severity} {alert.type} {alert.service_id}: {alert.message}", file=sys.stderr)
         if alert.severity != "CRITICAL":
@@ -156,7 +171,8 @@ def _print_superseded(service_id: str) -> Callable[[int], None]:
 
 
 class _News:
-    """Tells the parent. A registry that is away hides no exit code, and keeps no program from being started again."""
+    """Notifies the parent. If the registry is unavailable, the exit code is still returned, and the program is still
+    restarted."""
 
     def __init__(self, agent: Agent, name: str, parent: str, command: Sequence[str]) -> None:
         self._agent = agent
@@ -166,7 +182,7 @@ class _News:
         self._restarts_used_up: dict[str, object] = {}
 
     def end_restarts(self, restarts: int, window: float) -> None:
-        """Say with the end that there were as many restarts as are allowed."""
+        """Record that the allowed number of restarts is reached, for the message about the end."""
         self._restarts_used_up = {
             "restart_count": restarts,
             "max_restarts": restarts,
@@ -175,13 +191,14 @@ class _News:
         }
 
     def tell_restart(self, ending: Ending, attempt: int, most: int, window: float) -> None:
-        """`process_restarted`: it failed, and was started again."""
+        """Publish `process_restarted`: the program failed and was started again."""
         told = f"{self._command[0]} {ending.describe()}; restart {attempt} of {most}"
         details: dict[str, object] = {"restart_count": attempt, "max_restarts": most, "window_seconds": window}
         self._publish("process_restarted", "WARNING", "restarted", told, ending, details)
 
     def tell_end(self, ending: Ending) -> None:
-        """`process_exited`: it ended for good; CRITICAL unless it went well. Operators hear what no parent can."""
+        """Publish `process_exited`: the program ended for good; CRITICAL unless its exit code is 0. Without a parent,
+        the end after the last restart goes to the operators."""
         told = f"{self._command[0]} {ending.describe()}"
         if self._restarts_used_up:
             told += f" and is not restarted after {self._restarts_used_up['restart_count']} restarts"

@@ -2,30 +2,30 @@
 
 Read in this order.
 
-- `agent`                                                 what programs hold to be registered.
-- `protocol/`                                             its stream: decisions without I/O, and their transport.
+- `agent`                                                 the object by which a program is registered.
+- `protocol/`                                             an agent's stream: decisions without I/O, and a transport.
 - `schedule`                                              when to send heartbeats and to reconnect. Pure.
-- `declaring`, `reporting`, `arguments`                   what a program may declare and report.
-- `alerts`, `callbacks`, `callback_pool`                  alerts on their way to the program, and how it is called.
+- `declaring`, `reporting`, `arguments`                   the checks of the values that a program declares and reports.
+- `alerts`, `callbacks`, `callback_pool`                  the delivery of alerts to the program, and its callbacks.
 - `loop_lag`                                              how late the program's event loop runs.
 - `client`, `async_client`                                calls and streams that do not belong to an agent.
-- `requests`, `watcher`, `connection`                     what both clients share.
-- `tron_api`, `discovery`                                 the client of TRON itself, and how TRON is found.
-- `models`, `words`, `server_clock`                       what the registry knows, as values; ages by its clock.
+- `requests`, `watcher`, `connection`                     the parts that both clients share.
+- `tron_api`, `discovery`                                 the client of TRON itself, and the search for TRON's address.
+- `models`, `words`, `server_clock`                       the registry's data as values, and its clock.
 - `thresholds`                                            the thresholds of TRON as people write them.
 - `endpoint`, `address`, `proxy`, `channel`               where a server is, and how to connect to it.
-- `errors`, `status_details`                              what can go wrong, and how it looks on the wire.
-- `reachability`, `outages`                               why no connection comes about.
-- `supervisor`, `supervision`                             a parent restarts its children: the shell, and its decisions.
-- `restarter`, `restart_log`, `restart_history`           one restart, its place in the log, and how often it happened.
+- `errors`, `status_details`                              the exceptions, and their form on the wire.
+- `reachability`, `outages`                               the reason why a connection cannot be opened.
+- `supervisor`, `supervision`                             the restarts of a parent's children: shell and decisions.
+- `restarter`, `restart_log`, `restart_history`           one restart, its events in the log, and its limits.
 - `standby`, `id_lock`                                    one agent in several processes.
 - `forks`, `signals`, `leaving`, `monkey_patches`         forked children, signals, the end of a process, gevent.
 - `compat`                                                the functions of the legacy heartbeat module.
 - `testing`                                               a registry for the tests of programs that use the SDK.
 - `heartbeat`, `monitor`                                  the former names of `compat` and `tron_api`.
 
-Names are loaded at their first use: a program that only needs an address parsed (`tron run`, before it starts a
-program) does not pay for grpc and its threads.
+Names are loaded at their first use, so that a program that only parses an address (`tron run`, before it starts its
+program) does not load grpc and its threads.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an address of ours may look like, and what is wrong with one that may not: `host:port`, or a target of gRPC.
+"""Checks addresses: `host:port`, or a target of gRPC, and explains what is wrong with any other text.
 
-Decisions only. gRPC takes every text for a name and goes on trying to resolve it forever, so a wrong one must be
-refused here.
+Decisions only. gRPC accepts every text as a name and tries forever to resolve it, so a wrong address must be refused
+here.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ _SHORT_LOOPBACK = re.compile(r"127(\.\d+){0,3}")  # "127.1" is loopback to every
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address that can be dialed: its text as gRPC takes it, and the hosts and ports in it (none for a socket)."""
+    """A valid address: its text in the form that gRPC accepts, and the hosts and ports in it (none for a Unix
+    socket)."""
 
     text: str
     endpoints: tuple[tuple[str, int], ...] = ()
 
     @property
     def local(self) -> bool:
-        """Whether all of it is on this machine by its very form, so that no proxy may be in between."""
+        """Whether every host in the address is clearly on this machine, so that no proxy may be used."""
         return all(is_local(host) for host, _ in self.endpoints)
 
     def __str__(self) -> str:
@@ -35,7 +36,7 @@ class Address:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine by its very form: loopback, the unspecified address, `localhost`."""
+    """Return whether a host is clearly this machine: loopback, the unspecified address, or `localhost`."""
     host = host.strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost") or _SHORT_LOOPBACK.fullmatch(host):
         return True
@@ -49,10 +50,11 @@ def is_local(host: str) -> bool:
 
 
 def parse_address(text: object, field: str, default: str = DEFAULT_REGISTRY) -> Address:
-    """Read an address. Raises ValueError with `field` and what to write instead; `default` is only the example.
+    """Return the parsed address. Raises ValueError that names `field` and suggests a valid address; `default` is only
+    the example in that text.
 
-    White space around it is dropped. `unix:PATH`, `unix-abstract:NAME`, `dns:HOST:PORT`, `ipv4:` and `ipv6:` are taken
-    as gRPC takes them.
+    Surrounding white space is removed. `unix:PATH`, `unix-abstract:NAME`, `dns:HOST:PORT`, `ipv4:` and `ipv6:` have the
+    meaning that gRPC gives them.
     """
     if not isinstance(text, str):
         raise ValueError(f"{field}: must be text such as {default!r}, not {type(text).__name__}")
@@ -89,7 +91,7 @@ def _scheme_of(text: str) -> tuple[str, str]:
 
 
 def _instead(rest: str, default: str) -> str:
-    """What to write in place of an address with a scheme."""
+    """Return what to write instead of an address with a scheme."""
     bare = re.split(r"[/?#]", rest.rpartition("@")[2])[0]
     try:
         host, _ = _endpoint(bare, bare, "", default)

@@ -41,11 +41,12 @@ _log = logging.getLogger("tron_client")
 
 
 class Agent:
-    """Is registered from its start to its stop, or for the length of a `with` block.
+    """A service that is registered from `start` to `stop`, or for the length of a `with` block.
 
-    Agents of a process with equal endpoints share one stream. Beats leave from threads: neither a blocked event loop
-    nor a slow callback can silence a healthy agent. Each beat reports how late the loop runs, and how often `advance`
-    was called, so that a hung agent is seen as hung. All methods are safe from any thread. An Agent is used once.
+    Agents of a process with equal endpoints share one stream. Threads send the heartbeats, so neither a blocked event
+    loop nor a slow callback stops the heartbeats of a healthy agent. Each heartbeat reports how late the event loop
+    runs, and how often `advance` was called, so that a hung agent is detected. All methods are safe from any thread. An
+    Agent can be started only once.
     """
 
     @declares(heartbeat_interval=DEFAULT_INTERVAL)
@@ -67,17 +68,17 @@ class Agent:
     ) -> None:
         """Describe the service; nothing is sent before `start`.
 
-        Intervals are seconds. Callbacks are functions, which run in threads, or coroutine functions, which run in the
-        event loop that runs at the start (without one, each runs in a loop of its own). `on_alert` gets one alert
-        after the other, and acknowledges each by returning without an exception. `on_superseded` gets the incarnation
-        that took over, `on_declared_down` the event. `standby`: other processes of this machine and user run the same
-        agent; one of them holds the id, the others wait and take over when it leaves or dies. `own_stream`: share
-        no stream with other agents of this process. Raises InvalidRequest, naming the field, for an argument out of
-        range; its subclass WrongType (also a TypeError) for one of the wrong type; ValueError for a `registry` (or
-        TRON_REGISTRY) that is not an address.
+        Intervals are in seconds. A callback is a function, which runs in a thread, or a coroutine function, which runs
+        in the event loop that runs at the start (without a running loop, each call runs in a loop of its own).
+        `on_alert` is called with one alert at a time, and acknowledges the alert by returning without an exception.
+        `on_superseded` is called with the incarnation that took over, `on_declared_down` with the event. `standby`:
+        other processes of this machine and user run the same agent; one process holds the id, the others wait and take
+        over when it leaves or dies. `own_stream`: the agent shares its stream with no other agent of this process.
+        Raises InvalidRequest, naming the field, for an argument out of range; its subclass WrongType (also a TypeError)
+        for an argument of a wrong type; ValueError for a `registry` (or TRON_REGISTRY) that is not an address.
 
-        `handle_sigterm`: SIGTERM and SIGHUP, if the program does not handle them, say goodbye before they end it;
-        False leaves them alone.
+        `handle_sigterm`: if the program handles neither SIGTERM nor SIGHUP, the agent sends a goodbye before these
+        signals end the program; with False the agent does not handle them.
         """
         interval = arguments.seconds("heartbeat_interval", declared.get("heartbeat_interval", DEFAULT_INTERVAL))
         declared["heartbeat_interval"] = interval
@@ -108,9 +109,10 @@ class Agent:
         self._handle_sigterm = arguments.flag("handle_sigterm", handle_sigterm)
 
     def after_fork(self) -> None:
-        """In a forked child an agent that was started belongs to the parent: it is `stopped` here, for good.
+        """Detach from the parent process in a forked child: an agent that was started before the fork is `stopped` in
+        the child.
 
-        One that was not started yet may be started in the child.
+        An agent that was not started yet may be started in the child.
         """
         self._lock, self._alert_calls = threading.Lock(), None
         for lane in self._lanes:
@@ -119,20 +121,20 @@ class Agent:
         self._notices.after_fork()
 
     def start(self) -> None:
-        """Register and begin to beat; does nothing if it was started before.
+        """Register the service and begin to send heartbeats; do nothing if the agent was started before.
 
-        Waits up to `register_timeout` seconds. If the registry does not answer, it logs a warning, returns, and keeps
-        trying in the background. Raises InvalidRequest if the registry refuses the registration, RuntimeError in a
-        process that gevent or eventlet has patched in a way that gRPC cannot work with.
+        Waits up to `register_timeout` seconds. If the registry does not answer, the agent logs a warning, returns, and
+        keeps trying in the background. Raises InvalidRequest if the registry refuses the registration, and RuntimeError
+        in a process that gevent or eventlet has patched in a way that gRPC cannot work with.
         """
         self._attach_running_loop()
         self._launch()
 
     def stop(self, reason: str = "", timeout: float = 2.0) -> None:
-        """Say goodbye and end, within `timeout` seconds. The service is removed without an alert.
+        """Send a goodbye and end, within `timeout` seconds. The registry removes the service without an alert.
 
-        Does nothing if it was not started or is over. Without a connection the goodbye is tried until the time is up;
-        after that the registry must detect the end.
+        Does nothing if the agent was not started or has ended. Without a connection the agent tries to send the goodbye
+        until `timeout` has passed; then the registry must detect the end as a failure.
         """
         arguments.text("reason", reason)
         arguments.seconds("timeout", timeout, positive=False)
@@ -148,7 +150,7 @@ class Agent:
         self._end(deadline - time.monotonic())
 
     def abandon(self) -> None:
-        """End without a goodbye, as a crash would."""
+        """End the agent without a goodbye, as a crash would."""
         if self._started and not self._transport.inherited:
             self._end(1.0)
 
@@ -163,21 +165,21 @@ class Agent:
         progress: float | None = None,
         busy_for: float | None = None,
     ) -> None:
-        """Report status and load; None leaves a value as it was. A new status or message is sent at once, other values
-        with the next beat. `progress` is 0 to 1; `busy_for` announces seconds without progress. Raises InvalidRequest,
-        naming the field, for what a beat cannot carry; then nothing is kept.
-        """
+        """Report status and load; None leaves a value unchanged. A new status or message is sent at once, other values
+        with the next heartbeat. `progress` is 0 to 1; `busy_for` declares that no progress is expected for this many
+        seconds. Raises InvalidRequest, naming the field, for a value that a heartbeat cannot carry; then no value is
+        changed."""
         figures = checked_figures(status, p95_ms, queue_depth, load, message, progress)
         self._transport.report(figures, arguments.optional_seconds("busy_for", busy_for, positive=False))
 
     def advance(self, n: int = 1) -> None:
-        """Raise the activity counter: the work makes progress. See `stall_after`."""
+        """Raise the activity counter, which shows that the work makes progress. See `stall_after`."""
         self._transport.advance(arguments.whole("n", n))
 
     def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """Report how late this event loop runs, and run callbacks that are coroutine functions in it.
 
-        Starting inside a running loop does this automatically.
+        An agent that is started inside a running loop attaches that loop automatically.
         """
         if not isinstance(loop, asyncio.AbstractEventLoop):
             arguments.wrong_type("loop", "an event loop", loop)
@@ -185,7 +187,8 @@ class Agent:
         self._hearing.loop = self._notices.loop = loop
 
     async def alerts(self) -> AsyncIterator[Alert]:
-        """Alerts as they arrive, including those that arrived before; acknowledge each. Ends when the agent ends.
+        """Yield alerts as they arrive, including those that arrived before the call, until the agent ends. Acknowledge
+        each alert.
 
         An alert that is not acknowledged when the next one is requested may be delivered again.
         """
@@ -209,7 +212,7 @@ class Agent:
                     inbox.handled(alert.alert_id)
 
     def alerts_blocking(self) -> Iterator[Alert]:
-        """As `alerts`, for programs without an event loop."""
+        """Yield alerts as `alerts` does, for programs without an event loop."""
         inbox = self._transport.inbox
         while (alert := inbox.take(None)) is not None:
             try:
@@ -218,9 +221,10 @@ class Agent:
                 inbox.handled(alert.alert_id)
 
     def take_alert(self, timeout: float | None = None) -> Alert | None:
-        """The oldest waiting alert, or the next one within `timeout` seconds (None: no limit); None if none arrived.
+        """Return the oldest waiting alert, or wait up to `timeout` seconds for the next one (None: no limit); return
+        None if no alert arrived.
 
-        One that is not acknowledged may be delivered again.
+        An alert that is not acknowledged may be delivered again.
         """
         alert = self._transport.inbox.take(arguments.optional_seconds("timeout", timeout, positive=False))
         if alert is not None:
@@ -228,7 +232,8 @@ class Agent:
         return alert
 
     def take_over_alerts(self) -> AlertInbox:
-        """The inbox itself, for code that handles alerts in place of `on_alert` and `alerts`, as a Supervisor does.
+        """Return the inbox itself, for code such as a Supervisor that handles alerts instead of `on_alert` and
+        `alerts`.
 
         Raises ValueError if the agent was given an `on_alert`: each alert has one handler.
         """
@@ -237,45 +242,47 @@ class Agent:
         return self._transport.inbox
 
     def wait_registered(self, timeout: float) -> bool:
-        """Whether it is registered on a stream, waiting up to `timeout` seconds. Raises InvalidRequest as `start`."""
+        """Wait up to `timeout` seconds until the agent is registered on a stream; return whether it is. Raises
+        InvalidRequest as `start` does."""
         return self._transport.wait_registered(arguments.seconds("timeout", timeout, positive=False))
 
     @property
     def state(self) -> str:
-        """`starting`, `connected`, `cut_off` (the registry does not answer), `superseded` (another process took over:
-        stop), `stopped`, or `standby` (another process of this machine holds the id)."""
+        """The agent's state: `starting`, `connected`, `cut_off` (the registry does not answer), `superseded` (another
+        process took over: stop), `stopped`, or `standby` (another process of this machine holds the id)."""
         waits = self._standby is not None and self._standby.waiting
         return "standby" if waits else self._transport.state
 
     @property
     def healthy(self) -> bool:
-        """Whether the registry receives our heartbeats."""
+        """Whether the registry receives the agent's heartbeats."""
         return self.state == "connected"
 
     @property
     def registry(self) -> str:
-        """The address of its registry, `host:port`."""
+        """The address of the agent's registry, `host:port`."""
         return self._address.text
 
     @property
     def last_error(self) -> str:
-        """What prevents its registration, or prevented it last: what answered at the address, or why the stream ended.
-        Empty while it is connected, or nothing is known yet. For people; programs look at `state`."""
+        """Why the agent is not registered, or was last not registered: what answered at the address, or why the stream
+        ended. Empty while the agent is connected, or while no reason is known. The text is for people; programs should
+        look at `state`."""
         return self._transport.last_error
 
     @property
     def service_id(self) -> str:
-        """As declared, or as the registry assigned it."""
+        """The service id that the program declared, or that the registry assigned."""
         return self._transport.service_id
 
     @property
     def service(self) -> Service | None:
-        """The record as the registry sent it at the last registration."""
+        """The service record that the registry sent at the last registration."""
         return self._transport.service
 
     @property
     def incarnation(self) -> int:
-        """The incarnation that is held; 0 before the first registration."""
+        """The incarnation that the agent holds; 0 before the first registration."""
         return self._transport.incarnation
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Alerts on their way from the stream to the program: a bounded inbox, and the callback that empties it."""
+"""Passes alerts from the stream to the program: a bounded inbox, and the calls of the program's callback."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ memory is bounded, the stream is never blocked, and nothing is lost."""
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An event that is addressed to this agent."""
+    """An alert that is addressed to this agent."""
 
     event: Event
     received_at: float
-    """When the stream's thread got it: time.monotonic(), seconds."""
+    """The time at which the stream's thread received the alert: time.monotonic(), in seconds."""
     _acknowledge: Callable[[str], None] = field(repr=False, compare=False)
 
     def acknowledge(self) -> None:
-        """Acknowledge it, so that it is neither sent again nor escalated. Never blocks."""
+        """Acknowledge the alert, so that it is neither sent again nor escalated. Never blocks."""
         self._acknowledge(self.event.alert_id)
 
     @property
     def type(self) -> str:
-        """What happened, for example `service_down`."""
+        """The type of the event, for example `service_down`."""
         return self.event.type
 
     @property
@@ -51,32 +51,32 @@ class Alert:
 
     @property
     def service_id(self) -> str:
-        """Whom it is about."""
+        """The id of the service that the alert is about."""
         return self.event.service_id
 
     @property
     def service_name(self) -> str:
-        """The name of whom it is about."""
+        """The name of the service that the alert is about."""
         return self.event.service_name
 
     @property
     def cause(self) -> str:
-        """DISCONNECTED, SILENT, STALLED or empty."""
+        """The cause: DISCONNECTED, SILENT or STALLED; empty if the alert has none."""
         return self.event.cause
 
     @property
     def alert_id(self) -> str:
-        """The same for every delivery of one alert."""
+        """The id of the alert, which is the same for every delivery and every copy."""
         return self.event.alert_id
 
     @property
     def message(self) -> str:
-        """The text for people."""
+        """The text of the alert for people."""
         return self.event.message
 
     @property
     def occurred_at(self) -> datetime | None:
-        """When it became true."""
+        """The time at which the reported event occurred."""
         return self.event.occurred_at
 
 
@@ -86,8 +86,9 @@ Reception = Literal["taken", "open", "acknowledged", "full"]
 class AlertInbox:
     """A bounded queue that holds each alert once. Safe from any thread.
 
-    An alert that comes again while it waits or is being handled is `open` and dropped; one that was acknowledged just
-    now is `acknowledged`: the acknowledgement was lost on the way and must be said again, not acted upon again.
+    If an alert arrives again while it waits or is being handled, `offer` answers `open` and drops it. If an alert
+    arrives again after it was acknowledged, `offer` answers `acknowledged`: the acknowledgement was lost on its way and
+    must be sent again, but the program must not act again.
     """
 
     def __init__(self, on_emptied: Callable[[], None]) -> None:
@@ -102,11 +103,11 @@ class AlertInbox:
 
     @property
     def closed(self) -> bool:
-        """Whether no alert will come any more."""
+        """Whether the inbox is closed, so that no further alert arrives."""
         return self._closed
 
     def offer(self, alert: Alert) -> Reception:
-        """Take an alert from the stream, unless it is known or there is no room."""
+        """Add an alert from the stream, unless the inbox knows the alert or is full; return what happened."""
         with self._changed:
             if alert.alert_id in self._acknowledged:
                 return "acknowledged"
@@ -124,7 +125,8 @@ class AlertInbox:
         return "taken"
 
     def take(self, timeout: float | None = 0.0) -> Alert | None:
-        """The oldest alert; None if none came within `timeout` seconds (None: forever) or the inbox was closed."""
+        """Return the oldest alert; None if no alert arrived within `timeout` seconds (None: no limit) or the inbox was
+        closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
             if self._closed or not self._waiting:
@@ -138,7 +140,7 @@ class AlertInbox:
         return alert
 
     def acknowledged(self, alert_id: str) -> None:
-        """It was acknowledged; remember the newest of these."""
+        """Record that this alert was acknowledged; the inbox remembers the newest of these alerts."""
         with self._changed:
             self._acknowledged[alert_id] = None
             self._acknowledged.move_to_end(alert_id)
@@ -146,23 +148,24 @@ class AlertInbox:
                 self._acknowledged.popitem(last=False)
 
     def is_acknowledged(self, alert_id: str) -> bool:
-        """Whether it was acknowledged just now."""
+        """Return whether this alert was acknowledged recently."""
         with self._changed:
             return alert_id in self._acknowledged
 
     def handled(self, alert_id: str) -> None:
-        """Nobody handles it any more; if it was not acknowledged it may come again."""
+        """Record that the program no longer handles this alert; if it was not acknowledged, it may be delivered
+        again."""
         with self._changed:
             self._open.discard(alert_id)
 
     def listen(self, wake: Callable[[], None]) -> None:
-        """Call `wake` from the stream's thread whenever an alert came, or the inbox was closed."""
+        """Call `wake` from the stream's thread whenever an alert arrives, and when the inbox is closed."""
         with self._changed:
             self._listeners.append(wake)
 
     @contextlib.contextmanager
     def listening(self, wake: Callable[[], None]) -> Iterator[None]:
-        """As `listen`, for the length of the block."""
+        """Call `wake` as `listen` does, for the length of the `with` block."""
         self.listen(wake)
         try:
             yield
@@ -172,7 +175,8 @@ class AlertInbox:
                     self._listeners.remove(wake)
 
     def after_fork(self, *, ended: bool) -> None:
-        """In a forked child; `ended`: the alerts are the parent's, so none comes any more."""
+        """Replace the locks in a forked child; with `ended` the inbox is closed, because its alerts belong to the
+        parent process."""
         self._changed = threading.Condition()
         self._closed = self._closed or ended
         if ended:
@@ -180,7 +184,7 @@ class AlertInbox:
             self._listeners.clear()
 
     def close(self) -> None:
-        """No further alert arrives; waiting callers are woken. Waiting alerts stay unacknowledged."""
+        """Accept no further alert, and wake waiting callers. Waiting alerts stay unacknowledged."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -191,10 +195,10 @@ class AlertInbox:
 
 
 class AlertCalls:
-    """Calls back for each alert of an inbox, one after the other, in the threads of a lane.
+    """Calls the program's callback for each alert of an inbox, one alert at a time, in the threads of a lane.
 
-    An alert is acknowledged once its callback has ended without an exception. What it raises is logged, and ends
-    nothing: the next alert is called back all the same.
+    An alert is acknowledged once its callback has ended without an exception. An exception of the callback is logged,
+    and the next alert is handled as usual.
     """
 
     def __init__(
@@ -207,7 +211,7 @@ class AlertCalls:
         inbox.listen(self._came)
 
     def wait_idle(self, timeout: float) -> bool:
-        """Whether no callback runs, and none is to run, within `timeout` seconds."""
+        """Wait up to `timeout` seconds until no callback runs or waits to run; return whether that is so."""
         return self._lane.wait_idle(timeout)
 
     def _came(self) -> None:
@@ -226,9 +230,10 @@ class AlertCalls:
 
 
 def dispatch(inbox: AlertInbox, on_alert: Callable[[Alert], object]) -> None:
-    """Call back for each alert until the inbox is closed; acknowledge what the program heard without an exception.
+    """Call the callback for each alert until the inbox is closed; acknowledge each alert that was handled without an
+    exception.
 
-    What a callback raises is logged, and ends nothing: the next alert is called back all the same.
+    An exception of the callback is logged, and the next alert is handled as usual.
     """
     while (alert := inbox.take(None)) is not None:
         failed: Exception | None = None

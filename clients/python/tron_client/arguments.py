@@ -1,7 +1,7 @@
-"""What programs hand to the SDK: checked where it is handed over, refused with the name of the field.
+"""Checks the arguments that programs pass to the SDK, and refuses a wrong argument with the name of its field.
 
-Each function returns the value in the form that the SDK uses. It raises WrongType for a value of a type that cannot be
-meant (a text where a list of texts belongs, a bool for a number), InvalidRequest for one out of its range.
+Each function returns the value in the form that the SDK uses. It raises WrongType for a value of a wrong type (a text
+instead of a list of texts, a bool instead of a number), and InvalidRequest for a value out of its range.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def refuse(field: str, description: str) -> NoReturn:
 
 
 def text(field: str, value: object, *, empty: bool = True) -> str:
-    """Text that UTF-8 can carry."""
+    """Return text that UTF-8 can encode."""
     if not isinstance(value, str):
         wrong_type(field, "text", value)
     try:
@@ -58,24 +58,24 @@ def text(field: str, value: object, *, empty: bool = True) -> str:
 
 
 def optional_text(field: str, value: object) -> str | None:
-    """Text or None."""
+    """Return text or None."""
     return None if value is None else text(field, value)
 
 
 def optional_address(field: str, value: object) -> Address | str | None:
-    """An Endpoint, text, or None."""
+    """Return an Endpoint, text, or None."""
     return value if isinstance(value, Address) else optional_text(field, value)
 
 
 def texts(field: str, value: object) -> tuple[str, ...]:
-    """A list, or anything else that gives texts one by one; a single text is not one, nor is a mapping."""
+    """Return a list of texts, from a list or any other iterable of texts; a single text and a mapping are refused."""
     if isinstance(value, str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):
         wrong_type(field, "a list of texts", value)
     return tuple(text(f"{field}[{index}]", each) for index, each in enumerate(value))
 
 
 def number(field: str, value: object, *, at_least: float = 0.0, at_most: float = math.inf) -> float:
-    """A finite number within its bounds."""
+    """Return a finite number within its bounds."""
     if not isinstance(value, Real) or isinstance(value, bool):
         wrong_type(field, "a number", value)
     try:
@@ -89,7 +89,7 @@ def number(field: str, value: object, *, at_least: float = 0.0, at_most: float =
 
 
 def whole(field: str, value: object, *, at_least: int = 0, at_most: int = MAX_WHOLE) -> int:
-    """A whole number within its bounds."""
+    """Return a whole number within its bounds."""
     if not isinstance(value, Integral) or isinstance(value, bool):
         wrong_type(field, "a whole number", value)
     converted = int(value)
@@ -98,7 +98,7 @@ def whole(field: str, value: object, *, at_least: int = 0, at_most: int = MAX_WH
 
 
 def seconds(field: str, value: object, *, positive: bool = True) -> float:
-    """A duration in seconds, above 0 unless `positive` is False."""
+    """Return a duration in seconds, above 0 unless `positive` is False."""
     if not isinstance(value, Real) or isinstance(value, bool):
         wrong_type(field, "a number of seconds", value)
     duration = number(field, value, at_least=-math.inf, at_most=MAX_SECONDS)
@@ -108,19 +108,20 @@ def seconds(field: str, value: object, *, positive: bool = True) -> float:
 
 
 def optional_seconds(field: str, value: object, *, positive: bool = True) -> float | None:
-    """A duration in seconds, or None."""
+    """Return a duration in seconds, or None."""
     return None if value is None else seconds(field, value, positive=positive)
 
 
 def flag(field: str, value: object) -> bool:
-    """True or False."""
+    """Return True or False."""
     if not isinstance(value, bool):
         wrong_type(field, "True or False", value)
     return value
 
 
 def json_object(field: str, value: object) -> dict[str, Any] | None:
-    """A JSON object, copied, or None. What JSON cannot say is named with its path."""
+    """Return a copy of a JSON object, or None. The error for a value that JSON cannot express names the path of the
+    value."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
@@ -130,7 +131,7 @@ def json_object(field: str, value: object) -> dict[str, Any] | None:
 
 
 def amounts(field: str, value: object) -> dict[str, float] | None:
-    """A mapping of names to numbers that are not negative, or None."""
+    """Return a mapping of names to numbers that are not negative, or None."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
@@ -139,7 +140,7 @@ def amounts(field: str, value: object) -> dict[str, float] | None:
 
 
 def callback(field: str, value: C, *, arguments: int = 1) -> C:
-    """Something that can be called with this many arguments, as a function or as a coroutine function; or None."""
+    """Return a function or coroutine function that can be called with this many arguments, or None."""
     if value is None:
         return value
     if not callable(value):
@@ -159,7 +160,8 @@ def callback(field: str, value: C, *, arguments: int = 1) -> C:
 
 
 def _makes_a_generator(callback: Any) -> bool:
-    """Whether a call of it runs nothing: looked for in functions, in what `partial` holds, and in callable objects."""
+    """Return whether a call only creates a generator and so runs nothing: checked for functions, for the function in a
+    `partial`, and for callable objects."""
     inner = callback.func if isinstance(callback, partial) else callback
     kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
     by_call = None if inspect.isclass(inner) else type(inner).__dict__.get("__call__")

@@ -1,4 +1,4 @@
-"""The client for asyncio: the same as `RegistryClient`, on the other stack of grpc."""
+"""The client for asyncio, with the same methods as `RegistryClient`, on grpc.aio."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ PATIENCE = 5.0
 
 
 class AsyncRegistryClient:
-    """The registry and its event log, for one event loop: make it inside the running loop; an async context manager."""
+    """A client of the registry and its event log for one event loop. Create it inside the running loop; it is an async
+    context manager."""
 
     def __init__(self, address: Address | str | None = None, *, timeout: float = 5.0) -> None:
-        """`timeout` is the deadline of each unary call, in seconds. Raises ValueError for what is no address."""
+        """Create a client; `timeout` is the deadline of each unary call, in seconds. Raises ValueError for an invalid
+        address."""
         self._timeout = arguments.seconds("timeout", timeout)
         self._closed = asyncio.Event()
         self._address = resolve_address(arguments.optional_address("address", address), "address")
@@ -56,13 +58,13 @@ class AsyncRegistryClient:
         forks.watch(self)
 
     async def close(self) -> None:
-        """Close the connection; iterators end."""
+        """Close the connection; iterators of the client end."""
         self._closed.set()
         if not self._inherited:
             await self._channel.close()
 
     def after_fork(self) -> None:
-        """In a forked child it is of no use, as the event loop that it was made in."""
+        """Refuse further calls in a forked child, because the client's event loop does not run there."""
         forks.keep(self._channel, self._stubs)
         self._inherited = True
 
@@ -80,15 +82,16 @@ class AsyncRegistryClient:
 
     @declares()
     async def register(self, service_id: str = "", *, name: str, **declared: Unpack[Declared]) -> Service:
-        """Register a service whose heartbeats another client sends; agents register themselves. Intervals: seconds."""
+        """Register a service whose heartbeats another client sends; agents register themselves. Intervals are in
+        seconds."""
         return await self._do(requests.register(declare(service_id, name, **declared)))
 
     async def deregister(self, service_id: str, reason: str = "") -> None:
-        """Remove a service on purpose. Raises ServiceNotFound."""
+        """Remove a service on purpose, without an alert. Raises ServiceNotFound."""
         await self._do(requests.deregister(service_id, reason))
 
     async def get_service(self, service_id: str) -> Service:
-        """Read one service. Raises ServiceNotFound."""
+        """Return one service. Raises ServiceNotFound."""
         return await self._do(requests.get_service(service_id))
 
     async def list_services(
@@ -102,7 +105,7 @@ class AsyncRegistryClient:
         liveness: str = "",
         label_selector: Mapping[str, Any] | None = None,
     ) -> ServiceList:
-        """All services that match, as they were at one revision; an empty filter admits all."""
+        """Return all services that match the filters, as of one revision; an empty filter matches all services."""
         pages = requests.ServicePages(
             type=type,
             role=role,
@@ -120,7 +123,8 @@ class AsyncRegistryClient:
         return pages.result
 
     async def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of every instance; returns how many there were. Raises ServiceNotFound if none."""
+        """Change the role of every instance of a service name; return the number of instances. Raises ServiceNotFound
+        if there is none."""
         return await self._do(requests.promote(name, from_role, to_role))
 
     async def publish_event(
@@ -137,9 +141,11 @@ class AsyncRegistryClient:
         cause: str = "",
         alert_id: str = "",
     ) -> Event:
-        """Append an event; returns it as it was recorded. With a recipient it is delivered as an alert.
+        """Append an event to the event log, and return it as it was recorded. An event with a recipient is delivered as
+        an alert.
 
-        With an `alert_id` of your own, a repeated call is one alert to its recipients; empty: one is assigned.
+        If you set `alert_id`, a repeated call is the same alert for its recipients; with an empty `alert_id` the
+        registry assigns one.
         """
         call = requests.publish_event(
             type,
@@ -166,7 +172,7 @@ class AsyncRegistryClient:
         unacknowledged: bool = False,
         newest: bool = False,
     ) -> EventPage:
-        """One page of the log, oldest first; `newest` takes the last ones instead."""
+        """Return one page of the event log, oldest event first; with `newest`, the page of the newest events."""
         call = requests.list_events(
             after_sequence=after_sequence,
             limit=limit,
@@ -179,32 +185,35 @@ class AsyncRegistryClient:
         return await self._do(call)
 
     async def acknowledge(self, alert_id: str, recipient: str = "") -> int:
-        """Acknowledge an alert, for one recipient or for all; returns how many copies. Raises AlertNotFound."""
+        """Acknowledge an alert for one recipient, or for all recipients; return the number of acknowledged copies.
+        Raises AlertNotFound."""
         return await self._do(requests.acknowledge(alert_id, recipient))
 
     async def acknowledge_event(self, alert_id: str) -> Acknowledged:
-        """As an operator: acknowledge an alert for everybody, and the loss of which it told. Raises AlertNotFound."""
+        """Acknowledge an alert for all recipients in the name of the operators, and the loss of the services that it
+        reports. Raises AlertNotFound."""
         return await self._do(requests.acknowledge_event(alert_id))
 
     async def acknowledge_all(self, *, service_id: str = "", recipient: str = "") -> Acknowledged:
-        """Acknowledge every alert that waits: all, those about a service, or those for a recipient.
+        """Acknowledge all waiting alerts, or those about a service, or those for a recipient.
 
-        Without a recipient it is an operator's acknowledgement, which also covers the services that were lost.
+        Without a recipient this is an acknowledgement by the operators, which also acknowledges lost services.
         """
         return await self._do(requests.acknowledge_all(service_id, recipient))
 
     async def list_gone_services(self, *, limit: int = 1000, unacknowledged: bool = False) -> tuple[GoneService, ...]:
-        """The services that are registered no more, the newest first, as far as they are remembered.
+        """Return the services that are no longer registered, newest removal first, as far as the registry remembers
+        them.
 
-        `unacknowledged`: only those that were lost, and whose loss no operator has acknowledged.
+        With `unacknowledged`, return only lost services whose loss no operator has acknowledged.
         """
         return await self._do(requests.list_gone_services(limit, unacknowledged=unacknowledged))
 
     def watch_services(self, start_revision: int = 0, *, reconnect: bool = True) -> AsyncIterator[ServiceChange]:
-        """A snapshot (or what came after `start_revision`), then changes as they happen.
+        """Yield a snapshot of the services (or the changes since `start_revision`), then changes as they happen.
 
-        A broken stream is resumed where it broke. What the registry no longer keeps is said by a `reset` and a new
-        snapshot. With `reconnect=False` a broken stream raises instead.
+        A broken stream resumes at its last revision. If the registry no longer keeps that revision, the watch yields a
+        `reset` and a new snapshot. With `reconnect=False` a broken stream raises instead.
         """
         return self._follow("registry", "WatchServices", ServiceResume(start_revision, reconnect=reconnect))
 
@@ -218,7 +227,8 @@ class AsyncRegistryClient:
         only_new: bool = False,
         reconnect: bool = True,
     ) -> AsyncIterator[Event]:
-        """Events after a sequence, then new ones. A broken stream is resumed. Raises RevisionCompacted for a gap."""
+        """Yield the events after a sequence number, then new events. A broken stream resumes. Raises RevisionCompacted
+        for a gap."""
         resume = EventResume(
             after_sequence,
             recipient=recipient,

@@ -1,6 +1,8 @@
-"""Threads that call programs back: few for all agents of an endpoint, and for each agent one call after the other.
+"""The threads that call the program's callbacks: a few threads for all agents of an endpoint, and one call at a time
+for each agent.
 
-A call that does not return holds its thread, and delays only the later calls of its own lane. A coroutine holds none.
+A call that does not return occupies its thread, and delays only the later calls of its own lane. A coroutine occupies
+no thread.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ _IDLE = 10.0
 
 
 class CallbackPool:
-    """At most `most` threads, which are started when there is something to call. Safe from any thread."""
+    """A pool of at most `most` threads, which are started when there is a call to make. Safe from any thread."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -34,7 +36,7 @@ class CallbackPool:
         self._idle = 0
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Run it in one of the threads, after those that wait."""
+        """Run a call in one of the threads, after the calls that already wait."""
         with self._changed:
             self._jobs.append(job)
             if self._idle >= len(self._jobs):
@@ -44,7 +46,7 @@ class CallbackPool:
                 threading.Thread(target=self._run, name="tron-callbacks", daemon=True).start()
 
     def after_fork(self) -> None:
-        """In a forked child: the threads stayed with the parent, and so does what they had to call."""
+        """Drop threads and waiting calls in a forked child, because both belong to the parent process."""
         self._changed = threading.Condition()
         self._jobs.clear()
         self._threads = self._idle = 0
@@ -72,9 +74,10 @@ class CallbackPool:
 
 
 class Lane:
-    """Calls that must not overtake one another. Safe from any thread.
+    """A sequence of calls that must not overtake one another. Safe from any thread.
 
-    A job gets a function that it calls once, from any thread, when all that it began has ended. Then the next begins.
+    Each job receives a function, and calls it once, from any thread, when everything that the job began has ended. Then
+    the next job begins.
     """
 
     def __init__(self, pool: CallbackPool) -> None:
@@ -84,7 +87,7 @@ class Lane:
         self._busy = False
 
     def run(self, job: Job) -> None:
-        """Run it in a thread of the pool, after the jobs before it."""
+        """Run a job in a thread of the pool, after the earlier jobs of this lane."""
         with self._changed:
             self._jobs.append(job)
             if self._busy:
@@ -93,12 +96,12 @@ class Lane:
         self._pool.submit(self._begin)
 
     def wait_idle(self, timeout: float) -> bool:
-        """Whether all jobs have ended within `timeout` seconds."""
+        """Wait up to `timeout` seconds until all jobs have ended; return whether they have."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._busy, timeout)
 
     def after_fork(self) -> None:
-        """In a forked child: nothing runs, and nothing waits."""
+        """Drop running and waiting jobs in a forked child."""
         self._changed = threading.Condition()
         self._jobs.clear()
         self._busy = False

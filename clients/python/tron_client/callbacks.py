@@ -1,7 +1,8 @@
-"""Calls the program back from threads: a function runs there, a coroutine in the event loop of the start.
+"""Calls the program's callbacks from threads: a function runs in the thread, a coroutine in the event loop of the
+start.
 
-A call has succeeded only once everything that it began has ended: a function that returns an awaitable or a future is
-waited for, whatever it was declared to be.
+A call has succeeded only once everything that it began has ended: if the callback returns an awaitable or a future, the
+SDK waits for the result.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ _running_in: ContextVar[frozenset[int]] = ContextVar("tron_client_callbacks", de
 
 
 class CallbackFailed(Exception):
-    """A callback ended in a way that is no result: it was cancelled, wanted to exit, or returned what nothing runs."""
+    """A callback ended without a usable result: it was cancelled, tried to exit, or returned a generator, which nothing
+    runs."""
 
 
 class Callbacks:
-    """The calls of one agent or supervisor. Safe from any thread."""
+    """The callbacks of one agent or supervisor. Safe from any thread."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -35,7 +37,7 @@ class Callbacks:
         self._calls: set[Future[Any]] = set()
 
     def attach_running_loop(self) -> None:
-        """Run coroutines in the event loop that runs here, if one does."""
+        """Run coroutines in the event loop that runs in this thread, if there is one."""
         try:
             self.loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -43,22 +45,23 @@ class Callbacks:
 
     @property
     def is_calling(self) -> bool:
-        """Whether the code that asks runs inside one of these calls, so that it must not wait for their end."""
+        """Return whether the current code runs inside one of these callbacks, so that it must not wait for their
+        end."""
         return id(self) in _running_in.get()
 
     @property
     def can_be_awaited(self) -> bool:
-        """Whether a coroutine can end while the code that asks waits: not if that code blocks the loop itself."""
+        """Return whether a coroutine callback can end while the current code waits; it cannot if the current code
+        blocks the event loop of the callback."""
         try:
             return asyncio.get_running_loop() is not self.loop
         except RuntimeError:
             return True
 
     def call(self, callback: Callable[[Any], object], argument: object, timeout: float | None = None) -> None:
-        """Call back and wait for the end; only a coroutine or future can be held to `timeout` seconds.
+        """Call the callback and wait for its end; only coroutines and futures are limited to `timeout` seconds.
 
-        Raises what the callback raises, CallbackFailed for what is no Exception (SystemExit, a cancellation) and for a
-        generator, which nothing would run.
+        Raises the exception of the callback, or CallbackFailed for a SystemExit, a cancellation, or a generator.
         """
         token = _running_in.set(_running_in.get() | {id(self)})
         try:
@@ -76,9 +79,10 @@ class Callbacks:
         argument: object,
         ended: Callable[[Exception | None], None],
     ) -> None:
-        """Call back, and call `ended` once all that the call began has ended, with the error that `call` would raise.
+        """Call the callback, and call `ended` with the error that `call` would raise, or None, once everything that the
+        callback began has ended.
 
-        Waits for a function only: what runs in an event loop holds no thread, and `ended` is called there.
+        Waits only for a function; a coroutine occupies no thread, and `ended` is then called in the event loop.
         """
         failed: Exception | None = None
         under_way: Future[Any] | None = None
@@ -99,18 +103,18 @@ class Callbacks:
         under_way.add_done_callback(partial(self._ended, ended))
 
     def cancel(self) -> None:
-        """Cancel the coroutines that run; functions cannot be."""
+        """Cancel the coroutines that run; functions cannot be cancelled."""
         with self._lock:
             calls = tuple(self._calls)
         for call in calls:
             call.cancel()
 
     def after_fork(self) -> None:
-        """In a forked child: the threads that called back stayed with the parent, and so did the loop."""
+        """Drop running calls and the event loop in a forked child, because both belong to the parent process."""
         self.loop, self._lock, self._calls = None, threading.Lock(), set()
 
     def _under_way(self, result: object) -> Future[Any] | None:
-        """What goes on elsewhere; None if nothing does."""
+        """Return the awaitable or future that a callback returned; None if it returned neither."""
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
             raise CallbackFailed(f"it returned a {type(result).__name__}, which nothing runs")
         if isinstance(result, Future):

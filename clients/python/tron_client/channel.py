@@ -1,4 +1,4 @@
-"""Where the registry is and how to connect to it: every channel option of the SDK is set here."""
+"""Opens channels to the registry and TRON; every channel option of the SDK is set here."""
 
 from __future__ import annotations
 
@@ -45,15 +45,16 @@ _OF_AGENTS: tuple[tuple[str, int], ...] = (
 
 
 def resolve_address(address: Address | str | None, field: str = "registry") -> Address:
-    """The registry's address or endpoint: the argument, else the environment's TRON_REGISTRY, else loopback.
+    """Return the registry's address or endpoint: the argument, else the environment's TRON_REGISTRY, else loopback.
 
-    Raises ValueError, with the name of the argument or the variable, for what is no address.
+    Raises ValueError, with the name of the argument or the variable, for an invalid address.
     """
     return _resolve(address, field, "TRON_REGISTRY", DEFAULT_REGISTRY)
 
 
 def resolve_monitor_address(address: Address | str | None, field: str = "address") -> Address:
-    """TRON's address: the argument, else the environment's TRON_MONITOR, else loopback. Raises as `resolve_address`."""
+    """Return TRON's address: the argument, else the environment's TRON_MONITOR, else loopback. Raises as
+    `resolve_address` does."""
     return _resolve(address, field, "TRON_MONITOR", DEFAULT_MONITOR)
 
 
@@ -67,15 +68,16 @@ def _resolve(address: Address | str | None, field: str, variable: str, default: 
 
 
 def proxy_of(address: Address) -> Proxy | None:
-    """The proxy between us and an address, by the environment as it is now; None for loopback."""
+    """Return the proxy that the current environment names for an address; None for loopback."""
     return grpc_proxy(address, os.environ)
 
 
 class Trust:
-    """Which connection the agents of this process share: its number grows each time that one of them gives it up.
+    """The number of the connection that the agents of this process share; it grows each time that an agent abandons the
+    connection.
 
-    All who share it follow to the next, so that a hundred agents that lose faith at once open one connection and not
-    a hundred, at the very moment when the registry may be coming back.
+    All agents that share a connection move to the next one together, so that a hundred agents with a dead connection
+    open one new connection and not a hundred while the registry may be coming back.
     """
 
     def __init__(self) -> None:
@@ -83,12 +85,12 @@ class Trust:
         self.generation = 0
 
     def give_up(self, generation: int) -> None:
-        """Whoever connects from now on does not use the connection of this number, nor an older one."""
+        """Ensure that later streams use neither the connection with this number nor an older one."""
         with self._lock:
             self.generation = max(self.generation, generation + 1)
 
     def after_fork(self) -> None:
-        """In a forked child; gRPC opens connections of its own there."""
+        """Reset the connection number in a forked child, where gRPC opens connections of its own."""
         self._lock = threading.Lock()
 
 
@@ -97,14 +99,14 @@ forks.watch(TRUST)
 
 
 def open_channel(address: Address | str) -> grpc.Channel:
-    """A channel of the synchronous stack, for calls. Raises ValueError for what is no address."""
+    """Return a synchronous channel for unary calls. Raises ValueError for an invalid address."""
     return _open_channel(address, ())
 
 
 def open_agent_channel(address: Address | str, generation: int) -> grpc.Channel:
-    """A channel of the synchronous stack, for Heartbeat streams. Raises as `open_channel`.
+    """Return a synchronous channel for Heartbeat streams. Raises as `open_channel` does.
 
-    Those with the same address and generation share one connection, however many agents a process has.
+    All channels with the same address and generation share one connection, however many agents a process has.
     """
     return _open_channel(address, (*_OF_AGENTS, ("tron.connection_generation", generation)))
 
@@ -123,7 +125,7 @@ def _open_channel(address: Address | str, more: tuple[tuple[str, int], ...]) -> 
 
 
 def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
-    """A channel for the running event loop. Raises ValueError for what is no address."""
+    """Return a channel for the running event loop. Raises ValueError for an invalid address."""
     require_usable(aio=True)
     target, options = _target(address)
     if not isinstance(address, Endpoint):
@@ -135,7 +137,7 @@ def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
-    """The options that keep a channel off a proxy if none may stand in between."""
+    """Return the channel options that bypass the proxy if the address must not use one."""
     return (("grpc.enable_http_proxy", 0),) if proxy_of(address) is None else ()
 
 

@@ -1,8 +1,8 @@
-"""Clients for everything that is not the life of an agent: unary calls and streams of changes.
+"""The clients for unary calls and streams of changes that do not belong to an agent.
 
-Both clients are the same but for the stack: what is asked and how answers are read is in requests.py, how streams go on
-is in watcher.py. Every unary call has a deadline and raises a TronError; arguments that the contract cannot say raise
-InvalidRequest before anything is sent.
+`RegistryClient` and `AsyncRegistryClient` differ only in the grpc stack: requests.py builds the requests and reads the
+answers, watcher.py resumes the streams. Every unary call has a deadline and raises a TronError; an argument that the
+contract cannot express raises InvalidRequest before anything is sent.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ T = TypeVar("T")
 
 
 class RegistryClient:
-    """The registry and its event log, for threads. Safe from any thread; a context manager."""
+    """A client of the registry and its event log for programs with threads. Safe from any thread; it is a context
+    manager."""
 
     def __init__(self, address: Address | str | None = None, *, timeout: float = 5.0) -> None:
-        """`timeout` is the deadline of each unary call, in seconds. Raises ValueError for what is no address."""
+        """Create a client; `timeout` is the deadline of each unary call, in seconds. Raises ValueError for an invalid
+        address."""
         self._timeout = arguments.seconds("timeout", timeout)
         self._closed = threading.Event()
         self._address = resolve_address(arguments.optional_address("address", address), "address")
@@ -58,12 +60,12 @@ class RegistryClient:
         forks.watch(self)
 
     def close(self) -> None:
-        """Close the connection; iterators end."""
+        """Close the connection; iterators of the client end."""
         self._closed.set()
         self._connection.close()
 
     def after_fork(self) -> None:
-        """In a forked child the client goes on, over a connection of its own."""
+        """Use a new connection in a forked child."""
         was_closed, self._closed = self._closed.is_set(), threading.Event()
         if was_closed:
             self._closed.set()
@@ -78,15 +80,16 @@ class RegistryClient:
 
     @declares()
     def register(self, service_id: str = "", *, name: str, **declared: Unpack[Declared]) -> Service:
-        """Register a service whose heartbeats another client sends; agents register themselves. Intervals: seconds."""
+        """Register a service whose heartbeats another client sends; agents register themselves. Intervals are in
+        seconds."""
         return self._do(requests.register(declare(service_id, name, **declared)))
 
     def deregister(self, service_id: str, reason: str = "") -> None:
-        """Remove a service on purpose. Raises ServiceNotFound."""
+        """Remove a service on purpose, without an alert. Raises ServiceNotFound."""
         self._do(requests.deregister(service_id, reason))
 
     def get_service(self, service_id: str) -> Service:
-        """Read one service. Raises ServiceNotFound."""
+        """Return one service. Raises ServiceNotFound."""
         return self._do(requests.get_service(service_id))
 
     def list_services(
@@ -100,7 +103,7 @@ class RegistryClient:
         liveness: str = "",
         label_selector: Mapping[str, Any] | None = None,
     ) -> ServiceList:
-        """All services that match, as they were at one revision; an empty filter admits all."""
+        """Return all services that match the filters, as of one revision; an empty filter matches all services."""
         pages = requests.ServicePages(
             type=type,
             role=role,
@@ -118,7 +121,8 @@ class RegistryClient:
         return pages.result
 
     def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of every instance; returns how many there were. Raises ServiceNotFound if none."""
+        """Change the role of every instance of a service name; return the number of instances. Raises ServiceNotFound
+        if there is none."""
         return self._do(requests.promote(name, from_role, to_role))
 
     def publish_event(
@@ -135,9 +139,11 @@ class RegistryClient:
         cause: str = "",
         alert_id: str = "",
     ) -> Event:
-        """Append an event; returns it as it was recorded. With a recipient it is delivered as an alert.
+        """Append an event to the event log, and return it as it was recorded. An event with a recipient is delivered as
+        an alert.
 
-        With an `alert_id` of your own, a repeated call is one alert to its recipients; empty: one is assigned.
+        If you set `alert_id`, a repeated call is the same alert for its recipients; with an empty `alert_id` the
+        registry assigns one.
         """
         call = requests.publish_event(
             type,
@@ -164,7 +170,7 @@ class RegistryClient:
         unacknowledged: bool = False,
         newest: bool = False,
     ) -> EventPage:
-        """One page of the log, oldest first; `newest` takes the last ones instead."""
+        """Return one page of the event log, oldest event first; with `newest`, the page of the newest events."""
         call = requests.list_events(
             after_sequence=after_sequence,
             limit=limit,
@@ -177,32 +183,35 @@ class RegistryClient:
         return self._do(call)
 
     def acknowledge(self, alert_id: str, recipient: str = "") -> int:
-        """Acknowledge an alert, for one recipient or for all; returns how many copies. Raises AlertNotFound."""
+        """Acknowledge an alert for one recipient, or for all recipients; return the number of acknowledged copies.
+        Raises AlertNotFound."""
         return self._do(requests.acknowledge(alert_id, recipient))
 
     def acknowledge_event(self, alert_id: str) -> Acknowledged:
-        """As an operator: acknowledge an alert for everybody, and the loss of which it told. Raises AlertNotFound."""
+        """Acknowledge an alert for all recipients in the name of the operators, and the loss of the services that it
+        reports. Raises AlertNotFound."""
         return self._do(requests.acknowledge_event(alert_id))
 
     def acknowledge_all(self, *, service_id: str = "", recipient: str = "") -> Acknowledged:
-        """Acknowledge every alert that waits: all, those about a service, or those for a recipient.
+        """Acknowledge all waiting alerts, or those about a service, or those for a recipient.
 
-        Without a recipient it is an operator's acknowledgement, which also covers the services that were lost.
+        Without a recipient this is an acknowledgement by the operators, which also acknowledges lost services.
         """
         return self._do(requests.acknowledge_all(service_id, recipient))
 
     def list_gone_services(self, *, limit: int = 1000, unacknowledged: bool = False) -> tuple[GoneService, ...]:
-        """The services that are registered no more, the newest first, as far as they are remembered.
+        """Return the services that are no longer registered, newest removal first, as far as the registry remembers
+        them.
 
-        `unacknowledged`: only those that were lost, and whose loss no operator has acknowledged.
+        With `unacknowledged`, return only lost services whose loss no operator has acknowledged.
         """
         return self._do(requests.list_gone_services(limit, unacknowledged=unacknowledged))
 
     def watch_services(self, start_revision: int = 0, *, reconnect: bool = True) -> Iterator[ServiceChange]:
-        """A snapshot (or what came after `start_revision`), then changes as they happen.
+        """Yield a snapshot of the services (or the changes since `start_revision`), then changes as they happen.
 
-        A broken stream is resumed where it broke. What the registry no longer keeps is said by a `reset` and a new
-        snapshot. With `reconnect=False` a broken stream raises instead.
+        A broken stream resumes at its last revision. If the registry no longer keeps that revision, the watch yields a
+        `reset` and a new snapshot. With `reconnect=False` a broken stream raises instead.
         """
         return self._follow("registry", "WatchServices", ServiceResume(start_revision, reconnect=reconnect))
 
@@ -216,7 +225,8 @@ class RegistryClient:
         only_new: bool = False,
         reconnect: bool = True,
     ) -> Iterator[Event]:
-        """Events after a sequence, then new ones. A broken stream is resumed. Raises RevisionCompacted for a gap."""
+        """Yield the events after a sequence number, then new events. A broken stream resumes. Raises RevisionCompacted
+        for a gap."""
         resume = EventResume(
             after_sequence,
             recipient=recipient,

@@ -1,4 +1,4 @@
-"""Drop-in for the heartbeat module of the legacy services: the same calls, kept alive by an Agent underneath."""
+"""Replaces the heartbeat module of the legacy services: the same functions, implemented with an Agent."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ async def start_registry_heartbeat(
     ttl_s: float = 90,
     status: str = "ok",
 ) -> bool:
-    """Register and beat from now on; returns whether it was registered within 5 seconds.
+    """Register a service and send heartbeats from now on; return whether it was registered within 5 seconds.
 
-    False if the registry is away: it keeps trying. False if the registration was refused: the log says why. The
-    registry reads `labels["parent"]` automatically. Several services may live in one process; a second start with
-    one id replaces the first. Of several processes of this machine and user with one id, such as the workers of a
-    server, one is registered and the others wait: True for those. Raises WrongType, naming the field, for an argument
-    of a type that cannot be meant.
+    Returns False if the registry does not answer; the agent then keeps trying. Returns False if the registration was
+    refused; the log then contains the reason. The registry reads `labels["parent"]` automatically. Several services may
+    run in one process; a second start with the same id replaces the first. If several processes of this machine and
+    user use one id, such as the workers of a server, one process is registered and the others wait; for these the
+    function returns True. Raises WrongType, naming the field, for an argument of a wrong type.
     """
     try:
         agent = _describe(
@@ -99,7 +99,8 @@ async def start_registry_heartbeat(
 
 
 async def stop_registry_heartbeat(service_id: str | None = None) -> None:
-    """Say goodbye for one service, or for all of this process; does nothing for one that is not there."""
+    """Send a goodbye for one service, or for all services of this process; do nothing for a service that was not
+    started."""
     with _lock:
         ids = tuple(_agents) if service_id is None else (service_id,)
         leaving = [agent for each in ids if (agent := _agents.pop(each, None)) is not None]
@@ -115,9 +116,10 @@ def create_registry_heartbeat_lifespan(
     caps: Iterable[str],
     **kwargs: Any,
 ) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-    """A lifespan for `FastAPI(lifespan=...)`: registered while the application serves.
+    """Return a lifespan for `FastAPI(lifespan=...)`: the service is registered while the application serves.
 
-    The keywords are those of `start_registry_heartbeat`. Raises WrongType as that does, and at once.
+    The keywords are those of `start_registry_heartbeat`. Raises WrongType as `start_registry_heartbeat` does, but
+    already when the lifespan is created.
     """
     described = (service_id, name, type, role, url, arguments.texts("caps", caps))
     try:
@@ -153,7 +155,7 @@ def _describe(
     ttl_s: float = 90,
     status: str = "ok",
 ) -> Agent:
-    """An agent that is not started yet. Raises InvalidRequest with the names that its arguments have here."""
+    """Return an agent that is not started yet. Raises InvalidRequest with the argument names of this module."""
     return Agent(
         arguments.text("service_id", service_id),
         name=arguments.text("name", name),

@@ -1,4 +1,4 @@
-"""A channel with its stubs, opened anew in a forked child: what the clients for threads hold."""
+"""A channel with its stubs that is opened again in a forked child; the clients for threads use it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Connection:
         forks.watch(self)
 
     def stub(self, name: str) -> Any:
-        """A stub of the channel. Calls on one that was closed raise ValueError."""
+        """Return a stub of the channel. Calls on a closed connection raise ValueError."""
         with self._lock:
             if self._channel is None:
                 if self._closed:
@@ -39,7 +39,7 @@ class Connection:
             return self._stubs[name]
 
     def close(self) -> None:
-        """Close the channel; the calls on it end."""
+        """Close the channel; its calls end."""
         with self._lock:
             self._closed = True
             channel = self._channel
@@ -47,7 +47,7 @@ class Connection:
             channel.close()
 
     def after_fork(self) -> None:
-        """In the child: the channel is the parent's; the next call opens one."""
+        """Drop the parent's channel in a forked child; the next call opens a new channel."""
         forks.keep(self._channel, self._stubs)
         self._lock, self._channel, self._stubs = threading.Lock(), None, {}
 
@@ -58,9 +58,9 @@ class Connection:
 
 
 def answers(stream: Any) -> Iterator[Any]:
-    """The answers of a stream, which is cancelled when nobody asks for more.
+    """Yield the answers of a stream, and cancel the stream when the caller stops iterating.
 
-    Raises InheritedStream for the next one in a forked child: the stream is the parent's, and must be left alone.
+    Raises InheritedStream in a forked child: the stream belongs to the parent process and must not be touched.
     """
     depth = forks.depth()
     try:
@@ -79,4 +79,4 @@ def answers(stream: Any) -> Iterator[Any]:
 
 
 class InheritedStream(Exception):
-    """The stream was opened by the parent of this process."""
+    """The parent process opened this stream, so a forked child cannot read it."""

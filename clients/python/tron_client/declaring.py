@@ -1,4 +1,4 @@
-"""The keywords by which a program declares itself: checked in one place for the agent and for both clients."""
+"""Checks the keyword arguments that declare a service, for the agent and for both clients."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _DEFAULTS: dict[str, Any] = {"type": "agent", "role": "production", "caps": ()}
 
 
 def declare(service_id: str, name: str = "", **declared: Unpack[Declared]) -> service_pb2.Service:
-    """The half of a Service that the client sets. Raises InvalidRequest, naming the field, for what cannot be said, and
-    TypeError for a keyword that does not exist."""
+    """Return the part of a Service that a client declares. Raises InvalidRequest, naming the field, for a value that
+    cannot be declared, and TypeError for an unknown keyword."""
     for unknown in declared.keys() - _CHECKS.keys():
         raise TypeError(f"got an unexpected keyword argument {unknown!r}")
     fields: dict[str, Any] = {
@@ -37,8 +37,8 @@ def declare(service_id: str, name: str = "", **declared: Unpack[Declared]) -> se
 
 
 def declares(**defaults: object) -> Callable[[F], F]:
-    """Show the keywords of a declaration, and their `defaults`, in the signature of a function that takes them as
-    `**declared`, so that help() and editors list them."""
+    """Decorate a function that takes `**declared` so that its signature lists the keywords of a declaration and their
+    `defaults`, for help() and editors."""
 
     def show(function: F) -> F:
         signature = inspect.signature(function)

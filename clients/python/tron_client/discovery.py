@@ -1,4 +1,4 @@
-"""Where TRON is, by what the registry knows of it: TRON registers itself like every other service. Decisions only."""
+"""Finds the address of TRON from the registry, where TRON registers itself like any other service. Decisions only."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
 
 
 class Unreachable(ValueError):
-    """The registry knows a TRON, but its url leads nowhere from here; the text says why."""
+    """The registry knows TRON, but this client cannot use TRON's URL; the text explains why."""
 
 
 def monitor_address(url: str, registry: Address) -> Address:
-    """Return where TRON answers, from its `url` and from the address at which the registry was reached.
+    """Return TRON's address, from TRON's `url` and from the address at which the registry was reached.
 
-    A TRON that listens on every interface is looked for on the host of the registry. Raises Unreachable.
+    A TRON that listens on every interface is assumed to be on the host of the registry. Raises Unreachable.
     """
     try:
         parts = urlsplit(url)

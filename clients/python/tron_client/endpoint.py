@@ -1,4 +1,4 @@
-"""Where a server is, and how to speak to it: accepted wherever the address of a registry or of TRON is."""
+"""Describes how to reach a server: an Endpoint is accepted wherever an address of the registry or of TRON is."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CALLBACK_THREADS = 8
 
 
 class Endpoint(Address):
-    """The addresses of one server, credentials, interceptors and options. Agents of a process whose endpoints are equal
-    in all of them share a stream."""
+    """The addresses of one server, with credentials, interceptors and options. Agents of a process with equal endpoints
+    share a stream."""
 
     __slots__ = ("agents_per_stream", "callback_threads", "credentials", "interceptors")
 
@@ -38,11 +38,14 @@ class Endpoint(Address):
         agents_per_stream: int = AGENTS_PER_STREAM,
         callback_threads: int = CALLBACK_THREADS,
     ) -> None:
-        """`addresses`: one as elsewhere, or several IP addresses of one family with their ports, which are tried in
-        order. `credentials`: for TLS; None: plaintext. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or
-        both; each client takes those of its own kind. `agents_per_stream`: with more agents of a process there is a
-        second stream. `callback_threads`: callbacks of these agents that run at the same time. Raises ValueError for
-        what is no address, InvalidRequest for a number below 1, TypeError for what is no credentials or no interceptor.
+        """Describe a server.
+
+        `addresses`: one address, or several IP addresses of one family with their ports, which are tried in order.
+        `credentials`: for TLS; None means plaintext. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or
+        of both; each client uses those of its own kind. `agents_per_stream`: with more agents in a process, the SDK
+        opens another stream. `callback_threads`: how many callbacks of these agents may run at the same time. Raises
+        ValueError for an invalid address, InvalidRequest for a number below 1, and TypeError for invalid credentials or
+        interceptors.
         """
         given = (addresses,) if isinstance(addresses, str) else tuple(addresses)
         if not given:
@@ -86,7 +89,7 @@ SYNC = (
 
 
 def _together(addresses: list[Address]) -> tuple[str, tuple[tuple[str, int], ...]]:
-    """Several addresses as one target of gRPC. Raises ValueError if they are not IP addresses of one family."""
+    """Return several addresses as one target of gRPC. Raises ValueError if they are not IP addresses of one family."""
     endpoints = tuple(endpoint for address in addresses for endpoint in address.endpoints)
     families = {_family(host) for host, _ in endpoints} if all(each.endpoints for each in addresses) else {""}
     if len(families) > 1 or "" in families:

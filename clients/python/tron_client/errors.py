@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions. Programs decide by the class or by `reason`, never by the text."""
+"""The exceptions of the SDK. Programs should decide by the class or by `reason`, never by the text."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ __all__ = [
 
 
 class WrongType(InvalidRequest, TypeError):
-    """An argument has a type that cannot be meant. Raised by the SDK itself, before anything is sent."""
+    """An argument has a wrong type. The SDK raises this exception before it sends anything."""
 
 
 class RegistryUnavailable(TronError):
-    """The registry could not be reached, or did not answer in time: try again later. The message says what did answer,
-    and names the proxy that stood in between."""
+    """The registry could not be reached, or did not answer in time: try again later. The message describes the program
+    that did answer, and the proxy in between, if there was one."""
 
 
 class WrongServer(TronError):
-    """What answered is a gRPC server that does not serve this call: the address is that of something else."""
+    """A gRPC server that does not serve this call answered: the address belongs to another program."""
 
 
 RETRYABLE: tuple[type[TronError], ...] = (
@@ -93,9 +93,9 @@ _TRANSPORT = frozenset(
 
 
 def from_rpc_error(error: grpc.RpcError, address: Address | None = None) -> TronError:
-    """The exception for a failed call of either grpc stack; `reason` is kept even where this SDK does not know it.
+    """Return the exception for a failed call of either grpc stack; `reason` is kept even if this SDK does not know it.
 
-    With the `address` that was called, the message says what is wrong with it as far as the failure tells.
+    With the called `address`, the message also explains, as far as the failure shows, what is wrong with that address.
     """
     failed: Any = error  # the code and the trailers are methods of the call that every RpcError in fact is
     code: grpc.StatusCode | None = failed.code() if hasattr(failed, "code") else None
@@ -120,7 +120,8 @@ def from_rpc_error(error: grpc.RpcError, address: Address | None = None) -> Tron
 
 
 def _with_place(message: str, address: Address | None) -> str:
-    """What gRPC leaves out: that HTTP was spoken there, and that a proxy stood in between."""
+    """Return a message with the details that gRPC leaves out: whether an HTTP server answered, and whether a proxy was
+    in between."""
     if address is None:
         return message
     if "http1" in message or "Failed parsing HTTP/2" in message:

@@ -1,7 +1,8 @@
-"""What becomes of the SDK's objects in a forked child: threads, streams and connections stay with the parent.
+"""Handles forked children: threads, streams and connections of the SDK stay with the parent process.
 
-Whatever holds one of these watches for a fork, and says in `after_fork` what it is in the child: ended, or opened anew
-when it is next used. It must take no lock there: the thread that held it is not in the child.
+Every object that holds one of these is registered here, and its `after_fork` ends the object in the child, or opens it
+anew at its next use. `after_fork` must not take a lock, because the thread that held the lock does not exist in the
+child.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Watcher(Protocol):
     """An object of the SDK that holds threads, locks or connections."""
 
     def after_fork(self) -> None:
-        """In the child: make new locks, let go of threads, and `keep` what belongs to grpc."""
+        """Prepare the object for use in the child: create new locks, drop threads, and `keep` objects of grpc."""
 
 
 class _Forks:
@@ -44,25 +45,26 @@ _forks = _Forks()
 
 
 def watch(watcher: Watcher) -> None:
-    """Call `after_fork` of an object in each child that is forked while it lives."""
+    """Call `after_fork` of an object in each child that is forked while the object lives."""
     _forks.watchers.add(watcher)
 
 
 def depth() -> int:
-    """How many forks lie between this process and the one that loaded the SDK; changes in a child only."""
+    """Return the number of forks between this process and the process that loaded the SDK."""
     return _forks.depth
 
 
 def keep(*theirs: object) -> None:
-    """Hold on to objects of grpc that the parent made: their end would wait for threads that are not here."""
+    """Keep a reference to an object of grpc that the parent process created: destroying it would wait for threads that
+    do not exist here."""
     _forks.kept.extend(theirs)
 
 
 def connecting() -> None:
-    """A channel is about to be opened.
+    """Check that this process may open a channel, before it does.
 
     Raises RuntimeError in a process that was patched in a way that gRPC cannot work with, and in a child of a process
-    that had a channel, if gRPC is configured not to support forks: it would end the child without a message.
+    that had a channel, if gRPC is configured not to support forks: gRPC would end such a child without a message.
     """
     require_usable()
     if _forks.connected_before and os.environ.get("GRPC_ENABLE_FORK_SUPPORT", "").strip().lower() in _OFF:

@@ -1,3 +1,3 @@
-"""The former name of `tron_client.compat`; it will go with the next release."""
+"""The former name of `tron_client.compat`; it will be removed in the next release."""
 
 from tron_client.compat import *  # noqa: F403

@@ -1,7 +1,8 @@
-"""Which process of this machine holds an id: two locks of the kernel, in files of a directory of the user.
+"""Decides which process of this machine holds a service id, by two kernel locks on files in a directory of the user.
 
-The id lock is held by one process at a time. The presence lock is shared by all who wait for it, so that the holder can
-tell, when it leaves, whether somebody will come after it. The kernel lets both go when a process dies, however it dies.
+One process at a time holds the id lock. All processes that wait for the id share the presence lock, so that a holder
+that leaves knows whether another process will take over. The kernel releases both locks when a process dies, however it
+dies.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NO
 
 
 class LockUnavailable(OSError):
-    """No lock can be had here; the text says why."""
+    """No lock is available on this machine; the text explains why."""
 
 
 def runtime_directory() -> Path:
-    """The directory of this user for locks, made if it is not there.
+    """Return the directory of this user for locks, and create it if necessary.
 
-    Raises LockUnavailable for one that somebody else could write to: it may have been put there to deceive us.
+    Raises LockUnavailable if another user could write to the directory, because that user may have created it as a
+    trap.
     """
     if fcntl is None:
         raise LockUnavailable("this system has no flock")
@@ -52,13 +54,13 @@ def runtime_directory() -> Path:
 
 
 class IdLock:
-    """The claim of one process to one id at one registry. Not for several threads at a time.
+    """The claim of one process to one service id at one registry. Not safe from several threads at a time.
 
-    Locks that a forked child inherits are let go there without a word to the kernel: they are the parent's.
+    A forked child closes inherited locks without unlocking them, because they belong to the parent process.
     """
 
     def __init__(self, registry: str, service_id: str) -> None:
-        """Raises LockUnavailable if there is nowhere to lock."""
+        """Open the lock files. Raises LockUnavailable if no directory is available."""
         self._directory = runtime_directory()
         self._name = hashlib.sha256(f"{registry}\0{service_id}".encode()).hexdigest()[:32]
         self._id: int | None = None
@@ -68,38 +70,40 @@ class IdLock:
 
     @property
     def held(self) -> bool:
-        """Whether we hold the id."""
+        """Whether this process holds the id."""
         return self._id is not None
 
     def acquire(self) -> bool:
-        """Take the id if nobody holds it; whether we hold it now. Raises LockUnavailable."""
+        """Take the id if no other process holds it; return whether this process holds it now. Raises
+        LockUnavailable."""
         if self._id is None:
             self._id = self._take("id", exclusive=True)
         return self._id is not None
 
     def release(self) -> None:
-        """Let the id go."""
+        """Release the id."""
         self._unlock(self._id)
         self._id = None
 
     def wait_in_line(self) -> None:
-        """Be known as one who waits. Raises LockUnavailable."""
+        """Register this process as waiting for the id. Raises LockUnavailable."""
         if self._presence is None:
             self._presence = self._take("presence", exclusive=False)
 
     def leave_line(self) -> None:
-        """Wait no more."""
+        """Stop waiting for the id."""
         self._unlock(self._presence)
         self._presence = None
 
     def someone_waits(self) -> bool:
-        """Whether somebody else waits for the id. Raises LockUnavailable."""
+        """Return whether another process waits for the id. Raises LockUnavailable."""
         alone = self._take("presence", exclusive=True)
         self._unlock(alone)
         return alone is None
 
     def say_superseded(self, incarnation: int) -> None:
-        """Record for waiting processes that a process without this lock took the id: they are too late."""
+        """Record, for waiting processes, that a process without this lock took over the id, so that they are superseded
+        too."""
         if self._id is not None:
             told = {"superseded_at": self._now(), "incarnation": incarnation}
             with contextlib.suppress(OSError):
@@ -107,7 +111,7 @@ class IdLock:
                 os.pwrite(self._id, json.dumps(told).encode(), 0)
 
     def superseded_by(self) -> int | None:
-        """The incarnation that took the id from its holder while we waited; None if nobody did."""
+        """Return the incarnation that superseded the holder while this process waited; None if none did."""
         if self._id is None:
             return None
         try:
@@ -117,14 +121,14 @@ class IdLock:
             return None
 
     def touch(self) -> None:
-        """Show that the files are in use, to those who clean directories for temporary files."""
+        """Update the times of the lock files, so that programs that clean temporary directories keep them."""
         for descriptor in (self._id, self._presence):
             if descriptor is not None:
                 with contextlib.suppress(OSError):
                     os.utime(descriptor)
 
     def close(self) -> None:
-        """Let everything go; in a forked child this leaves the locks to the parent."""
+        """Release everything; in a forked child, leave the locks to the parent process."""
         self.release()
         self.leave_line()
 
@@ -139,7 +143,7 @@ class IdLock:
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
     def _take(self, kind: str, *, exclusive: bool) -> int | None:
-        """The descriptor of a file that is locked; None if others hold it."""
+        """Return the descriptor of the locked file; None if another process holds the lock."""
         path = self._directory / f"{self._name}.{kind}"
         while True:
             descriptor: int | None = None

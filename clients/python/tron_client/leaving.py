@@ -1,7 +1,7 @@
-"""Says the goodbyes of a process that ends in good order without stopping its agents: nobody should be alarmed.
+"""Sends the goodbyes of a process that exits normally without stopping its agents, so that no alert is raised.
 
-The interpreter's exit handlers do it. A child of multiprocessing has its own end: it runs finalizers, then leaves by
-`os._exit` without those handlers. Nothing can be said by a process that calls `os._exit` itself or is killed.
+The interpreter's exit handlers send them. A child of multiprocessing ends differently: it runs finalizers, then leaves
+by `os._exit` without exit handlers. A process that calls `os._exit` itself, or is killed, sends no goodbye.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _AFTER_ITS_CHILDREN = -100
 
 
 class Leaver(Protocol):
-    """What says goodbye."""
+    """An object that can send a goodbye."""
 
     def say_goodbye(self, reason: str) -> None:
         """Begin to leave."""
 
     def join(self, timeout: float) -> bool:
-        """Whether it has left within `timeout` seconds."""
+        """Wait up to `timeout` seconds for the end; return whether the object has left."""
 
 
 _running: weakref.WeakSet[Leaver] = weakref.WeakSet()
@@ -35,7 +35,7 @@ _arranged_in = 0
 
 
 def expect(leaver: Leaver) -> None:
-    """Say goodbye for it when this process ends, unless it has left before."""
+    """Send a goodbye for this object when the process exits, unless it has left before."""
     global _arranged_in
     _running.add(leaver)
     if _arranged_in != os.getpid():
@@ -46,12 +46,12 @@ def expect(leaver: Leaver) -> None:
 
 
 def left(leaver: Leaver) -> None:
-    """It has left."""
+    """Record that this object has left."""
     _running.discard(leaver)
 
 
 def leave(reason: str = "the process exits") -> None:
-    """Say all goodbyes that are left."""
+    """Send all goodbyes that have not been sent."""
     leavers = tuple(_running)
     for each in leavers:
         each.say_goodbye(reason)
@@ -61,7 +61,7 @@ def leave(reason: str = "the process exits") -> None:
 
 
 def after_fork() -> None:
-    """In a forked child: the running agents are the parent's."""
+    """Forget all agents in a forked child, because they run in the parent process."""
     _running.clear()
 
 

@@ -1,4 +1,5 @@
-"""How late the program's event loop runs: beats leave from a thread, so a hung loop must be said."""
+"""Measures how late the program's event loop runs: heartbeats come from a thread, so a hung loop must be reported
+explicitly."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class LoopLag:
-    """Posts a stamp into the loop and measures how long it takes to come back. Safe from any thread."""
+    """Posts a timestamp into the loop and measures how long the loop takes to handle it. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,11 +26,12 @@ class LoopLag:
             self._loop, self._posted, self._lag = loop, None, None
 
     def after_fork(self) -> None:
-        """In a forked child: the loop is the parent's."""
+        """Drop the loop in a forked child, because it belongs to the parent process."""
         self._lock, self._loop, self._posted, self._lag = threading.Lock(), None, None, None
 
     def measure(self) -> float | None:
-        """Seconds that the last stamp took, or that an outstanding one is late; None without a loop. Posts the next."""
+        """Return the delay of the last timestamp, or the age of one that has not been handled yet, in seconds; None
+        without a loop. Post the next timestamp."""
         now = time.monotonic()
         with self._lock:
             loop = self._loop

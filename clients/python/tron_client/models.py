@@ -1,6 +1,6 @@
-"""What the registry knows, as values of Python: frozen, comparable, JSON-able.
+"""The data of the registry as Python values: frozen, comparable, and convertible to JSON.
 
-Times are aware datetimes in UTC or None; intervals are seconds.
+Times are aware datetimes in UTC or None; intervals are in seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _to_dict(value: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """An operator holds the alerts about a service; `until` None: until it is ended."""
+    """An operator's order to hold the alerts about a service; with `until` None it lasts until an operator ends it."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -38,7 +38,7 @@ class Maintenance:
 
     @classmethod
     def from_proto(cls, pb: service_pb2.Maintenance) -> Maintenance:
-        """The value of a grid.registry.v1.Maintenance."""
+        """Return the value of a grid.registry.v1.Maintenance."""
         return cls(
             since=wire.moment(pb.since) if pb.HasField("since") else None,
             until=wire.moment(pb.until) if pb.HasField("until") else None,
@@ -46,20 +46,20 @@ class Maintenance:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
         return _to_dict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service: what it declared, what it reported, when it was heard, and what TRON thinks of it."""
+    """One service: what it declared, what it last reported, when its last heartbeat arrived, and its liveness."""
 
     service_id: str
     name: str = ""
     type: str = "agent"
-    """agent, model or tool."""
+    """The type of the service: agent, model or tool."""
     role: str = "production"
-    """production, staging, canary or experimental."""
+    """The role of the service: production, staging, canary or experimental."""
     url: str = ""
     caps: tuple[str, ...] = ()
     labels: dict[str, Any] = field(default_factory=dict)
@@ -84,16 +84,16 @@ class Service:
     loop_lag: float | None = None
     busy_until: datetime | None = None
     liveness: str = ""
-    """ALIVE, SUSPECT, DOWN, or UNKNOWN while nobody watches."""
+    """TRON's verdict: ALIVE, SUSPECT, DOWN, or UNKNOWN while liveness is not being evaluated."""
     liveness_cause: str = ""
-    """DISCONNECTED, SILENT or STALLED; empty while alive."""
+    """The cause of the verdict: DISCONNECTED, SILENT or STALLED; empty while the service is alive."""
     liveness_since: datetime | None = None
     maintenance: Maintenance | None = None
-    """Set while an operator holds notices about it."""
+    """The maintenance in which an operator holds the alerts about the service; None without one."""
 
     @classmethod
     def from_proto(cls, pb: service_pb2.Service) -> Service:
-        """The value of a grid.registry.v1.Service."""
+        """Return the value of a grid.registry.v1.Service."""
         return cls(
             service_id=pb.service_id,
             name=pb.name,
@@ -129,20 +129,20 @@ class Service:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
         return _to_dict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the event log; with a recipient it is an alert."""
+    """One entry of the event log; an event with a recipient is an alert."""
 
     sequence: int = 0
     alert_id: str = ""
     occurred_at: datetime | None = None
     type: str = ""
     severity: str = "INFO"
-    """INFO, WARNING or CRITICAL."""
+    """The severity: INFO, WARNING or CRITICAL."""
     service_id: str = ""
     service_name: str = ""
     recipient: str = ""
@@ -155,7 +155,7 @@ class Event:
 
     @classmethod
     def from_proto(cls, pb: event_pb2.Event) -> Event:
-        """The value of a grid.events.v1.Event."""
+        """Return the value of a grid.events.v1.Event."""
         return cls(
             sequence=pb.sequence,
             alert_id=pb.alert_id,
@@ -174,7 +174,7 @@ class Event:
         )
 
     def to_proto(self) -> event_pb2.Event:
-        """The grid.events.v1.Event of this value. Raises InvalidRequest for a severity or cause that does not exist."""
+        """Return the grid.events.v1.Event of this value. Raises InvalidRequest for an unknown severity or cause."""
         return event_pb2.Event(
             sequence=self.sequence,
             alert_id=self.alert_id,
@@ -193,7 +193,7 @@ class Event:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
         return _to_dict(self)
 
 
@@ -201,8 +201,9 @@ class Event:
 class ServiceChange:
     """One step of a watch.
 
-    `upserted` carries the service, `removed` its id. `snapshot_complete`: what came before is all there is, what
-    follows is live. `reset`: forget everything, a new snapshot follows.
+    `upserted` carries the new state of a service, `removed` the id of a removed service. `snapshot_complete`: the
+    services before this step are the whole snapshot, and live changes follow. `reset`: discard all services, because a
+    new snapshot follows.
     """
 
     revision: int
@@ -211,23 +212,24 @@ class ServiceChange:
     service_id: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object with the names of the fields."""
+        """Return a JSON object with the names of the fields."""
         return _to_dict(self) | {"service": None if self.service is None else self.service.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceList:
-    """Services, and the revision at which the list was true: watch from there."""
+    """Services, and the revision at which the list is accurate: begin a watch there to miss no change."""
 
     services: tuple[Service, ...]
     revision: int
     observed_at: datetime | None = None
-    """The registry's time when it answered: ages are differences to this. None from a registry that does not say it."""
+    """The registry's time of the answer, to compute ages from; None from a registry that does not send it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GoneService:
-    """A service that is registered no more. `lost`: TRON deregistered it as down; False: it left on purpose."""
+    """A service that is no longer registered. `lost`: TRON deregistered the service because it was down; with False,
+    the service left on purpose."""
 
     service_id: str
     name: str = ""
@@ -237,7 +239,8 @@ class GoneService:
     reason: str = ""
     lost: bool = False
     cause: str = ""
-    """DISCONNECTED, SILENT or STALLED; like the fields below it is set only for a lost service."""
+    """The cause of the death: DISCONNECTED, SILENT or STALLED. Like the fields below, it is set only for a lost
+    service."""
     down_at: datetime | None = None
     last_heartbeat_at: datetime | None = None
     alert_id: str = ""
@@ -246,7 +249,7 @@ class GoneService:
 
     @classmethod
     def from_proto(cls, pb: registry_service_pb2.GoneService) -> GoneService:
-        """The value of a grid.registry.v1.GoneService."""
+        """Return the value of a grid.registry.v1.GoneService."""
         return cls(
             service_id=pb.service_id,
             name=pb.name,
@@ -263,13 +266,14 @@ class GoneService:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
         return _to_dict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """What an acknowledgement did: how many copies of alerts waited, and how many lost services it concerned."""
+    """The result of an acknowledgement: how many waiting copies of alerts, and how many lost services, it
+    acknowledged."""
 
     copies: int = 0
     lost_services: int = 0
@@ -277,11 +281,12 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """One page of the log. `next_after_sequence` is 0 where this was the last; first and last are what is kept."""
+    """One page of the event log. `next_after_sequence` is 0 if this was the last page; the first and last sequence are
+    those of the events that are kept."""
 
     events: tuple[Event, ...]
     next_after_sequence: int
     first_sequence: int
     last_sequence: int
     observed_at: datetime | None = None
-    """The registry's time when it answered; see ServiceList."""
+    """The registry's time of the answer, to compute ages from."""

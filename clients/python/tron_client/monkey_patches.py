@@ -1,7 +1,7 @@
-"""Whether gevent or eventlet replaced the threads of this process: gRPC's own cannot wait for theirs.
+"""Detects whether gevent or eventlet replaced the threads of this process, with which gRPC's own threads cannot work.
 
-Without a word the whole process would freeze at the first stream. gevent works once gRPC knows of it; eventlet never
-does.
+Without this check the whole process would freeze at the first stream. gevent works once gRPC is initialized for it;
+eventlet never works.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _AT_IMPORT = _by_gevent()
 
 
 def real_threads() -> bool:
-    """Whether threads are those of the operating system."""
+    """Return whether the threads of this process are those of the operating system."""
     return not (_by_gevent() or _by_eventlet())
 
 
 def require_usable(*, aio: bool = False) -> None:
-    """Raises RuntimeError, and says what to do, where gRPC would freeze the process. `aio`: for grpc.aio."""
+    """Raise RuntimeError with instructions if gRPC would freeze the process. `aio`: check for grpc.aio."""
     if _by_eventlet():
         raise RuntimeError(
             "eventlet has patched the threads of this process, and gRPC cannot work with it: leave threads alone "

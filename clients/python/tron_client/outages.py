@@ -1,7 +1,7 @@
-"""Finds out why streams do not come about, for all of a process in one thread that runs only while some wait.
+"""Finds out why streams cannot be opened, in one thread per process that runs only while a stream waits.
 
-gRPC waits for a connection silently. Each address that somebody waits for is looked at once the wait is long, and
-again from time to time.
+gRPC waits for a connection silently. This module checks each address for which a stream has waited for long, and checks
+it again at intervals.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class _Wait:
 
 
 class Outages:
-    """Which streams wait for which address. Bounded by the streams of the process. Safe from any thread."""
+    """The streams that wait, and the address for which each waits. Bounded by the streams of the process. Safe from any
+    thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -48,10 +49,11 @@ class Outages:
         self._thread: threading.Thread | None = None
 
     def begin(self, address: Address, tell: Callable[[Answer], None], after: float) -> int:
-        """A stream waits for `address`; after `after` seconds, and then every `AGAIN`, `tell` gets what is found.
+        """Record that a stream waits for `address`; after `after` seconds, and then every `AGAIN` seconds, call `tell`
+        with the result of a check.
 
-        Once a gRPC server is there the wait is over: it is for an answer now, not for the way. `tell` is called in a
-        thread of ours. Returns the number to end the wait by.
+        The checks end once a gRPC server is there, because the stream then waits for an answer and not for a
+        connection. `tell` is called in a thread of the SDK. Returns the number with which `end` ends the wait.
         """
         with self._changed:
             number = next(self._numbers)
@@ -66,12 +68,12 @@ class Outages:
         return number
 
     def end(self, number: int) -> None:
-        """The wait is over; does nothing if it was ended before."""
+        """End a wait; do nothing if it has ended before."""
         with self._changed:
             self._waits.pop(number, None)
 
     def forget(self) -> None:
-        """In the child of a fork: nobody waits here, and the thread stayed behind."""
+        """Drop all waits in a forked child, where neither the streams nor the thread exist."""
         self._changed = threading.Condition()
         self._waits.clear()
         self._thread = None
@@ -94,7 +96,8 @@ class Outages:
                     _log.exception("callback_failed registry=%s", address)
 
     def _next(self) -> Address | None:
-        """Wait until an address is due and return it; None, and the thread is free to end, once nobody waits."""
+        """Wait until an address is due for a check and return it; return None, so that the thread may end, once no
+        stream waits."""
         with self._changed:
             while self._waits:
                 first = min(self._waits.values(), key=lambda each: each.due)

@@ -1,8 +1,9 @@
-"""Which proxy the environment wants for an address. One place decides, for gRPC and for HTTP: this one.
+"""Decides, for gRPC and for HTTP, which proxy the environment names for an address.
 
-Loopback and unix sockets never go through a proxy: a proxy elsewhere cannot reach them, and one on this machine adds
-nothing. Everything else is as each stack has it: gRPC reads `grpc_proxy`, `https_proxy`, `http_proxy` (lower case) and
-`no_grpc_proxy`, `no_proxy`; HTTP reads `http_proxy` or `https_proxy`, else `all_proxy`, and `no_proxy`, in either case.
+Loopback and Unix sockets never use a proxy: a proxy elsewhere cannot reach them, and a proxy on this machine has no
+purpose. For all other addresses each stack has its own variables: gRPC reads `grpc_proxy`, `https_proxy`, `http_proxy`
+(lower case) and `no_grpc_proxy`, `no_proxy`; HTTP reads `http_proxy` or `https_proxy`, else `all_proxy`, and
+`no_proxy`, in either case.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _GRPC = ("grpc_proxy", "https_proxy", "http_proxy")
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and the variable that names it. Its text leaves out the credentials in the URL."""
+    """A proxy, and the environment variable that names it. Its text leaves out the credentials in the URL."""
 
     variable: str
     url: str
@@ -35,7 +36,7 @@ class Proxy:
 
     @property
     def endpoint(self) -> tuple[str, int] | None:
-        """Its host and port; None where the URL names none."""
+        """The host and port of the proxy; None if the URL names none."""
         try:
             parts = urlsplit(self.url if "://" in self.url else f"http://{self.url}")
             port = parts.port or {"https": 443, "socks5": 1080, "socks5h": 1080}.get(parts.scheme, 80)
@@ -45,7 +46,7 @@ class Proxy:
 
 
 def grpc_proxy(address: Address, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy that gRPC uses for an address; None: it connects directly."""
+    """Return the proxy that gRPC uses for an address; None if it connects directly."""
     if address.local:
         return None
     found = next((Proxy(name, environ[name]) for name in _GRPC if environ.get(name)), None)
@@ -57,7 +58,7 @@ def grpc_proxy(address: Address, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def http_proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """The proxy for a URL; None: the request goes directly."""
+    """Return the proxy for a URL; None if the request goes directly."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -77,7 +78,7 @@ def http_proxy(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _either(environ: Mapping[str, str], name: str, *, upper: bool = True) -> tuple[str, str]:
-    """The variable that is set, lower case first, and its value; empty ones where neither is."""
+    """Return the variable that is set, lower case first, and its value; two empty texts if neither is set."""
     for each in (name, name.upper()) if upper else (name,):
         if each in environ:
             return each, environ[each].strip()
@@ -85,7 +86,8 @@ def _either(environ: Mapping[str, str], name: str, *, upper: bool = True) -> tup
 
 
 def _excluded(host: str, port: int, no_proxy: str) -> bool:
-    """Whether `no_proxy` names a host: itself, a domain above it, `host:port`, a network such as 10.0.0.0/8, or `*`."""
+    """Return whether `no_proxy` names a host: the host itself, a domain above it, `host:port`, a network such as
+    10.0.0.0/8, or `*`."""
     host = host.strip("[]").rstrip(".").lower()
     for raw in no_proxy.split(","):
         entry = raw.strip().lower()

@@ -1,6 +1,8 @@
-"""What is at an address where no registry answers: the one sentence that a person needs to repair it.
+"""Finds out what is at an address at which no registry answers, and describes it in the one sentence that a person
+needs for a repair.
 
-gRPC says of an HTTP server, of TLS and of a proxy alike that it "failed to connect". This knocks once by hand.
+gRPC reports an HTTP server, TLS and a proxy all as "failed to connect". This module therefore connects once with a
+plain socket.
 """
 
 from __future__ import annotations
@@ -28,19 +30,21 @@ _SETTINGS = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was found. `kind`: grpc, http1, tls, other, closed, silent, refused, unresolved, unreachable, or proxy."""
+    """The result of a check. `kind`: grpc, http1, tls, other, closed, silent, refused, unresolved, unreachable, or
+    proxy."""
 
     kind: str
     words: str
 
     @property
     def absent(self) -> bool:
-        """Whether nothing runs there: to start a registry may help."""
+        """Whether no program listens at the address, so that starting a registry may help."""
         return self.kind == "refused"
 
 
 def what_answers(address: Address, patience: float = PATIENCE) -> Answer:
-    """Look at an address for at most `patience` seconds. Never raises for what is found there. Blocks."""
+    """Check an address for at most `patience` seconds; block until then. Never raises for anything found at the
+    address."""
     deadline = time.monotonic() + patience
     proxy = grpc_proxy(address, os.environ)
     try:
@@ -51,7 +55,7 @@ def what_answers(address: Address, patience: float = PATIENCE) -> Answer:
 
 
 class _Found(Exception):
-    """The look ended early."""
+    """The check ended early with a result."""
 
     def __init__(self, kind: str, words: str) -> None:
         super().__init__(words)
@@ -153,7 +157,7 @@ def _speaks_tls(address: Address, proxy: Proxy | None, deadline: float) -> bool:
 
 
 def _exchange(connection: socket.socket, words: bytes, deadline: float, until: bytes | None) -> bytes:
-    """What comes back: up to `until`, or the first bytes if that is None; empty if nothing came."""
+    """Return the received bytes: up to `until`, or the first bytes if that is None; empty if nothing arrived."""
     read = b""
     with contextlib.suppress(OSError):
         connection.settimeout(_left(deadline))

@@ -1,4 +1,5 @@
-"""Checks what a program reports before a beat carries it: one wrong figure would end the beats."""
+"""Checks the values that a program reports before a heartbeat carries them, because one invalid figure would stop the
+heartbeats."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from tron_client.protocol.report import Figures
 
 
 def checked_status(status: str) -> str:
-    """The status as the session spells it. Raises InvalidRequest, naming the field, for one that does not exist."""
+    """Return the status as the session spells it. Raises InvalidRequest, naming the field, for an unknown status."""
     return words.STATUSES.word(words.STATUSES.number(status))
 
 
@@ -19,7 +20,7 @@ def checked_figures(
     message: str | None,
     progress: float | None,
 ) -> Figures:
-    """The figures that are given. Raises InvalidRequest, naming the field, for what a beat cannot carry."""
+    """Return the given figures. Raises InvalidRequest, naming the field, for a value that a heartbeat cannot carry."""
     return Figures(
         status=None if status is None else checked_status(status),
         p95_ms=None if p95_ms is None else arguments.number("p95_ms", p95_ms),

@@ -1,4 +1,4 @@
-"""How the requests of the contract are built, in one place for the agent and both clients."""
+"""Builds the requests of the contract, for the agent and for both clients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def _texts(**fields: object) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One unary call: the RPC (`registry` or `events`, then its name), what to send, how to read the answer."""
+    """One unary call: the RPC (`registry` or `events`, then its name), the request, and the function that reads the
+    answer."""
 
     service: str
     method: str
@@ -39,26 +40,27 @@ class Call(Generic[T]):
 
 
 def register(service: service_pb2.Service) -> Call[Service]:
-    """Register a service. A word of its own makes a retry of the transport the same registration."""
+    """Return the call that registers a service. A random instance_id makes a retry of the transport the same
+    registration."""
     request = registry_service_pb2.RegisterRequest(service=service, instance_id=uuid.uuid4().hex)
     return Call("registry", "Register", request, lambda answer: Service.from_proto(answer.service))
 
 
 def deregister(service_id: str, reason: str) -> Call[None]:
-    """Remove a service on purpose."""
+    """Return the call that removes a service on purpose."""
     texts = _texts(service_id=service_id, reason=reason)
     request = registry_service_pb2.DeregisterRequest(service_id=texts["service_id"], reason=texts["reason"])
     return Call("registry", "Deregister", request, lambda _: None)
 
 
 def get_service(service_id: str) -> Call[Service]:
-    """Read one service."""
+    """Return the call that reads one service."""
     request = registry_service_pb2.GetServiceRequest(**_texts(service_id=service_id))
     return Call("registry", "GetService", request, lambda answer: Service.from_proto(answer.service))
 
 
 def promote(name: str, from_role: str, to_role: str) -> Call[int]:
-    """Change the role of all instances with a name."""
+    """Return the call that changes the role of all instances with a name."""
     request = registry_service_pb2.PromoteRequest(
         name=arguments.text("name", name),
         from_role=words.ROLES.number(from_role, "from_role"),
@@ -72,9 +74,9 @@ LISTED_AGAIN_AT_MOST = 3
 
 
 class ServicePages:
-    """Reads a list page by page: call what `next_call` gives until it gives None, then take `result`.
+    """Reads a list page by page: make the calls of `next_call` until it returns None, then read `result`.
 
-    Where a call raises PageTokenExpired, call `start_over` and go on.
+    If a call raises PageTokenExpired, call `start_over` and continue.
     """
 
     def __init__(
@@ -104,12 +106,12 @@ class ServicePages:
         self._begun_anew = 0
 
     def next_call(self) -> Call[None] | None:
-        """The call for the next page."""
+        """Return the call for the next page; None after the last page."""
         return Call("registry", "ListServices", self._request, self._take) if self._more else None
 
     def start_over(self, error: PageTokenExpired) -> None:
-        """The registry no longer keeps the list: begin with the first page. Raises `error` if that was done too
-        often."""
+        """Begin again with the first page, because the registry no longer keeps the list. Raises `error` after too many
+        attempts."""
         if self._begun_anew >= LISTED_AGAIN_AT_MOST:
             raise error
         self._begun_anew += 1
@@ -118,7 +120,7 @@ class ServicePages:
 
     @property
     def result(self) -> ServiceList:
-        """All pages; they are true at one revision."""
+        """Return all pages as one list, as of one revision."""
         return ServiceList(tuple(self._services), self._revision, self._observed_at)
 
     def _take(self, page: registry_service_pb2.ListServicesResponse) -> None:
@@ -131,7 +133,7 @@ class ServicePages:
 
 
 def publish_event(type: str, details: Mapping[str, Any] | None, **fields: str) -> Call[Event]:  # noqa: A002
-    """Append one event to the log."""
+    """Return the call that appends one event to the event log."""
     event = Event(**_texts(type=type, **fields)).to_proto()  # type: ignore[arg-type]
     plain = wire.struct(arguments.json_object("details", details))
     if plain is not None:
@@ -141,7 +143,7 @@ def publish_event(type: str, details: Mapping[str, Any] | None, **fields: str) -
 
 
 def list_events(**asked: Any) -> Call[EventPage]:
-    """Read one page of the log."""
+    """Return the call that reads one page of the event log."""
 
     def read(answer: event_service_pb2.ListEventsResponse) -> EventPage:
         events = tuple(Event.from_proto(event) for event in answer.events)
@@ -152,12 +154,12 @@ def list_events(**asked: Any) -> Call[EventPage]:
 
 
 def subscription(**asked: Any) -> event_service_pb2.SubscribeEventsRequest:
-    """What a subscription to the log asks for."""
+    """Return the request of a subscription to the event log."""
     return event_service_pb2.SubscribeEventsRequest(**_checked(asked))
 
 
 def _checked(asked: dict[str, Any]) -> dict[str, Any]:
-    """What may be asked of the log, each field by its kind."""
+    """Return the filters of a request to the event log, each checked by its type."""
     checks: dict[str, Callable[[str, object], Any]] = {
         "after_sequence": arguments.whole,
         "limit": partial(arguments.whole, at_most=2**31 - 1),
@@ -170,26 +172,27 @@ def _checked(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def acknowledge(alert_id: str, recipient: str) -> Call[int]:
-    """Say that an alert was heard."""
+    """Return the call that acknowledges an alert for a recipient."""
     request = event_service_pb2.AcknowledgeEventRequest(**_texts(alert_id=alert_id, recipient=recipient))
     return Call("events", "AcknowledgeEvent", request, lambda answer: int(answer.acknowledged))
 
 
 def acknowledge_event(alert_id: str) -> Call[Acknowledged]:
-    """As an operator: acknowledge an alert for everybody, and the loss of which it told."""
+    """Return the call that acknowledges an alert for all recipients in the name of the operators, and the loss that it
+    reports."""
     request = event_service_pb2.AcknowledgeEventRequest(alert_id=alert_id)
     return Call("events", "AcknowledgeEvent", request, _acknowledged)
 
 
 def acknowledge_all(service_id: str, recipient: str) -> Call[Acknowledged]:
-    """Acknowledge every alert that waits; about a service, or for a recipient, where these are given."""
+    """Return the call that acknowledges all waiting alerts, or those about a service, or those for a recipient."""
     everything = not (service_id or recipient)
     request = event_service_pb2.AcknowledgeEventsRequest(all=everything, service_id=service_id, recipient=recipient)
     return Call("events", "AcknowledgeEvents", request, _acknowledged)
 
 
 def list_gone_services(limit: int, *, unacknowledged: bool) -> Call[tuple[GoneService, ...]]:
-    """Read the services that are registered no more."""
+    """Return the call that reads the services that are no longer registered."""
 
     def read(answer: registry_service_pb2.ListGoneServicesResponse) -> tuple[GoneService, ...]:
         return tuple(GoneService.from_proto(each) for each in answer.services)

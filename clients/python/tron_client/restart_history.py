@@ -1,6 +1,7 @@
-"""How often and how eagerly something is restarted: a supervised child, or a program under `tron run`. Decisions only.
+"""Limits how often and how fast a program is restarted: a supervised child, or a program under `tron run`. Decisions
+only.
 
-All times are seconds on one monotonic clock, handed in as `now`.
+All times are seconds on one monotonic clock, passed in as `now`.
 """
 
 from __future__ import annotations
@@ -10,24 +11,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RestartLimits:
-    """How often and how eagerly a child is restarted. Times are seconds."""
+    """How often, and how fast, a child may be restarted. Times are in seconds."""
 
     max_restarts: int = 3
-    """So many restarts within `window`; the failure after that is escalated."""
+    """At most this many restarts within `window`; the next failure is escalated."""
     window: float = 300.0
-    """The window in which restarts are counted."""
+    """The length of the window in which restarts are counted, in seconds."""
     first_delay: float = 1.0
-    """The first restart within the window comes at once, the second this long after the first one ended, then doubling:
-    a child that fails at once must not be started in a tight loop."""
+    """The first restart within the window begins at once, the second this many seconds after the first one ended, and
+    each further delay is twice as long, so that a child that fails at once is not restarted in a tight loop."""
     longest_delay: float = 30.0
     restart_timeout: float = 20.0
-    """How long a restart may take until the child is alive. Above what the child needs to start, and well below the
-    policy's `escalate_after`, or alerts escalate while they are being handled."""
+    """How long a restart may take until the child is alive, in seconds. Must be longer than the child needs to start,
+    and well below the policy's `escalate_after`, or alerts escalate during the restart."""
     concurrency: int = 4
-    """How many children are restarted at a time, and how many escalated; further ones wait."""
+    """How many children are restarted at the same time, and how many escalated; further children wait."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming the field, for a limit that cannot be meant."""
+        """Raise ValueError, naming the field, for an invalid limit."""
         for name in ("max_restarts", "concurrency"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1")
@@ -39,7 +40,7 @@ class RestartLimits:
 
 
 class RestartHistory:
-    """The restarts of one program that still count."""
+    """The restarts of one program that still count within the window."""
 
     def __init__(self, limits: RestartLimits) -> None:
         self._limits = limits
@@ -49,14 +50,14 @@ class RestartHistory:
         """The alert with which the trouble began; empty where no restart counts."""
 
     def count(self, now: float) -> int:
-        """How many restarts count."""
+        """Return how many restarts count."""
         self._started = [at for at in self._started if now - at < self._limits.window]
         if not self._started:
             self.incident = ""
         return len(self._started)
 
     def next_start(self, now: float) -> float | None:
-        """When the next restart may begin, now at the earliest; None if there were enough of them."""
+        """Return when the next restart may begin, `now` at the earliest; None if the limit is reached."""
         count = self.count(now)
         if count >= self._limits.max_restarts:
             return None
@@ -67,16 +68,16 @@ class RestartHistory:
         return max(now, self._ended + delay)
 
     def started(self, at: float, incident: str) -> None:
-        """A restart began."""
+        """Record that a restart began."""
         self._started.append(at)
         self._ended = max(self._ended, at)
         self.incident = self.incident or incident
 
     def ended(self, now: float) -> None:
-        """The restart that ran is over."""
+        """Record that the current restart ended."""
         self._ended = now
 
     def undo(self) -> None:
-        """The restart that began last was not needed, so it does not count."""
+        """Remove the last restart from the count, because it was not needed."""
         if self._started:
             self._started.pop()

@@ -1,4 +1,5 @@
-"""What a supervisor does about its children, in the registry's log: for people, and for the supervisor's next life."""
+"""Writes the actions of a supervisor to the registry's event log, for people and for the supervisor after its own
+restart."""
 
 from __future__ import annotations
 
@@ -31,29 +32,29 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class FailedChild:
-    """A child that is to be restarted."""
+    """A child that the supervisor's `restart` callback must restart."""
 
     alert: Alert
-    """What was said of its failure."""
+    """The alert that reported the failure."""
     attempt: int
-    """The how-manyth restart within the window this is: 1 for the first."""
+    """The ordinal of this restart within the window, starting at 1."""
     max_restarts: int
     incident: str
-    """The alert_id with which the trouble began; the same for all restarts that count."""
+    """The alert_id of the first alert of the series; the same for all restarts that count."""
 
     @property
     def service_id(self) -> str:
-        """Whom to restart."""
+        """The service id of the child."""
         return self.alert.service_id
 
     @property
     def service_name(self) -> str:
-        """The name of whom to restart."""
+        """The name of the child."""
         return self.alert.service_name or self.alert.service_id
 
 
 class RestartLog:
-    """Writes down each step of a restart. What cannot be written down is logged, and hinders nothing."""
+    """Records each step of a restart in the event log. A failure to record is logged, and does not stop the restart."""
 
     def __init__(self, agent: Agent, client: RegistryClient, limits: RestartLimits) -> None:
         self._agent = agent
@@ -61,25 +62,26 @@ class RestartLog:
         self._limits = limits
 
     def started(self, failed: FailedChild) -> None:
-        """`restart_started`: what was said of the child is acted upon."""
+        """Record `restart_started`: the supervisor acts on the alert about the child."""
         told = f"{failed.service_name}: restart {failed.attempt} of {failed.max_restarts} by {self._agent.service_id}"
         severity = "INFO" if failed.attempt == 1 else "WARNING"
         self._try("restart_started", severity, "restarting", failed, told, failed.alert.type)
 
     def succeeded(self, failed: FailedChild) -> None:
-        """`restart_succeeded`: the child is alive."""
+        """Record `restart_succeeded`: the child is alive."""
         told = f"{failed.service_name} is alive after restart {failed.attempt} of {failed.max_restarts}"
         self._try("restart_succeeded", "INFO", "restarted", failed, told, "alive")
 
     def failed(self, failed: FailedChild, why: str) -> None:
-        """`restart_failed`: the callback said so, or the child did not come alive in time."""
+        """Record `restart_failed`: the callback raised, or the child did not become alive in time."""
         told = f"{failed.service_name}: restart {failed.attempt} of {failed.max_restarts} failed: {why}"
         self._try("restart_failed", "WARNING", "restart_failed", failed, told, why)
 
     def escalate(self, decision: Escalate, alert: Alert) -> None:
-        """`child_escalated`, to our own parent, or to operators: kept until acknowledged. Raises TronError.
+        """Send `child_escalated` to the agent's own parent, or to the operators; it is kept until acknowledged. Raises
+        TronError.
 
-        The same failure escalated twice, because the supervisor died in between, is one alert.
+        If the supervisor dies and escalates the same failure again, both events are one alert.
         """
         parent = self._agent.service_id
         own = self._agent.service
@@ -103,9 +105,8 @@ class RestartLog:
         )
 
     def recall(self) -> Iterator[tuple[str, float, str]]:
-        """The restarts of the life before that still count, oldest first: the child, when by our monotonic clock, and
-        the incident. Raises TronError.
-        """
+        """Return the restarts of the previous supervisor process that still count, oldest first: the child, the time on
+        this process's monotonic clock, and the incident. Raises TronError."""
         page = self._client.list_events(types=("restart_started",), newest=True, limit=_PAGE)
         now, wall_now = time.monotonic(), page.observed_at or datetime.now(UTC)
         for event in page.events:

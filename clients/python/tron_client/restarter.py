@@ -1,4 +1,5 @@
-"""Carries out one restart of a child: is it still needed, call back, is it alive? Blocks; for threads."""
+"""Carries out one restart of a child: check whether the restart is still needed, call the program, wait until the child
+is alive. Blocks its thread."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ _FAREWELL = 5.0
 
 
 class Restarter:
-    """Restarts children of one agent, several at a time. Safe from any thread."""
+    """Restarts children of one agent, several at the same time. Safe from any thread."""
 
     def __init__(
         self,
@@ -53,20 +54,20 @@ class Restarter:
         self._news: dict[str, threading.Event] = {}  # for each child that is being restarted
 
     def look_now(self, child: str) -> None:
-        """Something was said of a child."""
+        """Check the state of this child at once, because an alert about it arrived."""
         news = self._news.get(child)
         if news is not None:
             news.set()
 
     def close(self) -> None:
-        """Break off what can be broken off; outcomes do not matter any more."""
+        """Stop the current restarts as far as possible; their results no longer matter."""
         self._over = True
         self._callbacks.cancel()
         for news in tuple(self._news.values()):
             news.set()
 
     def carry_out(self, decision: Restart, alert: Alert) -> Outcome:
-        """Restart the child; returns how that ended, whatever happened."""
+        """Restart the child; return how the restart ended. Never raises."""
         self._news[decision.child] = threading.Event()
         try:
             failed = FailedChild(alert, decision.attempt, self._limits.max_restarts, decision.incident)
@@ -79,7 +80,7 @@ class Restarter:
             self._news.pop(decision.child, None)
 
     def still_fails(self, alert: Alert, incarnation: int) -> bool:
-        """Whether an alert about a child still applies. Raises TronError if that cannot be determined."""
+        """Return whether an alert about a child still applies. Raises TronError if that cannot be determined."""
         return needs_restart(self._state_at_alert(alert, incarnation), incarnation)
 
     def _try(self, failed: FailedChild, incarnation: int) -> Outcome:
@@ -107,7 +108,8 @@ class Restarter:
         return "up"
 
     def _state_at_alert(self, alert: Alert, incarnation: int) -> Service | None:
-        """The record of a child that failed. TRON's alerts and the record are one; others may come before it shows."""
+        """Return the record of a child that failed. TRON stores its alerts together with the record; an alert of
+        another program may arrive before the record shows the failure."""
         deadline = time.monotonic() + (0.0 if alert.type in FAILURES else _FAREWELL)
         news = self._news.get(alert.service_id) or threading.Event()
         while True:
@@ -138,7 +140,8 @@ class Restarter:
         return f"not alive within {self._limits.restart_timeout:g} s"
 
     def _look(self, child: str) -> Service | None:
-        """The record, None if there is none. Raises TronError if it cannot be asked for."""
+        """Return the child's record, or None if it is not registered. Raises TronError if the registry does not
+        answer."""
         try:
             return self._client.get_service(child)
         except ServiceNotFound:
@@ -146,6 +149,6 @@ class Restarter:
 
 
 def incarnation_of(alert: Alert) -> int:
-    """In which life the service failed; 0 where the alert does not say."""
+    """Return the incarnation in which the service failed; 0 if the alert does not name it."""
     incarnation = alert.event.details.get("incarnation", 0)
     return incarnation if isinstance(incarnation, int) else 0

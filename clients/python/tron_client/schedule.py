@@ -1,6 +1,7 @@
-"""When to beat, when to try again, and when an agent is cut off: decisions only, no clock and no dice.
+"""Decides when to send a heartbeat, when to try again, and when an agent is cut off. Decisions only: no clock, no
+random numbers.
 
-All times are seconds on one monotonic clock, handed in as `now`; the one random number is handed in as a fraction.
+All times are seconds on one monotonic clock, passed in as `now`; random numbers are passed in as a fraction.
 """
 
 from __future__ import annotations
@@ -16,38 +17,38 @@ _LOST_BEATS = 3
 
 @dataclass(slots=True)
 class BeatSchedule:
-    """Beats on a fixed grid: the first one interval after the start, then every interval, without drift.
+    """Heartbeats on a fixed grid: the first one interval after the start, then one every interval, without drift.
 
-    After a stall the beats that were missed are skipped, not sent in a burst: one sign of life says it all.
+    After a stall, missed heartbeats are skipped and not sent in a burst, because one heartbeat is enough.
     """
 
     interval: float
     _due: float | None = field(default=None, init=False)
 
     def start(self, now: float) -> None:
-        """Lay the grid: the first beat is due at `now` plus one interval."""
+        """Start the grid: the first heartbeat is due one interval after `now`."""
         self._due = now + self.interval
 
     def stop(self) -> None:
-        """No beat is due until the next start."""
+        """Stop the grid: no heartbeat is due until the next start."""
         self._due = None
 
     @property
     def running(self) -> bool:
-        """Whether a beat will become due."""
+        """Whether the grid is running."""
         return self._due is not None
 
     @property
     def due(self) -> float | None:
-        """When the next beat is due; None while stopped."""
+        """The time of the next heartbeat; None while the grid is stopped."""
         return self._due
 
     def due_in(self, now: float) -> float | None:
-        """Seconds until the next beat, 0 if it is due; None while stopped."""
+        """Return the seconds until the next heartbeat, 0 if it is due; None while the grid is stopped."""
         return None if self._due is None else max(0.0, self._due - now)
 
     def beaten(self, now: float) -> None:
-        """A beat left on schedule: go to the next point of the grid that lies in the future."""
+        """Record that a heartbeat was sent, and move to the next point of the grid in the future."""
         if self._due is not None and self._due <= now:
             self._due += self.interval * (int((now - self._due) / self.interval) + 1)
             if self._due <= now:  # rounding of floats must not make a beat due twice
@@ -58,7 +59,8 @@ class BeatSchedule:
 class Backoff:
     """Full jitter: the n-th wait is uniform over 0 to min(cap, base x 2^n).
 
-    A narrow jitter keeps a fleet that lost its registry together in one stampede; the full one spreads it.
+    With a narrow jitter, a fleet that lost its registry would reconnect all at once; full jitter spreads the
+    reconnects.
     """
 
     base: float = 0.1
@@ -67,13 +69,14 @@ class Backoff:
     _failures: int = field(default=0, init=False)
 
     def next_delay(self, fraction: float) -> float:
-        """Seconds to wait before the next attempt; `fraction` is a fresh random number, 0 to 1."""
+        """Return the seconds to wait before the next attempt; `fraction` is a new random number, 0 to 1."""
         ceiling = min(self.cap, self.base * 2.0 ** min(self._failures, 32))
         self._failures += 1
         return fraction * ceiling
 
     def ended(self, lived: float) -> None:
-        """A registered stream ended after `lived` seconds: only one that settled makes the next wait short again."""
+        """Record that a registered stream ended after `lived` seconds: only a stream that lived long enough resets the
+        waits."""
         if lived > self.settled_after:
             self.reset()
 
@@ -84,50 +87,52 @@ class Backoff:
 
 @dataclass(slots=True)
 class CutOff:
-    """Whether the registry hears us: no acknowledgement for two intervals is cut off; a long silence ends the stream.
+    """Decides whether the registry receives the agent's heartbeats: without an acknowledgement for two intervals the
+    agent is cut off; after a longer silence the stream is replaced.
 
-    Being cut off is counted from the last message of the registry; the end of the stream from the first beat that is
-    unanswered, and only after several of them: a process that was itself stopped for a minute must not blame the
-    stream, because the answer to the beat before is there then, and was not read yet.
+    Being cut off is measured from the last message of the registry. The replacement of the stream is measured from the
+    first unanswered heartbeat, and requires several of them: a process that was itself stopped for a minute must not
+    blame the stream, because the answer to the previous heartbeat has then arrived, but has not been read yet.
     """
 
     interval: float
     _heard: float | None = field(default=None, init=False)
     _unanswered: float | None = field(default=None, init=False)
     _beats: int = field(default=0, init=False)
-    """Beats that are unanswered."""
+    """The number of unanswered heartbeats."""
 
     @property
     def asks(self) -> bool:
-        """Whether each beat must ask for its acknowledgement; faster beats are acknowledged once a second."""
+        """Whether each heartbeat must request its acknowledgement; more frequent heartbeats are acknowledged once a
+        second."""
         return self.interval >= 1.0
 
     @property
     def limit(self) -> float:
-        """Seconds that may pass without an acknowledgement before we consider ourselves cut off from the registry."""
+        """The seconds without an acknowledgement after which the agent is cut off."""
         return 2 * self.interval if self.asks else max(2 * self.interval, 2 * _SLOWEST_ACK)
 
     @property
     def patience(self) -> float:
-        """Seconds that a beat may stay unanswered until the stream is replaced."""
+        """The seconds for which a heartbeat may stay unanswered before the stream is replaced."""
         return max(4 * self.interval, 30.0)
 
     def heard(self, now: float) -> None:
-        """The registry registered us or acknowledged a beat."""
+        """Record that the registry confirmed the registration or acknowledged a heartbeat."""
         self._heard = now
         self._unanswered, self._beats = None, 0
 
     def beaten(self, now: float) -> None:
-        """A beat left."""
+        """Record that a heartbeat was sent."""
         self._beats += 1
         if self._unanswered is None:
             self._unanswered = now
 
     def is_cut(self, now: float) -> bool:
-        """Whether we must consider ourselves cut off."""
+        """Return whether the agent is cut off."""
         return self._heard is None or now - self._heard > self.limit
 
     def is_lost(self, now: float) -> bool:
-        """Whether this stream should be replaced by one on a new connection."""
+        """Return whether this stream should be replaced by a stream on a new connection."""
         late = self._unanswered is not None and now - self._unanswered > self.patience
         return late and self._beats >= _LOST_BEATS

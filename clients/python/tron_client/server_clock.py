@@ -1,7 +1,7 @@
-"""The registry's clock, as a client knows it: ages and deadlines are computed by the clock that stamped them.
+"""Estimates the registry's clock in a client, so that ages and deadlines use the clock that set the timestamps.
 
-The client's own clock may be wrong by hours. What the registry says its time is arrives late, never early, so the least
-delayed answer is the truest. Decisions only; `now` is the client's monotonic clock in seconds.
+The client's own clock may be wrong by hours. The registry's time arrives late, never early, so the answer with the
+least delay is the most accurate. Decisions only; `now` is the client's monotonic clock in seconds.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ SET_BACK = 1.0
 
 
 class ServerClock:
-    """Tells the registry's time between two of its answers."""
+    """Estimates the registry's time between two of its answers."""
 
     def __init__(self) -> None:
         self._at: datetime | None = None
         self._heard = 0.0
 
     def observed(self, at: datetime | None, now: float) -> None:
-        """The registry said that its time was `at`; None for one that does not say it."""
+        """Record that the registry's time was `at`; None from a registry that does not send its time."""
         if at is None:
             return
         known = self.now(now)
@@ -28,5 +28,5 @@ class ServerClock:
             self._at, self._heard = at, now
 
     def now(self, now: float) -> datetime | None:
-        """The registry's time; None while it never said it."""
+        """Return the registry's time; None if the registry never sent it."""
         return None if self._at is None else self._at + timedelta(seconds=now - self._heard)

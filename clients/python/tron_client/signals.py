@@ -1,9 +1,10 @@
-"""A goodbye where SIGTERM or SIGHUP would end the program at once, and then the same end, by the same signal.
+"""Sends a goodbye when SIGTERM or SIGHUP would end the program at once, and then ends the program by the same signal.
 
-Only if nobody handles the signal. Python runs its handlers in the main thread, once that comes back from C: they
-would keep a program alive that hangs there. So the signal is heard in C: faulthandler writes a line into a pipe, and a
-thread of ours reads it, says the goodbyes, gives the signal back to the kernel, and sends it once more. To the program
-its handlers look untouched: one that it installs later takes the place of ours.
+This happens only if the program handles neither signal. Python runs its signal handlers in the main thread, once that
+thread returns from C code, so a Python handler would keep a program alive that hangs in C code. Therefore the signal is
+caught in C: faulthandler writes a line into a pipe, and a thread of the SDK reads it, sends the goodbyes, restores the
+default action, and raises the signal again. The program sees its handlers unchanged: a handler that it installs later
+replaces the SDK's.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ _LAST_RESORT = 1.0
 
 
 class Leaver(Protocol):
-    """What can say goodbye."""
+    """An object that can send a goodbye."""
 
     def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
         """Begin to leave; `unseen`: the program does not notice."""
 
     def join(self, timeout: float) -> bool:
-        """Whether it left within `timeout` seconds."""
+        """Wait up to `timeout` seconds for the end; return whether the object has left."""
 
 
 class Farewells:
-    """The agents that say goodbye at a signal. Bounded by the agents of the process. Safe from any thread."""
+    """The agents that send a goodbye at a signal. Bounded by the agents of the process. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -53,7 +54,7 @@ class Farewells:
         self._forking = threading.local()
 
     def expect(self, leaver: Leaver) -> None:
-        """Say its goodbye at a signal that nobody else handles."""
+        """Send this agent's goodbye at a signal that the program does not handle."""
         if not real_threads():
             return  # a blocked thread would stop all others
         with self._lock:
@@ -62,7 +63,7 @@ class Farewells:
                 self._take(number)
 
     def left(self, leaver: Leaver) -> None:
-        """It is over; does nothing for one that is not expected. After the last one signals are as they were."""
+        """Remove an agent that is over. After the last agent, restore the signal actions."""
         with self._lock:
             self._leavers.discard(leaver)
             if not self._leavers:
@@ -86,7 +87,7 @@ class Farewells:
         self._ours.add(number)
 
     def _give_back(self, number: int) -> None:
-        """Put back the default, unless the program has a handler of its own now."""
+        """Restore the default action, unless the program has installed a handler of its own."""
         if signal.getsignal(number) is signal.SIG_DFL:
             faulthandler.unregister(number)
             self._ours.discard(number)
@@ -124,17 +125,18 @@ class Farewells:
             os._exit(128 + number)
 
     def before_fork(self) -> None:
-        """Hold the signals back for a moment: in the child they would be heard by the parent, through the pipe."""
+        """Block the signals for a moment: in the child they would reach the parent through the inherited pipe."""
         self._lock.acquire()
         self._forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED) if self._ours else None
 
     def after_fork_in_parent(self) -> None:
-        """Hear them again."""
+        """Unblock the signals in the parent process."""
         self._restore()
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """The child has no agent yet, and must not write into the pipes of its parent."""
+        """Remove the SDK's handler in the child, which has no agent yet and must not write into the pipes of its
+        parent."""
         for number in self._ours:
             if signal.getsignal(number) is signal.SIG_DFL:
                 faulthandler.unregister(number)
@@ -161,7 +163,7 @@ def _pipe() -> tuple[int, int]:
 
 
 def _caught(number: int, *, default: bool) -> bool:
-    """Whether anybody handles a signal, also below Python; `default` where the kernel does not tell."""
+    """Return whether the process handles a signal, also outside Python; `default` if the kernel does not report it."""
     try:
         with open("/proc/thread-self/status", "rb") as file:  # noqa: PTH123
             caught = next(line for line in file if line.startswith(b"SigCgt:"))

@@ -1,8 +1,9 @@
-"""One agent in several processes of a machine: one of them holds the id, the others wait and send nothing.
+"""Runs one agent in several processes of a machine: one process holds the id, the others wait and send nothing.
 
-If the holder dies, the kernel releases its lock, and a process on standby takes it and registers. A holder that leaves
-in good order first lets a process on standby take over, and keeps beating until that one has registered in its place;
-if there is none it says goodbye. So the service stays registered as long as one of them runs, without an alert.
+If the holder dies, the kernel releases its lock, and a process on standby takes the lock and registers. A holder that
+leaves in good order first lets a process on standby take over, and keeps sending heartbeats until that process has
+registered; if no process waits, the holder sends a goodbye. So the service stays registered, without an alert, as long
+as one of the processes runs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _GOODBYE = 0.5
 
 
 class Standby:
-    """Starts a transport once this process holds the id, and hands the id on when it leaves. Safe from any thread."""
+    """Starts a transport once this process holds the id, and lets another process take over when it leaves. Safe from
+    any thread."""
 
     def __init__(self, transport: AgentTransport, registry: str, service_id: str) -> None:
         self._transport = transport
@@ -53,7 +55,8 @@ class Standby:
         return self._waiting
 
     def start(self) -> None:
-        """Take the id and start the transport, or wait. Without a lock the transport is started in any case."""
+        """Take the id and start the transport, or wait for the id. If no lock is available, start the transport
+        anyway."""
         self._transport.reserve()
         try:
             self._lock = IdLock(self._registry, self._service_id)
@@ -75,7 +78,7 @@ class Standby:
         self._thread.start()
 
     def say_goodbye(self, reason: str, *, unseen: bool = False, timeout: float = leaving.PATIENCE) -> None:
-        """Begin to leave: let another process take over within `timeout` seconds, or say goodbye.
+        """Begin to leave: let another process take over within `timeout` seconds, or send a goodbye.
 
         `unseen`: a signal is about to end the program, which must not notice.
         """
@@ -87,7 +90,7 @@ class Standby:
         self._asked.set()
 
     def join(self, timeout: float) -> bool:
-        """Whether it has left within `timeout` seconds."""
+        """Wait up to `timeout` seconds for the end; return whether the agent has left."""
         if self._thread.ident is None:
             return self._transport.join(timeout)
         if threading.current_thread() is not self._thread:
@@ -103,7 +106,7 @@ class Standby:
         FAREWELLS.left(self)
 
     def after_fork(self) -> None:
-        """In a forked child: the locks are the parent's."""
+        """Leave the locks to the parent process in a forked child."""
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.close()
@@ -137,7 +140,7 @@ class Standby:
             FAREWELLS.left(self)
 
     def _wait_for_turn(self, lock: IdLock) -> bool:
-        """Wait for the id; whether it is ours and the transport was started."""
+        """Wait for the id; return whether this process got it and started the transport."""
         touched = time.monotonic()
         while not self._asked.is_set():
             if lock.acquire():

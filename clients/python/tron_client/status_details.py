@@ -1,7 +1,7 @@
 """Reads and writes the details of a failed call: google.rpc.Status with ErrorInfo and BadRequest.
 
-The SDK depends on grpcio and protobuf only, so the three tiny message types are described here, in a descriptor pool
-of their own: googleapis-common-protos, if it is installed, defines the same names in the default pool.
+The SDK depends on grpcio and protobuf only, so this module describes the three small message types in a descriptor pool
+of its own: if googleapis-common-protos is installed, it defines the same names in the default pool.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _SCALARS = {"int32": _Field.TYPE_INT32, "string": _Field.TYPE_STRING, "bytes": _
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the error says beyond its code; empty if it says nothing."""
+    """The details of an error beyond its code; empty if it has none."""
 
     reason: str = ""
     domain: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     fields: tuple[tuple[str, str], ...] = ()
-    """Pairs of field and description."""
+    """Pairs of a field name and its description."""
 
 
 def decode(payload: bytes) -> Details:
-    """Read the value of `grpc-status-details-bin`; what cannot be read counts as absent."""
+    """Return the details in the value of `grpc-status-details-bin`; an unreadable value counts as absent."""
     try:
         status = _STATUS.FromString(payload)
         reason, domain, metadata = "", "", {}
@@ -50,7 +50,7 @@ def decode(payload: bytes) -> Details:
 
 
 def encode(code: int, message: str, reason: str) -> bytes:
-    """The value of `grpc-status-details-bin` for an error of the contract, as a registry sends it."""
+    """Return the value of `grpc-status-details-bin` for an error of the contract, as a registry sends it."""
     info = _ERROR_INFO(reason=reason, domain="grid").SerializeToString()
     detail = {"type_url": "type.googleapis.com/google.rpc.ErrorInfo", "value": info}
     payload: bytes = _STATUS(code=code, message=message, details=[detail]).SerializeToString()
@@ -58,7 +58,8 @@ def encode(code: int, message: str, reason: str) -> bytes:
 
 
 def _message(name: str, **fields: tuple[int, str]) -> descriptor_pb2.DescriptorProto:
-    """A message type; a field is (number, type), where a capital type is a repeated message of that name."""
+    """Return the description of a message type; a field is (number, type), where a capital type is a repeated message
+    of that name."""
     message = descriptor_pb2.DescriptorProto(name=name)
     for field_name, (number, kind) in fields.items():
         described = message.field.add(name=field_name, number=number, label=_Field.LABEL_OPTIONAL)

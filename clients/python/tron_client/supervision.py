@@ -1,7 +1,7 @@
-"""What a parent does about children that fail: restart, wait, escalate. Decisions only: no clock and no I/O.
+"""Decides what a parent does about children that fail: restart, wait, escalate. No clock and no I/O.
 
-All times are seconds on one monotonic clock, handed in as `now`. `Supervision` takes facts and returns decisions;
-supervisor.py carries them out and reports how each ended.
+All times are seconds on one monotonic clock, passed in as `now`. `Supervision` takes facts and returns decisions;
+supervisor.py carries them out and reports their results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _SLACK = 1.0
 
 
 def lives(service: Service | None, failed_incarnation: int) -> bool:
-    """Whether a service that failed in this incarnation is alive: as judged, or, while nobody judges, as connected."""
+    """Return whether a service that failed in this incarnation is alive: by its liveness, or by its connection while
+    liveness is not evaluated."""
     if service is None:
         return False
     if service.liveness == "UNKNOWN":
@@ -35,10 +36,10 @@ def lives(service: Service | None, failed_incarnation: int) -> bool:
 
 
 def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
-    """Whether a service that was said to have failed, last in this incarnation, is to be restarted still.
+    """Return whether a service that failed, last in this incarnation, still needs a restart.
 
-    One that registered anew is not, though its old judgement may last a moment longer; nor is one that is suspect,
-    for it came back since. If either is lost again there will be another alert.
+    A service that has registered again does not, although its old verdict may remain for a moment; nor does a service
+    that is SUSPECT, because it has come back since. If such a service fails again, another alert follows.
     """
     if service is None:
         return True
@@ -47,7 +48,7 @@ def needs_restart(service: Service | None, failed_incarnation: int) -> bool:
 
 
 def died_again(service: Service | None, since: datetime | None) -> bool:
-    """Whether a service is down by a judgement that is newer than what was known at `since`."""
+    """Return whether a service is down by a verdict that is newer than the state known at `since`."""
     if service is None or since is None or service.liveness != "DOWN" or service.liveness_since is None:
         return False
     return service.liveness_since > since
@@ -59,9 +60,9 @@ def _lives_anew(service: Service, failed_incarnation: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """Restart the child now: the `attempt`-th time within the window, because of this alert.
+    """A decision to restart the child now: the `attempt`-th restart within the window, because of this alert.
 
-    `incarnation` is the last life that is known to have failed, 0 if none is known.
+    `incarnation` is the last incarnation that is known to have failed, 0 if none is known.
     """
 
     child: str
@@ -73,7 +74,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Escalate:
-    """Notify the parent's own parent that the restarts of the child are used up. `incarnation` as in Restart."""
+    """A decision to notify the agent's own parent that the child has no restarts left. `incarnation` as in Restart."""
 
     child: str
     restarts: int
@@ -85,7 +86,7 @@ class Escalate:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """These alerts were dealt with."""
+    """A decision to acknowledge these alerts, because the supervisor has handled them."""
 
     alert_ids: tuple[str, ...]
 
@@ -124,8 +125,8 @@ class _Child:
 
 
 class Supervision:
-    """What is known of all children, and what follows. An alert is acknowledged only once it was acted upon: when the
-    child is alive again, or when its failure was escalated."""
+    """The state of all children, and the decisions about them. An alert is acknowledged only after the supervisor acted
+    on it: when the child is alive again, or when its failure was escalated."""
 
     def __init__(self, limits: RestartLimits) -> None:
         self._limits = limits
@@ -133,11 +134,12 @@ class Supervision:
         self._dealt_with: OrderedDict[str, None] = OrderedDict()
 
     def recall(self, child: str, started: float, incident: str) -> None:
-        """A restart of the life before, of which only the log tells; oldest first."""
+        """Record a restart of a previous supervisor process, which only the event log contains; call this in order,
+        oldest restart first."""
         self._child(child).history.started(started, incident)
 
     def alerted(self, child: str, alert_id: str, incarnation: int, now: float) -> list[Decision]:
-        """A child failed; `incarnation` says in which life, 0 if that is not known."""
+        """Record that a child failed; `incarnation` is the one that failed, 0 if that is not known."""
         if alert_id in self._dealt_with:
             return [Acknowledge((alert_id,))]
         known = self._child(child)
@@ -150,14 +152,14 @@ class Supervision:
         return self.tick(now)
 
     def recovered(self, child: str, now: float) -> list[Decision]:
-        """A child is alive, by whatever means."""
+        """Record that a child is alive, for whatever reason."""
         known = self._children.get(child)
         if known is None or known.phase is _Phase.RESTARTING:
             return []  # its restart will notice
         return [*self._settle(known), *self.tick(now)]
 
     def ended(self, child: str, outcome: Outcome, now: float) -> list[Decision]:
-        """A restart that was decided is over."""
+        """Record the end of a restart that `tick` decided."""
         known = self._children[child]
         known.running = False
         known.history.ended(now)
@@ -173,7 +175,7 @@ class Supervision:
         return decisions + self.tick(now)
 
     def escalated(self, child: str, outcome: EscalationOutcome, now: float) -> list[Decision]:
-        """An escalation that was decided is over."""
+        """Record the end of an escalation that `tick` decided."""
         known = self._children[child]
         escalating, known.escalating = known.escalating, None
         if known.phase is not _Phase.ESCALATING or escalating is None or escalating[0] != known.trouble:
@@ -193,7 +195,7 @@ class Supervision:
         return decisions + self.tick(now)
 
     def tick(self, now: float) -> list[Decision]:
-        """What is due now."""
+        """Return the decisions that are due now."""
         decisions: list[Decision] = []
         for name, child in list(self._children.items()):
             if child.phase is _Phase.RESTARTING and now >= self._overdue(child):
@@ -214,7 +216,7 @@ class Supervision:
         return decisions
 
     def due_in(self, now: float) -> float | None:
-        """Seconds until `tick` has something to decide; None if nothing becomes due."""
+        """Return the seconds until `tick` has something to decide; None if nothing becomes due."""
         children = self._children.values()
         moments = [self._overdue(each) for each in children if each.phase is _Phase.RESTARTING]
         if self._room_to_escalate():

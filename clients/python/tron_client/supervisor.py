@@ -1,6 +1,6 @@
-"""A parent's helper: restarts children that fail, and escalates if that does not help. The shell of supervision.py.
+"""Restarts the failed children of an agent, and escalates if the restarts fail. This is the shell of supervision.py.
 
-One thread decides and never waits for anybody; each restart and each escalation has a short-lived thread of its own, at
+One thread decides and never waits for another; each restart and each escalation has a short-lived thread of its own, at
 most `concurrency` of each.
 """
 
@@ -42,12 +42,12 @@ Report = Callable[[float], list[Decision]]
 
 
 class Supervisor:
-    """Handles the alerts of an agent about its children, for as long as the block, or from start to stop.
+    """Handles the alerts of an agent about its children, for the length of the `with` block, or from `start` to `stop`.
 
-    A child that failed is restarted through `restart`, at once for the first time, then after growing pauses. After
-    `max_restarts` within `window` seconds its failure is escalated to the agent's own parent. An alert is acknowledged
-    once the child is alive again or its failure was escalated: if the supervisor dies before, the alert escalates. All
-    methods are safe from any thread. A Supervisor is used once.
+    The supervisor restarts a failed child through `restart`, at once for the first time, then after growing pauses.
+    After `max_restarts` within `window` seconds it escalates the failure to the agent's own parent. It acknowledges an
+    alert once the child is alive again or the failure was escalated: if the supervisor dies before, the alert
+    escalates. All methods are safe from any thread. A Supervisor can be started only once.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Supervisor:
         """Take over the alerts of `agent`; nothing is done before `start`.
 
         `restart` may be a function, which runs in a thread of its own, or a coroutine function, which runs in the event
-        loop that was running at the start; it returns once the child was started, and raises if it could not be.
-        The child must be alive `restart_timeout` seconds after the restart began. `types` are the alerts to restart
-        upon. `on_alert` gets all others, and those that escalated from the parent of the child, and acknowledges by
-        returning; without it what is not CRITICAL is acknowledged, and the others escalate. Intervals are seconds.
-        Raises InvalidRequest, naming the field, for an argument that cannot be meant, and ValueError if the agent has
-        an `on_alert` of its own.
+        loop that was running at the start. It must return once the child was started, and raise if the start failed.
+        The child must be alive `restart_timeout` seconds after the restart began. `types` are the types of alert that
+        cause a restart. `on_alert` is called with every other alert, and with alerts that escalated from the parent of
+        the child, and acknowledges an alert by returning; without `on_alert`, alerts that are not CRITICAL are
+        acknowledged, and CRITICAL alerts escalate. Intervals are in seconds. Raises InvalidRequest, naming the field,
+        for an invalid argument, and ValueError if the agent has an `on_alert` of its own.
         """
         if not isinstance(agent, Agent):
             arguments.wrong_type("agent", "an Agent", agent)
@@ -110,7 +110,8 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name=f"tron-supervisor-{agent.service_id}", daemon=True)
 
     def after_fork(self) -> None:
-        """In a forked child a supervisor that was started is the parent's: over here. Another may be started."""
+        """End an inherited supervisor in a forked child, because it runs in the parent process. The child may start
+        another one."""
         self._inherited = self._thread.ident is not None
         was_over = self._over.is_set()
         self._lock, self._woken, self._over = threading.Lock(), threading.Event(), threading.Event()
@@ -120,7 +121,8 @@ class Supervisor:
         self._others.after_fork(ended=self._inherited)
 
     def start(self) -> None:
-        """Begin to handle alerts, those that wait included; does nothing if it was started before."""
+        """Begin to handle alerts, including those that already wait; do nothing if the supervisor was started
+        before."""
         with self._lock:
             if self._thread.ident is not None or self._over.is_set():
                 return
@@ -132,9 +134,10 @@ class Supervisor:
             self._thread.start()
 
     def stop(self, timeout: float = 2.0) -> None:
-        """End within `timeout` seconds; does nothing if it is over. What was not acted upon stays unacknowledged.
+        """End within `timeout` seconds; do nothing if the supervisor has ended. Alerts that were not handled stay
+        unacknowledged.
 
-        A coroutine that restarts a child is cancelled; a function that does is left alone.
+        A coroutine that restarts a child is cancelled; a function that restarts a child continues to run.
         """
         arguments.seconds("timeout", timeout, positive=False)
         if self._inherited:
@@ -206,7 +209,8 @@ class Supervisor:
         self._pass_on(alert)
 
     def _recall(self) -> None:
-        """Once, before the first decision: a supervisor that is restarted itself, again and again, must not forget."""
+        """Read the earlier restarts from the event log, once, before the first decision, so that a supervisor that is
+        itself restarted keeps its counts."""
         if self._recalled:
             return
         try:

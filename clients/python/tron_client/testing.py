@@ -1,4 +1,5 @@
-"""A small real registry for tests of programs that use the SDK: in memory, on a loopback port, without judgement."""
+"""A small registry for tests of programs that use the SDK: it runs in memory, serves gRPC on a loopback port, and
+evaluates no liveness."""
 
 from __future__ import annotations
 
@@ -34,16 +35,17 @@ _UNSET_ACTIVITY = 2**64 - 1
 
 
 class FakeRegistry:
-    """`with FakeRegistry() as fake: Agent("a", registry=fake.address)`: what the agent says can be looked at.
+    """A registry whose received messages a test can inspect: `with FakeRegistry() as fake: Agent("a",
+    registry=fake.address)`.
 
-    It registers, re-attaches, acknowledges beats, delivers alerts until they are acknowledged, records events that are
-    published, and forgets services that say goodbye. It declares no service down on its own: `judge` does. All
-    methods are safe from any thread.
+    It registers and re-attaches services, acknowledges heartbeats, delivers alerts until they are acknowledged, records
+    published events, and removes services that send a goodbye. It declares a service down only when the test calls
+    `judge` or `declare_down`. All methods are safe from any thread.
     """
 
     def __init__(self, *, sharing: bool = True) -> None:
-        """`sharing`: whether a stream may carry several agents, and their beats in columns, as with registries since
-        that exists."""
+        """`sharing`: whether a stream may carry several agents, and their heartbeats in columns, as with current
+        registries."""
         self._sharing = sharing
         self._changed = threading.Condition(threading.RLock())
         self._records: dict[str, service_pb2.Service] = {}
@@ -62,12 +64,12 @@ class FakeRegistry:
 
     @property
     def address(self) -> str:
-        """`host:port`, the same after a restart."""
+        """The address `host:port`, which stays the same after a restart."""
         return f"127.0.0.1:{self._port}"
 
     @property
     def streams(self) -> int:
-        """How many Heartbeat streams are open."""
+        """The number of open Heartbeat streams."""
         with self._changed:
             return len(self._streams)
 
@@ -79,23 +81,23 @@ class FakeRegistry:
 
     @property
     def events(self) -> list[Event]:
-        """What was recorded, oldest first: alerts that were sent, events that were published."""
+        """The recorded events, oldest first: alerts that were sent, and events that were published."""
         with self._changed:
             return [Event.from_proto(event) for event in self._events]
 
     def beats(self, service_id: str) -> int:
-        """How many beats came from a service."""
+        """Return how many heartbeats arrived from a service."""
         with self._changed:
             return len(self._beats.get(service_id, ()))
 
     def last_beat(self, service_id: str) -> heartbeat_pb2.Beat | None:
-        """The newest beat of a service, as it came."""
+        """Return the newest heartbeat of a service, as it arrived."""
         with self._changed:
             beats = self._beats.get(service_id)
             return beats[-1] if beats else None
 
     def start(self) -> None:
-        """Serve, at the port served before if there was one; what was registered is remembered."""
+        """Serve, at the previous port if the registry has served before; its services are remembered."""
         server = grpc.server(ThreadPoolExecutor(_MOST_STREAMS, "fake-registry"), options=(("grpc.so_reuseport", 0),))
         server.add_generic_rpc_handlers((self._handler(), self._events_handler()))
         self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
@@ -103,14 +105,14 @@ class FakeRegistry:
         self._server = server
 
     def stop(self) -> None:
-        """Serve no more: all streams break, and connections are refused."""
+        """Stop serving: all streams break, and connections are refused."""
         if self._server is not None:
             self.cut()
             self._server.stop(0).wait()
             self._server = None
 
     def wait_for(self, predicate: Callable[[], object], timeout: float = 5.0) -> None:
-        """Wait until `predicate()` is true; raises TimeoutError if it is not within `timeout` seconds."""
+        """Wait until `predicate()` is true; raise TimeoutError if it is not true within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not predicate():
@@ -120,7 +122,7 @@ class FakeRegistry:
                 self._changed.wait(0.01)
 
     def alert(self, recipient: str, event: Event | None = None, **fields: Any) -> Event:
-        """Send an alert to a service, now and after each of its registrations, until it is acknowledged."""
+        """Send an alert to a service, now and after each of its registrations, until the alert is acknowledged."""
         told = dataclasses.replace(event or Event(type="service_down", severity="CRITICAL"), **fields)
         told = dataclasses.replace(
             told,
@@ -131,7 +133,8 @@ class FakeRegistry:
         return Event.from_proto(self._record(told.to_proto()))
 
     def judge(self, service_id: str, liveness: str, cause: str = "", since: datetime | None = None) -> None:
-        """Say how a service is, as TRON would, `since` now or a moment; it holds until the service registers anew.
+        """Set the liveness of a service, as TRON would, `since` now or another time; it holds until the service
+        registers again.
 
         No message is sent.
         """
@@ -147,7 +150,7 @@ class FakeRegistry:
                 stream.outgoing.put(None)
 
     def supersede(self, service_id: str) -> int:
-        """Let another process take the id over; returns its incarnation."""
+        """Supersede a service, as another process with its id would; return the new incarnation."""
         with self._changed:
             self._incarnations += 1
             self._records[service_id].incarnation = self._incarnations
@@ -156,18 +159,18 @@ class FakeRegistry:
             return self._incarnations
 
     def declare_down(self, service_id: str) -> None:
-        """Tell a service that it was declared down."""
+        """Notify a service that it was declared down."""
         event = Event(type="service_down", severity="CRITICAL", service_id=service_id, cause="SILENT").to_proto()
         told = heartbeat_pb2.DeclaredDown(service_id=service_id, event=event)
         self.send(service_id, heartbeat_pb2.HeartbeatResponse(declared_down=told))
 
     def forget(self, service_id: str) -> None:
-        """Lose a registration: the next beat is answered by `unknown_service`."""
+        """Remove a registration: the next heartbeat is answered by `unknown_service`."""
         with self._changed:
             del self._records[service_id]
 
     def send(self, service_id: str, response: heartbeat_pb2.HeartbeatResponse) -> None:
-        """Say anything on the stream of a service."""
+        """Send any message on the stream of a service."""
         with self._changed:
             self._send(service_id, response)
 
@@ -412,7 +415,7 @@ def _unary(answer: Callable[[Any, Any], Any], request: Any) -> Any:
 
 
 class _Stream:
-    """One Heartbeat stream: what is to be said on it (None breaks it, "end" ends it), and whom it carries."""
+    """One Heartbeat stream: the messages to send on it (None breaks it, "end" ends it), and the services on it."""
 
     def __init__(self) -> None:
         self.outgoing: queue.SimpleQueue[heartbeat_pb2.HeartbeatResponse | str | None] = queue.SimpleQueue()

@@ -1,6 +1,6 @@
-"""The thresholds of TRON as people write them: what each takes, in which unit, within which range. Pure.
+"""The thresholds of TRON as people write them: the type, unit and range of each. Pure.
 
-One table for the CLI, the SDK and TRON, so that a value is refused in the same words wherever it is given.
+The CLI, the SDK and TRON share this one table, so that a wrong value is refused with the same words everywhere.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _TIME = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+) ?(ms|s|min|m|h)")
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """What one threshold takes. `at_most` None: there is no upper bound that matters."""
+    """The values that one threshold accepts. `at_most` None: the threshold has no upper bound."""
 
     kind: str
-    """seconds, count, ratio, switch or word."""
+    """The type of the value: seconds, count, ratio, switch or word."""
     at_least: float = 0.0
     at_most: float | None = None
     above: bool = False
-    """Whether `at_least` itself is too small."""
+    """Whether the value must be above `at_least`, and not equal to it."""
     words: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> str:
-        """The range in words."""
+        """Return the range in words."""
         match self.kind:
             case "switch":
                 return "true or false"
@@ -43,7 +43,7 @@ class Threshold:
         return f"{noun} {start} {self.at_most:g}"
 
     def admits(self, value: float) -> bool:
-        """Whether a number is in the range."""
+        """Return whether a number is in the range."""
         low = value > self.at_least if self.above else value >= self.at_least
         return low and (self.at_most is None or value <= self.at_most) and math.isfinite(value)
 
@@ -80,9 +80,10 @@ FOR_EVERYONE = frozenset({"guard_ratio", "guard_min", "guard_burst", "guard_wind
 
 
 def checked(name: str, value: Any) -> Any:
-    """The value as TRON takes it: text is read as a person writes it, times also with a unit (`1.5s`, `2min`).
+    """Return a value in the form that TRON accepts: text is parsed as a person writes it, times may have a unit
+    (`1.5s`, `2min`).
 
-    Raises ValueError that says what is wrong, and what is allowed.
+    Raises ValueError that explains what is wrong, and which values are allowed.
     """
     threshold = THRESHOLDS.get(name)
     if threshold is None:
@@ -98,7 +99,7 @@ def checked(name: str, value: Any) -> Any:
 
 
 def _read(threshold: Threshold, value: Any) -> Any:
-    """The value in its type; None if it is none of that kind."""
+    """Return the value in the type of the threshold; None if it is not of that type."""
     text = value.strip() if isinstance(value, str) else None
     if threshold.kind == "switch":
         if text is not None:

@@ -1,4 +1,5 @@
-"""The client of TRON itself: its judgement and the reasons, its thresholds, and an operator's orders."""
+"""The client of TRON itself: reads liveness and its reasons, reads and changes thresholds, and sends an operator's
+orders."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class SinkStats:
-    """How one way to operators goes: what waits, what went out, what failed and was dropped."""
+    """The state of one operator sink: the numbers of waiting, delivered, failed and dropped notices."""
 
     name: str
     queued: int = 0
@@ -47,7 +48,7 @@ class SinkStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts by judgement, and whether TRON watches at all."""
+    """The number of services in each state of liveness, and whether TRON is watching."""
 
     total_services: int
     healthy_services: int
@@ -64,7 +65,7 @@ class Stats:
     last_check: datetime | None
     sinks: tuple[SinkStats, ...] = ()
     observed_at: datetime | None = None
-    """TRON's time when it answered: the age of `last_check` is the difference to this."""
+    """TRON's time of the answer; subtract `last_check` from it to get the age of the last check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a service is judged as it is."""
+    """Why a service has its current liveness."""
 
     service: Service
     verdict: str
@@ -88,8 +89,8 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class PolicyInForce:
-    """All thresholds by name (times in seconds), and where each comes from: `built_in`, `settings`, `runtime`,
-    `service_settings` or `service_runtime`. A TRON of before names no sources."""
+    """All thresholds by name (times in seconds), and the source of each: `built_in`, `settings`, `runtime`,
+    `service_settings` or `service_runtime`. An older TRON names no sources."""
 
     thresholds: dict[str, Any]
     sources: dict[str, str]
@@ -97,7 +98,7 @@ class PolicyInForce:
 
 @dataclass(frozen=True, slots=True)
 class PolicyOverride:
-    """What differs for one service; `watched`: TRON watches such a service now."""
+    """The thresholds that differ for one service; `watched`: TRON currently watches a service with this id."""
 
     service_id: str
     thresholds: dict[str, Any]
@@ -107,7 +108,7 @@ class PolicyOverride:
 
 @dataclass(frozen=True, slots=True)
 class HeldNotices:
-    """The maintenance of one service; `name` is empty if no such service is registered now."""
+    """The maintenance of one service; `name` is empty if the service is not registered now."""
 
     service_id: str
     name: str
@@ -115,7 +116,8 @@ class HeldNotices:
 
 
 class MonitorClient:
-    """TRON, for threads. Safe from any thread; a context manager. Every call has a deadline and raises a TronError."""
+    """A client of TRON for programs with threads. Safe from any thread; it is a context manager. Every call has a
+    deadline and raises a TronError."""
 
     def __init__(
         self,
@@ -124,10 +126,11 @@ class MonitorClient:
         registry: Endpoint | str | None = None,
         timeout: float = 5.0,
     ) -> None:
-        """`timeout` is the deadline of each call, in seconds. Raises ValueError for what is no address.
+        """Create a client; `timeout` is the deadline of each call, in seconds. Raises ValueError for an invalid
+        address.
 
-        With `registry` and without an address, TRON is looked up in that registry: raises a TronError if the registry
-        does not answer or knows no TRON, and Unreachable, a ValueError, if its url cannot be used from here.
+        With `registry` and without an address, the client looks up TRON in that registry: it raises a TronError if the
+        registry does not answer or knows no TRON, and Unreachable, a ValueError, if this client cannot use TRON's URL.
         """
         self._timeout = arguments.seconds("timeout", timeout)
         given = arguments.optional_address("address", address)
@@ -155,7 +158,7 @@ class MonitorClient:
         self.close()
 
     def get_stats(self) -> Stats:
-        """Counts now."""
+        """Return the current counts."""
         answer = self._do(self._stub.GetStats, tron_service_pb2.GetStatsRequest())
         counts = {each.name: getattr(answer, each.name) for each in fields(Stats) if each.name not in _STATS_BY_HAND}
         return Stats(
@@ -169,7 +172,7 @@ class MonitorClient:
         )
 
     def list_alerts(self, *, after_sequence: int = 0, limit: int = 100, service_id: str = "") -> tuple[Event, ...]:
-        """One page of the alerts that TRON issued, oldest first."""
+        """Return one page of the alerts that TRON issued, oldest alert first."""
         request = tron_service_pb2.ListAlertsRequest(
             after_sequence=arguments.whole("after_sequence", after_sequence),
             limit=arguments.whole("limit", limit, at_most=2**31 - 1),
@@ -178,18 +181,20 @@ class MonitorClient:
         return tuple(Event.from_proto(each) for each in self._do(self._stub.ListAlerts, request).alerts)
 
     def get_policy(self, service_id: str = "") -> dict[str, Any]:
-        """The thresholds in force, by name; times in seconds. Raises ServiceNotFound for an id that nobody has."""
+        """Return the thresholds in force, by name; times are in seconds. Raises ServiceNotFound for an unknown service
+        id."""
         return self.read_policy(service_id).thresholds
 
     def read_policy(self, service_id: str = "") -> PolicyInForce:
-        """The thresholds in force, and where each comes from. Raises ServiceNotFound for an id that nobody has."""
+        """Return the thresholds in force, and the source of each. Raises ServiceNotFound for an unknown service id."""
         request = tron_service_pb2.GetPolicyRequest(service_id=arguments.text("service_id", service_id))
         return _in_force(self._do(self._stub.GetPolicy, request))
 
     def set_policy(self, service_id: str = "", **thresholds: Any) -> dict[str, Any]:
-        """Change thresholds, for everyone or one service; times in seconds. Returns all that are in force then.
+        """Change thresholds for all services or for one; times are in seconds. Return all thresholds that are then in
+        force.
 
-        Raises InvalidRequest, naming what is wrong, and ServiceNotFound for an id that nobody has; then nothing was
+        Raises InvalidRequest, naming what is wrong, and ServiceNotFound for an unknown service id; then nothing is
         changed.
         """
         return self.change_policy(service_id, thresholds).thresholds
@@ -202,8 +207,8 @@ class MonitorClient:
         unset: Iterable[str] = (),
         allow_unknown: bool = False,
     ) -> PolicyInForce:
-        """As `set_policy`; and `unset` names thresholds that no longer differ from the layer below. `allow_unknown`:
-        also for a service that is not registered (yet)."""
+        """Change thresholds as `set_policy` does; `unset` names thresholds that take the value of the layer below
+        again. `allow_unknown`: accept a service id that is not registered (yet)."""
         request = tron_service_pb2.SetPolicyRequest(
             service_id=arguments.text("service_id", service_id),
             policy=_to_policy(thresholds or {}),
@@ -213,7 +218,7 @@ class MonitorClient:
         return _in_force(self._do(self._stub.SetPolicy, request))
 
     def list_overrides(self) -> tuple[PolicyOverride, ...]:
-        """The services whose thresholds are not those of everyone, and what differs; by id."""
+        """Return the services whose thresholds differ from those of all services, and the differences; by id."""
         found = self._do(self._stub.ListPolicyOverrides, tron_service_pb2.ListPolicyOverridesRequest()).overrides
         return tuple(
             PolicyOverride(
@@ -226,7 +231,7 @@ class MonitorClient:
         )
 
     def list_maintenance(self) -> tuple[HeldNotices, ...]:
-        """About whom notices are held, registered or not; by id."""
+        """Return the services under maintenance, registered or not; by id."""
         found = self._do(self._stub.ListMaintenance, tron_service_pb2.ListMaintenanceRequest()).held
         return tuple(
             HeldNotices(each.service_id, each.name, Maintenance.from_proto(each.maintenance)) for each in found
@@ -235,7 +240,7 @@ class MonitorClient:
     def set_maintenance(
         self, service_id: str, enabled: bool, *, duration: float | None = None, reason: str = ""
     ) -> Service:
-        """Hold notices about a service, for `duration` seconds or until that is ended; or end it. Raises
+        """Hold the alerts about a service for `duration` seconds, or until the maintenance is ended; or end it. Raises
         ServiceNotFound."""
         request = tron_service_pb2.SetMaintenanceRequest(
             service_id=arguments.text("service_id", service_id),
@@ -246,7 +251,8 @@ class MonitorClient:
         return Service.from_proto(self._do(self._stub.SetMaintenance, request).service)
 
     def explain(self, service_id: str) -> Explanation:
-        """The evidence about a service, its open deadlines, the rule that applied, and why. Raises ServiceNotFound."""
+        """Return the evidence about a service, its open deadlines, the rule that applied, and the reason. Raises
+        ServiceNotFound."""
         request = tron_service_pb2.ExplainRequest(service_id=arguments.text("service_id", service_id))
         answer = self._do(self._stub.Explain, request)
         return Explanation(
@@ -265,10 +271,10 @@ class MonitorClient:
 
 
 def find_monitor(registry: Address | str, *, timeout: float = 5.0) -> Address:
-    """Return where TRON is, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable.
+    """Return TRON's address, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable.
 
-    The credentials and interceptors of an Endpoint hold for TRON too if it is on a host of that Endpoint, and for
-    nobody else: the url is what a client of the registry declared, and must not receive somebody's token.
+    The credentials and interceptors of an Endpoint are used for TRON only if TRON is on a host of that Endpoint: TRON's
+    URL is what a client of the registry declared, so another host must not receive the tokens.
     """
     from tron_client.client import RegistryClient  # who knows TRON's address needs no registry
 

@@ -1,7 +1,7 @@
-"""How a stream of changes goes on after it broke: decisions only, shared by the clients of both grpc stacks.
+"""Decides how a broken stream of changes resumes; the clients of both grpc stacks share it. Decisions only.
 
-A resume object says what to ask for, turns each answer into a value, and, when the stream ended, says what follows:
-seconds to wait before the next attempt, or the error that ends it all.
+A resume object provides the request, converts each answer into a value, and decides at the end of the stream what
+follows: the seconds to wait before the next attempt, or a final error.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ Draw = Callable[[], float]
 
 
 class Resume(Protocol[T_co]):
-    """One followed stream."""
+    """The state of one followed stream."""
 
     reconnect: bool
 
     def request(self) -> Any:
-        """What to ask for now."""
+        """Return the request for the next stream."""
 
     def accept(self, answer: Any) -> T_co:
-        """Return the value that one response carries, and record our position in the stream."""
+        """Return the value that one answer carries, and record the position in the stream."""
 
     def ended(self, error: TronError | None) -> tuple[float, T_co | None]:
-        """The stream ended: seconds to wait, and a value to say before. Raises the error that cannot be mended."""
+        """Return, at the end of a stream, the seconds to wait, and a value to yield first. Raises an error that a retry
+        cannot repair."""
 
 
 class _Patience(Generic[T]):
-    """The waiting that both streams share."""
+    """The waiting that both kinds of stream share."""
 
     def __init__(self, *, reconnect: bool, draw: Draw = random.random) -> None:
         self.reconnect = arguments.flag("reconnect", reconnect)
@@ -62,8 +63,9 @@ class _Patience(Generic[T]):
 class ServiceResume(_Patience[ServiceChange]):
     """Follows the services from revision to revision.
 
-    A snapshot that broke off is asked for anew, after a `reset`: its revisions cannot be resumed from. So is what the
-    registry no longer keeps. Nothing is silently skipped.
+    If a snapshot breaks off, the next stream begins a new snapshot after a `reset`, because an incomplete snapshot has
+    no revision to resume from. The same happens if the registry no longer keeps the revision. No change is skipped
+    silently.
     """
 
     def __init__(self, start_revision: int = 0, *, reconnect: bool = True, draw: Draw = random.random) -> None:
@@ -73,11 +75,11 @@ class ServiceResume(_Patience[ServiceChange]):
         self._said_some = False
 
     def request(self) -> registry_service_pb2.WatchServicesRequest:
-        """From the last revision that was whole, 0 for a snapshot."""
+        """Return the request from the last complete revision; revision 0 asks for a snapshot."""
         return registry_service_pb2.WatchServicesRequest(start_revision=0 if self._in_snapshot else self._revision)
 
     def accept(self, answer: registry_service_pb2.WatchServicesResponse) -> ServiceChange:
-        """The change; it is the last one we have from now on."""
+        """Return the change in an answer, and record its revision."""
         self._backoff.reset()
         self._revision = max(self._revision, answer.revision)
         self._said_some = True
@@ -91,7 +93,7 @@ class ServiceResume(_Patience[ServiceChange]):
         return ServiceChange(answer.revision, "snapshot_complete")
 
     def ended(self, error: TronError | None) -> tuple[float, ServiceChange | None]:
-        """See Resume."""
+        """Return the wait and the value as described in Resume."""
         if isinstance(error, RevisionCompacted):
             if self._revision == 0:
                 raise error
@@ -107,9 +109,10 @@ class ServiceResume(_Patience[ServiceChange]):
 
 
 class EventResume(_Patience[Event]):
-    """Follows the event log from sequence to sequence. A log that no longer goes back far enough raises.
+    """Follows the event log from sequence number to sequence number. Raises RevisionCompacted if the log no longer goes
+    back far enough.
 
-    With `only_new`, events that happen while the stream is broken before its first event are not seen.
+    With `only_new`, a stream that breaks before its first event misses the events during the break.
     """
 
     def __init__(
@@ -129,18 +132,18 @@ class EventResume(_Patience[Event]):
         )
 
     def request(self) -> event_service_pb2.SubscribeEventsRequest:
-        """From the last event that we have."""
+        """Return the request after the last received event."""
         return self._request
 
     def accept(self, answer: event_service_pb2.SubscribeEventsResponse) -> Event:
-        """The event; it is the last one we have from now on."""
+        """Return the event in an answer, and record its sequence number."""
         self._backoff.reset()
         self._request.after_sequence = answer.event.sequence
         self._request.only_new = False
         return Event.from_proto(answer.event)
 
     def ended(self, error: TronError | None) -> tuple[float, Event | None]:
-        """See Resume."""
+        """Return the wait and the value as described in Resume."""
         if not self.reconnect and error is not None:
             raise error
         return self._wait(error), None

@@ -1,4 +1,4 @@
-"""The names of enums as people write them, and their numbers on the wire."""
+"""Converts between the numbers of enums on the wire and their names as people write them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Words:
-    """The words of an enum, from its names and numbers; the unspecified number is the empty word."""
+    """The names of an enum and their numbers; the unspecified number has the empty name."""
 
     def __init__(self, field: str, numbers: Mapping[str, int], *, lower: bool = False) -> None:
         self._field = field
@@ -23,7 +23,7 @@ class Words:
         self._numbers = {word.lower(): number for number, word in self._words.items()}
 
     def number(self, word: str, field: str = "") -> Any:
-        """The number of a word in any case; raises InvalidRequest, naming `field`, for one that does not exist."""
+        """Return the number of a name in any case; raise InvalidRequest, naming `field`, for an unknown name."""
         named = field or self._field
         number = self._numbers.get(arguments.text(named, word).lower())
         if number is None:
@@ -31,7 +31,7 @@ class Words:
         return number
 
     def word(self, number: int) -> str:
-        """The word of a number; one from a newer contract is given in digits."""
+        """Return the name of a number; a number from a newer contract is returned as digits."""
         return self._words.get(number, str(number))
 
 

@@ -37,9 +37,10 @@ def test_who_is_fine_is_explained_too(pair: CorePair) -> None:
     pair.hang("a")
     pair.run(0.4)
     fine = asked(pair)
-    assert fine.verdict == "Agent A is alive: last heartbeat 0.4 s ago, its stream is open."
+    assert fine.verdict == "Agent A is alive: last heartbeat 0.4 s ago, and the service's stream is open."
     assert fine.rule == (
-        "heard_in_time: a heartbeat is due every 1 s; it becomes suspect after 1 missed heartbeat (plus 0.25 s)"
+        "heard_in_time: a heartbeat is due every 1 s; "
+        "the service becomes suspect after 1 missed heartbeat (plus 0.25 s)"
     )
     assert will(fine) == ["suspect (a heartbeat is missed)", "down", "deregistered"]
     (_, miss), (_, down), _ = fine.deadlines
@@ -53,7 +54,7 @@ def test_a_broken_stream(pair: CorePair) -> None:
     suspect = asked(pair)
     assert suspect.verdict == "Agent A is suspect: its stream broke 0.5 s ago and it has not reconnected."
     assert suspect.rule.startswith(
-        "stream_broke: a broken stream makes it suspect at once, and down after reconnect_grace (2 s)"
+        "stream_broke: a service is suspect once its stream breaks, and down after reconnect_grace (2 s)"
     )
     assert will(suspect)[0] == "down"
 
@@ -74,7 +75,7 @@ def test_who_is_down_and_who_was_told(pair: CorePair) -> None:
     assert down.verdict == (
         "Agent A has been down for 10.0 s: its stream broke and it did not reconnect; last heartbeat 12.0 s ago."
     )
-    assert down.rule == "reconnect_grace: it did not reconnect within 2 s after its stream broke"
+    assert down.rule == "reconnect_grace: the service did not reconnect within 2 s after its stream broke"
     assert down.evidence["told_to"] == ["boss"]
     assert down.evidence["open_alerts"] == 1, "the death has overtaken the suspicion"
     assert will(down) == ["deregistered"]
@@ -93,8 +94,8 @@ def test_who_beats_and_does_not_get_on(pair: CorePair) -> None:
     stalled = asked(pair)
     assert stalled.verdict == "Agent A is stalled: it is sending heartbeats but has made no progress for 6.0 s."
     assert stalled.rule == (
-        "stall_after: the activity counter is allowed to stay unchanged for at most 5 s; "
-        "a service that sends heartbeats is never declared down for it"
+        "stall_after: the activity counter may stay unchanged for at most 5 s; "
+        "a service that sends heartbeats is never declared down for a lack of progress"
     )
 
 
@@ -112,7 +113,7 @@ def test_who_is_busy(pair: CorePair) -> None:
     pair.registry.beat(pair.session("a"), "a", 0, Report(busy_until=until), pair.instant())
     pair.run(10.0)
     busy = asked(pair)
-    assert busy.verdict.endswith(", its stream is open; busy for another 10 min.")
+    assert busy.verdict.endswith(", and the service's stream is open; the service is busy for another 10 min.")
     assert busy.evidence["busy_for_another_seconds"] == pytest.approx(590.0)
 
 
@@ -123,7 +124,7 @@ def test_who_flaps(pair: CorePair) -> None:
         pair.join("a", "boss", name="Agent A")
         pair.run(0.3)
     damped = asked(pair)
-    assert "; it is flapping, so its suspicions raise no alerts." in damped.verdict
+    assert "; the service is flapping, so its suspicions raise no alerts." in damped.verdict
     assert (damped.evidence["damped"], damped.evidence["suspicions_in_flap_window"]) == (True, PATIENT.flap_count)
 
 
@@ -132,7 +133,7 @@ def test_who_is_maintained(pair: CorePair) -> None:
     pair.kill("a")
     pair.run(5.0)
     maintained = asked(pair)
-    assert maintained.verdict.endswith("; its alerts are held for maintenance (new disk).")
+    assert maintained.verdict.endswith("; alerts about the service are held for maintenance (new disk).")
     assert maintained.evidence["told_to"] == []
     assert will(maintained) == []
 
@@ -142,7 +143,7 @@ def test_who_is_listed_in_the_alert_of_an_ancestor() -> None:
     pair.kill("kid", "pa")
     pair.run(3.0)
     listed = asked(pair, "kid")
-    assert listed.verdict.endswith("; its failure is listed in the alert of an ancestor.")
+    assert listed.verdict.endswith("; the alert about an ancestor of the service lists this failure.")
     assert listed.evidence["folded_into"] == pair.mail("root", "service_down")[0].alert_id
 
 
@@ -152,7 +153,7 @@ def test_who_failed_with_many_others() -> None:
     pair.kill(*fleet[:12])
     pair.run(4.0)
     failed = asked(pair, "m0")
-    assert failed.verdict.endswith("; it failed with many others, so its alerts are held.")
+    assert failed.verdict.endswith("; the service failed together with many others, so its alerts are held.")
     assert (failed.evidence["mass_failure"], will(failed)) == (True, [])
 
 
@@ -162,7 +163,7 @@ def test_who_is_not_back_after_the_registry_could_not_hear(pair: CorePair) -> No
     pair.hang("a")
     pair.run(3.0)
     held = asked(pair)
-    assert held.verdict == "Agent A is alive: last heartbeat 3.0 s ago, its stream is open."
+    assert held.verdict == "Agent A is alive: last heartbeat 3.0 s ago, and the service's stream is open."
     assert held.rule == (
         "reattach_window: the registry has been receiving heartbeats for only 3.0 s; "
         "earlier evidence is ignored for 15 s"
@@ -172,7 +173,7 @@ def test_who_is_not_back_after_the_registry_could_not_hear(pair: CorePair) -> No
 def test_who_never_had_a_stream(pair: CorePair) -> None:
     pair.registry.register(replace(pair.registry.get("a").spec, service_id="u", name="U"), 0, "", None, pair.instant())
     pair.run(0.1)
-    assert "(it has no stream, so only missed heartbeats count)" in asked(pair, "u").verdict
+    assert "(the service has no stream, so only missed heartbeats count)" in asked(pair, "u").verdict
 
 
 def test_the_safety_margin_and_what_would_be_safe(pair: CorePair) -> None:

@@ -58,7 +58,7 @@ def test_a_change_for_everyone_that_contradicts_an_override_names_the_service() 
 
 
 def test_the_guard_is_about_all_services_and_cannot_be_set_for_one() -> None:
-    with pytest.raises(ValueError, match="guard_window: it is about all services together"):
+    with pytest.raises(ValueError, match="guard_window: the threshold applies to all services together"):
         LAYERS.changed("a", {"guard_window": 20.0})
 
 

@@ -234,7 +234,7 @@ def test_alerts_says_which_wait(registry: Canned) -> None:
 
 def test_alerts_says_that_nothing_waits_or_that_nothing_happened(registry: Canned) -> None:
     registry.events = []
-    assert tron("alerts", "--unacknowledged", at=registry).stdout == "No alert waits for acknowledgement.\n"
+    assert tron("alerts", "--unacknowledged", at=registry).stdout == "All alerts are acknowledged.\n"
     assert tron("alerts", at=registry).stdout == "There are no events yet.\n"
     assert tron("alerts", "--service", "a", at=registry).stdout == "No events match.\n"
 
@@ -248,7 +248,7 @@ def test_services_shows_who_is_gone(registry: Canned) -> None:
     document = json.loads(tron("services", "--gone", "--json", at=registry).stdout)
     assert [(each["service_id"], each["lost"]) for each in document["services"]] == [("a", True), ("b", False)]
     registry.gone = []
-    assert tron("services", "--gone", at=registry).stdout == "No services were removed recently.\n"
+    assert tron("services", "--gone", at=registry).stdout == "No service was removed recently.\n"
     assert tron("services", "--gone", "--cap", "x", at=registry).returncode == 2
 
 
@@ -289,7 +289,7 @@ def test_without_a_registry_it_says_in_one_line_what_to_do(command: list[str], f
         done = tron(*command, *flags, "--registry", address)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == f"tron: no registry at {address}; start one with: tron up\n"
+    assert done.stderr == f"tron: no registry is running at {address}; start one with: tron up\n"
 
 
 def test_a_refused_call_is_one_line(registry: Canned) -> None:

@@ -24,7 +24,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_without_a_registry_it_says_what_to_do(nowhere: str) -> None:
     done = tron("demo", at=nowhere)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"tron: no registry at {nowhere}; start one with: tron up\n"
+    assert done.stderr == f"tron: no registry is running at {nowhere}; start one with: tron up\n"
 
 
 @pytest.mark.parametrize("what", ["--kill", "--kill-once", "--hang", "--stall", "--resume"])
@@ -37,7 +37,7 @@ def test_without_a_demo_it_says_what_to_do(nowhere: str, what: str) -> None:
 def test_one_thing_is_done_at_a_time(nowhere: str) -> None:
     done = tron("demo", "--kill", "a", "--hang", "b", at=nowhere)
     assert done.returncode == 2
-    assert "one at a time" in done.stderr
+    assert "only one of these options at a time" in done.stderr
 
 
 @pytest.mark.parametrize("command", [["demo"], ["up", "--demo"]])
@@ -56,7 +56,7 @@ def test_a_catalogue_that_can_not_be_used_is_said_before_anything_starts(
 def test_a_catalogue_means_nothing_without_a_demo(tmp_path: Path) -> None:
     done = tron("up", "--catalogue", "core", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 2
-    assert "it requires --demo" in done.stderr
+    assert "--catalogue requires --demo" in done.stderr
 
 
 def test_an_address_that_is_none_is_said(nowhere: str) -> None:

@@ -170,7 +170,7 @@ async def test_one_that_stalls_is_told_so_and_beats_on(house: House) -> None:
         await house.order("resume", "worker")
         await until(lambda: "thaw worker" in house.diary, "it thawed")
         assert house.pid("worker") == before
-        assert (await house.order("resume", "worker"))["did"] == "healthy, and left alone"
+        assert (await house.order("resume", "worker"))["did"] == "healthy, so nothing was done"
 
 
 async def test_one_that_ends_by_itself_is_said_and_not_started_again(house: House) -> None:
@@ -186,7 +186,11 @@ async def test_one_that_ends_by_itself_is_said_and_not_started_again(house: Hous
         ("kill", "wroker", r"no agent 'wroker' in this fleet; did you mean worker\?"),
         ("kill", "nobody", "no agent 'nobody' in this fleet; see: tron services"),
         ("kill", "program", "program is part of the system, not of the demo"),
-        ("explode", "worker", "'explode' is not one of kill, kill-once, hang, stall, resume, restart"),
+        (
+            "explode",
+            "worker",
+            "'explode' is not a valid order; the orders are kill, kill-once, hang, stall, resume, restart",
+        ),
     ],
 )
 async def test_what_can_not_be_done_is_said(house: House, what: str, service_id: str, told: str) -> None:
@@ -199,7 +203,7 @@ async def test_what_can_not_be_done_is_said(house: House, what: str, service_id:
 async def test_nothing_can_be_done_to_one_that_does_not_run(house: House, what: str) -> None:
     async with house.fleet.running():
         await house.order("kill-once", "worker")
-        with pytest.raises(ControlError, match="worker does not run; start it with: tron demo --resume 'worker'"):
+        with pytest.raises(ControlError, match="worker is not running; start it with: tron demo --resume 'worker'"):
             await house.order(what, "worker")
         await house.order("restart", "worker")  # nobody doomed it
 
@@ -221,7 +225,7 @@ async def test_a_second_demo_at_the_same_registry_is_refused(house: House, tmp_p
         with pytest.raises(ControlError, match="another demo is running at this registry"):
             async with House(second).fleet.running():
                 pytest.fail("it must not run")
-        assert (await house.order("resume", "boss"))["did"] == "healthy, and left alone"
+        assert (await house.order("resume", "boss"))["did"] == "healthy, so nothing was done"
 
 
 @asynccontextmanager

@@ -110,10 +110,10 @@ def test_a_row_is_found_by_id_by_key_and_by_a_name_that_only_it_has() -> None:
     ("text", "problem"),
     [
         ("[[service", "not TOML"),
-        ("", r"there is no \[\[service\]\]"),
+        ("", r"the file has no \[\[service\]\] table"),
         ("[servce]", r"\[servce\] is not known"),
-        ("service = 1", "service: must be an array of tables"),
-        ("defaults = 1", "defaults: must be a table"),
+        ("service = 1", "must be an array of tables"),
+        ("defaults = 1", "must be a table, and so must its labels"),
         ("title = 1\n" + of(row("a")), "title: must be a text"),
         (of("name = 'a'"), "service 1: service_id: Field required"),
         (of(row("a"), row("b", prot="1")), r"service 2 \(b\): prot: Extra inputs are not permitted"),
@@ -125,14 +125,17 @@ def test_a_row_is_found_by_id_by_key_and_by_a_name_that_only_it_has() -> None:
         (of(row("a", labels="[1]")), r"service 1 \(a\): labels: Input should be a valid dictionary"),
         (of(row("a", heartbeat_interval="0")), r"service 1 \(a\): heartbeat_interval"),
         (of(row("a", heartbeat_interval="nan")), r"service 1 \(a\): heartbeat_interval"),
-        (of(row("a", ttl="3")), r"service 1 \(a\): ttl: 3 s is below heartbeat_interval \(30 s\)"),
-        (of(row("a"), row("a")), r"service 2 \(a\): service_id: 'a' is already used by service 1 above"),
-        (of(row("a", key="'k'"), row("b", key="'k'")), r"service 2 \(b\): key: 'k' is already used by service 1 above"),
+        (of(row("a", ttl="3")), r"service 1 \(a\): ttl: the ttl of 3 s is below the heartbeat_interval of 30 s"),
+        (of(row("a"), row("a")), r"service 2 \(a\): service_id: 'a' is already used by service number 1 of the file"),
+        (
+            of(row("a", key="'k'"), row("b", key="'k'")),
+            r"service 2 \(b\): key: 'k' is already used by service number 1 of the file",
+        ),
         (of(row("a", parent="'nobody'")), r"service 1 \(a\): parent: 'nobody' is not a service of this catalogue"),
-        (of(row("a", parent="'a'")), r"service 1 \(a\): parent: creates a cycle: a -> a"),
+        (of(row("a", parent="'a'")), r"service 1 \(a\): parent: would create a cycle of parents: a -> a"),
         (
             of(row("x", parent="'a'"), row("a", parent="'b'"), row("b", parent="'a'")),
-            r"service 1 \(x\): parent: creates a cycle: a -> b -> a",
+            r"service 1 \(x\): parent: would create a cycle of parents: a -> b -> a",
         ),
     ],
 )
@@ -157,7 +160,7 @@ def test_a_catalogue_of_ones_own_is_named_by_its_path(tmp_path: Path) -> None:
 
 
 def test_what_is_neither_a_file_nor_a_name_is_said(tmp_path: Path) -> None:
-    with pytest.raises(FleetFileError, match=r"no such file, and no catalogue of that name \(core, pas\)"):
+    with pytest.raises(FleetFileError, match=r"no built-in catalogue has this name \(the catalogues are core, pas\)"):
         load("psa")
     with pytest.raises(FleetFileError, match="cannot be read"):
         load(str(tmp_path))

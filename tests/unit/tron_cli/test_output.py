@@ -66,7 +66,7 @@ def test_a_registry_that_is_away_and_one_that_is_slow_are_told_apart() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         stopped = f"127.0.0.1:{server.getsockname()[1]}"
         assert away(stopped) == f"the registry at {stopped} did not answer in time; is it overloaded or stopped?"
-    assert away(stopped) == f"no registry at {stopped}; start one with: tron up"
+    assert away(stopped) == f"no registry is running at {stopped}; start one with: tron up"
     with canned_registry() as registry:
         assert "did not answer in time" in away(registry.address, "Deadline Exceeded")
 
@@ -75,8 +75,8 @@ def test_what_answers_in_place_of_a_registry_is_said() -> None:
     with start_receiver() as there:
         address = there.url.removeprefix("http://").partition("/")[0]
         said = away(address)
-    assert said.startswith(f"no registry at {address}: an HTTP server answers at {address}, not gRPC")
-    assert away("no-such-host.invalid:6122").startswith("no registry at no-such-host.invalid:6122: ")
+    assert said.startswith(f"no registry is running at {address}: an HTTP server answers at {address}, not gRPC")
+    assert away("no-such-host.invalid:6122").startswith("no registry is running at no-such-host.invalid:6122: ")
     assert "tron up" not in said
 
 

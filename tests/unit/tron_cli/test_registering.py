@@ -73,11 +73,11 @@ def test_it_says_who_answers_at_its_address(registry: Canned, tmp_path: Path) ->
     ("words", "told"),
     [
         (["--catalogue", "core", "--service", "x"], "'x' is not one of tron, resource_manager"),
-        (["--catalogue", "core", "--name", "n"], "it cannot be combined with --catalogue"),
-        (["--catalogue", "core", "--label", "a=b"], "it cannot be combined with --catalogue"),
-        (["--name", "n", "--service", "x"], "it names a service of a --catalogue"),
+        (["--catalogue", "core", "--name", "n"], "this option cannot be combined with --catalogue"),
+        (["--catalogue", "core", "--label", "a=b"], "this option cannot be combined with --catalogue"),
+        (["--name", "n", "--service", "x"], "--service requires --catalogue"),
         ([], "give a --name, or a --catalogue"),
-        (["--catalogue", "cor"], "no such file, and no catalogue of that name (core, pas)"),
+        (["--catalogue", "cor"], "no built-in catalogue has this name (the catalogues are core, pas)"),
     ],
 )
 def test_a_mistake_is_a_usage_error(words: list[str], told: str) -> None:

@@ -44,5 +44,5 @@ def test_one_address_for_two_ports_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["up", "--data-dir", str(tmp_path / "data"), *flags])
     assert (result.exit_code, result.output) == (
         2,
-        f"tron: --tron-listen: {address} is already used by --registry-listen; choose another\n",
+        f"tron: --tron-listen: the address {address} is already used by --registry-listen; choose another address\n",
     )

@@ -6,8 +6,8 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
-from tron_client.protocol import happened, messages
-from tron_client.protocol.messages import BeatAck, Drain, Registered, Rejected, StreamError, UnknownService
+from tron_client.protocol import answers, happened, messages
+from tron_client.protocol.answers import BeatAck, Drain, Registered, Rejected, StreamError, UnknownService
 from tron_client.protocol.registration import INVALID_REQUEST
 from tron_client.protocol.report import Figures
 from tron_client.protocol.send_queue import ANSWER_PATIENCE
@@ -123,7 +123,7 @@ def test_a_superseded_session_is_over_and_only_an_expected_successor_is_no_alarm
         session.hand_over()
     taken = happened.TakenOver(9, expected=expected)
     if by == "message":
-        assert session.receive(messages.Superseded(9), 1.0) == [taken]
+        assert session.receive(answers.Superseded(9), 1.0) == [taken]
         assert session.stream_ended(None, 1.0, 0.5) == happened.Stop()
     else:
         assert session.stream_ended(StreamError(SUPERSEDED, "no", 9), 1.0, 0.5) == happened.Stop(taken)
@@ -131,7 +131,7 @@ def test_a_superseded_session_is_over_and_only_an_expected_successor_is_no_alarm
     assert sent(session, 2.0) == [], "no beat for an id that another one holds"
     session.finish()
     assert session.state(1.0) == ("stopped" if expected else "superseded")
-    assert session.receive(messages.Superseded(10), 1.0) == ()
+    assert session.receive(answers.Superseded(10), 1.0) == ()
 
 
 @pytest.mark.parametrize("by", ["message", "end of the stream"])
@@ -279,7 +279,7 @@ def test_a_status_that_is_not_ok_is_sent_at_once_on_each_stream() -> None:
 @pytest.mark.parametrize(("reception", "again"), [("taken", False), ("open", False), ("acknowledged", True)])
 def test_an_alert_that_was_acknowledged_before_is_acknowledged_again(reception: str, again: bool) -> None:
     session = registered_session()
-    assert session.receive(messages.Alert("x", "event"), 0.5) == [happened.AlertReceived("x", "event")]
+    assert session.receive(answers.Alert("x", "event"), 0.5) == [happened.AlertReceived("x", "event")]
     session.alert_offered("x", reception)
     assert sent(session, 0.5) == ([messages.AlertAck(("x",))] if again else [])
 
@@ -310,7 +310,7 @@ def test_each_trouble_is_reported_once_until_the_next_registration() -> None:
 
 def test_a_service_that_was_declared_down_learns_it_and_goes_on() -> None:
     session = registered_session()
-    assert session.receive(messages.DeclaredDown("event"), 0.5) == [happened.DownDeclared("event")]
+    assert session.receive(answers.DeclaredDown("event"), 0.5) == [happened.DownDeclared("event")]
     assert not session.over
 
 
@@ -336,7 +336,7 @@ def test_a_message_about_the_former_incarnation_does_not_stop_a_new_registration
     session = registered_session()
     session.receive(UnknownService(), 1.0)
     sent(session, 1.0)
-    assert session.receive(messages.Superseded(9), 1.0) == ()
+    assert session.receive(answers.Superseded(9), 1.0) == ()
     session.receive(Registered("a", 12, "record"), 1.0)
     assert (session.over, session.incarnation) == (False, 12)
 
@@ -348,5 +348,5 @@ def test_a_new_registration_that_an_earlier_stream_may_have_brought_can_be_overt
     session.stream_ended(None, 0.1, 0.0)
     session.stream_opened()
     sent(session, 0.1)
-    session.receive(messages.Superseded(9), 0.2)
+    session.receive(answers.Superseded(9), 0.2)
     assert session.state(0.2) == "superseded"

@@ -7,26 +7,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tron_client.protocol import happened, messages
-from tron_client.protocol.happened import Reconnect, Stop
-from tron_client.protocol.messages import (
-    Abandoned,
+from tron_client.protocol import answers, happened
+from tron_client.protocol.answers import (
     Alert,
-    AlertAck,
-    Beat,
     BeatAck,
-    Beats,
     DeclaredDown,
     Drain,
-    Goodbye,
     Left,
-    Register,
     Registered,
     Rejected,
     StreamError,
     Superseded,
     UnknownService,
 )
+from tron_client.protocol.happened import Reconnect, Stop
+from tron_client.protocol.messages import Abandoned, AlertAck, Beat, Beats, Goodbye, Register
 from tron_client.protocol.registration import INVALID_REQUEST
 from tron_client.protocol.report import Figures
 from tron_client.protocol.send_queue import ANSWER_PATIENCE
@@ -62,7 +57,7 @@ class Fleet:
         self._hear(self.stream.take_told())
         return found
 
-    def receive(self, message: messages.Incoming, draw: float = 0.5) -> list[Any]:
+    def receive(self, message: answers.Incoming, draw: float = 0.5) -> list[Any]:
         """A message comes down; returns what goes up because of it."""
         self._hear(self.stream.receive(message, self.now, draw))
         return self.sent()

@@ -2,21 +2,21 @@
 
 Read in this order.
 
-- `messages`          what goes up and down a stream.
-- `happened`          what the program learns.
-- `report`            what a heartbeat says about the agent.
-- `send_queue`        what is sent next, and when.
-- `registration`      as what the agent registers, and when again.
+- `messages`, `answers`  the messages to the registry, and those from it.
+- `happened`          the outcomes that a session reports to the program.
+- `report`            the values that an agent reports with each heartbeat.
+- `send_queue`        the next message of an agent, and when to send it.
+- `registration`      the incarnation and the instance_id of an agent, and the next attempt to register.
 - `session`           `AgentSession`, which makes every decision about one agent.
 - `turns`             the order in which the agents of one stream send.
-- `members`           which of them a message is for.
-- `shared_stream`     `SharedStream`, which decides for the stream that carries them.
-- `codec`             to and from protobuf.
-- `stream_log`        log lines.
-- `hooks`             callbacks.
-- `agent_transport`   what an `Agent` holds: its session, its inbox, and the stream that carries it.
+- `members`           the agent for which a message of a shared stream is meant.
+- `shared_stream`     `SharedStream`, which makes the decisions about a stream and its agents.
+- `codec`             the conversion of messages to protobuf.
+- `stream_log`        the log lines of a stream.
+- `hooks`             the calls of the program's callbacks.
+- `agent_transport`   the part of an `Agent` that connects its session, its inbox, and its stream.
 - `thread_transport`  a `SharedStream` over gRPC: threads and a channel.
-- `connection`        which stream carries which agent, and the lock that guards them.
+- `connection`        the choice of a stream for each agent, and the lock that guards the streams.
 
 The simulation and the conformance transcripts (clients/conformance) run the same objects over other transports.
 """

@@ -1,7 +1,7 @@
-"""What a program's `Agent` holds: its session, its inbox, and the stream that carries it. No decisions.
+"""The part of an `Agent` that connects its session, its inbox, and the stream that carries the agent. No decisions.
 
-The lock is that of the `Connection`, which guards all sessions of its streams; nothing calls the program while it is
-held.
+The lock is that of the `Connection`, which guards all sessions of its streams; no callback of the program runs while
+the lock is held.
 """
 
 from __future__ import annotations
@@ -38,38 +38,38 @@ class Stream(Protocol):
     over: bool
 
     def poke(self, agent: AgentTransport) -> None:
-        """It may have something to send."""
+        """Send what this agent's session has to send."""
 
     def abandon(self, agent: AgentTransport) -> Call | None:
-        """Carry it no more, without a goodbye. Returns the call that is to be cancelled, if one is."""
+        """Stop carrying this agent, without a goodbye. Return the call to cancel, if there is one."""
 
     def join(self, timeout: float) -> None:
         """Wait until the stream has ended, for at most `timeout` seconds."""
 
 
 class Call(Protocol):
-    """A stream of gRPC."""
+    """A gRPC stream that can be cancelled."""
 
     def cancel(self) -> object:
-        """Break it."""
+        """Break the stream."""
 
 
 class Streams(Protocol):
     """The streams to one endpoint."""
 
     lock: threading.RLock
-    """Guards the sessions of their agents."""
+    """The lock that guards the sessions of all agents of these streams."""
     address: Address
 
     def carry(self, agent: AgentTransport) -> None:
-        """Have one of the streams carry it. With the lock held."""
+        """Carry this agent on one of the streams. Called with the lock held."""
 
     def after_fork(self) -> None:
-        """In a forked child: the streams are the parent's, and the lock is a new one."""
+        """Drop the streams and replace the lock in a forked child, because the streams belong to the parent process."""
 
 
 class AgentTransport:
-    """Runs the session of one agent, on one of the streams to its endpoint. Safe from any thread."""
+    """Runs the session of one agent on one of the streams to its endpoint. Safe from any thread."""
 
     def __init__(
         self,
@@ -100,53 +100,55 @@ class AgentTransport:
 
     @property
     def state(self) -> str:
-        """starting, connected, cut_off, superseded or stopped; computed, so that no dead thread can leave it wrong."""
+        """The agent's state: starting, connected, cut_off, superseded or stopped. It is computed at each access, so a
+        dead thread cannot leave it wrong."""
         with self._changed:
             return self.session.state(time.monotonic())
 
     @property
     def last_error(self) -> str:
-        """What prevents the registration, or prevented it last, in words; empty while nothing is known."""
+        """Why the agent is not registered, or was last not registered, in words; empty while no reason is known."""
         return self.session.last_error
 
     @property
     def service(self) -> Service | None:
-        """The record as the registry sent it last."""
+        """The service record that the registry sent last."""
         service: Service | None = self.session.service
         return service
 
     @property
     def service_id(self) -> str:
-        """The id that is declared, or that the registry assigned."""
+        """The service id that was declared, or that the registry assigned."""
         return self.session.service_id
 
     @property
     def incarnation(self) -> int:
-        """The incarnation that is held; 0 before the first registration."""
+        """The incarnation that the agent holds; 0 before the first registration."""
         return self.session.incarnation
 
     @property
     def inherited(self) -> bool:
-        """Whether it was started by the parent of this process: over here, and not ours to end."""
+        """Whether the parent of this forked process started the agent, so that it has ended here."""
         return self._inherited
 
     @property
     def over(self) -> bool:
-        """Whether it has ended or is about to."""
+        """Whether the agent has ended or is about to end."""
         return self.session.over
 
     @property
     def superseded_by(self) -> int:
-        """The incarnation that took over; 0 if none did, or the registry did not say it."""
+        """The incarnation that superseded the agent; 0 if none did, or the registry did not send it."""
         return self.session.superseded_by
 
     def wait_over(self, timeout: float) -> bool:
-        """Whether it is over within `timeout` seconds."""
+        """Wait up to `timeout` seconds until the agent has ended; return whether it has."""
         with self._changed:
             return self._changed.wait_for(lambda: self.session.over, timeout)
 
     def wait_registered(self, timeout: float) -> bool:
-        """Whether registered on a stream within `timeout` seconds. Raises InvalidRequest if the registry refused."""
+        """Wait up to `timeout` seconds until the agent is registered on a stream; return whether it is. Raises
+        InvalidRequest if the registry refused the registration."""
         with self._changed:
             self._changed.wait_for(lambda: self.session.over or self.session.registered_at is not None, timeout)
             refused = self.session.refused
@@ -158,11 +160,11 @@ class AgentTransport:
     # --- what programs do -------------------------------------------------------------------------------------------
 
     def reserve(self) -> None:
-        """It belongs to this process from now on, though it is started later."""
+        """Assign the agent to this process now, although it is started later."""
         self._started = True
 
     def start(self) -> None:
-        """Have a stream carry it."""
+        """Carry the agent on a stream."""
         with self._changed:
             if self.session.over:
                 return
@@ -172,7 +174,7 @@ class AgentTransport:
             self._connection.carry(self)
 
     def report(self, figures: Figures, busy_for: float | None) -> None:
-        """Keep what is given for the next beat; a new status or message is sent at once."""
+        """Keep the given values for the next heartbeat; a new status or message is sent at once."""
         with self._changed:
             if self.session.report(figures, busy_for, time.monotonic(), datetime.now(UTC)):
                 self._poke()
@@ -190,16 +192,17 @@ class AgentTransport:
             self._poke()
 
     def hand_over(self, *, unseen: bool = False) -> None:
-        """Another process is to take over: from now on that is the end that was asked for. Beats go on until then.
+        """Prepare for another process to take over: being superseded then counts as a normal end. Heartbeats continue
+        until then.
 
-        `unseen` as in `say_goodbye`.
+        `unseen` has the same meaning as in `say_goodbye`.
         """
         self._unseen = self._unseen or unseen
         self.session.hand_over()
         self._close_inbox()
 
     def step_aside(self, incarnation: int) -> None:
-        """Be superseded without having been started."""
+        """Become superseded without having been started."""
         with self._changed:
             self.session.step_aside(incarnation)
             events = self.session.take_happened()
@@ -207,9 +210,10 @@ class AgentTransport:
         self.finish()
 
     def say_goodbye(self, reason: str, *, unseen: bool = False) -> None:
-        """Begin to leave: the goodbye goes out as soon as a stream carries it.
+        """Begin to leave: send the goodbye as soon as a stream carries the agent.
 
-        `unseen`: by the program, which a signal is about to end, and which must not come to its own end before.
+        `unseen`: a signal is about to end the program, so the program must not notice the end of the agent and end on
+        its own first.
         """
         self._unseen = self._unseen or unseen
         self._close_inbox()
@@ -220,7 +224,8 @@ class AgentTransport:
             self.abandon()
 
     def join(self, timeout: float) -> bool:
-        """Whether it has ended within `timeout` seconds, and its stream too if that carries no other agent."""
+        """Wait up to `timeout` seconds for the end of the agent, and of its stream if that carries no other agent;
+        return whether both have ended."""
         deadline = time.monotonic() + timeout
         with self._changed:
             ended = self._changed.wait_for(lambda: self._finished or self._last_carrier is None, max(0.0, timeout))
@@ -230,7 +235,7 @@ class AgentTransport:
         return ended
 
     def abandon(self) -> None:
-        """End without a goodbye: to the registry this looks like a crash."""
+        """End the agent without a goodbye: to the registry this looks like a crash."""
         with self._changed:
             call = None if self._carrier is None else self._carrier.abandon(self)
             self.session.abandon()
@@ -239,7 +244,7 @@ class AgentTransport:
         self.finish()
 
     def after_fork(self) -> None:
-        """In a forked child: the stream is the parent's. One that was not started yet may be started here."""
+        """Detach from the parent's stream in a forked child. An agent that was not started yet may be started there."""
         self._connection.after_fork()
         self._changed = threading.Condition(self._connection.lock)
         self._carrier = self._last_carrier = None
@@ -251,20 +256,20 @@ class AgentTransport:
     # --- the stream's side ------------------------------------------------------------------------------------------
 
     def carried(self, stream: Stream | None) -> None:
-        """This stream carries it from now on; None: none does. With the lock held."""
+        """Record which stream carries the agent from now on; None if no stream does. Called with the lock held."""
         self._carrier = stream
         self._last_carrier = self._last_carrier if stream is None else stream
 
     def loop_lag(self) -> float | None:
-        """Seconds by which the program's event loop is late; None without one."""
+        """Return the seconds by which the program's event loop is late; None without a loop."""
         return self._lag.measure()
 
     def notify(self) -> None:
-        """Something happened to the session. With the lock held."""
+        """Wake the threads that wait for a change of the session. Called with the lock held."""
         self._changed.notify_all()
 
     def handle(self, events: Sequence[Happened]) -> None:
-        """Log what happened, and do what it asks of the program."""
+        """Log an outcome of the session, and call the program back if the outcome requires it."""
         for each in events:
             stream_log.happened_to(self.service_id, each)
             match each:
@@ -280,7 +285,7 @@ class AgentTransport:
                     self._hooks.declared_down(self.service_id, each.event)
 
     def finish(self) -> None:
-        """No stream carries it any more."""
+        """Record that no stream carries the agent any more."""
         with self._changed:
             if self._finished:
                 return

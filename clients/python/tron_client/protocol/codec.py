@@ -1,4 +1,4 @@
-"""The messages of a heartbeat stream to protobuf and back: a mapping, no decisions."""
+"""Converts the messages of a heartbeat stream to protobuf and back; it makes no decisions."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from grid_model import wire
 from tron_client import words
 from tron_client.errors import InvalidRequest, Superseded, TronError
 from tron_client.models import Event, Service
-from tron_client.protocol import messages
-from tron_client.protocol.messages import Beat, StreamError
+from tron_client.protocol import answers, messages
+from tron_client.protocol.answers import StreamError
+from tron_client.protocol.messages import Beat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tron_client.protocol.messages import Incoming, OutgoingShared
+    from tron_client.protocol.answers import Incoming
+    from tron_client.protocol.messages import OutgoingShared
 
 _STATUS_NUMBERS = {words.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
 """The numbers of statuses as the session spells them."""
@@ -30,8 +32,8 @@ _REASONS = {number: name for name, number in error_reason_pb2.ErrorReason.items(
 
 
 def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> heartbeat_pb2.HeartbeatRequest:
-    """What goes up. `loop_lags`: for each beat, those in columns at the end, the seconds by which its program's event
-    loop is late; empty: of none."""
+    """Return the protobuf message for an outgoing message. `loop_lags`: for each beat, then for each beat in columns,
+    the seconds by which its program's event loop is late; empty: no loop is late."""
     match message:
         case messages.Beats():
             request = _beats(message.beats, loop_lags)
@@ -55,42 +57,40 @@ def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> h
 
 
 def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
-    """What came down; None for a kind of message that this SDK does not know."""
+    """Return the incoming message in a protobuf message; None for a kind of message that this SDK does not know."""
     match response.WhichOneof("kind"):
         case "ack":
-            return messages.BeatAck(response.ack.sequence)
+            return answers.BeatAck(response.ack.sequence)
         case "registered":
             told = response.registered
             service = Service.from_proto(told.service)
             observed_at = wire.moment(told.observed_at) if told.HasField("observed_at") else None
-            return messages.Registered(
+            return answers.Registered(
                 service.service_id, service.incarnation, service, observed_at, told.instance_id, told.batches
             )
         case "alert":
             event = Event.from_proto(response.alert.event)
-            return messages.Alert(event.alert_id, event, event.recipient)
+            return answers.Alert(event.alert_id, event, event.recipient)
         case "unknown_service":
-            return messages.UnknownService(response.unknown_service.service_id, response.unknown_service.incarnation)
+            return answers.UnknownService(response.unknown_service.service_id, response.unknown_service.incarnation)
         case "superseded":
-            return messages.Superseded(response.superseded.incarnation, response.superseded.service_id)
+            return answers.Superseded(response.superseded.incarnation, response.superseded.service_id)
         case "declared_down":
             declared = response.declared_down
-            return messages.DeclaredDown(Event.from_proto(declared.event), declared.service_id)
+            return answers.DeclaredDown(Event.from_proto(declared.event), declared.service_id)
         case "drain":
-            return messages.Drain(wire.seconds(response.drain.reconnect_after))
+            return answers.Drain(wire.seconds(response.drain.reconnect_after))
         case "rejected":
             refused = response.rejected
             reason = _REASONS.get(refused.reason, f"ERROR_REASON_{refused.reason}")
-            return messages.Rejected(
-                refused.field, refused.description, refused.service_id, reason, refused.instance_id
-            )
+            return answers.Rejected(refused.field, refused.description, refused.service_id, reason, refused.instance_id)
         case "left":
-            return messages.Left(response.left.service_id, response.left.incarnation)
+            return answers.Left(response.left.service_id, response.left.incarnation)
     return None
 
 
 def stream_error(error: TronError | None) -> StreamError | None:
-    """Why a stream ended, as the session reads it."""
+    """Return the error that ended a stream, in the form that the session reads."""
     if error is None:
         return None
     incarnation = error.incarnation if isinstance(error, Superseded) else 0

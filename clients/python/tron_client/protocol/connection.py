@@ -1,7 +1,7 @@
-"""Which stream carries which agent: one `Connection` for all agents of the process with equal endpoints.
+"""Decides which stream carries which agent: one `Connection` serves all agents of the process with equal endpoints.
 
-Agents share a stream, up to a number; then there is a second one. If the registry does not offer that, each agent has a
-stream of its own, as one that asks for it has in any case.
+Agents share a stream up to a limit, then further agents share a second stream. If the registry does not offer shared
+streams, each agent has a stream of its own, as does an agent with `own_stream`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Connection:
-    """The streams to one endpoint, the lock that guards their agents, and the threads that call them back."""
+    """The streams to one endpoint, the lock that guards their agents, and the threads that call the programs back."""
 
     def __init__(self, address: Address, *, shared: bool) -> None:
         self.lock = threading.RLock()
@@ -37,11 +37,11 @@ class Connection:
         forks.watch(self)
 
     def lane(self) -> Lane:
-        """For callbacks that must not overtake one another."""
+        """Return a lane for callbacks that must not overtake one another."""
         return Lane(self._pool)
 
     def carry(self, agent: AgentTransport) -> None:
-        """Carry it on a stream with room, or on a new one. With the lock held."""
+        """Carry the agent on a stream with room, or on a new one. Called with the lock held."""
         stream = next((each for each in self._streams if self._has_room(each)), None)
         if stream is None:
             stream = ThreadTransport(self, _process_id() if self._shared else "")
@@ -52,16 +52,17 @@ class Connection:
             stream.add(agent)
 
     def carry_alone(self, agent: AgentTransport) -> None:
-        """The registry does not offer to share a stream: carry it on one of its own. With the lock held."""
+        """Carry the agent on a stream of its own, because the registry does not offer shared streams. Called with the
+        lock held."""
         self._offered = False
         self.carry(agent)
 
     def ended(self, stream: ThreadTransport) -> None:
-        """The stream carries no agent any more. With the lock held."""
+        """Record that the stream carries no agent any more. Called with the lock held."""
         self._streams.remove(stream)
 
     def after_fork(self) -> None:
-        """In a forked child: the streams, and the threads, are the parent's."""
+        """Drop the streams and the threads in a forked child, because they belong to the parent process."""
         if self._forks == forks.depth():
             return
         self._forks = forks.depth()
@@ -92,7 +93,8 @@ forks.watch(_connections)
 
 
 def connection_to(address: Address, *, own_stream: bool) -> Connection:
-    """The connection for an agent: that of all agents with an equal endpoint, or with `own_stream` one for it alone."""
+    """Return the connection for an agent: the one for all agents with an equal endpoint, or, with `own_stream`, a new
+    one for this agent alone."""
     if own_stream:
         return Connection(address, shared=False)
     if not _is_hashable(address):
@@ -105,7 +107,7 @@ def connection_to(address: Address, *, own_stream: bool) -> Connection:
 
 
 def _is_hashable(address: Address) -> bool:
-    """Whether equal endpoints can be found: an interceptor of the program may have no hash."""
+    """Return whether an endpoint can be a key: an interceptor of the program may have no hash."""
     try:
         hash(address)
     except TypeError:
@@ -114,7 +116,7 @@ def _is_hashable(address: Address) -> bool:
 
 
 def _process_id() -> str:
-    """A random word, the same for all streams of this process."""
+    """Return the random string that identifies this process on all its streams."""
     if _connections.process[0] != forks.depth():
         _connections.process = (forks.depth(), uuid.uuid4().hex)
     return _connections.process[1]

@@ -1,4 +1,4 @@
-"""What a program learns from its session: the transport logs it, and calls back."""
+"""The outcomes that a session reports: the transport logs them, and calls the program back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class RegistrationConfirmed:
-    """The registry holds the service. `first`: for the first time on this stream."""
+    """The registry confirmed the registration. `first`: for the first time on this stream."""
 
     service: Any
     first: bool
@@ -16,7 +16,7 @@ class RegistrationConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class AlertReceived:
-    """An alert came. The program's inbox takes it or not; see `AgentSession.alert_offered`."""
+    """An alert arrived. The program's inbox accepts or refuses it; see `AgentSession.alert_offered`."""
 
     alert_id: str
     event: Any
@@ -24,7 +24,7 @@ class AlertReceived:
 
 @dataclass(frozen=True, slots=True)
 class ServiceUnknown:
-    """The registry does not know the service, which held this incarnation; 0: a new registration is under way."""
+    """The registry does not know the service, which held this incarnation (0: its new registration is in progress)."""
 
     incarnation: int
 
@@ -39,14 +39,14 @@ class TakenOver:
 
 @dataclass(frozen=True, slots=True)
 class DownDeclared:
-    """The service was declared down while it was away."""
+    """TRON declared the service down while its heartbeats did not arrive."""
 
     event: Any
 
 
 @dataclass(frozen=True, slots=True)
 class DrainBegan:
-    """The registry is going away: nothing more is sent on this stream, and the next one is opened soon."""
+    """The registry is about to stop: the session sends nothing more on this stream, and opens the next one soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class RegistrationRefused:
 
 @dataclass(frozen=True, slots=True)
 class FieldRejected:
-    """The registry refused part of a beat, or of a later registration. Reported once for each field."""
+    """The registry refused a part of a heartbeat, or of a later registration. Reported once for each field."""
 
     field: str
     description: str
@@ -68,7 +68,7 @@ class FieldRejected:
 
 @dataclass(frozen=True, slots=True)
 class RegistrationDeferred:
-    """The registry refused a registration for now, and the session tries again after `delay` seconds."""
+    """The registry refused a registration temporarily, and the session tries again after `delay` seconds."""
 
     message: str
     delay: float
@@ -76,24 +76,24 @@ class RegistrationDeferred:
 
 @dataclass(frozen=True, slots=True)
 class HasLeft:
-    """The registry removed the service as the goodbye asked, and the session is over."""
+    """The registry removed the service because of its goodbye, and the session is over."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharingNotOffered:
-    """The registry carries one agent per stream: this one needs another stream."""
+    """The registry carries only one agent per stream, so this agent needs another stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutOffNoticed:
-    """No beat was acknowledged for `limit` seconds. Reported once until the next acknowledgement."""
+    """No heartbeat was acknowledged for `limit` seconds. Reported once until the next acknowledgement."""
 
     limit: float
 
 
 @dataclass(frozen=True, slots=True)
 class StreamGivenUp:
-    """The registry does not answer on this stream: break it, and do not use its connection again."""
+    """The registry does not answer on this stream: break the stream, and do not use its connection again."""
 
 
 Happened = (
@@ -119,17 +119,17 @@ class Reconnect:
 
     delay: float
     drained: bool = False
-    """The registry asked for it."""
+    """Whether the registry asked for the reconnect."""
     was_registered: bool = False
-    """The stream that ended had carried the service."""
+    """Whether the stream that ended had carried the service."""
     trouble: str = ""
-    """What prevents the registration, if nothing has reported it since the last registration; for people."""
+    """Why the agent is not registered, for people; empty if this was reported since the last registration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Open no other stream. `because` is None if the program ended the session."""
+    """Open no other stream for this agent. `because` is None if the program ended the session."""
 
     because: RegistrationRefused | TakenOver | None = None
     left: bool = False
-    """The goodbye was sent on the stream that ended."""
+    """Whether the goodbye was sent on the stream that ended."""

@@ -1,4 +1,4 @@
-"""Calls the program back about its agent, one call after the other, in threads that do not delay the stream."""
+"""Calls the callbacks of an agent's program, one call at a time, in threads that do not delay the stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("tron_client")
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """The program's callbacks; None: it gave none."""
+    """The program's callbacks; None for a callback that the program did not give."""
 
     on_superseded: Callable[[int], object] | None
     on_declared_down: Callable[[Event], object] | None
@@ -26,11 +26,11 @@ class Hooks:
     lane: Lane
 
     def superseded(self, service_id: str, incarnation: int) -> None:
-        """This incarnation took over."""
+        """Call `on_superseded` with the incarnation that took over."""
         self._call("superseded", self.on_superseded, service_id, incarnation)
 
     def declared_down(self, service_id: str, event: Event) -> None:
-        """The service was declared down."""
+        """Call `on_declared_down` with the event that declared the service down."""
         self._call("declared_down", self.on_declared_down, service_id, event)
 
     def _call(self, what: str, callback: Callable[[Any], object] | None, service_id: str, argument: object) -> None:

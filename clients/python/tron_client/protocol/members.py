@@ -1,20 +1,20 @@
-"""Which agent of a shared stream a message is for. Decisions only.
+"""Finds the agent of a shared stream for which a message is meant. Decisions only.
 
-Several agents of a process may have one service_id: the newest holds the id, and the older ones learn that they are
-superseded. So a message is routed by the instance_id of its registration if it names one, else by service_id and
-incarnation.
+Several agents of a process may have the same service_id: the newest agent holds the id, and the registry informs the
+older ones that they are superseded. So a message is routed by the instance_id of its registration if it names one, else
+by service_id and incarnation.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tron_client.protocol.messages import Alert, DeclaredDown, Left, Registered, Rejected, Superseded, UnknownService
+from tron_client.protocol.answers import Alert, DeclaredDown, Left, Registered, Rejected, Superseded, UnknownService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tron_client.protocol.messages import Incoming
+    from tron_client.protocol.answers import Incoming
     from tron_client.protocol.session import AgentSession
 
 
@@ -38,30 +38,31 @@ class Members:
         return session in self._sessions
 
     def add(self, session: AgentSession, name: str = "") -> None:
-        """It joins. An alert may name it by `name`, its service's, if it was not registered when that was sent."""
+        """Add an agent. `name` is the name of its service: an alert that was sent before the registration may use the
+        name as recipient."""
         self._names[session] = name
         self._list(session)
 
     def remove(self, session: AgentSession) -> None:
-        """It is on the stream no more."""
+        """Remove an agent that this stream no longer carries."""
         self._unlist(session)
         self._sessions.pop(session, None)
         self._names.pop(session, None)
         self._by_instance.pop(self._instances.pop(session, ""), None)
 
     def registering(self, session: AgentSession, instance_id: str) -> None:
-        """A registration with this instance_id goes out."""
+        """Record that a registration of this agent with this instance_id is being sent."""
         self._by_instance.pop(self._instances.get(session, ""), None)
         self._instances[session], self._by_instance[instance_id] = instance_id, session
 
     def registered(self, session: AgentSession) -> None:
-        """The registry may have assigned its id."""
+        """Record the service id, which the registry may have assigned."""
         if self._sessions.get(session, session.service_id) != session.service_id:
             self._unlist(session)
             self._list(session)
 
     def receivers(self, message: Incoming) -> tuple[AgentSession, ...]:
-        """The agents that a message about agents is for: usually one; none if it is gone."""
+        """Return the agents for which a message is meant: usually one, none if that agent has left the stream."""
         match message:
             case Registered() | Rejected() if message.instance_id:
                 found = self._by_instance.get(message.instance_id)
@@ -90,7 +91,7 @@ class Members:
         return (max(named, key=lambda each: each.incarnation),) if named else ()
 
     def _waiting(self, service_id: str) -> tuple[AgentSession, ...]:
-        """The first of those that wait for the answer to a goodbye, or that re-attach."""
+        """Return the first agent that waits for the answer to a goodbye, or that re-attaches."""
         of_id = self._by_id.get(service_id, ())
         leaving = tuple(each for each in of_id if each.goodbye_sent)
         return (leaving or tuple(each for each in of_id if each.incarnation and each.unanswered))[:1]

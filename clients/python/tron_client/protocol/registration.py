@@ -1,4 +1,5 @@
-"""As what an agent registers: the incarnation that it holds, and the instance_id that it asks with. Decisions only."""
+"""The registration of an agent: the incarnation that it holds, and the instance_id with which it registers. Decisions
+only."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _REFUSED_FOR_GOOD = ("", "ERROR_REASON_UNSPECIFIED", INVALID_REQUEST)
 
 
 class Registration:
-    """The registration that is held, under way, or to be tried again."""
+    """The state of an agent's registration: confirmed, in progress, or deferred."""
 
     def __init__(self, declared: Any, new_instance_id: Callable[[], str]) -> None:
         self.incarnation = 0
@@ -30,37 +31,37 @@ class Registration:
         self._deferrals = Backoff(base=0.2, cap=10.0)
 
     def message(self, service_id: str, shared: str) -> Register:
-        """What to send; `shared` as in `Register`."""
+        """Return the registration message to send; `shared` has the same meaning as in `Register`."""
         return Register(self._declared, service_id, self.incarnation, self.instance_id, shared)
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether it asks for a new incarnation, and the registry may know it from an earlier stream."""
+        """Whether the registration asks for a new incarnation, and an earlier stream may have delivered it already."""
         return not self.incarnation and self._tried_before
 
     def confirm(self, incarnation: int) -> None:
-        """The registry answered it."""
+        """Record the registry's answer to the registration."""
         self.incarnation = incarnation
         self._deferrals.reset()
 
     def stream_ended(self, *, sent: bool) -> None:
-        """The stream ended; `sent`: on which it went out."""
+        """Record that the stream ended; `sent`: the registration had been sent on it."""
         self._tried_before = self._tried_before or sent
 
     def is_refused_for_good(self, reason: str) -> bool:
-        """Whether a refusal for this reason is final."""
+        """Return whether a refusal with this reason is final."""
         return not self.incarnation and reason in _REFUSED_FOR_GOOD
 
     def defer(self, draw: float) -> float:
-        """It is refused for now; returns the seconds until it is sent again. `draw` is a random number, 0 to 1."""
+        """Record a temporary refusal; return the seconds until the next attempt. `draw` is a random number, 0 to 1."""
         return self._deferrals.next_delay(draw)
 
     def begin_anew(self) -> None:
-        """The registry does not know the incarnation. With the old instance_id a registration would pass for a retry of
-        the one that is gone."""
+        """Register without an incarnation, which the registry does not know. A new instance_id ensures that the
+        registry does not take this registration for a retry of the removed one."""
         self.incarnation = 0
         self.rename()
 
     def rename(self) -> None:
-        """Take a new instance_id, which no registry knows."""
+        """Take a new instance_id that no registry knows."""
         self.instance_id, self._tried_before = self._new_instance_id(), False

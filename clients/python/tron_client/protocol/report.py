@@ -1,4 +1,4 @@
-"""What an agent says about itself with each beat. Decisions only: no clock, no locks."""
+"""The values that an agent reports about itself with each heartbeat. Decisions only: no clock, no locks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OK = "ok"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Status and load, checked. None: not given."""
+    """The reported status and load, checked. None: the program did not report this value."""
 
     status: str | None = None
     p95_ms: float | None = None
@@ -25,7 +25,7 @@ class Figures:
     progress: float | None = None
 
     def onto(self, older: Figures) -> Figures:
-        """These figures, with the older ones in place of those that are not given."""
+        """Return these figures, with each missing value taken from the older ones."""
         return Figures(
             older.status if self.status is None else self.status,
             older.p95_ms if self.p95_ms is None else self.p95_ms,
@@ -37,7 +37,7 @@ class Figures:
 
 
 class Report:
-    """The newest figures. Each beat carries all of them, so that a lost beat loses nothing."""
+    """The newest figures. Each heartbeat carries all of them, so that a lost heartbeat loses no value."""
 
     def __init__(self, status: str) -> None:
         self.figures = Figures(status=status)
@@ -53,7 +53,8 @@ class Report:
         self._busy_until: datetime | None = None
 
     def keep(self, figures: Figures, busy_for: float | None, now: float, wall: datetime) -> bool:
-        """Keep what is given; returns whether it should be sent at once. `wall` is the time of our own wall clock."""
+        """Keep the given values; return whether they should be sent at once. `wall` is the time of the agent's wall
+        clock."""
         before, self.figures = self.figures, figures.onto(self.figures)
         changed = self.figures.status != before.status or (self.figures.message or "") != (before.message or "")
         self.urgent = self.urgent or changed
@@ -63,21 +64,22 @@ class Report:
         return changed
 
     def advance(self, steps: int) -> None:
-        """Raise the activity counter; after the largest number that a beat can carry it begins again."""
+        """Raise the activity counter, which starts again at 0 after the largest number that a beat can carry."""
         self.activity = ((self.activity or 0) + steps) & _MAX_ACTIVITY
 
     def registry_time(self, observed_at: datetime | None, now: float) -> None:
-        """The registry said that its time is `observed_at`; None from one that does not say it."""
+        """Record the registry's time `observed_at`; None from a registry that does not send its time."""
         self._registry_clock.observed(observed_at, now)
 
     def stream_broke(self) -> None:
-        """Whether the last beat arrived is unknown, so a status that is not ok is sent at once on the next stream."""
+        """Send a status other than ok at once on the next stream, because the last heartbeat may not have arrived."""
         self.urgent = self.urgent or self.figures.status != OK
 
     def busy_until(self, now: float) -> datetime | None:
-        """The end of the announced work by the registry's clock, or by ours if that is unknown; None without one.
+        """Return the end of the busy time by the registry's clock, or by the agent's clock if the registry's is
+        unknown; None if the agent is not busy.
 
-        It is the same in each beat, because another value would be a new announcement.
+        Every heartbeat carries the same time, because another time would be a new declaration.
         """
         if self._busy_until is None and self._busy_end is not None:
             there = self._registry_clock.now(now)

@@ -1,7 +1,7 @@
-"""What goes up a heartbeat stream, in which order, and when. Decisions only: no clock, no locks.
+"""Decides what an agent sends on its heartbeat stream, in which order, and when. Decisions only: no clock, no locks.
 
-Nothing here can overflow: at most one registration and one goodbye wait, beats are made when they are due, and
-acknowledgements that wait are ids of alerts that came on the stream before, which the inbox bounds.
+Nothing here can overflow: at most one registration and one goodbye wait, beats are created when they are due, and
+waiting acknowledgements are ids of alerts of the previous stream, which the inbox bounds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STOPPED = 1.0
 
 
 class SendQueue:
-    """The next message of the stream that is open now."""
+    """Provides the next message for the open stream."""
 
     def __init__(self, interval: float) -> None:
         self._schedule = BeatSchedule(interval)
@@ -47,7 +47,7 @@ class SendQueue:
         self._goodbye: Goodbye | None = None
 
     def start(self, registration: Register) -> None:
-        """A new stream is open; the registration is its first message."""
+        """Begin a new stream, whose first message is the registration."""
         self.open = True
         self._registration, self._handed_at, self._unanswered_since = registration, None, None
         self._registration_due = float("-inf")
@@ -55,27 +55,27 @@ class SendQueue:
         self._schedule.stop()
 
     def close(self) -> None:
-        """Nothing more is sent on this stream."""
+        """Send nothing more on this stream."""
         self.open = False
         self._schedule.stop()
 
     def announce(self, registration: Register, *, pause_beats: bool) -> None:
-        """Register on the stream that is open; a service that is unknown there must not beat until it is known."""
+        """Register again on the open stream; no heartbeat is sent until the registry confirms the service."""
         self._registration, self._registration_due = registration, float("-inf")
         if pause_beats:
             self.confirmed = False
             self._schedule.stop()
 
     def announce_later(self, registration: Register, due: float) -> None:
-        """Register once more on the stream that is open, at `due`; nothing else is sent before."""
+        """Register again on the open stream at `due`; nothing else is sent before."""
         self.announce(registration, pause_beats=True)
         self._registration_due, self._leaving, self._unanswered_since = due, False, None
 
     def confirm(self, now: float, *, beat_at_once: bool) -> None:
-        """The registry answered the registration.
+        """Record the registry's answer to the registration.
 
-        The first beat is due one interval after the registration was handed over, not after the answer: the registry
-        counts from its answer, which may be on its way for as long as the agent may be silent.
+        The first heartbeat is due one interval after the registration was sent, not after the answer: the registry
+        measures silence from its answer, which may be delayed by as long as the agent may be silent.
         """
         if self.open and not self._schedule.running:
             self._schedule.start(now if self._handed_at is None else self._handed_at)
@@ -83,7 +83,7 @@ class SendQueue:
         self._beat_at_once = self._beat_at_once or beat_at_once
 
     def beat_at_once(self) -> None:
-        """Beat at once beside the schedule, or as soon as registered."""
+        """Send one more heartbeat at once, or as soon as the agent is registered."""
         self._beat_at_once = True
 
     def acknowledge(self, alert_id: str) -> None:
@@ -91,31 +91,31 @@ class SendQueue:
         self._acks[alert_id] = None
 
     def say_goodbye(self, goodbye: Goodbye) -> None:
-        """Send the goodbye after all that waits, then close."""
+        """Send the goodbye after all waiting messages, then close the stream."""
         self._goodbye = goodbye
 
     @property
     def leaving(self) -> bool:
-        """Whether a goodbye waits, or went out."""
+        """Whether a goodbye waits or has been sent."""
         return self._goodbye is not None
 
     def withdraw(self) -> bool:
-        """Send no registration on the stream that is open; returns False if one has gone out already."""
+        """Cancel the registration on the open stream; return False if it has already been sent."""
         if self.open and self.registration_sent:
             return False
         self.open = False
         return True
 
     def forget(self) -> None:
-        """Close, and drop the acknowledgements that wait."""
+        """Close the stream, and drop the waiting acknowledgements."""
         self.close()
         self._acks.clear()
 
     def next_message(self, now: float) -> Register | AlertAck | Goodbye | None:
-        """The message that waits, if one does. Asking for it means that the message before has left.
+        """Return the next waiting message, or None. Calling this method means that the previous message has been sent.
 
-        A transport hands a message over long before it leaves if the stream waits for its connection. Patience is for
-        an answer, not for the connection.
+        If the stream waits for its connection, a transport hands over a message long before it is sent. So the time
+        limit for an answer does not count the wait for the connection.
         """
         if self._leaving:
             self._leaving, self._unanswered_since = False, now
@@ -136,20 +136,20 @@ class SendQueue:
         return None
 
     def beat_due(self, now: float) -> bool:
-        """Whether a beat is due."""
+        """Return whether a heartbeat is due."""
         due_in = self._schedule.due_in(now) if self.open else None
         return due_in == 0.0 or (self._beat_at_once and due_in is not None)
 
     def beat_taken(self, now: float) -> None:
-        """The beat that is due is sent."""
+        """Record that the due heartbeat is sent."""
         self._beat_at_once = False
         self._schedule.beaten(now)
 
     def unanswered(self, now: float) -> bool:
-        """Whether the registration has waited too long for its answer.
+        """Return whether the registration has waited too long for its answer.
 
-        If the end of the patience is noticed much too late, this process was stopped: the answer may be there, unread,
-        and patience begins again.
+        If the timeout is noticed much too late, this process was stopped: the answer may already have arrived unread,
+        so the wait begins again.
         """
         if not self.open or self._unanswered_since is None:
             return False
@@ -159,7 +159,7 @@ class SendQueue:
         return 0.0 <= late <= _STOPPED
 
     def deadline(self, now: float) -> float | None:
-        """When to ask again, on the clock of `now`; None: not before something else happens."""
+        """Return when to call `next_message` again, on the clock of `now`; None: not before something else happens."""
         if not self.open:
             return None
         if (self._goodbye is not None and self._goodbye_may_go) or (self._acks and self.confirmed):

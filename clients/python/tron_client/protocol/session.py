@@ -1,8 +1,9 @@
-"""The heartbeat protocol of one agent as an object without I/O: every decision, and no clock, dice, threads or gRPC.
+"""The heartbeat protocol of one agent as an object without I/O: it makes every decision, without clock, random numbers,
+threads or gRPC.
 
-A transport opens streams, tells the session what came and what time it is, sends what `next_message` returns, and asks
-again at `deadline`. A `SharedStream` does that for several sessions on one stream. `now` is seconds of one monotonic
-clock. A session is not safe from several threads at once: its transport holds a lock.
+A transport opens streams, passes the incoming messages and the current time to the session, sends what `next_message`
+returns, and calls it again at `deadline`. A `SharedStream` does this for several sessions on one stream. `now` is in
+seconds of one monotonic clock. A session is not safe from several threads at once: its transport holds a lock.
 
     program -> AgentSession <-> transport (threads | simulated link | conformance driver)
 """
@@ -12,6 +13,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tron_client.protocol.answers import (
+    Alert,
+    BeatAck,
+    DeclaredDown,
+    Drain,
+    Incoming,
+    Left,
+    Registered,
+    Rejected,
+    StreamError,
+    Superseded,
+    UnknownService,
+)
 from tron_client.protocol.happened import (
     AlertReceived,
     CutOffNoticed,
@@ -29,23 +43,7 @@ from tron_client.protocol.happened import (
     StreamGivenUp,
     TakenOver,
 )
-from tron_client.protocol.messages import (
-    Alert,
-    Beat,
-    BeatAck,
-    DeclaredDown,
-    Drain,
-    Goodbye,
-    Incoming,
-    Left,
-    Outgoing,
-    Register,
-    Registered,
-    Rejected,
-    StreamError,
-    Superseded,
-    UnknownService,
-)
+from tron_client.protocol.messages import Beat, Goodbye, Outgoing, Register
 from tron_client.protocol.registration import INVALID_REQUEST, Registration
 from tron_client.protocol.report import Figures, Report
 from tron_client.protocol.send_queue import SendQueue
@@ -66,9 +64,9 @@ _MOST_REJECTED = 100
 
 
 class AgentSession:
-    """Registers a service and keeps it registered and beating, stream after stream, until it is over.
+    """Registers a service, and keeps it registered with heartbeats on one stream after another, until it is over.
 
-    What happens beside a method's return value waits in `take_happened`.
+    Outcomes other than a method's return value wait in `take_happened`.
     """
 
     def __init__(
@@ -79,8 +77,8 @@ class AgentSession:
         new_instance_id: Callable[[], str],
         status: str = "ok",
     ) -> None:
-        """`declared` goes into each registration unread; `new_instance_id` returns a random word that is never the same
-        twice; `interval` is seconds between two beats."""
+        """`declared` is passed into each registration unread; `new_instance_id` returns a random string that is never
+        the same twice; `interval` is the number of seconds between two heartbeats."""
         self.service_id = service_id
         """As declared, or as the registry assigned it."""
         self.service: Any = None
@@ -113,20 +111,20 @@ class AgentSession:
 
     @property
     def incarnation(self) -> int:
-        """The incarnation that is held; 0 before the first registration."""
+        """The incarnation that the agent holds; 0 before the first registration."""
         return self._registration.incarnation
 
     def state(self, now: float) -> str:
-        """starting, connected, cut_off, superseded or stopped."""
+        """The agent's state: starting, connected, cut_off, superseded or stopped."""
         cut = self._state == "connected" and self._cut_off.is_cut(now)
         return "cut_off" if cut else self._state
 
     # --- the transport's side ---------------------------------------------------------------------------------------
 
     def stream_opened(self, shared: str = "") -> None:
-        """A stream is open, or waits for its connection: the registration is its first message.
+        """Begin a stream that is open or waits for its connection: its first message is the registration.
 
-        `shared`: the process whose other agents are on the stream; empty: it carries this agent alone.
+        `shared`: the process whose other agents are on the stream; empty: the stream carries this agent alone.
         """
         self.share(shared)
         self._sequence = 0
@@ -135,17 +133,17 @@ class AgentSession:
         self._queue.start(self._register())
 
     def share(self, process: str) -> None:
-        """The stream is shared by the agents of this process; empty: it turned out that it is not."""
+        """Record that the agents of this process share the stream; empty: the registry turned out not to offer that."""
         self._shared, self._queue.goodbye_waits_for_answer = process, bool(process)
 
     @property
     def instance_id(self) -> str:
-        """The random word of the registration that is under way, or was confirmed last."""
+        """The random string of the registration that is in progress, or that was confirmed last."""
         return self._registration.instance_id
 
     @property
     def may_be_overtaken(self) -> bool:
-        """Whether a new registration waits for its answer that the registry may know from an earlier stream."""
+        """Whether a new registration waits for its answer, and an earlier stream may have delivered it already."""
         return self._registration.may_be_overtaken
 
     @property
@@ -160,26 +158,26 @@ class AgentSession:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the registry answered the registration on this stream, so that beats may go."""
+        """Whether the registry answered the registration on this stream, so that heartbeats may be sent."""
         return self._queue.confirmed
 
     @property
     def unanswered(self) -> bool:
-        """Whether the registration went out on this stream, and the registry has not answered it."""
+        """Whether the registration was sent on this stream, and the registry has not answered it."""
         return self._queue.registration_sent and not self._queue.confirmed and self.refused is None
 
     @property
     def leaving(self) -> bool:
-        """Whether the program stopped it: its goodbye waits, or went out."""
+        """Whether the program stopped the agent: its goodbye waits or has been sent."""
         return self._queue.leaving
 
     @property
     def goodbye_sent(self) -> bool:
-        """Whether the goodbye went out on a stream."""
+        """Whether the goodbye was sent on a stream."""
         return self._queue.goodbye_sent
 
     def next_message(self, now: float) -> Outgoing | None:
-        """What to send now. Asking says that the message before has left; None: ask again at `deadline`."""
+        """Return the next message; the call means that the previous one was sent. None: ask again at `deadline`."""
         if self._given_up:
             return None
         message = self._queue.next_message(now)
@@ -195,16 +193,16 @@ class AgentSession:
         return None
 
     def beat_due(self, now: float) -> bool:
-        """Whether a beat is due."""
+        """Return whether a heartbeat is due."""
         return self._queue.beat_due(now)
 
     def deadline(self, now: float) -> float | None:
-        """When to ask for the next message, on the clock of `now`; None: not before something else happens."""
+        """Return when to call `next_message` again, on the clock of `now`; None: not before something else happens."""
         return None if self._given_up else self._queue.deadline(now)
 
     def receive(self, message: Incoming, now: float, draw: float = 0.5) -> Sequence[Happened]:
-        """A message came down the stream. Returns what happened; what follows is in `next_message`. `draw` is a fresh
-        random number, 0 to 1."""
+        """Handle an incoming message; return what happened. Answers are in `next_message`. `draw` is a new random
+        number, 0 to 1."""
         if self.over:
             return ()
         kind = type(message)
@@ -239,14 +237,14 @@ class AgentSession:
         return self.take_happened()
 
     def take_happened(self) -> Sequence[Happened]:
-        """What happened since it was asked for last, oldest first."""
+        """Return the outcomes since the last call, oldest first."""
         if not self._happened:
             return ()
         happened, self._happened = self._happened, []
         return happened
 
     def stream_ended(self, error: StreamError | None, now: float, draw: float) -> Reconnect | Stop:
-        """The stream ended, or never came to be. `draw` is a fresh random number, 0 to 1."""
+        """Handle the end of a stream, or a failed attempt to open one. `draw` is a new random number, 0 to 1."""
         self._queue.close()
         self._registration.stream_ended(sent=self._queue.registration_sent)
         lived = None if self.registered_at is None else now - self.registered_at
@@ -272,7 +270,8 @@ class AgentSession:
         return Reconnect(delay, drained=drained, was_registered=lived is not None, trouble=trouble)
 
     def hindered(self, why: str, *, known: bool = False) -> bool:
-        """Note what prevents the registration; returns whether to report it: each cause once, unless it is `known`."""
+        """Record why the agent is not registered; return whether to report this: each reason once, unless it is
+        `known`."""
         if self.over or self.registered_at is not None:
             return False
         self.last_error = why
@@ -282,22 +281,22 @@ class AgentSession:
         return True
 
     def finish(self) -> None:
-        """The transport ended: nothing is opened, sent or received any more."""
+        """Record that the transport ended, so that no stream is opened and no message is sent or received any more."""
         self.over, self.registered_at = True, None
         self._queue.close()
         if self._state != "superseded":
             self._state = "stopped"
 
     def register_again(self) -> None:
-        """The registration stays unanswered while others on this stream are answered: send it once more."""
+        """Send the registration once more, because the registry answers others on this stream but not this agent."""
         self._given_up = False
         self._happened = [each for each in self._happened if not isinstance(each, StreamGivenUp)]
         self._queue.announce(self._register(), pause_beats=True)
 
     def after_fork(self, *, started: bool) -> None:
-        """In a forked child the stream is the parent's. A session that was not `started` may be started here.
+        """Detach from the parent's stream in a forked child. A session that was not `started` may be started there.
 
-        The parent's session and this one must not pass for one, so this one gets an instance_id of its own.
+        The new session gets an instance_id of its own, so that the registry distinguishes it from the parent's session.
         """
         self._registration.rename()
         self._queue.forget()
@@ -309,18 +308,19 @@ class AgentSession:
     # --- the program's side -----------------------------------------------------------------------------------------
 
     def report(self, figures: Figures, busy_for: float | None, now: float, wall: datetime) -> bool:
-        """Keep what is given for the next beat; returns whether that is sent at once. `wall` is our own wall clock."""
+        """Keep the given values for the next heartbeat; return whether that is sent at once. `wall` is the agent's wall
+        clock."""
         urgent = self._report.keep(figures, busy_for, now, wall)
         if urgent:
             self._queue.beat_at_once()
         return urgent
 
     def advance(self, steps: int) -> None:
-        """Raise the activity counter, which the next beat carries."""
+        """Raise the activity counter, which the next heartbeat carries."""
         self._report.advance(steps)
 
     def beat_at_once(self) -> None:
-        """Beat at once beside the schedule, or as soon as registered."""
+        """Send one more heartbeat at once, or as soon as the agent is registered."""
         self._queue.beat_at_once()
 
     def acknowledge(self, alert_id: str) -> None:
@@ -328,9 +328,9 @@ class AgentSession:
         self._queue.acknowledge(alert_id)
 
     def alert_offered(self, alert_id: str, reception: str) -> bool:
-        """The program's inbox answered `reception` (see `tron_client.alerts.Reception`) to an AlertReceived.
+        """Handle the inbox's answer `reception` (see `tron_client.alerts.Reception`) to an AlertReceived.
 
-        Returns whether it is acknowledged again, because the acknowledgement was lost on its way.
+        Returns whether the alert is acknowledged again, because the first acknowledgement was lost.
         """
         if reception != "acknowledged":
             return False
@@ -338,22 +338,23 @@ class AgentSession:
         return True
 
     def inbox_emptied(self) -> None:
-        """The inbox has room again: re-attach, upon which the registry sends what is unacknowledged once more."""
+        """Re-attach because the inbox has room again: the registry then sends unacknowledged alerts once more."""
         if self.registered_at is not None:
             self._queue.announce(self._register(), pause_beats=False)
 
     def hand_over(self) -> None:
-        """Another process is to take over: from now on that is the end that was asked for. Beats go on until then."""
+        """Prepare for another process to take over: being superseded is then a normal end. Heartbeats continue until
+        then."""
         self._handing_over = True
 
     def step_aside(self, incarnation: int) -> None:
-        """Be superseded without having had a stream."""
+        """Become superseded without having had a stream."""
         self._step_down(incarnation)
 
     def goodbye(self, reason: str) -> bool:
-        """Leave: the goodbye is sent as soon as a stream carries the service.
+        """Leave: send the goodbye as soon as a stream carries the service.
 
-        Returns False if the registry cannot have heard of the service: the session is then over without a goodbye.
+        Returns False if the registry cannot know the service: the session is then over without a goodbye.
         """
         unknown = not self.incarnation and self._queue.withdraw()
         self.over = self.over or unknown
@@ -458,7 +459,7 @@ class AgentSession:
             self._happened.append(RegistrationDeferred(description, delay))
 
     def _end_because_of(self, error: StreamError | None, lived: float | None) -> RegistrationRefused | TakenOver | None:
-        """Why no other stream follows, if none does."""
+        """Return why no other stream follows; None if another one follows."""
         if error is None:
             return None
         if error.reason == INVALID_REQUEST and lived is None and not self.incarnation:

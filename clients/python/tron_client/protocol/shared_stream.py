@@ -1,11 +1,12 @@
 """One stream that carries several agents of a process, as an object without I/O: each agent keeps its `AgentSession`.
 
-The stream has its numbers of beats, which an acknowledgement covers up to the one it names, its drain, the wait before
-the next stream, and the decision that it is dead. An agent has all the rest: nothing that happens to one of them ends
-the stream or reaches another. `now` is seconds of one monotonic clock; a transport holds a lock.
+The stream numbers its beats, so that one acknowledgement covers all beats up to its number. It also decides about a
+drain, the wait before the next stream, and whether the stream is dead. Each agent decides everything else: an event
+that concerns one agent neither ends the stream nor affects another agent. `now` is in seconds of one monotonic clock; a
+transport holds a lock.
 
-A registry that offers no sharing carries one agent. The first registration finds it out: its answer brings back the
-instance_id, or it does not. Until then no other agent registers.
+A registry that offers no shared streams carries one agent. The answer to the first registration shows which kind of
+registry it is: only a registry with shared streams returns the instance_id. Until then no other agent registers.
 
     programs -> AgentSession, AgentSession, ... <-> SharedStream <-> transport
 """
@@ -16,22 +17,10 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tron_client.protocol.answers import BeatAck, Drain, Incoming, Registered, Rejected, StreamError
 from tron_client.protocol.happened import Happened, Reconnect, SharingNotOffered, Stop
 from tron_client.protocol.members import Members
-from tron_client.protocol.messages import (
-    Abandoned,
-    Beat,
-    BeatAck,
-    Beats,
-    Drain,
-    Goodbye,
-    Incoming,
-    OutgoingShared,
-    Register,
-    Registered,
-    Rejected,
-    StreamError,
-)
+from tron_client.protocol.messages import Abandoned, Beat, Beats, Goodbye, OutgoingShared, Register
 from tron_client.protocol.send_queue import ANSWER_PATIENCE
 from tron_client.protocol.turns import Turns
 from tron_client.schedule import Backoff
@@ -48,20 +37,20 @@ Told = list[tuple["AgentSession", "list[Happened]"]]
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """What follows from the end of a stream."""
+    """The consequences of the end of a stream."""
 
     delay: float | None
-    """Seconds until the next stream is opened; None if no agent needs one."""
+    """The seconds until the next stream is opened; None if no agent needs one."""
     agents: tuple[tuple[AgentSession, Reconnect | Stop], ...]
-    """What follows for each agent; those with a `Stop` are on the stream no more."""
+    """The consequence for each agent; the stream no longer carries agents with a `Stop`."""
 
 
 class SharedStream:
-    """Carries the agents that join, stream after stream. Call `poke` after each call of a session's method."""
+    """Carries the agents that join on one stream after another. Call `poke` after each call of a session's method."""
 
     def __init__(self, process: str = "") -> None:
-        """`process`: a random word, the same for all streams of the process; empty: the stream carries one agent, and
-        shares nothing."""
+        """`process`: a random string, the same for all streams of the process; empty: the stream carries one agent and
+        is not shared."""
         self._process = process
         self._members = Members()
         self._turns: Turns[AgentSession] = Turns()
@@ -93,16 +82,16 @@ class SharedStream:
 
     @property
     def sessions(self) -> tuple[AgentSession, ...]:
-        """The agents that it carries, in the order in which they joined."""
+        """The agents on the stream, in the order in which they joined."""
         return tuple(self._members)
 
     @property
     def offered(self) -> bool | None:
-        """Whether the registry offers sharing; None while that is unknown."""
+        """Whether the registry offers shared streams; None while that is unknown."""
         return self._offered if self._process else False
 
     def join(self, session: AgentSession, name: str = "") -> None:
-        """Carry it from now on, on the stream that is open too; `name` is its service's.
+        """Add an agent, also to a stream that is already open; `name` is the name of the agent's service.
 
         Raises ValueError if the stream carries another agent and cannot be shared.
         """
@@ -113,12 +102,12 @@ class SharedStream:
             self._begin_first() if self.offered is not True else self._begin(session)
 
     def poke(self, session: AgentSession) -> None:
-        """The program's side of its session was used: it may have something to send."""
+        """Ask an agent's session for messages, because the program has called one of its methods."""
         if session in self._begun:
             self._turns.ask(session)
 
     def leave(self, session: AgentSession) -> None:
-        """It is over, or another stream carries it."""
+        """Remove an agent that is over, or that another stream carries."""
         if session in self._begun and session.over and session.unanswered and not self._is_ahead(session):
             self._unanswered[session.instance_id] = session.leaving
         self._members.remove(session)
@@ -131,9 +120,9 @@ class SharedStream:
                 self._begin_first()
 
     def abandon(self, session: AgentSession) -> bool:
-        """End it without a goodbye: the registry must judge it as if a stream of its own had broken.
+        """End an agent without a goodbye: TRON must treat it as if a stream of its own had broken.
 
-        Returns whether the transport must break the stream for that, because it carries no other agent.
+        Returns whether the transport must break the stream, because it carries no other agent.
         """
         alone = len(self._members) <= 1 or self.offered is not True
         on_it = session in self._begun
@@ -148,7 +137,7 @@ class SharedStream:
     # --- the transport's side ---------------------------------------------------------------------------------------
 
     def stream_opened(self) -> None:
-        """A stream is open, or waits for its connection."""
+        """Begin a stream that is open or waits for its connection."""
         self._opened, self._closing, self._dead, self._first = True, False, False, None
         self._offered = None if self._process else False
         self._begun.clear()
@@ -173,12 +162,12 @@ class SharedStream:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the registry does not answer: the transport breaks the stream, and does not use its connection
-        again."""
+        """Return whether the registry does not answer: the transport then breaks the stream, and does not use its
+        connection again."""
         return self._dead
 
     def next_message(self, now: float) -> OutgoingShared | None:
-        """What to send now. Asking says that the message before has left; None: ask again at `deadline`."""
+        """Return the next message; the call means that the previous one was sent. None: ask again at `deadline`."""
         if not self._opened or self._closing or self._dead:
             return None
         if self._ahead:
@@ -206,14 +195,14 @@ class SharedStream:
         return self._as_message(beats) if beats else None
 
     def deadline(self, now: float) -> float | None:
-        """When to ask for the next message, on the clock of `now`; None: not before something else happens."""
+        """Return when to call `next_message` again, on the clock of `now`; None: not before something else happens."""
         if not self._opened or self._closing or self._dead:
             return None
         return now if self._ahead else self._turns.deadline(now)
 
     def receive(self, message: Incoming, now: float, draw: float) -> Told:
-        """A message came down the stream. Returns what happened to whom; what follows is in `next_message`. `draw` is a
-        fresh random number, 0 to 1."""
+        """Handle an incoming message; return what happened to which agent. Answers are in `next_message`. `draw` is a
+        new random number, 0 to 1."""
         self._heard_at = now
         kind = type(message)
         if kind is BeatAck:
@@ -237,14 +226,14 @@ class SharedStream:
         return self.take_told()
 
     def take_told(self) -> Told:
-        """What happened to whom since it was asked for last."""
+        """Return the outcomes of each agent since the last call."""
         told, self._told = self._told, []
         return told
 
     def stream_ended(self, error: StreamError | None, now: float, draw: float) -> StreamEnd:
-        """The stream ended, or never came to be. `draw` is a fresh random number, 0 to 1.
+        """Handle the end of a stream, or a failed attempt to open one. `draw` is a new random number, 0 to 1.
 
-        An error that ends a shared stream is about the stream, one that ends any other is about its agent.
+        An error that ends a shared stream concerns the stream; an error that ends any other stream concerns its agent.
         """
         about_the_stream = None if error is None else StreamError("", error.message or error.reason)
         outcomes: list[tuple[AgentSession, Reconnect | Stop]] = []
@@ -271,7 +260,7 @@ class SharedStream:
         self._turns.ask(session)
 
     def _begin_first(self) -> None:
-        """Register one agent, and the others once it is known that the registry offers sharing."""
+        """Register one agent, and the others once the registry turns out to offer shared streams."""
         if self._first is not None or self.offered is True:
             return
         self._first = next((each for each in self._members if not each.over and each not in self._begun), None)
@@ -279,7 +268,7 @@ class SharedStream:
             self._begin(self._first)
 
     def _learn(self, message: Incoming) -> None:
-        """What the answer to the first registration says about the registry."""
+        """Conclude from the answer to the first registration whether the registry offers shared streams."""
         if self.offered is not None or not isinstance(message, Registered | Rejected):
             return
         if message.instance_id:
@@ -309,7 +298,7 @@ class SharedStream:
         return self._members.receivers(message)
 
     def _after(self, session: AgentSession) -> None:
-        """It received something: it may have something to send, or be over."""
+        """Handle the consequences of a received message: the agent may have something to send, or be over."""
         if session.over:
             self.leave(session)
         else:
@@ -356,7 +345,8 @@ class SharedStream:
             session.receive(ack, now)
 
     def _goes_on(self, session: AgentSession, now: float) -> bool:
-        """Whether the stream is well though this agent's registration stays unanswered: it is sent again."""
+        """Return whether the stream works although this agent's registration stays unanswered, so that it is sent
+        again."""
         heard = self._heard_at is not None and now - self._heard_at < ANSWER_PATIENCE
         if session.confirmed or self.offered is not True or not heard:
             return False

@@ -1,4 +1,4 @@
-"""The log lines of an agent's stream. Their names and fields are read by people and by programs: keep them."""
+"""Writes the log lines of an agent's stream. People and programs read their names and fields: keep them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger("tron_client")
 
 
 def happened_to(service_id: str, event: Happened) -> None:
-    """What happened to a service, if it is worth a line."""
+    """Log an outcome of a service's session, if it is worth a line."""
     match event:
         case happened.RegistrationConfirmed() if event.first:
             service = event.service
@@ -41,7 +41,7 @@ def happened_to(service_id: str, event: Happened) -> None:
 
 
 def ended(service_id: str, address: Address, then: Reconnect | Stop, error: TronError | None) -> None:
-    """A stream ended. Nothing if the program abandoned it, or if `Stop.because` says why."""
+    """Log the end of a stream, unless the program abandoned it or `Stop.because` already gives the reason."""
     if isinstance(then, happened.Stop):
         if then.left:
             _log.debug("stream_ended service_id=%s error=%r retry_in=%.3f", service_id, error, 0.0)
@@ -55,15 +55,15 @@ def ended(service_id: str, address: Address, then: Reconnect | Stop, error: Tron
 
 
 def not_connected(service_id: str, address: Address, why: str) -> None:
-    """What prevents the registration."""
+    """Log why the agent is not registered."""
     _log.warning("not_connected service_id=%s registry=%s why=%s", service_id, address, why)
 
 
 def alert_not_taken(service_id: str, alert_id: str) -> None:
-    """The inbox is full."""
+    """Log that the inbox is full."""
     _log.warning("alert_not_taken service_id=%s alert_id=%s", service_id, alert_id)
 
 
 def failed(service_id: str) -> None:
-    """A bug of ours ended the stream; with the stack of the exception that is handled now."""
+    """Log a bug of the SDK that ended the stream, with the traceback of the current exception."""
     _log.exception("stream_failed service_id=%s", service_id)

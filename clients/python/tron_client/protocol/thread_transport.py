@@ -1,7 +1,8 @@
-"""A `SharedStream` over gRPC and threads: bytes, threads, a lock and a channel, no decisions.
+"""Runs a `SharedStream` over gRPC and threads: it moves bytes, holds a lock and a channel, and makes no decisions.
 
-One worker thread opens the stream and reads; grpc's thread pulls the messages that are due, so beats leave whatever the
-programs do. Whenever a stream ends, the worker asks the `SharedStream` whether and when to open the next one.
+One worker thread opens the stream and reads; grpc's thread pulls the messages that are due, so heartbeats are sent
+whatever the programs do. Whenever a stream ends, the worker asks the `SharedStream` whether and when to open the next
+one.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from tron_client.errors import from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.protocol import codec, happened, stream_log
 from tron_client.protocol.agent_transport import Streams
+from tron_client.protocol.answers import Alert, BeatAck
 from tron_client.protocol.happened import Stop
-from tron_client.protocol.messages import Alert, BeatAck, Beats
+from tron_client.protocol.messages import Beats
 from tron_client.protocol.shared_stream import SharedStream
 
 if TYPE_CHECKING:
@@ -48,18 +50,18 @@ class AllStreams(Streams, Protocol):
     """All streams to the endpoint. Its methods are called with the lock held."""
 
     def carry_alone(self, agent: AgentTransport) -> None:
-        """The registry does not offer to share a stream: carry the agent on one of its own."""
+        """Carry the agent on a stream of its own, because the registry does not offer shared streams."""
 
     def ended(self, stream: ThreadTransport) -> None:
-        """The stream carries no agent any more."""
+        """Record that the stream carries no agent any more."""
 
 
 class ThreadTransport:
-    """Runs the stream of the agents that are added, until none is left. They are added, poked and removed by code that
-    holds the lock."""
+    """Runs the stream of the agents that are added, until no agent is left. The caller must hold the lock to add, poke
+    or remove an agent."""
 
     def __init__(self, connection: AllStreams, process: str) -> None:
-        """`process`: see `SharedStream`."""
+        """`process` has the same meaning as in `SharedStream`."""
         self._connection = connection
         self._address = connection.address
         self._changed = threading.Condition(connection.lock)
@@ -81,15 +83,15 @@ class ThreadTransport:
 
     @property
     def offered(self) -> bool | None:
-        """Whether the registry offers to share the stream; None while that is unknown."""
+        """Whether the registry offers shared streams; None while that is unknown."""
         return self._stream.offered
 
     def start(self) -> None:
-        """Start the worker."""
+        """Start the worker thread."""
         self._worker.start()
 
     def join(self, timeout: float) -> None:
-        """Wait until the worker has ended, for at most `timeout` seconds."""
+        """Wait until the worker thread has ended, for at most `timeout` seconds."""
         if self._worker.ident is not None and threading.current_thread() is not self._worker:
             self._worker.join(max(0.0, timeout))
 
@@ -103,12 +105,12 @@ class ThreadTransport:
         self._changed.notify_all()
 
     def poke(self, agent: AgentTransport) -> None:
-        """It may have something to send."""
+        """Send what this agent's session has to send."""
         self._stream.poke(agent.session)
         self._changed.notify_all()
 
     def abandon(self, agent: AgentTransport) -> Call | None:
-        """Carry this agent no more, without a goodbye. Returns the call that is to be cancelled, if one is."""
+        """Stop carrying this agent, without a goodbye. Return the call to cancel, if there is one."""
         if agent.session not in self._agents:
             return None
         break_off = self._stream.abandon(agent.session)
@@ -117,7 +119,7 @@ class ThreadTransport:
         return self._call if break_off or self.over else None
 
     def forget(self) -> None:
-        """In a forked child: the stream is the parent's."""
+        """Drop the stream in a forked child, because it belongs to the parent process."""
         forks.keep(self._call, self._channel)
 
     # --- the worker -------------------------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ class ThreadTransport:
                 self._channel.close()
 
     def _hold_stream(self) -> float:
-        """Open one stream and read it to its end; returns the seconds until the next one should be opened."""
+        """Open one stream and read it to its end; return the seconds until the next one should be opened."""
         error: TronError | None = None
         try:
             self._read()
@@ -210,14 +212,14 @@ class ThreadTransport:
     # --- what goes up -----------------------------------------------------------------------------------------------
 
     def _requests(self, stream: int) -> Iterator[heartbeat_pb2.HeartbeatRequest]:
-        """The messages of one stream. gRPC asks for the next one when the one before has left."""
+        """Yield the messages of one stream. gRPC asks for the next message once the previous one has been sent."""
         while (message := self._next_message(stream)) is not None:
             senders = message.senders if isinstance(message, Beats) else ()
             agents = [self._agents.get(session) for session in senders]
             yield codec.encode(message, [None if agent is None else agent.loop_lag() for agent in agents])
 
     def _next_message(self, stream: int) -> OutgoingShared | None:
-        """Wait for the next message; None once there is none on this stream."""
+        """Wait for the next message; return None if this stream sends no more."""
         message: OutgoingShared | None = None
         going_on = True
         while message is None and going_on:
@@ -239,7 +241,7 @@ class ThreadTransport:
     # --- what happened ----------------------------------------------------------------------------------------------
 
     def _agents_of(self, told: Told) -> Events:
-        """The agents that this happened to. Those that are over are carried no more."""
+        """Return the agents to which this happened. Agents that are over are removed from the stream."""
         events: Events = []
         for session, each in told:
             agent = self._agents.get(session)
@@ -277,7 +279,7 @@ class ThreadTransport:
         self._changed.notify_all()
 
     def _break_connection(self) -> None:
-        """The registry does not answer on this stream: break it, and do not trust its connection again."""
+        """Break the stream, because the registry does not answer on it, and do not use its connection again."""
         with self._changed:
             call = self._call
         TRUST.give_up(self._generation)

@@ -1,7 +1,7 @@
-"""Whose turn it is to send on a shared stream. Decisions only: no clock, no locks.
+"""Decides which agent sends next on a shared stream. Decisions only: no clock, no locks.
 
-Agents with something to send take turns in the order in which they asked, so one that reports a hundred times a second
-delays no other by more than one message. All others are asked again at their own time.
+Agents with something to send take turns in the order in which they asked, so an agent that reports a hundred times a
+second delays each other agent by at most one message. All other agents are asked again at their own deadlines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Agent = TypeVar("Agent")
 
 
 class Turns(Generic[Agent]):
-    """Turns and times of agents, which are compared by identity. Bounded by their number."""
+    """The turns and deadlines of agents, which are compared by identity. Bounded by the number of agents."""
 
     def __init__(self) -> None:
         self._ready: dict[Agent, None] = {}  # a set that keeps the order
@@ -23,11 +23,12 @@ class Turns(Generic[Agent]):
         self._numbers = count()
 
     def ask(self, agent: Agent) -> None:
-        """It may have something to send now: it gets a turn, after all that wait for theirs."""
+        """Give this agent a turn, after all agents that already wait for theirs."""
         self._ready.setdefault(agent)
 
     def ask_at(self, agent: Agent, due: float | None) -> None:
-        """It has nothing to send before `due`; None: not before something else happens."""
+        """Ask this agent again at `due`, because it has nothing to send before; None: not before something else
+        happens."""
         if due is None:
             self._due.pop(agent, None)
         elif self._due.get(agent) != due:
@@ -37,18 +38,18 @@ class Turns(Generic[Agent]):
                 self._drop_outdated()
 
     def forget(self, agent: Agent) -> None:
-        """It sends nothing any more."""
+        """Remove an agent that sends nothing any more."""
         self._ready.pop(agent, None)
         self._due.pop(agent, None)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all agents."""
         self._ready.clear()
         self._due.clear()
         self._times.clear()
 
     def take(self, now: float) -> Agent | None:
-        """The one whose turn it is, which gives its turn up by this; None if none waits."""
+        """Return the agent whose turn it is, and end that turn; None if no agent waits."""
         while self._times and self._times[0][0] <= now:
             due, _, agent = heapq.heappop(self._times)
             if self._due.get(agent) == due:
@@ -61,7 +62,7 @@ class Turns(Generic[Agent]):
         return agent
 
     def deadline(self, now: float) -> float | None:
-        """When the next turn is, on the clock of `now`; None: not before one asks."""
+        """Return when the next turn is, on the clock of `now`; None: not before an agent asks."""
         if self._ready:
             return now
         while self._times and self._due.get(self._times[0][2]) != self._times[0][0]:
