@@ -89,8 +89,7 @@ class Driver:
             self._sending = True
 
     def _do_receive(self, given: dict[str, Any]) -> None:
-        message = codec.decode(ParseDict(given, heartbeat_pb2.HeartbeatResponse()))
-        if message is not None:
+        for message in codec.decode_all(ParseDict(given, heartbeat_pb2.HeartbeatResponse())):
             before = self._stream.sessions
             self._tell(self._stream.receive(message, self._now, self._draw))
             self._finish(each for each in before if each.over and self._shared)

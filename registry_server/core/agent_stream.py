@@ -6,8 +6,10 @@ What is answered on the stream and what ends it is decided here; the shell and t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import cast
 
 from grid_model.declaration import Declaration
 from grid_model.errors import (
@@ -23,7 +25,7 @@ from grid_model.errors import (
 
 from registry_server.core.columns import PATH, Columns
 from registry_server.core.commits import Commits
-from registry_server.core.effects import Alert, EndStream, Message, Rejected, UnknownService
+from registry_server.core.effects import Alert, EndStream, Message, Registered, Rejected, UnknownService
 from registry_server.core.heartbeats import Beat, ReadReport
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
@@ -34,6 +36,12 @@ HIGH_WATER = 4096
 """Messages that wait for one agent to read. Overflow rule: above it nothing more is read from that agent until all is
 written; if it reads nothing for PATIENCE, the stream is ended with READER_TOO_SLOW. Nothing is lost by that, because
 alerts are kept until they are acknowledged. Acknowledgements of heartbeats do not queue: the newest counts."""
+
+MAX_REGISTERS = 1000
+"""Registrations in one message."""
+
+MOST_ANSWERS = 100
+"""Registrations that one message answers: each may have 30 kB, and clients take 4 MB."""
 
 OUTBOX = 50_000
 """The same, whatever the reason: more than one message of an agent can be answered by, and all alerts in flight."""
@@ -61,6 +69,18 @@ class Register:
     incarnation: int
     instance_id: str
     shared: str = ""
+    among: bool = False
+    """Whether it came with others in a message, which it does not disturb if it is refused."""
+    relayed: bool = False
+    """Whether the stream only passes it on, and does not carry the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """Registrations that came in one message, `count` of them; read one by one, so that others are served meanwhile."""
+
+    registers: Iterable[Register | Invalid]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +126,11 @@ class Invalid:
     service_id: str = ""
     instance_id: str = ""
     shared: str = ""
+    among: bool = False
+    """Of a registration that came with others in a message."""
 
 
-AgentMessage = Register | Beats | AlertAck | Goodbye | Abandoned | Invalid
+AgentMessage = Register | Registers | Beats | AlertAck | Goodbye | Abandoned | Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +143,21 @@ class BeatAck:
 
 
 @dataclass(frozen=True, slots=True)
+class Registrations:
+    """Answers to registrations, in one message."""
+
+    registered: tuple[Registered, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Reconnect within this many seconds."""
 
     reconnect_after: float
+
+
+Output = Message | Registrations | BeatAck | Drain
+"""What is written on a stream."""
 
 
 class AgentStream:
@@ -144,6 +177,7 @@ class AgentStream:
         "_heard",
         "_heard_at",
         "_held",
+        "_many",
         "_owes",
         "_read_report",
         "_registry",
@@ -178,6 +212,7 @@ class AgentStream:
         self._broken = broken
         self._held: dict[str, None] = {}
         self._shared = False
+        self._many = False
         self._ack: BeatAck | None = None
         self._drain: Drain | None = None
         self._heard = 0
@@ -213,6 +248,9 @@ class AgentStream:
             elif type(message) is Register:
                 self.spoke = True
                 self._register(message, now, draining=draining)
+            elif type(message) is Registers:
+                for each in self.each_of(message):
+                    self.receive(each, now, monotonic, draining=draining)
             elif type(message) is Invalid:
                 self.spoke = self.spoke or bool(message.service_id)
                 if message.shared:
@@ -232,8 +270,19 @@ class AgentStream:
         except TronError as error:
             self._refuse(message, error)
 
+    def each_of(self, message: Registers) -> Iterator[AgentMessage]:
+        """What `receive` takes instead of this message, one by one: each registration, or why there are too many."""
+        self.spoke = True
+        if message.count > MAX_REGISTERS:
+            why = f"has {message.count}; at most {MAX_REGISTERS} are allowed"
+            yield Invalid(InvalidRequest.of(FieldError("registers.registers", why)))
+            return
+        self._many = True
+        yield from message.registers
+
     def _refuse(self, message: AgentMessage, error: TronError) -> None:
-        if not self._shared and not self._registry.carries(self.session_id):
+        alone = not (type(message) is Register or type(message) is Invalid) or not message.among
+        if alone and not self._shared and not self._registry.carries(self.session_id):
             self.end(error)
             return
         service_id = instance_id = ""
@@ -266,9 +315,12 @@ class AgentStream:
             raise InvalidRequest.of(*errors)
         spec = check_spec(message.spec)
         try:
-            self._registry.register(
-                spec, message.incarnation, message.instance_id, self.session_id, now, process=message.shared
-            )
+            if message.relayed:
+                self._registry.register_relayed(spec, message.incarnation, message.instance_id, self.session_id, now)
+            else:
+                self._registry.register(
+                    spec, message.incarnation, message.instance_id, self.session_id, now, process=message.shared
+                )
         except Superseded as error:
             self._registry.refuse_older(self.session_id, error)
         except UnknownIncarnation:
@@ -363,12 +415,16 @@ class AgentStream:
         """Whether so much waits that nothing more should be read until it is written. Never on a shared stream."""
         return len(self.outbox) > HIGH_WATER and not self._shared
 
-    def next_output(self) -> Message | BeatAck | Drain | None:
+    def next_output(self) -> Output | None:
         """What to write next; a message of the outbox stays in it until `written`, so that an empty outbox means that
         everything is on the wire."""
         self.progress += 1
         if self.outbox:
-            return self.outbox[0]
+            first = self.outbox[0]
+            if self._many and type(first) is Registered:
+                following = takewhile(lambda each: type(each) is Registered, islice(self.outbox, MOST_ANSWERS))
+                return Registrations(tuple(cast("Iterator[Registered]", following)))
+            return first
         if self._ack is not None:
             ack, self._ack = self._ack, None
             return ack
@@ -377,8 +433,12 @@ class AgentStream:
         drain, self._drain = self._drain, None
         return drain
 
-    def written(self, output: Message | BeatAck | Drain) -> None:
+    def written(self, output: Output) -> None:
         """That was written."""
+        if type(output) is Registrations:
+            for _ in output.registered:
+                self.outbox.popleft()
+            return
         for waiting in (self.outbox, self._alerts):
             if waiting and waiting[0] is output:
                 waiting.popleft()

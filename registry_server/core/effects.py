@@ -17,6 +17,8 @@ class Registered:
 
     service: Service
     instance_id: str = ""
+    relayed: bool = False
+    """Whether this is the stream of a relay, which does not carry the service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
 from registry_server.core.changes import Change, ChangeLog
 from registry_server.core.directory import Directory
-from registry_server.core.effects import Effects, SupersededBy
+from registry_server.core.effects import Effects, Registered, SupersededBy
 from registry_server.core.event_log import EventLog
 from registry_server.core.heartbeats import Heartbeats
 from registry_server.core.judgements import Judgements
@@ -185,6 +185,15 @@ class Registry:
         """Start a new incarnation, or re-attach the one that is held; see `Registrations.register`."""
         service = self._registrations.register(spec, incarnation, instance_id, session_id, now, process=process)
         self.measures.registrations += 1
+        return service
+
+    def register_relayed(
+        self, spec: Declaration, incarnation: int, instance_id: str, session_id: int, now: Instant
+    ) -> Service:
+        """As `register` without a stream; the answer goes to the stream of the relay."""
+        service = self._registrations.register(spec, incarnation, instance_id, None, now)
+        self._attachments.sessions[session_id].heard_at = now.attentive
+        self._outgoing.send(session_id, Registered(service, instance_id, relayed=True))
         return service
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:

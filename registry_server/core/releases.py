@@ -98,7 +98,8 @@ class Releases:
         for session_id, message in commit.effects.sends:
             shell.send(session_id, message)
             if isinstance(message, Registered):
-                self._registry.answered(session_id, message.service, shell.now())
+                answered_on = None if message.relayed else session_id
+                self._registry.answered(answered_on, message.service, shell.now())
         self._answer()
         self.show()
         return True

@@ -20,7 +20,10 @@ from registry_server.core.agent_stream import (
     Drain,
     Goodbye,
     Invalid,
+    Output,
     Register,
+    Registers,
+    Registrations,
 )
 from registry_server.io import translate
 
@@ -39,6 +42,10 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
             service_id, instance_id, shared = register.service.service_id, register.instance_id, register.shared
             spec = declaration_codec.decode(register.service)
             return Register(spec, register.service.incarnation, instance_id, shared)
+        if kind == "registers":
+            registers = request.registers
+            each = (_to_registration(each, relayed=registers.relayed) for each in registers.registers)
+            return Registers(each, len(registers.registers))
         if kind == "ack":
             return AlertAck(request.ack.alert_ids)
         if kind == "goodbye":
@@ -51,7 +58,17 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
     return Invalid(InvalidRequest.of(FieldError("kind", "the first message must be register or beats")))
 
 
-def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.HeartbeatResponse:
+def _to_registration(register: heartbeat_pb2.Register, *, relayed: bool) -> Register | Invalid:
+    """One of the registrations that came in a message."""
+    service, instance_id, shared = register.service, register.instance_id, register.shared
+    try:
+        spec = declaration_codec.decode(service)
+    except TronError as error:
+        return Invalid(error, service.service_id, instance_id, shared, among=True)
+    return Register(spec, service.incarnation, instance_id, shared, among=True, relayed=relayed)
+
+
+def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:
     """What an agent is sent."""
     response = heartbeat_pb2.HeartbeatResponse
     match output:
@@ -62,14 +79,11 @@ def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.Hear
                 ack.batches = True
                 ack.heard_at.CopyFrom(timestamp_at(heard_at))
             return response(ack=ack)
-        case effects.Registered(service, instance_id):
-            registered = heartbeat_pb2.Registered(
-                service=translate.from_service(service),
-                instance_id=instance_id,
-                batches=True,
-                observed_at=timestamp_at(time.time()),
-            )
-            return response(registered=registered)
+        case effects.Registered():
+            return response(registered=_registered(output))
+        case Registrations(registered):
+            answers = heartbeat_pb2.Registrations(registered=map(_registered, registered))
+            return response(registrations=answers)
         case effects.Alert(event):
             return response(alert=heartbeat_pb2.Alert(event=event_codec.encode(event)))
         case effects.UnknownService(service_id, incarnation):
@@ -96,3 +110,12 @@ def from_output(output: effects.Message | BeatAck | Drain) -> heartbeat_pb2.Hear
             return response(left=heartbeat_pb2.Left(service_id=service_id, incarnation=incarnation))
         case Drain(reconnect_after):
             return response(drain=heartbeat_pb2.Drain(reconnect_after=duration(reconnect_after)))
+
+
+def _registered(answer: effects.Registered) -> heartbeat_pb2.Registered:
+    return heartbeat_pb2.Registered(
+        service=translate.from_service(answer.service),
+        instance_id=answer.instance_id,
+        batches=True,
+        observed_at=timestamp_at(time.time()),
+    )

@@ -17,7 +17,7 @@ from grid_hosting.status import abort
 from grid_hosting.turns import Turn
 from registry_server.config import Config
 from registry_server.core import effects
-from registry_server.core.agent_stream import PATIENCE, AgentStream
+from registry_server.core.agent_stream import PATIENCE, AgentMessage, AgentStream, Registers
 from registry_server.io import translate
 from registry_server.io.agent_messages import from_output, to_agent_message
 from registry_server.io.loop import RegistryLoop
@@ -66,7 +66,11 @@ class HeartbeatStream:
             await self._context.send_initial_metadata(())
             agent.listening_since = self._loop.now().attentive
             while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
-                self._receive(request)
+                message = to_agent_message(request)
+                if type(message) is Registers:
+                    await self._receive_many(message)
+                else:
+                    self._receive(message)
                 if agent.is_behind and (error := await self._wait_written()) is not None:
                     raise error
                 if agent.failure is not None:
@@ -91,9 +95,17 @@ class HeartbeatStream:
             writer.cancel()
             await asyncio.wait({writer})
 
-    def _receive(self, request: heartbeat_pb2.HeartbeatRequest) -> None:
+    async def _receive_many(self, message: Registers) -> None:
+        """Registrations that came in one message: others are served between two of them."""
+        turn = Turn("register", before_rest=self._loop.flush)
+        async for each in turn.each(self.agent.each_of(message)):
+            loop = self._loop
+            self.agent.receive(each, loop.now(), time.monotonic(), draining=loop.draining)
+        self._loop.flush()
+        turn.end()
+
+    def _receive(self, message: AgentMessage) -> None:
         loop = self._loop
-        message = to_agent_message(request)
         self.agent.receive(message, loop.now(), time.monotonic(), draining=loop.draining)
         loop.flush()
 

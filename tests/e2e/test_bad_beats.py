@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf import duration_pb2, timestamp_pb2
 from grid.liveness.v1 import liveness_pb2
-from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, service_pb2
 
 from tests.e2e.conftest import Grid
 from tests.e2e.raw_agent import Beating, RawAgent, a_service, seconds, unique
@@ -283,3 +283,57 @@ def test_more_beats_in_columns_than_one_message_may_hold_are_refused_and_the_str
         )
         in_columns(agent, *[number] * 10_000, sequence=5)
         agent.wait_acknowledged(5)
+
+
+# --- registrations that come many in a message ----------------------------------------------------------------------
+
+
+def many(agent: RawAgent, *services: service_pb2.Service, relayed: bool = False) -> None:
+    """Register all of these with one message."""
+    each = [heartbeat_pb2.Register(service=service, instance_id=f"of {service.service_id}") for service in services]
+    agent.say(registers=heartbeat_pb2.Registers(registers=each, relayed=relayed))
+
+
+def answers(agent: RawAgent, count: int) -> list[Any]:
+    """Wait for the answers to this many registrations; return all, in order."""
+
+    def found() -> list[Any]:
+        return [each for answer in agent.every("registrations") for each in answer.registered]
+
+    wait_until(lambda: len(found()) >= count, 10, f"{count} answers")
+    return found()
+
+
+def test_registrations_of_one_message_are_answered_each_and_a_bad_one_is_refused_alone(grid: Grid) -> None:
+    ids = [unique("together") for _ in range(250)]
+    with RawAgent(grid.address) as agent:
+        bad = a_service(unique("together-bad"), name="")
+        many(agent, bad, *map(a_service, ids))
+        found = answers(agent, 250)
+        assert [each.service.service_id for each in found] == ids
+        assert [each.instance_id for each in found] == [f"of {each}" for each in ids]
+        rejected = agent.wait("rejected")[0]
+        assert (rejected.service_id, rejected.field) == (bad.service_id, "service.name")
+        assert rejected.instance_id == f"of {bad.service_id}"
+        assert all(grid.get(each).connected for each in ids[::50])
+        in_columns(agent, *[each.service.incarnation for each in found], sequence=9)
+        agent.wait_acknowledged(9)
+
+
+def test_a_relay_registers_many_services_that_have_no_stream(grid: Grid) -> None:
+    ids = [unique("relayed") for _ in range(3)]
+    with RawAgent(grid.address) as relay:
+        many(relay, *map(a_service, ids), relayed=True)
+        assert [each.service.service_id for each in answers(relay, 3)] == ids
+        assert not any(grid.get(each).connected for each in ids)
+
+
+def test_more_registrations_than_one_message_may_hold_are_refused(grid: Grid) -> None:
+    service_id = unique("too-many-at-once")
+    with RawAgent(grid.address) as agent:
+        agent.register(service_id)
+        many(agent, *[a_service("x")] * 1001)
+        rejected = agent.wait("rejected")[0]
+        assert (rejected.field, rejected.description) == ("registers.registers", "has 1001; at most 1000 are allowed")
+        agent.beat(service_id, sequence=1)
+        agent.wait_acknowledged(1)

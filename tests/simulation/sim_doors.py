@@ -17,7 +17,9 @@ from registry_server.core.agent_stream import (
     Beats,
     Drain,
     Goodbye,
+    Output,
     Register,
+    Registrations,
 )
 from registry_server.core.effects import EndStream, Message
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
@@ -135,8 +137,11 @@ class Heartbeats:
         if self._awake:
             self._write()
 
-    def _send(self, connection: Connection, output: Message | BeatAck | Drain) -> None:
-        if isinstance(output, BeatAck):
+    def _send(self, connection: Connection, output: Output) -> None:
+        if isinstance(output, Registrations):
+            for each in output.registered:
+                self._send(connection, each)
+        elif isinstance(output, BeatAck):
             connection.down(words.BeatAck(output.sequence))
         elif isinstance(output, Drain):
             connection.down(words.Drain(output.reconnect_after))

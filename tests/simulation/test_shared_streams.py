@@ -144,7 +144,8 @@ class World:
     def answer(self, process: Process) -> None:
         stream = process.at_registry
         if stream is not None and (output := stream.next_output()) is not None:
-            process.down.append(_to_agents(output))
+            many = output.registered if isinstance(output, agent_stream.Registrations) else (output,)
+            process.down += map(_to_agents, many)
             stream.written(output)
 
     def hear(self, process: Process) -> None:
@@ -264,8 +265,10 @@ class World:
 def _to_registry(message: messages.OutgoingShared) -> Any:
     match message:
         case messages.Register():
-            spec = make_spec(message.service_id, heartbeat_interval=INTERVAL)
-            return agent_stream.Register(spec, message.incarnation, message.instance_id, message.shared)
+            return _registration(message)
+        case messages.Registers():
+            registers = [_registration(each, among=True) for each in message.registers]
+            return agent_stream.Registers(registers, len(registers))
         case messages.Beats():
             asked = any(beat.ack_requested for beat in (*message.beats, *message.alive))
             columns = None
@@ -279,6 +282,11 @@ def _to_registry(message: messages.OutgoingShared) -> Any:
         case messages.Abandoned():
             return agent_stream.Abandoned(message.service_id, message.incarnation)
     raise TypeError(message)
+
+
+def _registration(message: messages.Register, *, among: bool = False) -> agent_stream.Register:
+    spec = make_spec(message.service_id, heartbeat_interval=INTERVAL)
+    return agent_stream.Register(spec, message.incarnation, message.instance_id, message.shared, among=among)
 
 
 def _to_agents(output: Any) -> answers.Incoming:

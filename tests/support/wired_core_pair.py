@@ -125,7 +125,7 @@ class WiredCorePair:
         self._deliver()
 
     def state(self, service_id: str) -> Liveness | None:
-        """What is judged; None where it is not registered."""
+        """What is judged; None if it is not registered."""
         lease = self.judge.detector.find(service_id)
         return None if lease is None else lease.liveness
 

@@ -227,6 +227,10 @@ class FakeRegistry:
                 case "register":
                     forgotten = request.register.service.service_id not in self._records
                     self._attach(stream, self._register(request.register), forgotten=forgotten)
+                case "registers":
+                    for each in request.registers.registers:
+                        forgotten = each.service.service_id not in self._records
+                        self._attach(stream, self._register(each), forgotten=forgotten)
                 case "beats":
                     self._record_heartbeats(stream, request.beats)
                 case "ack":

@@ -12,6 +12,8 @@ from registry_server.core.agent_stream import (
     ACK_EVERY,
     HIGH_WATER,
     MAX_BEATS,
+    MAX_REGISTERS,
+    MOST_ANSWERS,
     OUTBOX,
     PATIENCE,
     Abandoned,
@@ -23,9 +25,20 @@ from registry_server.core.agent_stream import (
     Goodbye,
     Invalid,
     Register,
+    Registers,
+    Registrations,
 )
 from registry_server.core.commits import MAX_LINES, Commits
-from registry_server.core.effects import Alert, EndStream, Left, Registered, Rejected, SupersededBy, UnknownService
+from registry_server.core.effects import (
+    Alert,
+    EndStream,
+    Left,
+    PutService,
+    Registered,
+    Rejected,
+    SupersededBy,
+    UnknownService,
+)
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Report
@@ -356,3 +369,89 @@ def test_answers_and_acknowledgements_of_heartbeats_overtake_the_alerts_of_a_sha
     bench.receive(Beats((Beat("a", incarnation, 1),), ack_requested=True))
     bench.register("b", shared="process")
     assert [type(each) for each in bench.written()] == [Registered, BeatAck, Alert, Alert]
+
+
+# --- registrations that come many in a message ----------------------------------------------------------------------
+
+
+def registers(*ids: str, relayed: bool = False, **fields: Any) -> Registers:
+    """A message with a registration for each of these."""
+    each = [Register(make_spec(i, **fields), 0, f"instance {i}", among=True, relayed=relayed) for i in ids]
+    return Registers(each, len(each))
+
+
+def test_registrations_of_one_message_are_answered_together_in_order(bench: Bench) -> None:
+    ids = [str(number) for number in range(MOST_ANSWERS + 2)]
+    bench.receive(registers(*ids))
+    many, rest = bench.written()
+    assert [len(many.registered), len(rest.registered)] == [MOST_ANSWERS, 2]
+    answered = [each for answer in (many, rest) for each in answer.registered]
+    assert [each.service.spec.service_id for each in answered] == ids
+    assert [each.instance_id for each in answered] == [f"instance {each}" for each in ids]
+    assert not bench.stream.has_output
+    assert all(bench.registry.get(each).session == 1 for each in ids)
+
+
+def test_they_share_one_commit(bench: Bench) -> None:
+    bench.stream.receive(registers("a", "b", "c"), at(0.0), 0.0)
+    effects = bench.registry.take()
+    assert len([each for each in effects.writes if isinstance(each, PutService)]) == 3
+    assert len(effects.registered) == 3
+
+
+def test_of_many_registrations_a_bad_one_is_refused_alone(bench: Bench) -> None:
+    good, bad = registers("a", "b").registers
+    unreadable = Invalid(InvalidRequest.of(FieldError("service.ttl", "is wrong")), "c", "instance c", among=True)
+    wrong = Register(make_spec("b", name=""), 0, "instance b", among=True)
+    bench.receive(Registers([wrong, unreadable, good, bad], 4))
+    written = bench.written()
+    assert bench.stream.failure is None, "though the stream carried nobody when the first one was refused"
+    refused = [each for each in written if isinstance(each, Rejected)]
+    assert [(each.service_id, each.field, each.instance_id) for each in refused] == [
+        ("b", "service.name", "instance b"),
+        ("c", "service.ttl", "instance c"),
+    ]
+    (answers,) = [each for each in written if isinstance(each, Registrations)]
+    assert [each.service.spec.service_id for each in answers.registered] == ["a", "b"]
+
+
+def test_a_registry_that_drains_refuses_each_of_them_and_goes_on(bench: Bench) -> None:
+    bench.receive(registers("a", "b"), draining=True)
+    assert [each.reason for each in bench.written()] == [Draining.reason] * 2
+    assert bench.stream.failure is None
+
+
+def test_too_many_registrations_in_one_message_are_refused_as_a_whole(bench: Bench) -> None:
+    bench.register("first")
+    bench.written()
+    bench.receive(Registers((), MAX_REGISTERS + 1))
+    (rejected,) = bench.written()
+    assert (rejected.field, rejected.description) == ("registers.registers", "has 1001; at most 1000 are allowed")
+
+
+def test_a_relay_registers_services_that_its_stream_does_not_carry(bench: Bench) -> None:
+    bench.receive(registers("a", "b", relayed=True))
+    (answers,) = bench.written()
+    assert [each.service.spec.service_id for each in answers.registered] == ["a", "b"]
+    assert [bench.registry.get(each).session for each in ("a", "b")] == [None, None]
+    assert not bench.registry.carries(1)
+    end_stream(bench.registry, 1, at(1.0))
+    assert bench.registry.get("a").detached_at is None
+
+
+def test_the_answer_to_a_relay_ends_the_wait_of_the_service(bench: Bench) -> None:
+    bench.stream.receive(registers("a", relayed=True), at(0.0), 0.0)
+    (service,) = bench.registry.take().registered
+    bench.registry.wait_for_answers([service])
+    assert bench.registry.get("a").unanswered
+    bench.registry.answered(None, service, at(5.0))
+    assert not bench.registry.get("a").unanswered
+    assert bench.registry.get("a").heard_at == 5.0
+
+
+def test_an_answer_between_two_others_keeps_its_place(bench: Bench) -> None:
+    bench.receive(registers("a"))
+    bench.written()
+    bench.receive(Register(make_spec("b"), 99, ""))
+    bench.receive(registers("c", "d"))
+    assert [type(each) for each in bench.written()] == [UnknownService, Registrations]

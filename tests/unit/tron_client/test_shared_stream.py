@@ -21,12 +21,12 @@ from tron_client.protocol.answers import (
     UnknownService,
 )
 from tron_client.protocol.happened import Reconnect, Stop
-from tron_client.protocol.messages import Abandoned, AlertAck, Beat, Beats, Goodbye, Register
+from tron_client.protocol.messages import Abandoned, AlertAck, Beat, Beats, Goodbye, Register, Registers
 from tron_client.protocol.registration import INVALID_REQUEST
 from tron_client.protocol.report import Figures
 from tron_client.protocol.send_queue import ANSWER_PATIENCE
 from tron_client.protocol.session import SUPERSEDED, AgentSession
-from tron_client.protocol.shared_stream import MOST_BEATS, SharedStream
+from tron_client.protocol.shared_stream import MOST_TOGETHER, SharedStream
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 QUOTA = "ERROR_REASON_QUOTA_EXCEEDED"
@@ -202,9 +202,9 @@ def test_an_acknowledgement_covers_every_beat_up_to_its_number(fleet: Fleet) -> 
 
 
 def test_a_message_carries_a_bounded_number_of_beats() -> None:
-    fleet = Fleet(*(str(number) for number in range(MOST_BEATS + 50)))
+    fleet = Fleet(*(str(number) for number in range(MOST_TOGETHER + 50)))
     fleet.connect()
-    assert [len(message.beats) for message in fleet.at(1.0)] == [MOST_BEATS, 50]
+    assert [len(message.beats) for message in fleet.at(1.0)] == [MOST_TOGETHER, 50]
 
 
 def test_the_end_of_a_shared_stream_stops_nobody_and_all_wait_equally(fleet: Fleet) -> None:
@@ -504,10 +504,11 @@ def with_columns(*ids: str, process: str = "process") -> Fleet:
     fleet.stream.stream_opened()
     waiting = fleet.sent()
     while waiting:
-        register = waiting.pop(0)
-        word = register.instance_id if process else ""
-        held = Registered(register.service_id, next(WORDS), "record", None, word, batches=True)
-        waiting += fleet.receive(held)
+        message = waiting.pop(0)
+        for register in message.registers if isinstance(message, Registers) else (message,):
+            word = register.instance_id if process else ""
+            held = Registered(register.service_id, next(WORDS), "record", None, word, batches=True)
+            waiting += fleet.receive(held)
     (reported,) = fleet.at(1.0)
     assert (len(reported.beats), reported.alive) == (len(ids), ())
     return fleet
@@ -570,3 +571,65 @@ def assert_unmoved_column(fleet: Fleet, other: AgentSession) -> None:
     assert fleet.kinds(other.service_id) in ([], [happened.RegistrationConfirmed])
     sent = fleet.at(fleet.now + 1.0)
     assert other.service_id in [beat.service_id for message in sent for beat in message.alive]
+
+
+# --- registrations together -----------------------------------------------------------------------------------------
+
+
+def test_agents_that_start_together_register_in_one_message() -> None:
+    fleet = Fleet("a", *(f"b{number}" for number in range(MOST_TOGETHER + 1)))
+    fleet.stream.stream_opened()
+    (first,) = fleet.sent()
+    many, last = fleet.receive(Registered("a", 7, "record", None, first.instance_id, batches=True))
+    assert [each.service_id for each in many.registers] == [f"b{number}" for number in range(MOST_TOGETHER)]
+    assert (type(last), last.service_id) == (Register, f"b{MOST_TOGETHER}")
+    assert all(each.shared == "process" for each in many.registers)
+    assert fleet.sent() == []
+
+
+def test_without_the_offer_each_registers_in_a_message_of_its_own() -> None:
+    fleet = Fleet("a", "b", "c")
+    fleet.stream.stream_opened()
+    (first,) = fleet.sent()
+    assert [type(each) for each in fleet.confirm(first, 7)] == [Register, Register]
+
+
+def test_of_registrations_in_one_message_each_is_answered_alone() -> None:
+    fleet = Fleet("a", "b", "c", "d")
+    fleet.stream.stream_opened()
+    (first,) = fleet.sent()
+    (many,) = fleet.receive(Registered("a", 7, "record", None, first.instance_id, batches=True))
+    refused, deferred, good = many.registers
+    fleet.receive(Rejected("service.name", "is wrong", "b", INVALID_REQUEST, refused.instance_id))
+    fleet.receive(Rejected("", "too many", "c", QUOTA, deferred.instance_id))
+    fleet.receive(Registered("d", 9, "record", None, good.instance_id, batches=True))
+    assert fleet.agents[1].refused is not None
+    assert fleet.agents[3].state(0.0) == "connected"
+    (again,) = fleet.at(0.5)
+    assert (again.service_id, again.instance_id) == ("c", deferred.instance_id)
+
+
+def test_registrations_that_stay_unanswered_in_one_message_are_sent_again() -> None:
+    fleet = Fleet("a", "b", "c")
+    fleet.stream.stream_opened()
+    (first,) = fleet.sent()
+    (many,) = fleet.receive(Registered("a", 7, "record", None, first.instance_id, batches=True))
+    fleet.at(1.0)
+    for second in range(1, int(ANSWER_PATIENCE)):
+        fleet.at(float(second))
+        fleet.receive(BeatAck(10_000))
+    sent = fleet.at(ANSWER_PATIENCE + 0.5)
+    again = [each for message in sent for each in getattr(message, "registers", (message,))]
+    words = {each.instance_id for each in again if isinstance(each, Register)}
+    assert words == {each.instance_id for each in many.registers}
+
+
+def test_an_agent_that_is_abandoned_before_the_answer_is_abandoned_at_the_registry_too() -> None:
+    fleet = Fleet("a", "b", "c")
+    fleet.stream.stream_opened()
+    (first,) = fleet.sent()
+    (many,) = fleet.receive(Registered("a", 7, "record", None, first.instance_id, batches=True))
+    assert not fleet.stream.abandon(fleet.agents[1])
+    assert fleet.receive(Registered("b", 8, "record", None, many.registers[0].instance_id, batches=True)) == [
+        Abandoned("b", 8)
+    ]

@@ -25,7 +25,7 @@ class Registered:
     instance_id: str = ""
     """The instance_id of the registration; empty from a registry that does not offer shared streams."""
     batches: bool = False
-    """Whether the registry reads beats in columns."""
+    """Whether the registry reads beats in columns, and many registrations in a message."""
 
 
 @dataclass(slots=True)

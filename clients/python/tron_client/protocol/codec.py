@@ -16,13 +16,16 @@ from tron_client.protocol.answers import StreamError
 from tron_client.protocol.messages import Beat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tron_client.protocol.answers import Incoming
     from tron_client.protocol.messages import OutgoingShared
 
 _STATUS_NUMBERS = {words.STATUSES.word(number): number for number in service_pb2.ServiceStatus.values()} | {None: 0}
 """The numbers of statuses as the session spells them."""
+
+_MOST_BYTES = 256 << 10
+"""Of registrations in one message; the registry takes a megabyte."""
 
 _UNSET_ACTIVITY = 2**64 - 1
 """An element of the column `activity` that reports nothing."""
@@ -46,6 +49,9 @@ def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> h
             return heartbeat_pb2.HeartbeatRequest(ack=heartbeat_pb2.AlertAck(alert_ids=message.alert_ids))
         case messages.Register():
             return heartbeat_pb2.HeartbeatRequest(register=_register(message))
+        case messages.Registers():
+            registers = heartbeat_pb2.Registers(registers=map(_register, message.registers))
+            return heartbeat_pb2.HeartbeatRequest(registers=registers)
         case messages.Goodbye():
             goodbye = heartbeat_pb2.Goodbye(
                 service_id=message.service_id, reason=message.reason, incarnation=message.incarnation
@@ -56,18 +62,39 @@ def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> h
             return heartbeat_pb2.HeartbeatRequest(abandoned=abandoned)
 
 
+def encode_all(
+    message: OutgoingShared, loop_lags: Sequence[float | None] = ()
+) -> Iterator[heartbeat_pb2.HeartbeatRequest]:
+    """The same, in several messages if registrations are too large for one."""
+    if not isinstance(message, messages.Registers):
+        yield encode(message, loop_lags)
+        return
+    request, size = heartbeat_pb2.HeartbeatRequest(), 0
+    for each in map(_register, message.registers):
+        if size and size + each.ByteSize() > _MOST_BYTES:
+            yield request
+            request, size = heartbeat_pb2.HeartbeatRequest(), 0
+        request.registers.registers.append(each)
+        size += each.ByteSize()
+    yield request
+
+
+def decode_all(response: heartbeat_pb2.HeartbeatResponse) -> Iterator[Incoming]:
+    """What came down: nothing for a kind of message that this SDK does not know, several for answers in one message."""
+    if response.WhichOneof("kind") == "registrations":
+        for registered in response.registrations.registered:
+            yield _registered(registered)
+    elif (message := decode(response)) is not None:
+        yield message
+
+
 def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
     """Return the incoming message in a protobuf message; None for a kind of message that this SDK does not know."""
     match response.WhichOneof("kind"):
         case "ack":
             return answers.BeatAck(response.ack.sequence)
         case "registered":
-            told = response.registered
-            service = Service.from_proto(told.service)
-            observed_at = wire.moment(told.observed_at) if told.HasField("observed_at") else None
-            return answers.Registered(
-                service.service_id, service.incarnation, service, observed_at, told.instance_id, told.batches
-            )
+            return _registered(response.registered)
         case "alert":
             event = Event.from_proto(response.alert.event)
             return answers.Alert(event.alert_id, event, event.recipient)
@@ -97,6 +124,14 @@ def stream_error(error: TronError | None) -> StreamError | None:
     refused = error.fields if isinstance(error, InvalidRequest) else ()
     fields = tuple((each.field, each.description) for each in refused)
     return StreamError(error.reason, error.message, incarnation, fields)
+
+
+def _registered(told: heartbeat_pb2.Registered) -> answers.Registered:
+    service = Service.from_proto(told.service)
+    observed_at = wire.moment(told.observed_at) if told.HasField("observed_at") else None
+    return answers.Registered(
+        service.service_id, service.incarnation, service, observed_at, told.instance_id, told.batches
+    )
 
 
 def _register(message: messages.Register) -> heartbeat_pb2.Register:

@@ -82,5 +82,13 @@ class Abandoned:
 Outgoing = Register | Beat | AlertAck | Goodbye
 """The messages of one agent."""
 
-OutgoingShared = Outgoing | Beats | Abandoned
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """Up: the registrations of agents that start or reconnect together."""
+
+    registers: tuple[Register, ...]
+
+
+OutgoingShared = Outgoing | Beats | Registers | Abandoned
 """The messages of a stream, which may carry several agents."""

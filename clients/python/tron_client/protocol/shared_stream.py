@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from tron_client.protocol.answers import BeatAck, Drain, Incoming, Registered, Rejected, StreamError
 from tron_client.protocol.happened import Happened, Reconnect, SharingNotOffered, Stop
 from tron_client.protocol.members import Members
-from tron_client.protocol.messages import Abandoned, Beat, Beats, Goodbye, OutgoingShared, Register
+from tron_client.protocol.messages import Abandoned, Beat, Beats, Goodbye, OutgoingShared, Register, Registers
 from tron_client.protocol.send_queue import ANSWER_PATIENCE
 from tron_client.protocol.turns import Turns
 from tron_client.schedule import Backoff
@@ -28,8 +28,8 @@ from tron_client.schedule import Backoff
 if TYPE_CHECKING:
     from tron_client.protocol.session import AgentSession
 
-MOST_BEATS = 100
-"""Beats in one message: one of them must not wait long for the others, here and in the registry."""
+MOST_TOGETHER = 100
+"""Beats, or registrations, in one message: one of them must not wait long for the others, here and in the registry."""
 
 Told = list[tuple["AgentSession", "list[Happened]"]]
 """What happened to which agent, oldest first."""
@@ -173,7 +173,8 @@ class SharedStream:
         if self._ahead:
             return self._ahead.popleft()[1]
         beats: list[tuple[Beat, AgentSession]] = []
-        while len(beats) < MOST_BEATS and (session := self._turns.take(now)) is not None:
+        registers: list[tuple[Register, AgentSession]] = []
+        while max(len(beats), len(registers)) < MOST_TOGETHER and (session := self._turns.take(now)) is not None:
             message = session.next_message(now)
             if session.given_up and not self._goes_on(session, now):
                 self._dead = True
@@ -186,13 +187,22 @@ class SharedStream:
             elif message is not None:
                 if type(message) is Register:
                     self._members.registering(session, message.instance_id)
+                    if self._batches and not beats:
+                        registers.append((message, session))
+                        continue
                 self._turns.ask(session)  # to be asked again says that this message has left
-                if not beats:
+                if not beats and not registers:
                     return message
                 self._ahead.append((session, message))
                 break
             self._turns.ask_at(session, session.deadline(now))
-        return self._as_message(beats) if beats else None
+        for _, session in registers:
+            self._turns.ask(session)
+        if not registers:
+            return self._beats(beats) if beats else None
+        if beats:
+            self._ahead.append((None, self._beats(beats)))
+        return registers[0][0] if len(registers) == 1 else Registers(tuple(each for each, _ in registers))
 
     def deadline(self, now: float) -> float | None:
         """Return when to call `next_message` again, on the clock of `now`; None: not before something else happens."""
@@ -304,7 +314,7 @@ class SharedStream:
         else:
             self.poke(session)
 
-    def _as_message(self, beats: list[tuple[Beat, AgentSession]]) -> Beats:
+    def _beats(self, beats: list[tuple[Beat, AgentSession]]) -> Beats:
         """The beats as one message: those that report nothing new in columns, if the registry reads them."""
         if not self._batches:
             return Beats(tuple(beat for beat, _ in beats), tuple(session for _, session in beats))

@@ -197,17 +197,15 @@ class ThreadTransport:
             call.cancel()
 
     def _receive(self, response: heartbeat_pb2.HeartbeatResponse) -> None:
-        message = codec.decode(response)
-        if message is None:
-            return
-        with self._changed:
-            events = self._agents_of(self._stream.receive(message, time.monotonic(), random.random()))
-            if type(message) is BeatAck:
-                return
-            # An alert has nothing sent before the program has handled it: the thread that sends must not delay that.
-            if type(message) is not Alert:
-                self._changed.notify_all()
-        self._handle(events)
+        for message in codec.decode_all(response):
+            with self._changed:
+                events = self._agents_of(self._stream.receive(message, time.monotonic(), random.random()))
+                if type(message) is BeatAck:
+                    return
+                # An alert has nothing sent before the program has handled it: the thread that sends must not delay it.
+                if type(message) is not Alert:
+                    self._changed.notify_all()
+            self._handle(events)
 
     # --- what goes up -----------------------------------------------------------------------------------------------
 
@@ -216,7 +214,7 @@ class ThreadTransport:
         while (message := self._next_message(stream)) is not None:
             senders = message.senders if isinstance(message, Beats) else ()
             agents = [self._agents.get(session) for session in senders]
-            yield codec.encode(message, [None if agent is None else agent.loop_lag() for agent in agents])
+            yield from codec.encode_all(message, [None if agent is None else agent.loop_lag() for agent in agents])
 
     def _next_message(self, stream: int) -> OutgoingShared | None:
         """Wait for the next message; return None if this stream sends no more."""

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class HeartbeatRequest(_message.Message):
-    """One message from an agent. The first on a stream is `register` or `beats`."""
+    """One message from an agent. The first on a stream is `register`, `registers` or `beats`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -34,6 +34,7 @@ class HeartbeatRequest(_message.Message):
     ACK_FIELD_NUMBER: _builtins.int
     GOODBYE_FIELD_NUMBER: _builtins.int
     ABANDONED_FIELD_NUMBER: _builtins.int
+    REGISTERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___Register: ...
     @_builtins.property
@@ -44,6 +45,8 @@ class HeartbeatRequest(_message.Message):
     def goodbye(self) -> Global___Goodbye: ...
     @_builtins.property
     def abandoned(self) -> Global___Abandoned: ...
+    @_builtins.property
+    def registers(self) -> Global___Registers: ...
     def __init__(
         self,
         *,
@@ -52,12 +55,13 @@ class HeartbeatRequest(_message.Message):
         ack: Global___AlertAck | None = ...,
         goodbye: Global___Goodbye | None = ...,
         abandoned: Global___Abandoned | None = ...,
+        registers: Global___Registers | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register", "registers", b"registers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandoned", b"abandoned", "ack", b"ack", "beats", b"beats", "goodbye", b"goodbye", "kind", b"kind", "register", b"register", "registers", b"registers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "beats", "ack", "goodbye", "abandoned"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "beats", "ack", "goodbye", "abandoned", "registers"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -100,6 +104,39 @@ class Register(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Register: _TypeAlias = Register  # noqa: Y015
+
+@_typing.final
+class Registers(_message.Message):
+    """Registers many services. Each is answered as a `register` of its own, except that a bad one never ends the stream: it is
+    answered by `rejected`, and the others count. Those that are accepted share commits and answers. Send it only to a
+    registry that announces `batches`: an older one ignores it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTERS_FIELD_NUMBER: _builtins.int
+    RELAYED_FIELD_NUMBER: _builtins.int
+    relayed: _builtins.bool
+    """The sender registers services that have no stream (a gateway): as by the unary Register, this stream does not carry
+    them. Their beats are `relayed`, too.
+    """
+    @_builtins.property
+    def registers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Register]:
+        """At most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        registers: _abc.Iterable[Global___Register] | None = ...,
+        relayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registers", b"registers", "relayed", b"relayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Registers: _TypeAlias = Registers  # noqa: Y015
 
 @_typing.final
 class Beats(_message.Message):
@@ -401,6 +438,7 @@ class HeartbeatResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     LEFT_FIELD_NUMBER: _builtins.int
+    REGISTRATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def registered(self) -> Global___Registered: ...
     @_builtins.property
@@ -419,6 +457,8 @@ class HeartbeatResponse(_message.Message):
     def rejected(self) -> Global___Rejected: ...
     @_builtins.property
     def left(self) -> Global___Left: ...
+    @_builtins.property
+    def registrations(self) -> Global___Registrations: ...
     def __init__(
         self,
         *,
@@ -431,12 +471,13 @@ class HeartbeatResponse(_message.Message):
         drain: Global___Drain | None = ...,
         rejected: Global___Rejected | None = ...,
         left: Global___Left | None = ...,
+        registrations: Global___Registrations | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "left", b"left", "registered", b"registered", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "left", b"left", "registered", b"registered", "registrations", b"registrations", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "left", b"left", "registered", b"registered", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "alert", b"alert", "declared_down", b"declared_down", "drain", b"drain", "kind", b"kind", "left", b"left", "registered", b"registered", "registrations", b"registrations", "rejected", b"rejected", "superseded", b"superseded", "unknown_service", b"unknown_service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "ack", "alert", "unknown_service", "superseded", "declared_down", "drain", "rejected", "left"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "ack", "alert", "unknown_service", "superseded", "declared_down", "drain", "rejected", "left", "registrations"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -455,7 +496,7 @@ class Registered(_message.Message):
     instance_id: _builtins.str
     """That of the registration."""
     batches: _builtins.bool
-    """This registry reads `Beats.columns`."""
+    """This registry reads `Beats.columns` and `registers`."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
@@ -477,6 +518,28 @@ class Registered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Registered: _TypeAlias = Registered  # noqa: Y015
+
+@_typing.final
+class Registrations(_message.Message):
+    """What follows each other of `registered`, in one message, at most 100. Only on a stream that sent `registers`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTERED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def registered(self) -> _containers.RepeatedCompositeFieldContainer[Global___Registered]: ...
+    def __init__(
+        self,
+        *,
+        registered: _abc.Iterable[Global___Registered] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registered", b"registered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Registrations: _TypeAlias = Registrations  # noqa: Y015
 
 @_typing.final
 class BeatAck(_message.Message):
