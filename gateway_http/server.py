@@ -27,7 +27,7 @@ from gateway_http.v1 import api, overview
 from grid_hosting.identity import own_agent
 from grid_hosting.listening import bind_socket
 from grid_hosting.program import warn_if_exposed, write_ready
-from grid_hosting.telemetry.telemetry import read_all
+from grid_hosting.telemetry.telemetry import Telemetry, read_all
 
 log = structlog.get_logger("gateway")
 
@@ -101,6 +101,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
         states: dict[str, PortState] = {}
         metrics = gateway_metrics(gateway, states)
+        telemetry = Telemetry("gateway", metrics, otlp_endpoint=config.otlp_endpoint)
         apps = _apps(gateway, listeners, metrics_router(lambda: read_all(metrics)))
         ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
         states |= {listener.key: port.server_state for listener, port in ports.items()}
@@ -121,6 +122,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             if stop.is_set():
                 log.info("gateway_draining")
             gateway.closing.set()
+            telemetry.close()
             for port in ports.values():
                 port.should_exit = True
             for agent in agents:

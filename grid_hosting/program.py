@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, TextIO, TypeVar, cast
+from urllib.parse import urlsplit
 
 import structlog
 from pydantic import AfterValidator, ValidationError
@@ -55,6 +56,20 @@ OptionalListen = Annotated[str, AfterValidator(_checked_unless_empty)]
 """The same, or empty to listen nowhere."""
 
 
+def _checked_collector(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError(f"{url!r} is not a URL; write, for example, http://127.0.0.1:4318")
+    return url
+
+
+CollectorUrl = Annotated[str, AfterValidator(_checked_collector)]
+"""A setting that is the base URL of a collector, or empty."""
+
+
 class ProgramConfig(BaseSettings):
     """Settings: defaults < tron.toml < environment < flags. Read once, then frozen.
 
@@ -72,6 +87,9 @@ class ProgramConfig(BaseSettings):
 
     ready_file: Path | None = None
     """Written once the program serves: one JSON object with its real address and pid."""
+    otlp_endpoint: CollectorUrl = ""
+    """Base URL of an OpenTelemetry collector to send metrics to (OTLP over HTTP), such as `http://127.0.0.1:4318`. It
+    needs the extra `otel`. Empty: as OTEL_EXPORTER_OTLP_ENDPOINT says, or nowhere."""
     log_json: CliImplicitFlag[bool] = False
     """Log JSON lines instead of text."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

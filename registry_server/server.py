@@ -65,14 +65,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         sinks = sink_queues(dispatcher.stats(), config.sinks.queue_size)
         return {**registry_queues(loop, streams, services, event_log, config), **sinks}
 
-    telemetry = Telemetry(
-        config.metrics_listen,
-        [
-            *registry_metrics(loop, services, event_log),
-            *program_metrics("registry", queues),
-            *sink_metrics(dispatcher.stats),
-        ],
-    )
+    metrics = [
+        *registry_metrics(loop, services, event_log),
+        *program_metrics("registry", queues),
+        *sink_metrics(dispatcher.stats),
+    ]
+    telemetry = Telemetry("registry", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint)
     agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))
     events = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:

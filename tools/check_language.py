@@ -38,7 +38,7 @@ HABITS = (
     Habit(r"\b(is|are|was|were|be) told\b", "is notified, is sent", 15),
     Habit(r"\bso many\b", "at most N, this many", 2),
     Habit(r"\bwhoever\b", "a noun: the service that ..."),
-    Habit(r"\bwhere (none|there|nobody|it|that|one)\b", "if", 14),
+    Habit(r"\bwhere (none|there|nobody|it|that|one)\b", "if", 13),
     Habit(r"\bstands?\b", "is open, is active, remains", 5),
 )
 

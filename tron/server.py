@@ -65,14 +65,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         bound = build_server(config.listen, register=register, services=services, max_message_bytes=MAX_MESSAGE)
         server, address = bound.server, bound.address
         warn_if_exposed("TRON", address)
-        telemetry = Telemetry(
-            config.metrics_listen,
-            [
-                *monitor_metrics(monitor),
-                *program_metrics("monitor", lambda: sink_queues(dispatcher.stats(), config.sinks.queue_size)),
-                *sink_metrics(dispatcher.stats),
-            ],
-        )
+        metrics = [
+            *monitor_metrics(monitor),
+            *program_metrics("monitor", lambda: sink_queues(dispatcher.stats(), config.sinks.queue_size)),
+            *sink_metrics(dispatcher.stats),
+        ]
+        telemetry = Telemetry("monitor", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint)
         caps = ("health_monitoring", "timeout_detection", "service_alerts")
         agent = own_agent(SERVICE_ID, "TRON Heartbeat Monitor", address, config.registry, caps)
         loop = asyncio.get_running_loop()

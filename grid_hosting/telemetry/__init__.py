@@ -8,5 +8,6 @@ of them when it is asked for. Read in this order.
 - `program_metrics`                       the metrics that all programs have.
 - `exposition`                            the text that Prometheus reads.
 - `endpoint`                              serves that text for a program without HTTP of its own.
+- `otlp`                                  sends them to an OpenTelemetry collector.
 - `telemetry`                             starts and ends all of it for one program.
 """

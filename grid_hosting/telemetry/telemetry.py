@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -12,6 +14,9 @@ from grid_hosting.start import StartError
 from grid_hosting.telemetry.endpoint import Endpoint
 from grid_hosting.telemetry.exposition import page_of
 from grid_hosting.telemetry.metrics import Metric, Reading
+
+if TYPE_CHECKING:
+    from grid_hosting.telemetry.otlp import OtlpSender
 
 log = structlog.get_logger("metrics")
 
@@ -36,9 +41,10 @@ def read_all(metrics: Iterable[Metric]) -> list[Reading]:
 class Telemetry:
     """The metrics of a program while it runs. Create it on the event loop, which alone reads them."""
 
-    def __init__(self, listen: str, metrics: Iterable[Metric]) -> None:
-        """`listen`: where to serve the page; empty: nowhere. An address that cannot be used is logged, and the program
-        runs without."""
+    def __init__(self, program: str, metrics: Iterable[Metric], *, listen: str = "", otlp_endpoint: str = "") -> None:
+        """`listen`: where to serve the page; empty: nowhere. `otlp_endpoint`: the base address of a collector to send
+        them to; empty: as the environment says, or nowhere. What cannot be done is logged, and the program runs
+        without."""
         self._metrics = tuple(metrics)
         self._loop = asyncio.get_running_loop()
         self._endpoint: Endpoint | None = None
@@ -52,15 +58,29 @@ class Telemetry:
                 if is_exposed(self.address):
                     log.warning("listening_beyond_loopback", address=self.address, why=EXPOSED)
 
+        self._sender = self._start_sender(program, otlp_endpoint) if otlp_endpoint or _environment_sends() else None
+
     @property
     def address(self) -> str:
         """Where the page is served; empty if it is not."""
         return "" if self._endpoint is None else self._endpoint.address
 
     def close(self) -> None:
-        """Serve it no more."""
+        """Serve and send no more."""
         if self._endpoint is not None:
             self._endpoint.close()
+        if self._sender is not None:
+            self._sender.close()
+
+    def _start_sender(self, program: str, endpoint: str) -> OtlpSender | None:
+        try:
+            from grid_hosting.telemetry.otlp import OtlpSender  # libraries that few programs need
+        except ModuleNotFoundError as missing:
+            why = f"{missing.name} is not installed; install it with: pip install 'tron-grid[otel]'"
+            log.error("metrics_not_sent", setting="otlp_endpoint", why=why)
+            return None
+        log.info("metrics_sending", endpoint=endpoint or "as OTEL_EXPORTER_OTLP_ENDPOINT says")
+        return OtlpSender(program, endpoint, self._read)
 
     def _read(self) -> list[Reading]:
         """The values of now, read between two turns of the loop: nothing changes meanwhile. For other threads."""
@@ -69,3 +89,11 @@ class Telemetry:
 
     async def _take(self) -> list[Reading]:
         return read_all(self._metrics)
+
+
+def _environment_sends() -> bool:
+    """Whether the variables of OpenTelemetry ask for metrics to be sent."""
+    variables = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    other = os.environ.get("OTEL_METRICS_EXPORTER", "otlp") != "otlp"
+    return not disabled and not other and any(map(os.environ.get, variables))

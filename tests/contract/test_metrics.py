@@ -9,11 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from tron_client import RegistryClient
 
 from tests.support.agents import agents
 from tests.support.binaries import find_binary
 from tests.support.exposition import PORTS, families, scrape, value
+from tests.support.http_receiver import Receiver, start_receiver
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
 
@@ -37,12 +39,20 @@ secret_file = "{folder}/secret"
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def collector() -> Iterator[Receiver]:
+    """A collector of OpenTelemetry."""
+    with start_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[System]:
     """A system in which an agent died, and its parent acknowledged that."""
     folder = tmp_path_factory.mktemp("metrics")
     (folder / "secret").write_text("a secret of sixteen bytes")
     (folder / "tron.toml").write_text(CONFIG.format(folder=folder))
-    with start_system(folder, "--config", str(folder / "tron.toml")) as running:
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.removesuffix("/hook"), "OTEL_METRIC_EXPORT_INTERVAL": "500"}
+    with start_system(folder, "--config", str(folder / "tron.toml"), env=env) as running:
         grace = {"reconnect_grace": 0.1, "heartbeat_interval": 0.5}
         with agents(running.registry_address, {"service_id": "a parent"}):
             with agents(running.registry_address, {"service_id": "a child", "parent": "a parent", **grace}) as child:
@@ -137,6 +147,26 @@ def test_the_newest_format_is_spoken_too(system: System) -> None:
         answer = httpx.get(f"{system.url(key)}/metrics", headers=headers, timeout=10)
         assert answer.headers["content-type"].startswith("application/openmetrics-text")
         assert answer.text.endswith("# EOF\n")
+
+
+def test_a_collector_receives_what_prometheus_reads(system: System, collector: Receiver) -> None:
+    exposed = {f"tron-{program}": set(families(scrape(system, program))) for program in PORTS}
+    wanted = {
+        program: {name.removesuffix("_total") for name in names if not name.startswith("process_")}
+        for program, names in exposed.items()
+    }
+
+    def sent() -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for delivery in collector.taken[-6:]:
+            message = ExportMetricsServiceRequest.FromString(delivery.body)
+            for resource in message.resource_metrics:
+                names = {metric.name for scope in resource.scope_metrics for metric in scope.metrics}
+                attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
+                found[attributes["service.name"]] = names
+        return found
+
+    wait_until(lambda: sent() == wanted, 15, "all three programs sent all their metrics")
 
 
 def test_a_program_that_is_restarted_serves_its_metrics_where_they_were(system: System) -> None:

@@ -68,7 +68,7 @@ def redactor_for(tables: Mapping[str, Any], variables: Mapping[str, str]) -> Red
 
 
 def processes(redactor: Redactor) -> list[dict[str, Any]]:
-    """The running programs of this installation that this user may look at; only where there is /proc."""
+    """The running programs of this installation that this user may look at; only if there is a /proc."""
     found = []
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda each: int(each.name)):
         try:

@@ -73,7 +73,7 @@ def test_a_metric_that_cannot_be_read_takes_no_other_along(logged: list[structlo
 async def test_values_are_read_by_the_thread_of_the_loop() -> None:
     seen: list[int] = []
     reads = gauge("tron_x", "X.", lambda: seen.append(threading.get_ident()) or len(seen))  # type: ignore[func-returns-value]
-    served = Telemetry(ANY, [reads])
+    served = Telemetry("program", [reads], listen=ANY)
     try:
         text = await asyncio.to_thread(get, served.address)
     finally:
@@ -85,7 +85,7 @@ async def test_values_are_read_by_the_thread_of_the_loop() -> None:
 async def test_an_address_in_use_is_logged_and_the_program_goes_on(logged: list[structlog.typing.EventDict]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"
-        served = Telemetry(taken, [])
+        served = Telemetry("program", [], listen=taken)
         served.close()
     assert served.address == ""
     (line,) = logged
@@ -94,7 +94,7 @@ async def test_an_address_in_use_is_logged_and_the_program_goes_on(logged: list[
 
 
 async def test_an_empty_address_serves_nothing(logged: list[structlog.typing.EventDict]) -> None:
-    served = Telemetry("", [])
+    served = Telemetry("program", [])
     assert served.address == ""
     served.close()
     assert logged == []
@@ -102,7 +102,7 @@ async def test_an_empty_address_serves_nothing(logged: list[structlog.typing.Eve
 
 async def test_a_loop_that_is_stuck_fails_the_scrape_and_not_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "READ_WITHIN", 0.05)
-    served = Telemetry(ANY, [gauge("tron_x", "X.", lambda: 1)])
+    served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY)
     failed = threading.Event()
 
     def scrape() -> None:
@@ -123,7 +123,7 @@ async def test_clients_that_say_nothing_take_no_thread_and_only_the_time_of_one_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(endpoint._Handler, "timeout", 0.05)  # noqa: SLF001 - the deadline, shorter
-    served = Telemetry(ANY, [gauge("tron_x", "X.", lambda: 1)])
+    served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY)
     host, _, port = served.address.rpartition(":")
     before = threading.active_count()
     silent = [socket.create_connection((host, int(port))) for _ in range(8)]
@@ -136,7 +136,7 @@ async def test_clients_that_say_nothing_take_no_thread_and_only_the_time_of_one_
 
 
 async def test_nothing_is_served_after_the_end() -> None:
-    served = Telemetry(ANY, [])
+    served = Telemetry("program", [], listen=ANY)
     served.close()
     await eventually(
         lambda: not [each for each in threading.enumerate() if each.name == "metrics"], what="its thread ended"
