@@ -1,6 +1,7 @@
 """The least that a server of the contract must do: `python -m benchmarks._bare`. It parses, counts and answers.
 
-The same channel options, the same event loop and the same messages as the registry's; no records, no disk, no alerts.
+With `--noting` it also keeps for each id, or each incarnation of a column, when it was heard last. The same channel
+options, the same event loop and the same messages as the registry's; no records, no disk, no alerts.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+import time
 from typing import Any, cast
 
 import grpc
@@ -22,19 +24,44 @@ SERVICE = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].fu
 _incarnations = itertools.count(1)
 
 
+NOTING = "--noting" in sys.argv
+
+_heard_at: dict[str | int, float] = {}
+
+
+def beats_heard(beats: Any) -> int:
+    """Count the beats of a message, in both forms; note when each was heard if that is asked for."""
+    incarnations = beats.columns.incarnations
+    if NOTING:
+        now, heard_at = time.monotonic(), _heard_at
+        for beat in beats.beats:
+            heard_at[beat.service_id] = now
+        for incarnation in incarnations[:]:
+            heard_at[incarnation] = now
+    return len(beats.beats) + len(incarnations)
+
+
+def registered(register: Any) -> heartbeat_pb2.Registered:
+    """The answer to a registration."""
+    service = register.service
+    service.incarnation = next(_incarnations)
+    return heartbeat_pb2.Registered(service=service)
+
+
 async def heartbeat(_: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
     """One stream: answer each registration, and each message of beats."""
     heard = 0
+    response = heartbeat_pb2.HeartbeatResponse
     while (request := cast(Any, await context.read())) is not grpc.aio.EOF:
         kind = request.WhichOneof("kind")
         if kind == "register":
-            service = request.register.service
-            service.incarnation = next(_incarnations)
-            registered = heartbeat_pb2.Registered(service=service)
-            await context.write(heartbeat_pb2.HeartbeatResponse(registered=registered))
+            await context.write(response(registered=registered(request.register)))
+        elif kind == "registers":
+            answers = heartbeat_pb2.Registrations(registered=map(registered, request.registers.registers))
+            await context.write(response(registrations=answers))
         elif kind == "beats":
-            heard += len(request.beats.beats)
-            await context.write(heartbeat_pb2.HeartbeatResponse(ack=heartbeat_pb2.BeatAck(sequence=heard)))
+            heard += beats_heard(request.beats)
+            await context.write(response(ack=heartbeat_pb2.BeatAck(sequence=heard)))
 
 
 async def serve(stop: asyncio.Event) -> None:

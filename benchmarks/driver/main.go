@@ -10,6 +10,12 @@
 //	acks           print the latencies of acknowledgements since the last time
 //	totals         print what was counted since the start
 //
+// With -relay it is one gateway instead: it registers services that have no stream, many in a message, and sends their
+// beats, and takes `acks`, `totals` and
+//
+//	flood N        keep N messages of beats on their way; 0: every service beats once an interval again
+//	beats          print how many beats were sent and acknowledged
+//
 // It ends when stdin does.
 package main
 
@@ -44,6 +50,11 @@ func main() {
 	earlyCut := flag.Int("early-cut", 0, "canaries that are cut soon after they were registered: early-cut-1 ...")
 	earlySilent := flag.Int("early-silent", 0, "canaries that fall silent when they were registered: early-silent-1 ...")
 	earlyAt := flag.Int("early-at", 1, "the registration of which the early canaries die; 2: after they came back")
+	relayed := flag.Int("relay", 0, "services that have no stream, for which it relays; there are no agents then")
+	perGroup := flag.Int("per-message", 100, "beats of a relay in one message")
+	perCall := flag.Int("registers", 100, "registrations of a relay in one message")
+	window := flag.Int("window", 2, "messages with registrations of a relay on their way")
+	form := flag.String("form", "columns", "the form of a relay's beats: columns, or beats")
 	limit := flag.Duration("limit", 20*time.Minute, "the longest it may run")
 	flag.Parse()
 	if *address == "" || *agents < 1 || *agents > mostAgents || *perStream < 1 || *perConnection < 1 {
@@ -56,6 +67,19 @@ func main() {
 	defer cancel()
 
 	out := newReport()
+	if *relayed > 0 {
+		one := &relay{
+			report: out, link: newLink(*address), instance: fmt.Sprintf("driver-%d", rand.Uint64()), services: *relayed,
+			perGroup: *perGroup, perCall: *perCall, window: *window, columns: *form == "columns", interval: *interval,
+		}
+		go func() {
+			if err := one.run(ctx); err != nil {
+				one.fail(err)
+			}
+		}()
+		obey(ctx, one)
+		return
+	}
 	all := newFleet(out, fmt.Sprintf("driver-%d", rand.Uint64()), *interval)
 	all.earlyAt = *earlyAt
 	go all.pacer.run(ctx)
@@ -120,8 +144,11 @@ func (f *fleet) canary(address, id string) *agent {
 	return f.canaries[id]
 }
 
+// commanded takes one command, in words.
+type commanded interface{ command(words []string) error }
+
 // obey takes commands until stdin or the context ends.
-func obey(ctx context.Context, all *fleet) {
+func obey(ctx context.Context, all commanded) {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)

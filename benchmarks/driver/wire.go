@@ -50,6 +50,11 @@ func appendNumber(to []byte, field protowire.Number, value uint64) []byte {
 
 // encodeRegister makes HeartbeatRequest.register.
 func encodeRegister(id, parent, instance string, interval time.Duration, incarnation uint64) []byte {
+	return appendMessage(nil, 1, registerOf(id, parent, instance, interval, incarnation))
+}
+
+// registerOf makes a Register.
+func registerOf(id, parent, instance string, interval time.Duration, incarnation uint64) []byte {
 	period := appendNumber(nil, 1, uint64(interval/time.Second))
 	period = appendNumber(period, 2, uint64(interval%time.Second))
 	service := appendString(nil, 1, id)
@@ -58,8 +63,7 @@ func encodeRegister(id, parent, instance string, interval time.Duration, incarna
 	service = appendMessage(service, 11, period)
 	service = appendNumber(service, 20, incarnation)
 	register := appendMessage(nil, 1, service)
-	register = appendString(register, 2, instance)
-	return appendMessage(nil, 1, register)
+	return appendString(register, 2, instance)
 }
 
 // encodeBeats makes HeartbeatRequest.beats with one beat for each id, answered at once where asked.
