@@ -1,4 +1,4 @@
-"""The registry: records which services are registered and connected, and when it last heard each. No thresholds.
+"""The registry: records which services are registered and connected, and when each was last heard. No thresholds.
 
 - `core/`   the decisions, without I/O. Read it first.
 - `io/`     the event loop, the writer thread, the disk, and gRPC.

@@ -1,4 +1,4 @@
-"""`tron registry`."""
+"""The program `tron registry`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from registry_server.server import serve
 
 
 def main() -> None:
-    """Run the registry until SIGTERM or SIGINT. Exits with 1 if it cannot start, or cannot write any more."""
+    """Run the registry until SIGTERM or SIGINT. Exit with 1 if the registry cannot start, or can no longer write to its
+    store."""
     config = read_config(Config, "registry", sys.argv[1:])
 
     async def program(stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Builds the registry, starts it, keeps it running, and lets everyone go in order."""
+"""Builds the registry, starts it, keeps it running, and drains it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Recipients that are not registered while alerts wait for them, and when those alerts end. Pure.
+"""Decides when alerts for recipients that are not registered are discarded. Pure.
 
-A CRITICAL alert to somebody who is not registered escalates at once: to the next live ancestor, or to the operators.
-The copy goes on waiting, because its recipient may only be restarting. Once a copy has waited for `keep` seconds for a
-recipient that is not registered, it ends; at once where the recipient was removed by a Deregister call. A copy that
-must escalate never ends before it did.
+A CRITICAL alert to a recipient that is not registered escalates at once: to the next live ancestor, or to the
+operators. The copy keeps waiting, because the recipient may only be restarting. Once a copy has waited for `keep`
+seconds for an unregistered recipient, it is discarded; at once if the recipient was removed by a Deregister call. A
+copy that must escalate is never discarded before it has escalated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ MAX_REMOVED = 10_000
 
 
 class AbsentRecipients:
-    """When to look at the copies for a recipient. Bounded by the number of recipients for whom alerts wait."""
+    """The times at which the copies for unregistered recipients are checked. Bounded by the number of recipients with
+    waiting alerts."""
 
     def __init__(self, keep: float = KEEP_ALERTS) -> None:
         self.keep = keep
@@ -33,23 +34,23 @@ class AbsentRecipients:
         self._looks: list[tuple[float, str]] = []
 
     def alert_waits(self, recipient: str, now: float) -> None:
-        """An alert waits for a recipient that is not registered."""
+        """Record that an alert waits for a recipient that is not registered."""
         self._look_at(recipient, now if recipient in self._removed else now + self.keep)
 
     def removed(self, recipient: str, now: float) -> None:
-        """An operator removed a recipient for good."""
+        """Record that an operator removed a recipient for good."""
         self._removed[recipient] = None
         if len(self._removed) > MAX_REMOVED:
             del self._removed[next(iter(self._removed))]
         self._look_at(recipient, now)
 
     def returned(self, recipient: str) -> None:
-        """The recipient is registered."""
+        """Record that the recipient is registered."""
         self._removed.pop(recipient, None)
         self._at.pop(recipient, None)
 
     def due(self, now: float) -> list[str]:
-        """The recipients whose copies are to be looked at now, each once."""
+        """Return the recipients whose copies are to be checked now, each once."""
         found: list[str] = []
         while self._looks and self._looks[0][0] <= now:
             at, recipient = heappop(self._looks)
@@ -59,7 +60,8 @@ class AbsentRecipients:
         return found
 
     def ended(self, recipient: str, copies: Iterable[Delivery], now: float) -> list[Delivery]:
-        """Of the copies for a recipient that is not registered, those that end now; the others are looked at again."""
+        """Return those copies for an unregistered recipient that are discarded now; the others are checked again
+        later."""
         over: list[Delivery] = []
         for copy in copies:
             ends_at = now if recipient in self._removed else copy.since + self.keep
@@ -78,6 +80,6 @@ class AbsentRecipients:
 
 
 def must_escalate(copy: Delivery) -> bool:
-    """Whether somebody else must be notified before this copy may end."""
+    """Return whether another recipient must be notified before this copy may be discarded."""
     event = copy.event
     return event.severity is Severity.CRITICAL and not copy.escalated and event.type not in NOT_ESCALATED

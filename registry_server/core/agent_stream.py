@@ -1,6 +1,8 @@
-"""The Heartbeat stream of an agent, or of a relay for many agents: each message in, all answers out. Pure.
+"""The Heartbeat stream of an agent, or of a relay for many agents: takes each incoming message and returns all answers.
+Pure.
 
-What is answered on the stream and what ends it is decided here; the shell and the simulation read, write and wait.
+This module decides what is answered on the stream and what ends the stream; the shell and the simulation read, write
+and wait.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ MAX_REASON = 1000
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """An agent registers, or attaches again. `shared`: the process whose agents share the stream; empty: none do."""
+    """An agent registers, or attaches again. `shared`: the process whose agents share the stream; empty if the agent
+    has the stream alone."""
 
     spec: Declaration
     incarnation: int
@@ -96,14 +99,14 @@ class Beats:
 
 @dataclass(frozen=True, slots=True)
 class AlertAck:
-    """Alerts that their recipient has handled."""
+    """The recipient has handled these alerts."""
 
     alert_ids: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """A service leaves on purpose; `incarnation` 0: the one that the stream carries."""
+    """A service leaves on purpose; `incarnation` 0 means the one that the stream carries."""
 
     service_id: str
     reason: str
@@ -112,7 +115,7 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """The program of a service is gone, while the stream goes on with others."""
+    """The program of one service crashed or abandoned it, while the stream continues with other services."""
 
     service_id: str
     incarnation: int
@@ -120,7 +123,7 @@ class Abandoned:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A message that could not be read."""
+    """A message that could not be parsed."""
 
     error: TronError
     service_id: str = ""
@@ -135,7 +138,8 @@ AgentMessage = Register | Registers | Beats | AlertAck | Goodbye | Abandoned | I
 
 @dataclass(frozen=True, slots=True)
 class BeatAck:
-    """The highest heartbeat that was read; for a relay also the newest revision, and when it was read."""
+    """Acknowledges the highest heartbeat that was read; on a relay's stream it also names the newest revision, and the
+    time of reading."""
 
     sequence: int
     revision: int | None = None
@@ -151,7 +155,7 @@ class Registrations:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Reconnect within this many seconds."""
+    """Asks the agent to reconnect within this many seconds."""
 
     reconnect_after: float
 
@@ -237,9 +241,10 @@ class AgentStream:
     # --- up ---------------------------------------------------------------------------------------------------------
 
     def receive(self, message: AgentMessage, now: Instant, monotonic: float, *, draining: bool = False) -> None:
-        """One message from the agent. An error ends a stream that carries nobody; else it is answered.
+        """Handle one message from the agent. An error ends a stream that carries no service; otherwise the error is
+        answered.
 
-        `monotonic`: the clock by which acknowledgements are spaced, in seconds.
+        `monotonic`: the clock that spaces acknowledgements, in seconds.
         """
         try:
             if type(message) is Beats:
@@ -361,7 +366,7 @@ class AgentStream:
     # --- down -------------------------------------------------------------------------------------------------------
 
     def push(self, message: Message | EndStream) -> None:
-        """Take a message for the agent."""
+        """Add a message for the agent."""
         if isinstance(message, EndStream):
             why = "all who were on it were silent until they were declared down"
             self.end(SilentStream(why if message.services else "nothing was said for too long, and nobody is on it"))
@@ -383,14 +388,15 @@ class AgentStream:
             self._wake()
 
     def end(self, error: TronError) -> None:
-        """End the stream for this reason, once. From now on its end says nothing about the services on it."""
+        """End the stream for this reason, once. From then on the end of the stream is no evidence about its
+        services."""
         if self.failure is None:
             self.ended_by_us(error)
             self.failure = error
             self._wake()
 
     def ended_by_us(self, error: TronError) -> None:
-        """We end the stream, in whichever way: its end says nothing about the services on it."""
+        """Record that the registry ends the stream, so that the end is no evidence about its services."""
         self._registry.end_session(self.session_id, error.reason)
 
     def drain(self, reconnect_after: float, now: Instant) -> None:
@@ -400,24 +406,25 @@ class AgentStream:
         self._wake()
 
     def flush_ack(self, monotonic: float) -> bool:
-        """Acknowledge heartbeats that wait for it, at most once in a while. Return whether none wait any more."""
+        """Acknowledge waiting heartbeats, at most once in a while. Return whether none wait any more."""
         if self._unacked and monotonic - self._acked_at >= ACK_EVERY:
             self._acknowledge(monotonic)
         return not self._unacked
 
     @property
     def has_output(self) -> bool:
-        """Whether anything is to be written."""
+        """Whether there is anything to write."""
         return bool(self.outbox or self._alerts) or self._ack is not None or self._drain is not None
 
     @property
     def is_behind(self) -> bool:
-        """Whether so much waits that nothing more should be read until it is written. Never on a shared stream."""
+        """Whether nothing more should be read until the waiting messages are written, because there are too many. Never
+        true on a shared stream."""
         return len(self.outbox) > HIGH_WATER and not self._shared
 
     def next_output(self) -> Output | None:
-        """What to write next; a message of the outbox stays in it until `written`, so that an empty outbox means that
-        everything is on the wire."""
+        """Return the next message to write. A message stays in the outbox until `written`, so that an empty outbox
+        means that every message has been written."""
         self.progress += 1
         if self.outbox:
             first = self.outbox[0]
@@ -434,7 +441,7 @@ class AgentStream:
         return drain
 
     def written(self, output: Output) -> None:
-        """That was written."""
+        """Remove the message that was written."""
         if type(output) is Registrations:
             for _ in output.registered:
                 self.outbox.popleft()
@@ -444,7 +451,8 @@ class AgentStream:
                 waiting.popleft()
 
     def send_held(self) -> bool:
-        """Send alerts that waited for room on a shared stream, once there is enough. Return whether any did."""
+        """Send alerts that waited for room on a shared stream, once there is enough room. Return whether any was
+        sent."""
         if not self._held or len(self._alerts) > HIGH_WATER // 2:
             return False
         held, self._held = self._held, {}
@@ -453,7 +461,8 @@ class AgentStream:
         return True
 
     def is_too_slow(self, since: float, now: Instant) -> ReaderTooSlow | None:
-        """The error with which to end the stream, if nothing was written since this attentive second for too long."""
+        """Return the error that ends the stream if nothing has been written since this attentive second for too long;
+        None otherwise."""
         if now.attentive - since < PATIENCE:
             return None
         return ReaderTooSlow(f"{len(self.outbox)} messages wait, and none was read for {PATIENCE:g} s")

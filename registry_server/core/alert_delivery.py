@@ -1,4 +1,4 @@
-"""Alerts on their way to recipients: appended, kept, sent, acknowledged, withdrawn. Pure."""
+"""Delivers alerts to their recipients: appends, keeps, sends, acknowledges and withdraws their copies. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from registry_server.core.service import Instant
 
 
 class AlertDelivery:
-    """Every event, and the copies of alerts that wait for their recipients."""
+    """All events, and the copies of alerts that wait for their recipients."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class AlertDelivery:
         self._measures = measures
 
     def restore(self, waiting: Iterable[Delivery], now: Instant) -> None:
-        """Take over the copies that wait. The services must have been restored."""
+        """Restore the waiting copies from the store. The services must have been restored before."""
         for copy in waiting:
             self.mailboxes.put(replace(copy, since=now.attentive))
         for id_or_name in self.mailboxes.all_recipients():
@@ -56,9 +56,9 @@ class AlertDelivery:
                 self.absent.alert_waits(id_or_name, now.attentive)
 
     def publish(self, event: Event, now: Instant, *, escalated: bool = False) -> tuple[Event, bool]:
-        """Append an event; return it, and whether it goes out now. With a recipient it is kept until acknowledged.
+        """Append an event; return it, and whether it is sent now. An event with a recipient is kept until acknowledged.
 
-        `escalated`: that copy does not escalate.
+        `escalated`: this copy does not escalate.
         """
         recipient = self._directory.resolve(event.recipient) if event.recipient else None
         if recipient is not None:
@@ -78,7 +78,7 @@ class AlertDelivery:
         return event, event.alert_id in self.deliver(recipient)
 
     def acknowledge(self, alert_id: str, recipient: str, now: Instant) -> int:
-        """The recipient (empty: everyone) has handled the alert. Return how many copies were waiting."""
+        """Acknowledge an alert for a recipient (empty: for all recipients). Return how many copies were waiting."""
         recipients = [recipient] if recipient else sorted(self.mailboxes.recipients(alert_id))
         count = 0
         for id_or_name in recipients:
@@ -92,7 +92,8 @@ class AlertDelivery:
         return count
 
     def acknowledge_matching(self, service_id: str, recipient: str, now: Instant) -> int:
-        """Acknowledge all about this service and for this recipient (each empty: any). Return how many."""
+        """Acknowledge all alerts about this service and for this recipient (empty: any). Return how many copies were
+        waiting."""
         copies = self.mailboxes.about(service_id) if service_id else self.mailboxes.all_waiting()
         ids_or_names: set[str] = set()
         if recipient:
@@ -110,7 +111,7 @@ class AlertDelivery:
         return count
 
     def stop_escalation(self, alert_id: str, recipient: str) -> bool:
-        """A copy escalates no further. Return whether it waited and could have."""
+        """Prevent a copy from escalating further. Return whether the copy was waiting and could have escalated."""
         if self.mailboxes.stop_escalation(alert_id, recipient) is None:
             return False
         self._outgoing.write(StopEscalation(alert_id, recipient))
@@ -118,7 +119,8 @@ class AlertDelivery:
         return True
 
     def withdraw(self, copies: Iterable[Delivery], now: Instant, *, absent: bool = False) -> None:
-        """These copies wait no more: newer facts have overtaken them, or (`absent`) nobody is there to take them."""
+        """Withdraw these copies: newer facts have made them obsolete, or (`absent`) their recipient is not
+        registered."""
         freed: dict[str, None] = {}
         for copy in copies:
             alert_id, recipient = copy.event.alert_id, copy.event.recipient
@@ -132,14 +134,14 @@ class AlertDelivery:
                 self.deliver(record)
 
     def withdraw_absent(self, now: Instant) -> None:
-        """Withdraw what waits for recipients that have not been registered for too long."""
+        """Withdraw the copies for recipients that have been unregistered for too long."""
         for id_or_name in self.absent.due(now.attentive):
             if self._directory.resolve(id_or_name) is None:
                 over = self.absent.ended(id_or_name, self.mailboxes.waiting_for(id_or_name), now.attentive)
                 self.withdraw(over, now, absent=True)
 
     def compact(self, first: int) -> None:
-        """Forget events older than the number `first`, and the copies of them that nobody acknowledged."""
+        """Delete events older than the number `first`, and their unacknowledged copies."""
         self.events.compact(first)
         for copy in self.mailboxes.forget_before(first):
             self._observers.copy(copy.event.alert_id, copy.event.recipient)
@@ -148,7 +150,7 @@ class AlertDelivery:
     # --- recipients -------------------------------------------------------------------------------------------------
 
     def deliver(self, record: Record) -> set[str]:
-        """Send what waits for this service and may go out now; return the alert_ids."""
+        """Send the alerts that wait for this service and may be sent now; return their alert_ids."""
         if record.session is None:
             return set()
         events = [event for id_or_name in self._directory.names_of(record) for event in self.mailboxes.take(id_or_name)]
@@ -163,47 +165,48 @@ class AlertDelivery:
             self._measures.delivered_after.add(max(0.0, now.attentive - copy.since))
 
     def not_sent(self, alert_id: str, recipient: str) -> None:
-        """An alert did not fit on the stream of its recipient: it waits for the next `deliver`."""
+        """Record that an alert did not fit on the stream of its recipient: it waits for the next `deliver`."""
         self.mailboxes.not_sent(alert_id, recipient)
 
     def deliver_to(self, recipient: str) -> None:
-        """There is room again on the stream of a recipient: send what waits for it."""
+        """Send the alerts that wait for a recipient, because its stream has room again."""
         record = self._directory.resolve(recipient)
         if record is not None:
             self.deliver(record)
 
     def connection_lost(self, record: Record) -> None:
-        """What was sent to this service and not acknowledged is sent again on its next stream."""
+        """Send the unacknowledged alerts of this service again on its next stream."""
         for id_or_name in self._directory.names_of(record):
             self.mailboxes.connection_lost(id_or_name)
 
     def registered(self, record: Record) -> None:
-        """The service is registered: its alerts no longer wait for an absent recipient."""
+        """Record that the service is registered, so that its alerts no longer wait for an absent recipient."""
         for id_or_name in self._directory.names_of(record):
             self.absent.returned(id_or_name)
 
     def left(self, record: Record, now: Instant) -> None:
-        """The service is registered no more: what waits for it waits for somebody absent."""
+        """Record that the service is no longer registered, so that its alerts wait for an absent recipient."""
         self.name_released(record.spec.name)
         for id_or_name in (record.spec.service_id, record.spec.name):
             if self._directory.resolve(id_or_name) is None and self.mailboxes.has_waiting(id_or_name):
                 self.absent.alert_waits(id_or_name, now.attentive)
 
     def removed_for_good(self, record: Record, now: Instant) -> None:
-        """An operator removed the service: alerts for it do not wait."""
+        """Record that an operator removed the service, so that alerts for it do not wait."""
         for id_or_name in {record.spec.service_id, record.spec.name}:
             if self._directory.resolve(id_or_name) is None:
                 self.absent.removed(id_or_name, now.attentive)
 
     def name_released(self, name: str) -> None:
-        """If the name means one service again, what waited under it is that one's."""
+        """If the name now means exactly one service, pass the alerts that waited under the name to that service."""
         named = self._directory.named(name)
         if len(named) == 1:
             self.mailboxes.connection_lost(name)
             self.deliver(named[0])
 
     def _dropped(self, copy: Delivery, now: Instant) -> None:
-        """A mailbox was full. What somebody must act upon goes to operators, who have the largest."""
+        """Handle a copy that was dropped from a full mailbox: an alert that demands an action goes to the operators,
+        who have the largest mailbox."""
         event = copy.event
         self._measures.copies_dropped += 1
         self._observers.copy(event.alert_id, event.recipient)

@@ -1,4 +1,4 @@
-"""Which stream carries which service. Pure."""
+"""Records which stream carries which service. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from registry_server.core.sessions import Sessions
 
 
 class Attachments:
-    """The open streams, and the services on them."""
+    """The open streams, and the services on each of them."""
 
     def __init__(
         self,
@@ -42,7 +42,8 @@ class Attachments:
         self._measures = measures
 
     def stream_ended(self, session_id: int, now: Instant) -> None:
-        """The stream ended: its services wait in `ended` to be detached, one by one. Nothing if it was not open."""
+        """Record that a stream ended: its services wait in `ended` to be detached one by one. Do nothing if the stream
+        was not open."""
         session = self.sessions.close(session_id, now.attentive)
         if session is None:
             return
@@ -55,8 +56,9 @@ class Attachments:
                 self.sessions.drop(session_id, service_id)
 
     def detach_next(self) -> Record | None:
-        """Detach the service whose turn it is, as of the moment at which its stream ended. Return it if the other side
-        ended the stream; None if we did, or if another stream carries it by now. Raises StopIteration if none waits."""
+        """Detach the next waiting service, as of the time at which its stream ended. Return the service if the agent's
+        side ended the stream; None if the registry did, or if another stream carries the service by now. Raises
+        StopIteration if no service waits."""
         session_id, service_id = self.ended.take()
         record = self._records.get(service_id)
         if record is None or record.session != session_id:
@@ -68,8 +70,8 @@ class Attachments:
         return None if reason else record
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> Record | None:
-        """The program of this service is gone, though the stream goes on with others: it is detached as by a break.
-        Return its record; None if the stream does not carry this incarnation of it."""
+        """Detach a service as if its stream had broken, because its program crashed while the stream continues with
+        others. Return its record; None if the stream does not carry this incarnation of it."""
         session, record = self.sessions[session_id], self._records.get(service_id)
         if record is None or record.session != session_id or session.services.get(service_id) != incarnation:
             return None
@@ -78,7 +80,8 @@ class Attachments:
         return record
 
     def attach(self, record: Record, session_id: int, now: Instant, *, supersede: bool = False) -> None:
-        """The stream carries the service from now on. `supersede`: a stream that carried it before must stop."""
+        """Record that the stream carries the service from now on. `supersede`: a stream that carried it before must
+        stop."""
         old = record.session
         if old is not None and old != session_id:
             if supersede:
@@ -95,14 +98,14 @@ class Attachments:
         session.superseded.pop(record.spec.service_id, None)
 
     def supersede(self, record: Record, session_id: int, incarnation: int) -> None:
-        """Another stream speaks for the service, as this incarnation: the stream must stop."""
+        """Tell the stream that another stream carries the service, as this incarnation, so that it must stop."""
         session = self.sessions.drop(session_id, record.spec.service_id)
         session.superseded[record.spec.service_id] = incarnation
         self._delivery.connection_lost(record)
         self._outgoing.send(session_id, SupersededBy(record.spec.service_id, incarnation))
 
     def end_silent(self, now: Instant) -> None:
-        """End the streams on which nobody speaks any more."""
+        """End the streams whose services are all silent."""
         for session_id in self.sessions.silent(now.attentive, self._records.get):
             if self.sessions.end(session_id, SilentStream.reason):
                 self.reclaimed += 1
@@ -110,8 +113,8 @@ class Attachments:
                 self._outgoing.send(session_id, EndStream(services, self.reclaimed))
 
     def _detach(self, record: Record, reason: str, at: float) -> None:
-        """No stream carries the service since then (attentive seconds); `reason`: why we ended its stream, empty if we
-        did not."""
+        """Record that no stream carries the service since this time (attentive seconds); `reason`: why the registry
+        ended its stream, empty if the agent's side did."""
         record.session = None
         record.unanswered = False
         record.detached_at, record.detached_reason = at, reason

@@ -1,7 +1,7 @@
-"""The attentive clock: silence counts only while the registry was demonstrably able to hear.
+"""The attentive clock: silence counts only while the registry was demonstrably able to receive heartbeats.
 
-A process that was stopped, starved or swapped out for a minute did not hear a minute of silence; it heard nothing. So
-time that judges others is not the monotonic clock but the part of it during which this process kept ticking.
+A process that was stopped, starved or swapped out for a minute did not observe a minute of silence; it observed
+nothing. So deadlines do not use the monotonic clock, but the part of its time during which this process kept ticking.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ RECOVERED_AFTER = 15.0
 
 
 class AttentiveClock:
-    """Counts attentive seconds from monotonic readings: at most two ticks each tick, more if all are long late."""
+    """Counts attentive seconds from monotonic readings: each tick adds at most two ticks, or more if all ticks have
+    been late for long."""
 
     def __init__(self, now: float, tick: float = TICK, stall: float = STALL) -> None:
         self._cap = 2 * tick
@@ -38,7 +39,8 @@ class AttentiveClock:
         """The attentive time since which there was no stall."""
 
     def tick(self, now: float) -> float:
-        """Advance to the monotonic `now`, after pending input was read. Return the stall that ended here, or 0.0."""
+        """Advance to the monotonic `now`, after pending input was read. Return the length of a stall that ended here,
+        or 0.0."""
         gap = max(0.0, now - self._last)
         counted = min(gap, self._most)
         self._time += counted
@@ -54,18 +56,20 @@ class AttentiveClock:
         return gap
 
     def read(self, now: float) -> float:
-        """Attentive seconds at the monotonic `now`, without advancing. Never decreases, never passes the next tick."""
+        """Return the attentive seconds at the monotonic `now`, without advancing. The result never decreases, and never
+        passes the next tick."""
         return self._time + min(max(0.0, now - self._last), self._most)
 
     @property
     def _most(self) -> float:
-        """What the next tick may add."""
+        """Return the most that the next tick may add."""
         return self._cap if self._withheld < WITHHELD else self._stall
 
     def lags(self, now: float) -> bool:
-        """Whether more than two ticks went by without one: what is read now may have happened long ago."""
+        """Return whether more than two tick lengths have passed without a tick, so that input that is read now may be
+        old."""
         return now - self._last > self._cap
 
     def hears_since(self, now: float) -> float:
-        """The attentive time since which there was no stall, also if one is just about to be noticed."""
+        """Return the attentive time since which there was no stall, including a stall that is about to be noticed."""
         return self.read(now) if now - self._last > self._stall else self.hearing_since

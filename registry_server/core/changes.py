@@ -1,7 +1,7 @@
-"""Revisions: what changed about whom, so that a reader can resume from any revision that it has seen.
+"""Revisions: records which services changed, so that a reader can resume from any revision that it has seen.
 
-No reader has a queue. A reader is a cursor into two structures of bounded size: the recent changes, each of them, for a
-reader that keeps up; and the newest state of each service in order of change, for one that does not.
+No reader has a queue. A reader is a cursor into two structures of bounded size: all recent changes, for a reader that
+keeps up; and the newest state of each service in order of change, for a reader that does not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from registry_server.core.service import Service
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`service_id` became `service` at `revision`; None: it was removed."""
+    """The state of a service at `revision`; `service` is None if the service was removed."""
 
     revision: int
     service_id: str
@@ -25,7 +25,7 @@ class Change:
 
 
 class ChangeLog:
-    """The revisions of the registry. Each change has one of its own, without gaps while the process lives."""
+    """The changes of the registry. Each change has its own revision, without gaps while the process lives."""
 
     def __init__(self, revision: int = 0, recent: int = 4096, tombstones: int = 10_000) -> None:
         self.revision = revision
@@ -37,28 +37,29 @@ class ChangeLog:
         self._max_tombstones = tombstones
 
     def restore_removed(self, service_id: str, revision: int) -> None:
-        """Take over a removal from before the start; call in order of revision, before any other change."""
+        """Restore a removal from before the start; call this in order of revision, before any other change."""
         self._forget_oldest_removal()
         change = Change(revision, service_id, None)
         self._latest[service_id] = change
         self._removed.append(change)
 
     def upsert(self, service_id: str, service: Service) -> int:
-        """Record the new state; return its revision."""
+        """Record the new state of a service; return its revision."""
         return self._append(service_id, service).revision
 
     def remove(self, service_id: str) -> int:
-        """Record the removal; return its revision. The oldest one beyond the bound is forgotten (see `compacted`)."""
+        """Record a removal; return its revision. Beyond the bound, the oldest removal is forgotten (see
+        `compacted`)."""
         self._forget_oldest_removal()
         change = self._append(service_id, None)
         self._removed.append(change)
         return change.revision
 
     def since(self, revision: int) -> list[Change]:
-        """Every change after `revision` in order where all are kept, else the newest change of each service.
+        """Return every change after `revision` in order if all are kept, else the newest change of each service.
 
-        Raises RevisionCompacted if neither is possible without a gap, also for a revision of the future: it is from
-        another life of this registry.
+        Raises RevisionCompacted if neither is possible without a gap. Also raises it for a revision of the future,
+        which belongs to another epoch of this registry.
         """
         if revision > self.revision:
             raise RevisionCompacted(f"revision {revision} is ahead of this registry, which is at {self.revision}")
@@ -75,11 +76,11 @@ class ChangeLog:
         return newest
 
     def services(self) -> list[Service]:
-        """All services that are there, as readers were shown them last."""
+        """Return all registered services, as readers last saw them."""
         return [change.service for change in self._latest.values() if change.service is not None]
 
     def newest(self, service_id: str) -> Service | None:
-        """A service as readers were shown it last; None if it is not there."""
+        """Return a service as readers last saw it; None if it is not registered."""
         change = self._latest.get(service_id)
         return None if change is None else change.service
 

@@ -1,8 +1,9 @@
-"""What is committed when, and what is released when it is durable. Pure: the loop and the simulation obey.
+"""Decides what is committed when, and what is released once it is durable. Pure: the loop and the simulation obey.
 
-Messages that commands ask for are released once their commit, and every earlier one, is durable; then callers that
-wait, and at last readers. Everything that waits is one batch, so that ten thousand registrations at once are a handful
-of commits. What a life depends on (a verdict, a broken stream) may be committed at once if nothing else is under way.
+Messages of a command are released once its commit, and every earlier one, is durable; then waiting callers are
+answered, and finally readers see the change. Everything that waits forms one batch, so that ten thousand registrations
+at once need only a few commits. An urgent change (a verdict, a broken stream) may be committed at once if no other
+commit is in progress.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ parent."""
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Lines for one transaction, and the position up to which everything is durable once it is committed."""
+    """The lines of one transaction, and the position up to which everything is durable once the transaction is
+    committed."""
 
     position: int
     lines: list[Write]
@@ -40,7 +42,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class PendingCommit:
-    """Effects on their way to the disk, and what readers may see once they are there."""
+    """The effects that wait for the disk, and the revision and event up to which readers may see once these are
+    durable."""
 
     position: int
     effects: Effects
@@ -49,7 +52,7 @@ class PendingCommit:
 
 
 class Commits:
-    """The order of everything that is durable or not yet. Positions only grow."""
+    """The order of all changes, durable or not. Positions only grow."""
 
     def __init__(self, *, revision: int = 0, sequence: int = 0) -> None:
         self.revision = revision
@@ -82,14 +85,14 @@ class Commits:
 
     @property
     def pending(self) -> Iterator[PendingCommit]:
-        """Everything that was not released yet, in order."""
+        """Return everything that has not been released yet, in order."""
         yield from self._durable
         yield from (commit for _, commit in self._taken)
         yield from self._waiting
 
     def add(self, effects: Effects, revision: int, sequence: int) -> int:
-        """Take over what commands asked for since the last call. Return the position at which all of it, and all
-        before it, is released."""
+        """Add the effects of the commands since the last call. Return the position at which these and all earlier
+        effects are released."""
         if effects.empty and (revision, sequence) == self._added:
             return self._position
         self._position += 1
@@ -103,15 +106,17 @@ class Commits:
         return self._position
 
     def commits_inline(self, now: float) -> bool:
-        """Whether what waits, and cannot wait long, should be committed on the event loop: that saves two switches of
-        threads (about half a millisecond where cores sleep). Not beside another commit, not in a crowd."""
+        """Whether the waiting lines are urgent and should be committed on the event loop, which saves two thread
+        switches (about half a millisecond when cores sleep). False while another commit is in progress or many lines
+        wait."""
         alone = (
             len(self._waiting) == 1 and not self._taken and not self._durable and now - self._inline_at >= INLINE_APART
         )
         return alone and len(self._waiting[0].effects.writes) <= MAX_INLINE_LINES
 
     def take(self) -> Batch | None:
-        """The next batch to commit: all that waits; None if nothing does. Several may be under way."""
+        """Return the next batch to commit, with everything that waits; None if nothing waits. Several batches may be in
+        progress."""
         if self._failed or not self._waiting:
             return None
         commits, self._waiting = self._waiting, deque()
@@ -120,7 +125,7 @@ class Commits:
         return Batch(position, [line for commit in commits for line in commit.effects.writes])
 
     def committed(self, position: int, now: float, *, inline: bool = False) -> None:
-        """The batch with this position, and every one before it, is durable."""
+        """Record that the batch with this position, and every earlier one, is durable."""
         while self._taken and self._taken[0][0] <= position:
             _, commit = self._taken.popleft()
             self.lines -= len(commit.effects.writes)
@@ -129,18 +134,19 @@ class Commits:
             self._inline_at = now
 
     def failed(self, position: int) -> None:
-        """The batch with this position could not be written: nothing of it, or of what follows, is ever released."""
+        """Record that the batch with this position could not be written: neither it nor anything later is ever
+        released."""
         self._failed = True
         self._taken = deque((batch, commit) for batch, commit in self._taken if batch < position)
 
     @property
     def next_release(self) -> int | None:
-        """The position of what may leave next; None if nothing may."""
+        """Return the position of the next release; None if nothing may be released."""
         return self._durable[0].position if self._durable else None
 
     def release(self, now: float) -> PendingCommit | None:
-        """What leaves now: its messages go to agents, then its callers are answered. Readers follow, at once or when
-        `advance` says so. None if nothing may leave. Call it only to send at once what it returns."""
+        """Return what is released now: its messages go to agents, then its callers are answered. Readers follow, at
+        once or when `advance` says so. None if nothing may be released. Call this only to send the result at once."""
         if not self._durable:
             return None
         commit = self._durable.popleft()
@@ -152,11 +158,11 @@ class Commits:
         return commit
 
     def due(self) -> float | None:
-        """When readers may see more, on the clock of `now`; None if they see all that is released."""
+        """Return when readers may see more, on the clock of `now`; None if they see everything that is released."""
         return self._for_readers[0][0] if self._for_readers else None
 
     def advance(self, now: float) -> None:
-        """Time passed."""
+        """Let readers see more, as far as it is due at `now`."""
         while self._for_readers and self._for_readers[0][0] <= now:
             _, revision, sequence = self._for_readers.popleft()
             self._show(revision, sequence)

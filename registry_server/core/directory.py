@@ -1,4 +1,4 @@
-"""Which service has which id and name, and so which one a parent or a recipient means. Pure."""
+"""Finds services by id and by name, and so resolves parents and recipients. Pure."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ class Directory:
         self._by_name: dict[str, set[str]] = {}
 
     def get(self, service_id: str) -> Record:
-        """The record; raises ServiceNotFound."""
+        """Return the record of a service; raise ServiceNotFound."""
         record = self.records.get(service_id)
         if record is None:
             raise ServiceNotFound(f"no service has the id {service_id!r}")
         return record
 
     def named(self, name: str) -> list[Record]:
-        """All services of that name, in the order of their ids."""
+        """Return all services with this name, in the order of their ids."""
         return [self.records[service_id] for service_id in sorted(self._by_name.get(name, ()))]
 
     def matching(self, id_or_name: str) -> list[Record]:
-        """All services that have this as their id or as their name, however many."""
+        """Return all services that have this text as their id or as their name, however many."""
         own = self.records.get(id_or_name)
         return self.named(id_or_name) if own is None else [own, *self.named(id_or_name)]
 
     def resolve(self, id_or_name: str) -> Record | None:
-        """Whom a parent or recipient names: a service_id, or the name of exactly one service."""
+        """Return the service that a parent or recipient names: by its service_id, or by a name that exactly one service
+        has."""
         record = self.records.get(id_or_name)
         if record is None and id_or_name != OPERATORS:
             named = self._by_name.get(id_or_name, ())
@@ -49,22 +50,24 @@ class Directory:
         return record
 
     def id_of(self, id_or_name: str) -> str:
-        """The recipient under which such alerts wait: the service_id if it names a service now."""
+        """Return the recipient under which alerts for this id or name wait: the service_id if it names a service
+        now."""
         record = self.resolve(id_or_name)
         return id_or_name if record is None else record.spec.service_id
 
     def names_of(self, record: Record) -> list[str]:
-        """The recipients under which alerts for a service may wait: its id, and its name while it is unique."""
+        """Return the recipients under which alerts for a service may wait: its id, and its name while that is
+        unique."""
         service_id, name = record.spec.service_id, record.spec.name
         return [service_id, name] if name != service_id and self.resolve(name) is record else [service_id]
 
     def add(self, record: Record) -> None:
-        """Enter a service; its id must be free."""
+        """Add a service; its id must be free."""
         self.records[record.spec.service_id] = self.by_incarnation[record.incarnation] = record
         self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
 
     def remove(self, record: Record) -> None:
-        """Strike a service out."""
+        """Remove a service."""
         del self.records[record.spec.service_id]
         del self.by_incarnation[record.incarnation]
         self.remember(record.incarnation, record.spec.service_id)
@@ -84,7 +87,7 @@ class Directory:
         return self._past.get(incarnation, "")
 
     def refuse_cycle(self, spec: Declaration) -> None:
-        """Walk up from the parent as declared. Raises InvalidRequest where the way leads to the service itself."""
+        """Follow the declared parents upwards; raise InvalidRequest if they lead back to the service itself."""
         seen = {spec.service_id}
         id_or_name = spec.parent
         while id_or_name:

@@ -1,4 +1,5 @@
-"""What follows from a command: messages to agents, lines for the store. The core names them; the shell does them."""
+"""The consequences of commands: messages to agents, and lines for the store. The core creates them; the shell carries
+them out."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from registry_server.core.service import Intent, Service, StoredService, Tombsto
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """The service is registered and carried by this stream; `instance_id`: that of the registration."""
+    """The registry has registered the service, and this stream carries it; `instance_id`: the one of the
+    registration."""
 
     service: Service
     instance_id: str = ""
@@ -23,7 +25,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An event for somebody on this stream."""
+    """An alert for a service on this stream."""
 
     event: Event
 
@@ -40,7 +42,7 @@ class UnknownService:
 
 @dataclass(frozen=True, slots=True)
 class SupersededBy:
-    """A newer incarnation holds the id; stop."""
+    """A newer incarnation holds the id: stop."""
 
     service_id: str
     incarnation: int
@@ -50,7 +52,7 @@ class SupersededBy:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredDown:
-    """You were declared down; the event says when and why."""
+    """TRON declared this service down; the event contains the time and the cause."""
 
     service_id: str
     event: Event
@@ -58,7 +60,7 @@ class DeclaredDown:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Part of a message was refused while the stream goes on."""
+    """The registry refused a part of a message; the stream continues."""
 
     service_id: str
     field: str
@@ -66,12 +68,12 @@ class Rejected:
     reason: str = InvalidRequest.reason
     """The reason of the error."""
     instance_id: str = ""
-    """Of a registration: its instance_id."""
+    """The instance_id of a refused registration; empty if another message was refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """The service left on purpose; its goodbye is durable."""
+    """The service left on purpose, and its goodbye is durable."""
 
     service_id: str
     incarnation: int
@@ -82,7 +84,8 @@ Message = Registered | Alert | UnknownService | SupersededBy | DeclaredDown | Re
 
 @dataclass(frozen=True, slots=True)
 class EndStream:
-    """No message arrives on this stream any more: end it. It carries this many services; `count`: such streams."""
+    """End this stream, because no message arrives on it any more. `services`: how many it carries; `count`: how many
+    such streams there were."""
 
     services: int
     count: int
@@ -90,7 +93,7 @@ class EndStream:
 
 @dataclass(frozen=True, slots=True)
 class PutService:
-    """Store the record of a registered service; `fresh`: of an incarnation that is not stored yet."""
+    """Store the record of a registered service; `fresh`: the incarnation is not stored yet."""
 
     service: StoredService
     fresh: bool = True
@@ -105,35 +108,35 @@ class RemoveService:
 
 @dataclass(frozen=True, slots=True)
 class PutIntent:
-    """Store what an operator decided."""
+    """Store an operator's decision about the role of a service."""
 
     intent: Intent
 
 
 @dataclass(frozen=True, slots=True)
 class DropIntent:
-    """The decision no longer applies."""
+    """Delete an operator's decision that no longer applies."""
 
     service_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class PutMaintenance:
-    """Store that an operator holds notices."""
+    """Store the maintenance of a service."""
 
     maintenance: Maintenance
 
 
 @dataclass(frozen=True, slots=True)
 class DropMaintenance:
-    """Notices are held no more."""
+    """Delete the maintenance of a service."""
 
     service_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AppendEvent:
-    """Store an event; one with a recipient is kept for delivery too. `escalated`: that copy does not escalate."""
+    """Store an event; an event with a recipient is also kept for delivery. `escalated`: this copy does not escalate."""
 
     event: Event
     escalated: bool = False
@@ -141,7 +144,7 @@ class AppendEvent:
 
 @dataclass(frozen=True, slots=True)
 class StopEscalation:
-    """A copy escalated to another recipient, or the alert of another service lists it."""
+    """Store that a copy has escalated to another recipient, or that the alert of another service lists it."""
 
     alert_id: str
     recipient: str
@@ -149,7 +152,7 @@ class StopEscalation:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
-    """The recipient has heard the alert."""
+    """Store that the recipient has handled the alert."""
 
     alert_id: str
     recipient: str
@@ -158,7 +161,8 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawCopy:
-    """The copy waits no more: a newer fact has overtaken it, or (`absent`) nobody is there to take it."""
+    """Store that the copy is withdrawn: a newer fact made it obsolete, or (`absent`) its recipient is not
+    registered."""
 
     alert_id: str
     recipient: str
@@ -168,21 +172,23 @@ class WithdrawCopy:
 
 @dataclass(frozen=True, slots=True)
 class PutHeartbeats:
-    """Store when services were last heard: (service_id, seconds since the epoch). Lazy: lost beats cost nothing."""
+    """Store when services were last heard: (service_id, seconds since the epoch). This may be delayed, because losing
+    it does no harm."""
 
     heard: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveRevisions:
-    """No revision above this one is given out before this line is stored, so that none is ever given twice."""
+    """Store an upper bound of revisions before any revision above the old bound is used, so that no revision is used
+    twice."""
 
     ceiling: int
 
 
 @dataclass(frozen=True, slots=True)
 class CompactEvents:
-    """Delete events with a smaller number."""
+    """Delete events with a smaller sequence number."""
 
     first: int
 
@@ -206,22 +212,22 @@ Write = (
 
 @dataclass(slots=True)
 class Effects:
-    """What one command, or several, asked for; released to agents only after the writes are on disk."""
+    """The consequences of one or several commands; messages are released to agents only after the lines are on disk."""
 
     sends: list[tuple[int, Message | EndStream]]
     writes: list[Write]
 
     @property
     def registered(self) -> list[Service]:
-        """The services that they confirm as registered."""
+        """Return the services whose registration these effects confirm."""
         return [message.service for _, message in self.sends if isinstance(message, Registered)]
 
     @property
     def alerts(self) -> bool:
-        """Whether they contain an alert for an agent."""
+        """Whether the effects contain an alert for an agent."""
         return any(isinstance(message, Alert) for _, message in self.sends)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing follows."""
+        """Whether there are no effects."""
         return not self.sends and not self.writes

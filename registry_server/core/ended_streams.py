@@ -1,8 +1,8 @@
-"""Services whose stream ended and that are not detached yet, in an order that is fair to their parents. Pure.
+"""Services whose stream ended and that wait to be detached, in an order that is fair to their parents. Pure.
 
-To detach a service costs a fraction of a millisecond: a suspicion may become true with it, and an alert. If thousands
-of streams end at once, everybody else would wait for all of them. So a few are detached at once, the others in short
-turns, and each parent has its turn: a service of another parent does not wait for thousands.
+Detaching a service takes a fraction of a millisecond, because a suspicion and its alert may follow at once. If
+thousands of streams end at once, all other work would wait for all of them. So a few services are detached at once and
+the others in short turns, and the parents take turns: a service of another parent does not wait for thousands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WINDOW = 0.005
 
 
 class EndedStreams:
-    """Bounded by the registered services: each is on one stream."""
+    """The services that wait to be detached. Bounded by the registered services, because each is on one stream."""
 
     def __init__(self) -> None:
         self._of_parent: OrderedDict[str, deque[tuple[int, str]]] = OrderedDict()
@@ -29,11 +29,11 @@ class EndedStreams:
         return bool(self._of_parent)
 
     def put(self, parent: str, session_id: int, service_id: str) -> None:
-        """The stream that carries this service ended."""
+        """Add a service whose stream ended."""
         self._of_parent.setdefault(parent, deque()).append((session_id, service_id))
 
     def take(self) -> tuple[int, str]:
-        """The session and the service to detach next. Raises StopIteration if none waits."""
+        """Return the session and the service to detach next. Raises StopIteration if no service waits."""
         parent, waiting = next(iter(self._of_parent.items()))
         found = waiting.popleft()
         if waiting:
@@ -43,7 +43,7 @@ class EndedStreams:
         return found
 
     def admit(self, now: float) -> bool:
-        """Whether one more service may be detached at once. `now`: seconds of a monotonic clock."""
+        """Return whether one more service may be detached at once. `now`: seconds of a monotonic clock."""
         if now - self._window_began >= WINDOW:
             self._window_began, self._at_once = now, AT_ONCE
         if not self._at_once:

@@ -1,4 +1,4 @@
-"""The facts about a service as TRON reads them, made from its record. Pure."""
+"""Creates the facts that TRON reads from the record of a service. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from registry_server.core.record import Record
 
 
 def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
-    """What TRON judges a service by, as it is now; `maintenance` is an operator's, if there is one."""
+    """Return the current facts about a service; `maintenance` is the one that an operator set, if any."""
     spec, judgement = record.spec, record.judgement
     return Facts(
         service_id=spec.service_id,

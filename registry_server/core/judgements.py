@@ -1,6 +1,6 @@
-"""What each service is judged: on its record while it is registered, on its tombstone afterwards. Pure.
+"""The current verdict about each service: on its record while it is registered, on its tombstone afterwards. Pure.
 
-The one place where a judgement is changed. Each change is stored, and readers and observers learn of it.
+This is the only place that changes a verdict. Each change is stored, and readers and observers are notified of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from registry_server.core.service import Instant, Judgement
 
 
 class Judgements:
-    """The judgement of each service, registered or gone."""
+    """The verdict about each service, registered or removed."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Judgements:
         self._published = published
 
     def put(self, record: Record, judgement: Judgement, now: Instant, *, removed: bool) -> None:
-        """The service is judged so from now on; `removed`: it is deregistered for it."""
+        """Set the verdict about a service; `removed`: the service is deregistered because of it."""
         service_id = record.spec.service_id
         self._registrations.loss_alerts.remove(record.judgement)
         self._registrations.loss_alerts.put(service_id, judgement)
@@ -56,11 +56,11 @@ class Judgements:
             self._attachments.sessions.recheck(record.session)
 
     def is_alive(self, service_id: str) -> bool:
-        """Whether a service is registered and judged ALIVE."""
+        """Return whether a service is registered and ALIVE."""
         return self._registrations.is_alive(service_id)
 
     def show_again(self, record: Record) -> None:
-        """Observers are shown the judgement again: they believe another one."""
+        """Send the verdict to observers again, because they have a different one."""
         self._facts.changed_beside_judgement(record)
 
     def decided_beforehand(self, record: Record) -> None:
@@ -68,8 +68,8 @@ class Judgements:
         self._facts.decided(record)
 
     def notified(self, service_id: str, alert_id: str, recipient: str) -> bool:
-        """One more recipient is notified of a death, also of a service that was deregistered since. Return False if
-        that death is over, or the recipient was notified before."""
+        """Record that one more recipient is notified of a death, possibly of a service that has been deregistered
+        since. Return False if that death is over, or the recipient was notified before."""
         judgement = self._of(service_id)
         if judgement is None or judgement.down_event is None or judgement.down_event.alert_id != alert_id:
             return False
@@ -81,8 +81,8 @@ class Judgements:
         return True
 
     def return_after(self, service_id: str, recipient: str) -> Event | None:
-        """A recipient is notified of a death that is over. Return the alert of the return, which must follow; None if
-        the service is down again or gone: then the recipient is notified of the next return."""
+        """Record that a recipient is notified of a death that is over. Return the alert of the return, which must
+        follow; None if the service is down again or removed: the recipient is then notified of the next return."""
         judgement = self._of(service_id)
         if judgement is None:
             return None
@@ -93,7 +93,7 @@ class Judgements:
         return None
 
     def listed(self, service_ids: Iterable[str], alert_id: str) -> None:
-        """The failures of these services are listed in this alert about another one."""
+        """Record that this alert about another service lists the failures of these services."""
         for service_id in service_ids:
             record = self._directory.records.get(service_id)
             if record is not None:
@@ -101,7 +101,8 @@ class Judgements:
                 self._facts.changed_beside_judgement(record)
 
     def acknowledge_lost(self, service_id: str, now: Instant) -> int:
-        """An operator acknowledges that a service was lost. Return 1 if it is lost and was not acknowledged, else 0."""
+        """Record that an operator acknowledges the loss of a service. Return 1 if it was lost and not acknowledged,
+        else 0."""
         judgement = self._of(service_id)
         if judgement is None or not is_lost(judgement) or judgement.acknowledged_at is not None:
             return 0
@@ -109,7 +110,8 @@ class Judgements:
         return 1
 
     def acknowledge_loss(self, alert_id: str, now: Instant) -> int:
-        """An operator acknowledges the loss that this alert reported. Return of how many services: one or none."""
+        """Record that an operator acknowledges the loss that this alert reported. Return the number of services: one or
+        none."""
         service_id = self._registrations.loss_alerts.find(alert_id)
         return 0 if service_id is None else self.acknowledge_lost(service_id, now)
 
@@ -123,7 +125,7 @@ class Judgements:
         return None if tombstone is None else tombstone.judgement
 
     def _change(self, service_id: str, judgement: Judgement) -> Record | None:
-        """Store what was added to a judgement; return the record, None for a service that is gone."""
+        """Store a change of a verdict; return the record, None for a service that is no longer registered."""
         record = self._directory.records.get(service_id)
         if record is not None:
             record.judgement = judgement

@@ -1,7 +1,7 @@
-"""Which services were lost (are down, or were removed as such), and which alerts reported it. Pure.
+"""Records which services were lost (are down, or were removed while down), and which alerts reported the loss. Pure.
 
-That a parent acknowledged its copy, or that the operators' sinks took theirs, is no acknowledgement of the loss: only
-an operator's is, which names no recipient. A service that is back is not lost.
+If a parent acknowledges its copy, or the operators' sinks acknowledge theirs, the loss is not acknowledged: only an
+operator's acknowledgement, which names no recipient, does that. A service that has come back is not lost.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from registry_server.core.service import Judgement
 
 
 def is_lost(judgement: Judgement | None) -> bool:
-    """Whether a service that is judged so is lost."""
+    """Return whether a service with this verdict is lost."""
     return judgement is not None and judgement.liveness is Liveness.DOWN
 
 
 class LossAlerts:
-    """Which service is lost, by the alert_id of its death or of its removal. Two entries a lost service at most."""
+    """The lost services, by the alert_id of their death or removal. At most two entries for each lost service."""
 
     def __init__(self) -> None:
         self._services: dict[str, str] = {}
 
     def put(self, service_id: str, judgement: Judgement | None) -> None:
-        """A service is judged so: remember its alerts if it is lost."""
+        """Record the alerts about a service with this verdict, if it is lost."""
         for alert_id in _alert_ids(judgement):
             self._services[alert_id] = service_id
 
     def remove(self, judgement: Judgement | None) -> None:
-        """A service that was judged so is back, or forgotten."""
+        """Remove a service with this verdict, because it is back or forgotten."""
         for alert_id in _alert_ids(judgement):
             self._services.pop(alert_id, None)
 
     def find(self, alert_id: str) -> str | None:
-        """The id of the service whose loss this alert reported; None if it reported none that is open."""
+        """Return the id of the service whose loss this alert reported; None if it reported no loss that is still
+        open."""
         return self._services.get(alert_id)
 
 

@@ -1,4 +1,4 @@
-"""Alerts that wait for their recipient: kept until acknowledged, with a bounded number in flight at once."""
+"""The alert copies that wait for their recipients: kept until acknowledged, with a bounded number in flight at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ IN_FLIGHT = 256
 
 
 class Mailboxes:
-    """The copies that wait for each recipient: the service_id or the name that an event is addressed to."""
+    """The copies that wait for each recipient. A recipient is the service_id or the name that an event is
+    addressed to."""
 
     def __init__(self, waiting: int = WAITING, in_flight: int = IN_FLIGHT, for_operators: int = FOR_OPERATORS) -> None:
         self._waiting = waiting
@@ -39,7 +40,7 @@ class Mailboxes:
         self.unacknowledged = Unacknowledged()
 
     def put(self, copy: Delivery) -> Delivery | None:
-        """Keep a copy for its recipient; return the copy that had to make room, if one had."""
+        """Keep a copy for its recipient; return the copy that was dropped to make room, if any."""
         event = copy.event
         box = self._boxes.setdefault(event.recipient, OrderedDict())
         box[event.alert_id] = copy
@@ -54,12 +55,12 @@ class Mailboxes:
         return dropped
 
     def get(self, alert_id: str, recipient: str) -> Delivery | None:
-        """The copy that waits for this recipient; None if none does."""
+        """Return the copy that waits for this recipient; None if there is none."""
         box = self._boxes.get(recipient)
         return None if box is None else box.get(alert_id)
 
     def stop_escalation(self, alert_id: str, recipient: str) -> Delivery | None:
-        """The copy escalates no further; return it as it is now, None if none waits that could escalate."""
+        """Prevent a copy from escalating further; return its new state, None if no copy waits that could escalate."""
         copy = self.get(alert_id, recipient)
         if copy is None or copy.escalated:
             return None
@@ -67,7 +68,7 @@ class Mailboxes:
         return changed
 
     def waiting_for(self, recipient: str) -> list[Delivery]:
-        """All copies that wait for a recipient, oldest first."""
+        """Return all copies that wait for a recipient, oldest first."""
         return list(self._boxes.get(recipient, OrderedDict()).values())
 
     def count_waiting_for(self, recipient: str) -> int:
@@ -75,27 +76,27 @@ class Mailboxes:
         return len(self._boxes.get(recipient, ()))
 
     def about(self, service_id: str) -> list[Delivery]:
-        """The copies about a service, or that list it, oldest first, for all recipients."""
+        """Return the copies about a service, or that list it, for all recipients, oldest first."""
         return [self._boxes[recipient][alert_id] for alert_id, recipient in self._about.get(service_id, ())]
 
     def all_recipients(self) -> list[str]:
-        """Everybody for whom something waits."""
+        """Return all recipients for whom copies wait."""
         return list(self._boxes)
 
     def has_waiting(self, recipient: str) -> bool:
-        """Whether anything waits for a recipient."""
+        """Return whether a copy waits for a recipient."""
         return recipient in self._boxes
 
     def all_waiting(self) -> list[Delivery]:
-        """Every copy that waits for anybody."""
+        """Return every waiting copy for any recipient."""
         return [copy for box in self._boxes.values() for copy in box.values()]
 
     def recipients(self, alert_id: str) -> set[str]:
-        """Those who have not acknowledged the alert."""
+        """Return the recipients that have not acknowledged the alert."""
         return set(self._recipients.get(alert_id, ()))
 
     def acknowledge(self, alert_id: str, recipient: str) -> bool:
-        """Whether the alert waited for this recipient; now it does not."""
+        """Remove the copy for this recipient; return whether it was waiting."""
         box = self._boxes.get(recipient)
         copy = None if box is None else box.pop(alert_id, None)
         if copy is None:
@@ -104,14 +105,14 @@ class Mailboxes:
         return True
 
     def forget_before(self, sequence: int) -> list[Delivery]:
-        """Keep no copy of an event with a smaller number; return those that waited."""
+        """Remove all copies of events with a smaller number; return those that were waiting."""
         old = [copy for copy in self.all_waiting() if copy.event.sequence < sequence]
         for copy in old:
             self.acknowledge(copy.event.alert_id, copy.event.recipient)
         return old
 
     def take(self, recipient: str) -> list[Event]:
-        """The oldest alerts that may be sent now, oldest first; they count as in flight."""
+        """Return the oldest alerts that may be sent now, oldest first; they count as in flight from now on."""
         box = self._boxes.get(recipient)
         if not box:
             return []
@@ -126,11 +127,11 @@ class Mailboxes:
         return ready
 
     def not_sent(self, alert_id: str, recipient: str) -> None:
-        """This alert is not in flight, after all: it will be sent again."""
+        """Record that this alert is not in flight after all and must be sent again."""
         self._sent.get(recipient, set()).discard(alert_id)
 
     def connection_lost(self, recipient: str) -> None:
-        """Nothing is in flight any more: what is not acknowledged will be sent again."""
+        """Record that nothing is in flight any more: unacknowledged alerts will be sent again."""
         self._sent.pop(recipient, None)
 
     def _unlink(self, event: Event) -> None:
@@ -154,7 +155,7 @@ class Mailboxes:
 
 
 def _services_in(event: Event) -> set[str]:
-    """The service that an alert is about, and those that it lists."""
+    """Return the ids of the service that an alert is about, and of the services that it lists."""
     listed = event.details.get("affected", ())
     found = {each for each in listed if isinstance(each, str)} if isinstance(listed, (list, tuple)) else set()
     return found | {event.service_id} - {""}

@@ -1,4 +1,5 @@
-"""Services about which an operator holds notices. It stays with the id, also while the service is gone. Pure."""
+"""The maintenance of services, in which operators hold alerts. It is kept by service id, even while the service is not
+registered. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from registry_server.core.service import Instant
 
 
 class HeldNotices:
-    """The maintenance that operators set. `changed` is called with the service, if it is registered."""
+    """The maintenance that operators set. `changed` is called with each affected service that is registered."""
 
     def __init__(self, records: Mapping[str, Record], outgoing: Outgoing) -> None:
         self.by_id: dict[str, Maintenance] = {}
@@ -21,25 +22,25 @@ class HeldNotices:
         self._outgoing = outgoing
 
     def hold(self, maintenance: Maintenance, changed: Callable[[Record], None]) -> None:
-        """An operator holds notices about a service."""
+        """Put a service under maintenance."""
         self.by_id[maintenance.service_id] = maintenance
         self._outgoing.write(PutMaintenance(maintenance))
         self._notify(maintenance.service_id, changed)
 
     def release(self, service_id: str, changed: Callable[[Record], None]) -> None:
-        """Notices are held no more; nothing if they were not."""
+        """End the maintenance of a service; do nothing without one."""
         if self.by_id.pop(service_id, None) is not None:
             self._outgoing.write(DropMaintenance(service_id))
             self._notify(service_id, changed)
 
     def release_due(self, now: Instant, changed: Callable[[Record], None]) -> None:
-        """Release those whose time is over."""
+        """End each maintenance whose time is over."""
         for each in list(self.by_id.values()):
             if each.until is not None and each.until <= now.wall:
                 self.release(each.service_id, changed)
 
     def all(self) -> list[Maintenance]:
-        """All of them, by service_id."""
+        """Return all maintenance, by service_id."""
         return [self.by_id[each] for each in sorted(self.by_id)]
 
     def _notify(self, service_id: str, changed: Callable[[Record], None]) -> None:

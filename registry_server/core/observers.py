@@ -1,4 +1,5 @@
-"""The observers: what each of them has not received yet, and whether the one that judges still watches. Pure."""
+"""The observers: decides when each one is sent a frame, and whether the one that issues verdicts is still watching.
+Pure."""
 
 from __future__ import annotations
 
@@ -31,10 +32,11 @@ die at once are judged one after another: an observer that sends meanwhile is la
 
 
 class Pacing:
-    """When one observer may be sent its next frame, so that frames cannot queue on the way to it.
+    """Decides when one observer may be sent its next frame, so that frames cannot queue on their way.
 
-    An urgent frame is sent only once all before it were judged: if thousands register or die at once, frames follow
-    each other as fast as they are judged, and each has more in it. An observer that never judged gets one each tick.
+    An urgent frame is sent only once all earlier frames were evaluated: if thousands of services register or die at
+    once, frames follow each other as fast as they are evaluated, and each contains more. An observer that never issued
+    a verdict gets one frame each tick.
     """
 
     def __init__(self) -> None:
@@ -42,25 +44,25 @@ class Pacing:
         self._judges = False
 
     def may_send(self, *, urgent: bool) -> bool:
-        """Whether a frame may be sent now; one that is not `urgent` comes with the tick."""
+        """Return whether a frame may be sent now; a frame that is not `urgent` is sent with the tick."""
         if not self._judges:
             return not urgent
         return not self._unjudged if urgent else len(self._unjudged) < MOST_UNJUDGED
 
     def sent(self, until: float) -> None:
-        """A frame with all facts up to the attentive time `until` was sent."""
+        """Record that a frame with all facts up to the attentive time `until` was sent."""
         if self._judges:
             self._unjudged.append(until)
 
     def judged(self, until: float) -> None:
-        """All facts up to the attentive time `until` were judged."""
+        """Record that all facts up to the attentive time `until` were evaluated."""
         self._judges = True
         while self._unjudged and self._unjudged[0] <= until + SAME_TIME:
             self._unjudged.popleft()
 
 
 class Observers:
-    """All observers that listen. The one whose judgement came last is the one that judges."""
+    """All connected observers. The one whose verdicts came last is the one that counts."""
 
     def __init__(self) -> None:
         self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
@@ -81,7 +83,7 @@ class Observers:
     def open(
         self, feed_id: int, observer: str, service_ids: Iterable[str], copies: Iterable[tuple[str, str]]
     ) -> ObservationFeed:
-        """An observer listens from now on; its first frame is everything. Raises QuotaExceeded for too many."""
+        """Add an observer; its first frame contains all facts. Raises QuotaExceeded for too many observers."""
         if len(self._feeds) >= MAX_OBSERVERS:
             raise QuotaExceeded(f"{MAX_OBSERVERS} observers listen; no more are allowed")
         feed = ObservationFeed(list(service_ids), list(copies))
@@ -92,7 +94,7 @@ class Observers:
         return feed
 
     def close(self, feed_id: int, now: Instant) -> str:
-        """An observer's stream ended; return whose, empty if it never opened."""
+        """Record that an observer's stream ended; return which observer it was, empty if the stream never opened."""
         observer, _ = self._feeds.pop(feed_id, ("", None))
         self._pacing.pop(feed_id, None)
         if observer and observer == self._judge and not self._listens(observer):
@@ -100,7 +102,7 @@ class Observers:
         return observer
 
     def is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Whether to send the observer a frame: at a `tick`, or for something urgent, if its pacing allows it."""
+        """Return whether to send the observer a frame: at a `tick`, or for an urgent fact, if its pacing allows it."""
         feed = self._feeds.get(feed_id)
         if feed is None:
             return False
@@ -108,13 +110,15 @@ class Observers:
         return (feed[1].urgent and pacing.may_send(urgent=True)) or (tick and pacing.may_send(urgent=False))
 
     def sent(self, feed_id: int, until: float) -> None:
-        """The observer was sent a frame with all facts up to the attentive time `until`."""
+        """Record that the observer was sent a frame with all facts up to the attentive time `until`."""
         self._pacing[feed_id].sent(until)
 
     def judged(self, observer: str, now: Instant, until: float | None) -> bool | None:
-        """The observer has judged all facts up to the attentive time `until` (None: now): return whether it watches.
+        """Record that the observer has evaluated all facts up to the attentive time `until` (None: now); return whether
+        it is watching.
 
-        Not if that is long ago: then it is still catching up. None for one who has no ear: it does not count.
+        An observer for which this time is long past is still catching up, so it is not watching. An observer without a
+        stream does not count.
         """
         if not self._listens(observer):
             return None
@@ -128,7 +132,8 @@ class Observers:
         return now.attentive - self._judged_until < BEHIND
 
     def are_lost(self, now: Instant) -> bool:
-        """Whether nobody watches: the one that judged is gone, says nothing any more, or is too far behind."""
+        """Return whether no observer is watching: the one that counted has disconnected, sends nothing any more, or is
+        too far behind."""
         if self._gone_at is not None and now.attentive - self._gone_at >= GONE_AFTER:
             return True
         silent = self._last_word is None or now.attentive - self._last_word >= STALE_AFTER
@@ -137,7 +142,7 @@ class Observers:
     # --- what they receive -----------------------------------------------------------------------------------------
 
     def changed(self, service_id: str, *, urgent: bool = True) -> None:
-        """More than a beat changed about a service."""
+        """Record that more than a heartbeat changed about a service."""
         for _, feed in self._feeds.values():
             feed.changed(service_id, urgent=urgent)
 
@@ -147,17 +152,17 @@ class Observers:
             feed.decided(service_id)
 
     def heard(self, service_id: str, beat: Heard) -> None:
-        """A beat came."""
+        """Record that a heartbeat arrived."""
         for _, feed in self._feeds.values():
             feed.heard(service_id, beat)
 
     def removed(self, service_id: str) -> None:
-        """A service is gone."""
+        """Record that a service was removed."""
         for _, feed in self._feeds.values():
             feed.removed(service_id)
 
     def copy(self, alert_id: str, recipient: str) -> None:
-        """A copy of an alert was added, escalated, acknowledged or dropped."""
+        """Record that a copy of an alert was added, escalated, acknowledged or dropped."""
         for _, feed in self._feeds.values():
             feed.copy(alert_id, recipient)
 

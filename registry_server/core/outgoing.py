@@ -1,4 +1,5 @@
-"""What commands ask for, until it is taken: messages to agents and lines for the store, in order. Pure."""
+"""Collects the consequences of commands until they are taken: messages to agents and lines for the store, in order.
+Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ REVISION_BLOCK = 100_000
 
 
 class Outgoing:
-    """The effects of the commands since the last `take`. `revision`: the highest that is reserved."""
+    """The effects of the commands since the last `take`. `revision`: the highest revision that is reserved."""
 
     def __init__(self, revision: int = 0) -> None:
         self.sends: list[tuple[int, Message | EndStream]] = []
@@ -17,7 +18,7 @@ class Outgoing:
         self._ceiling = revision
 
     def send(self, session_id: int, message: Message | EndStream) -> None:
-        """Send a message on a stream, once all that was asked for before is durable."""
+        """Send a message on a stream, once all earlier effects are durable."""
         self.sends.append((session_id, message))
 
     def write(self, line: Write) -> None:
@@ -25,7 +26,8 @@ class Outgoing:
         self.writes.append(line)
 
     def take(self, revision: int) -> Effects:
-        """All of it. `revision`: the newest; more are reserved before they run out."""
+        """Return and remove all effects. `revision`: the newest one; more revisions are reserved before they run
+        out."""
         if revision > self._ceiling - REVISION_BLOCK // 2:
             self._ceiling = revision + REVISION_BLOCK
             self.writes.append(ReserveRevisions(self._ceiling))

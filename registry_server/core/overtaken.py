@@ -35,15 +35,16 @@ _ANSWERED = DEATHS | {RESTORED}
 
 @dataclass(slots=True)
 class MissedDeaths:
-    """The deaths of one service that are over and that a recipient did not acknowledge."""
+    """The past deaths of one service that a recipient did not acknowledge."""
 
     count: int = 0
     first_down_at: float | None = None
-    """Seconds since the epoch; and when the last one began."""
+    """When the first missed death began, in seconds since the epoch; the next field is when the last one began."""
     last_down_at: float = 0.0
 
     def add(self, event: Event) -> None:
-        """Count what a withdrawn copy told of: a death, the removal that followed one, or a summary of some."""
+        """Count the deaths that a withdrawn copy reported: a death, the removal that followed it, or a summary of
+        several."""
         if event.type in DEATHS:
             self.count += event.type == "service_down" or not self.count
             first = event.occurred_at
@@ -57,7 +58,7 @@ class MissedDeaths:
 
 
 def missed_deaths(over: Iterable[Delivery], service_id: str) -> dict[str, MissedDeaths]:
-    """By recipient: the deaths of a service that these withdrawn copies told of."""
+    """Return, by recipient, the deaths of a service that these withdrawn copies reported."""
     missed: dict[str, MissedDeaths] = {}
     for copy in over:
         if copy.event.service_id == service_id:
@@ -66,12 +67,13 @@ def missed_deaths(over: Iterable[Delivery], service_id: str) -> dict[str, Missed
 
 
 def over_once_alive(copies: Iterable[Delivery], service_id: str, is_alive: Callable[[str], bool]) -> list[Delivery]:
-    """Of these copies, those that are overtaken now that a service is alive. `is_alive`: whether another is."""
+    """Return those of these copies that are obsolete now that a service is alive. `is_alive`: whether another service
+    is alive."""
     return [copy for copy in copies if _is_over(copy.event, service_id, is_alive)]
 
 
 def over_once_down(copies: Iterable[Delivery], death: Event) -> list[Delivery]:
-    """Of these copies, those that are overtaken because the same recipient is notified of a death."""
+    """Return those of these copies that are obsolete because the same recipient is notified of a death."""
     return [
         copy
         for copy in copies
@@ -81,44 +83,45 @@ def over_once_down(copies: Iterable[Delivery], death: Event) -> list[Delivery]:
 
 
 def over_once_left(copies: Iterable[Delivery], service_id: str) -> list[Delivery]:
-    """Of these copies, those that are overtaken because a service left on purpose."""
+    """Return those of these copies that are obsolete because a service left on purpose."""
     suspicions = [copy for copy in copies if copy.event.type in SUSPICIONS and copy.event.service_id == service_id]
     return [copy for copy in suspicions if copy.event.recipient != OPERATORS]
 
 
 def earlier_returns(copies: Iterable[Delivery], service_id: str) -> list[Delivery]:
-    """Of these copies, those that tell of an earlier return of a service."""
+    """Return those of these copies that report an earlier return of a service."""
     found = [copy for copy in copies if (copy.event.type, copy.event.service_id) == (RESTORED, service_id)]
     return [copy for copy in found if copy.event.recipient != OPERATORS]
 
 
 def expects_return(copies: Iterable[Delivery], service_id: str) -> dict[str, None]:
-    """The recipients of these copies that must be notified if the service returns: a death waits for them, or an
-    earlier return, which this one replaces. Operators take all alerts as they come."""
+    """Return the recipients of these copies that must be notified if the service returns: a copy about a death waits
+    for them, or one about an earlier return, which the new one replaces. Operators are not included, because they take
+    all alerts."""
     told = [copy.event for copy in copies if copy.event.service_id == service_id]
     return {each.recipient: None for each in told if each.type in _ANSWERED and each.recipient != OPERATORS}
 
 
 def reports_death(copies: Iterable[Delivery], service_id: str) -> bool:
-    """Whether one of these copies tells a recipient of the death of a service, and may still escalate."""
+    """Return whether one of these copies reports the death of a service to its recipient, and may still escalate."""
     told = [copy.event for copy in copies if copy.event.service_id == service_id]
     return any(each.type in DEATHS and each.recipient != OPERATORS for each in told)
 
 
 def is_overtaken(event: Event, is_alive: Callable[[str], bool]) -> bool:
-    """Whether a new copy comes too late: it would be withdrawn if it waited already."""
+    """Return whether a new copy is already obsolete: it would be withdrawn if it were already waiting."""
     return is_alive(event.service_id) and _is_over(event, event.service_id, is_alive)
 
 
 def with_both_times(restored: Event, down_at: float) -> Event:
-    """The return of a service, with when it was down and since when it is back."""
+    """Return the alert of a return, completed with the times of the death and of the return."""
     times = {"down_at": rfc3339(down_at), "restored_at": rfc3339(restored.occurred_at)}
     return replace(restored, details={**restored.details, **times})
 
 
 def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
-    """What one recipient is notified of instead of the deaths that it missed. `restored`: the alert of the return, with
-    both times."""
+    """Return the alert that a recipient receives instead of the deaths that it missed. `restored`: the alert of the
+    return, with both times."""
     if not missed.count or missed.first_down_at is None:
         return replace(restored, recipient=recipient)
     first = rfc3339(missed.first_down_at)
@@ -130,7 +133,8 @@ def summary(restored: Event, recipient: str, missed: MissedDeaths) -> Event:
 
 
 def registered_again(service_id: str, name: str, incarnation: int, at: float) -> Event:
-    """The return of a service that was removed on purpose meanwhile, so that TRON knows of no death that is over."""
+    """Return the alert of a return for a service that was removed on purpose meanwhile, so that TRON knows of no death
+    that is over."""
     about = f"{service_id}\0{incarnation}\0registered again"
     return Event(
         type=RESTORED,

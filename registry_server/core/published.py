@@ -1,4 +1,4 @@
-"""What readers are shown of each service, and when: at once, or in parts between other work. Pure."""
+"""Decides what readers see of each service, and when: at once, or in parts between other work. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PART = 250
 
 
 class Backlog:
-    """Services that wait for their turn in work over many of them, each once, oldest first."""
+    """Services that wait to be handled in parts, each once, oldest first."""
 
     def __init__(self) -> None:
         self._ids: dict[str, None] = {}
@@ -27,7 +27,7 @@ class Backlog:
         return bool(self._ids)
 
     def add(self, service_id: str) -> None:
-        """The service waits."""
+        """Add a service."""
         self._ids[service_id] = None
 
     def add_each(self, service_ids: Iterable[str]) -> None:
@@ -35,16 +35,16 @@ class Backlog:
         self._ids.update(dict.fromkeys(service_ids))
 
     def add_all(self, service_ids: Iterable[str]) -> None:
-        """All of these wait, and nobody else."""
+        """Replace the waiting services by these."""
         self._ids = dict.fromkeys(service_ids)
 
     def discard(self, service_id: str) -> None:
-        """The service waits no longer."""
+        """Remove a service."""
         if self._ids:
             self._ids.pop(service_id, None)
 
     def take(self, limit: int) -> list[str]:
-        """Up to `limit` of them, which then wait no longer."""
+        """Remove and return up to `limit` services."""
         taken = list(islice(self._ids, limit))
         for service_id in taken:
             del self._ids[service_id]
@@ -66,7 +66,7 @@ class Published:
         self._figures = Backlog()
 
     def view(self, record: Record) -> Service:
-        """The record as a reader sees it: with nobody watching, the last judgement is not repeated."""
+        """Return the record as a reader sees it: while TRON is not watching, the last verdict is not shown."""
         judgement = record.judgement
         known = self.watched
         return Service(
@@ -83,8 +83,8 @@ class Published:
         )
 
     def as_heard(self, shown: Service) -> Service:
-        """A service as readers were shown it, with what is no change: when this incarnation was heard last, and its
-        newest figures."""
+        """Return a service as readers last saw it, with the data that causes no revision: the time of this
+        incarnation's last heartbeat, and its newest figures."""
         record = self._records.get(shown.spec.service_id)
         if record is None or record.incarnation != shown.incarnation:
             return shown
@@ -95,31 +95,31 @@ class Published:
         return replace(shown, last_heartbeat_at=record.last_heartbeat_at, report=report)
 
     def show(self, record: Record) -> None:
-        """Show readers the record as it is now."""
+        """Show readers the current record."""
         service_id = record.spec.service_id
         self._liveness.discard(service_id)
         self._figures.discard(service_id)
         self._changes.upsert(service_id, self.view(record))
 
     def show_later(self, service_id: str) -> None:
-        """Only load figures changed: readers are shown them with the next `show_figures`."""
+        """Show readers the record with the next `show_figures`, because only load figures changed."""
         self._figures.add(service_id)
 
     def set_watched(self, watched: bool) -> None:
-        """Somebody passes judgement from now on, or nobody does: readers are shown the liveness of all."""
+        """Record whether TRON is watching: readers then see the liveness of all services change."""
         if watched != self.watched:
             self.watched = watched
             self._liveness.add_all(self._records)
             self.show_liveness()
 
     def show_liveness(self, limit: int = PART) -> bool:
-        """Show readers up to `limit` services whose liveness became known, or unknown, with the observer that came or
-        went. Return whether more wait."""
+        """Show readers up to `limit` services whose liveness became known, or unknown, because TRON came or left.
+        Return whether more wait."""
         return self._show(self._liveness, limit)
 
     def show_figures(self, limit: int = PART) -> bool:
-        """Show readers up to `limit` services of which load figures came: one change a service, however many
-        heartbeats. Return whether more wait."""
+        """Show readers up to `limit` services with new load figures: one change for each service, however many
+        heartbeats arrived. Return whether more wait."""
         return self._show(self._figures, limit)
 
     def _show(self, waiting: Backlog, limit: int) -> bool:

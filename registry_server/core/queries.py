@@ -1,8 +1,8 @@
-"""Lists of services in pages, all of them true at one revision. Pure.
+"""Lists of services in pages, all of them as of one revision. Pure.
 
-The first page takes the immutable views that readers were shown last; sharing them costs a reference each. Filters and
-order are worked out once, in parts that are short, and the pages that follow are cut from the result. Their token names
-it. What is kept is bounded in number, size and age; a reader of what is gone must list again.
+The first page uses the immutable views that readers last saw; sharing them costs one reference each. Filters and order
+are computed once, in short parts, and the following pages are cut from the result, which their token names. The lists
+that are kept are bounded in number, size and age; a reader of a discarded list must list again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MAX_IDLE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceFilter:
-    """What a service must be to be listed; None or empty admits all."""
+    """The conditions that a listed service must meet; None or an empty value matches all services."""
 
     type: ServiceType | None = None
     role: ServiceRole | None = None
@@ -48,15 +48,15 @@ class ServiceFilter:
     name: str = ""
     labels: dict[str, Any] = field(default_factory=dict, compare=False)
     labels_as_text: str = ""
-    """The same labels, comparable."""
+    """The same labels as comparable text."""
 
     @classmethod
     def with_labels(cls, labels: dict[str, Any], **wanted: Any) -> ServiceFilter:
-        """A filter on top-level labels, and on what else is wanted."""
+        """Return a filter on top-level labels and on the other given fields."""
         return cls(labels=labels, labels_as_text=json.dumps(labels, sort_keys=True) if labels else "", **wanted)
 
     def admits(self, service: Service) -> bool:
-        """Whether the service, as it is shown, is one of those."""
+        """Return whether a service matches the filter."""
         spec = service.spec
         return (
             (self.type is None or spec.type is self.type)
@@ -70,7 +70,7 @@ class ServiceFilter:
 
 
 class Listing:
-    """All services that match, ordered by name, role and service_id, as they were at one revision."""
+    """All services that match, ordered by name, role and service_id, as of one revision."""
 
     def __init__(self, number: int, revision: int, wanted: ServiceFilter, services: Sequence[Service]) -> None:
         self.number = number
@@ -90,12 +90,12 @@ class Listing:
 
     @property
     def total(self) -> int:
-        """How many services match. The list must be ready."""
+        """Return how many services match. The list must be ready."""
         assert self._steps is None
         return len(self._services)
 
     def part(self, start: int, size: int) -> list[Service]:
-        """So many services from there on. The list must be ready."""
+        """Return up to `count` services from a position on. The list must be ready."""
         assert self._steps is None
         return self._services[start : start + size]
 
@@ -117,17 +117,18 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list; the token is empty on the last one."""
+    """One page of a list; the token is empty on the last page."""
 
     services: list[Service]
     token: str
 
 
 class Listings:
-    """The lists that are being read."""
+    """The lists that readers are reading."""
 
     def __init__(self, life: str) -> None:
-        """`life` is a text that no other life of this registry has: tokens of another are known as expired."""
+        """`life` is a text that is unique to this run of the registry, so that tokens of another run are known to be
+        expired."""
         self._life = life
         self._number = 0
         self._revision = -1
@@ -137,7 +138,8 @@ class Listings:
         """Those with pages to come, the one that was used longest ago first."""
 
     def first(self, wanted: ServiceFilter, revision: int, shown: Callable[[], Sequence[Service]]) -> Listing:
-        """The list at this revision, which is the newest; `shown` are all services at it. `work` until it is ready."""
+        """Return a new list at this revision, which is the newest; `shown` are all services at it. Call `work` until
+        the list is ready."""
         if revision != self._revision:
             self._revision = revision
             self._newest.clear()
@@ -150,10 +152,10 @@ class Listings:
         return listing
 
     def resume(self, token: str, wanted: ServiceFilter, now: float) -> tuple[Listing, int]:
-        """The list that a token names, and where in it to go on.
+        """Return the list that a token names, and the position in it.
 
-        Raises PageTokenExpired if it is no longer kept, InvalidRequest for what is no token of ours, or one of a
-        list with other filters.
+        Raises PageTokenExpired if the list is no longer kept, and InvalidRequest for an invalid token, or for the token
+        of a list with other filters.
         """
         life, number, start = _read(token)
         self.expire(now)
@@ -171,7 +173,8 @@ class Listings:
         return listing, start
 
     def page(self, listing: Listing, start: int, size: int, now: float) -> Page:
-        """A page of a list that is ready. While more is to come, the list is kept, for as long as the bounds allow."""
+        """Return a page of a list that is ready. If more pages follow, the list is kept for as long as the bounds
+        allow."""
         listing.used_at = now
         end = start + size
         if end >= listing.total:
@@ -190,7 +193,8 @@ class Listings:
         return Page(listing.part(start, size), _write(self._life, listing.number, end))
 
     def expire(self, now: float) -> float | None:
-        """Let go of what nobody asked for any more. Return when to do so next, None where nothing is kept."""
+        """Discard the lists that no reader has requested for long. Return when to call this next, None if no list is
+        kept."""
         while self._kept:
             oldest = next(iter(self._kept.values()))
             if now - oldest.used_at < MAX_IDLE:
@@ -200,7 +204,7 @@ class Listings:
 
     @property
     def kept(self) -> int:
-        """How many services are in the lists that are kept."""
+        """The number of services in all lists that are kept."""
         return sum(listing.total for listing in self._kept.values())
 
 

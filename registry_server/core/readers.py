@@ -1,7 +1,7 @@
-"""Readers that follow the services or the events: a cursor each, no queue. Pure.
+"""Readers that follow the services or the events: each has a cursor and no queue. Pure.
 
-A reader sees each revision and each event once and in order, never before it is durable; one that is slow finds the
-newest state, or learns of the gap.
+A reader sees each revision and each event once and in order, never before it is durable; a slow reader gets the newest
+state, or is notified of a gap.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ class ServiceReader:
             self._snapshot = registry.shown()
 
     def beginning(self) -> list[Change]:
-        """The snapshot, or what came since the start revision. Call it once, when all of it is durable."""
+        """Return the snapshot, or the changes since the start revision. Call this once, when all of them are
+        durable."""
         snapshot, missed = self._snapshot, self._missed
         self._snapshot, self._missed = [], []
         as_heard = self._registry.as_heard
         return [Change(self.revision, each.spec.service_id, as_heard(each)) for each in snapshot] or missed
 
     def next(self) -> list[Change]:
-        """What became visible since the last call. Raises RevisionCompacted for a reader that fell too far behind."""
+        """Return the changes that became visible since the last call. Raises RevisionCompacted for a reader that fell
+        too far behind."""
         visible = self._commits.revision
         if visible <= self.revision:
             return []
@@ -63,12 +65,12 @@ class EventReader:
 
     @property
     def is_behind(self) -> bool:
-        """Whether more is visible."""
+        """Whether more events are visible."""
         return self.sequence < self._commits.sequence
 
     def recent(self, limit: int = PAGE) -> list[Event] | None:
-        """The next events, from memory; None if they must be read from the store, after `sequence` (see `stored`).
-        Raises RevisionCompacted."""
+        """Return the next events from memory; None if they must be read from the store, after `sequence` (see
+        `stored`). Raises RevisionCompacted."""
         visible = self._commits.sequence
         self._registry.check_event(self.sequence)
         events = self._registry.recent_events(self.sequence, limit)
@@ -80,8 +82,8 @@ class EventReader:
         return [event for event in page if self._wanted.admits(event)]
 
     def stored(self, found: list[Event], visible: int, limit: int = PAGE) -> list[Event]:
-        """The next events, of the `found` that match in the store, read when `visible` was the newest visible event.
-        Raises RevisionCompacted: old ones may have been deleted meanwhile."""
+        """Return the next events, from the `found` ones that match in the store, read when `visible` was the newest
+        visible event. Raises RevisionCompacted, because old events may have been deleted meanwhile."""
         self._registry.check_event(self.sequence)
         page = [event for event in found if event.sequence <= visible]
         self.sequence = page[-1].sequence if len(page) == limit else visible

@@ -1,4 +1,4 @@
-"""What the registry knows of one service, as data."""
+"""The registry's data about one service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from registry_server.core.service import Judgement, Report
 
 @dataclass(slots=True)
 class Record:
-    """Everything known about one registered service. Times `*_at` are attentive unless said otherwise."""
+    """All data about one registered service. Times `*_at` are attentive seconds unless stated otherwise."""
 
     spec: Declaration
     declared_role: ServiceRole
@@ -26,7 +26,8 @@ class Record:
     attached_at: float | None = None
     detached_at: float | None = None
     detached_reason: str = ""
-    """Why we ended its last stream, as an error reason, which says nothing of it; empty if the other side ended it."""
+    """The error reason for which the registry ended the service's last stream, which is no evidence about the service;
+    empty if the agent's side ended it."""
     observation: int = 0
     report: Report = field(default_factory=Report)
     active_at: float = 0.0
@@ -36,6 +37,7 @@ class Record:
     judged_at: float = 0.0
     told_down: bool = False
     process: str = ""
-    """The process with whose other agents it shares a stream; empty if it is alone."""
+    """The process whose other agents share the service's stream; empty if the service has a stream of its own."""
     unanswered: bool = False
-    """Whether it waits for the answer to its registration: it cannot beat before, so its silence is not evidence."""
+    """Whether the service waits for the answer to its registration: it cannot send heartbeats before, so its silence is
+    not evidence."""

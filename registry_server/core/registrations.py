@@ -1,4 +1,4 @@
-"""Which services are registered, as which incarnation, and which were before. Pure."""
+"""Records which services are registered, as which incarnation, and which were registered before. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_INSTANCES = 8
 
 
 class Registrations:
-    """The records, the tombstones of those that are gone, and the operators' decisions about roles."""
+    """The records, the tombstones of removed services, and the operators' decisions about roles."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Registrations:
         intents: Iterable[Intent],
         now: Instant,
     ) -> None:
-        """Take over what was stored. Everyone is disconnected and was last heard, as far as silence goes, now."""
+        """Restore the stored data. Every service is then disconnected, and counts as heard now."""
         for tombstone in sorted(tombstones, key=lambda tombstone: tombstone.revision):
             self.tombstones[tombstone.service_id] = tombstone
             self.loss_alerts.put(tombstone.service_id, tombstone.judgement)
@@ -113,11 +113,11 @@ class Registrations:
         *,
         process: str = "",
     ) -> Service:
-        """Start a new incarnation, or re-attach the one that is held; return the record. `process`: the process whose
-        agents share the stream.
+        """Start a new incarnation, or re-attach the current one; return the record. `process`: the process whose agents
+        share the stream.
 
-        Raises Superseded for an incarnation, or a retried registration, that a newer one has overtaken;
-        UnknownIncarnation for one that is not known; InvalidRequest for a parent that would create a cycle.
+        Raises Superseded for an incarnation, or a retried registration, that is older than the current one;
+        UnknownIncarnation for an unknown one; InvalidRequest for a parent that would create a cycle.
         """
         record = self._directory.records.get(spec.service_id)
         if incarnation:
@@ -143,7 +143,7 @@ class Registrations:
         return service
 
     def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
-        """Change the role of every instance; return how many there were. Raises ServiceNotFound if there is none."""
+        """Change the role of every instance; return their number. Raises ServiceNotFound if there is none."""
         found = [record for record in self._directory.named(name) if record.spec.role == from_role]
         if not found:
             raise ServiceNotFound(f"no service has the name {name!r} and the role {from_role.name}")
@@ -157,7 +157,7 @@ class Registrations:
         return len(found)
 
     def remove(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
-        """Remove a service and remember it; `judgement` None if it left on purpose."""
+        """Remove a service and keep a tombstone; `judgement` None if the service left on purpose."""
         service_id = record.spec.service_id
         if record.session is not None:
             self._attachments.sessions.drop(record.session, service_id)
@@ -180,12 +180,12 @@ class Registrations:
         self._facts.removed(service_id)
 
     def rewrite(self, tombstone: Tombstone) -> None:
-        """Remember a removed service as this tombstone says."""
+        """Replace the tombstone of a removed service."""
         self.tombstones[tombstone.service_id] = tombstone
         self._outgoing.write(RemoveService(tombstone))
 
     def keep(self, record: Record, *, fresh: bool = False) -> None:
-        """Store the record as it is now; `fresh`: of an incarnation that is not stored yet."""
+        """Store the current record; `fresh`: the incarnation is not stored yet."""
         self._facts.saved(record.spec.service_id)
         stored = StoredService(
             spec=record.spec,
@@ -208,7 +208,8 @@ class Registrations:
             self._outgoing.send(session_id, DeclaredDown(record.spec.service_id, event))
 
     def send_removed_as_down(self, service_id: str, session_id: int) -> None:
-        """Notify a service that is registered no more that it was declared down, if that is why."""
+        """Notify a service that is no longer registered that it was declared down, if it was removed for that
+        reason."""
         tombstone = self.tombstones.get(service_id)
         if tombstone and tombstone.judgement and tombstone.judgement.down_event:
             self._outgoing.send(session_id, DeclaredDown(service_id, tombstone.judgement.down_event))
@@ -228,7 +229,7 @@ class Registrations:
         return record
 
     def _retried(self, record: Record, instance_id: str) -> Record | None:
-        """The record if `instance_id` holds it already; None if it is new. Raises Superseded."""
+        """Return the record if `instance_id` already holds it; None for a new registration. Raises Superseded."""
         for known, incarnation in record.instances:
             if known == instance_id:
                 if incarnation == record.incarnation:
@@ -283,12 +284,12 @@ class Registrations:
         return record
 
     def is_alive(self, service_id: str) -> bool:
-        """Whether a service is registered and judged ALIVE."""
+        """Return whether a service is registered and ALIVE."""
         record = self._directory.records.get(service_id)
         return record is not None and record.judgement.liveness is Liveness.ALIVE
 
     def _withdraw_what_is_over(self, record: Record, now: Instant) -> None:
-        """A service that left on purpose is registered again: what waits about its life before is over."""
+        """Withdraw alerts about the previous registration of a service that left on purpose and registers again."""
         service_id = record.spec.service_id
         about = self._delivery.mailboxes.about(service_id)
         if not about:

@@ -40,7 +40,7 @@ from registry_server.core.verdicts import Verdicts
 
 
 class Registry:
-    """The registry. Every method is one atomic command; `take()` returns what follows from those before."""
+    """The registry. Every method is one atomic command; `take()` returns the effects of the commands before."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Registry:
         self._verdicts = Verdicts(self._directory, self._delivery, self._judgements, self._published, self._maintenance)
 
     def take(self) -> Effects:
-        """What the commands since the last call asked for, in order."""
+        """Return the effects of the commands since the last call, in order."""
         return self._outgoing.take(self._changes.revision)
 
     def restore(
@@ -111,7 +111,7 @@ class Registry:
         maintenance: Iterable[Maintenance] = (),
         compacted: int = 0,
     ) -> None:
-        """Take over what was stored. Everyone is disconnected and was last heard, as far as silence goes, now.
+        """Restore the stored data. Every service is then disconnected, and counts as heard now.
 
         `compacted`: the revision up to which removals are forgotten.
         """
@@ -123,33 +123,34 @@ class Registry:
     # --- streams of agents ------------------------------------------------------------------------------------------
 
     def open_session(self, session_id: int) -> None:
-        """A Heartbeat stream was opened."""
+        """Record that a Heartbeat stream was opened."""
         self._attachments.sessions.open(session_id)
 
     def end_session(self, session_id: int, reason: str) -> bool:
-        """We end this stream, for an error reason; said before it closes. Return whether that was not known yet.
+        """Record, before the stream closes, that the registry ends it for an error reason. Return whether that is new.
 
-        Its end then says nothing about the services on it.
+        The end of the stream is then no evidence about its services.
         """
         return self._attachments.sessions.end(session_id, reason)
 
     def drain_session(self, session_id: int, reconnect_after: float, now: Instant) -> None:
-        """We ask a client to leave this stream within this many seconds: until then, its end is our doing.
+        """Record that the registry asked a client to leave this stream within this many seconds: until then, the end
+        counts as caused by the registry.
 
-        Nothing if it is over already: its client was faster.
+        Does nothing if the stream has already ended.
         """
         self._attachments.sessions.drain(session_id, now.attentive + reconnect_after)
 
     def share_session(self, session_id: int) -> None:
-        """The stream carries the agents of one process, each of them apart."""
+        """Record that the stream carries the agents of one process, each of which is handled separately."""
         self._attachments.sessions[session_id].shared = True
 
     def stream_ended(self, session_id: int, now: Instant) -> None:
-        """The stream ended; its services are detached by `detach_next`, one after the other."""
+        """Record that the stream ended; `detach_next` detaches its services one after the other."""
         self._attachments.stream_ended(session_id, now)
 
     def detaches_now(self, now: float) -> bool:
-        """Whether a service waits to be detached, and may be at once; see `EndedStreams.admit`."""
+        """Whether a service waits to be detached, and may be detached at once; see `EndedStreams.admit`."""
         return bool(self._attachments.ended) and self._attachments.ended.admit(now)
 
     @property
@@ -158,16 +159,16 @@ class Registry:
         return bool(self._attachments.ended)
 
     def detach_next(self) -> Record | None:
-        """Detach one of them; see `Attachments.detach_next`."""
+        """Detach the next waiting service; see `Attachments.detach_next`."""
         return self._attachments.detach_next()
 
     def carries(self, session_id: int) -> bool:
-        """Whether the stream carries any service."""
+        """Return whether the stream carries any service."""
         return bool(self._attachments.sessions[session_id].services)
 
     @property
     def reclaimed_streams(self) -> int:
-        """How many streams were ended since the start because nobody spoke on them any more."""
+        """The number of streams that the registry ended since the start because all their services were silent."""
         return self._attachments.reclaimed
 
     # --- commands of agents -----------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ class Registry:
         *,
         process: str = "",
     ) -> Service:
-        """Start a new incarnation, or re-attach the one that is held; see `Registrations.register`."""
+        """Start a new incarnation, or re-attach the current one; see `Registrations.register`."""
         service = self._registrations.register(spec, incarnation, instance_id, session_id, now, process=process)
         self.measures.registrations += 1
         return service
@@ -197,15 +198,16 @@ class Registry:
         return service
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:
-        """Tell on a stream that a newer incarnation holds the id: once that one is on disk, for the older one stops."""
+        """Send on a stream that a newer incarnation holds the id, once that incarnation is on disk, because the older
+        one then stops."""
         self._outgoing.send(session_id, SupersededBy(error.service_id, error.incarnation))
 
     def wait_for_answers(self, services: Iterable[Service]) -> None:
-        """The answers to these registrations wait for the disk, until `answered`."""
+        """Record that the answers to these registrations wait for the disk, until `answered`."""
         self._heartbeats.wait_for_answers(services)
 
     def answered(self, session_id: int | None, service: Service, now: Instant) -> None:
-        """The service knows now that it is registered; see `Heartbeats.answered`."""
+        """Record that the service received the answer to its registration; see `Heartbeats.answered`."""
         self._heartbeats.answered(session_id, service, now)
 
     def beat(
@@ -218,23 +220,24 @@ class Registry:
         *,
         relayed: bool = False,
     ) -> Record | None:
-        """Record a sign of life; see `Heartbeats.beat`."""
+        """Record a heartbeat; see `Heartbeats.beat`."""
         return self._heartbeats.beat(session_id, service_id, incarnation, report, now, relayed=relayed)
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
-        """A stream has handled alerts; see `Heartbeats.acknowledge_on_stream`."""
+        """Acknowledge the alerts that the services on a stream have handled; see `Heartbeats.acknowledge_on_stream`."""
         self._heartbeats.acknowledge_on_stream(session_id, alert_ids, now)
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> list[Record]:
-        """The program of a service is gone while its stream goes on with others. Return whom that breaks off."""
+        """Detach a service whose program crashed while its stream continues with others. Return its
+        record if the stream carried this incarnation."""
         return self._heartbeats.abandon(session_id, service_id, incarnation, now)
 
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
-        """The service leaves on purpose; see `Heartbeats.goodbye`."""
+        """Remove a service that leaves on purpose; see `Heartbeats.goodbye`."""
         self._heartbeats.goodbye(session_id, service_id, reason, now, incarnation)
 
     def not_sent(self, alert_id: str, recipient: str) -> None:
-        """An alert did not fit on the stream of its recipient: it waits for `deliver_to`."""
+        """Record that an alert did not fit on the stream of its recipient: it waits for `deliver_to`."""
         self._delivery.not_sent(alert_id, recipient)
 
     def alert_written(self, alert_id: str, recipient: str, now: Instant) -> None:
@@ -242,7 +245,7 @@ class Registry:
         self._delivery.written(alert_id, recipient, now)
 
     def deliver_to(self, recipient: str) -> None:
-        """There is room again on the stream of a recipient: send what waits for it."""
+        """Send the alerts that wait for a recipient, because its stream has room again."""
         self._delivery.deliver_to(recipient)
 
     # --- commands of operators --------------------------------------------------------------------------------------
@@ -258,30 +261,32 @@ class Registry:
         return self._registrations.promote(name, from_role, to_role)
 
     def hold_notices(self, maintenance: Maintenance) -> Record:
-        """An operator holds notices about a service; it stays with the id. Raises ServiceNotFound."""
+        """Put a service under maintenance, which is kept by its id. Raises ServiceNotFound."""
         record = self.get(maintenance.service_id)
         self._maintenance.hold(maintenance, self._maintenance_changed)
         return record
 
     def release_notices(self, service_id: str) -> Record | None:
-        """Notices are held no more; None if the service itself is gone. Raises ServiceNotFound if none were held."""
+        """End the maintenance of a service; return None if the service is not registered. Raises ServiceNotFound
+        without maintenance."""
         record = self.records.get(service_id) if service_id in self._maintenance.by_id else self.get(service_id)
         self._maintenance.release(service_id, self._maintenance_changed)
         return record
 
     def acknowledge(self, alert_id: str, recipient: str, now: Instant) -> int:
-        """The recipient (empty: everyone) has handled the alert. Return how many copies were waiting."""
+        """Acknowledge an alert for a recipient (empty: for all recipients). Return how many copies were waiting."""
         return self._delivery.acknowledge(alert_id, recipient, now)
 
     def acknowledge_loss(self, alert_id: str, now: Instant) -> int:
-        """An operator acknowledges the loss that this alert reported. Return of how many services: one or none."""
+        """Record that an operator acknowledges the loss that this alert reported. Return the number of services: one or
+        none."""
         return self._judgements.acknowledge_loss(alert_id, now)
 
     def acknowledge_matching(self, service_id: str, recipient: str, now: Instant) -> tuple[int, int]:
-        """Acknowledge every copy that waits, about this service and for this recipient (each empty: any).
+        """Acknowledge every waiting copy about this service and for this recipient (empty: any).
 
-        Without a recipient it is an operator's acknowledgement, also of what was lost. Return how many copies waited,
-        and how many lost services were not acknowledged before.
+        Without a recipient this is an operator's acknowledgement, which also acknowledges losses. Return how many
+        copies were waiting, and how many lost services were not acknowledged before.
         """
         count = self._delivery.acknowledge_matching(service_id, recipient, now)
         if recipient:
@@ -297,12 +302,12 @@ class Registry:
 
     @property
     def tombstones(self) -> dict[str, Tombstone]:
-        """The services that are registered no more, by id, the oldest first; to be read only."""
+        """The services that are no longer registered, by id, oldest removal first; do not change them."""
         return self._registrations.tombstones
 
     @property
     def watched(self) -> bool:
-        """Whether somebody passes judgement now; if not, the liveness of all is UNKNOWN."""
+        """Whether TRON is watching; if not, the liveness of all services is UNKNOWN."""
         return self._published.watched
 
     @property
@@ -321,27 +326,27 @@ class Registry:
         return self._events.last
 
     def get(self, service_id: str) -> Record:
-        """The record; raises ServiceNotFound."""
+        """Return the record of a service; raise ServiceNotFound."""
         return self._directory.get(service_id)
 
     def resolve(self, id_or_name: str) -> Record | None:
-        """Whom a parent or recipient names; see `Directory.resolve`."""
+        """Return the service that a parent or recipient names; see `Directory.resolve`."""
         return self._directory.resolve(id_or_name)
 
     def view(self, record: Record) -> Service:
-        """The record as a reader sees it."""
+        """Return the record as a reader sees it."""
         return self._published.view(record)
 
     def as_heard(self, shown: Service) -> Service:
-        """A service as readers were shown it, with what is no change; see `Published.as_heard`."""
+        """Return a service as readers last saw it, with the data that causes no revision; see `Published.as_heard`."""
         return self._published.as_heard(shown)
 
     def shown(self) -> list[Service]:
-        """All services as readers were shown them last."""
+        """Return all services as readers last saw them."""
         return self._changes.services()
 
     def changes_since(self, revision: int) -> list[Change]:
-        """Every change after a revision; see `ChangeLog.since`. Raises RevisionCompacted."""
+        """Return every change after a revision; see `ChangeLog.since`. Raises RevisionCompacted."""
         return self._changes.since(revision)
 
     def check_event(self, after: int) -> None:
@@ -349,19 +354,19 @@ class Registry:
         self._events.check(after)
 
     def recent_events(self, after: int, limit: int) -> list[Event] | None:
-        """The next events, from memory; see `EventLog.recent_after`."""
+        """Return the next events from memory; see `EventLog.recent_after`."""
         return self._events.recent_after(after, limit)
 
     def copy(self, alert_id: str, recipient: str) -> Delivery | None:
-        """The copy of an alert that waits for this recipient; None if none does."""
+        """Return the copy of an alert that waits for this recipient; None if there is none."""
         return self._mailboxes.get(alert_id, recipient)
 
     def waiting_for(self, recipient: str) -> list[Delivery]:
-        """The copies of alerts that wait for this recipient, the oldest first."""
+        """Return the copies of alerts that wait for this recipient, oldest first."""
         return self._mailboxes.waiting_for(recipient)
 
     def all_waiting(self) -> list[Delivery]:
-        """All copies of alerts that wait."""
+        """Return all waiting copies of alerts."""
         return self._mailboxes.all_waiting()
 
     @property
@@ -378,11 +383,11 @@ class Registry:
         }
 
     def maintenance_of(self, service_id: str) -> Maintenance | None:
-        """The maintenance of a service; None if there is none."""
+        """Return the maintenance of a service; None without one."""
         return self._maintenance.by_id.get(service_id)
 
     def all_maintenance(self) -> list[Maintenance]:
-        """All maintenance, by service_id."""
+        """Return all maintenance, by service_id."""
         return self._maintenance.all()
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
@@ -392,7 +397,7 @@ class Registry:
     # --- TRON -------------------------------------------------------------------------------------------------------
 
     def open_feed(self, feed_id: int, observer: str) -> ObservationFeed:
-        """An observer listens from now on; its first frame is everything. What it said beforehand is void.
+        """Add an observer; its first frame contains all facts. Its earlier preauthorized suspicions become invalid.
 
         Raises QuotaExceeded.
         """
@@ -402,7 +407,7 @@ class Registry:
         return feed
 
     def close_feed(self, feed_id: int, now: Instant) -> None:
-        """An observer's stream ended, and with it what it said beforehand."""
+        """Record that an observer's stream ended; its preauthorized suspicions become invalid."""
         self._verdicts.withdraw_preauthorized(self._observers.close(feed_id, now))
 
     @property
@@ -411,15 +416,16 @@ class Registry:
         return self._observers.judged_until
 
     def feed_is_due(self, feed_id: int, *, tick: bool) -> bool:
-        """Whether to send the observer a frame: at a `tick`, or for something urgent; see `Observers.is_due`."""
+        """Return whether to send the observer a frame: at a `tick`, or for an urgent fact; see `Observers.is_due`."""
         return self._observers.is_due(feed_id, tick=tick)
 
     def frame_sent(self, feed_id: int, until: float) -> None:
-        """The observer was sent a frame with all facts up to the attentive time `until`."""
+        """Record that the observer was sent a frame with all facts up to the attentive time `until`."""
         self._observers.sent(feed_id, until)
 
     def judged(self, observer: str, now: Instant, until: float | None = None) -> None:
-        """The observer has judged all facts up to the attentive time `until` (None: now); see `Observers.judged`."""
+        """Record that the observer has evaluated all facts up to the attentive time `until` (None: now); see
+        `Observers.judged`."""
         watches = self._observers.judged(observer, now, until)
         if watches is not None:
             self._published.set_watched(watches)
@@ -435,31 +441,31 @@ class Registry:
     def preauthorize(
         self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool, observer: str = ""
     ) -> None:
-        """Take over what the observer says beforehand; see `Verdicts.preauthorize`."""
+        """Store the observer's preauthorized suspicions; see `Verdicts.preauthorize`."""
         self._verdicts.preauthorize(suspicions, withdrawn, held=held, observer=observer)
 
     def withdraw_preauthorized(self) -> None:
-        """The registry stalled: what was said beforehand is void."""
+        """Invalidate all preauthorized suspicions, because the registry stalled."""
         self._verdicts.withdraw_preauthorized()
 
     def streams_broke(self, broken: Iterable[Record], now: Instant) -> None:
-        """Suspect, in the observer's name, those of whom it said so beforehand."""
+        """Apply the observer's preauthorized suspicions to the services whose streams broke."""
         self._verdicts.streams_broke(broken, now)
 
     @property
     def cascade_alert_id(self) -> str:
-        """The mass failure that the observer last said to be in; empty for none."""
+        """The alert of the mass failure that the observer last reported; empty for none."""
         return self._verdicts.cascade_alert_id
 
     def report_cascade(self, alert_id: str) -> None:
-        """The observer says that it is in this mass failure; empty: in none."""
+        """Record the mass failure that the observer reports; empty: none is in progress."""
         self._verdicts.cascade_alert_id = alert_id
 
     # --- time -------------------------------------------------------------------------------------------------------
 
     def tick(self, now: Instant) -> None:
-        """AlertCopy that nobody watches, that a time of maintenance is over, that streams have fallen silent, and that
-        alerts wait for nobody."""
+        """Check whether TRON is lost, whether a maintenance is over, which streams fell silent, and which alerts wait
+        for recipients that are not registered."""
         self._maintenance.release_due(now, self._maintenance_changed)
         if self._observers.are_lost(now):
             self._published.set_watched(False)
@@ -467,19 +473,19 @@ class Registry:
         self._attachments.end_silent(now)
 
     def show_liveness(self, limit: int = PART) -> bool:
-        """A part of the work that `judged` or `tick` left; see `Published.show_liveness`."""
+        """Do a part of the work that `judged` or `tick` left; see `Published.show_liveness`."""
         return self._published.show_liveness(limit)
 
     def publish_figures(self, limit: int = PART) -> bool:
-        """A part of what readers are shown now and then; see `Published.show_figures`."""
+        """Show a part of the new load figures; see `Published.show_figures`."""
         return self._published.show_figures(limit)
 
     def save_heartbeats(self, limit: int = PART) -> bool:
-        """A part of what is stored now and then; see `LivenessFacts.save_heartbeats`."""
+        """Store a part of the times of heartbeats; see `LivenessFacts.save_heartbeats`."""
         return self._facts.save_heartbeats(limit)
 
     def compact_events(self, first: int) -> None:
-        """Forget events older than the number `first`, and the copies of them that nobody acknowledged."""
+        """Delete events older than the number `first`, and their unacknowledged copies."""
         self._delivery.compact(first)
 
     def _maintenance_changed(self, record: Record) -> None:

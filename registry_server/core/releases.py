@@ -1,7 +1,7 @@
-"""The way of what commands ask for: to the disk, then to agents, to callers and to readers, in this order. Pure.
+"""Passes the effects of commands on: to the disk, then to agents, to callers and to readers, in this order. Pure.
 
-`commits` keeps the order; this follows it. The loop of the registry and the simulation both run it; each gives it a
-`Shell`, which has the clock, the disk and the sockets.
+`commits` decides the order; this module follows it. The registry's loop and the simulation both run it; each provides a
+`Shell` with the clock, the disk and the sockets.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from registry_server.core.service import Instant
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """What the outside does when it is asked to."""
+    """The operations that the environment carries out on request."""
 
     monotonic: Callable[[], float]
-    """Seconds on a clock that only advances."""
+    """Return the seconds on a clock that only advances."""
     now: Callable[[], Instant]
     write: Callable[[list[Write]], None]
-    """Commit these lines before it returns. Raises if they cannot be written."""
+    """Commit these lines before returning. Raises if they cannot be written."""
     wake_writer: Callable[[], None]
-    """Have the writer ask `Releases.take` for batches."""
+    """Make the writer ask `Releases.take` for batches."""
     send: Callable[[int, Message | EndStream], None]
-    """A message for a stream; it may have ended."""
+    """Send a message on a stream, which may have ended."""
     wake_observers: Callable[[], None]
-    """Observers for which something urgent waits are sent a frame."""
+    """Send a frame to observers for which an urgent fact waits."""
     show: Callable[[], None]
-    """Readers may see more: up to `Commits.revision` and `Commits.sequence`."""
+    """Show readers more: up to `Commits.revision` and `Commits.sequence`."""
     show_later: Callable[[float], None]
     """Call `Releases.show_due` in this many seconds."""
 
 
 class Releases:
-    """Hands what commands asked for to the disk, and releases it when it is durable."""
+    """Passes the effects of commands to the disk, and releases them once they are durable."""
 
     def __init__(self, registry: Registry, commits: Commits, shell: Shell) -> None:
         self._registry = registry
@@ -49,9 +49,9 @@ class Releases:
         self._show_is_due = False
 
     def flush(self, then: Callable[[], None] | None = None) -> int:
-        """Start committing what commands asked for since the last call. Return the position of the last of it.
+        """Start committing the effects of the commands since the last call. Return their position.
 
-        `then` is called when all that was asked for up to now is durable and released: perhaps before this returns.
+        `then` is called when all earlier effects are durable and released, possibly before this method returns.
         """
         position, effects = self._collect()
         self._shell.wake_observers()
@@ -59,8 +59,8 @@ class Releases:
         return position
 
     def flush_inline(self, then: Callable[[], None] | None = None) -> int:
-        """As `flush`, for what a life depends on: verdicts, and streams that break. It may commit before it returns;
-        raises if it cannot be written."""
+        """Commit urgent effects as `flush` does: verdicts, and streams that break. The commit may happen before this
+        method returns; raises if it fails."""
         position, effects = self._collect()
         commits = self._commits
         if commits.commits_inline(self._shell.monotonic()) and (batch := commits.take()) is not None:
@@ -77,20 +77,20 @@ class Releases:
     # --- the writer -------------------------------------------------------------------------------------------------
 
     def take(self) -> Batch | None:
-        """The next batch to write; None if nothing waits."""
+        """Return the next batch to write; None if nothing waits."""
         return self._commits.take()
 
     def written(self, batch: Batch) -> None:
-        """The batch is durable: `release` until there is no more."""
+        """Record that the batch is durable: call `release` until nothing is left."""
         self._commits.committed(batch.position, self._shell.monotonic())
 
     def failed(self, batch: Batch) -> None:
-        """The batch could not be written: nothing of it, or of what follows, is ever released."""
+        """Record that the batch could not be written: neither it nor anything later is ever released."""
         self._commits.failed(batch.position)
 
     def release(self) -> bool:
-        """Release what is durable, one commit at a time: its messages go to agents, then its callers are answered, then
-        readers see it. Return whether there was any."""
+        """Release durable effects, one commit at a time: their messages go to agents, then their callers are answered,
+        then readers see them. Return whether there were any."""
         shell = self._shell
         commit = self._commits.release(shell.monotonic())
         if commit is None:
@@ -120,19 +120,19 @@ class Releases:
             shell.show_later(max(0.0, due - shell.monotonic()))
 
     def show_due(self) -> None:
-        """The time that `Shell.show_later` named has come."""
+        """Show readers more, because the time that `Shell.show_later` named has come."""
         self._show_is_due = False
         self.show()
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _collect(self) -> tuple[int, Effects]:
-        """Hand what commands asked for since the last call to the commits; return its position, and what it is."""
+        """Add the effects of the commands since the last call to the commits; return their position and the effects."""
         effects = self._registry.take()
         return self._commits.add(effects, self._registry.revision, self._registry.last_event), effects
 
     def _proceed(self, position: int, effects: Effects, then: Callable[[], None] | None) -> None:
-        """Release what needs no commit, or is durable already; else have it committed by the writer."""
+        """Release effects that need no commit or are already durable; have the writer commit all others."""
         commits = self._commits
         if then is not None:
             self._callers.append((position, then))
@@ -144,6 +144,6 @@ class Releases:
         self._answer()
 
     def _answer(self) -> None:
-        """Call everyone who waits for what is released by now."""
+        """Call all callers whose effects are released by now."""
         while self._callers and self._callers[0][0] <= self._commits.released_to:
             self._callers.popleft()[1]()

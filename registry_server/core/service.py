@@ -1,4 +1,4 @@
-"""The nouns of the registry: services, what they report, how they are judged, and events. Frozen values."""
+"""The values of the registry: services, their reports, verdicts about them, and events. Frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grid_model.service import Maintenance, ServiceRole, ServiceStatus
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """One moment on two clocks: seconds since the epoch (UTC), and attentive seconds since the registry started."""
+    """One moment on two clocks: seconds since the epoch (UTC), and attentive seconds since the registry's start."""
 
     wall: float
     attentive: float
@@ -20,7 +20,7 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a service last said of itself. Intervals in seconds, `busy_until` in seconds since the epoch."""
+    """The values that a service last reported. Intervals are in seconds, `busy_until` is in seconds since the epoch."""
 
     status: ServiceStatus = ServiceStatus.OK
     p95_ms: float | None = None
@@ -35,7 +35,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """TRON's last judgement of a service. `since` in seconds since the epoch; `down_event` is set while it is down."""
+    """TRON's last verdict about a service. `since` is in seconds since the epoch; `down_event` is set while the service
+    is down."""
 
     liveness: Liveness = Liveness.ALIVE
     cause: LivenessCause = LivenessCause.NONE
@@ -43,16 +44,16 @@ class Judgement:
     missed_beats: int = 0
     down_event: Event | None = None
     told_to: tuple[str, ...] = ()
-    """The recipients of `down_event`."""
+    """The recipients of the alert `down_event`."""
     folded_into: str = ""
-    """The alert of another service that lists this one as failed with it."""
+    """The alert of another service that lists this service as failed together with that one."""
     removal_alert_id: str = ""
-    """The alert of its removal, if it was removed as down."""
+    """The alert of the service's removal, if it was removed while down."""
     acknowledged_at: float | None = None
-    """When an operator acknowledged that it is lost; seconds since the epoch."""
+    """When an operator acknowledged the loss of the service, in seconds since the epoch."""
     returned: Event | None = None
-    """The alert of its last return while alerts of its death waited on, because of the services that they list. A copy
-    that escalates later is followed by it."""
+    """The alert of the service's last return, if copies about its death still waited then because they list other
+    services. If such a copy escalates later, this alert follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class StoredService:
-    """What must survive a restart about a registered service."""
+    """The data about a registered service that must survive a restart."""
 
     spec: Declaration
     declared_role: ServiceRole
@@ -88,7 +89,7 @@ class StoredService:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What is remembered about a removed service. `judgement` is None if it left on purpose."""
+    """The data about a removed service that is kept. `judgement` is None if the service left on purpose."""
 
     service_id: str
     incarnation: int
@@ -102,9 +103,9 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What an operator decided about a service id; it outlives registrations.
+    """An operator's decision about the role of a service id, which outlives registrations.
 
-    A promotion holds for as long as the agent goes on declaring the role that it was promoted from.
+    A promotion holds for as long as the agent keeps declaring the role from which it was promoted.
     """
 
     service_id: str

@@ -1,7 +1,8 @@
-"""The open Heartbeat streams as data: whom each one carries, and why we end it, if we do. Pure.
+"""The open Heartbeat streams as data: the services that each one carries, and why the registry ends it, if it does.
+Pure.
 
-The end of a stream means something only if the other side caused it. So whatever ends a stream on our side says so
-here, before the stream closes; nothing else tells the two apart afterwards.
+The end of a stream is evidence only if the agent's side caused it. So whenever the registry ends a stream, it records
+that here before the stream closes; afterwards the two kinds of end cannot be distinguished.
 """
 
 from __future__ import annotations
@@ -24,30 +25,33 @@ AT_ONCE = 100
 
 @dataclass(slots=True)
 class Session:
-    """One Heartbeat stream: which incarnations it carries, and which ids it has lost."""
+    """One Heartbeat stream: the incarnations that it carries, and the ids that it has lost."""
 
     services: dict[str, int] = field(default_factory=dict)
     superseded: dict[str, int] = field(default_factory=dict)
     heard_at: float | None = None
-    """When something was last said on it, in attentive seconds; the first look at it where nothing was yet."""
+    """The time of the last message on the stream, in attentive seconds; the time of the first check if there was
+    none."""
     shared: bool = False
-    """Whether it carries the agents of one process, each of them apart."""
+    """Whether the stream carries the agents of one process, each of which is handled separately."""
     ended: str = ""
-    """Why we end it, as an error reason; empty while we do not."""
+    """The error reason for which the registry ends the stream; empty while it does not."""
     closed: float | None = None
-    """When it ended, in attentive seconds, while services wait to be detached from it; None while it is open."""
+    """When the stream ended, in attentive seconds, while services wait to be detached from it; None while it is
+    open."""
     drains_until: float | None = None
-    """Until when its end is taken for obedience to our `drain`, in attentive seconds."""
+    """Until when an end of the stream counts as an answer to the registry's `drain`, in attentive seconds."""
 
     def reason(self, now: float) -> str:
-        """Why we ended it, if it ends at this attentive second; empty if the other side did."""
+        """Return why the registry ended the stream, if it ends at this attentive second; empty if the agent's
+        side did."""
         if self.ended:
             return self.ended
         return Draining.reason if self.drains_until is not None and now <= self.drains_until else ""
 
 
 class Sessions:
-    """All open streams, and which of them may have nothing more to say."""
+    """All open streams, and those whose services may all be silent."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, Session] = {}
@@ -57,13 +61,13 @@ class Sessions:
         return self._sessions[session_id]
 
     def open(self, session_id: int) -> None:
-        """A stream was opened."""
+        """Record that a stream was opened."""
         self._sessions[session_id] = Session()
         self._quiet[session_id] = None
 
     def close(self, session_id: int, now: float) -> Session | None:
-        """The stream is over, as of this attentive second: it stays known until `drop` took its last service. Return
-        it; None if it is not open."""
+        """Record that the stream ended at this attentive second; it stays known until `drop` removed its last service.
+        Return it; None if it is not open."""
         session = self._sessions.get(session_id)
         if session is None or session.closed is not None:
             return None
@@ -74,7 +78,7 @@ class Sessions:
         return session
 
     def end(self, session_id: int, reason: str) -> bool:
-        """We end the stream for this reason. Return whether that is new."""
+        """Record that the registry ends the stream for this reason. Return whether that is new."""
         session = self._sessions.get(session_id)
         if session is None or session.ended:
             return False
@@ -82,13 +86,14 @@ class Sessions:
         return True
 
     def drain(self, session_id: int, until: float) -> None:
-        """If the stream ends by this attentive second, it is for our sake. Nothing if it is over."""
+        """Record that an end of the stream until this attentive second counts as caused by the registry. Do nothing if
+        it has ended."""
         session = self._sessions.get(session_id)
         if session is not None:
             session.drains_until = until
 
     def drop(self, session_id: int, service_id: str) -> Session:
-        """The stream carries this service no more."""
+        """Record that the stream no longer carries this service."""
         session = self._sessions[session_id]
         session.services.pop(service_id, None)
         if session.closed is None:
@@ -98,15 +103,15 @@ class Sessions:
         return session
 
     def recheck(self, session_id: int) -> None:
-        """A service that the stream carries was judged: perhaps all of them are down by now."""
+        """Check a stream again, because a verdict about one of its services changed: all of them may be down by now."""
         if self._sessions[session_id].closed is None:
             self._quiet[session_id] = None
 
     def silent(self, now: float, find: Callable[[str], Record | None]) -> list[int]:
-        """The streams on which nobody speaks any more, each of them once, at most AT_ONCE.
+        """Return the streams whose services are all silent, each stream once, at most AT_ONCE.
 
-        Everybody whom such a stream carries is judged down and was not heard since: their own silence bounds are over,
-        the longest too. A stream that carries nobody has EMPTY_FOR.
+        All services of such a stream are down and were not heard since: even their longest silence bound is over. A
+        stream without services is silent after EMPTY_FOR.
         """
         found: list[int] = []
         for session_id in list(self._quiet):

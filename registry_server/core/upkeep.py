@@ -1,4 +1,5 @@
-"""What time brings: ticks, and work over all services now and then. Pure; the loop and the simulation run it."""
+"""The periodic work of the registry: ticks, and work over all services in parts. Pure; the loop and the simulation run
+it."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ COMPACT_EVERY = 600.0
 
 
 class Upkeep:
-    """The clock of one registry, and its work that nobody asks for. `now`: seconds on the monotonic clock."""
+    """The clock of one registry, and its periodic work. `now`: seconds on the monotonic clock."""
 
     def __init__(self, registry: Registry, now: float, *, compact_every: float = COMPACT_EVERY) -> None:
         self.clock = AttentiveClock(now)
@@ -29,7 +30,7 @@ class Upkeep:
         self._compact_every = compact_every
 
     def tick(self, now: float, wall: Callable[[], float]) -> float:
-        """A tick: what arrived before it was read. Return the seconds of a stall that ended here, else 0.0."""
+        """Handle a tick, after earlier input was read. Return the seconds of a stall that ended here, else 0.0."""
         stall = self.clock.tick(now)
         if stall:
             self._registry.withdraw_preauthorized()
@@ -37,7 +38,8 @@ class Upkeep:
         return stall
 
     def parts(self, now: float) -> list[Callable[[], bool]]:
-        """The work that is due, each to be called until it returns False, with time for others between."""
+        """Return the parts of the work that is due. Call each until it returns False, with time for other work in
+        between."""
         due: list[Callable[[], bool]] = [self._registry.show_liveness]
         if now - self._figures_at >= FIGURES_EVERY:
             self._figures_at = now
@@ -48,14 +50,14 @@ class Upkeep:
         return due
 
     def compacts(self, now: float) -> bool:
-        """Whether to look for events that are older than is kept."""
+        """Return whether to look for events that are older than the retention."""
         due = now - self._compacted_at >= self._compact_every
         if due:
             self._compacted_at = now
         return due
 
     def streams_broke(self, broken: list[Record], now: Instant, monotonic: float) -> None:
-        """The streams of these services broke, or their programs are gone."""
+        """Handle services whose streams broke, or whose programs crashed."""
         # After a stall it is unknown how long ago that was: TRON judges it, and takes the stall into account.
         if broken and not self.clock.lags(monotonic):
             self._registry.streams_broke(broken, now)

@@ -1,4 +1,4 @@
-"""What the registry accepts. What is refused is named field by field, with the path that the client typed."""
+"""Checks requests: each refused field is named with the path that the client typed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_GRACE = 3600.0
 
 
 def check_text(path: str, value: str, at_least: int, at_most: int) -> list[FieldError]:
-    """Printable text of a bounded length, without blanks around it."""
+    """Check printable text of a bounded length, without blanks at its beginning or end."""
     if len(value) < at_least:
         return [FieldError(path, "must not be empty")]
     if len(value) > at_most:
@@ -44,16 +44,16 @@ def check_text(path: str, value: str, at_least: int, at_most: int) -> list[Field
 
 
 def check_id(path: str, value: str) -> None:
-    """Raise InvalidRequest where `value` cannot be the id of a service."""
+    """Raise InvalidRequest if `value` cannot be the id of a service."""
     errors = check_text(path, value, 1, MAX_SERVICE_ID)
     if errors:
         raise InvalidRequest.of(*errors)
 
 
 def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
-    """Return the spec with `labels.parent` read into an empty `parent`; raise InvalidRequest with all that is wrong.
+    """Return the spec, with an empty `parent` filled from `labels.parent`; raise InvalidRequest with all mistakes.
 
-    `as_sent`: caps, ttl and ctx_limit may say anything, within bounds of size.
+    `as_sent`: caps, ttl and ctx_limit may have any value, within bounds of size.
     """
     labelled = spec.labels.get("parent")
     if not spec.parent and isinstance(labelled, str) and labelled:
@@ -95,7 +95,7 @@ def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
 
 
 def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -> list[FieldError]:
-    """What is wrong with the figures of a beat; `as_sent`: they may be negative."""
+    """Return the mistakes in the figures of a beat; `as_sent`: figures may be negative."""
     errors: list[FieldError] = []
     for name, number in (("p95_ms", report.p95_ms), ("load", report.load), ("queue_depth", report.queue_depth)):
         if number is not None and (not math.isfinite(number) or (number < 0 and not as_sent)):
@@ -112,7 +112,7 @@ def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -
 
 
 def check_event(event: Event) -> None:
-    """Raise InvalidRequest with all that is wrong with an event to publish."""
+    """Raise InvalidRequest with all mistakes in an event to publish."""
     errors = [
         *check_text("event.type", event.type, 1, MAX_NAME),
         *check_text("event.alert_id", event.alert_id, 0, MAX_NAME),
@@ -131,7 +131,7 @@ def check_event(event: Event) -> None:
 
 
 def check_object(path: str, value: dict[str, Any]) -> list[FieldError]:
-    """A JSON object within the bounds on size and depth. The size is that of its keys and leaves as text."""
+    """Check a JSON object against the bounds on size and depth. The size is that of its keys and leaves as text."""
     size = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:

@@ -1,6 +1,7 @@
-"""Judgement as the registry sees it: compared with the facts that it was based on, then applied, or refused.
+"""Applies verdicts: compares each with the facts that it is based on, then applies or refuses it.
 
-Nothing here decides who is dead. A verdict comes from the observer; a standing suspicion came from it beforehand.
+Nothing here decides which service is dead. The observer sends each verdict, or has sent it before as a preauthorized
+suspicion.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from registry_server.core.service import Instant, Judgement
 
 
 class Verdicts:
-    """Decides what becomes of each verdict. Every method is one atomic command, like the registry's own."""
+    """Applies or refuses each verdict. Every method is one atomic command, like those of the registry."""
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class Verdicts:
         """The mass failure that the observer last said to be in."""
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
-        """Compare and set: apply the verdict and its alerts if no newer fact came since the one that it names."""
+        """Compare and set: apply the verdict and its alerts if no fact is newer than the one that the verdict names."""
         record = self._records.get(verdict.service_id)
         if record is None or record.incarnation != verdict.incarnation:
             return VerdictResult(VerdictOutcome.GONE)
@@ -66,7 +67,7 @@ class Verdicts:
         return self._set(record, verdict, now)
 
     def notify(self, copy: AlertCopy, now: Instant) -> bool:
-        """Send an alert, or one more copy of one. Return whether it was new; False changes nothing."""
+        """Send an alert, or one more copy of one. Return whether it was new; False means that nothing changed."""
         if copy.escalated_from and not self._delivery.stop_escalation(copy.alert_id, copy.escalated_from):
             return False
         event = copy.alert
@@ -95,8 +96,8 @@ class Verdicts:
     def preauthorize(
         self, suspicions: Iterable[StandingSuspicion], withdrawn: Iterable[int], *, held: bool, observer: str = ""
     ) -> None:
-        """Take over what the observer says beforehand; what another said is void. Those of incarnations that are gone
-        are forgotten at once."""
+        """Store the observer's preauthorized suspicions; those of another observer become invalid. Suspicions of
+        incarnations that are no longer registered are dropped at once."""
         if observer != self._standing_of:
             self._standing.clear()
             self._standing_of = observer
@@ -112,12 +113,13 @@ class Verdicts:
             self._standing = {each: self._standing[each] for each in self._standing.keys() & current}
 
     def withdraw_preauthorized(self, observer: str | None = None) -> None:
-        """No suspicion is in force any more: their observer is gone or begins anew; None: the registry stalled."""
+        """Invalidate all preauthorized suspicions: their observer has disconnected or restarts; None: the registry
+        stalled."""
         if observer is None or observer == self._standing_of:
             self._standing.clear()
 
     def streams_broke(self, broken: Iterable[Record], now: Instant) -> None:
-        """Suspect, in the observer's name, those of whom it said so beforehand."""
+        """Apply the observer's preauthorized suspicions to the services whose streams broke."""
         for record in broken:
             suspicion = self._standing.pop(record.incarnation, None)
             judged_alive = record.judgement.liveness is Liveness.ALIVE
@@ -203,8 +205,8 @@ class Verdicts:
         return VerdictResult(VerdictOutcome.APPLIED, delivered, event)
 
     def _withdraw_what_is_over(self, record: Record, verdict: Verdict, now: Instant) -> Verdict:
-        """A service is alive again: end the copies that report otherwise. Return the verdict with what is sent instead:
-        to each who missed a death that is over, its summary."""
+        """Withdraw the copies that are obsolete because a service is alive again. Return the verdict with the alerts
+        that replace them: a summary for each recipient that missed a death that is over."""
         service_id = record.spec.service_id
         about = self._delivery.mailboxes.about(service_id)
         over = overtaken.over_once_alive(about, service_id, self._judgements.is_alive)
@@ -235,20 +237,22 @@ class Verdicts:
         return replace(verdict, alert=alert, further_alerts=tuple(further))
 
     def _to_follow_later_copies(self, record: Record, restored: Event) -> Event | None:
-        """The alert of a return, if copies about the death wait on: when they escalate, it follows them."""
+        """Return the alert of a return, if copies about the death still wait: when one of them escalates, this alert
+        follows it."""
         service_id = record.spec.service_id
         if not overtaken.reports_death(self._delivery.mailboxes.about(service_id), service_id):
             return None
         return replace(_as_shown(overtaken.with_both_times(restored, _down_at(record)), record), recipient="")
 
     def _withdraw_suspicions(self, death: Event, now: Instant) -> None:
-        """Whoever is notified of a death need not hear that it was suspected."""
+        """Withdraw the suspicions of a service from recipients that are notified of its death."""
         if death.recipient and death.type in DEATHS:
             about = self._delivery.mailboxes.about(death.service_id)
             self._delivery.withdraw(overtaken.over_once_down(about, death), now)
 
     def _fold(self, recipient: str, folds: Iterable[str], alert_id: str) -> None:
-        """The alert of another service lists them: their own copies to its recipient escalate no further."""
+        """Record that the alert of another service lists these services: their own copies to its recipient no longer
+        escalate."""
         listed = set(folds)
         self._judgements.listed(sorted(listed), alert_id)
         for copy in self._delivery.mailboxes.waiting_for(recipient):
@@ -257,14 +261,14 @@ class Verdicts:
 
 
 def _down_at(record: Record) -> float:
-    """Since when a service that is judged down is down, in seconds since the epoch."""
+    """Return since when a service that is DOWN has been down, in seconds since the epoch."""
     down_event = record.judgement.down_event
     return record.judgement.since if down_event is None else down_event.occurred_at
 
 
 def _as_shown(alert: Event, record: Record) -> Event:
-    """The alert with the moment of the last sign of life that readers of the record were shown: observers, who are told
-    the ages of beats in whole milliseconds, only reckon it."""
+    """Return the alert with the time of the last heartbeat that readers of the record see: observers receive the ages
+    of heartbeats in whole milliseconds, so their own time is only an estimate."""
     if alert.last_seen_at is None or alert.service_id != record.spec.service_id:
         return alert
     return replace(alert, last_seen_at=record.last_heartbeat_at)

@@ -1,7 +1,7 @@
 """The shell of the registry: it moves bytes, waits and stores, and decides nothing. Read in this order.
 
 - `loop`                                          the clock, the commands, and the writer thread.
-- `store/`                                        what is on disk.
+- `store/`                                        the data on disk.
 - `translate`, `agent_messages`                   between the wire and the core.
 - `grpc_heartbeat`                                the streams of agents.
 - `grpc_observer`                                 TRON's stream and calls.
@@ -9,5 +9,5 @@
 - `grpc_events`                                   the event log.
 - `grpc_health`                                   the standard health service.
 - `metrics`                                       the metrics, and where each is read.
-- `watchdog`                                      reports that TRON is gone, and that it is back.
+- `watchdog`                                      reports that TRON is lost, and that it is back.
 """

@@ -1,4 +1,4 @@
-"""The messages of a Heartbeat stream, between the wire and the core."""
+"""Converts the messages of a Heartbeat stream between the wire and the core."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from registry_server.io import translate
 
 
 def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
-    """What an agent said; Invalid if it cannot be read."""
+    """Return an agent's message for the core; Invalid if it cannot be parsed."""
     service_id = instance_id = shared = ""
     try:
         kind = decoded(request).WhichOneof("kind")
@@ -69,7 +69,7 @@ def _to_registration(register: heartbeat_pb2.Register, *, relayed: bool) -> Regi
 
 
 def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:
-    """What an agent is sent."""
+    """Return the wire message for an answer of the core."""
     response = heartbeat_pb2.HeartbeatResponse
     match output:
         case BeatAck(sequence, revision, heard_at):

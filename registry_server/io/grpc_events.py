@@ -1,4 +1,4 @@
-"""EventService: the numbered log on the wire."""
+"""The gRPC service EventService, which serves the event log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_SUBSCRIBERS = 5000
 
 
 class EventService(event_service_pb2_grpc.EventServiceServicer):
-    """Events: appended, followed, read, acknowledged."""
+    """Appends, streams, lists and acknowledges events."""
 
     def __init__(self, loop: RegistryLoop) -> None:
         self._loop = loop
@@ -34,7 +34,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def PublishEvent(
         self, request: event_service_pb2.PublishEventRequest, context: Context
     ) -> event_service_pb2.PublishEventResponse:
-        """Append one, and answer when it is on disk."""
+        """Append an event, and answer when it is on disk."""
         self._loop.commits.admit()
         event = event_codec.decode(request.event, self._loop.now().wall)
         check_event(event)
@@ -45,7 +45,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def AcknowledgeEvent(
         self, request: event_service_pb2.AcknowledgeEventRequest, context: Context
     ) -> event_service_pb2.AcknowledgeEventResponse:
-        """Acknowledge one, and answer when it is on disk."""
+        """Acknowledge an alert, and answer when the acknowledgement is on disk."""
         errors = [
             *check_text("alert_id", request.alert_id, 1, MAX_NAME),
             *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
@@ -63,7 +63,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def AcknowledgeEvents(
         self, request: event_service_pb2.AcknowledgeEventsRequest, context: Context
     ) -> event_service_pb2.AcknowledgeEventsResponse:
-        """Acknowledge all that match, and answer when it is on disk."""
+        """Acknowledge all matching alerts, and answer when the acknowledgements are on disk."""
         errors = [
             *check_text("service_id", request.service_id, 0, MAX_SERVICE_ID),
             *check_text("recipient", request.recipient, 0, MAX_SERVICE_ID),
@@ -82,7 +82,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def ListEvents(
         self, request: event_service_pb2.ListEventsRequest, context: Context
     ) -> event_service_pb2.ListEventsResponse:
-        """Read a page of what is on disk."""
+        """Return a page of the events that are on disk."""
         if request.limit > MAX_LIMIT:
             raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MAX_LIMIT} are allowed"))
         wanted = _filter(request.recipient, request.service_id, request.types)
@@ -114,7 +114,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     async def SubscribeEvents(
         self, request: event_service_pb2.SubscribeEventsRequest, context: Context
     ) -> AsyncIterator[event_service_pb2.SubscribeEventsResponse]:
-        """Events as they become durable; see `core.readers`."""
+        """Yield events as they become durable; see `core.readers`."""
         if request.only_new and request.after_sequence:
             raise InvalidRequest.of(FieldError("only_new", "cannot be combined with after_sequence"))
         wanted = _filter(request.recipient, request.service_id, request.types)

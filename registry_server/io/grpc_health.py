@@ -1,4 +1,5 @@
-"""grpc.health.v1 for the server, for each gRPC service, and for each registered agent by its service_id."""
+"""The gRPC service grpc.health.v1: for the server, for each gRPC service, and for each registered agent by its
+service_id."""
 
 from __future__ import annotations
 
@@ -24,14 +25,14 @@ _SICK = frozenset({ServiceStatus.DOWN, ServiceStatus.ERROR})
 
 
 class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """Answers from the registry; keeps no copy that could grow stale."""
+    """Answers from the registry's state; keeps no copy that could become stale."""
 
     def __init__(self, loop: RegistryLoop) -> None:
         self._loop = loop
         self._watchers = 0
 
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
-        """The health now; NOT_FOUND for a name that nobody has."""
+        """Return the current health; NOT_FOUND for an unknown name."""
         status = self._status(request.service)
         if status is None:
             raise ServiceNotFound(f"no gRPC service and no registered service has the id {request.service!r}")
@@ -40,7 +41,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     async def Watch(
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """The health now, and at each change; SERVICE_UNKNOWN for a name that nobody has (yet)."""
+        """Yield the health now, and at each change; SERVICE_UNKNOWN for a name that is not registered (yet)."""
         if self._watchers >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} probes watch; no more are allowed")
         self._watchers += 1

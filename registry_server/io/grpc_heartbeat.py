@@ -1,4 +1,4 @@
-"""The Heartbeat streams on the wire: one reader and one writer each; `core.agent_stream` decides."""
+"""Runs the Heartbeat streams: one reader and one writer each; `core.agent_stream` makes the decisions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class HeartbeatStream:
         )
 
     async def serve(self) -> None:
-        """Read and write until either side ends it. Ends itself with a status if there is a reason."""
+        """Read and write until either side ends the stream. Raises the error that ends the stream, if there is one."""
         agent = self.agent
         writer = asyncio.create_task(self._write_forever())
         writer.add_done_callback(self._writer_ended)
@@ -110,7 +110,7 @@ class HeartbeatStream:
         loop.flush()
 
     def _push(self, message: effects.Message | effects.EndStream) -> None:
-        """Take a message for the agent; never blocks."""
+        """Add a message for the agent; never blocks."""
         if isinstance(message, effects.EndStream):
             # Nobody speaks on the stream any more: perhaps its machine is gone, and only the socket is left.
             log.warning("stream_reclaimed", peer=self._context.peer(), services=message.services, count=message.count)
@@ -137,7 +137,7 @@ class HeartbeatStream:
                 await abort(self._context, agent.failure)
 
     def _writer_ended(self, writer: asyncio.Task[None]) -> None:
-        """A stream that cannot be written to is over; it must not stay open and deaf."""
+        """End a stream that can no longer be written to, so that it does not stay open without answers."""
         error = None if writer.cancelled() else writer.exception()
         if error is None or self._over:
             return
@@ -148,7 +148,7 @@ class HeartbeatStream:
             self._aborting.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _wait_written(self) -> TronError | None:
-        """Wait until all that waits was written. Return why the stream must end if the agent reads nothing."""
+        """Wait until all waiting messages are written. Return why the stream must end if the agent reads nothing."""
         agent = self.agent
         progress, since = agent.progress, self._loop.now().attentive
         while True:
@@ -164,7 +164,8 @@ class HeartbeatStream:
                 return error
 
     async def _write_rest(self, writer: asyncio.Task[None]) -> None:
-        """A half-closed stream is still answered, within a second. A broken one fails to write, and does not wait."""
+        """Write the remaining answers of a half-closed stream within a second. On a broken stream the write fails
+        without waiting."""
         released = self._loop.flush() <= self._loop.commits.released_to
         if released and not self.agent.has_output:
             return
@@ -175,7 +176,7 @@ class HeartbeatStream:
 
 
 class HeartbeatStreams:
-    """All streams: admission by count, and the sweep that finds those which never speak."""
+    """All streams: limits their number, and periodically ends the streams that never send a message."""
 
     def __init__(self, loop: RegistryLoop, config: Config) -> None:
         self._loop = loop
@@ -219,7 +220,7 @@ class HeartbeatStreams:
                 del self._per_peer[peer]
 
     async def sweep_forever(self) -> None:
-        """Acknowledge what waits for it, and end the streams on which nothing is said."""
+        """Send waiting acknowledgements, and end the streams that send no first message."""
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             turn = Turn("sweep")
@@ -238,7 +239,7 @@ class HeartbeatStreams:
         self._owing[stream] = None
 
     async def drain(self, reconnect_after: float) -> None:
-        """Ask everyone to go, then end what is left; wait for them for FAREWELL."""
+        """Ask all clients to leave, then end the remaining streams; wait up to FAREWELL seconds."""
         turn = Turn("drain")
         async for stream in turn.each(list(self._streams)):
             stream.agent.drain(reconnect_after, self._loop.now())

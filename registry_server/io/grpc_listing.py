@@ -1,4 +1,4 @@
-"""ListServices: pages of lists that are worked out between other work of the loop."""
+"""Serves ListServices: the lists are computed in parts, between other work of the event loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AT_ONCE = 250
 
 
 class ServiceLists:
-    """Answers ListServices. One list is worked out at a time, a part in each turn of the loop."""
+    """Answers ListServices. One list is computed at a time, one part in each turn of the loop."""
 
     def __init__(self, loop: RegistryLoop) -> None:
         self._loop = loop
@@ -36,7 +36,7 @@ class ServiceLists:
     async def page(
         self, request: registry_service_pb2.ListServicesRequest
     ) -> registry_service_pb2.ListServicesResponse:
-        """A page, as it is on disk. Raises InvalidRequest and PageTokenExpired."""
+        """Return a page of the durable state. Raises InvalidRequest and PageTokenExpired."""
         if request.page_size > MAX_PAGE:
             raise InvalidRequest.of(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
         wanted = to_filter(request)
@@ -67,7 +67,7 @@ class ServiceLists:
         )
 
     def _purge_later(self) -> None:
-        """Have lists that nobody reads any more let go of, also if no other call ever comes."""
+        """Discard expired lists later, even if no other call arrives."""
         if self._purge is None:
             self._purge_at(self._listings.expire(time.monotonic()))
 
@@ -80,7 +80,7 @@ class ServiceLists:
 
 
 def to_filter(request: registry_service_pb2.ListServicesRequest) -> ServiceFilter:
-    """What a service must be. Raises InvalidRequest for unknown values."""
+    """Return the filter of a request. Raises InvalidRequest for unknown values."""
     labels = wire.json_object(request.label_selector)
     errors = check_object("label_selector", labels)
     if errors:

@@ -1,4 +1,4 @@
-"""TRON's stream of facts and its calls with verdicts, on the wire; `core.observer_stream` decides."""
+"""Serves TRON's stream of facts and its calls with verdicts; `core.observer_stream` makes the decisions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_AT_ONCE = 10_000
 
 
 class ObserverService:
-    """Serves ObserveLiveness and ApplyVerdicts: between the wire and `core.observer_stream`."""
+    """Serves ObserveLiveness and ApplyVerdicts: converts between the wire and `core.observer_stream`."""
 
     def __init__(self, loop: RegistryLoop) -> None:
         self._loop = loop
@@ -36,7 +36,8 @@ class ObserverService:
     async def observe(
         self, request: observation_pb2.ObserveLivenessRequest
     ) -> AsyncGenerator[observation_pb2.ObserveLivenessResponse, None]:
-        """Facts: at once when a stream opens or breaks, and each tick. Raises QuotaExceeded, ReaderTooSlow."""
+        """Yield frames of facts: at once when a stream opens or breaks, and at each tick. Raises QuotaExceeded,
+        ReaderTooSlow."""
         loop = self._loop
         wake = asyncio.Event()
         feed_id = loop.open_feed(wake.set)
@@ -61,7 +62,7 @@ class ObserverService:
             loop.close_feed(feed_id)
 
     async def apply(self, request: observation_pb2.ApplyVerdictsRequest) -> observation_pb2.ApplyVerdictsResponse:
-        """Apply what TRON decided, and answer when all of it is durable. Raises InvalidRequest."""
+        """Apply TRON's verdicts, and answer when all of them are durable. Raises InvalidRequest."""
         loop = self._loop
         call = VerdictCall(loop.registry, request.observer)
         for name in ("verdicts", "standing", "notices"):

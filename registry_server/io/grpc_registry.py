@@ -1,4 +1,4 @@
-"""RegistryService: the unary calls, and the streams that readers and TRON hold."""
+"""The gRPC service RegistryService: the unary calls, and the streams of agents, readers and TRON."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ HEARD_EVERY = 1.0
 
 
 class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
-    """The registry on the wire. Decides nothing: it translates, asks the registry, and waits for the disk."""
+    """Serves the registry. It makes no decisions: it converts requests, calls the registry, and waits for the disk."""
 
     def __init__(self, loop: RegistryLoop, streams: HeartbeatStreams) -> None:
         self._loop = loop
@@ -63,7 +63,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context
     ) -> registry_service_pb2.RegisterResponse:
-        """Register, and answer when it is on disk."""
+        """Register a service, and answer when the registration is on disk."""
         self._loop.commits.admit()
         errors = check_text("instance_id", request.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
@@ -86,7 +86,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def Deregister(
         self, request: registry_service_pb2.DeregisterRequest, context: Context
     ) -> registry_service_pb2.DeregisterResponse:
-        """Remove, and answer when it is on disk."""
+        """Remove a service, and answer when the removal is on disk."""
         check_id("service_id", request.service_id)
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
@@ -99,7 +99,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def GetService(
         self, request: registry_service_pb2.GetServiceRequest, context: Context
     ) -> registry_service_pb2.GetServiceResponse:
-        """Read one, as it is on disk."""
+        """Return one service, as it is on disk."""
         check_id("service_id", request.service_id)
         registry = self._loop.registry
         service = translate.from_service(registry.view(registry.get(request.service_id)))
@@ -111,13 +111,13 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListServices(
         self, request: registry_service_pb2.ListServicesRequest, context: Context
     ) -> registry_service_pb2.ListServicesResponse:
-        """Read a page; see `grpc_listing`."""
+        """Return a page of services; see `grpc_listing`."""
         return await self._lists.page(request)
 
     async def ListGoneServices(
         self, request: registry_service_pb2.ListGoneServicesRequest, context: Context
     ) -> registry_service_pb2.ListGoneServicesResponse:
-        """Read who is registered no more, the newest first."""
+        """Return the services that are no longer registered, newest removal first."""
         if request.limit > MOST_GONE:
             raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
         await self._loop.flushed()
@@ -130,7 +130,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def Promote(
         self, request: registry_service_pb2.PromoteRequest, context: Context
     ) -> registry_service_pb2.PromoteResponse:
-        """Change roles, and answer when it is on disk."""
+        """Change the role of services, and answer when the change is on disk."""
         errors = check_text("name", request.name, 1, 100)
         if errors:
             raise InvalidRequest.of(*errors)
@@ -147,13 +147,13 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def Heartbeat(  # type: ignore[override]  # grpc.aio lets a handler read and write on its own; the stub does not
         self, request_iterator: AsyncIterator[heartbeat_pb2.HeartbeatRequest], context: Context
     ) -> None:
-        """The stream of an agent; see `grpc_heartbeat`."""
+        """Serve the stream of an agent; see `grpc_heartbeat`."""
         await self._streams.serve(context)
 
     async def WatchServices(
         self, request: registry_service_pb2.WatchServicesRequest, context: Context
     ) -> AsyncIterator[registry_service_pb2.WatchServicesResponse]:
-        """The services, then each change as it becomes durable; see `core.readers`."""
+        """Yield the services, then each change as it becomes durable; see `core.readers`."""
         if len(self.readers) >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
         loop = self._loop
@@ -189,7 +189,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ObserveLiveness(
         self, request: observation_pb2.ObserveLivenessRequest, context: Context
     ) -> AsyncIterator[observation_pb2.ObserveLivenessResponse]:
-        """Facts for TRON; see `grpc_observer`."""
+        """Yield facts to TRON; see `grpc_observer`."""
         async with aclosing(self._observers.observe(request)) as frames:
             async for frame in frames:
                 yield frame
@@ -197,13 +197,13 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ApplyVerdicts(
         self, request: observation_pb2.ApplyVerdictsRequest, context: Context
     ) -> observation_pb2.ApplyVerdictsResponse:
-        """Judgement from TRON; see `grpc_observer`."""
+        """Apply verdicts of TRON; see `grpc_observer`."""
         return await self._observers.apply(request)
 
     async def RecordMaintenance(
         self, request: registry_service_pb2.RecordMaintenanceRequest, context: Context
     ) -> registry_service_pb2.RecordMaintenanceResponse:
-        """Record maintenance, and answer when it is on disk."""
+        """Record the start or end of a maintenance, and answer when it is on disk."""
         check_id("service_id", request.service_id)
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
@@ -230,7 +230,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListMaintenance(
         self, request: registry_service_pb2.ListMaintenanceRequest, context: Context
     ) -> registry_service_pb2.ListMaintenanceResponse:
-        """About whom notices are held, as it is on disk."""
+        """Return the services under maintenance, as it is on disk."""
         registry = self._loop.registry
         held = [translate.from_held(each, registry.records.get(each.service_id)) for each in registry.all_maintenance()]
         await self._loop.flushed()

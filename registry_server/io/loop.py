@@ -1,7 +1,8 @@
-"""The shell around the core: it has the clock, the disk, the writer's thread and the streams; `core` decides.
+"""The shell around the core: it provides the clock, the disk, the writer thread and the streams; `core` makes the
+decisions.
 
 Commands run at once on the event loop. One writer thread takes everything that waits and commits it in one transaction,
-so that ten thousand registrations at once are a handful of fsyncs. What leaves when is decided in `core.releases`.
+so that ten thousand registrations at once need only a few fsyncs. `core.releases` decides what leaves when.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ log = structlog.get_logger("registry")
 
 
 class RegistryLoop:
-    """One registry. `start` before use, `close` after; `run` must be running for anything to be acknowledged."""
+    """One registry. Call `start` before use and `close` after it; `run` must be running for anything to be
+    acknowledged."""
 
     def __init__(self, store: Store, *, event_retention: float) -> None:
         self._store = store
@@ -103,7 +105,7 @@ class RegistryLoop:
             await self._broken
 
     async def close(self) -> None:
-        """Write what is left, then let go of the store. `run` must have ended."""
+        """Write the remaining lines, then close the store. `run` must have ended."""
         while self.registry.detaches:
             self._detach_next()
         while self.registry.save_heartbeats():
@@ -117,20 +119,20 @@ class RegistryLoop:
         self._store.close()
 
     def now(self) -> Instant:
-        """This moment, on both clocks."""
+        """Return the current moment, on both clocks."""
         return Instant(time.time(), self._upkeep.clock.read(time.monotonic()))
 
     @property
     def hearing_since(self) -> float:
-        """The attentive time since which this process did not stall."""
+        """Return the attentive time since which this process did not stall."""
         return self._upkeep.clock.hears_since(time.monotonic())
 
     def flush(self) -> int:
-        """Start committing what commands asked for since the last call. Return the position of the last of it."""
+        """Start committing the effects of the commands since the last call. Return their position."""
         return self._releases.flush()
 
     def flush_inline(self, then: Callable[[], None] | None = None) -> int:
-        """As `flush`, for what a life depends on; see `Releases.flush_inline`. Raises StoreError."""
+        """Commit urgent effects as `flush` does; see `Releases.flush_inline`. Raises StoreError."""
         if self._failure is not None:
             raise StoreError(str(self._failure))
         try:
@@ -142,13 +144,13 @@ class RegistryLoop:
             raise
 
     async def flushed(self) -> None:
-        """Flush, and wait until all that was asked for up to now is durable and released."""
+        """Flush, and wait until all effects up to now are durable and released."""
         released = asyncio.get_running_loop().create_future()
         self._releases.flush(partial(_resolve, released))
         await released
 
     async def flushed_inline(self) -> None:
-        """As `flushed`, but by `flush_inline`."""
+        """Flush by `flush_inline`, and wait as `flushed` does."""
         released = asyncio.get_running_loop().create_future()
         self.flush_inline(partial(_resolve, released))
         if released.done():
@@ -159,7 +161,7 @@ class RegistryLoop:
     async def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
     ) -> list[Event]:
-        """A page of the log that is on disk; see `Store.read_events`."""
+        """Return a page of the event log on disk; see `Store.read_events`."""
 
         def read() -> list[Event]:
             return self._store.read_events(after, limit, wanted, unacknowledged=unacknowledged, newest=newest)
@@ -167,20 +169,21 @@ class RegistryLoop:
         return await asyncio.get_running_loop().run_in_executor(self._reader, read)
 
     async def was_sent(self, alert_id: str, recipient: str) -> bool:
-        """Whether such an alert was ever addressed to `recipient`; see `Store.was_sent`."""
+        """Return whether this alert was ever addressed to `recipient`; see `Store.was_sent`."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._store.was_sent, alert_id, recipient)
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
     def open_session(self, outlet: Callable[[Message | EndStream], None]) -> int:
-        """A Heartbeat stream; `outlet` takes each message for it and must not block. Return its number."""
+        """Open a Heartbeat stream; `outlet` receives each message for it and must not block. Return its number."""
         self._next_id += 1
         self._outlets[self._next_id] = outlet
         self.registry.open_session(self._next_id)
         return self._next_id
 
     def close_session(self, session_id: int) -> None:
-        """The stream ended: its services are detached, a few at once, the others soon. Raises StoreError."""
+        """Record that the stream ended: a few of its services are detached at once, the others soon. Raises
+        StoreError."""
         self._outlets.pop(session_id, None)
         if self.draining:
             self.registry.end_session(session_id, Draining.reason)
@@ -192,17 +195,18 @@ class RegistryLoop:
         self.flush_inline()
 
     def broken(self, records: list[Record]) -> None:
-        """The streams of these services broke, or their programs are gone."""
+        """Handle services whose streams broke, or whose programs crashed."""
         self._upkeep.streams_broke(records, self.now(), time.monotonic())
 
     def open_feed(self, wake: Callable[[], None]) -> int:
-        """A number for an ObserveLiveness stream; `wake` is called when something urgent waits, and at each tick."""
+        """Return a number for an ObserveLiveness stream; `wake` is called when an urgent fact waits, and at each
+        tick."""
         self._next_id += 1
         self._wake_feeds[self._next_id] = wake
         return self._next_id
 
     def close_feed(self, feed_id: int) -> None:
-        """The stream ended."""
+        """Record that an ObserveLiveness stream ended."""
         self._wake_feeds.pop(feed_id, None)
         self.registry.close_feed(feed_id, self.now())
 
@@ -271,7 +275,7 @@ class RegistryLoop:
                 turn.end()
 
     async def _detach_forever(self) -> None:
-        """Detach, in turns, what could not be detached when its stream ended."""
+        """Detach, in turns, the services that could not be detached when their stream ended."""
         while True:
             await self._detaching.wait()
             self._detaching.clear()
@@ -290,7 +294,7 @@ class RegistryLoop:
             self.broken([record])
 
     async def _keep_time(self) -> None:
-        """The only loop that watches the clock."""
+        """Run the ticks; this is the only loop that watches the clock."""
         while True:
             due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
@@ -309,7 +313,7 @@ class RegistryLoop:
             self._wake_observers(tick=True)
 
     async def _keep_up(self) -> None:
-        """What is done for all services, now and then, in parts."""
+        """Do the periodic work over all services, in parts."""
         while True:
             await asyncio.sleep(TICK)
             now = time.monotonic()
@@ -319,7 +323,7 @@ class RegistryLoop:
                 await self._compact()
 
     async def _in_parts(self, part: Callable[[], bool]) -> None:
-        """Do a part of the work, and others until none is left; everyone else is served between two of them."""
+        """Do the work part by part until none is left; other work runs between two parts."""
         more = True
         while more:
             with PAUSES.turn("sweep"):
@@ -336,6 +340,6 @@ class RegistryLoop:
 
 
 def _resolve(released: asyncio.Future[None]) -> None:
-    """Let a caller go on, if it still waits."""
+    """Let a caller continue, if it still waits."""
     if not released.done():
         released.set_result(None)

@@ -1,4 +1,5 @@
-"""Between the wire and the domain. What the domain has no value for is refused here, by the name of its field."""
+"""Converts between the wire and the domain. A value that the domain does not have is refused with the name of its
+field."""
 
 from __future__ import annotations
 
@@ -24,10 +25,9 @@ _FIGURES = ("p95_ms", "queue_depth", "load")
 
 
 def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: bool = False) -> Report:
-    """What a beat says on top of what was said before, `before` itself if that is nothing new; `replaces_figures`: its
-    figures are all that there are.
+    """Return the report of a beat, based on the previous report; `replaces_figures`: unset figures are cleared.
 
-    Raises InvalidRequest; bounds are checked elsewhere.
+    Raises InvalidRequest; the bounds are checked elsewhere.
     """
     said = beat.ListFields()
     if not replaces_figures and (not said or said[-1][0].number <= _NAMES):
@@ -48,7 +48,7 @@ def to_report(beat: heartbeat_pb2.Beat, before: Report, *, replaces_figures: boo
 
 
 def from_service(service: Service) -> service_pb2.Service:
-    """A record for the wire."""
+    """Return the wire message for a record."""
     report = service.report
     message = declaration_codec.encode(
         service.spec,
@@ -77,7 +77,7 @@ def from_service(service: Service) -> service_pb2.Service:
 
 
 def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.HeldNotices:
-    """About whom notices are held, for the wire."""
+    """Return the wire message for the services under maintenance."""
     return service_pb2.HeldNotices(
         service_id=maintenance.service_id,
         name="" if record is None else record.spec.name,
@@ -86,7 +86,7 @@ def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.He
 
 
 def from_gone(tombstone: Tombstone) -> registry_service_pb2.GoneService:
-    """A service that is registered no more, for people."""
+    """Return the wire message for a service that is no longer registered."""
     message = registry_service_pb2.GoneService(
         service_id=tombstone.service_id,
         name=tombstone.name,

@@ -1,4 +1,4 @@
-"""Watches the watcher: notifies operators, and records in the event log, that TRON is gone, and that it is back."""
+"""Watches TRON: notifies operators, and records in the event log, that TRON is lost, and that it is back."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ LOOK_EVERY = 0.25
 
 
 async def watch_the_watcher(loop: RegistryLoop, dispatcher: Dispatcher, lost_after: float) -> None:
-    """Check, and report each change once, until cancelled. `lost_after`: seconds without an observer until operators
-    are notified, if there was one before."""
+    """Check for TRON and report each change once, until cancelled. `lost_after`: seconds without an observer after
+    which operators are notified, if there was one before."""
     # Attentive seconds: while this process was stopped, TRON may have been sending all the time.
     patience, since, loss = NEVER_CAME_AFTER, loop.now().attentive, ""
     while True:

@@ -1,4 +1,4 @@
-"""The storage port: what a store must do. The core knows no store; a store knows no rule."""
+"""The storage port: the operations of a store. The core knows no store, and a store knows no rule."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from registry_server.core.service import Intent, StoredService, Tombstone
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Everything that a registry needs to continue after it was killed."""
+    """All data that a registry needs to continue after it was killed."""
 
     services: list[StoredService] = field(default_factory=list)
     tombstones: list[Tombstone] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
     maintenance: list[Maintenance] = field(default_factory=list)
     waiting: list[Delivery] = field(default_factory=list)
-    """Copies of alerts that were not acknowledged, oldest first; when they were put is not stored."""
+    """The copies of alerts that were not acknowledged, oldest first; the time at which each was added is not stored."""
     revision: int = 0
-    """No revision above this was ever given out."""
+    """The upper bound of all revisions that were ever used."""
     compacted_revision: int = 0
     incarnation: int = 0
-    """The highest that was ever given out."""
+    """The highest incarnation that was ever used."""
     first_sequence: int = 1
     last_sequence: int = 0
     events: int = 0
-    """How many are kept. Their numbers may leap where a backup was restored."""
+    """The number of events that are kept. Their sequence numbers may have a gap if a backup was restored."""
 
 
 class Store(Protocol):
-    """Durable memory. Calls block, come from one thread at a time, and raise StoreError."""
+    """Durable storage. Calls block, come from one thread at a time, and raise StoreError."""
 
     def load(self) -> Stored:
-        """Read everything; an empty store is a fresh system."""
+        """Return all stored data; an empty store is a new system."""
         ...
 
     def commit(self, writes: Sequence[Write]) -> None:
@@ -50,21 +50,22 @@ class Store(Protocol):
     def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
     ) -> list[Event]:
-        """Up to `limit` events after the number `after`, oldest first; `newest`: the last ones instead of the first."""
+        """Return up to `limit` events after the number `after`, oldest first; with `newest`, the last ones instead of
+        the first."""
         ...
 
     def was_sent(self, alert_id: str, recipient: str) -> bool:
-        """Whether such an alert was ever addressed to `recipient` (empty: to anyone)."""
+        """Return whether this alert was ever addressed to `recipient` (empty: to any recipient)."""
         ...
 
     def first_event_since(self, occurred_at: float) -> int:
-        """The number of the oldest event that is not older than `occurred_at` (seconds since the epoch)."""
+        """Return the number of the oldest event that is not older than `occurred_at` (seconds since the epoch)."""
         ...
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         ...
 
 
 class StoreError(Exception):
-    """The store cannot keep its promise: disk full, file damaged, or in use by another registry."""
+    """The store cannot work: the disk is full, the file is damaged, or another registry uses it."""

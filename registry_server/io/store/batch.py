@@ -1,7 +1,7 @@
-"""What a batch of lines leaves in each table: for each row, the last line about it counts. Pure.
+"""Reduces a batch of lines to the rows of each table: for each row, the last line about it counts. Pure.
 
-A statement for each line would be slow: the driver gives the interpreter away for each statement, and
-waits up to 5 ms to get it back from a busy event loop. A few statements for the whole batch wait a few times.
+Running a statement for each line would be slow: for each statement the driver releases the interpreter lock, and waits
+up to 5 ms to get it back from a busy event loop. A few statements for the whole batch wait only a few times.
 """
 
 from __future__ import annotations
@@ -33,29 +33,30 @@ from registry_server.core.service import Intent, StoredService, Tombstone
 
 @dataclass(slots=True)
 class Batch:
-    """The rows to write, by key. None where a value may be None: the row is deleted."""
+    """The rows to write, by key. If a value may be None, None means that the row is deleted."""
 
     services: dict[str, StoredService | None] = field(default_factory=dict)
     heard: dict[str, float] = field(default_factory=dict)
-    """When services were last heard, in seconds since the epoch; for rows that are in the store already, or are put."""
+    """When services were last heard, in seconds since the epoch; for rows that are in the store already, or in this
+    batch."""
     tombstones: dict[str, Tombstone | None] = field(default_factory=dict)
     intents: dict[str, Intent | None] = field(default_factory=dict)
     maintenance: dict[str, Maintenance | None] = field(default_factory=dict)
     appended: list[AppendEvent] = field(default_factory=list)
     escalated: dict[tuple[str, str], None] = field(default_factory=dict)
-    """Copies that do not escalate, as (alert_id, recipient)."""
+    """The copies that do not escalate, as (alert_id, recipient)."""
     ended: dict[tuple[str, str], float] = field(default_factory=dict)
-    """When copies were acknowledged or withdrawn, by (alert_id, recipient); the first one counts."""
+    """When copies were acknowledged or withdrawn, by (alert_id, recipient); the first time counts."""
     incarnation: int = 0
-    """The highest that is given out; 0 if none is."""
+    """The highest incarnation that was used; 0 if none was."""
     revisions: int = 0
-    """The new ceiling of revisions; 0 if it stays."""
+    """The new upper bound of revisions; 0 if it does not change."""
     compact_before: int = 0
-    """Events with a smaller number are deleted at the end."""
+    """Events with a smaller sequence number are deleted at the end."""
 
     @classmethod
     def of(cls, writes: Sequence[Write]) -> Batch:
-        """What these lines leave, in this order."""
+        """Return the rows that these lines leave, in this order."""
         batch = cls()
         for write in writes:
             _ADD[type(write)](batch, write)

@@ -1,4 +1,4 @@
-"""Records as JSON text, so that a person with `sqlite3` can read what is stored."""
+"""Encodes records as JSON text, so that a person with `sqlite3` can read what is stored."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def encode(value: StoredService | Event | Judgement) -> str:
-    """One line of JSON; enums as their names."""
+    """Return one line of JSON; enums are written as their names."""
     return _to_json(_plain(value))
 
 
 def decode_service(text: str) -> StoredService:
-    """The inverse of `encode`."""
+    """Return the service in a text of `encode`."""
     raw = json.loads(text)
     return StoredService(
         spec=_spec(raw["spec"]),
@@ -38,17 +38,18 @@ def decode_service(text: str) -> StoredService:
 
 
 def decode_event(text: str) -> Event:
-    """The inverse of `encode`."""
+    """Return the event in a text of `encode`."""
     return _event(json.loads(text))
 
 
 def decode_judgement(text: str) -> Judgement:
-    """The inverse of `encode`."""
+    """Return the verdict in a text of `encode`."""
     return _judgement(json.loads(text))
 
 
 def _plain(value: StoredService | Event | Judgement | Declaration | Report) -> dict[str, Any]:
-    """The fields of a record. By hand, because dataclasses.asdict copies every leaf, and alerts wait for this."""
+    """Return the fields of a record. This is written by hand because dataclasses.asdict copies every leaf, and alerts
+    wait for it."""
     plain: dict[str, Any] = {}
     for name in value.__slots__:
         field = getattr(value, name)

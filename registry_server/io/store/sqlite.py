@@ -80,7 +80,7 @@ ALTER TABLE deliveries ADD COLUMN climbed INTEGER NOT NULL DEFAULT 0;
 
 
 class SqliteStore:
-    """A `Store` in `folder`, which is made if it is missing. Raises StoreError where another registry holds it."""
+    """A `Store` in `folder`, which is created if it is missing. Raises StoreError if another registry holds it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class SqliteStore:
             raise StoreError(f"{absolute(self._path)}: {why}") from error
 
     def load(self) -> Stored:
-        """Read everything, and trim what is kept only for a while."""
+        """Return all stored data, and delete data whose retention is over."""
         db = self._db
         try:
             meta: dict[str, int] = dict(db.execute("SELECT key, value FROM meta"))
@@ -172,7 +172,7 @@ class SqliteStore:
     def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
     ) -> list[Event]:
-        """Up to `limit` matching events after the number `after`, oldest first."""
+        """Return up to `limit` matching events after the number `after`, oldest first."""
         clauses = ["events.sequence > ?"]
         values: list[object] = [after]
         for column, value in (("recipient", wanted.recipient), ("service_id", wanted.service_id)):
@@ -198,17 +198,17 @@ class SqliteStore:
         return sorted(events, key=attrgetter("sequence"))
 
     def was_sent(self, alert_id: str, recipient: str) -> bool:
-        """Whether such an alert was ever addressed to `recipient` (empty: to anyone)."""
+        """Return whether this alert was ever addressed to `recipient` (empty: to any recipient)."""
         query = "SELECT 1 FROM deliveries WHERE alert_id = ? AND (? = '' OR recipient = ?) LIMIT 1"
         return self._read(query, (alert_id, recipient, recipient)) is not None
 
     def first_event_since(self, occurred_at: float) -> int:
-        """The number of the first event behind the last one that is older than `occurred_at`."""
+        """Return the number of the first event after the last one that is older than `occurred_at`."""
         (last,) = self._read("SELECT MAX(sequence) FROM events WHERE occurred_at < ?", (occurred_at,))
         return int(last or 0) + 1
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._reader.close()
         self._db.close()
         self._lock.close()
@@ -221,10 +221,11 @@ class SqliteStore:
             raise StoreError(f"{absolute(self._path)}: cannot read: {error}") from error
 
     def _begin_history_after_restore(self, marker: Path) -> None:
-        """After a backup was put in place, go on with numbers that nobody can have seen.
+        """Continue, after a backup was restored, with numbers that no client can have seen.
 
-        What was given out between the backup and its restoration is not known here: an incarnation that is given out
-        again would let its holder of before speak for another, and a reader would take a revision for one that it has.
+        The numbers that were used between the backup and its restoration are not known here: if an incarnation were
+        used again, its former holder could act for another service, and a reader would take a new revision for one that
+        it already has.
         """
         if not marker.exists():
             return
@@ -244,9 +245,11 @@ class SqliteStore:
         marker.unlink()  # where this is lost to a crash, the numbers are moved on once more, which harms nobody
 
     def _make_room(self, log: Path) -> None:
-        """Let the log have its size beforehand: a commit that has to make the file longer takes 0.1 ms more of 0.5.
+        """Allocate the log at its full size beforehand: a commit that has to extend the file takes 0.1 ms more than 0.5
+        ms.
 
-        More than the page cache holds is written to the log before it is committed, and stays there if it is not.
+        More data than the page cache holds is written to the log before it is committed, and stays there if it is not
+        committed.
         """
         if not log.exists() or log.stat().st_size >= LOG_BYTES:
             return  # there is none on a file system that cannot have one
@@ -275,7 +278,8 @@ def _check_library() -> None:
 
 
 def _hold(path: Path) -> IO[str]:
-    """Two registries on one store would each believe they are the only writer; the second must not start."""
+    """Lock the store: two registries on one store would each believe that they are its only writer, so the second must
+    not start."""
     lock = path.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -336,7 +340,7 @@ WHERE alert_id = ended.alert AND recipient = ended.agent AND acknowledged_at IS 
 
 
 def _for_rows(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[Value, ...]]) -> None:
-    """Run a statement with all rows in the place of `{rows}`, at most ROWS at a time; nothing if there are none."""
+    """Run a statement with all rows in place of `{rows}`, at most ROWS at a time; do nothing without rows."""
     for first in range(0, len(rows), ROWS):
         part = rows[first : first + ROWS]
         row = f"({','.join('?' * len(part[0]))})"
@@ -346,7 +350,7 @@ def _for_rows(db: sqlite3.Connection, statement: str, rows: Sequence[tuple[Value
 
 
 def _apart(rows: Mapping[str, T | None]) -> tuple[list[tuple[str, T]], list[tuple[str]]]:
-    """The rows to put, and the keys of those to delete."""
+    """Return the rows to write, and the keys of those to delete."""
     return [(key, row) for key, row in rows.items() if row is not None], [
         (key,) for key, row in rows.items() if row is None
     ]

@@ -1,4 +1,4 @@
-"""After a restart the registry continues where it was, and no service is accused for the time in between."""
+"""After a restart the registry continues with its stored state, and no service is accused for the time in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be meant is refused where it is handed over, with the name of the field."""
+"""An invalid argument is refused by the call that receives it, with the name of the field."""
 
 from __future__ import annotations
 
