@@ -94,12 +94,14 @@ class Published:
         report = replace(record.report, status=said.status, message=said.message, busy_until=said.busy_until)
         return replace(shown, last_heartbeat_at=record.last_heartbeat_at, report=report)
 
-    def show(self, record: Record) -> None:
-        """Show readers the current record."""
+    def show(self, record: Record) -> Service:
+        """Show readers the current record. Return it as they see it."""
         service_id = record.spec.service_id
         self._liveness.discard(service_id)
         self._figures.discard(service_id)
-        self._changes.upsert(service_id, self.view(record))
+        shown = self.view(record)
+        self._changes.upsert(service_id, shown)
+        return shown
 
     def show_later(self, service_id: str) -> None:
         """Show readers the record with the next `show_figures`, because only load figures changed."""

@@ -134,8 +134,7 @@ class Registrations:
             self._attachments.attach(record, session_id, now)
         self.keep(record, fresh=True)
         self._facts.changed(record)
-        self._published.show(record)
-        service = self._published.view(record)
+        service = self._published.show(record)
         if session_id is not None:
             self._outgoing.send(session_id, Registered(service, instance_id))
             self.send_declared_down(record, session_id)
