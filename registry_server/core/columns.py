@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import repeat
-from typing import Any, Protocol
+from typing import Any
 
 from grid_model.errors import FieldError
 from grid_model.service import ServiceStatus
@@ -41,27 +41,14 @@ _REPLACED = ("p95_ms", "queue_depth", "load")
 """Figures that a beat without them clears, if its message replaces figures."""
 
 
-class Columns(Protocol):
-    """The columns as they came. Each is empty, or as long as `incarnations`."""
+@dataclass(slots=True)
+class Columns:
+    """The columns as they came. Not frozen: one is made for each message."""
 
-    @property
-    def incarnations(self) -> Sequence[int]: ...
-    @property
-    def sequence(self) -> int: ...
-    @property
-    def status(self) -> Sequence[int]: ...
-    @property
-    def p95_ms(self) -> Sequence[float]: ...
-    @property
-    def queue_depth(self) -> Sequence[int]: ...
-    @property
-    def load(self) -> Sequence[float]: ...
-    @property
-    def progress(self) -> Sequence[float]: ...
-    @property
-    def activity(self) -> Sequence[int]: ...
-    @property
-    def loop_lag_seconds(self) -> Sequence[float]: ...
+    incarnations: Sequence[int]
+    sequence: int = 0
+    figures: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """By the name of the column: those that are not empty. Each must be as long as `incarnations`."""
 
 
 class Changes:
@@ -77,9 +64,9 @@ class Changes:
         self._replaces_figures = replaces_figures
         self._figures: dict[int, dict[str, Any]] = {}
         for name, figure, unset in _FIGURES:
-            column: Sequence[Any] = getattr(columns, name)
+            column = columns.figures.get(name, ())
             cleared = replaces_figures and figure in _REPLACED
-            if len(column) == len(records):
+            if column and len(column) == len(records):
                 self._compare(figure, column, unset, cleared=cleared)
             elif column:
                 why = f"has {len(column)} elements; it must have none, or {len(records)} as incarnations has"

@@ -166,7 +166,7 @@ class Heartbeats:
     ) -> list[Rejected]:
         """Record the heartbeats of one message that come in columns. Each is what `beat` makes of one that names its
         incarnation. Return what of them is wrong."""
-        incarnations = columns.incarnations[:]  # in one go: to ask the message for each would be felt
+        incarnations = columns.incarnations
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
         records = list(map(self._by_incarnation.get, incarnations))
@@ -185,12 +185,13 @@ class Heartbeats:
             for record in heard:
                 if record.judgement.down_event is not None and record.session == session_id:
                     self._registrations.send_declared_down(record, session_id)
-        changes = Changes(columns, records, replaces_figures=replaces_figures)
-        rejected += [Rejected("", wrong.field, wrong.description) for wrong in changes.wrong]
-        for record, report, errors in changes.reports():
-            rejected += [Rejected(record.spec.service_id, wrong.field, wrong.description) for wrong in errors]
-            if not errors:
-                self._take_report(record, report, now)
+        if columns.figures or replaces_figures:
+            changes = Changes(columns, records, replaces_figures=replaces_figures)
+            rejected += [Rejected("", wrong.field, wrong.description) for wrong in changes.wrong]
+            for record, report, errors in changes.reports():
+                rejected += [Rejected(record.spec.service_id, wrong.field, wrong.description) for wrong in errors]
+                if not errors:
+                    self._take_report(record, report, now)
         return rejected
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:

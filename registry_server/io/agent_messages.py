@@ -25,6 +25,7 @@ from registry_server.core.agent_stream import (
     Registers,
     Registrations,
 )
+from registry_server.core.columns import Columns
 from registry_server.io import translate
 
 
@@ -35,7 +36,7 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
         kind = decoded(request).WhichOneof("kind")
         if kind == "beats":
             beats = request.beats
-            columns = beats.columns if beats.HasField("columns") else None
+            columns = _to_columns(beats.columns) if beats.HasField("columns") else None
             return Beats(beats.beats, beats.ack_requested, beats.relayed, beats.replaces_figures, columns)
         if kind == "register":
             register = request.register
@@ -56,6 +57,15 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
     except TronError as error:
         return Invalid(error, service_id, instance_id, shared)
     return Invalid(InvalidRequest.of(FieldError("kind", "the first message must be register or beats")))
+
+
+def _to_columns(columns: heartbeat_pb2.BeatColumns) -> Columns:
+    # Only the columns that are there are looked at; and each is read in one go, for to ask the message for each element
+    # would cost as much as all the rest.
+    figures = {field.name: column for field, column in columns.ListFields()}
+    incarnations = figures.pop("incarnations", ())[:]
+    sequence = figures.pop("sequence", 0)
+    return Columns(incarnations, sequence, figures)
 
 
 def _to_registration(register: heartbeat_pb2.Register, *, relayed: bool) -> Register | Invalid:

@@ -21,13 +21,13 @@ from registry_server.core.agent_stream import (
     Register,
     Registrations,
 )
+from registry_server.core.columns import Columns
 from registry_server.core.effects import EndStream, Message
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.core.record import Record
 from registry_server.core.service import Report
 from tests.simulation import words
 from tests.simulation.network import DOWN, UP, Connection
-from tests.unit.registry_server.builders import Columns
 
 if TYPE_CHECKING:
     from tests.simulation.sim_registry import SimRegistry
@@ -217,8 +217,8 @@ def to_message(word: Any) -> AgentMessage:
         case words.Beat():
             return Beats((word,), ack_requested=word.ack_requested)
         case words.BeatInColumns():
-            activity = () if word.activity is None else (word.activity,)
-            columns = Columns((word.incarnation,), word.sequence, activity=activity)
+            figures = {} if word.activity is None else {"activity": (word.activity,)}
+            columns = Columns((word.incarnation,), word.sequence, figures)
             return Beats((), ack_requested=word.ack_requested, columns=columns)
         case words.Register(spec, incarnation, instance_id):
             return Register(spec, incarnation, instance_id)

@@ -18,10 +18,11 @@ from tron_client.protocol.session import AgentSession
 from tron_client.protocol.shared_stream import SharedStream
 
 from registry_server.core import agent_stream, effects
+from registry_server.core.columns import Columns
 from registry_server.core.commits import Commits
 from registry_server.core.registry import Registry
 from tests.support.end_stream import end_stream
-from tests.unit.registry_server.builders import Columns, at, make_event, make_spec
+from tests.unit.registry_server.builders import at, make_event, make_spec
 
 SEEDS = 150
 STEPS = 250

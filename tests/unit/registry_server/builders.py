@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from grid_model.declaration import Declaration
@@ -42,21 +40,6 @@ def make_event(kind: str = "note", **fields: Any) -> Event:
 def make_copy(kind: str = "note", **fields: Any) -> Delivery:
     """A copy of an event that waits for its recipient."""
     return Delivery(make_event(kind, **fields), 0.0)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Heartbeats in columns, as a client sends them."""
-
-    incarnations: Sequence[int] = ()
-    sequence: int = 0
-    status: Sequence[int] = ()
-    p95_ms: Sequence[float] = ()
-    queue_depth: Sequence[int] = ()
-    load: Sequence[float] = ()
-    progress: Sequence[float] = ()
-    activity: Sequence[int] = ()
-    loop_lag_seconds: Sequence[float] = ()
 
 
 class Grid:

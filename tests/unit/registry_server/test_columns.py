@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry_server.core import directory
-from registry_server.core.columns import UNSET_ACTIVITY, UNSET_DEPTH
+from registry_server.core.columns import UNSET_ACTIVITY, UNSET_DEPTH, Columns
 from registry_server.core.effects import DeclaredDown, Rejected, SupersededBy, UnknownService
 from registry_server.core.record import Record
 from registry_server.core.service import Report
-from tests.unit.registry_server.builders import Columns, Grid, at, make_event
+from tests.unit.registry_server.builders import Grid, at, make_event
 
 AGENT, RELAY = 1, 2
 PATH = "beats.columns"
@@ -34,7 +34,7 @@ def beat(
     grid: Grid, session: int, *incarnations: int, relayed: bool = True, replaces: bool = False, **figures: Any
 ) -> list[Rejected]:
     """Send one message; return what of it is refused."""
-    columns = Columns(incarnations, **figures)
+    columns = Columns(incarnations, figures=figures)
     now = grid.later()
     grid.open(session)
     return grid.registry.beat_columns(session, columns, now, relayed=relayed, replaces_figures=replaces)
