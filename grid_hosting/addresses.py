@@ -1,4 +1,4 @@
-"""Addresses that a server listens on: how they are written, and what is wrong with one. Pure: nothing is resolved."""
+"""The listen addresses of servers: parses them and explains mistakes. Pure: no name is resolved."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _ALL_INTERFACES = frozenset({"", "0.0.0.0", "::", "*"})
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where to listen. An empty `host` is every interface of this machine; port 0 is any free port."""
+    """A listen address. An empty `host` means every interface of this machine; port 0 means any free port."""
 
     host: str
-    """A name or an IP address, IPv6 without its brackets."""
+    """A host name or an IP address, IPv6 without its brackets."""
     port: int
 
     @property
     def everywhere(self) -> bool:
-        """Whether it means every interface of this machine."""
+        """Whether the address means every interface of this machine."""
         return self.host in _ALL_INTERFACES
 
     def __str__(self) -> str:
@@ -33,7 +33,8 @@ def join(host: str, port: int) -> str:
 
 
 def parse_listen(text: str) -> ListenAddress:
-    """Read `HOST:PORT`, `[IPV6]:PORT` or `:PORT` (every interface). Raises ValueError that says what is wrong."""
+    """Return the parsed `HOST:PORT`, `[IPV6]:PORT` or `:PORT` (every interface). Raises ValueError that explains the
+    mistake."""
     if not text:
         raise ValueError(f"it is empty; write HOST:PORT, for example {EXAMPLE}")
     if "://" in text:
@@ -62,10 +63,8 @@ def parse_listen(text: str) -> ListenAddress:
 
 
 def reachable_here(address: str) -> str:
-    """Return the address that a client on the same machine uses: loopback if the server listens everywhere.
-
-    What is no listen address is returned as it is.
-    """
+    """Return the address that a client on the same machine uses: loopback if the server listens on every interface. A
+    text that is not a listen address is returned unchanged."""
     try:
         parsed = parse_listen(address)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Copies all state below a data directory while its programs run, and puts such a copy in place again.
+"""Copies all state below a data directory while its programs run, and restores such a copy.
 
-A backup is a folder that appears whole or not at all, with a manifest of sizes and checksums. Every error is a
-BackupError of one line that names the path.
+A backup is a folder that appears complete or not at all, with a manifest of sizes and checksums. Every error is a
+BackupError with one line that names the path.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ BUSY = 10.0
 
 
 class BackupError(Exception):
-    """It cannot be done. The text is one line for people, and names the path."""
+    """A backup or restore failed. The text is one line for people, and names the path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was put in place, and where what was there before is now."""
+    """The result of a restore: the manifest, and the folder with the previous content."""
 
     manifest: Manifest
     kept: Path | None
 
 
 def back_up(data_dir: Path, target: Path, version: str) -> Manifest:
-    """Copy all state below `data_dir` to `target`, which must not be there yet, or be empty.
+    """Copy all state below `data_dir` to `target`, which must not exist yet, or be empty.
 
-    What was acknowledged before the call is in the copy. Raises BackupError; `target` is then as it was before.
+    The copy contains all data that was acknowledged before the call. Raises BackupError; `target` is then unchanged.
     """
     data_dir, target = Path(absolute(data_dir)), Path(absolute(target))
     if not data_dir.is_dir():
@@ -72,10 +72,10 @@ def back_up(data_dir: Path, target: Path, version: str) -> Manifest:
 
 
 def restore(source: Path, data_dir: Path, *, replace: bool) -> Restored:
-    """Check a backup, and put it in place of `data_dir`. With `replace` also if that is not empty: what is there is
+    """Check a backup, and replace `data_dir` by it. With `replace`, also if `data_dir` is not empty: its content is
     then kept in a folder beside it.
 
-    Raises BackupError, also while a program uses `data_dir`; it is then as it was before.
+    Raises BackupError, also while a program uses `data_dir`; it is then unchanged.
     """
     source, data_dir = Path(absolute(source)), Path(absolute(data_dir))
     made = check(source)
@@ -104,7 +104,7 @@ def _name_of_old(data_dir: Path) -> Path:
 
 
 def _make_way(data_dir: Path, kept: Path | None) -> Callable[[], None]:
-    """Let a folder give its name to another. Return what undoes that. Raises OSError."""
+    """Rename a folder so that another one can take its name. Return the function that undoes this. Raises OSError."""
     if kept is not None:
         data_dir.rename(kept)
         return lambda: _undo(kept, data_dir)
@@ -118,7 +118,8 @@ def _undo(kept: Path, data_dir: Path) -> None:
 
 
 def check(source: Path) -> Manifest:
-    """Read the manifest of a backup and compare every file with it. Raises BackupError for the first that is wrong."""
+    """Return the manifest of a backup, after comparing every file with it. Raises BackupError for the first file that
+    differs."""
     path = source / manifest.FILE
     try:
         made = manifest.read(path.read_text(encoding="utf-8"))
@@ -154,7 +155,8 @@ def _state_below(data_dir: Path) -> Iterator[tuple[Path, DataFile]]:
 
 
 def _files_below(folder: Path, *, everything: bool = False) -> Iterator[Path]:
-    """The files that programs keep there (or all), by their path below the folder. Links are not followed."""
+    """Return the files that programs keep there (or all files), by their path below the folder. Links are not
+    followed."""
     for root, folders, names in os.walk(folder):
         here = Path(root).relative_to(folder)
         if len(here.parts) >= DEEPEST:
@@ -194,7 +196,7 @@ def _copy_database(source: Path, copy: Path) -> int:
 
 
 def _check_database(path: Path, named: Path | None = None) -> int:
-    """Have SQLite check a database that nobody writes. Return its version. Raises BackupError."""
+    """Check a database with SQLite, while no program writes to it. Return its version. Raises BackupError."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
             (verdict,) = db.execute("PRAGMA integrity_check(1)").fetchone()
@@ -221,7 +223,7 @@ def _checksum(path: Path) -> str:
 
 
 def _hold(stack: ExitStack, path: Path) -> None:
-    """Hold the lock of a program until the stack ends. Raises BackupError if it runs."""
+    """Hold the lock of a program until the stack ends. Raises BackupError if the program is running."""
     try:
         lock = stack.enter_context(path.open("a"))
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,9 +236,9 @@ def _hold(stack: ExitStack, path: Path) -> None:
 
 @contextmanager
 def _draft(target: Path, *, gives_way: Callable[[], Callable[[], None]] | None = None) -> Iterator[Path]:
-    """A folder beside `target` that takes its place at the end, whole; after an error it is removed.
+    """Yield a folder beside `target` that finally replaces `target` as a whole; after an error it is removed.
 
-    Unless `target` `gives_way` (which is undone after an error), it must not be there, or be an empty folder. Raises
+    `target` must not exist, or must be an empty folder, unless it `gives_way` (which is undone after an error). Raises
     BackupError.
     """
     draft = target.with_name(f".{target.name}.{os.getpid()}")
@@ -267,7 +269,7 @@ def _draft(target: Path, *, gives_way: Callable[[], Callable[[], None]] | None =
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Say a failure of the system in one line that names the path."""
+    """Turn an error of the system into one line that names the path."""
     try:
         yield
     except OSError as error:

@@ -37,7 +37,7 @@ LEFT_BEHIND = 10_000
 
 
 class Collector:
-    """Keeps the collector's pauses short, from `install` on."""
+    """Keeps the pauses of the garbage collector short, from `install` on."""
 
     def __init__(self, pauses: Pauses = PAUSES) -> None:
         self.calls = 0
@@ -48,20 +48,20 @@ class Collector:
         self._left_behind = 0
 
     def install(self) -> None:
-        """Collect once, keep out of sight what there is, and watch over each collection from now on."""
+        """Collect once, freeze all objects that exist, and observe each later collection."""
         gc.collect()
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._collecting)
 
     def uninstall(self) -> None:
-        """Leave the collector as Python starts with it."""
+        """Restore the collector's original settings."""
         gc.callbacks.remove(self._collecting)
         gc.set_threshold(700, 10, 10)
         gc.unfreeze()
 
     def step(self) -> None:
-        """Collect what is young, and what is older when that is due. Call it many times a second."""
+        """Collect young objects, and older ones when that is due. Call this many times a second."""
         if self._left_behind >= LEFT_BEHIND:
             self._left_behind = 0
             gc.unfreeze()

@@ -1,6 +1,6 @@
-"""Every file that the programs keep below a data directory, and what a backup does with each. Pure.
+"""Lists every file that the programs keep below a data directory, and how a backup copies each. Pure.
 
-docs/operations.md has the same table for people; a test compares both with what a running system writes.
+docs/operations.md has the same table for people; a test compares both with the files that a running system writes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import PurePath
 
 
 class Order(IntEnum):
-    """When a file is copied. A live backup copies files one after the other, so what one program hands to another must
-    be found in the copy of the one that gave it, or of the one that took it.
+    """When a backup copies a file. A live backup copies files one after the other, so data that one program passes to
+    another must be in the copy of the giving program, or in that of the receiving one.
 
-    The gateway's position first: what it wrote to its alert files after that is written again, and not left out. The
-    registry before the queues of the operator sinks: what the registry no longer holds for operators was in a queue
-    before, so it is in the copy of the queue, or was delivered.
+    The gateway's position is copied first: lines that are written to the alert files afterwards are written again, and
+    not left out. The registry is copied before the queues of the operator sinks: a notice that the registry no longer
+    holds was in a queue before, so it is in the copy of the queue, or was delivered.
     """
 
     POSITION = 1
@@ -28,19 +28,19 @@ class Order(IntEnum):
 
 
 class Kind(IntEnum):
-    """How a file is copied."""
+    """How a backup copies a file."""
 
     DATABASE = 1
-    """By the online backup of SQLite: one state of it, while its program goes on."""
+    """A file that is copied by SQLite's online backup, as of one moment, while its program runs."""
     WHOLE = 2
-    """Its program replaces it as a whole."""
+    """A file that its program replaces as a whole."""
     LINES = 3
-    """Its program appends lines: up to the last whole one."""
+    """A file to which its program appends lines; it is copied up to the last complete line."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One file of state: its name (a pattern), how and when it is copied."""
+    """One file of state: its name (a pattern), and how and when it is copied."""
 
     name: str
     kind: Kind
@@ -70,11 +70,11 @@ RESTORED = "registry.restored"
 
 
 def state_file(path: PurePath) -> DataFile | None:
-    """What kind of state a file is, by its name; None if it is none."""
+    """Return the kind of a file of state, by its name; None for any other file."""
     return next((each for each in STATE if fnmatchcase(path.name, each.name)), None)
 
 
 def known(path: PurePath) -> bool:
-    """Whether some program of ours keeps such a file."""
+    """Return whether one of the programs keeps a file with this name."""
     passing = any(fnmatchcase(path.name, pattern) for pattern in PASSING)
     return passing or path.name in (*LOCKS, RESTORED) or state_file(path) is not None

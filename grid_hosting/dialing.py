@@ -1,4 +1,5 @@
-"""Addresses of other servers, as settings: what is no address stops the start with one line that names the setting."""
+"""The addresses of other servers in settings: an invalid address stops the start with one line that names the
+setting."""
 
 from __future__ import annotations
 

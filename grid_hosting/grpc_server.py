@@ -1,4 +1,4 @@
-"""The only place where a gRPC server is made: its port, its credentials, its interceptors and its limits."""
+"""The only place that creates a gRPC server, with its port, credentials, interceptors and limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grid_hosting.status import ErrorInterceptor
 
 @dataclass(frozen=True, slots=True)
 class BoundServer:
-    """A server that is bound and not started, and its address with the real port."""
+    """A server that is bound but not started, and its address with the real port."""
 
     server: grpc.aio.Server
     address: str
@@ -32,10 +32,10 @@ def build_server(
     credentials: grpc.ServerCredentials | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> BoundServer:
-    """Make a server and bind its port. Raises StartError, in one line, for an address that cannot be listened on.
+    """Create a server and bind its port. Raises StartError, with one line, if it cannot listen on the address.
 
     `register` adds the servicers; `services` are their full names, for reflection. Without credentials the port is
-    plain text. An error that an interceptor raises is answered like one of a servicer.
+    plaintext. An error that an interceptor raises is answered like an error of a servicer.
     """
     server = grpc.aio.server(
         interceptors=[ErrorInterceptor(), *interceptors], options=server_options(max_message_bytes)

@@ -1,4 +1,5 @@
-"""How every HTTP client of ours connects: through the proxy of the environment, but never to this machine."""
+"""Connects every HTTP client of the programs through the proxy of the environment, but never for addresses of this
+machine."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class ProxyTransport(httpx2.AsyncBaseTransport):
         self._by_proxy: dict[str, httpx2.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """The answer. Raises httpx2.TransportError, whose text names the proxy that was used."""
+        """Return the response. Raises httpx2.TransportError, whose text names the proxy that was used."""
         proxy = http_proxy(str(request.url), os.environ)
         if proxy is None:
             return await self._direct.handle_async_request(request)
@@ -49,7 +50,7 @@ class ProxyTransport(httpx2.AsyncBaseTransport):
 
 
 def spare_loopback(environ: MutableMapping[str, str]) -> None:
-    """Exempt this machine in `no_proxy`, for a library that reads only the environment (Apprise, by requests)."""
+    """Add this machine to `no_proxy`, for a library that reads only the environment (Apprise, through requests)."""
     found = next((name for name in ("no_proxy", "NO_PROXY") if name in environ), "no_proxy")
     given = environ.get(found, "")
     entries = [each.strip() for each in given.split(",") if each.strip()]

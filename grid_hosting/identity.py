@@ -1,4 +1,5 @@
-"""Our own programs are agents like everyone else: they register and beat, and are seen in every list."""
+"""Registers the programs of the system as agents, so that they send heartbeats and are listed like every other
+service."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ BEAT_EVERY = 5.0
 def own_agent(
     service_id: str, name: str, address: str, registry: str, caps: tuple[str, ...], scheme: str = "grpc"
 ) -> Agent:
-    """An agent, not yet started, for one of our programs that serves on `address`."""
+    """Return an agent, not yet started, for a program of the system that serves on `address`."""
     port = int(address.rsplit(":", 1)[1])
     return Agent(
         service_id,

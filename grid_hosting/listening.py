@@ -1,4 +1,4 @@
-"""Makes sure that an address can be listened on, and says in one line why it cannot."""
+"""Checks whether a program can listen on an address, and explains in one line why it cannot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from grid_hosting.start import StartError
 
 
 def concrete_host(address: ListenAddress) -> str:
-    """Return the host to bind: for every interface, the one that IPv4 and IPv6 reach if this machine has both."""
+    """Return the host to bind: for every interface, the one that accepts IPv4 and IPv6 if this machine has both."""
     if address.host:
         return address.host
     return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
@@ -34,12 +34,13 @@ def bind_socket(listen: str) -> tuple[socket.socket, str]:
 
 
 def check_bindable(listen: str) -> None:
-    """Raise StartError, in one line, if the address cannot be listened on now. Raises ValueError for a wrong text."""
+    """Raise StartError, with one line, if no program can listen on the address now. Raises ValueError for an invalid
+    address."""
     bind_socket(listen)[0].close()
 
 
 def is_exposed(address: str) -> bool:
-    """Whether other machines can reach a server that listens on `address`. A name that is unknown counts as exposed."""
+    """Return whether other machines can reach a server that listens on `address`. An unknown name counts as exposed."""
     parsed = parse_listen(address)
     if parsed.everywhere:
         return True

@@ -1,4 +1,4 @@
-"""What a backup says of itself: which files it has, how large each is, and its checksum. Pure."""
+"""The manifest of a backup: its files, their sizes, and their checksums. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMAT = 1
 
 
 class ManifestError(Exception):
-    """This is no manifest, or one that this installation does not understand. The text says why."""
+    """The text is not a manifest, or not one that this installation understands; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +30,23 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All of a backup."""
+    """The description of a whole backup."""
 
     made_at: str
-    """When it was begun, RFC 3339. What was acknowledged before that is in it."""
+    """When the backup was begun, as RFC 3339 text. The backup contains all data that was acknowledged before."""
     version: str
     entries: tuple[Entry, ...]
 
     def to_json(self) -> str:
-        """The text of the file."""
+        """Return the text of the manifest file."""
         files = [asdict(each) for each in self.entries]
         document = {"format": FORMAT, "made_at": self.made_at, "version": self.version, "files": files}
         return json.dumps(document, indent=2) + "\n"
 
 
 def read(text: str) -> Manifest:
-    """The inverse of `to_json`. Raises ManifestError, also for paths that lead elsewhere and databases of a later
-    version."""
+    """Return the manifest in a text of `to_json`. Raises ManifestError, also for paths that lead elsewhere and for
+    databases of a later version."""
     try:
         document = json.loads(text)
         number = document["format"]

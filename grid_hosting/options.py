@@ -1,13 +1,13 @@
-"""The gRPC options of every server of ours, in one place.
+"""The gRPC options of all servers of the system.
 
-Sources: measurements on grpcio 1.85. The pending limits let ten thousand streams open at once (the defaults, 1000 and
-3000, reject most of them).
+Sources: measurements on grpcio 1.85. The pending limits allow ten thousand streams to open at once (the defaults, 1000
+and 3000, reject most of them).
 
-**Neither gRPC nor the kernel decides that a client is gone.** In grpc.aio, a stream that ends because of our own
-keepalive looks the same as one that the client closed, and a broken stream is a suspicion. So whatever would end a
-connection because nothing is heard on it waits for HANDS_OFF, which is longer than silence is judged; a closed or reset
-connection is still seen at once. The registry ends the streams of silent agents itself, and a connection that carries
-no call is closed after IDLE_FOR.
+**Neither gRPC nor the kernel decides that a client is dead.** In grpc.aio, a stream that the server's own keepalive
+ends looks the same as one that the client closed, and a broken stream is a suspicion. So every mechanism that would end
+a silent connection waits for HANDS_OFF, which is longer than any silence bound; a closed or reset connection is still
+seen at once. The registry ends the streams of silent agents itself, and a connection without a call is closed after
+IDLE_FOR.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ IDLE_FOR = 60
 
 
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Options for a server that receives messages of at most this many bytes."""
+    """Return the options of a server that receives messages of at most this many bytes."""
     return [
         ("grpc.so_reuseport", 0),
         ("grpc.server.max_pending_requests", 20_000),

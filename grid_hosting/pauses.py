@@ -1,7 +1,7 @@
-"""How long the event loop of this process was kept from its work, and by what.
+"""Measures how long the event loop of this process was kept from its work, and by what.
 
-A server that is late with everything looks, to itself, like a fleet that falls silent. So each long turn is measured
-where it happens (the collector, a commit, a frame, a sweep), and a timer finds what nobody measured.
+To a server that is late with everything, the fleet seems to fall silent. So each long turn is measured where it happens
+(the collector, a commit, a frame, a sweep), and a timer finds pauses of any other cause.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ STARVED = "starved"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment on two clocks, in seconds: the time that goes by, and the time for which this thread had a processor."""
+    """A moment on two clocks, in seconds: the monotonic clock, and the processor time of this thread."""
 
     at: float
     worked: float
 
     @classmethod
     def now(cls) -> Moment:
-        """This moment."""
+        """Return the current moment."""
         return cls(time.perf_counter(), time.thread_time())
 
 
@@ -55,8 +55,8 @@ class Pauses:
         self._logged_at = float("-inf")
 
     def note(self, cause: str, seconds: float, worked: float) -> None:
-        """A turn of the loop took this long, and its thread worked for so much of it: if for less than half, then the
-        turn is not to blame."""
+        """Record that a turn of the loop took this long, and how much of it the thread worked: if less than half, the
+        turn was not the cause."""
         self._measured += seconds
         if worked < seconds / 2:
             cause = STARVED
@@ -69,13 +69,13 @@ class Pauses:
             log.info("loop_paused", seconds=round(seconds, 4), cause=cause)
 
     def since(self, began: Moment, cause: str) -> None:
-        """A turn of the loop that began then ends now."""
+        """Record that a turn of the loop that began at this moment ends now."""
         now = Moment.now()
         self.note(cause, now.at - began.at, now.worked - began.worked)
 
     @contextmanager
     def turn(self, cause: str) -> Iterator[None]:
-        """Measure what is done inside; it must not await."""
+        """Measure the `with` block, which must not await."""
         began = Moment.now()
         try:
             yield
@@ -83,7 +83,7 @@ class Pauses:
             self.since(began, cause)
 
     def sampled(self, late: float, worked: float) -> None:
-        """The timer came `late` seconds after it was due, in which this thread worked for `worked` seconds."""
+        """Record that the timer was `late` seconds late, in which this thread worked for `worked` seconds."""
         self.lag.add(max(0.0, late))
         measured, self._measured = self._measured, 0.0
         if late > measured:

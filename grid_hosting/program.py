@@ -1,4 +1,4 @@
-"""How a program of ours starts and stops: settings, logs, a ready file, signals."""
+"""Starts and stops a program of the system: settings, logs, a ready file, signals."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ CollectorUrl = Annotated[str, AfterValidator(_checked_collector)]
 
 
 class ProgramConfig(BaseSettings):
-    """Settings: defaults < tron.toml < environment < flags. Read once, then frozen.
+    """Settings: defaults < tron.toml < environment < flags. They are read once, then frozen.
 
-    A name that is not known, in the file or as a flag, stops the start.
+    An unknown name, in the file or as a flag, stops the start.
     """
 
     model_config = SettingsConfigDict(
@@ -86,14 +86,16 @@ class ProgramConfig(BaseSettings):
     )
 
     ready_file: Path | None = None
-    """Written once the program serves: one JSON object with its real address and pid."""
+    """File to which the program writes one JSON object with its real address and pid once it serves."""
     otlp_endpoint: CollectorUrl = ""
-    """Base URL of an OpenTelemetry collector to send metrics to (OTLP over HTTP), such as `http://127.0.0.1:4318`. It
-    needs the extra `otel`. Empty: as OTEL_EXPORTER_OTLP_ENDPOINT says, or nowhere."""
+    """Base URL of an OpenTelemetry collector to which metrics are sent (OTLP over HTTP), such as
+    `http://127.0.0.1:4318`. Needs the extra `otel`. Empty: the URL in OTEL_EXPORTER_OTLP_ENDPOINT; without one, metrics
+    are not sent."""
     log_json: CliImplicitFlag[bool] = False
     """Log JSON lines instead of text."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """debug adds a line for each heartbeat-level detail; above info, transitions are not logged."""
+    """Minimum level of log lines. At debug, details of single heartbeats are logged; above info, changes of liveness
+    are not logged."""
 
     @classmethod
     def settings_customise_sources(
@@ -104,14 +106,15 @@ class ProgramConfig(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags are put before these by pydantic-settings."""
+        """Return the sources in their order; pydantic-settings puts flags before these."""
         if settings_cls.model_config.get("toml_file") is None:
             return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
 
 def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
-    """The settings of one program: `[table]` of the file, environment, flags. Exits with 2 where they are wrong."""
+    """Return the settings of one program, from `[table]` of the file, the environment, and flags. Exits with 2 if they
+    are wrong."""
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     found, flags = finder.parse_known_args(argv)
@@ -142,14 +145,15 @@ def _plain(message: str) -> str:
 
 
 def _refuse(table: str, *problems: str, code: int = 1) -> NoReturn:
-    """Say in one line each why the program does not run, and end with `code`."""
+    """Print one line for each reason why the program does not run, and exit with `code`."""
     for problem in problems:
         _Log(sys.stderr).write(f"tron {table}: {' '.join(problem.split())}\n")
     sys.exit(code)
 
 
 def _find_table(table: str, named: Path | None) -> Path | None:
-    """The settings file; None if it has nothing for this program. Exits with 2 if it cannot be read."""
+    """Return the path of the settings file; None if it has no table for this program. Exits with 2 if it cannot be
+    read."""
     path = named or Path("tron.toml")
     try:
         tables = read_settings(path)
@@ -163,7 +167,7 @@ def _find_table(table: str, named: Path | None) -> Path | None:
 
 
 class _Log:
-    """Standard error, for logs: a disk that is full or a reader that went away does not stop the program."""
+    """Standard error, for logs: a full disk, or a reader that has closed it, does not stop the program."""
 
     def __init__(self, file: TextIO | None) -> None:
         self._file = file
@@ -181,7 +185,8 @@ class _Log:
 
 
 def set_up_logs(config: ProgramConfig) -> None:
-    """Constant events with facts as keys, to stderr; a person's format on a terminal, JSON lines where asked for."""
+    """Configure the logs: events are constants and facts are keys, on stderr; in a format for people on a terminal, or
+    as JSON lines."""
     file = cast("TextIO", _Log(sys.stderr))
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     renderer: structlog.typing.Processor = (
@@ -224,9 +229,11 @@ def host(
     data_dir: Path,
     known: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Run a program to its end. Exits with 1, and one line that names what is wrong, if it cannot start or go on.
+    """Run a program to its end. Exits with 1, and one line that names what is wrong, if the program cannot start or
+    continue.
 
-    `known` are further exceptions whose text is such a line; anything else is a bug, with its traceback.
+    `known` are further exceptions whose text is such a line; any other exception is a bug, and is printed with its
+    traceback.
     """
     set_up_logs(config)
     try:
@@ -255,7 +262,7 @@ def _line(error: BaseException) -> str:
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a program on its event loop; SIGTERM and SIGINT set the event that asks it to stop."""
+    """Run a program on its event loop; SIGTERM and SIGINT set the event that asks the program to stop."""
 
     async def hosted() -> None:
         stop = asyncio.Event()

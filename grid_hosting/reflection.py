@@ -1,4 +1,4 @@
-"""Server reflection, with what grpcio's own lacks: a method can be described by its full name."""
+"""Server reflection with a feature that grpcio's own lacks: a method can be described by its full name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MethodAwarePool:
         return getattr(self._pool, name)
 
     def FindFileContainingSymbol(self, symbol: str) -> Any:
-        """The file of a message, enum, service, or method. Raises KeyError if there is none."""
+        """Return the file of a message, enum, service, or method. Raises KeyError if there is none."""
         try:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
@@ -34,5 +34,5 @@ class MethodAwarePool:
 
 
 def enable_reflection(services: Iterable[str], server: grpc.aio.Server) -> None:
-    """Let clients ask `server` what it serves: these gRPC services, and reflection itself."""
+    """Enable reflection on `server` for these gRPC services, and for reflection itself."""
     reflection.enable_server_reflection((*services, SERVICE_NAME), server, pool=MethodAwarePool())

@@ -1,4 +1,5 @@
-"""The files and folders that a program needs before it can serve: each is tried, and named if it cannot be used."""
+"""Prepares the files and directories that a program needs before it can serve, and names each one that cannot be
+used."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ class StartError(Exception):
 
 
 def reason(error: OSError) -> str:
-    """Return why the system refused, without its number and without the path."""
+    """Return the reason of a system error, without its number and without the path."""
     return error.strerror or str(error)
 
 
 def prepare_data_dir(path: Path) -> None:
-    """Make the folder if it is missing, and make sure that this program may write in it. Raises StartError."""
+    """Create the directory if it is missing, and check that this program may write to it. Raises StartError."""
     shown = absolute(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,7 @@ def prepare_data_dir(path: Path) -> None:
 
 
 def claim_ready_file(path: Path | None) -> None:
-    """Remove a ready file of an earlier run, and make sure that a new one can be written. Raises StartError."""
+    """Remove the ready file of an earlier run, and check that a new one can be written. Raises StartError."""
     if path is None:
         return
     shown = absolute(path)
@@ -72,7 +73,7 @@ def read_settings(path: Path) -> dict[str, Any] | None:
 
 
 def absolute(path: Path) -> str:
-    """Return the full path as text; as it was written if the current directory is gone."""
+    """Return the full path as text; as it was written if the current directory no longer exists."""
     try:
         return str(path.absolute())
     except OSError:

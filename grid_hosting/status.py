@@ -1,7 +1,8 @@
-"""The one table from the reasons of errors to gRPC codes, and the interceptor that uses it.
+"""The one table from error reasons to gRPC codes, and the interceptor that uses it.
 
-Handlers raise TronErrors. What the client gets is a google.rpc.Status with ErrorInfo (reason, domain "grid") and,
-for bad fields, BadRequest. Anything else is a bug: INTERNAL without details, and one line with a traceback in our log.
+Handlers raise TronErrors. The client receives a google.rpc.Status with ErrorInfo (reason, domain "grid") and, for
+refused fields, BadRequest. Any other exception is a bug: the client receives INTERNAL without details, and the server's
+log one line with a traceback.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ REASON_CODES: dict[str, grpc.StatusCode] = {
 
 
 def to_status(error: TronError) -> grpc.Status:
-    """The status that tells a client all it needs to decide by."""
+    """Return the status with all data by which a client may decide."""
     details = [_packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.facts))]
     if error.fields:
         violations = [
@@ -59,7 +60,7 @@ def to_status(error: TronError) -> grpc.Status:
 
 
 class PassedOn(TronError):
-    """What another server of ours refused, to be passed on as it is."""
+    """An error of another server of the system, which is passed on unchanged."""
 
     def __init__(self, message: str, reason: str, facts: Mapping[str, str], fields: tuple[FieldError, ...]) -> None:
         super().__init__(message, reason=reason)
@@ -67,7 +68,8 @@ class PassedOn(TronError):
 
 
 def to_error(error: grpc.aio.AioRpcError) -> TronError | None:
-    """What another server of ours refused; None where the error is not of that kind (it is away, or it is a bug)."""
+    """Return the error of another server of the system; None if it is of another kind (the server is unavailable, or it
+    is a bug)."""
     status = rpc_status.from_call(error)
     reason = ""
     facts: dict[str, str] = {}
@@ -95,14 +97,15 @@ def _packed(message: Any) -> any_pb2.Any:
 
 
 class _Undecodable:
-    """Stands for a request whose bytes are not the message that they should be."""
+    """A placeholder for a request whose bytes are not a valid message."""
 
 
 UNDECODABLE = _Undecodable()
 
 
 def decoded(request: Any) -> Any:
-    """The request; raises InvalidRequest where its bytes could not be decoded. Streams pass all that they read."""
+    """Return the request; raise InvalidRequest if its bytes could not be decoded. A stream checks every message that it
+    reads."""
     if request is UNDECODABLE:
         raise InvalidRequest.of(
             FieldError("request", "is not a valid message for this method, or is nested too deeply")
@@ -111,7 +114,7 @@ def decoded(request: Any) -> Any:
 
 
 def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """grpc answers a deserializer that raises with UNKNOWN and the text of the exception; so it must not raise."""
+    """Return a deserializer that does not raise: gRPC would answer UNKNOWN with the text of the exception."""
 
     def tolerant(data: bytes) -> Any:
         try:
@@ -123,8 +126,8 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what handlers raise into statuses. Wraps the handler of a method once; what another interceptor puts in its
-    place for one call is wrapped for that call."""
+    """Turns the exceptions of handlers into statuses. The handler of a method is wrapped once; a handler that another
+    interceptor provides for one call is wrapped for that call."""
 
     def __init__(self) -> None:
         self._wrapped: dict[str, tuple[grpc.RpcMethodHandler[Any, Any], grpc.RpcMethodHandler[Any, Any]]] = {}
@@ -135,7 +138,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """The handler, wrapped."""
+        """Return the wrapped handler."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
         if handler is None or method.startswith("/grpc.reflection."):

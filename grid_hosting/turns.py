@@ -1,4 +1,4 @@
-"""Work on an event loop, cut into turns that are short enough for everyone else."""
+"""Divides work on an event loop into short turns, so that other work is not delayed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 0.005
 
 
 class Turn:
-    """The present turn of the loop, spent on one thing; `before_rest` is called each time before others run."""
+    """The current turn of the loop, for one kind of work; `before_rest` is called each time before other work runs."""
 
     __slots__ = ("_before_rest", "_began", "_cause")
 
@@ -26,7 +26,7 @@ class Turn:
         self._began = Moment.now()
 
     async def each(self, pieces: Iterable[T]) -> AsyncIterator[T]:
-        """The pieces one by one; others run between two of them as soon as the turn is over."""
+        """Yield the pieces one by one; other work runs between two pieces once the turn is over."""
         for piece in pieces:
             if self.over:
                 await self.rest()
@@ -34,11 +34,11 @@ class Turn:
 
     @property
     def over(self) -> bool:
-        """Whether others should run before the next piece."""
+        """Whether other work should run before the next piece."""
         return time.perf_counter() - self._began.at >= LONGEST
 
     async def rest(self) -> None:
-        """Let others run."""
+        """Let other work run."""
         if self._before_rest is not None:
             self._before_rest()
         self.end()
@@ -46,5 +46,5 @@ class Turn:
         self._began = Moment.now()
 
     def end(self) -> None:
-        """Note how long this turn was."""
+        """Record how long this turn was."""
         PAUSES.since(self._began, self._cause)

@@ -1,4 +1,4 @@
-"""A number that only grows, and tasks that wait for it: how those who read what others write are woken. No queue."""
+"""A number that only grows, and tasks that wait for it; it wakes readers of data that others write. No queue."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Callable
 
 
 class Watermark:
-    """A number that only grows. A task that waits gives the number it has seen, so it misses nothing in between."""
+    """A number that only grows. A waiting task passes the number that it has seen, so it misses no change."""
 
     def __init__(self, value: int = 0) -> None:
         self.value = value
         self._waiting: set[asyncio.Future[None]] = set()
 
     def advance(self, value: int) -> None:
-        """Raise the number to `value` and wake all tasks that wait; no effect if it is that high already."""
+        """Raise the number to `value` and wake all waiting tasks; do nothing if the number is already that high."""
         if value > self.value:
             self.value = value
             self.wake()
 
     def step(self) -> None:
-        """Raise the number by one and wake all tasks that wait."""
+        """Raise the number by one and wake all waiting tasks."""
         self.advance(self.value + 1)
 
     def wake(self) -> None:
-        """Wake all tasks that wait, whatever the number."""
+        """Wake all waiting tasks, without changing the number."""
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
@@ -45,7 +45,7 @@ class Watermark:
             self._waiting.discard(future)
 
     async def until(self, holds: Callable[[], bool], timeout: float) -> bool:
-        """Wait until a condition holds; it is checked now and at each step. Returns False after `timeout` seconds."""
+        """Wait until a condition holds; it is checked now and at each step. Return False after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while not holds():

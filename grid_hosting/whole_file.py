@@ -1,4 +1,4 @@
-"""A small file that is replaced as a whole: a reader finds the text before or the text after, never a part."""
+"""Replaces a small file as a whole: a reader finds the old text or the new text, never a part."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write a file, and its folder if there is none. Raises OSError; the file is then as it was before.
+    """Write a file, and create its folder if it is missing. Raises OSError; the file is then unchanged.
 
-    `durable`: when it returns, the text survives a power cut.
+    `durable`: when this returns, the text survives a power cut.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,33 +1,33 @@
-"""TRON, the heartbeat monitor: follows the registry's facts, passes judgement, and has the parent notified.
+"""TRON, the heartbeat monitor: evaluates the registry's facts, and decides whom the registry notifies of failures.
 
-The core decides and does no I/O. Read in this order.
+The core makes the decisions and does no I/O. Read in this order.
 
-- `policy`, `policy_layers`                       thresholds, and where each of them comes from.
-- `facts`                                         what the detector knows, and what it concludes.
-- `detector`, `living`, `hold`                    alive, suspect, down and back; stalls of the registry hold judgement.
-- `pending`                                       transitions that wait for their turn to be ruled on.
+- `policy`, `policy_layers`                       the thresholds, and the source of each.
+- `facts`                                         the detector's record of a service, and its transitions.
+- `detector`, `living`, `hold`                    the state machine; stalls of the registry hold verdicts.
+- `pending`                                       transitions that wait for their ruling.
 - `suppression`, `guard`, `damping`               whether an alert is sent now.
-- `audience`, `hierarchy`, `lineage`, `grouping`  who is notified: recipient, ancestors, orphans, subtree.
-- `alert_book`, `messages`                        what an alert says; every sentence that people read.
-- `follow_up`, `held_deaths`, `escalation`        what stays to be done.
+- `audience`, `hierarchy`, `lineage`, `grouping`  the recipients: parent, ancestors, orphans; the subtree.
+- `alert_book`, `messages`                        the content of an alert; all sentences that people read.
+- `follow_up`, `held_deaths`, `escalation`        the work that remains for later frames.
 - `preauthorized`, `preauthorizer`                suspicions that the registry applies on its own.
-- `orders`, `judge`                               what the registry is to do; the object that connects the stages.
-- `session`                                       one stream of facts: which calls follow, and what is taken back.
-- `explanation`                                   why a service is judged as it is.
-- `registry_loss`, `unreached`                    what operators must learn although no agent can be notified.
+- `orders`, `judge`                               the orders to the registry; the object that connects the stages.
+- `session`                                       one stream of facts: the calls that follow, and refused verdicts.
+- `explanation`                                   the explanation of a verdict.
+- `registry_loss`, `unreached`                    notices to operators about failures that no agent receives.
 
 The shell:
 
-- `stats`                                         what was done since the start.
-- `monitor`                                       observe, judge, apply, repeat.
-- `operator_relay`                                alerts for operators, to the sinks.
-- `probe`                                         a second look at a suspect.
-- `live_policy`, `policy_store`                   thresholds that operators change, and keep.
+- `stats`                                         the counts of TRON's work since its start.
+- `monitor`                                       reads frames, evaluates them, applies verdicts.
+- `operator_relay`                                passes alerts for operators to the sinks.
+- `probe`                                         checks whether the host of a suspect still accepts connections.
+- `live_policy`, `policy_store`                   the thresholds that operators change.
 - `rpc/`                                          TronService.
-- `metrics`                                       the metrics, and where each is read.
-- `server`, `config`                              builds and runs it; the settings.
+- `metrics`                                       the metrics, and the value that each reads.
+- `server`, `config`                              starts and stops TRON; the settings.
 
 The attentive clock ticks in the registry, which receives the heartbeats: every frame of facts carries its time, and
-the detector knows no other. A TRON that was stopped for a minute reads the minute's facts in order and judges by their
-time.
+the detector uses no other time. A TRON process that was stopped for a minute reads the facts of that minute in order
+and decides by their times.
 """

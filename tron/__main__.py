@@ -1,4 +1,4 @@
-"""`tron monitor`."""
+"""The program `tron monitor`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tron.server import serve
 
 
 def main() -> None:
-    """Run TRON until SIGTERM or SIGINT. Exits with 1 if it cannot start."""
+    """Run TRON until SIGTERM or SIGINT. Exit with 1 if TRON cannot start."""
     config = read_config(Config, "monitor", sys.argv[1:])
 
     async def program(stop: asyncio.Event) -> None:

@@ -1,7 +1,8 @@
-"""The alerts of a transition. Pure: an alert is a value with the facts that led to it; its text is in `messages`.
+"""Creates the alerts of a transition. Pure: an alert is a value with the facts that led to it; its text is in
+`messages`.
 
-The id of an alert follows from what it is about, so that the same judgement passed twice (by a TRON that was killed
-between deciding and reading the answer) is one alert.
+The id of an alert follows from its subject. So if the same verdict is sent twice (by a TRON process that was killed
+between deciding and reading the answer), both are one alert.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ _ORPHANS = {
 def alerts_of(
     transition: Transition, audience: Audience, suppression: Suppression, wall_now: float, attentive_now: float
 ) -> list[Event]:
-    """Everything that is said about a transition: its own alert first, then those to others; empty if nothing is.
-    `wall_now` is the epoch time of `attentive_now`."""
+    """Return all alerts about a transition: its own alert first, then those to other recipients; empty if there are
+    none. `wall_now` is the epoch time of `attentive_now`."""
     alert = alert_for(transition, wall_now, attentive_now, audience.recipient)
     if alert is None:
         return []
@@ -65,8 +66,8 @@ def alerts_of(
 
 
 def alert_for(transition: Transition, wall_now: float, attentive_now: float, recipient: str) -> Event | None:
-    """The alert that a transition raises; None if nobody needs to be notified. `wall_now` is the epoch time of
-    `attentive_now`."""
+    """Return the alert that a transition raises; None if no recipient needs to be notified. `wall_now` is the epoch
+    time of `attentive_now`."""
     event_type = transition.kind.meaning.event_type
     if event_type is None:
         return None
@@ -101,7 +102,7 @@ def alert_for(transition: Transition, wall_now: float, attentive_now: float, rec
 
 
 def preauthorized_alert(facts: Facts, recipient: str) -> Event:
-    """The alert of a suspicion that the registry applies on its own; the registry fills in the times."""
+    """Return the alert of a suspicion that the registry applies on its own; the registry fills in the times."""
     # One for each stream: the moment at which it was taken up is in no other. Nanoseconds, as on the wire.
     attached = round((facts.attached_at or 0.0) * 1e9)
     return Event(
@@ -126,7 +127,8 @@ def preauthorized_alert(facts: Facts, recipient: str) -> Event:
 
 
 def with_subtree(alert: Event, affected: Sequence[str], orphans: int) -> Event:
-    """The alert of a failed parent, which lists the services that failed with it and counts its orphans."""
+    """Return the alert of a failed parent, which lists the services that failed with the parent and counts its
+    orphans."""
     if not affected and not orphans:
         return alert
     details = {**alert.details, "affected_count": len(affected), "orphan_count": orphans}
@@ -138,18 +140,19 @@ def with_subtree(alert: Event, affected: Sequence[str], orphans: int) -> Event:
 
 
 def held(alert: Event, why: str) -> Event:
-    """The same, marked as held for now."""
+    """Return the alert, marked as held for now."""
     return replace(alert, details={**alert.details, "held_for": why})
 
 
 def flapping(alert: Event, limit: FlapLimit) -> Event:
-    """The last suspicion that is sent before damping."""
+    """Return the last suspicion that is sent before damping."""
     text = messages.flapping(alert.message, limit.count, limit.window)
     return replace(alert, message=text, details={**alert.details, "damped": True, "suspicions": limit.count})
 
 
 def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = False) -> Event:
-    """The copy for the next recipient: the same alert, with the way it came. `is_back`: it is over meanwhile."""
+    """Return the copy for the next recipient: the same alert, with its previous recipients. `is_back`: the service is
+    back meanwhile."""
     way = [*alert.details.get("escalated_from", ()), alert.recipient]
     way = within(way[::-1], MAX_ESCALATED_FROM)[::-1]
     details = {**alert.details, "escalated_from": way, "escalated_because": why}
@@ -159,14 +162,14 @@ def escalated_copy(alert: Event, recipient: str, why: str, *, is_back: bool = Fa
 
 
 def released(alert: Event, recipient: str) -> Event:
-    """The copy of an alert that was held, for sending."""
+    """Return the copy of an alert that was held, to be sent now."""
     details = {name: value for name, value in alert.details.items() if name != "held_for"}
     details["was_held_for"] = alert.details.get("held_for", "")
     return replace(alert, recipient=recipient, details=details)
 
 
 def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) -> Event:
-    """One alert for a mass failure, to operators."""
+    """Return the one alert to operators about a mass failure."""
     count = len(cascade.service_ids)
     share = count / cascade.live
     return Event(
@@ -192,7 +195,7 @@ def cascade_alert(cascade: Cascade, observer: str, wall_now: float, now: float) 
 
 
 def orphan_alerts(death: Event, audience: Audience, wall: float) -> list[Event]:
-    """The alerts to the orphans of a death."""
+    """Return the alerts to the orphans of a death."""
     return [_orphan_alert(death, orphan, audience.stands_in, wall) for orphan in audience.orphans]
 
 

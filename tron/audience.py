@@ -1,4 +1,5 @@
-"""The audience of a transition: its recipient, the orphans of a death, and the subtree that failed with it. Pure."""
+"""Finds the audience of a transition: its recipient, the orphans of a death, and the subtree that failed with the
+service. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ alert."""
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A living child of a service that is down, and what its policy says about that."""
+    """A live child of a service that is down, and the action that its policy prescribes."""
 
     facts: Facts
     policy: OrphanPolicy
@@ -31,26 +32,27 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Everybody concerned by one transition."""
+    """All services that one transition concerns."""
 
     recipient: str
-    """A parent as it is declared, an ancestor's service_id, or the operators; empty: nobody."""
+    """The recipient: a parent as declared, an ancestor's service_id, or the operators; empty if there is none."""
     others: tuple[str, ...] = ()
-    """The other recipients of the death that a return takes back."""
+    """The other recipients of the alert about the death that a return ends."""
     stands_in: str = ""
-    """The next ancestor that is not down, for the orphans."""
+    """The next ancestor that is not down, which replaces the parent for the orphans."""
     orphans: tuple[Orphan, ...] = ()
     subtree: tuple[str, ...] = ()
-    """The services below it that failed with it, nearest first."""
+    """The services below the failed service that failed with it, nearest first."""
     plain_at: int | None = None
-    """The version of the tree in which `subtree` is below it; None if another alert added some. See `Groups.put`."""
+    """The version of the tree in which `subtree` is below the service; None if another alert added services. See
+    `Groups.put`."""
     grouped: bool = False
-    """Whether the alert of an ancestor lists all of it: its recipient knows already."""
+    """Whether the alert of an ancestor lists all of these services, so that its recipient is already notified."""
 
 
 class Audiences:
-    """Finds the audience of each transition. The subtree is looked up only for a death whose alert is sent: whatever is
-    held costs the same for each of thousands."""
+    """Finds the audience of each transition. The subtree is looked up only for a death whose alert is sent, so that a
+    held alert takes the same time however many services fail."""
 
     def __init__(self, hierarchy: Hierarchy, detector: Detector, groups: Groups, escalations: Escalations) -> None:
         self._hierarchy = hierarchy
@@ -59,7 +61,7 @@ class Audiences:
         self._escalations = escalations
 
     def of(self, transition: Transition, *, held: bool) -> Audience:
-        """The audience of a transition. `held`: its alert is not sent now, so only its recipient matters."""
+        """Return the audience of a transition. `held`: its alert is not sent now, so only its recipient matters."""
         facts, kind = transition.facts, transition.kind
         recipient = self._recipient(kind, facts)
         if held:
@@ -84,7 +86,8 @@ class Audiences:
         )
 
     def of_held_death(self, facts: Facts) -> Audience:
-        """The audience of a death whose alert was held and is sent now; its subtree was listed or held on its own."""
+        """Return the audience of a death whose alert was held and is sent now; its subtree was listed or held
+        separately."""
         return Audience(
             self._hierarchy.recipient_of(facts) or OPERATORS,
             stands_in=self._hierarchy.next_live(facts.service_id),
@@ -107,8 +110,9 @@ class Audiences:
         )
 
     def _failed_with(self, transition: Transition) -> tuple[list[str], bool]:
-        """The services below one that failed with it: not judged yet, judged since a window before it was last heard,
-        or reported to it and not acknowledged; and whether no alert about one of these added others."""
+        """Return the services below a service that failed together with it: services without a verdict, services that
+        failed later than a window before the service was last heard, and services whose failure was reported to it and
+        not acknowledged; and whether no alert about one of these listed others."""
         lineage = self._hierarchy.lineage
         descendants = lineage.descendants(transition.service_id)
         if not descendants:
@@ -143,7 +147,7 @@ class Audiences:
 
 
 def within(service_ids: Sequence[str], room: int) -> list[str]:
-    """As many of them, from the first on, as fit in `room` bytes."""
+    """Return as many of the services, from the first on, as fit in `room` bytes."""
     listed: list[str] = []
     for service_id in service_ids:
         room -= len(service_id.encode()) + 6

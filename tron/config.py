@@ -1,4 +1,4 @@
-"""Settings of TRON: `tron.toml` table `[monitor]`, environment TRON_MONITOR_*, flags of `tron monitor`."""
+"""The settings of TRON: table `[monitor]` of `tron.toml`, environment TRON_MONITOR_*, flags of `tron monitor`."""
 
 from __future__ import annotations
 
@@ -19,52 +19,54 @@ _DEFAULT = Policy()
 
 
 class PolicyConfig(BaseModel):
-    """Thresholds. All times in seconds; see `tron/policy.py` for what each trades."""
+    """Thresholds. All times are in seconds; `tron/policy.py` explains the trade-off of each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     tolerance_ratio: float = _DEFAULT.tolerance_ratio
-    """A miss is counted at n x interval + tolerance; tolerance is this share of the interval."""
+    """A miss is counted after n x interval + tolerance; the tolerance is this share of the interval."""
     tolerance_min: float = _DEFAULT.tolerance_min
-    """The tolerance is at least this long."""
+    """Minimum of the tolerance, in seconds."""
     misses_before_warning: int = _DEFAULT.misses_before_warning
-    """Missed heartbeats until a warning."""
+    """Missed heartbeats after which a service is SUSPECT."""
     misses_before_down: int = _DEFAULT.misses_before_down
-    """Missed heartbeats until down."""
+    """Missed heartbeats after which a service is DOWN."""
     misses_before_deregister: int = _DEFAULT.misses_before_deregister
-    """Missed heartbeats until the service is deregistered."""
+    """Missed heartbeats after which a service is deregistered."""
     keep_down: float = _DEFAULT.keep_down
-    """A service that is down stays registered for at least this long."""
+    """Minimum number of seconds for which a service that is down stays registered."""
     deregister: bool = _DEFAULT.deregister
-    """Whether a service that is down is deregistered at all."""
+    """Whether services that are down are deregistered."""
     reconnect_grace: float = _DEFAULT.reconnect_grace
-    """How long a broken stream may stay broken."""
+    """Seconds for which a stream may stay broken before the service is down."""
     reattach_window: float = _DEFAULT.reattach_window
-    """How long services may take to reconnect after the registry restarted or stalled."""
+    """Seconds for which services may take to reconnect after the registry restarted or stalled."""
     escalate_after: float = _DEFAULT.escalate_after
-    """How long an alert waits for its acknowledgement before it escalates to the next ancestor."""
+    """Seconds for which an alert waits for its acknowledgement before it escalates to the next ancestor."""
     busy_cap: float = _DEFAULT.busy_cap
-    """A service that declared itself busy is exempt for at most this long."""
+    """Maximum number of seconds for which a service that declared itself busy is exempt."""
     orphan_policy: Literal["keep", "stop", "adopt"] = "keep"
-    """What the children of a service that is down should do: keep (continue), stop, or adopt (alerts about them go to
-    the next ancestor that is not down)."""
+    """What the children of a service that is down should do: keep (continue), stop, or adopt (alerts about the children
+    go to the next ancestor that is not down)."""
     confirm_by_probe: bool = _DEFAULT.confirm_by_probe
-    """Whether a refused connection to the url of a suspect confirms at once that it is down; see `probe_targets`."""
+    """Whether a refused connection to the URL of a suspect confirms at once that the service is down; see
+    `probe_targets`."""
     flap_count: int = _DEFAULT.flap_count
-    """After this many suspicions within `flap_window`, further ones raise no alert until the service was stable."""
+    """After this many suspicions within `flap_window`, further suspicions raise no alert until the service was stable
+    for one window."""
     flap_window: float = _DEFAULT.flap_window
-    """The window of `flap_count`."""
+    """Length of the window of `flap_count`, in seconds."""
     guard_ratio: float = _DEFAULT.guard_ratio
-    """The guard: in a mass failure more than this share of the live services ..."""
+    """The mass-failure guard becomes active if more than this share of the live services ..."""
     guard_min: int = _DEFAULT.guard_min
     """... and at least this many ..."""
     guard_burst: float = _DEFAULT.guard_burst
     """... fail within this many seconds."""
     guard_window: float = _DEFAULT.guard_window
-    """The guard ends this long after the last failure."""
+    """The guard ends this many seconds after the last failure."""
 
     def values(self) -> dict[str, Any]:
-        """The values that are set, as `Policy` takes them."""
+        """Return the values that are set, as `Policy` takes them."""
         given = self.model_dump(exclude_unset=True)
         if "orphan_policy" in given:
             given["orphan_policy"] = OrphanPolicy[given["orphan_policy"].upper()]
@@ -72,34 +74,33 @@ class PolicyConfig(BaseModel):
 
 
 class Config(ProgramConfig):
-    """TRON, the heartbeat monitor: judges which services are alive, and notifies their parents."""
+    """TRON, the heartbeat monitor: evaluates which services are alive, and notifies their parents."""
 
     listen: Listen = "127.0.0.1:6123"
-    """Address to serve on, HOST:PORT. Port 0 picks a free port; no host means every interface of the machine."""
+    """Listen address, HOST:PORT. Port 0: any free port. No HOST: all interfaces of the machine."""
     registry: Dial = "127.0.0.1:6122"
-    """Address of the registry."""
+    """The address of the registry."""
     data_dir: Path = Path("tron-data")
-    """Folder for thresholds that operators set, and for notices that wait for a sink. What TRON judges is in the
-    registry's store."""
+    """Directory for thresholds that operators set, and for notices that wait for a sink. The registry stores TRON's
+    verdicts."""
     sinks: SinksConfig = SinksConfig()
-    """Where notices to operators go, beside the log."""
+    """Where operators are notified, in addition to the log."""
     policy: PolicyConfig = PolicyConfig()
     """The thresholds for all services."""
     overrides: dict[str, PolicyConfig] = Field(default_factory=dict)
-    """Thresholds for single services, by service_id; a value that is not set is as in `policy`."""
+    """Thresholds for single services, by service_id; a threshold that is not set is as in `policy`."""
     probe_targets: tuple[str, ...] = ()
-    """`host` or `host:port` that TRON may connect to if a policy asks to confirm by probe; a service chooses its own
-    url."""
+    """`host` or `host:port` to which TRON may connect if a policy confirms by probe; a service chooses its own URL."""
     registry_lost_after: float = Field(default=LOST_AFTER, gt=0, le=3600)
-    """Seconds without an answer from the registry until operators are notified."""
+    """Seconds without an answer from the registry after which operators are notified."""
     registry_lost_after_drain: float = Field(default=LOST_AFTER_DRAIN, gt=0, le=3600)
-    """The same if the registry said that it is draining, and after TRON's own start."""
+    """As `registry_lost_after`, if the registry announced that it is draining, and after TRON's own start."""
     metrics_listen: OptionalListen = "127.0.0.1:6125"
-    """Where to serve metrics for Prometheus, as http://HOST:PORT/metrics. Port 0 picks a free port; empty: nowhere. An
-    address in use is logged, and TRON runs without."""
+    """Listen address of the metrics for Prometheus, which are served as http://HOST:PORT/metrics. Port 0: any free
+    port; empty: no metrics. If the address is in use, TRON logs that and serves no metrics."""
     self_register: CliImplicitFlag[bool] = True
-    """Register TRON itself, so that it appears like any other service."""
+    """Register TRON itself, so that it is listed like any other service."""
 
     def thresholds(self) -> dict[str, dict[str, Any]]:
-        """The thresholds that are set, by service_id; the empty one means all services."""
+        """Return the thresholds that are set, by service_id; the empty id means all services."""
         return {"": self.policy.values()} | {service_id: each.values() for service_id, each in self.overrides.items()}

@@ -1,8 +1,8 @@
-"""Flap damping: a service that is suspected again and again raises a few alerts, then none until it was stable for a
-while. Pure.
+"""Flap damping: a service that is suspected repeatedly raises a few alerts, then none until it was stable for a while.
+Pure.
 
-Only suspicions that a death would follow are damped. A death is never damped, nor the return from one, nor a stall,
-which nothing follows.
+Only suspicions that may lead to a death are damped. A death and the return after a death are never damped, nor is a
+stall, which leads to no death.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ class _Flaps:
 
 
 class Damping:
-    """Counts suspicions by service_id, so that a new registration does not start a new count. Attentive seconds."""
+    """Counts suspicions by service_id, so that a new registration does not start a new count. Times are attentive
+    seconds."""
 
     def __init__(self) -> None:
         self._flaps: dict[str, _Flaps] = {}
 
     def suspected(self, service_id: str, now: float, policies: Policies) -> bool:
-        """Count a suspicion. Return whether it was the one that makes too many."""
+        """Count a suspicion. Return whether it reached the limit."""
         policy = policies.of(service_id)
         flaps = self._flaps.pop(service_id, None) or _Flaps()
         self._flaps[service_id] = flaps  # the newest last
@@ -44,15 +45,15 @@ class Damping:
         return flaps.until > now and not damped_before
 
     def is_damped(self, service_id: str, now: float) -> bool:
-        """Whether further suspicions of this service raise no alert."""
+        """Return whether further suspicions of this service raise no alert."""
         flaps = self._flaps.get(service_id)
         return flaps is not None and now < flaps.until
 
     def count(self, service_id: str, now: float, window: float) -> int:
-        """How often it was suspected within the window, as far as that is counted."""
+        """Return how often the service was suspected within the window, up to the limit."""
         flaps = self._flaps.get(service_id)
         return 0 if flaps is None else sum(1 for each in flaps.times if each >= now - window)
 
     def damped(self, now: float) -> list[str]:
-        """The services that are damped now."""
+        """Return the services that are damped now."""
         return [service_id for service_id, flaps in self._flaps.items() if now < flaps.until]

@@ -1,7 +1,7 @@
-"""Alerts that nobody has acknowledged yet, and when each escalates to the next ancestor. Pure.
+"""Decides when an unacknowledged alert escalates to the next ancestor. Pure.
 
-A delivery is one copy of an alert that waits for one recipient, since a moment; the registry keeps it. The recipients
-that are down are known to `hierarchy`.
+A delivery is one copy of an alert that has been waiting for one recipient since a time; the registry keeps it.
+`hierarchy` knows which recipients are down.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ASK_AGAIN = 5.0
 
 
 def escalates(delivery: Delivery) -> bool:
-    """Whether the next ancestor must be notified if its recipient does not acknowledge it."""
+    """Return whether an alert goes to the next ancestor if its recipient does not acknowledge it."""
     alert = delivery.event
     critical = alert.severity is Severity.CRITICAL and alert.type not in NOT_ESCALATED
     return critical and not delivery.escalated and alert.recipient not in ("", OPERATORS)
@@ -30,16 +30,17 @@ def escalates(delivery: Delivery) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What follows for a delivery that is due: when to look again (attentive seconds), and why it escalates now; `why`
-    is empty if it does not."""
+    """The next step for a delivery that is due: when to check it again (attentive seconds), and why it escalates now;
+    `why` is empty if it does not escalate."""
 
     again_at: float
     why: str = ""
 
 
 def next_step(delivery: Delivery, now: float, after: float, lost: str, hold: float | None) -> Step:
-    """Whether a delivery escalates at `now`: it was not acknowledged within `after` seconds, or its recipient is `lost`
-    (why; empty if it is not). `hold`: the seconds to wait while notices about its service are held."""
+    """Return whether a delivery escalates at `now`: its recipient did not acknowledge it within `after` seconds, or the
+    recipient is `lost` (the reason; empty if it is not). `hold`: the seconds to wait while alerts about its service are
+    held."""
     if hold is not None:
         return Step(now + hold)
     if not lost and now < delivery.since + after:
@@ -48,7 +49,7 @@ def next_step(delivery: Delivery, now: float, after: float, lost: str, hold: flo
 
 
 class Escalations:
-    """All open deliveries, by alert and recipient. Bounded by the registry's own bound on what waits."""
+    """All open deliveries, by alert and recipient. Bounded, because the registry bounds the waiting copies."""
 
     def __init__(self) -> None:
         self._deliveries: dict[Key, Delivery] = {}
@@ -59,7 +60,7 @@ class Escalations:
         return len(self._deliveries)
 
     def put(self, delivery: Delivery) -> None:
-        """A delivery waits, or changed."""
+        """Record that a delivery waits, or changed."""
         key = (delivery.event.alert_id, delivery.event.recipient)
         self._deliveries[key] = delivery
         self._to.setdefault(delivery.event.recipient, {})[key] = None
@@ -67,7 +68,7 @@ class Escalations:
             heappush(self._looks, (delivery.since, key))
 
     def end(self, alert_id: str, recipient: str) -> None:
-        """A delivery was acknowledged, or dropped."""
+        """Record that a delivery was acknowledged, or dropped."""
         key = (alert_id, recipient)
         if self._deliveries.pop(key, None) is not None:
             group = self._to[recipient]
@@ -76,26 +77,27 @@ class Escalations:
                 del self._to[recipient]
 
     def waiting_for(self, recipient: str) -> list[Delivery]:
-        """The deliveries that wait for a recipient, as it is named in them."""
+        """Return the deliveries that wait for a recipient, under the name that they use for it."""
         return [self._deliveries[key] for key in self._to.get(recipient, ())]
 
     def about(self, service_id: str) -> list[Delivery]:
-        """The deliveries of alerts about a service."""
+        """Return the deliveries of alerts about a service."""
         return [delivery for delivery in self._deliveries.values() if delivery.event.service_id == service_id]
 
     def look_at(self, service_id: str, name: str | None = None) -> None:
-        """Something happened to a recipient: look at once at what waits for it, by its service_id or by its name."""
+        """Check the deliveries for a recipient at once, by its service_id or name, because the state of the recipient
+        changed."""
         for recipient in (service_id,) if name is None or name == service_id else (service_id, name):
             for key in self._to.get(recipient, ()):
                 if escalates(self._deliveries[key]):
                     heappush(self._looks, (0.0, key))
 
     def look_again(self, delivery: Delivery, at: float) -> None:
-        """Look at a delivery again at this attentive second."""
+        """Check a delivery again at this attentive second."""
         heappush(self._looks, (at, (delivery.event.alert_id, delivery.event.recipient)))
 
     def due(self, now: float, limit: int | None = None) -> list[Delivery]:
-        """Up to `limit` of the deliveries that should be looked at now; each of them once."""
+        """Return up to `limit` of the deliveries that should be checked now, each once."""
         found: dict[Key, Delivery] = {}
         while self._looks and self._looks[0][0] <= now and (limit is None or len(found) < limit):
             _, key = heappop(self._looks)

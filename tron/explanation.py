@@ -1,4 +1,4 @@
-"""Why a service is judged as it is: `tron explain`. Pure; the sentences are in `messages`."""
+"""Explains the verdict about a service for `tron explain`. Pure; the sentences are in `messages`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tron.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One sentence, the rule that fired (its name and text), what will happen in how many seconds, and the rest."""
+    """An explanation: one sentence, the rule that applied (its name and text), the next transitions with their seconds,
+    and the evidence."""
 
     verdict: str
     rule: str
@@ -24,7 +25,7 @@ class Explanation:
 
 
 def explain(judge: Judge, service_id: str) -> Explanation | None:
-    """How a service is judged, and why; None if it is not registered."""
+    """Return the verdict about a service and its explanation; None if the service is not registered."""
     lease = judge.detector.find(service_id)
     if lease is None:
         return None

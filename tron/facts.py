@@ -1,4 +1,4 @@
-"""What the detector knows of a service, what it concludes, and what follows from that. Pure values."""
+"""The detector's record of a service, its transitions, and their meaning. Pure values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEVER = float("inf")
 
 
 class Kind(Enum):
-    """What a transition does."""
+    """The kind of a transition."""
 
     MISS = "miss"
     SUSPECT = "suspect"
@@ -33,38 +33,38 @@ class Kind(Enum):
     DOWN = "down"
     DEREGISTER = "deregister"
     RECOVER = "recover"
-    """Back before it was down: nobody is notified."""
+    """The service is back before it was down: no recipient is notified."""
     RESTORE = "restore"
-    """Back after it was down."""
+    """The service is back after it was down."""
 
     @property
     def meaning(self) -> Meaning:
-        """What follows from such a transition."""
+        """The consequences of a transition of this kind."""
         return _MEANINGS[self]
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What follows from a kind of transition."""
+    """The consequences of one kind of transition."""
 
     verdict: VerdictKind
     event_type: EventType | None
-    """The type of its alert; None if nobody is notified."""
+    """The type of the alert; None if no recipient is notified."""
     alert: str
-    """What its alert says."""
+    """The message of the alert."""
     forecast: str
-    """What `tron explain` says is due."""
+    """The text of `tron explain` for a transition of this kind that is due later."""
 
     @property
     def log_word(self) -> str:
-        """The event of the log."""
+        """The name of the log event."""
         if self.event_type is None:
             return "service_recovered"
         return self.event_type.log_word or self.event_type.name
 
     @property
     def needs_action(self) -> bool:
-        """Whether operators get its alert if no parent can."""
+        """Whether operators receive the alert if no parent can."""
         return self.event_type is not None and self.event_type.severity is Severity.CRITICAL
 
 
@@ -83,7 +83,8 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One decision. `due` is when it became true, in attentive seconds, not when it was noticed."""
+    """One decision. `due` is the time at which it became true, in attentive seconds, not the time at which it was
+    noticed."""
 
     kind: Kind
     service_id: str
@@ -98,7 +99,7 @@ class Transition:
 
 @dataclass(slots=True)
 class Lease:
-    """What the detector knows and thinks of one service."""
+    """The detector's record of one service."""
 
     facts: Facts
     observation: int
@@ -112,9 +113,9 @@ class Lease:
     deregistered: bool = False
     confirmed: bool = False
     worst_gap: float = 0.0
-    """Seconds; the longest time between two beats that this TRON saw."""
+    """The longest time between two heartbeats that this TRON process has seen, in seconds."""
 
     @property
     def disconnected(self) -> bool:
-        """Whether it had a stream, and the other side ended it. An end that the registry caused says nothing of it."""
+        """Whether the agent's side ended the service's stream. An end that the registry caused does not count."""
         return self.facts.streamed and not self.facts.connected and not self.facts.detached_reason

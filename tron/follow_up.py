@@ -1,6 +1,6 @@
-"""What stays to be done after rulings: deaths that are held, orphans that wait for room, alerts that escalate. Pure.
+"""The work that remains after rulings: deaths that are held, orphans that wait for room, alerts that escalate. Pure.
 
-Each method returns the copies of alerts that the registry is asked for now.
+Each method returns the copies of alerts that TRON asks the registry to send now.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tron.hierarchy import Hierarchy
 
 
 class FollowUp:
-    """The work that one frame leaves to the next ones."""
+    """The work that one frame leaves for later frames."""
 
     def __init__(
         self,
@@ -43,34 +43,35 @@ class FollowUp:
         """Alerts to orphans for which there was no room with the verdict."""
 
     def note_notified(self, service_id: str, notified: tuple[str, ...], held_alert: Event | None) -> None:
-        """What the registry will say of a service's last death, before it says so."""
+        """Record the recipients of the alert about a service's last death, before the registry's facts contain them."""
         lease = self._detector.find(service_id)
         if lease is not None:
             lease.facts = replace(lease.facts, notified=notified, held_alert=held_alert)
             self.note_held(lease.facts)
 
     def note_held(self, facts: Facts) -> None:
-        """A death is held, or is not."""
+        """Record whether a death is held."""
         if facts.held_alert is not None:
             self.held_deaths.put(facts.service_id)
         else:
             self.held_deaths.end(facts.service_id)
 
     def after_death(self, facts: Facts, audience: Audience, orphans: list[Event]) -> None:
-        """The alert of a death is sent: alerts that wait for the service escalate, and further orphans are notified in
-        the next frame."""
+        """Handle a death whose alert is sent: alerts that wait for the service escalate, and further orphans are
+        notified in the next frame."""
         recipient = self._hierarchy.lineage.resolve(audience.recipient) or audience.recipient
         self.note_notified(facts.service_id, (recipient,), None)
         self._escalations.look_at(facts.service_id, facts.name)
         self._orphans += orphans
 
     def notify_orphans(self) -> list[AlertCopy]:
-        """The orphans for which there was no room with the verdict, unless it was refused."""
+        """Notify, in the next frame, the orphans for which the verdict had no room, unless the verdict is refused."""
         orphans, self._orphans = self._orphans, []
         return [AlertCopy(each.alert_id, each) for each in orphans if self._hierarchy.is_down(each.service_id)]
 
     def release_held_deaths(self, wall: float) -> list[AlertCopy]:
-        """The deaths that nothing holds any more; their orphans follow in the next frame. `wall`: the epoch time."""
+        """Return the alerts of deaths that are no longer held; their orphans follow in the next frame. `wall`: the
+        epoch time."""
 
         def holds(facts: Facts) -> bool:
             return suppression.holds_death(facts, self._hierarchy.recipient_of(facts) or OPERATORS, self._guard)
@@ -84,8 +85,8 @@ class FollowUp:
         return copies
 
     def escalate(self, now: float, limit: int) -> tuple[list[AlertCopy], bool]:
-        """The alerts that are not acknowledged in time, or whose recipient is down or unknown, for the next ancestor;
-        and whether more may have to escalate. At most `limit` deliveries are looked at."""
+        """Return the copies, for the next ancestor, of alerts that were not acknowledged in time, or whose recipient is
+        down or unknown; and whether more may have to escalate. At most `limit` deliveries are checked."""
         due = self._escalations.due(now, limit)
         copies = [copy for delivery in due if (copy := self._escalated(delivery, now)) is not None]
         return copies, len(due) == limit

@@ -1,10 +1,12 @@
-"""The guard against mass failures: if many fail at once, the network, the host or the monitor is the likelier cause.
+"""The guard against mass failures: if many services fail at once, the network, a host or the monitor is the more likely
+cause.
 
-It looks at the last moments only, and at the services that are alive now: services that have been down for longer
-count on neither side, so that it ends one window after the last failure and cannot ratchet, however often a fleet is
-replaced. It holds the alerts about services that failed together; one that fails alone a little later raises its own.
+The guard compares services that just failed with services that are alive now. Services that have been down for longer
+are not counted, so that the guard ends one window after the last failure and one mass failure cannot lower the
+threshold of the next. The guard holds the alerts about services that failed together; a service that fails alone a
+little later raises its own alert.
 
-Services that share a process fail together whenever it does: they are one unit, and one unit alone is never a mass
+Services that share a process fail together when the process dies: they are one unit, and one unit alone is never a mass
 failure. A service that names no process is a unit of its own. Pure.
 """
 
@@ -33,25 +35,26 @@ subtree."""
 
 
 class Fleet(Protocol):
-    """What the guard asks about all services."""
+    """The questions that the guard asks about all services."""
 
     @property
     def living(self) -> Living:
-        """The services that are judged alive, counted."""
+        """The ALIVE services and their units, counted."""
         ...
 
     def unit_of(self, service_id: str) -> str:
-        """The unit with which a service fails."""
+        """Return the unit with which a service fails."""
         ...
 
     def parent_of(self, service_id: str) -> str | None:
-        """The id of a service's parent; None if it has none."""
+        """Return the id of a service's parent; None without one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """A mass failure: the services that failed at once, oldest first, and how many were alive until then."""
+    """A mass failure: the services that failed at once, oldest failure first, and how many services were alive until
+    then."""
 
     service_ids: tuple[str, ...]
     live: int
@@ -59,7 +62,8 @@ class Cascade:
 
 
 class Guard:
-    """Whether alerts are held. `active` from when the failure is certain; `holds` from when it may be one."""
+    """Decides whether alerts are held. `active` is true once a mass failure is certain, `holds` already while one is
+    possible."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -76,26 +80,27 @@ class Guard:
 
     @property
     def holds(self) -> bool:
-        """Whether there is a mass failure, or there may be one: no service is deregistered meanwhile."""
+        """Whether a mass failure is certain or possible, so that no service is deregistered."""
         return self.active or self._many_since is not None
 
     @property
     def many_fail(self) -> bool:
-        """Whether many are failing at this moment: a service that fails now belongs to it."""
+        """Whether many services are failing at this moment, so that a service that fails now belongs to the mass
+        failure."""
         return self._many_since is not None
 
     def covers(self, service_id: str) -> bool:
-        """Whether alerts about a service are held now."""
+        """Return whether alerts about a service are held now."""
         return self.holds and service_id in self._together
 
     @property
     def clear_at(self) -> float:
-        """The attentive second at which it ends if nothing more fails; valid only while it is active."""
+        """The attentive second at which the guard ends if no further service fails; valid only while it is active."""
         return self._clear_at
 
     def failed(self, service_id: str, at: float, alive_since: float, spread: float = 0.0) -> None:
-        """A service was suspected that was alive since then (attentive seconds); when it fell silent is known to within
-        `spread` seconds (for a missed beat)."""
+        """Record that a service was suspected that was alive since then (attentive seconds). `spread`: to within how
+        many seconds the start of its silence is known (for a missed heartbeat)."""
         if at - alive_since < ESTABLISHED:
             return
         self._failing.pop(service_id, None)
@@ -105,20 +110,21 @@ class Guard:
         heappush(self._until, (until, service_id))
 
     def ended(self, service_id: str) -> None:
-        """It is back, or left on purpose: it does not fail any more."""
+        """Record that a service is back, or left on purpose, so that it no longer fails."""
         self._failing.pop(service_id, None)
         self._together.discard(service_id)
         self.listed.discard(service_id)
 
     def resume(self, now: float, failed: Iterable[str]) -> None:
-        """The observer before this one was in a mass failure and has reported it: do not report it again. `failed`: the
+        """Continue a mass failure that the previous observer reported, so that it is not reported again. `failed`: the
         services that are not alive now."""
         self.active = True
         self._together |= set(failed)
         self._clear_at = now + self.policy.guard_window
 
     def update(self, now: float, fleet: Fleet) -> Cascade | None:
-        """Look again; return the mass failure that was just recognized, None if there is none or it is known."""
+        """Check all services again; return the mass failure that was just recognized, None if there is none or it is
+        already known."""
         while self._until and self._until[0][0] <= now:
             until, service_id = heappop(self._until)
             if self._failing.get(service_id, (0.0, NEVER))[1] <= until:
@@ -140,7 +146,7 @@ class Guard:
         return None
 
     def _are_many(self, fleet: Fleet) -> bool:
-        """Whether too many units fail, or at least two that hold too many of the services."""
+        """Return whether too many units fail, or at least two units that together hold too many services."""
         services, policy = len(self._failing), self.policy
         if services < policy.guard_min:
             return False
@@ -159,7 +165,7 @@ class Guard:
         return False
 
     def _are_many_units(self, units: set[str], living: Living) -> bool:
-        """Whether the failing units are too large a share of all units that are alive or fail."""
+        """Return whether the failing units are too large a share of all units that are alive or fail."""
         ratio = self.policy.guard_ratio
         if len(units) < self.policy.guard_min or len(units) <= ratio * living.units:
             return False

@@ -1,6 +1,7 @@
-"""Deaths whose alert was held: they are sent once nothing holds them any more, and before the service is deregistered.
+"""Deaths whose alerts were held: the alerts are sent once nothing holds them any more, and before the service is
+deregistered.
 
-That a death was held is a fact of the registry (`Facts.untold`), so it survives a restart of TRON. Pure.
+The registry stores that a death is held (`Facts.untold`), so this survives a restart of TRON. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ AT_ONCE = 200
 
 
 class HeldDeaths:
-    """The services whose death nobody was notified of. Bounded by the registered services."""
+    """The services of whose death no recipient was notified. Bounded by the registered services."""
 
     def __init__(self) -> None:
         self._held: dict[str, None] = {}
@@ -26,22 +27,20 @@ class HeldDeaths:
         """Those that come with the next frame: there were too many for this one."""
 
     def put(self, service_id: str) -> None:
-        """Its death is held."""
+        """Record that the death of a service is held."""
         self._held[service_id] = None
 
     def end(self, service_id: str) -> None:
-        """Somebody was notified of its death, or there is nothing to notify anybody of any more."""
+        """Record that a recipient was notified of the death, or that no notification is needed any more."""
         self._held.pop(service_id, None)
 
     def is_postponed(self, service_id: str) -> bool:
-        """Whether nobody looked at it in this frame."""
+        """Return whether the death was not checked in this frame."""
         return service_id in self._postponed
 
     def release(self, find: Callable[[str], Lease | None], holds: Callable[[Facts], bool]) -> list[tuple[Facts, Event]]:
-        """The deaths that nothing holds now with their alerts, at most `AT_ONCE`; they are not held any more.
-
-        `find`: what is judged of a service. `holds`: whether its alert stays held.
-        """
+        """Return and remove the deaths that nothing holds any more, with their alerts, at most `AT_ONCE`. `find`:
+        returns the record of a service. `holds`: whether its alert stays held."""
         released: list[tuple[Facts, Event]] = []
         waiting = list(self._held)
         self._postponed = set()

@@ -1,9 +1,10 @@
-"""How long stalls of the registry may hold judgement: one reattach window each, and a minute in a row at most.
+"""Limits how long stalls of the registry may hold verdicts: one reattach window each, and one minute for a sequence of
+stalls.
 
-After a stall, what was known before it is held back for the reattach window. A registry that stalls again and again
-would hold everything forever, and no death would be reported. So stalls that follow each other before a window is over
-are one sequence, and its windows end a minute after its first stall at the latest. Then everything is judged once on
-what was read, before the next stall can hold it again. Pure.
+After a stall, evidence from before it is ignored for the reattach window. A registry that stalls repeatedly would hold
+all verdicts forever, and no death would be reported. So stalls that follow each other before a window is over are one
+sequence, whose windows end at most a minute after its first stall. Then all services are evaluated once on the facts
+that were read, before the next stall can hold verdicts again. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ LONGEST = 60.0
 
 
 class Hold:
-    """Since when evidence counts."""
+    """Decides from when on evidence counts."""
 
     def __init__(self) -> None:
         self._began = 0.0
@@ -24,10 +25,8 @@ class Hold:
         """Whether anything was judged since the sequence began, with nothing held."""
 
     def evidence_from(self, now: float, hearing_since: float, window: float) -> float:
-        """The attentive second before which evidence is held back, for `window` seconds from then.
-
-        `now`: the attentive second that is judged. `hearing_since`: the end of the registry's newest stall.
-        """
+        """Return the attentive second before which evidence is ignored, for `window` seconds from then. `now`: the
+        attentive second of the evaluation. `hearing_since`: the end of the registry's newest stall."""
         longest = max(LONGEST, window)
         if self._reported is None:
             self._began = self._reported = self._evidence_from = hearing_since

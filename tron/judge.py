@@ -53,7 +53,8 @@ LISTED_PER_ORDER = 16
 
 
 class Judge:
-    """Judges all services of one registry, as of the frames that it is given. `observer` is TRON's own service_id."""
+    """Evaluates all services of one registry, as of the frames that it receives. `observer` is TRON's own
+    service_id."""
 
     def __init__(self, policies: Policies, observer: str) -> None:
         self.policies = policies
@@ -82,7 +83,7 @@ class Judge:
         self._follow_up = FollowUp(self.detector, self.hierarchy, self._audiences, self.escalations, self.guard)
 
     def set_policies(self, policies: Policies) -> None:
-        """Judge by these from now on."""
+        """Use these policies from now on."""
         self.policies = self.hierarchy.policies = policies
         self.guard.policy = policies.default
         self.detector.set_policies(policies)
@@ -90,7 +91,7 @@ class Judge:
             self._preauthorized.touch(lease.facts.service_id)
 
     def learn(self, frame: Frame) -> None:
-        """Take over the registry's facts of one moment."""
+        """Add the facts of one frame."""
         self.now = frame.now
         for forebear in frame.forebears:
             self.hierarchy.lineage.remember(forebear)
@@ -122,7 +123,7 @@ class Judge:
             self._recount()
 
     def decide(self, hearing_since: float, wall: float) -> Orders:
-        """All that follows from what is known, in one piece; see `decide_in_parts`."""
+        """Return all orders that follow from the known facts, in one piece; see `decide_in_parts`."""
         whole = Orders()
         for orders in self.decide_in_parts(hearing_since, wall):
             whole.add(orders)
@@ -131,12 +132,13 @@ class Judge:
     def decide_in_parts(
         self, hearing_since: float, wall: float, size: int = PART, *, newer: Callable[[], bool] = lambda: False
     ) -> Iterator[Orders]:
-        """What follows from all that is known, in parts of about `size` orders; between two of them others may run, and
-        an empty part is there only for that. `wall`: the epoch time of the newest frame. Call once a frame, after the
-        snapshot is complete; the orders count as accepted until `refused` says otherwise.
+        """Yield the orders that follow from all known facts, in parts of about `size` orders. Other work may run
+        between two parts; an empty part only gives that opportunity. `wall`: the epoch time of the newest frame. Call
+        this once for each frame, after the snapshot is complete; the orders count as accepted until `refused` is
+        called.
 
-        `newer`: whether a newer frame can be read. Then rulings end after `size` of them; the rest waits for the next
-        call, which adds what that frame brings.
+        `newer`: whether a newer frame can be read. Rulings then end after `size` of them; the rest waits for the next
+        call, which also considers that frame.
         """
         orders = Orders()
         more = True
@@ -179,18 +181,18 @@ class Judge:
         yield orders
 
     def refused(self, ruling: Ruling) -> None:
-        """The registry knew better. Newer facts are on their way."""
+        """Revert a verdict that the registry refused. Newer facts are on their way."""
         self._take_back(ruling.transition)
         before = ruling.transition.facts
         self._follow_up.note_notified(ruling.transition.service_id, before.notified, before.held_alert)
         self.groups.unlist(ruling.subtree)
 
     def undelivered(self) -> list[Event]:
-        """CRITICAL alerts of which nobody at all was notified in time, each once."""
+        """Return the CRITICAL alerts that no recipient could be notified of in time, each once."""
         return self._unreached.due(self.now, self.hierarchy.is_connected)
 
     def suppression_reason(self, kind: Kind, facts: Facts) -> str:
-        """Why the alert of such a transition is held now; empty if it is sent."""
+        """Return why the alert of such a transition is held now; empty if it is sent."""
         return suppression.reason(kind, facts, self.now, self.guard, self.damping)
 
     # --- facts ------------------------------------------------------------------------------------------------------
@@ -241,8 +243,8 @@ class Judge:
         self.escalations.look_at(service_id, None if lease is None else lease.facts.name)
 
     def _recount(self) -> None:
-        """Services that failed just before we came still count; what was judged before the registry's start does
-        not."""
+        """Count services that failed just before this TRON process started, but not verdicts from before the registry's
+        start."""
         failing = [lease for lease in self.detector.failing() if lease.judged_at > 0.0]
         for lease in sorted(failing, key=lambda each: each.judged_at):
             if lease.cause is not LivenessCause.STALLED:
@@ -251,7 +253,7 @@ class Judge:
     # --- one transition ---------------------------------------------------------------------------------------------
 
     def _count(self, transition: Transition) -> None:
-        """Count a transition for guard and damping; its ruling waits."""
+        """Count a transition for the guard and for damping; its ruling waits."""
         service_id = transition.service_id
         self._pending.put(transition)
         self._preauthorized.touch(service_id)
@@ -268,8 +270,8 @@ class Judge:
     def _take_back_overtaken(
         self, lease: Lease | None, observation: int, *, unless: frozenset[Kind] = frozenset()
     ) -> bool:
-        """Take back what was decided of a service and is not ruled on, if any of it, `unless` of these kinds, is older
-        than this observation: the registry would refuse it. Return whether a failure that was counted is among it."""
+        """Revert the decisions about a service that have no ruling yet, if any of them, `unless` of these kinds, is
+        older than this observation: the registry would refuse it. Return whether a counted failure is among them."""
         if lease is None or not self._pending.is_overtaken(lease.facts.service_id, observation, unless):
             return False
         withdrawn = self._pending.withdraw(lease.facts.service_id)
@@ -278,7 +280,7 @@ class Judge:
         return any(each.kind in FAILURES for each in withdrawn)
 
     def _take_back(self, transition: Transition) -> None:
-        """A decision does not hold."""
+        """Revert a decision."""
         self.detector.refused(transition)
         if transition.kind in FAILURES:
             self._flapping.discard(transition.service_id)
@@ -286,7 +288,8 @@ class Judge:
         self._preauthorized.touch(transition.service_id)
 
     def _must_wait(self, service_id: str, released: set[str]) -> bool:
-        """Whether a service is not deregistered yet: in a mass failure, or until the alert of its death is sent."""
+        """Return whether a service must not be deregistered yet: in a mass failure, or until the alert of its death is
+        sent."""
         return self.guard.holds or service_id in released or self._follow_up.held_deaths.is_postponed(service_id)
 
     def _rule(self, transition: Transition, wall: float) -> Ruling:
@@ -326,7 +329,7 @@ class Judge:
     # --- in advance -------------------------------------------------------------------------------------------------
 
     def _preauthorize(self, orders: Orders, size: int) -> bool:
-        """Decide in advance what follows from a stream that breaks. Return whether more has to be decided."""
+        """Decide in advance what follows if a stream breaks. Return whether more has to be decided."""
         touched = self._preauthorized.touched(self.now, size)
         for service_id in touched:
             wanted, again_at = self._preauthorizer.suspicion_of(self.detector.find(service_id), self.now)
@@ -340,11 +343,11 @@ class Judge:
         return len(touched) == size
 
     def _touch_children(self, service_id: str) -> None:
-        """Their alerts may have another recipient now."""
+        """Check the children of a service again, because their alerts may now have another recipient."""
         for child in self.hierarchy.lineage.children(service_id):
             self._preauthorized.touch(child)
 
 
 def _spread(cause: LivenessCause, facts: Facts) -> float:
-    """To within how many seconds it is known when a service fell silent."""
+    """Return to within how many seconds the start of a service's silence is known."""
     return facts.interval if cause is LivenessCause.SILENT else 0.0

@@ -1,4 +1,4 @@
-"""The tree of parents: from an id or a name to a service, up to its ancestors, down to its descendants. Pure."""
+"""The tree of parents: resolves an id or a name to a service, and finds its ancestors and descendants. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_FOREBEARS = 10_000
 
 
 class Lineage:
-    """The tree of parents as declared; a parent is named by service_id, or by a name that means one service."""
+    """The tree of parents as declared; a parent is named by service_id, or by a name that exactly one service has."""
 
     def __init__(self) -> None:
         self._live: dict[str, Forebear] = {}
@@ -26,7 +26,7 @@ class Lineage:
         """Grows when a service leaves its place in the tree: it is gone, or has another name or parent."""
 
     def put(self, service: Forebear) -> None:
-        """A service is there, with this name and parent."""
+        """Add a service with this name and parent."""
         if self._live.get(service.service_id) == service:
             return
         self._drop(service.service_id)
@@ -37,13 +37,13 @@ class Lineage:
             self._children.setdefault(service.parent, {})[service.service_id] = None
 
     def remove(self, service_id: str) -> None:
-        """A service is gone; its parent is remembered."""
+        """Remove a service; its parent is remembered."""
         gone = self._drop(service_id)
         if gone is not None:
             self.remember(gone)
 
     def remember(self, forebear: Forebear) -> None:
-        """A service was there before."""
+        """Record a service that is no longer registered."""
         if forebear.service_id in self._live:
             return
         self._forget_gone(forebear.service_id)
@@ -53,14 +53,15 @@ class Lineage:
             self._forget_gone(next(iter(self._gone)))
 
     def resolve(self, id_or_name: str) -> str | None:
-        """The id of the service that an id or a name means now; None if it means none, or more than one."""
+        """Return the id of the service that an id or a name means now; None if it means none, or more than one."""
         if id_or_name in self._live:
             return id_or_name
         named = {} if id_or_name == OPERATORS else self._named.get(id_or_name, {})
         return next(iter(named)) if len(named) == 1 else None
 
     def ancestors(self, id_or_name: str) -> Iterator[str]:
-        """The parents above a service as they are declared, nearest first, also beyond services that are gone."""
+        """Return the declared parents above a service, nearest first, also through services that are no longer
+        registered."""
         seen = {id_or_name}
         while True:
             service = self._live.get(self.resolve(id_or_name) or id_or_name) or self._gone_service(id_or_name)
@@ -71,7 +72,7 @@ class Lineage:
             yield id_or_name
 
     def children(self, service_id: str) -> list[str]:
-        """The services that declare this one as their parent."""
+        """Return the services that declare this one as their parent."""
         service = self._live.get(service_id)
         names = [service_id]
         if service is not None and service.name != service_id and self.resolve(service.name) == service_id:
@@ -79,7 +80,7 @@ class Lineage:
         return [child for id_or_name in names for child in self._children.get(id_or_name, ()) if child != service_id]
 
     def descendants(self, service_id: str) -> list[str]:
-        """All services below this one, those next to it first."""
+        """Return all services below this one, nearest first."""
         found: dict[str, None] = {}
         todo = deque(self.children(service_id))
         while todo:
@@ -90,7 +91,7 @@ class Lineage:
         return list(found)
 
     def _gone_service(self, id_or_name: str) -> Forebear | None:
-        """The gone service that an id meant, or a name that no service has any more."""
+        """Return the removed service that an id meant, or that a name meant which no service has any more."""
         if id_or_name in self._gone or id_or_name in self._named:
             return self._gone.get(id_or_name)
         return self._gone.get(self._gone_named.get(id_or_name, ""))

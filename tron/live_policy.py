@@ -1,4 +1,5 @@
-"""The thresholds in force, and how operators change them while TRON runs: checked, kept on disk, then in force."""
+"""The thresholds in force, and their changes while TRON runs: each change is checked, written to disk, and then
+applied."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ log = structlog.get_logger("tron")
 
 
 class LivePolicy:
-    """What is given in each layer. The monitor judges by what follows from it."""
+    """The thresholds of each layer. The monitor uses the policies that follow from them."""
 
     def __init__(self, monitor: Monitor, store: PolicyStore, layers: PolicyLayers) -> None:
         self._monitor = monitor
@@ -27,9 +28,10 @@ class LivePolicy:
         self.layers = layers
 
     def change(self, service_id: str, changes: Mapping[str, Any], unset: Iterable[str]) -> None:
-        """Set and unset thresholds of a service (empty: of all): kept on disk, in force from the next frame on.
+        """Set and unset thresholds of a service (empty: of all services): write them to disk, and apply them from the
+        next frame on.
 
-        Raises InvalidRequest, naming what is wrong, and InternalError if it cannot be kept; then nothing was changed.
+        Raises InvalidRequest, naming what is wrong, and InternalError if the disk write fails; then nothing is changed.
         """
         unset = tuple(unset)
         wrong = [*_wrong_values(changes), *_wrong_names(unset, changes)]
@@ -81,7 +83,8 @@ def _wrong_names(unset: Iterable[str], changes: Mapping[str, Any]) -> list[Field
 
 
 def _reckless(policies: Policies, service_id: str) -> list[PolicyError]:
-    """What would declare healthy services down. The guard's window is about all: one may have a longer grace."""
+    """Return the thresholds that would declare healthy services down. The guard's window concerns all services, so one
+    service may have a longer grace."""
     found = policies.of(service_id).reckless()
     return [each for each in found if not service_id or each.field not in FOR_EVERYONE]
 

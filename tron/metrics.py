@@ -1,4 +1,4 @@
-"""The metrics of TRON: their names, and where each is read."""
+"""The metrics of TRON: their names, and the value that each reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from tron.monitor import Monitor
 
 
 def monitor_metrics(monitor: Monitor) -> list[Metric]:
-    """What TRON did since its start, and how it is now. Each is read in constant time."""
+    """Return the metrics of TRON's work since its start, and of its current state. Each value is read in constant
+    time."""
     stats = monitor.stats
 
     def services() -> dict[tuple[str, ...], float]:

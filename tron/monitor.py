@@ -1,7 +1,8 @@
-"""The shell around the judge: read a frame of facts, judge, apply, repeat; reconnect when the registry is away.
+"""The shell around the judge: reads a frame of facts, evaluates it, applies the verdicts, and repeats; reconnects when
+the registry is unavailable.
 
-Frames are judged one by one and in order, by their own time. While orders are on their way the registry merges what
-happens, so that nothing queues here. TRON keeps no state: what it knows is rebuilt from the registry's snapshot.
+Frames are evaluated one by one and in order, by their own time. While orders are on their way the registry merges new
+facts, so that nothing queues here. TRON keeps no state: it rebuilds its view from the registry's snapshot.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ CALL_TIMEOUT = 10.0
 
 
 class Monitor:
-    """Follows one registry until cancelled. `observer` is TRON's own service_id, which is never judged."""
+    """Follows one registry until cancelled. `observer` is TRON's own service_id, which is never evaluated."""
 
     def __init__(
         self,
@@ -74,18 +75,18 @@ class Monitor:
         self.stats = stats
 
     def set_policies(self, policies: Policies) -> None:
-        """Judge by these from the next frame on."""
+        """Use these policies from the next frame on."""
         self.policies = policies
         self.judge.set_policies(policies)
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch the registry until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             tasks.create_task(self._report_loss())
 
     async def _follow(self) -> None:
-        """One stream after another."""
+        """Read one stream after another."""
         attempt = 0
         while True:
             self._why = messages.STREAM_ENDED
@@ -108,7 +109,7 @@ class Monitor:
             attempt = min(attempt + 1, 8)
 
     async def _report_loss(self) -> None:
-        """Report to operators that the registry is lost, also while a stream is open on which nothing comes."""
+        """Report to operators that the registry is lost, also while a stream is open on which nothing arrives."""
         last = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_EVERY)
@@ -120,13 +121,13 @@ class Monitor:
                 self._relay.registry_lost(lost_for, self._why)
 
     def _record_contact(self) -> None:
-        """The registry said something."""
+        """Record that a message from the registry arrived."""
         away = self._loss.answered()
         if away is not None:
             self._relay.registry_back(away)
 
     async def _watch(self) -> AsyncIterator[None]:
-        """One stream, from its snapshot to its end; yields after each frame that was judged."""
+        """Read one stream, from its snapshot to its end; yield after each evaluated frame."""
         judge = self.judge = Judge(self.policies, self._observer)
         session = Session(judge)
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
@@ -175,7 +176,8 @@ class Monitor:
                 applying.cancel()
 
     async def _apply(self, session: Session) -> None:
-        """Send the registry what was decided, or only that it is watched. What it refuses is taken back."""
+        """Send the decided orders to the registry, or only a confirmation that TRON is watching. Revert what the
+        registry refuses."""
         orders = session.take()
         turn = Turn("orders")
         verdicts = [encode_verdict(each.verdict()) async for each in turn.each(orders.rulings)]
@@ -239,7 +241,7 @@ class Monitor:
             log.error("verdict_invalid", kind=transition.kind.value, **facts)
 
     def _record_suspected(self, judge: Judge) -> None:
-        """Log the services that the registry suspected in our name."""
+        """Log the services that the registry suspected in TRON's name."""
         suspected, judge.suspected = judge.suspected, []
         for facts in suspected:
             log.info(
@@ -262,14 +264,15 @@ class Monitor:
 
 
 def _sizes(messages: Sequence[Message]) -> list[int]:
-    """The bytes of each message."""
+    """Return the size of each message in bytes."""
     return [each.ByteSize() for each in messages]
 
 
 async def _read_ahead(
     call: grpc.aio.UnaryStreamCall[Any, observation_pb2.ObserveLivenessResponse],
 ) -> AsyncGenerator[tuple[observation_pb2.ObserveLivenessResponse, Callable[[], bool]], None]:
-    """The messages of a stream, each with what tells whether the next one has come. Raises AioRpcError."""
+    """Yield the messages of a stream, each with a function that returns whether the next one has arrived. Raises
+    AioRpcError."""
     reading = asyncio.ensure_future(call.read())
     try:
         while isinstance(message := await reading, observation_pb2.ObserveLivenessResponse):  # else it is EOF

@@ -1,7 +1,7 @@
-"""Relays the alerts for operators to the sinks, and acknowledges each once the sinks have it on disk.
+"""Passes the alerts for operators to the sinks, and acknowledges each once the sinks have it on disk.
 
-The registry keeps what waits, under the recipient "operators", so that nothing is lost when TRON is killed and nothing
-queues here. Sinks never delay a verdict: a task of its own serves them.
+The registry keeps the waiting alerts, under the recipient "operators", so that none is lost when TRON is killed and
+none queues here. A task of its own serves the sinks, so that they never delay a verdict.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ MAX_OWN_NOTICES = 100
 
 
 class OperatorRelay:
-    """Relays the operators' alerts of one registry, and sends notices of its own: whether the registry answers."""
+    """Passes the operators' alerts of one registry to the sinks, and sends its own notices about the registry's
+    availability."""
 
     def __init__(self, channel: grpc.aio.Channel, dispatcher: Dispatcher) -> None:
         self._events = event_service_pb2_grpc.EventServiceStub(channel)
@@ -45,13 +46,13 @@ class OperatorRelay:
         self._changed = asyncio.Event()
 
     def update(self, deliveries: Mapping[str, Delivery]) -> None:
-        """The deliveries that wait now; called after each frame."""
+        """Set the deliveries that wait now; called after each frame."""
         self._deliveries = deliveries
         if deliveries:
             self._changed.set()
 
     def undelivered(self, alert: Event) -> None:
-        """Log that nobody at all was notified of an alert so far. It is kept for its recipients."""
+        """Log that no recipient could be notified of an alert so far. The alert is kept for its recipients."""
         log.warning(
             "alert_undelivered",
             type=alert.type,
@@ -64,18 +65,18 @@ class OperatorRelay:
         )
 
     def registry_lost(self, seconds: float, why: str) -> None:
-        """The registry has not answered for `seconds`: no service is judged meanwhile."""
+        """Notify operators that the registry has not answered for `seconds`, so that no liveness is evaluated."""
         log.critical("registry_lost", seconds=round(seconds, 2), why=why)
         self._loss = str(uuid.uuid4())
         self._send_own(messages.REGISTRY_LOST, why, seconds)
 
     def registry_back(self, seconds: float) -> None:
-        """The registry answers again, after `seconds`."""
+        """Notify operators that the registry answers again, after `seconds`."""
         log.warning("registry_back", after_seconds=round(seconds, 2))
         self._send_own(messages.REGISTRY_BACK, "", seconds, resolved=True)
 
     async def run(self) -> None:
-        """Relay and acknowledge until cancelled."""
+        """Pass on and acknowledge alerts until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -118,7 +119,7 @@ class OperatorRelay:
 
 
 def to_notice(alert: Event) -> OperatorNotice:
-    """An alert as the notice that sinks deliver."""
+    """Return the notice for the sinks for an alert."""
     escalated_from = alert.details.get("escalated_from", ())
     return OperatorNotice(
         alert_id=alert.alert_id,

@@ -1,4 +1,5 @@
-"""What the judge wants of the registry: verdicts with their alerts, alerts without one, and suspicions in advance."""
+"""The orders of the judge to the registry: verdicts with their alerts, alerts without a verdict, and preauthorized
+suspicions."""
 
 from __future__ import annotations
 
@@ -18,13 +19,13 @@ class Ruling:
     alert: Event | None = None
     suppressed: str = ""
     grouped: bool = False
-    """Whether the alert of an ancestor lists all of it, so that this one does not escalate."""
+    """Whether the alert of an ancestor lists all of these services, so that this alert does not escalate."""
     subtree: tuple[str, ...] = ()
-    """The services that failed with it, which its alert lists."""
+    """The services that failed together with this one, which its alert lists."""
     further: tuple[Event, ...] = ()
 
     def verdict(self) -> Verdict:
-        """What the registry is asked to apply."""
+        """The verdict that the registry should apply."""
         transition = self.transition
         return Verdict(
             transition.service_id,
@@ -43,7 +44,7 @@ class Ruling:
 
 @dataclass(slots=True)
 class Orders:
-    """Everything for the registry that follows from one frame."""
+    """All orders that follow from one frame."""
 
     rulings: list[Ruling] = field(default_factory=list)
     copies: list[AlertCopy] = field(default_factory=list)

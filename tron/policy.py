@@ -1,4 +1,4 @@
-"""The thresholds, and the formulas that turn them into deadlines. All times in seconds."""
+"""The thresholds, and the formulas that compute deadlines from them. All times are in seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class PolicyError:
-    """A threshold that contradicts another, or the bounds: its name, and why."""
+    """A threshold that contradicts another one, or is out of bounds: its name, and the reason."""
 
     field: str
     description: str
@@ -30,47 +30,50 @@ class PolicyError:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One set of thresholds. The defaults are the legacy contract's misses, and what networks on one site need."""
+    """One set of thresholds. The defaults are the misses of the legacy contract, and values that suit the network of
+    one site."""
 
     tolerance_ratio: float = 0.10
     """A miss is counted at n x interval + tolerance; this share of the interval ..."""
     tolerance_min: float = 0.25
-    """... but at least this long. Lower finds silence sooner and forgives less scheduling delay."""
+    """... but at least this many seconds. A lower value detects silence sooner and tolerates less scheduling delay."""
     misses_before_warning: int = 1
     misses_before_down: int = 2
     misses_before_deregister: int = 3
     keep_down: float = 0.0
-    """A service that is down stays registered for at least this long, so that it is seen; 0: until its misses are
-    up."""
+    """A service that is down stays registered for at least this many seconds, so that people see it; 0: only until its
+    misses are counted."""
     deregister: bool = True
-    """Whether a service that is down is deregistered at all; else it stays DOWN until it is back or an operator
+    """Whether services that are down are deregistered; otherwise a service stays DOWN until it is back or an operator
     deregisters it."""
     reconnect_grace: float = 2.0
-    """How long a broken stream may stay broken. Above what an SDK needs to reconnect; each second is a second of
-    delay in reporting a crash as final (the suspicion is reported at once)."""
+    """How long a stream may stay broken. Must be longer than an SDK needs to reconnect; each second delays the report
+    that a crashed service is down by a second (the suspicion is reported at once)."""
     reattach_window: float = 15.0
-    """How long services may take to reconnect after the registry restarted or stalled. It must be above the
-    connect time-out of the SDK (5 s), its longest back-off (2 s), and what the whole fleet needs to reconnect."""
+    """How long services may take to reconnect after the registry restarted or stalled. Must be longer than the connect
+    timeout of the SDK (5 s), its longest backoff (2 s), and the time that the whole fleet needs to reconnect."""
     escalate_after: float = 30.0
     """How long an alert waits for its acknowledgement before it escalates."""
     busy_cap: float = 1800.0
-    """A service that declared itself busy is exempt for at most this long. Longer: longer tasks without a sign of life;
-    a service that hangs while it is busy is found that much later."""
+    """How long at most a service that declared itself busy is exempt. A longer cap allows longer tasks without
+    heartbeats; a service that hangs while it is busy is detected later."""
     orphan_policy: OrphanPolicy = OrphanPolicy.KEEP
     confirm_by_probe: bool = False
-    """Whether a refused connection to the url of a suspect confirms at once that it is down."""
+    """Whether a refused connection to the URL of a suspect confirms at once that the service is down."""
     flap_count: int = 5
-    """After this many suspicions within `flap_window`, further ones raise no alert until one window passed without."""
+    """After this many suspicions within `flap_window`, further suspicions raise no alert until one window has passed
+    without a suspicion."""
     flap_window: float = 60.0
     guard_ratio: float = 0.30
-    """The guard: more than this share of the live services ..."""
+    """The mass-failure guard becomes active if more than this share of the live services ..."""
     guard_min: int = 5
     """... and at least this many ..."""
     guard_burst: float = 1.0
-    """... fail within this many seconds (for missed heartbeats at least within one interval: it is not known better
-    when they fell silent). Longer takes successive failures for one."""
+    """... fail within this many seconds (for missed heartbeats at least within one interval, because the start of their
+    silence is not known more precisely). A longer burst counts consecutive failures as one mass failure."""
     guard_window: float = 10.0
-    """The guard ends this long after the last of them. Above reconnect_grace, or the deaths come when it has ended."""
+    """The guard ends this many seconds after the last of these failures. Must be longer than reconnect_grace, or the
+    deaths follow only when the guard has ended."""
 
     def __post_init__(self) -> None:
         """Raise ValueError if the thresholds contradict each other."""
@@ -79,7 +82,7 @@ class Policy:
             raise ValueError("; ".join(f"{each.field}: {each.description}" for each in errors))
 
     def errors(self) -> list[PolicyError]:
-        """What is wrong with it; empty if nothing is."""
+        """Return the mistakes in this policy; empty if there are none."""
         errors: list[PolicyError] = []
         misses = (self.misses_before_warning, self.misses_before_down, self.misses_before_deregister)
         if not 0 < misses[0] <= misses[1] <= misses[2]:
@@ -97,8 +100,9 @@ class Policy:
         return errors
 
     def reckless(self) -> list[PolicyError]:
-        """The thresholds that would declare healthy services down: a timeout must be above three heartbeats, and above
-        every retry inside it (equal timeouts, one within the other, have taken down whole clusters)."""
+        """Return the thresholds that would declare healthy services down: a timeout must be longer than three
+        heartbeats, and longer than every retry inside it (equal timeouts, one within the other, have taken down whole
+        clusters)."""
         errors: list[PolicyError] = []
         if self.misses_before_deregister < 3:
             why = messages.too_few_misses_to_deregister(self.misses_before_deregister)
@@ -124,7 +128,7 @@ class Policy:
         return errors
 
     def silence(self, interval: float, misses: int) -> float:
-        """How long a service may be silent before this many misses are counted: n x interval + tolerance."""
+        """Return how long a service may be silent before this many misses are counted: n x interval + tolerance."""
         return misses * interval + max(self.tolerance_ratio * interval, self.tolerance_min)
 
 
@@ -152,5 +156,5 @@ class Policies:
     overrides: dict[str, Policy]
 
     def of(self, service_id: str) -> Policy:
-        """The policy in force for a service."""
+        """Return the policy in force for a service."""
         return self.overrides.get(service_id, self.default)

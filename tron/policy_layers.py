@@ -1,4 +1,5 @@
-"""Where each threshold comes from: the built-in default, the settings, and what operators set on top. Pure."""
+"""The layers from which each threshold takes its value: the built-in default, the settings, and changes by operators.
+Pure."""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ Changes = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class PolicyLayers:
-    """What is given, by service_id; the empty one means all services. The later layer counts, and what is given for a
-    service counts before what is given for all."""
+    """The given thresholds of each layer, by service_id; the empty id means all services. A later layer overrides an
+    earlier one, and a threshold given for a service overrides the one for all services."""
 
     settings: Mapping[str, Changes] = field(default_factory=dict)
     runtime: Mapping[str, Changes] = field(default_factory=dict)
 
     def policies(self) -> Policies:
-        """The thresholds in force. Raises ValueError, naming the threshold, if they contradict each other."""
+        """Return the thresholds in force. Raises ValueError, naming the threshold, if they contradict each other."""
         everyone = {**self.settings.get("", {}), **self.runtime.get("", {})}
         overrides: dict[str, Policy] = {}
         for service_id in self.overridden():
@@ -40,15 +41,15 @@ class PolicyLayers:
         return Policies(Policy(**everyone), overrides)
 
     def overridden(self) -> list[str]:
-        """The services for which something is given, in order."""
+        """Return the services for which thresholds are given, in order."""
         return sorted({each for each in (*self.settings, *self.runtime) if each})
 
     def own(self, service_id: str) -> dict[str, Any]:
-        """What is given for a service (empty: for all), and nothing else."""
+        """Return only the thresholds that are given for a service (empty: for all services)."""
         return {**self.settings.get(service_id, {}), **self.runtime.get(service_id, {})}
 
     def sources(self, service_id: str = "") -> dict[str, PolicySource]:
-        """Where each value in force for a service (empty: for all) comes from."""
+        """Return the source of each threshold in force for a service (empty: for all services)."""
         sources = dict.fromkeys(POLICY_FIELDS, PolicySource.BUILT_IN)
         sources |= dict.fromkeys(self.settings.get("", {}), PolicySource.SETTINGS)
         sources |= dict.fromkeys(self.runtime.get("", {}), PolicySource.RUNTIME)
@@ -58,7 +59,8 @@ class PolicyLayers:
         return sources
 
     def changed(self, service_id: str, changes: Changes, unset: Iterable[str] = ()) -> PolicyLayers:
-        """These with some thresholds set at run time, and others no longer. Raises ValueError, naming the threshold."""
+        """Return new layers with some thresholds set at run time, and others unset. Raises ValueError, naming the
+        threshold."""
         for name in changes:
             if service_id and name in FOR_EVERYONE:
                 raise ValueError(f"{name}: {messages.NOT_PER_SERVICE}")

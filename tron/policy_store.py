@@ -1,4 +1,4 @@
-"""What operators changed by SetPolicy: kept beside the settings, in TRON's own folder, so that it survives restarts."""
+"""Stores the thresholds that operators set with SetPolicy in TRON's own directory, so that they survive restarts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ FILE = "policy.json"
 
 
 class PolicyStore:
-    """Keeps what was set at run time, by service_id; the empty one means all services."""
+    """Stores the thresholds that were set at run time, by service_id; the empty id means all services."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
 
     def load(self, settings: Mapping[str, Changes]) -> PolicyLayers:
-        """The settings with all that was set on top. What no longer fits is left out, and logged.
+        """Return the settings with all stored changes. A change that is no longer valid is left out, and logged.
 
-        Raises StartError if the file is there and cannot be read.
+        Raises StartError if the file exists and cannot be read.
         """
         layers = PolicyLayers(settings)
         try:
@@ -55,6 +55,7 @@ class PolicyStore:
         return layers
 
     def save(self, layers: PolicyLayers) -> None:
-        """Keep what was set at run time; when it returns it survives a power cut. Raises OSError."""
+        """Store the thresholds that were set at run time; when this returns they survive a power cut. Raises
+        OSError."""
         kept = {service_id: dict(changes) for service_id, changes in layers.runtime.items()}
         write_whole(self._path, json.dumps(kept, indent=2, sort_keys=True), durable=True)

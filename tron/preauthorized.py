@@ -1,7 +1,7 @@
-"""Preauthorized suspicions: what the registry applies at once, in TRON's name, when a stream breaks. Pure.
+"""Preauthorized suspicions: the registry applies them at once, in TRON's name, when a stream breaks. Pure.
 
-A broken stream is a suspicion whatever the thresholds are, so the round trip to TRON can be saved. This module keeps
-what the registry holds, and sends only what changed; `preauthorizer` decides what it should hold.
+A broken stream makes a service suspect whatever the thresholds are, so the round trip to TRON can be saved. This module
+records which suspicions the registry holds, and sends only changes; `preauthorizer` decides which ones it should hold.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from grid_model.verdict import StandingSuspicion
 
 
 class Preauthorized:
-    """The suspicions that the registry holds, and the services to look at again."""
+    """The suspicions that the registry holds, and the services to check again."""
 
     def __init__(self) -> None:
         self._sent: dict[str, StandingSuspicion] = {}
@@ -21,15 +21,15 @@ class Preauthorized:
         self._later: dict[str, float] = {}
 
     def touch(self, service_id: str) -> None:
-        """Something about a service changed."""
+        """Check a service again, because something about it changed."""
         self._touched[service_id] = None
 
     def touch_at(self, service_id: str, at: float) -> None:
-        """Look at a service again at this attentive second."""
+        """Check a service again at this attentive second."""
         self._later[service_id] = at
 
     def touched(self, now: float, limit: int | None = None) -> list[str]:
-        """Up to `limit` of those to look at again now; each of them once."""
+        """Return up to `limit` of the services to check again now, each once."""
         due = [service_id for service_id, at in self._later.items() if at <= now] if self._later else []
         for service_id in due:
             del self._later[service_id]
@@ -40,16 +40,17 @@ class Preauthorized:
         return found
 
     def used_up(self, service_id: str) -> None:
-        """The registry has applied it, or the service is gone."""
+        """Record that the registry has applied a suspicion, or that its service is no longer registered."""
         self._sent.pop(service_id, None)
 
     def forget_all(self, service_ids: Iterable[str]) -> None:
-        """The registry has forgotten everything: it stalled."""
+        """Record that the registry has dropped all suspicions, because it stalled."""
         self._sent.clear()
         self._touched.update(dict.fromkeys(service_ids))
 
     def change(self, service_id: str, wanted: StandingSuspicion | None) -> tuple[StandingSuspicion | None, int | None]:
-        """What to send so that the registry holds what is wanted: a suspicion, or an incarnation to withdraw."""
+        """Return what to send so that the registry holds the wanted suspicion: a suspicion, or an incarnation to
+        withdraw."""
         sent = self._sent.get(service_id)
         if wanted == sent:
             return None, None

@@ -1,7 +1,8 @@
-"""Decides in advance whether a broken stream is a suspicion for a service now, and which alert it raises. Pure.
+"""Decides in advance whether a service is suspect if its stream breaks now, and which alert the suspicion raises. Pure.
 
-It is none within the reattach window, and raises no alert under maintenance or while the service is flapping. A
-decision holds until a fact about the service, its parent or its policy changes, or until the time returned with it.
+Within the reattach window a break causes no suspicion; under maintenance, or while the service is flapping, the
+suspicion raises no alert. A decision holds until a fact about the service, its parent or its policy changes, or until
+the time that is returned with it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Preauthorizer:
         self._damping = damping
 
     def suspicion_of(self, lease: Lease | None, now: float) -> tuple[StandingSuspicion | None, float | None]:
-        """The suspicion that is wanted for a service, None if none is; and the attentive second at which to look again,
-        if this changes with time alone."""
+        """Return the wanted suspicion for a service, None if there is none; and the attentive second at which to decide
+        again, if the decision depends on time."""
         if lease is None or lease.liveness is not Liveness.ALIVE or not lease.facts.connected:
             return None, None
         facts = lease.facts

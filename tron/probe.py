@@ -1,8 +1,8 @@
-"""A second look at a suspect: does its host still take connections for it?
+"""Checks whether the host of a suspect still accepts connections for it.
 
-Only a refusal says something: the host is there and nothing listens. A time-out may be the network, an open port may be
-anybody's. Off unless a policy asks for it, and only for targets that the settings allow, since a service chooses
-the address that TRON would connect to.
+Only a refusal is evidence: the host is alive and nothing listens. A timeout may be caused by the network, and an open
+port may belong to another program. The probe is off unless a policy enables it, and only connects to targets that the
+settings allow, because a service chooses its own URL.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MAX_PROBES = 100
 
 
 class Prober:
-    """Connects to suspects. `targets`: the `host:port` or `host` that it may connect to."""
+    """Connects to suspects. `targets`: the `host:port` or `host` to which it may connect."""
 
     def __init__(self, targets: frozenset[str]) -> None:
         self._targets = targets
         self._probes: set[asyncio.Task[None]] = set()
 
     def probe(self, service_id: str, url: str, confirmed: Callable[[], None]) -> None:
-        """Look, and call `confirmed` if the connection is refused."""
+        """Connect to the service's URL, and call `confirmed` if the connection is refused."""
         target = target_of(url)
         if target is None or len(self._probes) >= MAX_PROBES:
             return
@@ -42,14 +42,14 @@ class Prober:
         task.add_done_callback(self._probes.discard)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel the probes in progress."""
         for task in self._probes:
             task.cancel()
         await asyncio.gather(*self._probes, return_exceptions=True)
 
 
 def target_of(url: str) -> tuple[str, int] | None:
-    """Host and port of a url; None if it names none."""
+    """Return host and port of a URL; None if it names none."""
     defaults = {"http": 80, "https": 443}
     try:
         parts = urlsplit(url if "//" in url else f"//{url}")

@@ -1,9 +1,9 @@
-"""When operators are notified that the registry does not answer. Pure: time comes in, one report of each loss goes
-out.
+"""Decides when operators are notified that the registry does not answer: one report for each loss. Pure.
 
-A planned restart is no incident: a registry that said that it is draining gets `after_drain` seconds to come back, one
-that went without notice gets `after`. The longer time holds from TRON's own start, too, because the two are often
-started together. Whatever happens in between, a registry that is not heard for `after_drain` seconds is reported.
+A planned restart causes no report: a registry that announced that it is draining gets `after_drain` seconds to come
+back, one that disappeared without notice gets `after`. The longer time also applies from TRON's own start, because both
+programs are often started together. Whatever happens in between, a registry that does not answer for `after_drain`
+seconds is reported.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ class RegistryLoss:
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the registry last answered, or since the start."""
+        """The seconds since the registry last answered, or since the start."""
         return self._silent_for
 
     def answered(self) -> float | None:
-        """The registry answered. Return how long it was away (seconds) if that was reported, else None."""
+        """Record that the registry answered. Return for how many seconds it was lost if that was reported, else
+        None."""
         away = self._silent_for if self._reported else None
         self._patience, self._silent_for, self._reported = self._after, 0.0, False
         return away
 
     def draining(self) -> None:
-        """The registry said that it is going away."""
+        """Record that the registry announced that it is draining."""
         self._patience = self._after_drain
 
     def passed(self, seconds: float) -> float | None:
-        """Time passed in which the registry could have answered. Return for how long it has not answered if
-        operators must be notified now: once for each loss."""
+        """Count time in which the registry could have answered. Return for how long it has not answered if operators
+        must be notified now: once for each loss."""
         self._silent_for += seconds
         if self._reported or self._silent_for < self._patience:
             return None

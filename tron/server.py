@@ -1,4 +1,4 @@
-"""Builds TRON, starts it, keeps it running, and stops it in order."""
+"""Builds TRON, starts it, keeps it running, and stops it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
 
 async def _report_health(monitor: Monitor, health: HealthServicer) -> None:
-    """SERVING means watching: a monitor that hears nothing from the registry is NOT_SERVING."""
+    """Report SERVING only while TRON is watching: without data from the registry the health is NOT_SERVING."""
     last: int | None = None
     while True:
         serving = monitor.stats.watching

@@ -1,4 +1,4 @@
-"""What TRON did since it started, counted as it happens: GetStats and the metrics are read from here. Pure."""
+"""Counts TRON's work since its start; GetStats and the metrics read these counts. Pure."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ HELD = {
 
 @dataclass(slots=True)
 class Stats:
-    """Counts, and how it is now; `last_check` in seconds since the epoch."""
+    """The counts, and the current state; `last_check` is in seconds since the epoch."""
 
     alerts_issued: int = 0
     last_check: float | None = None
     watching: bool = False
     alerts_escalated: int = 0
-    """Copies that went to the next ancestor, or to operators."""
+    """The number of copies that were sent to the next ancestor, or to operators."""
     alerts_undelivered: int = 0
-    """CRITICAL alerts of which nobody at all was notified in time."""
+    """The number of CRITICAL alerts that no recipient could be notified of in time."""
     streams_broken: int = 0
-    """Streams of facts that ended."""
+    """The number of streams of facts that ended."""
     judgement_seconds: Histogram = field(default_factory=lambda: Histogram(SHORT))
-    """How long each frame took, from its facts to the answers of the registry."""
+    """How long each frame took, from its arrival to the registry's answers, in seconds."""
     verdicts: dict[tuple[str, ...], int] = field(default_factory=dict)
-    """By kind, cause and outcome, lower case."""
+    """The number of verdicts by kind, cause and outcome, in lower case."""
     alerts_held: dict[tuple[str, ...], int] = field(default_factory=lambda: {(why,): 0 for why in HELD.values()})
-    """Alerts that were recorded and not sent, by reason."""
+    """The number of alerts that were recorded and not sent, by reason."""
 
     def verdict(self, kind: Kind, cause: LivenessCause, outcome: VerdictOutcome | None) -> None:
-        """A verdict was answered; `outcome` None: by a word that this program does not know."""
+        """Count an answered verdict; `outcome` None: an outcome that this program does not know."""
         key = (kind.value, cause.name.lower(), "unknown" if outcome is None else outcome.name.lower())
         self.verdicts[key] = self.verdicts.get(key, 0) + 1
 
     def held(self, reason: str) -> None:
-        """An alert is held, for one of the reasons in `messages`."""
+        """Count an alert that is held, by one of the reasons in `messages`."""
         self.alerts_held[(HELD[reason],)] += 1

@@ -1,6 +1,6 @@
-"""Whether an alert is sent now: maintenance, a mass failure and flapping hold it back. Pure.
+"""Decides whether an alert is sent now: maintenance, a mass failure and flapping hold it. Pure.
 
-Each function looks at one service only, so that it costs the same in a mass failure as in a single one.
+Each function considers one service only, so that it takes the same time in a mass failure as for a single failure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RETURNS = frozenset({Kind.RECOVER, Kind.RESTORE})
 
 @dataclass(frozen=True, slots=True)
 class FlapLimit:
-    """The number of suspicions within a window (seconds) that starts damping."""
+    """The number of suspicions within a window (in seconds) that starts damping."""
 
     count: int
     window: float
@@ -33,15 +33,16 @@ class FlapLimit:
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """`reason`: why the alert of a transition is held; empty if it is sent now. `last_before`: the limit that this
-    suspicion reached; it is the last one that is sent before damping."""
+    """The decision about an alert. `reason`: why it is held; empty if it is sent now. `last_before`: the limit that
+    this suspicion reached; it is the last one that is sent before damping."""
 
     reason: str = ""
     last_before: FlapLimit | None = None
 
 
 def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping, reached: Policy | None) -> Suppression:
-    """Whether the alert of a transition is sent now. `reached`: the policy whose flap limit this transition reached."""
+    """Return whether the alert of a transition is sent now. `reached`: the policy whose flap limit this transition
+    reached."""
     why = reason(kind, facts, now, guard, damping)
     if why == messages.HELD_FLAPPING and reached is not None:
         return Suppression(last_before=FlapLimit(reached.flap_count, reached.flap_window))
@@ -49,7 +50,7 @@ def decide(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping,
 
 
 def reason(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping) -> str:
-    """Why the alert of such a transition is held at `now` (attentive seconds); empty if it is sent."""
+    """Return why the alert of such a transition is held at `now` (attentive seconds); empty if it is sent."""
     if kind is Kind.RESTORE:
         return "" if facts.notified else messages.HELD_UNREPORTED_FAILURE
     if facts.maintained:
@@ -63,11 +64,12 @@ def reason(kind: Kind, facts: Facts, now: float, guard: Guard, damping: Damping)
 
 
 def holds_death(facts: Facts, recipient: str, guard: Guard) -> bool:
-    """Whether the alert of a death that was held stays held."""
+    """Return whether the alert of a held death stays held."""
     listed = recipient == OPERATORS and facts.service_id in guard.listed
     return facts.maintained or listed or guard.covers(facts.service_id)
 
 
 def holds_escalation(service_id: str, facts: Facts | None, guard: Guard) -> bool:
-    """Whether alerts about a service are not escalated now. `facts`: None if it is not registered any more."""
+    """Return whether alerts about a service do not escalate now. `facts`: None if the service is no longer
+    registered."""
     return guard.covers(service_id) or (facts is not None and facts.maintained)

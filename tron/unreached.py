@@ -1,8 +1,9 @@
-"""The CRITICAL alerts that have reached nobody at all: an operator must look at them, because nobody else does. Pure.
+"""The CRITICAL alerts that have reached no recipient: an operator must look at them, because no other recipient does.
+Pure.
 
-An alert has reached somebody once one copy of it went out on an open stream, was acknowledged, or is held by the
-operators' sinks (which acknowledge theirs). While it waits only for recipients without a stream it usually escalates
-soon, so it is given `UNDELIVERED_AFTER` seconds.
+An alert has reached a recipient once a copy of it was sent on an open stream, was acknowledged, or was accepted by the
+operators' sinks (which acknowledge their copies). An alert that waits only for recipients without a stream usually
+escalates soon, so it gets `UNDELIVERED_AFTER` seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ counts as down, and its alerts escalate."""
 
 
 class Unreached:
-    """Alerts that reached nobody yet. Bounded by the registry's own bound on what waits."""
+    """The alerts that have reached no recipient yet. Bounded, because the registry bounds the waiting copies."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, dict[str, Delivery]] = {}
@@ -27,7 +28,7 @@ class Unreached:
         self._due: list[tuple[float, str]] = []
 
     def put(self, delivery: Delivery) -> None:
-        """A delivery waits, or changed."""
+        """Record that a delivery waits, or changed."""
         alert = delivery.event
         if alert.severity is not Severity.CRITICAL:
             return
@@ -39,11 +40,12 @@ class Unreached:
             heappush(self._due, (delivery.since + UNDELIVERED_AFTER, alert.alert_id))
 
     def end(self, alert_id: str, recipient: str) -> None:
-        """A delivery was acknowledged: somebody has the alert."""
+        """Record that a delivery was acknowledged, so that the alert has reached a recipient."""
         self._waiting.pop(alert_id, None)
 
     def due(self, now: float, reaches: Callable[[str], bool]) -> list[Event]:
-        """The alerts that have reached nobody for too long, each once. `reaches`: whether a recipient has a stream."""
+        """Return the alerts that have reached no recipient for too long, each once. `reaches`: whether a recipient has
+        a stream."""
         found: list[Event] = []
         while self._due and self._due[0][0] <= now:
             _, alert_id = heappop(self._due)

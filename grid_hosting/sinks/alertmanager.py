@@ -1,7 +1,7 @@
-"""A Prometheus Alertmanager, through its API v2: an alert is sent, renewed while it fires, and resolved.
+"""The sink for a Prometheus Alertmanager, through its API v2: an alert is sent, renewed while it fires, and resolved.
 
-An Alertmanager keeps alerts in memory, and considers one resolved that is not renewed. So firing alerts are kept on
-disk beside the queue and told again every `renew_every` seconds, until it is resolved or `active_for` went by.
+An Alertmanager keeps alerts in memory, and considers an alert resolved if it is not renewed. So firing alerts are kept
+on disk beside the queue and sent again every `renew_every` seconds, until they are resolved or `active_for` has passed.
 """
 
 from __future__ import annotations
@@ -45,17 +45,18 @@ class Renewal:
 
     renew_every: float = 60.0
     active_for: float = 86_400.0
-    """An alert that nobody resolved is renewed for so long: the end of what belongs to a service that never returns."""
+    """How long an alert that is never resolved is renewed, so that alerts about a service that never returns end."""
 
     @property
     def lasts(self) -> float:
-        """How long the Alertmanager keeps an alert that is not renewed."""
+        """How long the Alertmanager keeps an alert that is not renewed, in seconds."""
         return LASTS * self.renew_every
 
 
 @dataclass(slots=True)
 class AlertmanagerSink:
-    """One Alertmanager; of a cluster, each must be configured. `url` is its base, `labels` are added to every alert."""
+    """One Alertmanager; each member of a cluster must be configured. `url` is its base, `labels` are added to every
+    alert."""
 
     name: str
     url: str
@@ -82,7 +83,7 @@ class AlertmanagerSink:
             self._forget(gone)
 
     async def deliver(self, notice: OperatorNotice) -> None:
-        """Send one alert, or resolve those of its service. If none of them was sent, nothing is."""
+        """Send one alert, or resolve the alerts of its service. If none of them was sent, nothing is resolved."""
         async with self._calling:
             now = time.time()
             if notice.resolved:
@@ -101,7 +102,8 @@ class AlertmanagerSink:
             self._forget(gone)
 
     async def run(self) -> None:
-        """Renew the firing alerts until cancelled; at once those from before the start, which may be overdue."""
+        """Renew the firing alerts until cancelled. Alerts from before the start are renewed at once, because they may
+        be overdue."""
         if not self._firing:
             await asyncio.sleep(self.renewal.renew_every)
         while True:
@@ -148,7 +150,8 @@ class AlertmanagerSink:
 
 
 def alert(notice: OperatorNotice, labels: dict[str, str], ends_at: float) -> dict[str, Any]:
-    """One alert of the API. Labels say which alert it is, so they hold nothing that changes from telling to telling."""
+    """Return one alert of the API. Labels identify the alert, so they contain no value that changes between
+    re-sends."""
     named = {
         **labels,
         "alertname": notice.type,

@@ -1,4 +1,4 @@
-"""The channels of Apprise (mail, chat, SMS, ...), one sink for each of its URLs. The library is the extra `notify`."""
+"""The sinks for the channels of Apprise (mail, chat, SMS, ...), one for each URL. The library is the extra `notify`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOWHERE = logging.NullHandler()
 
 
 def load_channel(url: str) -> Apprise:
-    """The channel behind an Apprise URL. Raises ValueError where the library is missing or does not know the URL."""
+    """Return the channel of an Apprise URL. Raises ValueError if the library is missing or does not know the URL."""
     try:
         from apprise import Apprise, AppriseAsset
     except ImportError as error:
@@ -48,19 +48,21 @@ def load_channel(url: str) -> Apprise:
 
 
 class AppriseSink:
-    """One channel. Its name is made of the URL's scheme and a digest: URLs hold tokens, and a list has no fixed order.
+    """One channel. Its name consists of the URL's scheme and a digest, because URLs contain tokens, and a list has no
+    fixed order.
 
-    Apprise blocks, so each attempt has a thread. A thread cannot be ended: while one hangs no other is started.
+    Apprise blocks, so each attempt has a thread. A thread cannot be cancelled: while one hangs, no other is started.
     """
 
     def __init__(self, url: str) -> None:
-        """Raises ValueError as `load_channel` does."""
+        """Load the channel. Raises ValueError as `load_channel` does."""
         self.name = f"apprise-{url.partition(':')[0].lower()}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
         self._channel = load_channel(url)
         self._attempt: threading.Thread | None = None
 
     async def deliver(self, notice: OperatorNotice) -> None:
-        """Return once the channel took it. Everything else may pass, as far as Apprise says."""
+        """Deliver a notice; return once the channel accepted it. Apprise does not report the kind of a failure, so
+        every failure is tried again."""
         if self._attempt is not None and self._attempt.is_alive():
             raise SinkUnavailable("an attempt before this one still hangs")
         loop = asyncio.get_running_loop()
@@ -82,7 +84,7 @@ class AppriseSink:
             raise SinkUnavailable(problem)
 
     def _notify(self, notice: OperatorNotice) -> str:
-        """Deliver; return what went wrong, empty where nothing did."""
+        """Deliver a notice; return the error, empty if there was none."""
         from apprise import NotifyFormat
 
         try:
@@ -99,13 +101,13 @@ class AppriseSink:
 
 
 def title_of(notice: OperatorNotice) -> str:
-    """One line: how bad, what, who."""
+    """Return one line with the severity, the type and the service."""
     word = "RESOLVED" if notice.resolved else notice.severity.name
     return " ".join(f"[{word}] {notice.type} {notice.subject}".split())
 
 
 def body_of(notice: OperatorNotice) -> str:
-    """What a person needs, the alert_id last."""
+    """Return the text for a person, with the alert_id at the end."""
     details = json.dumps(notice.details) if notice.details else ""
     facts = {
         "service": notice.service_id,

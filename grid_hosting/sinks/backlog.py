@@ -1,8 +1,8 @@
-"""What waits for one sink: in which order it goes, what is the same notice, and what is dropped when it is full. Pure.
+"""The notices that wait for one sink: their order, and which notice is dropped when the queue is full. Pure.
 
-The overflow rule: the oldest notice of the lowest severity goes first, be it the new one. The one in hand is never
-dropped: the receiver may have it already. So CRITICAL is lost only where everything that waits is CRITICAL, and of
-equals the newest are kept.
+The overflow rule: the oldest notice of the lowest severity is dropped, which may be the new one. The notice that is
+being delivered is never dropped, because the receiver may already have it. So a CRITICAL notice is lost only if all
+waiting notices are CRITICAL, and among equals the newest are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from grid_hosting.sinks.notice import OperatorNotice
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A notice and its place. `queued_at` is in seconds since the epoch, so that it holds across restarts."""
+    """A notice and its number. `queued_at` is in seconds since the epoch, so that it remains valid across restarts."""
 
     number: int
     notice: OperatorNotice
@@ -40,14 +40,16 @@ class Backlog:
         return len(self._keys)
 
     def put(self, notice: OperatorNotice, queued_at: float) -> tuple[Entry | None, Entry | None]:
-        """What was queued, None if it waits already; and what was dropped for it, which may be the same entry."""
+        """Add a notice. Return its entry, None if it already waits; and the entry that was dropped for it, which may be
+        the same."""
         if notice.key in self._keys:
             return None, None
         entry = Entry(self._last + 1, notice, queued_at)
         return entry, self.restore(entry)
 
     def restore(self, entry: Entry) -> Entry | None:
-        """Take an entry with the number it has, which must be above all others; return what was dropped for it."""
+        """Add an entry with its old number, which must be above all others; return the entry that was dropped for
+        it."""
         if entry.number <= self._last:
             raise ValueError(f"number {entry.number} is not above {self._last}")
         self._last = entry.number
@@ -60,11 +62,11 @@ class Backlog:
         return victim
 
     def holds(self, notice: OperatorNotice) -> bool:
-        """Whether it waits already."""
+        """Return whether this notice already waits."""
         return notice.key in self._keys
 
     def take(self) -> Entry | None:
-        """The oldest of all, which is in hand now and stays until it is removed; None where nothing waits."""
+        """Return the oldest notice, which is then being delivered and stays until it is removed; None if none waits."""
         heads = [next(iter(entries.values())) for entries in self._waiting.values() if entries]
         if not heads:
             return None
@@ -73,7 +75,7 @@ class Backlog:
         return entry
 
     def remove(self, entry: Entry) -> None:
-        """It waits no more."""
+        """Remove an entry."""
         self._keys.discard(entry.notice.key)
         self._waiting[entry.notice.severity].pop(entry.number, None)
 

@@ -1,4 +1,4 @@
-"""From settings to a dispatcher: the one call that a program needs."""
+"""Creates a dispatcher from settings, with the one call that a program needs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from grid_hosting.start import StartError
 
 
 def build(config: SinksConfig, folder: Path, *, source: str, healthy: Callable[[], bool]) -> Dispatcher:
-    """The dispatcher of one program, to be run by it. `folder` holds its queues, and nobody else's.
+    """Return the dispatcher of one program, which must run it. `folder` holds its queues and must not be shared.
 
-    `source` is who tells, as a URI reference (`/grid/tron`); signs of life go out while `healthy` says yes. Without a
-    sink in the settings there is only the log, and no file. Raises StartError if a secret is gone since the settings
-    were read, and JournalError if the folder cannot be used or another program holds it.
+    `source` names the sender as a URI reference (`/grid/tron`); signs of life are sent while `healthy` returns true.
+    Without a sink in the settings there is only the log, and no file. Raises StartError if a secret has disappeared
+    since the settings were read, and JournalError if the folder cannot be used or another program holds it.
     """
     try:
         return _build(config, folder, source, healthy)

@@ -1,7 +1,7 @@
-"""Settings of the operator sinks: the table `[monitor.sinks]`, and `[registry.sinks]`, of `tron.toml`.
+"""The settings of the operator sinks: the tables `[monitor.sinks]` and `[registry.sinks]` of `tron.toml`.
 
-A secret is named by its file or its environment variable, and never given itself: a command line is seen by everyone on
-the machine. Files are read at the start, so that what is missing stops it.
+A secret is named by its file or its environment variable, and never given directly, because everyone on the machine
+sees a command line. Files are read at the start, so that a missing secret stops the start.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,49}$")]
 
 
 def read_secret(file: Path | None, env: str | None) -> str:
-    """The secret, without the white space around it. Raises ValueError if there is none."""
+    """Return the secret, without surrounding white space. Raises ValueError if there is none."""
     if file is not None:
         try:
             text = file.read_text()
@@ -43,16 +43,16 @@ def read_secret(file: Path | None, env: str | None) -> str:
 
 
 class ReceiverConfig(BaseModel):
-    """What every HTTP receiver has."""
+    """The settings that all HTTP receivers share."""
 
     model_config = _STRICT
 
     url: AnyHttpUrl
-    """Where it is."""
+    """URL of the receiver."""
     token_file: Path | None = None
     """File with a token for the receiver, sent as `Authorization: Bearer`."""
     token_env: str | None = None
-    """Environment variable with that token."""
+    """Environment variable with such a token."""
 
     @field_validator("token_file", "token_env")
     @classmethod
@@ -68,21 +68,21 @@ class ReceiverConfig(BaseModel):
         return self
 
     def headers(self) -> dict[str, str]:
-        """What is sent along with every call. Raises ValueError where the token is gone."""
+        """Return the headers of every call. Raises ValueError if the token has disappeared."""
         if self.token_file is None and self.token_env is None:
             return {}
         return {"authorization": f"Bearer {read_secret(self.token_file, self.token_env)}"}
 
 
 class WebhookConfig(ReceiverConfig):
-    """A webhook: signed CloudEvents."""
+    """A webhook that receives signed CloudEvents."""
 
     name: Name = "webhook"
-    """The name of its queue, in the log and on disk; several need one each."""
+    """Name of the queue, in the log and on disk; each webhook needs a different name."""
     secret_file: Path | None = None
-    """File with the secret that signs. At least 16 bytes, or base64 after `whsec_`."""
+    """File with the signing secret: at least 16 bytes, or base64 after `whsec_`."""
     secret_env: str | None = None
-    """Environment variable with that secret."""
+    """Environment variable with the signing secret."""
 
     @field_validator("secret_file", "secret_env")
     @classmethod
@@ -98,21 +98,22 @@ class WebhookConfig(ReceiverConfig):
         return self
 
     def key(self) -> bytes:
-        """The key that signs. Raises ValueError where the secret is gone."""
+        """Return the signing key. Raises ValueError if the secret has disappeared."""
         return key_of(read_secret(self.secret_file, self.secret_env))
 
 
 class AlertmanagerConfig(ReceiverConfig):
-    """A Prometheus Alertmanager; of a cluster, each member is to be named."""
+    """A Prometheus Alertmanager; configure each member of a cluster."""
 
     name: Name = "alertmanager"
-    """The name of its queue, in the log and on disk; several need one each."""
+    """Name of the queue, in the log and on disk; each Alertmanager needs a different name."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Added to every alert."""
+    """Labels that are added to every alert."""
     renew_every: float = Field(default=60.0, ge=1, le=3600)
-    """Seconds between re-sends of a firing alert. Shorter: complete sooner after the Alertmanager restarted."""
+    """Seconds between re-sends of a firing alert; after a restart, the Alertmanager has all alerts again within this
+    time."""
     active_for: float = Field(default=86_400.0, ge=60, le=31_536_000)
-    """Seconds after which an alert that nobody resolved is not renewed any more."""
+    """Seconds after which an alert that was never resolved is no longer renewed."""
 
     @field_validator("labels")
     @classmethod
@@ -131,22 +132,22 @@ class DeadManConfig(BaseModel):
     model_config = _STRICT
 
     url: AnyHttpUrl
-    """Requested as long as everything is healthy."""
+    """URL that is requested as long as the program is healthy."""
     every: float = Field(default=60.0, ge=1, le=86_400)
-    """Seconds between two requests. The monitor should tolerate two or three missing ones."""
+    """Seconds between two requests. The monitor should tolerate two or three missing requests."""
     method: Literal["GET", "POST"] = "GET"
     """The HTTP method."""
 
 
 class SinksConfig(BaseModel):
-    """Where operators are notified, beside the log."""
+    """Where operators are notified, in addition to the log."""
 
     model_config = _STRICT
 
     webhook: tuple[WebhookConfig, ...] = ()
-    """Webhooks."""
+    """The webhooks."""
     alertmanager: tuple[AlertmanagerConfig, ...] = ()
-    """Alertmanagers."""
+    """The Alertmanagers."""
     apprise: tuple[SecretStr, ...] = ()
     """Apprise URLs: mail, chat, SMS and more. They contain tokens: prefer `apprise_file`."""
     apprise_file: Path | None = None
@@ -154,11 +155,12 @@ class SinksConfig(BaseModel):
     dead_man: DeadManConfig | None = None
     """A sign of life for an external monitor (dead man's switch)."""
     queue_size: int = Field(default=5000, ge=10, le=1_000_000)
-    """Maximum number of notices that wait for one sink; beyond it, the oldest of the lowest severity is dropped."""
+    """Maximum number of notices that wait for one sink; beyond it, the oldest notice of the lowest severity is
+    dropped."""
     timeout: float = Field(default=_RETRY.timeout, ge=0.1, le=300)
-    """Timeout of one attempt, in seconds."""
+    """Seconds after which one attempt fails."""
     longest_pause: float = Field(default=_RETRY.longest_pause, ge=0.1, le=3600)
-    """Maximum seconds between two attempts, unless the receiver asks for more."""
+    """Maximum number of seconds between two attempts, unless the receiver asks for more."""
     give_up_after: float = Field(default=_RETRY.give_up_after, ge=60, le=31_536_000)
     """Seconds after which an undelivered notice is dropped."""
 
@@ -185,12 +187,12 @@ class SinksConfig(BaseModel):
         return self
 
     def channels(self) -> list[str]:
-        """All Apprise URLs, each once. Raises ValueError where the file is gone."""
+        """Return all Apprise URLs, each once. Raises ValueError if the file has disappeared."""
         given = [url.get_secret_value() for url in self.apprise]
         return list(dict.fromkeys([*given, *(url for _, url in _lines(self.apprise_file))]))
 
     def retry(self) -> Retry:
-        """How patient each sink is."""
+        """Return the timeouts and pauses of each sink."""
         return Retry(timeout=self.timeout, longest_pause=self.longest_pause, give_up_after=self.give_up_after)
 
 

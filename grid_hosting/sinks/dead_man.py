@@ -1,4 +1,4 @@
-"""A sign of life to the outside world: who hears no more of it knows that we are gone, or know nothing."""
+"""Sends a sign of life to an external monitor, which raises an alarm when the signs stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger("operator")
 
 @dataclass(slots=True)
 class DeadMan:
-    """Asks `url` every `every` seconds while `healthy` says yes. Each change of its state is logged once."""
+    """Requests `url` every `every` seconds while `healthy` returns true. Each change of its state is logged once."""
 
     url: str
     every: float
@@ -28,7 +28,7 @@ class DeadMan:
     _state: str = "dead_man_heard"
 
     async def run(self) -> None:
-        """Give signs until cancelled. One that failed is not repeated: the next one is due soon."""
+        """Send signs until cancelled. A failed sign is not repeated, because the next one is due soon."""
         while True:
             state, why = await self._sign()
             if state != self._state:
@@ -38,7 +38,7 @@ class DeadMan:
             await asyncio.sleep(self.every)
 
     async def _sign(self) -> tuple[str, str]:
-        """What became of one sign, and why."""
+        """Send one sign; return its outcome and the reason."""
         if not self._is_healthy():
             return "dead_man_withheld", "not healthy"
         try:

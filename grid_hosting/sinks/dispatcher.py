@@ -1,4 +1,4 @@
-"""All operator sinks of one program: takes a notice, makes it durable, and lets each sink deliver at its own pace."""
+"""All operator sinks of one program: makes each notice durable, and lets each sink deliver it at its own pace."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = structlog.get_logger("operator")
 
 
 class NotDurable(Exception):
-    """The disk did not take the notice. It was logged, and is delivered while this process lives; submit it again."""
+    """The disk did not accept the notice. It was logged, and is delivered while this process lives; submit it again."""
 
 
 class Dispatcher:
-    """A notice is submitted once and delivered at least once by every sink, in order, also across a restart or a kill.
+    """Every sink delivers each submitted notice at least once, in order, also across a restart or a kill.
 
     The log gets each notice at once. Without a journal the log is the only sink. `bound` is how many notices wait for
     one sink; the overflow rule is that of `backlog`. `background` tasks run beside the sinks; `close` is awaited last.
@@ -54,10 +54,10 @@ class Dispatcher:
                 log.warning("notices_of_no_sink_dropped", sink=name, count=count)
 
     async def submit(self, notice: OperatorNotice) -> None:
-        """Return once the notice is on the disk for every sink: what was waited for upstream may be acknowledged then.
+        """Queue a notice; return once it is on disk for every sink, so that its alert may be acknowledged.
 
-        Waits for the disk, never for a sink. A notice that waits already for a sink (the same alert, type and
-        recipient) is not queued there again. Raises NotDurable if the disk does not take it.
+        Waits for the disk, never for a sink. A notice that already waits for a sink (the same alert, type and
+        recipient) is not queued there again. Raises NotDurable if the disk does not accept it.
         """
         now = time.time()
         accepted = [worker.accept(notice, now) for worker in self._workers]
@@ -71,7 +71,8 @@ class Dispatcher:
             raise NotDurable(str(error)) from error
 
     async def run(self) -> None:
-        """Deliver until cancelled, then let go of connections and file. What waits then goes on at the next start."""
+        """Deliver until cancelled, then close connections and the file. Waiting notices are delivered after the next
+        start."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for worker in (*self._workers, *self._background):
@@ -84,5 +85,5 @@ class Dispatcher:
                 await self._journal.close()
 
     def stats(self) -> dict[str, SinkStats]:
-        """How each sink fares, by its name; the log is not among them."""
+        """Return the state of each sink, by its name; the log is not included."""
         return {worker.name: worker.stats() for worker in self._workers}

@@ -1,8 +1,8 @@
-"""Which alerts are firing at an Alertmanager: sent, and not resolved. Pure: `now` is given.
+"""The alerts that are firing at an Alertmanager: sent, and not resolved. Pure: `now` is an argument.
 
-An alert that is not renewed is forgotten. Alerts are the same if their type, service and severity are. A notice that is
-`resolved` ends all firing alerts of its service; if it is about no service, those of its own type. "Resolved" is sent
-only for what was sent before.
+An Alertmanager forgets an alert that is not renewed. Two alerts are the same if their type, service and severity are
+the same. A notice that is `resolved` ends all firing alerts of its service; if it is about no service, those of its own
+type. "Resolved" is sent only for alerts that were sent before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OWN_LABELS = frozenset({"alertname", "severity", "service_id", "service_name"})
 
 @dataclass(frozen=True, slots=True)
 class FiringAlert:
-    """One alert that is firing, its number, and when it was last sent, in seconds since the epoch."""
+    """One firing alert, its number, and when it was last sent, in seconds since the epoch."""
 
     number: int
     notice: OperatorNotice
@@ -27,12 +27,13 @@ class FiringAlert:
 
 
 def identity(notice: OperatorNotice) -> Identity:
-    """What distinguishes alerts at an Alertmanager; it becomes the labels."""
+    """Return the values that distinguish alerts at an Alertmanager; they become the labels."""
     return notice.type, notice.service_id, notice.service_name, notice.severity
 
 
 class FiringAlerts:
-    """At most `bound` alerts, by identity, the oldest first. Beyond it the one sent longest ago is forgotten."""
+    """At most `bound` alerts, by identity, oldest first. Beyond the bound, the alert that was sent longest ago is
+    removed."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
@@ -43,13 +44,14 @@ class FiringAlerts:
         return len(self._alerts)
 
     def all(self) -> list[FiringAlert]:
-        """All that are firing."""
+        """Return all firing alerts."""
         return list(self._alerts.values())
 
     def record(
         self, notice: OperatorNotice, now: float, number: int | None = None
     ) -> tuple[FiringAlert, list[FiringAlert]]:
-        """The alert that is firing now, and those that no longer are: its predecessor, and one beyond the bound."""
+        """Record that an alert is firing. Return its entry, and the entries that it replaces: its predecessor, and one
+        beyond the bound."""
         gone = []
         if (before := self._alerts.pop(identity(notice), None)) is not None:
             gone.append(before)
@@ -61,15 +63,15 @@ class FiringAlerts:
         return firing, gone
 
     def ended_by(self, notice: OperatorNotice) -> list[FiringAlert]:
-        """What a resolved notice ends."""
+        """Return the alerts that a resolved notice ends."""
         if notice.service_id:
             return [each for each in self.all() if each.notice.service_id == notice.service_id]
         return [each for each in self.all() if not each.notice.service_id and each.notice.type == notice.type]
 
     def sent_before(self, moment: float) -> list[FiringAlert]:
-        """Alerts that were last sent before a moment."""
+        """Return the alerts that were last sent before a moment."""
         return [each for each in self.all() if each.sent_at < moment]
 
     def end(self, firing: FiringAlert) -> None:
-        """It is no longer firing."""
+        """Remove an alert that is no longer firing."""
         self._alerts.pop(identity(firing.notice), None)

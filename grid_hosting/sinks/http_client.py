@@ -1,4 +1,4 @@
-"""One HTTP client for all sinks of a program, and what its answers mean to them."""
+"""The HTTP client that all sinks of a program share, and the meaning of HTTP answers for them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ SHOWN = 200
 
 
 def open_client(timeout: float) -> httpx2.AsyncClient:
-    """A client that verifies TLS by the system's trust store and follows no redirects. `timeout` is for each step.
+    """Return a client that verifies TLS by the system's trust store and follows no redirects. `timeout` applies to each
+    step.
 
-    It goes through the proxy of the environment, but never to this machine.
+    The client uses the proxy of the environment, but never for this machine.
     """
     return httpx2.AsyncClient(timeout=timeout, headers={"user-agent": "tron-grid"}, transport=ProxyTransport())
 
@@ -29,7 +30,8 @@ def open_client(timeout: float) -> httpx2.AsyncClient:
 async def request(
     client: httpx2.AsyncClient, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None
 ) -> None:
-    """Return where the receiver answered 2xx. Raises SinkUnavailable or SinkRefused, with what it said."""
+    """Send a request; return if the receiver answered 2xx. Raises SinkUnavailable or SinkRefused, with the receiver's
+    text."""
     try:
         async with client.stream(method, url, content=body, headers=headers) as response:
             said = await _beginning(response)
@@ -45,7 +47,7 @@ async def request(
 
 
 async def _beginning(response: httpx2.Response) -> str:
-    """The first words of an answer, on one line."""
+    """Return the first words of an answer, on one line."""
     read = b""
     async for chunk in response.aiter_raw():
         read += chunk

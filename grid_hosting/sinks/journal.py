@@ -1,11 +1,12 @@
-"""The disk under all queues of one program: one small SQLite file of numbered rows, each in a named queue.
+"""Stores all queues of one program in one small SQLite file of numbered rows, each in a named queue.
 
-Why SQLite, and not a file per sink that is appended to: rows go in the middle (overflow drops the oldest of the lowest
-severity), several queues change in one transaction, a torn write repairs itself, and the space of what was delivered is
-used again. A program may be killed at any moment: what `flush` returned for is there at the next start.
+SQLite is used, and not one appended file per sink, because rows are removed in the middle (overflow drops the oldest
+notice of the lowest severity), several queues change in one transaction, SQLite repairs a torn write, and the space of
+delivered notices is used again. A program may be killed at any moment: rows for which `flush` returned exist at the
+next start.
 
-The disk may fail while the program lives (a full one is a classic reason for alerts). Then `flush` raises, what was to
-be written stays pending, bounded by the queues, and every later flush tries again; deliveries go on from memory.
+The disk may fail while the program runs (a full disk is a common reason for alerts). Then `flush` raises, the rows stay
+pending, bounded by the queues, and every later flush tries again; deliveries continue from memory.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQL
 
 
 class JournalError(Exception):
-    """The disk does not take it, or another program holds the file."""
+    """The disk does not accept the rows, or another program holds the file."""
 
 
 class Row(NamedTuple):
-    """One row: its number, a moment in seconds since the epoch, and a text."""
+    """One row: its number, a time in seconds since the epoch, and a text."""
 
     number: int
     at: float
@@ -56,9 +57,9 @@ _Batch = Mapping[tuple[str, int], Row | None]
 
 
 class Journal:
-    """The file in `folder`, which is made if it is missing. Raises JournalError if it cannot be used.
+    """The file in `folder`, which is created if it is missing. Raises JournalError if it cannot be used.
 
-    A file that is damaged, or of another version, never stops the start: it is set aside, and a new one begun.
+    A file that is damaged, or of another version, never stops the start: it is renamed, and a new one begun.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,11 +88,11 @@ class Journal:
         self._pending: dict[tuple[str, int], Row | None] = {}
 
     def table(self, name: str) -> QueueTable:
-        """The table of that name, with what was found on it. To be asked for once."""
+        """Return the table of that name, with the rows that were found in it. Call this once for each name."""
         return QueueTable(self, name, self._found.pop(name, []))
 
     def drop_unclaimed(self) -> dict[str, int]:
-        """Forget the tables that nobody asked for; return how many rows each had."""
+        """Delete the tables that were not requested; return how many rows each had."""
         dropped = {name: len(rows) for name, rows in self._found.items()}
         for name, rows in self._found.items():
             for row in rows:
@@ -100,11 +101,11 @@ class Journal:
         return dropped
 
     def put(self, table: str, row: Row) -> None:
-        """Have a row written by the next flush."""
+        """Write a row at the next flush."""
         self._pending[table, row.number] = row
 
     def remove(self, table: str, number: int) -> None:
-        """Have a row deleted by the next flush; nothing happens if there is none."""
+        """Delete a row at the next flush; do nothing if it does not exist."""
         key = (table, number)
         if key in self._stored:
             self._pending[key] = None
@@ -112,10 +113,8 @@ class Journal:
             self._pending.pop(key, None)
 
     async def flush(self) -> None:
-        """Return when all that was put and removed before is on the disk. Raises JournalError if it cannot be.
-
-        Calls that come while one writes share the next transaction.
-        """
+        """Return when all earlier changes are on disk. Raises JournalError if they cannot be written. Calls during a
+        write share the next transaction."""
         async with self._writing:
             if not self._pending:
                 return
@@ -137,7 +136,8 @@ class Journal:
                 raise JournalError(f"{self._path}: {_reason(error)}") from error
 
     def _settle(self, batch: _Batch, fresh: set[tuple[str, int]], error: BaseException | None) -> None:
-        """Note what is on the disk now; what could not be written is pending again, under what came since."""
+        """Record what is on disk now; rows that could not be written are pending again, unless newer changes replace
+        them."""
         if error is None:
             self._stored -= {key for key, row in batch.items() if row is None}
             if self._failing:
@@ -151,7 +151,7 @@ class Journal:
         self._failing = error is not None
 
     async def close(self) -> None:
-        """Write what is pending, if that is possible, and let go of the file."""
+        """Write the pending rows, if that is possible, and close the file."""
         with suppress(JournalError):
             await self.flush()
         async with self._writing:
@@ -177,7 +177,7 @@ class Journal:
 
 
 class QueueTable:
-    """The numbered rows of one name."""
+    """The numbered rows of one queue."""
 
     def __init__(self, journal: Journal, name: str, found: list[Row]) -> None:
         self._journal = journal
@@ -185,21 +185,21 @@ class QueueTable:
         self._found = found
 
     def take_found(self) -> Iterator[Row]:
-        """What was there at the start, by number; given once."""
+        """Return the rows that existed at the start, by number; only the first call returns them."""
         found, self._found = self._found, []
         return iter(found)
 
     def put(self, row: Row) -> None:
-        """Have a row written by the next flush."""
+        """Write a row at the next flush."""
         self._journal.put(self._name, row)
 
     def remove(self, number: int) -> None:
-        """Have a row deleted by the next flush."""
+        """Delete a row at the next flush."""
         self._journal.remove(self._name, number)
 
 
 def _open(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
-    """The file and what is in it; what cannot be read is set aside. Raises sqlite3.Error or OSError."""
+    """Open the file and read its rows; an unreadable file is renamed. Raises sqlite3.Error or OSError."""
     try:
         return _read(path)
     except sqlite3.DatabaseError as error:
@@ -243,7 +243,7 @@ def _damaged(why: str) -> sqlite3.DatabaseError:
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename the file, so that a person can look at it, and remove what belongs to it. Returns where it is now."""
+    """Rename the file, so that a person can inspect it, and remove its companion files. Return its new path."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
     path.replace(aside)
@@ -255,7 +255,7 @@ def _set_aside(path: Path) -> Path:
 
 
 def _code(error: BaseException) -> int:
-    """The primary result code of SQLite; 0 where the error is not SQLite's own."""
+    """Return the primary result code of SQLite; 0 if the error is not SQLite's own."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 

@@ -1,4 +1,4 @@
-"""The operator sink that is always there: the log. It needs no queue."""
+"""The operator sink that always exists: the log. It needs no queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LogSink:
     """Writes each notice as one line, at the level of its severity."""
 
     def write(self, notice: OperatorNotice) -> None:
-        """One line, at once."""
+        """Write a notice as one line, at once."""
         level = {Severity.INFO: log.info, Severity.WARNING: log.warning, Severity.CRITICAL: log.critical}
         level[notice.severity](
             "operators_told",

@@ -1,4 +1,4 @@
-"""What operators are notified of. Pure: a value, and its text for the disk."""
+"""A notice to operators: a value, and its text for the disk. Pure."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ class OperatorNotice:
     """One notice to operators. Raises ValueError, naming the field, if it cannot be sent."""
 
     alert_id: str
-    """The same for every delivery, to every sink: receivers recognize repetitions by it."""
+    """The id of the alert, which is the same for every delivery to every sink: receivers recognize repetitions by
+    it."""
     type: str
     severity: Severity
     message: str
-    """For people."""
+    """The text for people."""
     occurred_at: float
-    """When it became true, in seconds since the epoch."""
+    """The time of the reported event, in seconds since the epoch."""
     service_id: str = ""
-    """The service that it is about; empty if there is none."""
+    """The service that the notice is about; empty if there is none."""
     service_name: str = ""
     cause: str = ""
     recipient: str = ""
-    """The recipient of the alert."""
+    """The original recipient of the alert."""
     why: str = ""
     """Why operators are notified: "no parent", "parent down", "not acknowledged in 30 s"."""
     details: dict[str, Any] = field(default_factory=dict, hash=False)
-    """Evidence: a JSON object."""
+    """The evidence, as a JSON object."""
     resolved: bool = False
-    """Earlier notices about this service are resolved."""
+    """Whether this notice resolves earlier notices about the service."""
 
     def __post_init__(self) -> None:
         for name in ("alert_id", "type"):
@@ -50,22 +51,23 @@ class OperatorNotice:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes two notices the same one: alert, type and recipient."""
+        """The values that identify a notice: alert, type and recipient."""
         return self.alert_id, self.type, self.recipient
 
     @property
     def subject(self) -> str:
-        """The service for people: its name, else its id; empty if it is about no service."""
+        """The service for people: its name, else its id; empty if the notice is about no service."""
         return self.service_name or self.service_id
 
     def to_json(self) -> str:
-        """One line of ASCII that `from_json` reads."""
+        """Return one line of ASCII that `from_json` reads."""
         document = {each.name: getattr(self, each.name) for each in fields(self)}
         return json.dumps({**document, "severity": self.severity.name.lower()}, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> OperatorNotice:
-        """The notice that was written. Unknown fields are ignored. Raises ValueError for anything else."""
+        """Return the notice in a text of `to_json`. Unknown fields are ignored. Raises ValueError for any other
+        text."""
         document = json.loads(text)
         if not isinstance(document, dict):
             raise ValueError("a notice is a JSON object")

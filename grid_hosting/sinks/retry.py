@@ -1,4 +1,4 @@
-"""When to retry, what an answer means, and when to stop. Pure: `now` and random numbers are arguments."""
+"""Decides when to retry, what an answer means, and when to stop. Pure: `now` and random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ LONGEST_ASKED = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How patient a sink is. All times in seconds."""
+    """The timeouts and pauses of a sink. All times are in seconds."""
 
     timeout: float = 10.0
     """Timeout of one attempt."""
     longest_pause: float = 60.0
-    """Between two attempts there is at most so much, unless the receiver asks for more."""
+    """The longest pause between two attempts, unless the receiver asks for more."""
     give_up_after: float = 259_200.0
-    """A notice that waited so long is not tried again. Long, so that it survives a weekend; finite, so that one notice
-    that a receiver always fails at cannot hold up the others forever."""
+    """A notice that has waited this long is not tried again. The time is long, so that notices survive a weekend, but
+    finite, so that one notice at which a receiver always fails cannot block the others forever."""
 
     def pause(self, failures: int, draw: float, asked: float | None = None) -> float:
-        """How long to wait after 1 or more failures in a row. `draw` is uniform from 0 to 1: full jitter."""
+        """Return how long to wait after 1 or more consecutive failures. `draw` is uniform from 0 to 1: full jitter."""
         # Above 2**32 nothing changes any more, and a float could not hold it.
         ceiling = min(self.longest_pause, FIRST_PAUSE * 2.0 ** min(failures - 1, 32))
         return max(draw * ceiling, min(asked or 0.0, LONGEST_ASKED))
 
     def is_over(self, queued_at: float, now: float) -> bool:
-        """Whether a notice has waited too long. Both in seconds since the epoch: it must hold across restarts."""
+        """Return whether a notice has waited too long. Both times are in seconds since the epoch, so that they remain
+        valid across restarts."""
         return now - queued_at > self.give_up_after
 
 
 class Answer(Enum):
-    """What an HTTP status means for the notice that was sent."""
+    """The meaning of an HTTP status for the notice that was sent."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
@@ -48,11 +49,11 @@ _ABOUT_THE_NOTICE = frozenset({400, 406, 410, 411, 413, 414, 415, 422, 431})
 
 
 def answer_of(status: int) -> Answer:
-    """What a status means.
+    """Return the meaning of a status.
 
-    Refused are only answers about the notice itself, and 410, by which a receiver says that it wants no more. A wrong
-    token, a wrong path, a login page in between (401, 403, 404, 3xx) are about the receiver: somebody will repair them,
-    and queued notices must still be sent then.
+    Only answers about the notice itself count as refused, and 410, by which a receiver declares that it wants no more.
+    A wrong token, a wrong path, or a login page in between (401, 403, 404, 3xx) concerns the receiver: the cause can be
+    repaired, and queued notices must then still be sent.
     """
     if 200 <= status < 300:
         return Answer.DELIVERED
@@ -60,7 +61,7 @@ def answer_of(status: int) -> Answer:
 
 
 def asked_pause(retry_after: str | None, now: float) -> float | None:
-    """The pause that a `Retry-After` header asks for, in seconds; None if it asks for none, or cannot be read."""
+    """Return the pause that a `Retry-After` header asks for, in seconds; None if it asks for none, or is invalid."""
     if not retry_after:
         return None
     if retry_after.strip().isdecimal():

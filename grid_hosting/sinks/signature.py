@@ -1,6 +1,6 @@
-"""How a webhook is signed: the scheme of Standard Webhooks (HMAC-SHA256), which has libraries in most languages. Pure.
+"""Signs webhooks by the scheme of Standard Webhooks (HMAC-SHA256), which has libraries in most languages. Pure.
 
-`docs/sinks.md` shows how a receiver verifies.
+`docs/sinks.md` shows how a receiver verifies a signature.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _PREFIX = "whsec_"
 
 
 def key_of(secret: str) -> bytes:
-    """The key of a secret: base64 after `whsec_`, else the text itself. Raises ValueError if too short."""
+    """Return the key of a secret: the decoded base64 after `whsec_`, else the text itself. Raises ValueError if it is
+    too short."""
     text = secret.strip()
     try:
         key = base64.b64decode(text.removeprefix(_PREFIX), validate=True) if text.startswith(_PREFIX) else text.encode()
@@ -30,7 +31,8 @@ def key_of(secret: str) -> bytes:
 
 
 def signed_headers(key: bytes, alert_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that let a receiver check who sent the body, and when. `timestamp` is in seconds since the epoch."""
+    """Return the headers by which a receiver verifies who sent the body, and when. `timestamp` is in seconds since the
+    epoch."""
     # An id may hold any character; a header may not.
     message_id = quote(alert_id, safe="!#$&'*+-^_`|~:/@")
     digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()

@@ -1,4 +1,4 @@
-"""One sink with its own queue and its own task: no other sink and no caller waits for it."""
+"""Runs one sink with its own queue and its own task, so that no other sink and no caller waits for it."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ log = structlog.get_logger("operator")
 
 @dataclass(frozen=True, slots=True)
 class SinkStats:
-    """How a sink fares. Counts are since the start; moments in seconds since the epoch."""
+    """The state of a sink. Counts are since the start; times are in seconds since the epoch."""
 
     queued: int
-    """Notices that wait now."""
+    """The number of notices that wait now."""
     delivered: int
     failed_attempts: int
     dropped: int
-    """Lost to the overflow rule, or dropped after waiting too long."""
+    """The number of notices that were lost by the overflow rule, or dropped after waiting too long."""
     refused: int
-    """Lost because the receiver will never take them."""
+    """The number of notices that were lost because the receiver will never accept them."""
     last_error: str
-    """Empty if the last attempt succeeded, or there was none."""
+    """The error of the last attempt; empty if it succeeded, or there was none."""
     last_delivered_at: float | None
 
 
 class SinkWorker:
-    """Delivers in order, one at a time, and tries again with a growing pause. Raises ValueError for a bound below 1."""
+    """Delivers notices in order, one at a time, and retries with a growing pause. Raises ValueError for a bound below
+    1."""
 
     def __init__(
         self, sink: Sink, journal: Journal, bound: int, retry: Retry, draw: Callable[[], float] = random.random
@@ -60,7 +61,7 @@ class SinkWorker:
         self._restore()
 
     def accept(self, notice: OperatorNotice, now: float) -> bool:
-        """Queue a notice; whether it is new here. It is on the disk after the journal's next flush."""
+        """Queue a notice; return whether it is new. It is on disk after the journal's next flush."""
         entry, dropped = self._backlog.put(notice, now)
         if entry is not None:
             self._table.put(Row(entry.number, entry.queued_at, notice.to_json()))
@@ -70,7 +71,7 @@ class SinkWorker:
         return entry is not None
 
     def stats(self) -> SinkStats:
-        """How it fares now."""
+        """Return the current state of the sink."""
         return SinkStats(
             queued=len(self._backlog),
             delivered=self._delivered,
@@ -82,7 +83,7 @@ class SinkWorker:
         )
 
     async def run(self) -> None:
-        """Deliver until cancelled. What waits then stays on the disk."""
+        """Deliver until cancelled. Waiting notices stay on disk."""
         while True:
             entry = self._backlog.take()
             if entry is None:
@@ -99,7 +100,7 @@ class SinkWorker:
                 await self._journal.flush()
 
     async def _attempt(self, entry: Entry) -> float | None:
-        """Try once. Returns the pause until the next try, None if the notice is done with."""
+        """Try to deliver once. Return the pause until the next attempt, None if the notice was delivered or refused."""
         asked: float | None = None
         try:
             async with asyncio.timeout(self._retry.timeout):
@@ -155,7 +156,7 @@ class SinkWorker:
         log.error("notice_dropped", sink=self.name, why=why, notice=entry.notice.to_json())
 
     def _restore(self) -> None:
-        """Queue what the last process left, in its order. What cannot be read is left out and logged."""
+        """Queue the notices of the previous process, in order. An unreadable notice is left out and logged."""
         for row in self._table.take_found():
             try:
                 notice = OperatorNotice.from_json(row.text)

@@ -1,4 +1,4 @@
-"""A signed webhook: each notice as one CloudEvent, in the structured JSON mode of CloudEvents 1.0."""
+"""The sink for a signed webhook: each notice is one CloudEvent, in the structured JSON mode of CloudEvents 1.0."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 @dataclass(frozen=True, slots=True)
 class WebhookSink:
-    """Posts to one URL. `source` is who tells, as the CloudEvent names it; `headers` are sent along."""
+    """Posts notices to one URL. `source` names the sender in the CloudEvent; `headers` are added to each request."""
 
     name: str
     url: str
@@ -29,7 +29,7 @@ class WebhookSink:
     client: httpx2.AsyncClient
 
     async def deliver(self, notice: OperatorNotice) -> None:
-        """Return once the receiver answered 2xx. Each attempt has its own timestamp and signature."""
+        """Deliver a notice; return once the receiver answered 2xx. Each attempt has its own timestamp and signature."""
         body = json.dumps(cloud_event(notice, self.source)).encode()
         signed = signed_headers(self.key, notice.alert_id, int(time.time()), body)
         headers = {**self.headers, "content-type": CONTENT_TYPE, **signed}
@@ -37,7 +37,7 @@ class WebhookSink:
 
 
 def cloud_event(notice: OperatorNotice, source: str) -> dict[str, Any]:
-    """The CloudEvent of a notice. `id` is the alert_id: a receiver that knows it has heard of this before."""
+    """Return the CloudEvent of a notice. Its `id` is the alert_id, by which a receiver recognizes a repetition."""
     event: dict[str, Any] = {
         "specversion": "1.0",
         "id": notice.alert_id,

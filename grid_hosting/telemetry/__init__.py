@@ -1,13 +1,13 @@
-"""How a program measures itself, and how others read that: the pages of Prometheus, and OTLP.
+"""Measures a program, and publishes the values as pages for Prometheus and by OTLP.
 
 Nothing is measured twice: the programs keep plain counts and histograms as things happen, and a `Metric` only reads one
 of them when it is asked for. Read in this order.
 
 - `histogram`                             counts of measured seconds, by size.
-- `metrics`                               what a metric is: its name, its sentence, and where its value is read.
+- `metrics`                               a metric: its name, its description, and the function that reads its value.
 - `program_metrics`                       the metrics that all programs have.
 - `exposition`                            the text that Prometheus reads.
 - `endpoint`                              serves that text for a program without HTTP of its own.
 - `otlp`                                  sends them to an OpenTelemetry collector.
-- `telemetry`                             starts and ends all of it for one program.
+- `telemetry`                             starts and ends the publication for one program.
 """

@@ -1,7 +1,7 @@
-"""Serves the page of a program that has no HTTP of its own, in a thread that sleeps until it is asked.
+"""Serves the metrics page of a program that has no HTTP server of its own, in a thread that sleeps between requests.
 
-One request at a time, each with a deadline: however many clients connect and say nothing, they take one socket each of
-a bounded backlog, and no thread.
+One request is served at a time, each with a deadline: silent clients take only one socket each of a bounded backlog,
+and no thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Handler(WSGIRequestHandler):
     timeout = ANSWER_WITHIN
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the word of the base class
-        """Nothing: a scrape is no event."""
+        """Log nothing, because a request for metrics is no event."""
 
 
 class _Server(WSGIServer):
@@ -45,12 +45,13 @@ class _Server(WSGIServer):
         self.server_activate()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client went away or was too slow; or it is a bug, which is worth a line."""
+        """Ignore a client that disconnected or was too slow; log any other error, which is a bug."""
         log.debug("scrape_failed", exc_info=True)
 
 
 class Endpoint:
-    """The page on one address, from now on until `close`. Raises StartError for an address that cannot be used."""
+    """Serves the page on one address, from now on until `close`. Raises StartError for an address that cannot be
+    used."""
 
     def __init__(self, listen: str, page: CollectorRegistry) -> None:
         bound, self.address = bind_socket(listen)
@@ -61,7 +62,7 @@ class Endpoint:
         threading.Thread(target=self._serve, name="metrics", daemon=True).start()
 
     def close(self) -> None:
-        """Take no more requests; the thread ends when the present one is answered."""
+        """Accept no more requests; the thread ends when the current request is answered."""
         self._open = False
         with suppress(OSError):
             self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread; elsewhere than on Linux it sleeps on

@@ -1,4 +1,4 @@
-"""The text that Prometheus reads, from the values of metrics; and what the system says of the process."""
+"""Formats the values of metrics, and the system's data about the process, as text for Prometheus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
 def page_of(read: Callable[[], list[Reading]]) -> CollectorRegistry:
-    """The page of one program; `read` is called for each scrape, in the thread that asks for it."""
+    """Return the page of one program; `read` is called for each request, in the thread that handles it."""
     page = CollectorRegistry()
     page.register(_Readings(read))
     ProcessCollector(registry=page)
@@ -25,7 +25,7 @@ def page_of(read: Callable[[], list[Reading]]) -> CollectorRegistry:
 
 
 def render(page: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """The page and its media type, in the format that the Accept header of a request prefers."""
+    """Return the page and its media type, in the format that the Accept header of a request prefers."""
     encode, content_type = choose_encoder(accept)
     return encode(page), content_type
 
@@ -35,11 +35,11 @@ class _Readings(Collector):
         self._read = read
 
     def describe(self) -> Iterable[Family]:
-        """Nothing: names are the business of those who declare them, and nothing must be read before the start."""
+        """Return nothing: other code declares the names, and no value may be read before the start."""
         return ()
 
     def collect(self) -> Iterator[Family]:
-        """The values of now."""
+        """Yield the current values."""
         return map(_family, self._read())
 
 
@@ -61,7 +61,7 @@ def _family(reading: Reading) -> Family:
 
 
 def _buckets(bins: Bins) -> list[tuple[str, float]]:
-    """Each bound, and how many values are not above it."""
+    """Yield each bound, and the number of values that are not above it."""
     found, count = [], 0
     for bound, inside in zip((*bins.bounds, float("inf")), bins.counts, strict=True):
         count += inside

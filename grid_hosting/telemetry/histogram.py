@@ -1,4 +1,4 @@
-"""Counts of measured values, by size: adding one costs less than a microsecond, and the memory is fixed. Pure."""
+"""Counts measured values by size: adding one takes less than a microsecond, and the memory is fixed. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """A histogram at one moment. `counts` has one more element than `bounds`: what is above the last."""
+    """A histogram at one moment. `counts` has one more element than `bounds`, for values above the last bound."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
@@ -24,7 +24,7 @@ class Bins:
 
 
 class Histogram:
-    """Values in bins; a value that equals a bound is in the bin that ends there. `bounds` rise."""
+    """Values in bins; a value that equals a bound belongs to the bin that ends there. `bounds` must increase."""
 
     __slots__ = ("_bounds", "_counts", "_total")
 
@@ -39,5 +39,5 @@ class Histogram:
         self._total += value
 
     def bins(self) -> Bins:
-        """What was counted so far."""
+        """Return the counts so far."""
         return Bins(self._bounds, tuple(self._counts), self._total)

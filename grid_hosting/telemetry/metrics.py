@@ -1,7 +1,7 @@
-"""What a metric is: its name, its sentence, and the function that reads its value when it is asked for. Pure.
+"""A metric: its name, its description, and the function that reads its value on request. Pure.
 
-Names follow Prometheus' guide: base units (seconds, bytes), `_total` for what only grows. Labels have few values, known
-beforehand: never the id of a service, which anyone can make up.
+Names follow Prometheus' guide: base units (seconds, bytes), `_total` for values that only grow. Labels have few values,
+which are known beforehand, and never the id of a service, which clients choose freely.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from grid_hosting.telemetry.histogram import Bins, Histogram
 
 
 class Kind(Enum):
-    """How a value behaves."""
+    """How a value behaves over time."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. `read` returns its values; it is called by the thread that the program runs in, and must be quick."""
+    """One metric. `read` returns its values; the thread that the program runs in calls it, so it must be fast."""
 
     name: str
     kind: Kind
@@ -53,17 +53,17 @@ Counts = Mapping[tuple[str, ...], float]
 
 
 def counter(name: str, text: str, read: Callable[[], float]) -> Metric:
-    """A value that only grows."""
+    """Return a metric whose value only grows."""
     return Metric(name, Kind.COUNTER, text, lambda: (Point(read()),))
 
 
 def counters(name: str, text: str, labels: tuple[str, ...], read: Callable[[], Counts]) -> Metric:
-    """Values that only grow."""
+    """Return a metric with several values that only grow."""
     return Metric(name, Kind.COUNTER, text, lambda: _points(read()), labels)
 
 
 def gauge(name: str, text: str, read: Callable[[], float | None]) -> Metric:
-    """A value of now; None: there is none now."""
+    """Return a metric with a current value; None means that there is no value now."""
 
     def points() -> tuple[Point, ...]:
         value = read()
@@ -73,12 +73,12 @@ def gauge(name: str, text: str, read: Callable[[], float | None]) -> Metric:
 
 
 def gauges(name: str, text: str, labels: tuple[str, ...], read: Callable[[], Counts]) -> Metric:
-    """Values of now."""
+    """Return a metric with several current values."""
     return Metric(name, Kind.GAUGE, text, lambda: _points(read()), labels)
 
 
 def histogram(name: str, text: str, read: Callable[[], Histogram]) -> Metric:
-    """Measured values, by size."""
+    """Return a metric with measured values, by size."""
     return Metric(name, Kind.HISTOGRAM, text, lambda: (Point(read().bins()),))
 
 

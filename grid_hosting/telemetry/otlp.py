@@ -1,7 +1,7 @@
-"""Sends the metrics to an OpenTelemetry collector: OTLP over HTTP, with protobuf. Needs the extra `otel`.
+"""Sends the metrics to an OpenTelemetry collector by OTLP over HTTP, with protobuf. Needs the extra `otel`.
 
-The SDK's instruments are not used: the programs count already, and what a `Metric` reads is encoded as it is. What is
-sent, and where to, follows the environment variables of OpenTelemetry.
+The SDK's instruments are not used: the programs already count, and the values that a `Metric` reads are encoded
+directly. The environment variables of OpenTelemetry determine what is sent, and where to.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ SCOPE = InstrumentationScope("tron", own_version())
 
 
 class OtlpSender:
-    """Sends what `read` returns, from a thread of its own, until `close`."""
+    """Sends the values that `read` returns, from a thread of its own, until `close`."""
 
     def __init__(self, program: str, endpoint: str, read: Callable[[], list[Reading]]) -> None:
-        """`endpoint`: the base address of the collector; empty: as the environment says."""
+        """`endpoint`: the base address of the collector; if empty, the one that the environment names."""
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # we say it once, and when it is over
         session = requests.Session()
         target = endpoint or os.environ.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "")
@@ -55,7 +55,7 @@ class OtlpSender:
         threading.Thread(target=self._send_forever, name="otlp", daemon=True).start()
 
     def close(self) -> None:
-        """Send no more. What is being sent is not waited for."""
+        """Stop sending. A request in progress is not awaited."""
         self._ending.set()
         self._exporter.shutdown()
 
@@ -77,7 +77,7 @@ class OtlpSender:
 
 
 def encode(readings: Iterable[Reading], resource: Resource, since: int, now: int) -> export.MetricsData:
-    """The values as OpenTelemetry has them. `since`, `now`: nanoseconds since the epoch."""
+    """Return the values as OpenTelemetry encodes them. `since`, `now`: nanoseconds since the epoch."""
     metrics = [_metric(reading, since, now) for reading in readings if reading.points]
     scope = export.ScopeMetrics(scope=SCOPE, metrics=metrics, schema_url="")
     return export.MetricsData([export.ResourceMetrics(resource=resource, scope_metrics=[scope], schema_url="")])
@@ -132,7 +132,7 @@ def _interval() -> float:
 
 
 def _is_here(url: str) -> bool:
-    """Whether a collector is on this machine; then no proxy is asked, whatever the environment says."""
+    """Return whether a collector is on this machine, so that no proxy is used, whatever the environment names."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:

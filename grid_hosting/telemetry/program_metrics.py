@@ -1,4 +1,4 @@
-"""The metrics that all programs have: which program it is, its event loop, its queues and its operator sinks."""
+"""The metrics that all programs have: program and version, event loop, queues and operator sinks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Queues = Mapping[str, tuple[int, int]]
 
 
 def program_metrics(program: str, queues: Callable[[], Queues]) -> list[Metric]:
-    """The metrics of any program. `program`: its name; `queues` returns what can grow in it."""
+    """Return the metrics of any program. `program`: its name; `queues` returns the program's queues with their lengths
+    and bounds."""
     build: Counts = {(program, own_version(), platform.python_version()): 1.0}
 
     def lengths() -> Counts:
@@ -45,12 +46,12 @@ def program_metrics(program: str, queues: Callable[[], Queues]) -> list[Metric]:
 
 
 def sink_queues(stats: Mapping[str, SinkStats], bound: int) -> Queues:
-    """The queue of each operator sink."""
+    """Return the queue of each operator sink."""
     return {f"sink:{name}": (each.queued, bound) for name, each in stats.items()}
 
 
 def sink_metrics(stats: Callable[[], Mapping[str, SinkStats]]) -> list[Metric]:
-    """What became of the notices for each operator sink; no values without sinks."""
+    """Return the counts of notices of each operator sink; no values without sinks."""
 
     def notices() -> Counts:
         found: dict[tuple[str, ...], float] = {}
@@ -76,7 +77,7 @@ def sink_metrics(stats: Callable[[], Mapping[str, SinkStats]]) -> list[Metric]:
 
 
 def own_version() -> str:
-    """The version of this distribution."""
+    """Return the version of this distribution."""
     try:
         return version("tron-grid")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Starts what others read the metrics of a program by, and ends it with the program."""
+"""Starts and ends the publication of a program's metrics together with the program."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXPOSED = "other machines can read the metrics; there is no authentication yet"
 
 
 def read_all(metrics: Iterable[Metric]) -> list[Reading]:
-    """All values of this moment. A metric that cannot be read is a bug; it is logged, and left out."""
+    """Return all current values. A metric that cannot be read is a bug; it is logged, and left out."""
     readings = []
     for metric in metrics:
         try:
@@ -39,12 +39,12 @@ def read_all(metrics: Iterable[Metric]) -> list[Reading]:
 
 
 class Telemetry:
-    """The metrics of a program while it runs. Create it on the event loop, which alone reads them."""
+    """The metrics of a program while it runs. Create it on the event loop, which alone reads the values."""
 
     def __init__(self, program: str, metrics: Iterable[Metric], *, listen: str = "", otlp_endpoint: str = "") -> None:
-        """`listen`: where to serve the page; empty: nowhere. `otlp_endpoint`: the base address of a collector to send
-        them to; empty: as the environment says, or nowhere. What cannot be done is logged, and the program runs
-        without."""
+        """`listen`: the listen address of the page; empty: no page. `otlp_endpoint`: the base address of a collector to
+        send the metrics to; if empty, the one that the environment names, if any. A failure is logged, and the program
+        runs without metrics."""
         self._metrics = tuple(metrics)
         self._loop = asyncio.get_running_loop()
         self._endpoint: Endpoint | None = None
@@ -62,11 +62,11 @@ class Telemetry:
 
     @property
     def address(self) -> str:
-        """Where the page is served; empty if it is not."""
+        """The address of the page; empty if there is none."""
         return "" if self._endpoint is None else self._endpoint.address
 
     def close(self) -> None:
-        """Serve and send no more."""
+        """Stop serving and sending metrics."""
         if self._endpoint is not None:
             self._endpoint.close()
         if self._sender is not None:
@@ -83,7 +83,8 @@ class Telemetry:
         return OtlpSender(program, endpoint, self._read)
 
     def _read(self) -> list[Reading]:
-        """The values of now, read between two turns of the loop: nothing changes meanwhile. For other threads."""
+        """Return the current values, read between two turns of the loop, so that nothing changes meanwhile. For other
+        threads."""
         reading = asyncio.run_coroutine_threadsafe(self._take(), self._loop)
         return reading.result(READ_WITHIN)
 
@@ -92,7 +93,7 @@ class Telemetry:
 
 
 def _environment_sends() -> bool:
-    """Whether the variables of OpenTelemetry ask for metrics to be sent."""
+    """Return whether the variables of OpenTelemetry ask for metrics to be sent."""
     variables = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     other = os.environ.get("OTEL_METRICS_EXPORTER", "otlp") != "otlp"

@@ -1,5 +1,5 @@
-"""TronService on the wire.
+"""The gRPC service TronService.
 
-- `tron`    what TRON judges: statistics, alerts, explanations, maintenance.
+- `tron`    statistics, alerts, explanations, maintenance.
 - `policy`  thresholds.
 """

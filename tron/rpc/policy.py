@@ -1,4 +1,4 @@
-"""Thresholds on the wire."""
+"""Converts thresholds to protobuf and back."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MESSAGES = frozenset(each.name for each in policy_pb2.Policy.DESCRIPTOR.fields 
 
 
 def from_policy(policy: Policy) -> policy_pb2.Policy:
-    """All thresholds, nothing unset."""
+    """Return the message with all thresholds of a policy."""
     return from_changes({name: getattr(policy, name) for name in POLICY_FIELDS})
 
 
 def from_changes(changes: Mapping[str, Any]) -> policy_pb2.Policy:
-    """Some thresholds, the others unset."""
+    """Return a message with some thresholds; the others are unset."""
     message = policy_pb2.Policy()
     for name, value in changes.items():
         if name in _MESSAGES:
@@ -31,7 +31,7 @@ def from_changes(changes: Mapping[str, Any]) -> policy_pb2.Policy:
 
 
 def to_changes(message: policy_pb2.Policy) -> dict[str, Any]:
-    """The thresholds that are set. Raises InvalidRequest for one that says nothing that is known."""
+    """Return the thresholds that are set in a message. Raises InvalidRequest for an unknown value."""
     changes: dict[str, Any] = {}
     for name in POLICY_FIELDS:
         if name == "orphan_policy":

@@ -1,4 +1,4 @@
-"""TronService: what TRON judges, and by which thresholds."""
+"""The gRPC service TronService: verdicts, their reasons, and the thresholds."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ MAX_SERVICE_ID = 512
 
 
 class RegistryAway(TronError):
-    """TRON cannot answer because it cannot reach the registry."""
+    """TRON cannot answer because the registry does not answer."""
 
     reason = "ERROR_REASON_DRAINING"
 
 
 class TronService(tron_service_pb2_grpc.TronServiceServicer):
-    """Answers from the monitor's own state, and from the registry's log."""
+    """Answers from the monitor's own state, and from the registry's event log."""
 
     def __init__(self, monitor: Monitor, policy: LivePolicy, channel: grpc.aio.Channel, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -55,7 +55,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def GetStats(
         self, request: tron_service_pb2.GetStatsRequest, context: Context
     ) -> tron_service_pb2.GetStatsResponse:
-        """Counts by judgement."""
+        """Return the number of services in each state of liveness."""
         judge, stats = self._monitor.judge, self._monitor.stats
         leases, counts = judge.detector.leases(), judge.detector.counts()
         response = tron_service_pb2.GetStatsResponse(
@@ -91,7 +91,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def ListAlerts(
         self, request: tron_service_pb2.ListAlertsRequest, context: Context
     ) -> tron_service_pb2.ListAlertsResponse:
-        """One page of the alerts in the registry's log."""
+        """Return one page of the alerts in the registry's event log."""
         if request.limit > MAX_LIMIT:
             raise InvalidRequest.of(FieldError("limit", messages.limit_too_large(request.limit, MAX_LIMIT)))
         query = event_service_pb2.ListEventsRequest(
@@ -106,7 +106,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def GetPolicy(
         self, request: tron_service_pb2.GetPolicyRequest, context: Context
     ) -> tron_service_pb2.GetPolicyResponse:
-        """The thresholds in force."""
+        """Return the thresholds in force."""
         await self._must_be_known(request.service_id)
         policies, layers = self._monitor.policies, self._policy.layers
         return tron_service_pb2.GetPolicyResponse(
@@ -116,7 +116,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def SetPolicy(
         self, request: tron_service_pb2.SetPolicyRequest, context: Context
     ) -> tron_service_pb2.SetPolicyResponse:
-        """Change thresholds: checked, kept on disk, then in force from the next frame on."""
+        """Change thresholds: check them, write them to disk, and apply them from the next frame on."""
         service_id = request.service_id
         check_id(service_id)
         if not request.allow_unknown:
@@ -130,7 +130,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def ListPolicyOverrides(
         self, request: tron_service_pb2.ListPolicyOverridesRequest, context: Context
     ) -> tron_service_pb2.ListPolicyOverridesResponse:
-        """What differs for single services."""
+        """Return the thresholds that differ for single services."""
         layers = self._policy.layers
         watched = {each.facts.service_id for each in self._monitor.judge.detector.leases()}
         overrides = [
@@ -147,7 +147,8 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def SetMaintenance(
         self, request: tron_service_pb2.SetMaintenanceRequest, context: Context
     ) -> tron_service_pb2.SetMaintenanceResponse:
-        """Hold alerts about a service for maintenance; the registry keeps that with the service_id."""
+        """Start or end the maintenance of a service, which holds alerts about it; the registry stores the maintenance
+        by service_id."""
         record = registry_service_pb2.RecordMaintenanceRequest(
             service_id=request.service_id, enabled=request.enabled, reason=request.reason
         )
@@ -159,7 +160,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def ListMaintenance(
         self, request: tron_service_pb2.ListMaintenanceRequest, context: Context
     ) -> tron_service_pb2.ListMaintenanceResponse:
-        """The services under maintenance, as the registry has them."""
+        """Return the services under maintenance, as the registry stores them."""
         wanted = registry_service_pb2.ListMaintenanceRequest()
         answer = await self._ask(self._registry.ListMaintenance(wanted, timeout=CALL_TIMEOUT))
         return tron_service_pb2.ListMaintenanceResponse(held=answer.held)
@@ -167,7 +168,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def Explain(
         self, request: tron_service_pb2.ExplainRequest, context: Context
     ) -> tron_service_pb2.ExplainResponse:
-        """What is known of a service, which deadlines are open, and which rule fired."""
+        """Return the facts about a service, its open deadlines, and the rule that applied."""
         if not request.service_id:
             raise InvalidRequest.of(FieldError("service_id", messages.EMPTY))
         wanted = registry_service_pb2.GetServiceRequest(service_id=request.service_id)
@@ -182,13 +183,13 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         return response
 
     async def _must_be_known(self, service_id: str) -> None:
-        """Raise the registry's ServiceNotFound if no service has the id and it has no override."""
+        """Raise the registry's ServiceNotFound if no service has the id and the id has no override."""
         if service_id and service_id not in self._policy.layers.overridden():
             wanted = registry_service_pb2.GetServiceRequest(service_id=service_id)
             await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))
 
     async def _ask(self, call: Awaitable[R]) -> R:
-        """The registry's answer; its refusals are passed on, with its reason and fields."""
+        """Return the registry's answer; an error of the registry is passed on, with its reason and fields."""
         try:
             return await call
         except grpc.aio.AioRpcError as error:
@@ -203,7 +204,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
 
 
 def check_id(service_id: str) -> None:
-    """Raise InvalidRequest for what no service can have as its id. Empty means all services."""
+    """Raise InvalidRequest for a text that cannot be a service id. The empty id means all services."""
     if len(service_id) > MAX_SERVICE_ID or service_id != service_id.strip() or not service_id.isprintable():
         why = messages.not_a_service_id(MAX_SERVICE_ID)
         raise InvalidRequest.of(FieldError("service_id", why))

@@ -190,7 +190,7 @@ KILLING_THE_REST = "killing the programs that are still running"
 
 
 def no_settings_file(path: str) -> str:
-    return f"the settings file {path} does not exist"
+    return f"settings file {path}: no such file"
 
 
 def address_in_use(flag: str, address: str, other: str) -> str:
