@@ -30,6 +30,8 @@ def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
 
     `held_before`: the folder held a registry's database before, so an empty file is one that was truncated.
     """
+    if path.is_dir():
+        raise StoreError("is a directory")
     log = path.with_name(f"{path.name}-wal")
     has_log = log.exists() and log.stat().st_size > 0
     if not path.exists() or not path.stat().st_size:

@@ -158,7 +158,7 @@ def test_up_does_not_repeat_what_a_program_said_of_its_data(tmp_path: Path) -> N
     done = start(tmp_path, *SERVERS["up"], "--data-dir", "data")
     assert done.returncode == 1
     said = [line for line in done.stderr.splitlines() if "registry.db" in line]
-    assert said == [f"tron registry: {tmp_path}/data/registry/registry.db: unable to open database file"]
+    assert said == [f"tron registry: {tmp_path}/data/registry/registry.db: is a directory"]
     assert "Traceback" not in done.stderr
 
 
