@@ -29,7 +29,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
     def __init__(self, loop: RegistryLoop) -> None:
         self._loop = loop
         self.readers: set[EventReader] = set()
-        """Those who subscribe now."""
+        """The readers that subscribe now."""
 
     async def PublishEvent(
         self, request: event_service_pb2.PublishEventRequest, context: Context

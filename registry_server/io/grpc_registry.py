@@ -58,7 +58,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self._observers = ObserverService(loop)
         self._lists = ServiceLists(loop)
         self.readers: set[ServiceReader] = set()
-        """Those who watch now."""
+        """The readers that watch now."""
 
     async def Register(
         self, request: registry_service_pb2.RegisterRequest, context: Context

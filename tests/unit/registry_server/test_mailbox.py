@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from grid_model.event import Severity
+from hypothesis import given
+from hypothesis import strategies as st
+
 from registry_server.core.mailbox import Mailboxes
 from tests.unit.registry_server.builders import make_copy
 
@@ -130,3 +134,36 @@ def test_the_copy_that_had_to_make_room_is_named() -> None:
     dropped = boxes.put(make_copy("1", recipient="boss"))
     assert dropped is not None
     assert dropped.event.alert_id == "0"
+
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "put", "acknowledge", "stop", "forget"]),
+        st.integers(0, 5),
+        st.sampled_from(["boss", "other"]),
+    ),
+    max_size=40,
+)
+
+
+@given(ACTIONS)
+def test_what_is_counted_as_unacknowledged_is_what_waits_and_the_oldest_of_it_is_known(
+    actions: list[tuple[str, int, str]],
+) -> None:
+    boxes = Mailboxes(waiting=3)
+    for at, (action, number, recipient) in enumerate(actions):
+        severity = Severity.CRITICAL if number % 2 else Severity.WARNING
+        if action == "put" and boxes.get(str(number), recipient) is None:
+            boxes.put(make_copy(str(number), recipient=recipient, severity=severity, occurred_at=at, sequence=at))
+        elif action == "acknowledge":
+            boxes.acknowledge(str(number), recipient)
+        elif action == "stop":
+            boxes.stop_escalation(str(number), recipient)
+        elif action == "forget":
+            boxes.forget_before(at - 10)
+    for severity in (Severity.WARNING, Severity.CRITICAL):
+        waiting = [copy.event for copy in boxes.all_waiting() if copy.event.severity is severity]
+        label = (severity.name.lower(),)
+        assert boxes.unacknowledged.counts()[label] == len(waiting)
+        oldest = min((event.occurred_at for event in waiting), default=100.0)
+        assert boxes.unacknowledged.ages(100.0)[label] == 100.0 - oldest

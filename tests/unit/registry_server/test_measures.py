@@ -99,3 +99,11 @@ def test_only_accepted_registrations_are_counted() -> None:
     held = grid.register("a").incarnation
     grid.register("a", incarnation=held)
     assert grid.registry.measures.registrations == 3
+
+
+def test_the_age_of_an_alert_survives_a_restart() -> None:
+    grid = Grid()
+    publish(grid, "1")
+    registry = Registry()
+    registry.restore([], [], [], grid.registry.all_waiting(), grid.later(100.0))
+    assert registry.unacknowledged.ages(EPOCH + 101)[("critical",)] == 100.0
