@@ -1,4 +1,4 @@
-"""`tron gateway`."""
+"""The program `tron gateway`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grid_hosting.program import host, read_config
 
 
 def main() -> None:
-    """Run the gateway until SIGTERM or SIGINT. Exits with 1 if it cannot start."""
+    """Run the gateway until SIGTERM or SIGINT. Exit with 1 if the gateway cannot start."""
     config = read_config(Config, "gateway", sys.argv[1:])
 
     async def program(stop: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""What all requests are answered from, on all ports: the replica to read, and what is asked upstream."""
+"""The objects from which all ports answer requests: the replica, and the connections to the registry and to TRON."""
 
 from __future__ import annotations
 
@@ -27,43 +27,44 @@ NOTHING_HEARD = "the registry is away, and nothing was heard of it yet"
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One connection to the registry and one to TRON, and what was learned over them."""
+    """One connection to the registry and one to TRON, and the data that arrived over them."""
 
     config: Config
     replica: Replica
     registry: AsyncRegistryClient
-    """For reads that the replica does not hold; its errors are those of `tron_client.errors`."""
+    """The client for reads that the replica cannot answer; its errors are those of `tron_client.errors`."""
     actions: Actions
-    """For everything that changes something."""
+    """The operations that change something at the registry."""
     tron: TronStatusPoller
     watched: WatchLog
-    """When the services were not watched."""
+    """The times in which the services were not watched."""
     streams: EventStreams
     closing: asyncio.Event
-    """Set when streams must end, because the gateway does."""
+    """Set when all streams must end, because the gateway stops."""
 
     @property
     def max_body_bytes(self) -> int:
-        """Size of one request's body."""
+        """The maximum size of one request body, in bytes."""
         return self.config.max_body_bytes
 
     @property
     def data_dir(self) -> Path:
-        """The folder for data that outlives a restart."""
+        """The directory for data that survives a restart."""
         return self.config.data_dir
 
     def freshness(self) -> Headers:
-        """Headers of every read: whether it is current, and whether TRON is watching."""
+        """Return the headers of every read: whether the data is current, and whether TRON is watching."""
         watched = _WATCHED if self.tron.status.watching else _NOT_WATCHED
         if self.replica.live:
             return (_LIVE, watched)
         return (_NOT_LIVE, watched, (b"age", b"%d" % self.replica.stale_for))
 
     def freshness_as_text(self) -> dict[str, str]:
-        """The same, as FastAPI's responses take them."""
+        """Return the same headers as text, as FastAPI's responses need them."""
         return {name.decode(): value.decode() for name, value in self.freshness()}
 
     def need_snapshot(self) -> None:
-        """Raise Refused (503) before the first snapshot: there is nothing to show, which is not an empty fleet."""
+        """Raise Refused (503) before the first snapshot, because there is no data yet, which does not mean an empty
+        fleet."""
         if not self.replica.loaded:
             raise Refused(503, NOTHING_HEARD)

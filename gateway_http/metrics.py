@@ -1,4 +1,4 @@
-"""The metrics of the gateway, and GET /metrics on the port of the registry's REST: Prometheus reads it there."""
+"""The metrics of the gateway, and the route GET /metrics on the port of the legacy Registry REST."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from grid_hosting.telemetry.program_metrics import Queues, program_metrics
 
 
 class PortState(Protocol):
-    """What a port counts of itself, as uvicorn does."""
+    """The counts that a port keeps about itself, as uvicorn does."""
 
     @property
     def connections(self) -> Sized:
-        """Those that are open."""
+        """The open connections."""
         ...
 
     @property
     def total_requests(self) -> int:
-        """Requests since the start."""
+        """The number of requests since the start."""
         ...
 
 
 def gateway_metrics(gateway: Gateway, ports: Mapping[str, PortState]) -> list[Metric]:
-    """What the gateway did since its start, and how it is now. `ports`: by their keys in the ready file; they may be
-    filled later."""
+    """Return the metrics of the gateway's work since its start, and of its current state. `ports`: the ports by their
+    keys in the ready file; they may be added later."""
 
     def queues() -> Queues:
         connections = {
@@ -75,7 +75,7 @@ def gateway_metrics(gateway: Gateway, ports: Mapping[str, PortState]) -> list[Me
 
 
 def router(read: Callable[[], list[Reading]]) -> APIRouter:
-    """The route. `read` returns the values of now."""
+    """Return the route. `read` returns the current values."""
     routes = APIRouter(tags=["metrics"])
     page = page_of(read)
 
@@ -90,7 +90,7 @@ def router(read: Callable[[], list[Reading]]) -> APIRouter:
         },
     )
     async def metrics(request: Request) -> Response:
-        """Metrics of the gateway, for Prometheus."""
+        """Return the metrics of the gateway, for Prometheus."""
         body, content_type = render(page, request.headers.get("accept", ""))
         return Response(body, headers={"content-type": content_type})
 

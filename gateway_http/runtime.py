@@ -1,4 +1,4 @@
-"""Makes a gateway: its connections, its replica, and what keeps that current beside the requests."""
+"""Creates a gateway with its connections and its replica, and runs the tasks that keep the replica current."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from gateway_http.upstream.watch_recorder import WatchRecorder
 
 
 class Runner(Protocol):
-    """What runs beside the requests, until it is cancelled."""
+    """A task that runs beside the requests until it is cancelled."""
 
     async def run(self) -> None:
-        """Run."""
+        """Run until cancelled."""
 
 
 @asynccontextmanager
 async def connected(config: Config) -> AsyncIterator[Gateway]:
-    """A gateway that follows the registry and TRON until the block ends."""
+    """Yield a gateway that follows the registry and TRON until the block ends."""
     async with (
         open_aio_channel(config.registry) as channel,
         open_aio_channel(config.tron) as tron_channel,

@@ -39,17 +39,17 @@ DRAIN_SECONDS = 3
 
 
 class Port(uvicorn.Server):
-    """One listening port. It leaves signals to the program."""
+    """The server of one port. It leaves signals to the program."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing: the program stops its ports itself."""
+        """Do nothing, because the program itself stops its ports."""
         yield
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that listens, and its real address."""
+    """A listening socket, and its real address."""
 
     key: str
     socket: socket.socket
@@ -57,19 +57,19 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """Its real port."""
+        """The real port."""
         return int(self.address.rpartition(":")[2])
 
 
 def bind(key: str, listen: str) -> Listener:
-    """Bind one port. Raises StartError that names the address."""
+    """Return a listener that is bound to an address. Raises StartError that names the address."""
     bound, address = bind_socket(listen)
     bound.setblocking(False)
     return Listener(key, bound, address)
 
 
 def port_of(app: Any, gateway: Gateway) -> Port:
-    """A server for one application."""
+    """Return a server for one application."""
     return Port(
         uvicorn.Config(
             app,
@@ -132,7 +132,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
 
 def _apps(gateway: Gateway, listeners: list[Listener], metrics: APIRouter) -> dict[Listener, App]:
-    """What each port serves: its legacy contract; on 6121 /v1 and /metrics too, and on 6101 /v1 and the dashboard."""
+    """Return the application of each port: its legacy contract; on 6121 also /v1 and /metrics, and on 6101 also /v1 and
+    the dashboard."""
     config = gateway.config
     registry_http, tron_http, events_http, hmi_http = listeners
     names = ("registry", "heartbeat_monitor", "event_stream")

@@ -1,7 +1,8 @@
-"""`/docs` and `/redoc` of each port, with everything that they load served from here: they work without the internet.
+"""The pages `/docs` and `/redoc` of each port, with all their files served from here, so that they work without the
+internet.
 
-FastAPI's own pages load their scripts from other hosts, and stay blank where those cannot be reached. The files come
-from the package `fastapi-offline`; all addresses are relative, so that a proxy may serve the port under any path.
+FastAPI's own pages load their scripts from other hosts, and stay blank if these cannot be reached. The files come from
+the package `fastapi-offline`; all addresses are relative, so that a proxy may serve the port under any path.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve the pages; the app must have been made with `docs_url=None, redoc_url=None`."""
+    """Add the pages to an app, which must have been created with `docs_url=None, redoc_url=None`."""
     swagger = get_swagger_ui_html(
         openapi_url="openapi.json",
         title=f"{app.title}: API",

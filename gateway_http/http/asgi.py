@@ -1,4 +1,5 @@
-"""The short way through ASGI for the few requests that come by the thousand; everything else goes through FastAPI."""
+"""Handles the few kinds of requests that are very frequent directly through ASGI; all other requests go through
+FastAPI."""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ JSON_TYPE = (b"content-type", b"application/json")
 
 
 async def send_bytes(send: Send, body: bytes, headers: Headers = (JSON_TYPE,), status: int = 200) -> None:
-    """Answer with a body that is ready."""
+    """Send a response with a body that is ready."""
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
 
 
 async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]]:
-    """The body if it is complete within `limit` bytes; and all messages that were read, for `replay`.
+    """Return the body if it is complete within `limit` bytes, and all messages that were read, for `replay`.
 
-    If it is larger, or the client has left, the first part is what was read so far.
+    If the body is larger, or the client has left, the first result is the part that was read so far.
     """
     messages: list[Message] = []
     body = b""
@@ -38,7 +39,7 @@ async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]
 
 
 def replay(messages: list[Message], receive: Receive) -> Receive:
-    """A `receive` that gives what was read already once more, then goes on."""
+    """Return a `receive` that returns the messages that were already read once more, and then new messages."""
     waiting = iter(messages)
 
     async def again() -> Message:
@@ -50,7 +51,7 @@ def replay(messages: list[Message], receive: Receive) -> Receive:
 
 
 def is_json(scope: Scope) -> bool:
-    """Whether the request says that its body is plain JSON."""
+    """Return whether the request declares its body as plain JSON."""
     for name, value in scope["headers"]:
         if name == b"content-type":
             media_type: bytes = value.split(b";", 1)[0].strip().lower()

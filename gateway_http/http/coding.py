@@ -1,4 +1,4 @@
-"""Bodies that come compressed, as plain bytes within a bound. Pure."""
+"""Decompresses request bodies within a bound. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SINGLE_BYTE = ("iso8859-1", "iso8859-15", "cp1252")
 
 
 class TooLarge(Exception):
-    """More comes out of the body than may be."""
+    """The decompressed body is larger than allowed."""
 
 
 class Unreadable(Exception):
-    """The body is not what its coding says."""
+    """The body is not valid in its declared coding."""
 
 
 def codings_of(values: Iterable[bytes]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Open to pages of any origin, with the headers that the legacy services sent. Nothing here needs a cookie."""
+"""Lets pages of any origin read a port, with the headers that the legacy services sent. No request needs a cookie."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 class AnyOrigin:
-    """Wraps an application. `always`: also for requests that name no origin."""
+    """Wraps an application. `always`: send the headers also for requests without an origin."""
 
     def __init__(self, app: App, *, always: bool = False) -> None:
         self._app = app
         self._always = always
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request. A preflight is answered here."""
+        """Handle one request. A preflight request is answered here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,7 +1,8 @@
-"""Server-Sent Events on all ports: how many, how long a client may leave them unread, and how they end.
+"""Server-Sent Events on all ports: limits the number of streams, disconnects clients that do not read, and ends
+streams.
 
-A part of a stream is made when its client is ready to read it, so nothing queues here. A client that reads nothing for
-a while is cut off.
+A part of a stream is created when its client is ready to read it, so nothing queues here. A client that reads nothing
+for a while is disconnected.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ class EventStreams:
         self.count = 0
 
     def admit(self) -> bool:
-        """Whether one more may be served."""
+        """Return whether one more stream may be served."""
         return self.count < MOST_STREAMS and not self._closing.is_set()
 
     async def serve(self, parts: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
-        """One stream, from its start to its end: until the parts end, the client leaves, or the gateway does."""
+        """Serve one stream until its parts end, the client leaves, or the gateway stops."""
         self.count += 1
         leaving = asyncio.create_task(_disconnected(receive))
         sending = asyncio.create_task(_send_parts(parts, send))
@@ -67,7 +68,7 @@ class EventStreams:
 
 
 class EventStream(Response):
-    """Answers with a stream of Server-Sent Events."""
+    """A response that is a stream of Server-Sent Events."""
 
     def __init__(self, streams: EventStreams, parts: AsyncIterator[bytes]) -> None:
         super().__init__()
@@ -75,12 +76,12 @@ class EventStream(Response):
         self._parts = parts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve it."""
+        """Serve the stream."""
         await self._streams.serve(self._parts, receive, send)
 
 
 def message(name: str, data: bytes, cursor: bytes = b"") -> bytes:
-    """One message; a client that comes again sends its cursor back."""
+    """Return one message; a client that reconnects sends its cursor back."""
     event_id = b"id: " + cursor + b"\n" if cursor else b""
     return event_id + b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 

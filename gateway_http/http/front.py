@@ -1,7 +1,8 @@
-"""What is true of every request on every port, around the application that answers it.
+"""Handles every request on every port before the application that answers it.
 
-HEAD is answered wherever GET is. A slash too many is answered by a relative address, which is right behind any proxy. A
-compressed body reaches the application as it was before. A path prefix that a proxy leaves in place is taken off.
+Every route that answers GET also answers HEAD. A path with an extra slash is answered by a relative address, which is
+correct behind any proxy. A compressed body is decompressed for the application. A path prefix that a proxy leaves in
+place is removed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Front:
         self._root = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if self._root and scope["type"] != "lifespan":
             if scope["path"] == self._root and scope["type"] == "http":
                 # Relative addresses on the page need the slash.
@@ -60,7 +61,7 @@ class Front:
         await self._app(scope, receive, send)
 
     def _below_root(self, scope: Scope) -> Scope:
-        """The request without the prefix; unchanged if the proxy removed it."""
+        """Return the request without the prefix; unchanged if the proxy removed it."""
         path, raw = scope["path"], scope["raw_path"]
         root = self._root.encode()
         if not path.startswith(self._root + "/") or not raw.startswith(root + b"/"):
@@ -68,7 +69,7 @@ class Front:
         return {**scope, "path": path[len(self._root) :], "raw_path": raw[len(root) :]}
 
     async def _head(self, scope: Scope, send: Send) -> None:
-        """The headers of the GET, and nothing else; what has no end ends at once."""
+        """Send the headers of the GET, and nothing else; an endless response ends at once."""
         answered = asyncio.Event()
         asked = False
 
@@ -89,7 +90,7 @@ class Front:
         await self._app({**scope, "method": "GET"}, receive, headers_only)
 
     def _plain(self, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
-        """The request as if its body had come as plain UTF-8. Errors are raised when the body is read."""
+        """Return the request with its body as plain UTF-8. Errors are raised when the body is read."""
         headers = [(name, value) for name, value in scope["headers"] if name not in _BODIES]
         codings = codings_of(value for name, value in scope["headers"] if name == b"content-encoding")
         charset = _charset(scope)
@@ -130,8 +131,8 @@ def _charset(scope: Scope) -> str:
 
 
 def _location(scope: Scope, root_path: str) -> bytes:
-    """The path without its last slash, as seen from it: right behind any proxy, with TLS or a prefix that we know
-    nothing of. Of more slashes than one clients make different things, so that one is absolute."""
+    """Return the path without its last slash, relative to the path, which is correct behind any proxy, with TLS or an
+    unknown prefix. Clients resolve several slashes differently, so such an address is absolute."""
     raw: bytes = scope["raw_path"]
     path = raw.rstrip(b"/")
     if len(raw) - len(path) == 1:

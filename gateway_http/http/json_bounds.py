@@ -1,4 +1,4 @@
-"""Bounds of a JSON value from outside, so that the wire can carry it and an error can show it. Pure."""
+"""Checks JSON values of clients against bounds, so that protobuf can carry them and errors can show them. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _SHOWN_ITEMS = 100
 
 
 def check_object(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON object that the registry can keep as it is. Raises ValueError that says what it cannot keep."""
+    """Return a JSON object that the registry can store unchanged. Raises ValueError that names the part that it cannot
+    store."""
     size = 0
     todo: list[tuple[Any, int]] = [(value, 1)]
     while todo:
@@ -44,7 +45,7 @@ def check_object(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_text(value: str) -> str:
-    """Return text that UTF-8 can say. Raises ValueError for half a surrogate pair."""
+    """Return text that UTF-8 can encode. Raises ValueError for half a surrogate pair."""
     _utf8(value)
     return value
 
@@ -57,7 +58,7 @@ def _utf8(text: str) -> bytes:
 
 
 def showable(value: Any, depth: int = 0) -> Any:
-    """A value from outside as it can be shown in an error: JSON, bounded, whatever came in."""
+    """Return a client's value in a form that an error can show: valid JSON, and bounded."""
     if isinstance(value, bytes):
         value = value[:_SHOWN_TEXT].decode("utf-8", "replace")
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""/openapi.json, completed with what FastAPI does not know: our errors, and problem+json below /v1."""
+"""/openapi.json, completed with the error responses that FastAPI does not know, and problem+json below /v1."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gateway_http.http.problems import PROBLEM_TYPE
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """An error response of RFC 9457."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: str
     errors: list[dict[str, Any]] = Field(default_factory=list)
-    """Which parameters are wrong, if any."""
+    """The wrong parameters, if any."""
 
 
 def problem(status: int, description: str) -> dict[int | str, dict[str, Any]]:
-    """How a route below /v1 describes an answer that is problem+json."""
+    """Return the description of a problem+json response, for a route below /v1."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {status: {"description": description, "content": {PROBLEM_TYPE: {"schema": schema}}}}
 
 
 def describe(app: FastAPI) -> None:
-    """Have the app describe itself with the schema of our errors."""
+    """Add the schema of the error responses to an app's description of itself."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,4 +1,4 @@
-"""What went wrong, as HTTP: one table from the errors of the SDK to statuses, and errors that are safe to show."""
+"""Error responses: one table from the errors of the SDK to HTTP statuses, and errors that are safe to show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBLEM_TYPE = "application/problem+json"
 
 
 def status_of(error: TronError) -> int:
-    """The HTTP status of a failed call."""
+    """Return the HTTP status of a failed call."""
     match error:
         case ServiceNotFound() | AlertNotFound():
             return 404
@@ -36,12 +36,12 @@ def status_of(error: TronError) -> int:
 
 
 def headers_of(status: int) -> dict[str, str]:
-    """What a client that may try again should know."""
+    """Return the headers for a client that may try again."""
     return {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
 
 
 class Refused(Exception):
-    """Ends a request with the legacy `{"detail": ...}`."""
+    """Ends a request with the legacy body `{"detail": ...}`."""
 
     def __init__(self, status: int, detail: str | list[dict[str, Any]]) -> None:
         super().__init__(str(detail))
@@ -50,7 +50,7 @@ class Refused(Exception):
 
 
 def shown_errors(error: RequestValidationError) -> list[dict[str, Any]]:
-    """The errors of pydantic, with what came in made safe to show."""
+    """Return the errors of pydantic, with the client's values made safe to show."""
     return [
         {key: showable(value) for key, value in each.items() if key in ("type", "loc", "msg", "input", "ctx")}
         for each in error.errors()
@@ -58,17 +58,17 @@ def shown_errors(error: RequestValidationError) -> list[dict[str, Any]]:
 
 
 class SafeJSONResponse(JSONResponse):
-    """JSON as the legacy services wrote it."""
+    """A JSON response in the format of the legacy services."""
 
     def render(self, content: Any) -> bytes:
-        """The bytes."""
+        """Return the body as bytes."""
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def error_response(
     path: str, status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An error as the legacy services answered it (`detail` is a text, or a list for wrong fields), and as
+    """Return an error in the format of the legacy services (`detail` is a text, or a list for wrong fields), and as
     problem+json below /v1."""
     headers = {**headers_of(status), **(headers or {})}
     if not path.startswith("/v1/"):
@@ -85,7 +85,7 @@ def error_response(
 
 
 def what_is_wrong(error: HTTPException) -> str:
-    """The text of an error of the framework; with the reason if a body cannot be read."""
+    """Return the text of an error of the framework, with the reason if a body cannot be read."""
     match error.__cause__:
         case UnicodeDecodeError(object=body, start=start):
             return f"the body is not in UTF-8: byte 0x{body[start]:02x} at position {start}"
@@ -97,7 +97,7 @@ def what_is_wrong(error: HTTPException) -> str:
 
 
 async def own_pages_only(request: Request) -> None:
-    """A dependency of every route: a page of another site may change nothing. Raises Refused."""
+    """Refuse a change by a page of another site; every route depends on this. Raises Refused."""
     if request.method in CHANGING and not is_own(dict(request.scope["headers"])):
         raise Refused(403, REFUSAL)
 

@@ -1,7 +1,7 @@
-"""Which pages may change something from a browser: only those of this address. Pure.
+"""Decides which pages may change something from a browser: only the pages of this address. Pure.
 
-One rule for every route that changes something on the ports that browsers open (`problems.own_pages_only` applies it).
-Programs send none of these headers, and the rule does not concern them.
+The same rule applies to every route that changes something on the ports that browsers open (`problems.own_pages_only`
+applies it). Programs send none of these headers, and the rule does not concern them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ REFUSAL = "a page of another site may not change anything here"
 
 
 def is_own(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a request comes from a page of this address, or from no page at all.
+    """Return whether a request comes from a page of this address, or from no page at all.
 
-    Browsers say where a page is from in Sec-Fetch-Site, but not to plain http beyond this machine; there they name its
-    origin, which must be the host that was asked for, also where a proxy was (X-Forwarded-Host). A page cannot set any
-    of these headers.
+    Browsers send the site of a page in Sec-Fetch-Site, but not over plain HTTP to another machine; there they send its
+    origin, which must be the requested host, or the host that a proxy received (X-Forwarded-Host). A page cannot set
+    any of these headers.
     """
     site = headers.get(b"sec-fetch-site")
     if site is not None:
@@ -37,7 +37,7 @@ def is_own(headers: Mapping[bytes, bytes]) -> bool:
 
 
 def _authority(origin: str) -> str:
-    """Host and port of an origin; empty for `null` and for what is none."""
+    """Return host and port of an origin; empty for `null` and for an invalid origin."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

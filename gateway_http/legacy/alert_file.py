@@ -1,7 +1,7 @@
-"""The legacy TRON's alert files, one a UTC day: for tools that read `heartbeat_alerts_YYYYMMDD.jsonl`.
+"""Writes the legacy TRON's alert files, one for each UTC day, for tools that read `heartbeat_alerts_YYYYMMDD.jsonl`.
 
-They are written from the durable log, after the last line of the previous run, so that no alert is missing because the
-gateway was down. The log remains the truth: a failed write is tried again, and no request waits for it.
+The files are written from the durable event log, after the last line of the previous run, so that no alert is missing
+because the gateway was down. A failed write is tried again, and no request waits for it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REMEMBERED = 10_000
 
 
 class AlertFiles:
-    """Writes them while `run` runs. Files older than `days` are removed."""
+    """Writes the files while `run` runs. Files older than `days` are removed."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class AlertFiles:
         days: int,
         service_of: Callable[[str], Service | None],
     ) -> None:
-        """`service_of` tells what is remembered of a service, for its parent."""
+        """`service_of` returns the remembered data of a service, from which the parent is taken."""
         self._client = client
         self._folder = folder
         self._days = days
@@ -50,7 +50,7 @@ class AlertFiles:
         self._day = ""
 
     async def run(self) -> None:
-        """Follow the log until cancelled."""
+        """Follow the event log until cancelled."""
         backoff = Backoff(cap=30.0)
         while True:
             try:
@@ -72,7 +72,7 @@ class AlertFiles:
             await asyncio.sleep(backoff.next_delay(random.random()))
 
     def _new_line(self, event: Event) -> tuple[str, bytes] | None:
-        """The day and the line of an alert; None for a further copy of one, and for what is no judgement."""
+        """Return the day and the line of an alert; None for a further copy of an alert, and for any other event."""
         if event.action == BROADCAST or event.alert_id in self._written or event.details.get("escalated_from"):
             return None
         self._written[event.alert_id] = None
@@ -82,7 +82,7 @@ class AlertFiles:
         return day, to_json(legacy_alert(event, self._service_of(event.service_id))) + b"\n"
 
     def _write(self, new: tuple[str, bytes] | None, sequence: int) -> None:
-        """Write a line, then the position: after a crash in between the line is there twice, and not missing."""
+        """Write a line, then the position: after a crash in between, the line is written twice, but never missing."""
         if new is not None:
             day, line = new
             with (self._folder / f"{PREFIX}{day}.jsonl").open("ab") as file:

@@ -1,4 +1,4 @@
-"""Alerts as the legacy TRON wrote them: four types, eight keys, zone-less times. Pure."""
+"""Alerts in the format of the legacy TRON: four types, eight keys, zone-less times. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ ACTIONS = {name: EVENT_TYPES[name].action for name in LEGACY_ALERTS}
 
 
 def parent_of(event: Event, service: Service | None) -> str:
-    """The parent as the service declared it; if the service is forgotten, the recipient of the alert. Empty: none."""
+    """Return the parent as the service declared it; if the service is forgotten, the recipient of the alert; empty if
+    there is none."""
     if service is None:
         return "" if event.recipient == OPERATORS else event.recipient
     labelled = service.labels.get("parent")
@@ -29,7 +30,8 @@ def parent_of(event: Event, service: Service | None) -> str:
 
 
 def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
-    """One line of the legacy alert file. `service` is whom it is about, as far as it is remembered."""
+    """Return one line of the legacy alert file. `service` is the service that the alert is about, as far as it is
+    remembered."""
     return {
         "alert_type": event.type,
         "service_id": event.service_id,
@@ -43,7 +45,7 @@ def legacy_alert(event: Event, service: Service | None) -> dict[str, Any]:
 
 
 def distinct(events: Iterable[Event]) -> list[Event]:
-    """Each alert once: the log has a line for every copy, to every recipient that it escalated to."""
+    """Return each alert once: the event log has an entry for every copy, to every recipient to which it escalated."""
     alerts: dict[str, Event] = {}
     for event in events:
         if event.action != BROADCAST:

@@ -1,4 +1,4 @@
-"""The bodies of the legacy contract, in and out, as models: they check what comes, and are what /docs shows."""
+"""The request and response bodies of the legacy contract as models, which check requests and appear in /docs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST_S = 315_576_000_000
 
 
 class Registration(BaseModel):
-    """What POST /register takes. Unknown fields are ignored."""
+    """The body of POST /register. Unknown fields are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"example": {
         "service_id": "agent-architect",
@@ -39,7 +39,7 @@ class Registration(BaseModel):
     }})  # fmt: skip
 
     service_id: Text | None = None
-    """Absent, null or empty: a UUID is assigned. An id that is registered is registered anew."""
+    """Absent, null or empty: the registry assigns a UUID. An id that is already registered is registered again."""
     name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)]
     type: Type
     role: Role
@@ -49,15 +49,15 @@ class Registration(BaseModel):
     """Any JSON object, at most 16 KiB and 16 levels deep. `parent` names the agent that is notified of failures."""
     ctx_limit: Count | None = None
     cost_hint: dict[str, float] | None = None
-    """Only `usd_per_1k` is kept."""
+    """The cost of the service; only `usd_per_1k` is kept."""
     heartbeat_interval_s: Annotated[int, Field(ge=1, le=86_400)] = DEFAULT_INTERVAL_S
     ttl_s: Annotated[int, Field(ge=-LONGEST_S, le=LONGEST_S)] = DEFAULT_TTL_S
-    """Recorded as it is sent; liveness does not depend on it."""
+    """The time to live, which is only recorded; liveness does not depend on it."""
 
 
 class Heartbeat(BaseModel):
-    """What PUT /heartbeat takes. Each beat replaces all figures: one that is absent or null is null. Unknown fields are
-    ignored."""
+    """The body of PUT /heartbeat. Each heartbeat replaces all figures: a figure that is absent or null becomes null.
+    Unknown fields are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"service_id": "agent-architect", "status": "ok"}})
 
@@ -67,17 +67,17 @@ class Heartbeat(BaseModel):
     queue_depth: Count | None = None
     load: Figure | None = None
     message: Text | None = None
-    """Shown by /v1; cut off after 1000 characters."""
+    """A message, which /v1 shows; cut off after 1000 characters."""
 
 
 class ServiceId(BaseModel):
-    """What POST /deregister takes."""
+    """The body of POST /deregister."""
 
     service_id: Text
 
 
 class Promotion(BaseModel):
-    """What POST /promote takes."""
+    """The body of POST /promote."""
 
     name: Text
     from_role: Role
@@ -89,7 +89,7 @@ class Registered(BaseModel):
 
     service_id: str
     registered_at: Annotated[str, Field(examples=["2025-11-14 18:49:49"])]
-    """UTC, without a zone."""
+    """The time of the registration, in UTC, without a zone."""
 
 
 class Done(BaseModel):
@@ -97,7 +97,7 @@ class Done(BaseModel):
 
     success: bool
     ts: Annotated[str, Field(examples=["2025-11-14T18:49:49.022434"])]
-    """UTC, without a zone."""
+    """The time of the answer, in UTC, without a zone."""
 
 
 class Promoted(BaseModel):
@@ -118,7 +118,7 @@ class ListedService(BaseModel):
     caps: list[str]
     labels: dict[str, Any] | None
     status: str
-    """As the client reported; `down` if TRON judged it down."""
+    """The status that the client reported; `down` if TRON declared the service down."""
     last_heartbeat_ts: str
 
 
@@ -134,20 +134,20 @@ class DiscoveredService(ListedService):
 
 
 class WholeService(DiscoveredService):
-    """GET /services/{service_id}."""
+    """The answer to GET /services/{service_id}."""
 
     heartbeat_interval_s: float
     ttl_s: float
 
 
 class ServiceList(BaseModel):
-    """GET /services: ordered by name, then role."""
+    """The answer to GET /services: ordered by name, then role."""
 
     items: list[ListedService]
 
 
 class DiscoveredList(BaseModel):
-    """GET /discover, in the order of GET /services."""
+    """The answer to GET /discover, in the order of GET /services."""
 
     items: list[DiscoveredService]
 

@@ -1,7 +1,7 @@
-"""The event log as the legacy Event Stream showed it: broadcasts verbatim, and TRON's alerts in its words. Pure.
+"""The event log in the format of the legacy Event Stream: broadcasts verbatim, and TRON's alerts in its terms. Pure.
 
-A broadcast is recorded with the action `broadcast` and its data as details, so that it comes back as it came in. TRON's
-alerts light up what an old dashboard listens for: `alert` for all of them, `hhmrs_*` for what its TRON bar shows.
+A broadcast is recorded with the action `broadcast` and its data as details, so that it is returned unchanged. TRON's
+alerts are sent as the events for which an old dashboard listens: `alert` for all of them, `hhmrs_*` for its TRON bar.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SEVERITIES = {"INFO": "info", "WARNING": "warning", "CRITICAL": "error"}
 
 
 def local_iso(moment: datetime | None) -> str:
-    """A moment as `datetime.now().isoformat()` wrote it: local time, no zone."""
+    """Return a time in the format of `datetime.now().isoformat()`: local time, no zone."""
     return "" if moment is None else moment.astimezone().replace(tzinfo=None).isoformat()
 
 
 class Translator:
-    """Translates events, each once and in their order; `last_seen` finds the service that an event is about."""
+    """Translates events, each once and in order; `last_seen` finds the service that an event is about."""
 
     def __init__(self, last_seen: Callable[[str], Service | None]) -> None:
         self._last_seen = last_seen
@@ -40,7 +40,7 @@ class Translator:
         """Of each service that was down: the incarnation that was, and how often another came after it."""
 
     def envelopes(self, event: Event) -> list[Envelope]:
-        """What the event is on the Event Stream; nothing for one more copy of an alert."""
+        """Return the messages of the Event Stream for an event; none for a further copy of an alert."""
         stamp = local_iso(event.occurred_at)
         if event.action == BROADCAST:
             translated = [(event.type, {"timestamp": stamp, **event.details})]
@@ -111,7 +111,7 @@ class Translator:
 
 
 def flat(envelope: Envelope) -> dict[str, Any]:
-    """An event as the HMI reads it from /events/recent."""
+    """Return an event in the format in which the HMI reads it from /events/recent."""
     data = envelope["data"]
     return {
         "event_type": envelope["event_type"],
@@ -125,7 +125,7 @@ def flat(envelope: Envelope) -> dict[str, Any]:
 
 
 def _published(event: Event) -> dict[str, Any]:
-    """The data of an event that was published over gRPC."""
+    """Return the data of an event that was published over gRPC."""
     known = (("service_id", event.service_id), ("service_name", event.service_name), ("message", event.message))
     return {**{name: value for name, value in known if value}, **event.details}
 

@@ -1,4 +1,5 @@
-"""A REST registration as the declaration that the registry takes, and its refusals in the legacy shape."""
+"""Converts a REST registration to the declaration that the registry accepts, and the registry's refusals to the legacy
+format."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from gateway_http.legacy import bodies
 
 
 def declared(body: bodies.Registration) -> service_pb2.Service:
-    """The declaration that is sent to the registry."""
+    """Return the declaration that is sent to the registry."""
     cost = (body.cost_hint or {}).get("usd_per_1k")
     return service_pb2.Service(
         service_id=body.service_id or "",
@@ -37,7 +38,7 @@ _FIELDS = {
 
 
 def wrong_fields(error: InvalidRequest, body: bodies.Registration) -> list[dict[str, Any]]:
-    """What the registry refused, in the legacy shape."""
+    """Return the registry's refusal in the legacy format."""
     sent = body.model_dump()
     shown: list[dict[str, Any]] = []
     for field in error.fields:

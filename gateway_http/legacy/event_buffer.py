@@ -1,4 +1,4 @@
-"""The newest events in the words of the legacy Event Stream: what a client asks for, and what is sent to all. Pure."""
+"""The newest events in the format of the legacy Event Stream: for requests of a client, and for all clients. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HISTORY = 100
 
 
 class EventBuffer:
-    """Follows the log by a cursor of its own; `catch_up` before each use."""
+    """Follows the event log by its own cursor; call `catch_up` before each use."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -30,7 +30,7 @@ class EventBuffer:
         self._pending: deque[Envelope] = deque(maxlen=KEPT)
 
     def catch_up(self) -> None:
-        """Translate what came to the log since the last call."""
+        """Translate the events that arrived since the last call."""
         tail = self._replica.tail
         if tail.epoch and not self._loaded:
             self._loaded = tail.epoch
@@ -45,23 +45,23 @@ class EventBuffer:
 
     @property
     def history(self) -> list[Envelope]:
-        """What a new client gets, oldest first."""
+        """Return the events that a new client receives, oldest first."""
         return list(self._history)
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
-        """The newest events, flat, oldest first."""
+        """Return the newest events in the flat format, oldest first."""
         return [flat(each) for envelopes in self._translated.values() for each in envelopes][-limit:]
 
     def envelopes_of(self, event: Event) -> list[Envelope]:
-        """An event in the words of the legacy Event Stream; empty if it is no longer kept."""
+        """Return an event in the format of the legacy Event Stream; empty if it is no longer kept."""
         return self._translated.get(event.sequence, [])
 
     def next_pending(self) -> Envelope | None:
-        """The next one to be sent to all clients; None if there is none."""
+        """Return the next event to be sent to all clients; None if there is none."""
         return self._pending.popleft() if self._pending else None
 
     async def wait(self) -> None:
-        """Wait until there may be something new."""
+        """Wait until there may be a new event."""
         await self._reader.wait()
 
     def _translate(self, event: Event) -> None:

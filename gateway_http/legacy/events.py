@@ -1,4 +1,5 @@
-"""The legacy Event Stream, port 6102: broadcasts into the durable log; Socket.IO for old clients, SSE for new ones."""
+"""The legacy Event Stream, port 6102: writes broadcasts to the durable event log; Socket.IO for old clients, SSE for
+new ones."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ from gateway_http.replica.tail import KEPT
 
 
 class Broadcast(BaseModel):
-    """What POST /broadcast takes."""
+    """The body of POST /broadcast."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -41,7 +42,7 @@ class Broadcast(BaseModel):
 
     event_type: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(check_text)] = "unknown"
     data: Annotated[dict[str, Any], AfterValidator(check_object)] = Field(default_factory=dict)
-    """Any JSON object, at most 16 KiB and 16 levels deep. Without a `timestamp` one is inserted."""
+    """Any JSON object, at most 16 KiB and 16 levels deep. A missing `timestamp` is added."""
 
 
 class Broadcasted(BaseModel):
@@ -53,7 +54,7 @@ class Broadcasted(BaseModel):
 
 
 class Health(BaseModel):
-    """GET /health."""
+    """The answer to GET /health."""
 
     status: str
     service: str
@@ -64,13 +65,13 @@ class Health(BaseModel):
 
 
 class Recent(BaseModel):
-    """GET /events/recent, oldest first."""
+    """The answer to GET /events/recent, oldest event first."""
 
     events: list[dict[str, Any]]
 
 
 class Refusal(BaseModel):
-    """What went wrong."""
+    """An error response."""
 
     error: str
 
@@ -85,12 +86,12 @@ class EventsPort:
         self.clients = SocketIoClients(self._buffer)
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
-        """The newest events, flat, oldest first."""
+        """Return the newest events in the flat format, oldest first."""
         self._buffer.catch_up()
         return self._buffer.recent(limit)
 
     def health(self) -> dict[str, Any]:
-        """The body of /health."""
+        """Return the body of /health."""
         self._buffer.catch_up()
         return {
             "status": "ok" if self._gateway.replica.live else "degraded",
@@ -112,7 +113,7 @@ class EventsPort:
         return {"status": "broadcasted", "event_type": event_type, "clients": self.clients.count}
 
     async def follow(self, after: int | None) -> AsyncIterator[bytes]:
-        """Events as Server-Sent Events: what came after a sequence, then new ones."""
+        """Yield events as Server-Sent Events: those after a sequence number, then new ones."""
         reader = Reader(self._gateway.replica, None, after)
         yield b"retry: 1000\n\n"
         while True:
@@ -133,7 +134,7 @@ class EventsPort:
 
 
 class _Entry:
-    """Socket.IO beside the application."""
+    """Serves Socket.IO beside the application."""
 
     def __init__(self, clients: SocketIoClients, app: App) -> None:
         self._clients = clients
@@ -147,7 +148,7 @@ class _Entry:
 
 
 def build(gateway: Gateway, port: int) -> App:
-    """The application; `port` is the one that it is served on. Its lifespan runs the pump."""
+    """Return the application; `port` is the port on which it is served. Its lifespan sends events to the clients."""
     events = EventsPort(gateway, port)
 
     @asynccontextmanager
@@ -180,19 +181,19 @@ def build(gateway: Gateway, port: int) -> App:
 
     @app.post("/broadcast", response_model=Broadcasted, responses=refusals)
     async def broadcast(body: Broadcast) -> Response:
-        """Record an event, and send it to all clients. It is on disk when this answers."""
+        """Record an event, and send it to all clients. The answer is sent once the event is on disk."""
         if not body.model_fields_set and not body.model_extra:
             return SafeJSONResponse({"error": "No JSON payload"}, 400)
         return SafeJSONResponse(await events.broadcast(body.event_type, body.data))
 
     @app.get("/health", response_model=Health)
     async def health() -> Response:
-        """Whether it works, how many clients listen, and how many events a new one gets."""
+        """Return whether the port works, how many clients are connected, and how many events a new client receives."""
         return SafeJSONResponse(events.health(), headers=gateway.freshness_as_text())
 
     @app.get("/events/recent", response_model=Recent, responses={400: refusals[400]})
     async def recent(limit: Annotated[int, Query(ge=1, le=KEPT)] = 50) -> Response:
-        """The newest events, flat, oldest first."""
+        """Return the newest events in the flat format, oldest first."""
         return SafeJSONResponse({"events": events.recent(limit)}, headers=gateway.freshness_as_text())
 
     @app.get(
@@ -204,7 +205,8 @@ def build(gateway: Gateway, port: int) -> App:
         },
     )
     async def stream(last_event_id: Annotated[str, Header()] = "") -> Response:
-        """Server-Sent Events: each `data` is one event as Socket.IO clients get it; resumes by `Last-Event-ID`."""
+        """Stream Server-Sent Events: each `data` is one event as Socket.IO clients receive it; resumes by
+        `Last-Event-ID`."""
         if not gateway.streams.admit():
             return SafeJSONResponse({"error": "too many streams are open"}, 503, headers_of(503))
         after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 19 else None

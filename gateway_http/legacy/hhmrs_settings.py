@@ -1,4 +1,5 @@
-"""The legacy HMI's settings of HHMRS, kept for programs that read them. They have no effect: TRON has its policy."""
+"""Keeps the legacy HMI's settings of HHMRS for programs that read them. They have no effect, because TRON has its own
+policy."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def check(section: dict[str, Any]) -> str:
-    """What is wrong with a section, in the words of the legacy HMI; empty if nothing is."""
+    """Return the mistake in a section, in the words of the legacy HMI; empty if there is none."""
     for key, (least, most) in RANGES.items():
         if key not in section:
             return f"Missing required key: {key}"
@@ -41,7 +42,7 @@ def check(section: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """All settings that are kept; the defaults if there are none, or none that can be read."""
+    """Return all stored settings; the defaults if there are none, or none that can be read."""
     try:
         kept = json.loads((folder / FILE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -50,5 +51,5 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def write(folder: Path, section: dict[str, Any]) -> None:
-    """Keep a section in place of the one before; all else stays. Raises OSError."""
+    """Replace one section and keep all others. Raises OSError."""
     write_whole(folder / FILE, json.dumps({**read(folder), SECTION: section}, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""The legacy HMI, port 6101: `/api/*` about service status."""
+"""The legacy HMI, port 6101: the routes `/api/*` about service status."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ MOST_ALERTS = 100
 
 
 class HhmrsSettings(BaseModel):
-    """What POST /api/settings/hhmrs takes."""
+    """The body of POST /api/settings/hhmrs."""
 
     hhmrs: Annotated[dict[str, Any], AfterValidator(check_object)]
-    """At most 16 KiB."""
+    """The section, at most 16 KiB."""
 
 
 class Hmi:
-    """What the routes answer from."""
+    """The data from which the routes answer."""
 
     def __init__(self, gateway: Gateway, port: int, neighbours: Mapping[str, int]) -> None:
         self._gateway = gateway
@@ -52,15 +52,15 @@ class Hmi:
 
     @property
     def is_away(self) -> bool:
-        """Whether the legacy HMI would have found no registry."""
+        """Return whether the legacy HMI would have found no registry."""
         return not (self._replica.loaded and self._replica.live)
 
     def health(self) -> dict[str, Any]:
-        """GET /health."""
+        """Return the answer to GET /health."""
         return {"status": "ok", "service": "hmi_app", "port": self._port, "timestamp": _now(), **self._uptime()}
 
     def services(self) -> list[dict[str, Any]]:
-        """The items of the registry's GET /services, in their order."""
+        """Return the items of the registry's GET /services, in their order."""
         ordered = sorted(
             self._replica.services_as_heard.values(), key=lambda each: (each.name, each.role, each.service_id)
         )
@@ -68,24 +68,24 @@ class Hmi:
         return [{key: each[key] for key in LISTED} for each in rows]
 
     def tree(self) -> dict[str, Any]:
-        """GET /api/tree."""
+        """Return the answer to GET /api/tree."""
         return tree_of(self._replica.services_as_heard)
 
     def agents(self) -> dict[str, Any]:
-        """GET /api/agents."""
+        """Return the answer to GET /api/agents."""
         agents = [] if self.is_away else agents_of(self._replica.services_as_heard.values())
         if len(agents) > 1:
             return {"status": "ok", "agents": agents, "count": len(agents)}
         return {"status": "ok", "agents": [DIRECT_CHAT], "count": 1, "fallback": True}
 
     def alerts(self) -> list[dict[str, Any]]:
-        """The newest alerts of the four legacy types, oldest first."""
+        """Return the newest alerts of the four legacy types, oldest first."""
         newest = distinct(self._replica.alerts.newest(KEPT))[-MOST_ALERTS:]
         known = [self._replica.mirror.last_seen(event.service_id) for event in newest]
         return alerts_of(newest, {each.service_id: each for each in known if each is not None})
 
     async def metrics(self) -> dict[str, Any]:
-        """GET /api/metrics: always these five, asked all at once."""
+        """Return the answer to GET /api/metrics: always these five programs, asked at the same time."""
         answers = await asyncio.gather(*(self._ask(name) for name in METRICS))
         services = dict(zip(METRICS, answers, strict=True))
         healthy = sum(each.get("status") == "ok" for each in answers)
@@ -100,7 +100,7 @@ class Hmi:
         return {"timestamp": _now(), "services": services, "summary": summary}
 
     async def system_status(self) -> dict[str, Any]:
-        """GET /api/system/status."""
+        """Return the answer to GET /api/system/status."""
         return await self._system.read(registry_live=self._replica.live)
 
     async def _ask(self, name: str) -> dict[str, Any]:
@@ -118,8 +118,8 @@ def build(
     neighbours: Mapping[str, int] = NEIGHBOURS,
     mounted: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """The application; `port` is the one that it is served on, `neighbours` are those of the gateway's other ports,
-    `mounted` is what else this port serves."""
+    """Return the application; `port` is the port on which it is served, `neighbours` are the gateway's other ports,
+    `mounted` are further routes of this port."""
     hmi = Hmi(gateway, port, neighbours)
     app = FastAPI(
         docs_url=None,
@@ -144,42 +144,42 @@ def build(
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        """Whether the HMI works."""
+        """Return whether the HMI works."""
         return hmi.health()
 
     @app.get("/api/services", responses={500: {"description": "The registry is away; `services` is empty"}})
     async def services() -> Response:
-        """The services, as the registry's GET /services has them."""
+        """Return the services, as the registry's GET /services does."""
         return away(services=[]) if hmi.is_away else answer({"services": hmi.services()})
 
     @app.get("/api/tree", responses={500: {"description": "The registry is away; `children` is empty"}})
     async def tree() -> Response:
-        """The services as a tree."""
+        """Return the services as a tree."""
         return away(name="Root", children=[]) if hmi.is_away else answer(hmi.tree())
 
     @app.get("/api/alerts", responses={500: {"description": "The registry is away; `alerts` is empty"}})
     async def alerts() -> Response:
-        """The newest alerts of the four legacy types, oldest first."""
+        """Return the newest alerts of the four legacy types, oldest first."""
         return away(alerts=[]) if hmi.is_away else answer({"alerts": hmi.alerts()})
 
     @app.get("/api/agents")
     async def agents() -> Response:
-        """The agents, by tier and name, after an entry for a direct chat."""
+        """Return the agents, by tier and name, after an entry for a direct chat."""
         return answer(hmi.agents())
 
     @app.get("/api/metrics")
     async def metrics() -> Response:
-        """How healthy the five core programs call themselves."""
+        """Return the health that the five core programs report about themselves."""
         return answer(await hmi.metrics())
 
     @app.get("/api/system/status")
     async def system_status() -> Response:
-        """Which legacy ports of this machine are open, and six checks."""
+        """Return which legacy ports of this machine are open, and the results of six checks."""
         return answer(await hmi.system_status())
 
     @app.get("/api/settings/hhmrs")
     async def hhmrs_settings() -> dict[str, Any]:
-        """Settings that are kept for programs that read them; they have no effect here."""
+        """Return the settings that are kept for programs that read them; they have no effect here."""
         return await asyncio.to_thread(hhmrs.read, gateway.data_dir)
 
     @app.post(
@@ -187,7 +187,7 @@ def build(
         responses={400: {"description": "A key is missing or out of range"}, 500: {"description": "Not written"}},
     )
     async def set_hhmrs_settings(body: HhmrsSettings) -> Response:
-        """Replace the section `hhmrs`; all else that is kept stays."""
+        """Replace the section `hhmrs`, and keep all others."""
         if wrong := hhmrs.check(body.hhmrs):
             return answer({"status": "error", "error": wrong}, 400)
         try:

@@ -1,4 +1,4 @@
-"""The fleet as the legacy HMI showed it: tree, agents, alerts. Pure."""
+"""The fleet in the formats of the legacy HMI: tree, agents, alerts. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ DIRECT_CHAT: dict[str, Any] = {
 
 
 def tree_of(services: Mapping[str, Service]) -> dict[str, Any]:
-    """The services below a root, each below its parent; without a parent that is registered, below the root."""
+    """Return the services below a root, each below its parent; a service without a registered parent is below the
+    root."""
     if not services:
         return {"name": "PAS Root", "status": "idle", "children": []}
     ordered = sorted(services.values(), key=lambda each: (each.name, each.service_id))
@@ -44,13 +45,14 @@ def tree_of(services: Mapping[str, Service]) -> dict[str, Any]:
 
 
 def agents_of(services: Iterable[Service]) -> list[dict[str, Any]]:
-    """The agents, by tier and name, after the entry for a direct chat."""
+    """Return the agents, by tier and name, after the entry for a direct chat."""
     agents = sorted((each for each in services if each.type == "agent"), key=lambda each: (_tier_rank(each), each.name))
     return [DIRECT_CHAT, *map(_agent, agents)]
 
 
 def alerts_of(events: Iterable[Event], services: Mapping[str, Service]) -> list[dict[str, Any]]:
-    """Alerts as the dashboard's handler wants them: type, severity, message and time, beside the legacy record."""
+    """Return alerts in the format of the dashboard's handler: type, severity, message and time, beside the legacy
+    record."""
     return [
         {
             "type": event.type,
@@ -78,7 +80,7 @@ def _node(service: Service) -> dict[str, Any]:
 
 
 def _parents(ordered: list[Service], services: Mapping[str, Service]) -> dict[str, str]:
-    """The parent of each service that has one, without cycles and not too deep."""
+    """Return the parent of each service that has one, without cycles and not too deep."""
     names: dict[str, str] = {}
     endings: dict[str, str] = {}
     for each in ordered:
@@ -138,7 +140,7 @@ def _tier_rank(service: Service) -> int:
 
 
 def _tier_word(service: Service) -> str:
-    """The tier as a word, from `tier` or `agent_role`; empty where neither says one."""
+    """Return the tier as text, from `tier` or `agent_role`; empty if neither is set."""
     for label in ("tier", "agent_role"):
         label_value = service.labels.get(label)
         for word in _TIERS:

@@ -1,4 +1,4 @@
-"""The short way for heartbeats, which come by the thousand: read without a model if they are ordinary. Pure."""
+"""Parses ordinary heartbeats, which are very frequent, without a model. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KNOWN_STATUSES = frozenset(STATUSES)
 
 
 def plain_beat(body: bytes) -> tuple[str, Reported] | None:
-    """An ordinary heartbeat; None for anything that needs a closer look."""
+    """Return an ordinary heartbeat; None for a body that the model must check."""
     try:
         document = json.loads(body)
         service_id = document["service_id"]

@@ -1,4 +1,4 @@
-"""Which legacy ports of this machine are open, and how healthy the programs behind two of them call themselves."""
+"""Checks which legacy ports of this machine are open, and how healthy the programs behind two of them report to be."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WEIGHTS = {"ok": 1.0, "warning": 0.5, "error": 0.0}
 
 
 async def check_port(port: int, *, optional: bool) -> dict[str, Any]:
-    """How one port of this machine answers a connection."""
+    """Return how one port of this machine answers a connection."""
     began = time.perf_counter()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -49,7 +49,7 @@ async def check_port(port: int, *, optional: bool) -> dict[str, Any]:
 
 
 def overall(ports: dict[str, dict[str, Any]], checks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The whole answer of /api/system/status: 60 % by required ports, 40 % by checks."""
+    """Return the whole answer of /api/system/status: 60 % depend on required ports, 40 % on checks."""
     up = {port for port, found in ports.items() if found["status"] in ("up", "degraded")}
     required = [port for port, found in ports.items() if not found["optional"]]
     required_up = sum(port in up for port in required)
@@ -69,7 +69,7 @@ def overall(ports: dict[str, dict[str, Any]], checks: dict[str, dict[str, Any]])
 
 
 class SystemStatus:
-    """What /api/system/status answers, found out at most once a second however many ask."""
+    """The answer of /api/system/status, determined at most once a second however many clients ask."""
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
@@ -77,7 +77,7 @@ class SystemStatus:
         self._found: tuple[float, dict[str, Any]] | None = None
 
     async def read(self, *, registry_live: bool) -> dict[str, Any]:
-        """The answer, at most a second old."""
+        """Return the answer, at most a second old."""
         async with self._lock:
             if self._found is None or time.monotonic() - self._found[0] > KEPT_FOR:
                 document = await self._look(registry_live)
@@ -107,7 +107,7 @@ class SystemStatus:
 
 
 async def ask_health(port: int) -> dict[str, Any] | None:
-    """The JSON object that a program of this machine answers to GET /health; None if there is none."""
+    """Return the JSON object that a program of this machine answers to GET /health; None if there is none."""
     try:
         async with (
             asyncio.timeout(HEALTH_TIMEOUT),

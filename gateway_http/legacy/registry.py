@@ -1,4 +1,4 @@
-"""The legacy Registry REST, port 6121: reads from the copy, writes through gRPC."""
+"""The legacy Registry REST, port 6121: reads are answered from the replica, writes go through gRPC."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ BODY = {**TOO_LARGE, **UNREADABLE, **AWAY}
 
 
 class RegistryPort:
-    """The application: a short way for reads and heartbeats, and FastAPI for everything else and for /docs."""
+    """The application: handles frequent reads and heartbeats directly, and everything else, including /docs, by
+    FastAPI."""
 
     def __init__(self, gateway: Gateway, port: int, mounted: Sequence[APIRouter] = ()) -> None:
-        """`mounted`: what else this port serves."""
+        """`mounted`: further routes of this port."""
         self._gateway = gateway
         self._replica = gateway.replica
         self._actions = gateway.actions
@@ -61,7 +62,7 @@ class RegistryPort:
         self.app = self._build(mounted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
             if method == "PUT" and path == "/heartbeat":
@@ -146,7 +147,7 @@ class RegistryPort:
 
         @app.get("/", responses=AWAY)
         async def about() -> dict[str, Any]:
-            """What this is, and how many services there are."""
+            """Return the name of this API, and the number of services."""
             self._gateway.need_snapshot()
             registered, healthy = self._counts()
             return {
@@ -162,7 +163,8 @@ class RegistryPort:
 
         @app.get("/health", responses=AWAY)
         async def health() -> Response:
-            """Whether it works: `degraded` while the registry is away. `healthy`: those whose status is `ok`."""
+            """Return whether the port works: `degraded` while the registry is unavailable. `healthy`: the number of
+            services with status `ok`."""
             self._gateway.need_snapshot()
             registered, healthy = self._counts()
             status = "ok" if self._replica.live else "degraded"
@@ -171,7 +173,7 @@ class RegistryPort:
 
         @app.post("/register", responses=BODY)
         async def register(body: bodies.Registration) -> bodies.Registered:
-            """Register a service, or register it anew. A registration is a heartbeat too."""
+            """Register a service, or register it again. A registration counts as a heartbeat."""
             try:
                 service = await self._actions.register(declared(body))
             except InvalidRequest as error:
@@ -180,7 +182,7 @@ class RegistryPort:
 
         @app.put("/heartbeat", responses={**BODY, **NOT_FOUND})
         async def heartbeat(body: bodies.Heartbeat) -> bodies.Done:
-            """Beat. The registry has received it when this answers 200."""
+            """Send a heartbeat. The registry has received it when this answers 200."""
             message = None if body.message is None else body.message[:MOST_MESSAGE]
             reported = Reported(body.status, body.p95_ms, body.queue_depth, body.load, message)
             with _named(body.service_id):
@@ -188,13 +190,13 @@ class RegistryPort:
 
         @app.get("/services", response_model=bodies.ServiceList, responses=AWAY)
         async def list_services() -> Response:
-            """All services."""
+            """List all services."""
             self._gateway.need_snapshot()
             return self._read(self._listing.body())
 
         @app.get("/services/{service_id}", response_model=bodies.WholeService, responses={**AWAY, **NOT_FOUND})
         async def get_service(service_id: str) -> Response:
-            """One service. A slash in an id is written %2F."""
+            """Return one service. A slash in an id is written %2F."""
             self._gateway.need_snapshot()
             entry = self._replica.mirror.entries.get(service_id)
             if entry is None:
@@ -209,7 +211,7 @@ class RegistryPort:
             name: str | None = None,
             status: str | None = None,
         ) -> Response:
-            """Services that match all that is given, exactly. An empty cap, name or status counts as not given."""
+            """List the services that match all given filters exactly. An empty cap, name or status is ignored."""
             self._gateway.need_snapshot()
 
             def wanted(service: Service) -> bool:
@@ -244,7 +246,7 @@ class RegistryPort:
 
 
 class _named:  # noqa: N801 - reads as a word
-    """The legacy 404 for an unknown id, also for one that cannot be registered."""
+    """Return the legacy 404 for an unknown id, also for an id that cannot be registered."""
 
     def __init__(self, service_id: str) -> None:
         self._service_id = service_id

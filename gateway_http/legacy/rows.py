@@ -1,4 +1,4 @@
-"""Services as the legacy registry showed them: which keys, in which order, with which nulls and timestamps. Pure."""
+"""Services in the format of the legacy registry: its keys in its order, with its nulls and timestamps. Pure."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ WHOLE = (
 
 
 def to_json(document: Any) -> bytes:
-    """JSON as the legacy services wrote it: compact, UTF-8."""
+    """Return JSON in the format of the legacy services: compact, UTF-8."""
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def iso(moment: datetime | None) -> str | None:
-    """A moment as `utcnow().isoformat()` wrote it: UTC, `T`, no zone, the fraction left out if it is zero."""
+    """Return a time in the format of `utcnow().isoformat()`: UTC, `T`, no zone, without a fraction if it is zero."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat()
 
 
 def sql_time(moment: datetime | None) -> str | None:
-    """A moment as CURRENT_TIMESTAMP of SQLite wrote it: UTC, a blank, whole seconds, no zone."""
+    """Return a time in the format of SQLite's CURRENT_TIMESTAMP: UTC, a blank, whole seconds, no zone."""
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def status_of(service: Service) -> str:
-    """What the client reported, but `down` if TRON judged it down."""
+    """Return the status that the client reported, or `down` if TRON declared the service down."""
     return "down" if service.liveness == "DOWN" else service.status
 
 
 def row(service: Service) -> dict[str, Any]:
-    """All columns of a service."""
+    """Return all columns of a service."""
     return {
         "service_id": service.service_id,
         "name": service.name,
@@ -92,7 +92,7 @@ class Rows:
         self._made: dict[str, tuple[Service, bytes]] = {}
 
     def of(self, entry: Entry) -> bytes:
-        """The row of a service as it is now."""
+        """Return the current row of a service."""
         service = entry.as_heard()
         made = self._made.get(service.service_id)
         if made is None or made[0] is not service:
@@ -101,12 +101,13 @@ class Rows:
         return made[1]
 
     def forget(self, known: Iterable[str]) -> None:
-        """Keep the rows of those only."""
+        """Remove the rows of all other services."""
         self._made = {service_id: self._made[service_id] for service_id in known if service_id in self._made}
 
 
 class Listing:
-    """All services in the legacy order: by name, then role, both as binary text. Encodes again only what changed."""
+    """All services in the legacy order: by name, then role, both as binary text. Only changed services are encoded
+    again."""
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
@@ -120,7 +121,7 @@ class Listing:
         self._body = b'{"items":[]}'
 
     def body(self) -> bytes:
-        """The answer to GET /services."""
+        """Return the answer to GET /services."""
         mirror = self._mirror
         if mirror.version == self._version:
             return self._body
@@ -134,14 +135,14 @@ class Listing:
         return self._body
 
     def discover(self, wanted: Callable[[Service], bool]) -> bytes:
-        """The answer to GET /discover: those that are wanted."""
+        """Return the answer to GET /discover, with the wanted services."""
         self.body()
         entries = self._mirror.entries
         found = [self._discovered.of(entries[each]) for each in self._ids if wanted(entries[each].as_heard())]
         return b'{"items":[' + b",".join(found) + b"]}"
 
     def _order(self) -> bool:
-        """Sort again if needed; returns whether it was."""
+        """Sort the services if necessary; return whether they were sorted."""
         mirror = self._mirror
         if mirror.listing == self._listing:
             return False

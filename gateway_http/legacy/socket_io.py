@@ -1,4 +1,4 @@
-"""The Socket.IO clients of the Event Stream: greeted, given the history, then sent each event."""
+"""Serves the Socket.IO clients of the Event Stream: a greeting, the history, then each new event."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class SocketIoClients:
 
     @property
     def count(self) -> int:
-        """Clients that get events."""
+        """The number of clients that receive events."""
         return len(self._sids)
 
     async def run(self) -> None:
@@ -61,14 +61,14 @@ class SocketIoClients:
             await self._buffer.wait()
 
     async def send_pending(self) -> None:
-        """Send what waits to all clients that listen."""
+        """Send waiting events to all connected clients."""
         while (envelope := self._buffer.next_pending()) is not None:
             await self._sio.emit("event", envelope, room=LIVE)
         for sid in list(self._sids):
             await self._disconnect_if_slow(sid)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request below /socket.io/. A flood of new sessions is turned away before it costs anything."""
+        """Handle one request below /socket.io/. Too many new sessions are refused before they use resources."""
         is_new = scope["type"] == "http" and b"sid=" not in scope["query_string"]
         if is_new and len(self._sio.eio.sockets) >= MOST_CLIENTS:
             await send_bytes(send, to_json({"error": "too many clients"}), status=503)

@@ -1,4 +1,4 @@
-"""The legacy TRON REST, port 6109: what TRON says of itself, counts from the copy, alerts from the event log."""
+"""The legacy TRON REST, port 6109: TRON's status, counts from the replica, alerts from the event log."""
 
 from __future__ import annotations
 
@@ -28,26 +28,27 @@ AWAY: dict[int | str, dict[str, Any]] = {503: {"model": Detail, "description": "
 
 
 class Health(BaseModel):
-    """GET /health."""
+    """The answer to GET /health."""
 
     status: str
-    """`ok`; `degraded` while TRON does not hear the registry; `unavailable` (503) while TRON does not answer."""
+    """The status: `ok`; `degraded` while TRON cannot reach the registry; `unavailable` (503) while TRON does not
+    answer."""
     check_interval_s: int
     max_misses_before_down: int
     max_misses_before_deregister: int
     total_events: int
-    """Alerts since TRON started."""
+    """The number of alerts since TRON started."""
 
 
 class Stats(BaseModel):
-    """GET /stats."""
+    """The answer to GET /stats."""
 
     total_services: int
     healthy_services: int
     degraded_services: int
     down_services: int
     last_check: str | None
-    """When TRON judged last; UTC, without a zone."""
+    """When TRON last evaluated liveness; UTC, without a zone."""
 
 
 class Alert(BaseModel):
@@ -61,17 +62,17 @@ class Alert(BaseModel):
     action: str
     ts: str
     parent: str
-    """Empty if there is none."""
+    """The parent of the service; empty if it has none."""
 
 
 class Alerts(BaseModel):
-    """GET /alerts, oldest first."""
+    """The answer to GET /alerts, oldest alert first."""
 
     alerts: list[Alert]
 
 
 class TronPort:
-    """What the routes answer from."""
+    """The data from which the routes answer."""
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self._gateway = gateway
@@ -81,7 +82,7 @@ class TronPort:
         self._alerts: list[Event] = []
 
     def health(self) -> tuple[int, dict[str, Any]]:
-        """The status code and the body of /health."""
+        """Return the status code and the body of /health."""
         tron = self._gateway.tron.status
         status = "unavailable" if not tron.reachable else "ok" if tron.watching else "degraded"
         body = {
@@ -94,7 +95,7 @@ class TronPort:
         return (200 if tron.reachable else 503), body
 
     def counts(self) -> dict[str, int]:
-        """How many services have which status. Raises Refused if nothing is known."""
+        """Return how many services have each status. Raises Refused if no data is known."""
         self._gateway.need_snapshot()
         statuses = Counter(status_of(each) for each in self._replica.services_as_heard.values())
         return {
@@ -105,7 +106,7 @@ class TronPort:
         }
 
     def about(self) -> dict[str, Any]:
-        """The body of /."""
+        """Return the body of /."""
         counts, tron = self.counts(), self._gateway.tron.status
         return {
             "service": "PAS Heartbeat Monitor",
@@ -127,7 +128,7 @@ class TronPort:
         }
 
     def alerts(self, limit: int) -> list[dict[str, Any]]:
-        """The last alerts, oldest first. Raises Refused if nothing is known."""
+        """Return the last alerts, oldest first. Raises Refused if no data is known."""
         tail = self._replica.alerts
         if not tail.epoch:
             raise Refused(503, NOTHING_HEARD)
@@ -139,7 +140,7 @@ class TronPort:
 
 
 def build(gateway: Gateway, port: int) -> FastAPI:
-    """The application; `port` is the one that it is served on."""
+    """Return the application; `port` is the port on which it is served."""
     answers = TronPort(gateway, port)
     app = FastAPI(
         docs_url=None,
@@ -160,27 +161,27 @@ def build(gateway: Gateway, port: int) -> FastAPI:
 
     @app.get("/", responses=AWAY)
     async def about() -> dict[str, Any]:
-        """What this is, how many services it watches, and the thresholds."""
+        """Return the name of this API, the number of watched services, and the thresholds."""
         return answers.about()
 
     @app.get(
         "/health", response_model=Health, responses={503: {"model": Health, "description": "TRON does not answer"}}
     )
     async def health() -> Response:
-        """Whether TRON works."""
+        """Return whether TRON works."""
         status, body = answers.health()
         return answer(body, status)
 
     @app.get("/stats", response_model=Stats, responses=AWAY)
     async def stats() -> Response:
-        """How many services there are, and how they are."""
+        """Return how many services there are, and how many have each status."""
         counts = answers.counts()
         body = {f"{name}_services": count for name, count in counts.items()}
         return answer({**body, "last_check": iso(gateway.tron.status.last_check)})
 
     @app.get("/alerts", response_model=Alerts, responses=AWAY)
     async def alerts(limit: Annotated[int, Query(ge=0)] = DEFAULT_LIMIT) -> Response:
-        """The last alerts of the four legacy types, oldest first. At most the last thousand are kept at hand."""
+        """Return the last alerts of the four legacy types, oldest first. At most the last thousand are available."""
         return answer({"alerts": answers.alerts(limit)})
 
     return app

@@ -1,4 +1,4 @@
-"""The files of the dashboard, and what a browser may do with them."""
+"""The files of the dashboard, and the headers that restrict what a browser may do with them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class PageFile:
-    """One file, as it is sent."""
+    """One file, with its headers."""
 
     body: bytes
     media_type: str
@@ -52,10 +52,10 @@ class PageFile:
 
 
 def load_page(folder: Path = FOLDER, root_path: str = "") -> dict[str, PageFile]:
-    """The files by name, read once: what is not among them is not served, whatever a path says.
+    """Return the files by name, read once: no other file is served, whatever a path names.
 
-    All addresses in them are relative. With `root_path` those of the page itself are below that prefix, so that it also
-    works at an address that does not end with a slash.
+    All addresses in the files are relative. With `root_path`, the addresses of the page itself are below that prefix,
+    so that the page also works at an address that does not end with a slash.
     """
     files = {}
     for path in sorted(folder.iterdir()):

@@ -1,4 +1,4 @@
-"""The routes of the dashboard: its files. What it shows comes from /v1."""
+"""The routes of the dashboard's files. The data of the dashboard comes from /v1."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway_http.page.files import HEADERS, load_page
 
 
 def router(root_path: str = "") -> APIRouter:
-    """`/` and `/dashboard/...`; `root_path`: the prefix under which a proxy serves them."""
+    """Return the routes `/` and `/dashboard/...`; `root_path`: the prefix under which a proxy serves them."""
     routes = APIRouter(include_in_schema=False)
     files = load_page(root_path=root_path)
 

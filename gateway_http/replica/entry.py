@@ -1,4 +1,5 @@
-"""One service in the mirror: the record, and what acknowledged beats reported that the record may not contain. Pure."""
+"""One service in the mirror: its record, and reported values of acknowledged heartbeats that the record may not contain
+yet. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What one legacy beat reported. Its figures replace all earlier ones: None is none. Status and message: None keeps
-    the earlier value."""
+    """The values that one legacy heartbeat reported. Its figures replace all earlier figures: None clears a figure. For
+    status and message, None keeps the earlier value."""
 
     status: str | None = None
     p95_ms: float | None = None
@@ -22,7 +23,7 @@ class Reported:
     message: str | None = None
 
     def on_top_of(self, before: Reported) -> Reported:
-        """This report on top of an earlier one, as one."""
+        """Return this report merged with an earlier one."""
         return replace(
             self,
             status=before.status if self.status is None else self.status,
@@ -30,7 +31,7 @@ class Reported:
         )
 
     def fields(self) -> dict[str, str | float | int | None]:
-        """What it changes, by the names of `Service`."""
+        """Return the changed fields, by the names of `Service`."""
         kept = (("status", self.status), ("message", self.message))
         report = {name: value for name, value in kept if value is not None}
         return {**report, "p95_ms": self.p95_ms, "queue_depth": self.queue_depth, "load": self.load}
@@ -38,20 +39,21 @@ class Reported:
 
 @dataclass(slots=True)
 class Entry:
-    """One service. `revision` is that of its last change; `heard_at` may be newer than the service's own."""
+    """One service. `revision` is that of its last change; `heard_at` may be newer than the service's own time."""
 
     service: Service
     revision: int
     heard_at: datetime
     reported: Reported | None = None
     reported_at: int = 0
-    """The revision up to which changes may not contain what acknowledged beats reported."""
+    """The revision up to which changes may not contain the values that acknowledged heartbeats reported."""
     overtaken: datetime | None = None
-    """The moment of a DOWN that an acknowledged sign of life followed; TRON's verdict on that is still to come."""
+    """The time of a DOWN after which a heartbeat was acknowledged; TRON's verdict about that heartbeat has not arrived
+    yet."""
     _as_heard: tuple[Service, Service] | None = None
 
     def as_heard(self) -> Service:
-        """The service as it is known now, but without a judgement that is overtaken."""
+        """Return the service as it is known now, but without a verdict that a heartbeat has made obsolete."""
         service = self.current()
         if service.liveness != "DOWN" or self.overtaken is None or service.liveness_since != self.overtaken:
             return service
@@ -60,14 +62,15 @@ class Entry:
         return self._as_heard[1]
 
     def current(self) -> Service:
-        """The service as it is known now."""
+        """Return the service as it is known now."""
         if self.service.last_heartbeat_at != self.heard_at:
             self.service = replace(self.service, last_heartbeat_at=self.heard_at)
         return self.service
 
 
 def merged(revision: int, service: Service, before: Entry | None) -> Entry:
-    """The entry for a change, with what acknowledged beats reported that the change may not contain yet."""
+    """Return the entry for a change, merged with the reported values of acknowledged heartbeats that the change may not
+    contain yet."""
     heard_at = service.last_heartbeat_at or EPOCH
     entry = Entry(service, revision, heard_at)
     if before is None or before.service.incarnation != service.incarnation:
@@ -82,6 +85,6 @@ def merged(revision: int, service: Service, before: Entry | None) -> Entry:
 
 
 def overtake(entry: Entry) -> None:
-    """A judgement that the registry had when it acknowledged a beat is overtaken by that beat."""
+    """Record that an acknowledged heartbeat makes the verdict obsolete that the registry had at that time."""
     if entry.service.liveness == "DOWN" and entry.revision <= entry.reported_at:
         entry.overtaken = entry.service.liveness_since

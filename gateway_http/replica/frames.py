@@ -1,4 +1,5 @@
-"""What changed, merged once for all subscribers: numbered frames, of which the newest are kept. Pure."""
+"""The changes of the replica, merged once for all subscribers into numbered frames, of which the newest are kept.
+Pure."""
 
 from __future__ import annotations
 
@@ -19,22 +20,22 @@ behind gets what changed since its revision instead, once."""
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What a subscriber has not seen yet, merged: the newest state of each service, never a queue."""
+    """The changes that a subscriber has not seen yet, merged: the newest state of each service, never a queue."""
 
     revision: int
-    """The revision that the copy is true at."""
+    """The revision of the replica."""
     snapshot: bool = False
-    """Forget everything first: `upserted` is all there is."""
+    """Whether to discard all services first, because `upserted` contains all of them."""
     upserted: tuple[Service, ...] = ()
     removed: tuple[str, ...] = ()
     heard: Mapping[str, datetime] = field(default_factory=dict)
-    """Services of which nothing changed but when they were last heard (`last_heartbeat_at`)."""
+    """The services of which only the time of the last heartbeat (`last_heartbeat_at`) changed."""
     live: bool = True
     stale_for: float = 0.0
 
 
 class FrameLog:
-    """Frames 1, 2, 3 ...; a reader is the number of the last one that it has."""
+    """Frames numbered 1, 2, 3 ...; a reader remembers the number of its last frame."""
 
     def __init__(self, frames: int = KEPT_FRAMES, services: int = KEPT_SERVICES) -> None:
         self.last = 0
@@ -44,7 +45,7 @@ class FrameLog:
         self._services = 0
 
     def append(self, update: Update) -> None:
-        """The next frame."""
+        """Add the next frame."""
         self.last += 1
         self._frames.append(update)
         self._services += len(update.upserted)
@@ -52,7 +53,7 @@ class FrameLog:
             self._services -= len(self._frames.popleft().upserted)
 
     def after(self, number: int) -> list[Update] | None:
-        """The frames after that one; None if some of them are no longer kept."""
+        """Return the frames after a number; None if some of them are no longer kept."""
         missing = self.last - number
         if missing > len(self._frames):
             return None
@@ -60,7 +61,7 @@ class FrameLog:
 
 
 class PendingFrame:
-    """What changed since the last frame: ids only, each once. Bounded by the number of services."""
+    """The changes since the last frame: only ids, each once. Bounded by the number of services."""
 
     def __init__(self) -> None:
         self._upserted: dict[str, None] = {}
@@ -69,7 +70,7 @@ class PendingFrame:
         self._from_scratch = False
 
     def changed(self, service_id: str, *, is_there: bool) -> None:
-        """A service changed, or is gone."""
+        """Record that a service changed, or was removed."""
         if is_there:
             self._removed.pop(service_id, None)
             self._upserted[service_id] = None
@@ -78,20 +79,20 @@ class PendingFrame:
             self._removed[service_id] = None
 
     def heard(self, service_id: str) -> None:
-        """A service was heard, and nothing else changed about it."""
+        """Record that a heartbeat of a service arrived, and nothing else about it changed."""
         self._heard[service_id] = None
 
     def start_over(self) -> None:
-        """The next frame is a snapshot."""
+        """Make the next frame a snapshot."""
         self._from_scratch = True
 
     @property
     def has_heard(self) -> bool:
-        """Whether services were heard since the last frame."""
+        """Whether heartbeats arrived since the last frame."""
         return bool(self._heard)
 
     def take(self, entries: Mapping[str, Entry], revision: int, *, live: bool, stale_for: float) -> Update:
-        """The frame, from the services as they are now; what follows belongs to the next one."""
+        """Return the frame, with the current state of the services; later changes belong to the next frame."""
         from_scratch = self._from_scratch
         ids = entries if from_scratch else self._upserted
         frame = Update(

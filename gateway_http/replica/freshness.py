@@ -1,4 +1,4 @@
-"""Whether the copy follows the registry now, for how long it has not, and the registry's time. Pure."""
+"""Tracks whether the replica follows the registry now, for how long it has not, and the registry's time. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PULSE_LOST = 3.0
 
 
 class Freshness:
-    """`monotonic` is the clock, in seconds."""
+    """The state of the watch. `monotonic` is the clock, in seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -29,37 +29,37 @@ class Freshness:
         return self._following
 
     def caught_up(self) -> None:
-        """The watch has caught up; from here on it delivers changes as they happen."""
+        """Record that the watch has caught up; from now on it delivers changes as they happen."""
         self._following = True
 
     def heard(self) -> None:
-        """A message came on the watch."""
+        """Record that a message arrived on the watch."""
         if self._following:
             self._current_at = self._monotonic()
 
     def lost(self) -> None:
-        """The watch broke."""
+        """Record that the watch broke."""
         self._following = False
 
     def observed(self, at: datetime) -> None:
-        """The registry sent its time."""
+        """Record the time that the registry sent."""
         self._registry_clock.observed(at, self._monotonic())
 
     # --- readers ----------------------------------------------------------------------------------------------------
 
     @property
     def live(self) -> bool:
-        """Whether the copy follows the registry now."""
+        """Whether the replica follows the registry now."""
         at = self._current_at
         return self._following and at is not None and self._monotonic() - at < PULSE_LOST
 
     @property
     def stale_for(self) -> float:
-        """Seconds since the copy was last known to be current; 0 while live."""
+        """The seconds since the replica was last known to be current; 0 while it is live."""
         if self.live:
             return 0.0
         return self._monotonic() - (self._started_at if self._current_at is None else self._current_at)
 
     def now(self) -> datetime:
-        """The registry's time, by which everything in the copy is stamped; ours may differ on another machine."""
+        """Return the registry's time, which all timestamps of the replica use; the gateway's own clock may differ."""
         return self._registry_clock.now(self._monotonic()) or datetime.now(UTC)

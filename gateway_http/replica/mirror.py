@@ -1,8 +1,9 @@
-"""The copy of the registry, as data: what the watch delivered, and the writes that were acknowledged since. Pure.
+"""The copy of the registry's services, as data: the changes that the watch delivered, and the writes that were
+acknowledged. Pure.
 
-A client must see at once what it was answered, and a change that the watch delivers late must not undo it. So each
-acknowledged write enters the copy with its revision, and older changes from the watch are recognized. A beat has no
-revision of its own; the copy keeps what it reported until a change arrives that is known to contain it.
+A client must see an acknowledged change at once, and a change that the watch delivers late must not undo it. So each
+acknowledged write enters the copy with its revision, and older changes from the watch are recognized. A heartbeat has
+no revision of its own; the copy keeps its reported values until a change arrives that is known to contain them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ not seen its removal gets a snapshot instead."""
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a reader has not seen: everything (`snapshot`), or what changed and what was removed."""
+    """The changes that a reader has not seen: all services (`snapshot`), or the changed and the removed ones."""
 
     revision: int
     snapshot: bool
@@ -32,7 +33,7 @@ class Changes:
 
 
 class Mirror:
-    """All services by id, true at `revision`. A snapshot replaces the copy only when it is complete."""
+    """All services by id, as of `revision`. A snapshot replaces the copy only when it is complete."""
 
     def __init__(self) -> None:
         self.revision = 0
@@ -60,15 +61,15 @@ class Mirror:
 
     @property
     def in_snapshot(self) -> bool:
-        """Whether a snapshot is coming in."""
+        """Whether a snapshot is being received."""
         return self._incoming is not None
 
     def begin_snapshot(self) -> None:
-        """A snapshot follows. Until it is complete, what was known before is shown."""
+        """Begin to receive a snapshot. Until it is complete, the previous copy is shown."""
         self._incoming = {}
 
     def upsert(self, revision: int, service: Service) -> None:
-        """A service as it is at that revision."""
+        """Record the state of a service at a revision."""
         if self._incoming is not None:
             self._incoming[service.service_id] = service
             return
@@ -83,7 +84,7 @@ class Mirror:
         self._advance(revision)
 
     def remove(self, revision: int, service_id: str) -> None:
-        """A service is gone."""
+        """Record that a service was removed."""
         if self._incoming is not None:
             self._incoming.pop(service_id, None)
             return
@@ -92,7 +93,7 @@ class Mirror:
         self._advance(revision)
 
     def complete(self, revision: int) -> None:
-        """The snapshot is complete; services that were not in it are gone."""
+        """Record that the snapshot is complete; services that were not in it are removed."""
         incoming, self._incoming = self._incoming, None
         if incoming is not None:
             self._replace(revision, incoming)
@@ -100,7 +101,8 @@ class Mirror:
         self._advance(revision)
 
     def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> list[str]:
-        """When incarnations were last heard, in microseconds since the epoch. Returns the services with news."""
+        """Record when incarnations were last heard, in microseconds since the epoch. Return the services for which this
+        is new."""
         news: list[str] = []
         for incarnation, at in zip(incarnations, micros, strict=True):
             entry = self._by_incarnation.get(incarnation)
@@ -118,7 +120,8 @@ class Mirror:
     # --- what we know before the watch does -------------------------------------------------------------------------
 
     def beaten(self, before: Service, reported: Reported, heard_at: datetime, revision: int) -> None:
-        """The registry acknowledged a beat, at that revision; `before` is what was known when it was sent."""
+        """Record that the registry acknowledged a heartbeat, at that revision; `before` is the service as it was known
+        when the heartbeat was sent."""
         entry = self.entries.get(before.service_id)
         if entry is None:
             return
@@ -133,7 +136,7 @@ class Mirror:
         self.version += 1
 
     def registered(self, service: Service, revision: int) -> None:
-        """The registry acknowledged a registration; the record as it was at that revision."""
+        """Record that the registry acknowledged a registration, with the record at that revision."""
         self.known(service, revision)
         entry = self.entries.get(service.service_id)
         if entry is not None and entry.service.incarnation == service.incarnation and service.liveness == "DOWN":
@@ -142,7 +145,7 @@ class Mirror:
             self.version += 1
 
     def known(self, service: Service, revision: int) -> None:
-        """A record as it was at that revision; ignored if the watch has delivered it, or its removal, already."""
+        """Record a service as of a revision; ignored if the watch has already delivered that state, or the removal."""
         before = self.entries.get(service.service_id)
         removed_at = self._last_seen[service.service_id][0] if service.service_id in self._last_seen else -1
         if (before is not None and before.service.incarnation >= service.incarnation) or 0 < revision <= removed_at:
@@ -153,7 +156,7 @@ class Mirror:
         self.version += 1
 
     def deregistered(self, service_id: str, revision: int) -> None:
-        """The registry acknowledged a removal."""
+        """Record that the registry acknowledged a removal."""
         entry = self.entries.get(service_id)
         if entry is not None and entry.revision > revision > 0:
             return  # it came back, as the watch has already delivered
@@ -163,7 +166,7 @@ class Mirror:
             self.version += 1
 
     def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> list[str]:
-        """The registry acknowledged a promotion. Returns the services that it changes here."""
+        """Record that the registry acknowledged a promotion. Return the services that it changes in the copy."""
         if revision > self.revision:
             self._promotions.append((revision, name, from_role, to_role))
         found = [
@@ -182,14 +185,15 @@ class Mirror:
     # --- readers ----------------------------------------------------------------------------------------------------
 
     def last_seen(self, service_id: str) -> Service | None:
-        """The service, also one that was removed recently; None if it is not remembered."""
+        """Return a service, also one that was removed recently; None if it is not remembered."""
         entry = self.entries.get(service_id)
         if entry is not None:
             return entry.current()
         return self._last_seen[service_id][1] if service_id in self._last_seen else None
 
     def changed_after(self, version: int) -> list[str]:
-        """The services that are here and changed after a version, in any order. Each consumer keeps its own version."""
+        """Return the current services that changed after a version, in any order. Each consumer keeps its own
+        version."""
         found: list[str] = []
         for service_id in reversed(self._changed_at):
             if self._changed_at[service_id] <= version:
@@ -198,7 +202,7 @@ class Mirror:
         return found
 
     def since(self, revision: int | None) -> Changes:
-        """What changed after that revision; a snapshot if that is no longer known, or for None."""
+        """Return the changes after a revision; a snapshot if they are no longer known, or for None."""
         if revision is None or not self._compacted <= revision <= self.revision:
             return Changes(self.revision, True, tuple(each.current() for each in self.entries.values()), ())
         upserted = tuple(each.current() for each in self.entries.values() if each.revision > revision)
@@ -235,7 +239,7 @@ class Mirror:
         self.listing += 1
 
     def _touch(self, service_id: str) -> None:
-        """A service changed; the version that has it follows in the same call."""
+        """Record that a service changed; the caller then assigns the version that contains the change."""
         self._changed_at.pop(service_id, None)
         self._changed_at[service_id] = self.version + 1
 
@@ -265,7 +269,7 @@ class Mirror:
                 del self._last_seen[oldest.service_id]
 
     def _is_old(self, revision: int, service_id: str) -> bool:
-        """Whether a change from the watch is older than what is known of the service."""
+        """Return whether a change from the watch is older than the known state of the service."""
         known_at = self._ahead.get(service_id)
         if known_at is None:
             return False
@@ -275,7 +279,7 @@ class Mirror:
         return False
 
     def _with_promotions(self, revision: int, service: Service) -> Service:
-        """The service with the promotions that this revision does not contain yet."""
+        """Return the service with the promotions that this revision does not contain yet."""
         for at, name, from_role, to_role in self._promotions:
             if revision < at and (service.name, service.role) == (name, from_role):
                 service = replace(service, role=to_role)

@@ -1,4 +1,4 @@
-"""A consumer of the replica: a place in the frames and in the log, and nothing that could grow. Pure."""
+"""A cursor of a consumer in the replica's frames and events, which cannot grow. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from gateway_http.replica.replica import Replica
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events between the cursor and what follows are no longer kept: read the list anew."""
+    """The events between the cursor and the next event are no longer kept: read the list again."""
 
     last: int
-    """Where the reader goes on from."""
+    """The sequence number from which the reader continues."""
 
 
 class Reader:
-    """A cursor. It only reads the replica, so any number of them follow it side by side."""
+    """A cursor. It only reads the replica, so any number of readers can follow it side by side."""
 
     def __init__(self, replica: Replica, revision: int | None = None, sequence: int | None = None) -> None:
-        """Follow changes after a revision (None: a snapshot first), and events after a sequence (None: only new
-        ones)."""
+        """Follow changes after a revision (None: a snapshot first), and events after a sequence number (None: only new
+        events)."""
         self._replica = replica
         self._began = False
         self._number, self._epoch = replica.frames.last, replica.mirror.epoch
@@ -36,7 +36,7 @@ class Reader:
         self._seen = replica.news.value
 
     def updates(self) -> list[Update]:
-        """What it has not seen of the services; at the first call at least one."""
+        """Return the changes of services that the reader has not seen; the first call returns at least one update."""
         replica = self._replica
         if not self._began:
             self._began = True
@@ -54,7 +54,7 @@ class Reader:
         return frames
 
     def events(self) -> list[Event | Gap]:
-        """What it has not seen of the log."""
+        """Return the events that the reader has not seen."""
         tail = self._replica.tail
         if not tail.epoch:
             return []  # the log was not read yet
@@ -66,7 +66,7 @@ class Reader:
         return [Gap(tail.last)] if events is None else list(events)
 
     async def wait(self, timeout: float | None = None) -> None:
-        """Wait until there may be something new, or `timeout` seconds. What came since the last wait counts."""
+        """Wait until there may be something new, or `timeout` seconds. Changes since the last wait count."""
         news = self._replica.news
         await news.beyond(self._seen, timeout)
         self._seen = news.value

@@ -1,7 +1,7 @@
-"""The copy that every answer is read from: services, the newest events, and the frames that subscribers follow. Pure.
+"""The copy from which every answer is read: services, the newest events, and the frames that subscribers follow. Pure.
 
-Upstream puts into it what the registry sends, and what the registry acknowledged to us. Consumers read it, each with a
-cursor of its own (`reader.Reader`), and change nothing by that.
+Upstream writes the registry's changes and acknowledgements into it. Consumers read it, each with its own cursor
+(`reader.Reader`), and change nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Replica:
     """Reads never wait and never fail."""
 
     def __init__(self, monotonic: Callable[[], float], alert_types: Sequence[str] = ()) -> None:
-        """`monotonic`: the clock. `alert_types`: events of which the newest are kept apart, so that a flood of others
-        does not bury them."""
+        """`monotonic`: the clock. `alert_types`: events of these types are kept separately, so that many other events
+        do not displace them."""
         self.alert_types = tuple(alert_types)
         self.mirror = Mirror()
         self.tail = EventTail()
@@ -45,31 +45,32 @@ class Replica:
 
     @property
     def loaded(self) -> bool:
-        """Whether a first snapshot was complete; before it there is nothing to show, which is not an empty fleet."""
+        """Whether a first snapshot is complete; before, there is no data, which does not mean an empty fleet."""
         return self.mirror.loaded
 
     @property
     def live(self) -> bool:
-        """Whether the copy follows the registry now."""
+        """Whether the replica follows the registry now."""
         return self.freshness.live
 
     @property
     def stale_for(self) -> float:
-        """Seconds since the copy was last known to be current; 0 while live."""
+        """The seconds since the replica was last known to be current; 0 while it is live."""
         return self.freshness.stale_for
 
     def now(self) -> datetime:
-        """The registry's time."""
+        """Return the registry's time."""
         return self.freshness.now()
 
     @property
     def revision(self) -> int:
-        """The registry's revision that the copy is true at."""
+        """The registry's revision of the replica."""
         return self.mirror.revision
 
     @property
     def services(self) -> Mapping[str, Service]:
-        """All services by id, with their newest `last_heartbeat_at`; the mapping does not change under the reader."""
+        """Return all services by id, with their newest `last_heartbeat_at`; the mapping does not change while a reader
+        uses it."""
         version = self.mirror.version
         if self._services[0] != version:
             entries = self.mirror.entries
@@ -79,7 +80,7 @@ class Replica:
 
     @property
     def services_as_heard(self) -> Mapping[str, Service]:
-        """The same for the legacy ports: without a DOWN that an acknowledged sign of life has overtaken."""
+        """Return all services for the legacy ports: without a DOWN that an acknowledged heartbeat has made obsolete."""
         version = self.mirror.version
         if self._as_heard[0] != version:
             found = {service_id: entry.as_heard() for service_id, entry in self.mirror.entries.items()}
@@ -87,17 +88,17 @@ class Replica:
         return self._as_heard[1]
 
     def service(self, service_id: str) -> Service | None:
-        """One service; None if there is none."""
+        """Return one service; None if it is not registered."""
         entry = self.mirror.entries.get(service_id)
         return None if entry is None else entry.current()
 
     @property
     def events(self) -> Sequence[Event]:
-        """The newest events of the log, oldest first; at most 1000."""
+        """Return the newest events of the event log, oldest first; at most 1000."""
         return self.tail.newest(KEPT)
 
     def since(self, revision: int | None) -> Update:
-        """What changed after a revision, or a snapshot, in one; nothing while nothing is known."""
+        """Return the changes after a revision, or a snapshot, as one update; None while no data is known."""
         changes = self.mirror.since(revision) if self.loaded else None
         if changes is None:
             return Update(0, live=False, stale_for=self.stale_for)
@@ -113,26 +114,26 @@ class Replica:
     # --- what the watch delivers------------------------------------------------------------------------------------
 
     def begin_snapshot(self) -> None:
-        """A snapshot follows. Until it is complete, what was known before is shown."""
+        """Begin to receive a snapshot. Until it is complete, the previous copy is shown."""
         self.mirror.begin_snapshot()
 
     def upserted(self, revision: int, service: Service) -> None:
-        """A service as it is at that revision."""
+        """Record the state of a service at a revision."""
         self.mirror.upsert(revision, service)
         self._changed(service.service_id)
 
     def removed(self, revision: int, service_id: str) -> None:
-        """A service is gone."""
+        """Record that a service was removed."""
         self.mirror.remove(revision, service_id)
         self._changed(service_id)
 
     def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> None:
-        """When incarnations were last heard, in microseconds since the epoch."""
+        """Record when incarnations were last heard, in microseconds since the epoch."""
         for service_id in self.mirror.heard(incarnations, micros):
             self._pending.heard(service_id)
 
     def completed(self, revision: int) -> None:
-        """The watch has caught up; from here on it delivers changes as they happen."""
+        """Record that the watch has caught up; from now on it delivers changes as they happen."""
         mirror = self.mirror
         before, epoch, is_snapshot = mirror.revision, mirror.epoch, mirror.in_snapshot
         mirror.complete(revision)
@@ -149,20 +150,21 @@ class Replica:
         self.news.step()
 
     def lost(self) -> None:
-        """The watch broke."""
+        """Record that the watch broke."""
         self.freshness.lost()
         self.unframed.step()
 
     # --- what the event log delivers--------------------------------------------------------------------------------
 
     def log_read(self, events: Iterable[Event], alerts: Iterable[Event], last: int) -> None:
-        """The log was read anew up to `last`: its newest events, and the newest alerts among all that it holds."""
+        """Record that the event log was read again up to `last`: its newest events, and the newest alerts in all
+        of it."""
         self.alerts.restart((each for each in alerts if each.sequence <= last), last)
         self.tail.restart(events, last)
         self.news.step()
 
     def logged(self, event: Event) -> None:
-        """The next event of the log."""
+        """Record the next event of the event log."""
         self.tail.append(event)
         if event.type in self.alert_types:
             self.alerts.append(event)
@@ -171,27 +173,28 @@ class Replica:
     # --- what we know before the watch does -------------------------------------------------------------------------
 
     def beaten(self, before: Service, reported: Reported, heard_at: datetime, revision: int) -> None:
-        """The registry acknowledged a beat that was relayed; `before` is what was known when it was sent."""
+        """Record that the registry acknowledged a relayed heartbeat; `before` is the service as it was known when the
+        heartbeat was sent."""
         self.mirror.beaten(before, reported, heard_at, revision)
         self._pending.heard(before.service_id)
 
     def registered(self, service: Service, revision: int) -> None:
-        """The registry acknowledged a registration; the record as it was at that revision."""
+        """Record that the registry acknowledged a registration, with the record at that revision."""
         self.mirror.registered(service, revision)
         self._changed(service.service_id)
 
     def known(self, service: Service, revision: int) -> None:
-        """A record that was read past the copy, as it was at that revision."""
+        """Record a service that was read directly from the registry, as of that revision."""
         self.mirror.known(service, revision)
         self._changed(service.service_id)
 
     def deregistered(self, service_id: str, revision: int) -> None:
-        """The registry acknowledged a removal."""
+        """Record that the registry acknowledged a removal."""
         self.mirror.deregistered(service_id, revision)
         self._changed(service_id)
 
     def promoted(self, name: str, from_role: str, to_role: str, revision: int) -> None:
-        """The registry acknowledged a promotion."""
+        """Record that the registry acknowledged a promotion."""
         for service_id in self.mirror.promoted(name, from_role, to_role, revision):
             self._changed(service_id)
 
@@ -199,16 +202,16 @@ class Replica:
 
     @property
     def is_liveness_framed(self) -> bool:
-        """Whether the newest frame has the current value of `live`."""
+        """Whether the newest frame contains the current value of `live`."""
         return self.live == self._framed_live
 
     @property
     def has_heard(self) -> bool:
-        """Whether services were heard since the last frame."""
+        """Whether heartbeats arrived since the last frame."""
         return self._pending.has_heard
 
     def make_frame(self) -> None:
-        """Put what changed since the last frame into one; nothing while nothing is known."""
+        """Put all changes since the last frame into one frame; do nothing while no data is known."""
         if not self.loaded:
             return
         self._framed_live = self.live

@@ -1,4 +1,4 @@
-"""The newest lines of the event log, as data: a bounded tail that readers follow by sequence. Pure."""
+"""The newest events of the event log: a bounded list that readers follow by sequence number. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT = 1000
 
 
 class EventTail:
-    """Events in order of their sequence."""
+    """Events in order of their sequence numbers."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._events: deque[Event] = deque(maxlen=kept)
@@ -22,24 +22,24 @@ class EventTail:
         """Grows when the log is read anew: a reader's place may not fit what follows."""
 
     def restart(self, events: Iterable[Event], last: int) -> None:
-        """The log was read anew: these are its newest."""
+        """Replace all events, because the log was read again."""
         self._events.clear()
         self._events.extend(events)
         self.epoch += 1
         self.last = last
 
     def append(self, event: Event) -> None:
-        """The next event; one that is known already is ignored."""
+        """Add the next event; an event that is already known is ignored."""
         if event.sequence > self.last:
             self._events.append(event)
             self.last = event.sequence
 
     def newest(self, count: int) -> list[Event]:
-        """The newest events, at most `count`, oldest first."""
+        """Return the newest events, at most `count`, oldest first."""
         return [] if count <= 0 else list(self._events)[-count:]
 
     def after(self, sequence: int) -> list[Event] | None:
-        """Those after a sequence, oldest first; None if some of them are no longer kept."""
+        """Return the events after a sequence number, oldest first; None if some of them are no longer kept."""
         if sequence >= self.last:
             return []
         if not self._events or self._events[0].sequence > sequence + 1:

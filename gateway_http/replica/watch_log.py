@@ -1,4 +1,4 @@
-"""Gaps: stretches of time for which a history must show "not observed". Pure."""
+"""Records gaps: times for which a history must show "not observed". Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ KEPT = 200
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """From when to when; `until` is None while it goes on."""
+    """The start and the end of a gap; `until` is None while it lasts."""
 
     since: datetime
     until: datetime | None
 
 
 class WatchLog:
-    """Whether the services were watched, from the first note on."""
+    """Records whether the services were watched, from the first note on."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._gaps: deque[Gap] = deque()
@@ -28,7 +28,7 @@ class WatchLog:
         """Gaps before this moment are no longer known."""
 
     def note(self, watched: bool, at: datetime) -> None:
-        """Record whether the services are watched at that moment; moments only grow."""
+        """Record whether the services are watched at a moment, which must not be earlier than the last one."""
         last = self._gaps[-1] if self._gaps else None
         is_open = last is not None and last.until is None
         if watched and last is not None and is_open:
@@ -40,5 +40,5 @@ class WatchLog:
 
     @property
     def gaps(self) -> list[Gap]:
-        """The gaps, oldest first."""
+        """Return the gaps, oldest first."""
         return list(self._gaps)

@@ -1,4 +1,4 @@
-"""Everything that changes something: done over gRPC, and visible in the replica before it is answered."""
+"""The operations that change something: each is done over gRPC, and visible in the replica before it is answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEEN_WITHIN = 1.0
 
 
 class Actions:
-    """Each returns when it is done and the replica shows it. Raises what the SDK raises."""
+    """Each method returns when the change is done and the replica shows it. Raises the errors of the SDK."""
 
     def __init__(self, replica: Replica, client: AsyncRegistryClient, writes: RegistryWrites, relay: BeatRelay) -> None:
         self._replica = replica
@@ -31,11 +31,11 @@ class Actions:
 
     @property
     def beats_waiting(self) -> int:
-        """How many heartbeats wait for their acknowledgement."""
+        """The number of heartbeats that wait for their acknowledgement."""
         return self._relay.waiting
 
     async def register(self, declared: service_pb2.Service) -> Service:
-        """Register a service; an id that is registered already starts a new incarnation."""
+        """Register a service; an id that is already registered starts a new incarnation."""
         service, revision = await self._writes.register(declared)
         self._replica.registered(service, revision)
         self.counted += 1
@@ -47,7 +47,7 @@ class Actions:
         self._replica.deregistered(service_id, revision)
 
     async def promote(self, name: str, from_role: str, to_role: str) -> int:
-        """Change the role of all instances; returns their number. Raises ServiceNotFound if there are none."""
+        """Change the role of all instances; return their number. Raises ServiceNotFound if there are none."""
         count, revision = await self._writes.promote(name, from_role, to_role)
         self._replica.promoted(name, from_role, to_role, revision)
         return count
@@ -75,9 +75,9 @@ class Actions:
         return event
 
     async def acknowledge_all(self, service_id: str = "") -> Acknowledged:
-        """As an operator: acknowledge all that waits, or all about a service, and what was lost."""
+        """Acknowledge all waiting alerts, or all about a service, in the name of the operators, including losses."""
         return await self._client.acknowledge_all(service_id=service_id)
 
     async def acknowledge(self, alert_id: str, recipient: str = "") -> int:
-        """Acknowledge an alert; returns how many copies waited. Raises AlertNotFound."""
+        """Acknowledge an alert; return how many copies were waiting. Raises AlertNotFound."""
         return await self._client.acknowledge(alert_id, recipient)

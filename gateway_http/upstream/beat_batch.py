@@ -1,4 +1,5 @@
-"""One message of relayed heartbeats: in columns if the registry reads them, what does not fit one by one. No I/O."""
+"""Builds one message of relayed heartbeats: in columns if the registry reads them, and one by one for heartbeats that
+need more. No I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ UNSET_DEPTH = -(2**63)
 
 
 class BeatBatch:
-    """The heartbeats of the next message; `columns`: whether the registry reads those."""
+    """The heartbeats of the next message; `columns`: whether the registry reads columns."""
 
     def __init__(self, sequence: int, *, columns: bool) -> None:
         self._sequence = sequence
@@ -39,7 +40,7 @@ class BeatBatch:
         return self._size >= BATCH_BYTES or len(self) >= BATCH_BEATS
 
     def add(self, service_id: str, incarnation: int, reported: Reported) -> None:
-        """One more heartbeat. `incarnation` 0: whichever holds the id."""
+        """Add a heartbeat. `incarnation` 0: any incarnation that holds the id."""
         fits = reported.message is None and reported.queue_depth != UNSET_DEPTH
         if self._columns and fits and incarnation and incarnation not in self.in_columns:
             self.in_columns[incarnation] = service_id
@@ -50,7 +51,7 @@ class BeatBatch:
             self._size += beat.ByteSize()
 
     def message(self) -> heartbeat_pb2.HeartbeatRequest:
-        """All of them, as one message that asks for an acknowledgement."""
+        """Return all heartbeats as one message that requests an acknowledgement."""
         beats = heartbeat_pb2.Beats(beats=self._beats, ack_requested=True, relayed=True, replaces_figures=True)
         if self.in_columns:
             columns, reported = beats.columns, self._reported

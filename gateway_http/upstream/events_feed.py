@@ -1,4 +1,5 @@
-"""Keeps the event log of the replica current: its newest events once, then one subscription for all."""
+"""Keeps the events of the replica current: it reads the newest events once, then follows one subscription for all
+consumers."""
 
 from __future__ import annotations
 
@@ -16,14 +17,14 @@ log = structlog.get_logger("gateway")
 
 
 class EventsFeed:
-    """`run` keeps the replica current."""
+    """Keeps the replica current while `run` runs."""
 
     def __init__(self, client: AsyncRegistryClient, replica: Replica) -> None:
         self._client = client
         self._replica = replica
 
     async def run(self) -> None:
-        """Follow the log until cancelled."""
+        """Follow the event log until cancelled."""
         backoff = Backoff()
         while True:
             try:

@@ -18,7 +18,7 @@ LOOK_EVERY = 0.25
 
 
 class FramePacer:
-    """Frames are made while `run` runs."""
+    """Makes frames while `run` runs."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -39,7 +39,7 @@ class FramePacer:
             await asyncio.sleep(FLUSH_EVERY)
 
     async def _look(self) -> None:
-        """Notice when the registry falls silent, and make a frame for services that were only heard."""
+        """Check whether the registry fell silent, and make a frame for services of which only heartbeats arrived."""
         replica = self._replica
         heard_at = time.monotonic()
         while True:

@@ -1,4 +1,4 @@
-"""Writes to the registry that return their revision, so that the replica knows which changes are older."""
+"""Writes to the registry that return their revision, so that the replica recognizes older changes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CALL_TIMEOUT = 5.0
 
 
 class RegistryWrites:
-    """Each call raises what the SDK raises. The revision is 0 if the registry does not send it."""
+    """Each call raises the errors of the SDK. The revision is 0 if the registry does not send it."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
 
     async def register(self, declared: service_pb2.Service) -> tuple[Service, int]:
-        """Register a service as a legacy client declared it; the record, and what it is true at."""
+        """Register a service as a legacy client declared it; return the record, and its revision."""
         # With an instance id, a retry by the transport is the same registration.
         word = uuid.uuid4().hex
         request = registry_service_pb2.RegisterRequest(service=declared, instance_id=word, as_sent=True)
@@ -29,18 +29,19 @@ class RegistryWrites:
         return Service.from_proto(answer.service), answer.revision
 
     async def get_service(self, service_id: str) -> tuple[Service, int]:
-        """Read a service past the copy; the record, and what it is true at. Raises ServiceNotFound."""
+        """Read a service directly from the registry; return the record, and its revision. Raises ServiceNotFound."""
         answer = await self._call("GetService", registry_service_pb2.GetServiceRequest(service_id=service_id))
         return Service.from_proto(answer.service), answer.revision
 
     async def deregister(self, service_id: str, reason: str) -> int:
-        """Remove a service; the revision of its removal. Raises ServiceNotFound."""
+        """Remove a service; return the revision of its removal. Raises ServiceNotFound."""
         request = registry_service_pb2.DeregisterRequest(service_id=service_id, reason=reason, with_revision=True)
         revision: int = (await self._call("Deregister", request)).revision
         return revision
 
     async def promote(self, name: str, from_role: str, to_role: str) -> tuple[int, int]:
-        """Change the role of all instances; how many, and the revision that has it. Raises ServiceNotFound."""
+        """Change the role of all instances; return their number, and the revision of the change. Raises
+        ServiceNotFound."""
         request = registry_service_pb2.PromoteRequest(
             name=name,
             from_role=words.ROLES.number(from_role),

@@ -19,7 +19,7 @@ log = structlog.get_logger("gateway")
 
 
 class ServicesFeed:
-    """`run` keeps the replica current."""
+    """Keeps the replica current while `run` runs."""
 
     def __init__(self, channel: grpc.aio.Channel, replica: Replica) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -27,7 +27,7 @@ class ServicesFeed:
         self._needs_snapshot = True
 
     async def run(self) -> None:
-        """Watch until cancelled; a watch that broke resumes after the last revision."""
+        """Watch until cancelled; a broken watch resumes after its last revision."""
         backoff = Backoff(cap=1.0)
         replica = self._replica
         while True:

@@ -20,22 +20,22 @@ CALL_TIMEOUT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class TronStatus:
-    """TRON's last answer about itself. `reachable`: it answered the last poll."""
+    """TRON's last answer about itself. `reachable`: TRON answered the last poll."""
 
     reachable: bool = False
     watching: bool = False
-    """Whether it receives the registry's observations, so that liveness is evaluated."""
+    """Whether TRON receives the registry's facts, so that liveness is evaluated."""
     guard_active: bool = False
     """Whether the mass-failure guard is active."""
     alerts_issued: int = 0
-    """Since this TRON process started."""
+    """The number of alerts since this TRON process started."""
     last_check: datetime | None = None
-    """When it last evaluated liveness; None if it never did, or was never reached."""
+    """When TRON last evaluated liveness; None if it never did, or was never reached."""
     misses_before_down: int = 2
     misses_before_deregister: int = 3
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object with the names of the fields; times are RFC 3339 texts."""
+        """Return a JSON object with the names of the fields; times are RFC 3339 texts."""
         return {
             "reachable": self.reachable,
             "watching": self.watching,
@@ -48,7 +48,7 @@ class TronStatus:
 
 
 class TronStatusPoller:
-    """`status` is at most a second old while `run` runs."""
+    """Keeps `status` at most a second old while `run` runs."""
 
     def __init__(self, channel: grpc.aio.Channel, on_change: Callable[[], None]) -> None:
         """`on_change` is called when `reachable`, `watching` or `guard_active` changes."""
@@ -57,7 +57,7 @@ class TronStatusPoller:
         self.status = TronStatus()
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Poll TRON until cancelled."""
         while True:
             before = self.status
             self.status = await self._ask()
@@ -67,7 +67,7 @@ class TronStatusPoller:
             await asyncio.sleep(ASK_EVERY)
 
     async def explain(self, service_id: str) -> dict[str, Any]:
-        """Why the service is in its state, in the names of grid.tron.v1.ExplainResponse. Raises TronError."""
+        """Return why the service is in its state, with the names of grid.tron.v1.ExplainResponse. Raises TronError."""
         request = tron_service_pb2.ExplainRequest(service_id=service_id)
         try:
             answer = await self._stub.Explain(request, timeout=CALL_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Records whether TRON watches the services, for as long as the gateway runs."""
+"""Records whether TRON is watching the services, for as long as the gateway runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOK_EVERY = 0.5
 
 
 class WatchRecorder:
-    """Keeps a `WatchLog` true while `run` runs."""
+    """Keeps a `WatchLog` current while `run` runs."""
 
     def __init__(self, log: WatchLog, replica: Replica, tron: TronStatusPoller) -> None:
         self._log = log
@@ -20,7 +20,7 @@ class WatchRecorder:
         self._tron = tron
 
     async def run(self) -> None:
-        """Look twice a second until cancelled."""
+        """Check twice a second until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if self._replica.loaded:

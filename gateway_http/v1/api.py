@@ -1,4 +1,4 @@
-"""The JSON API, version 1: aware timestamps, the words of the wire, problem+json errors."""
+"""The JSON API, version 1: aware timestamps, the names of the gRPC contract, problem+json errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UPSTREAM = problem(501, "Not in this version")
 
 
 def router(gateway: Gateway) -> APIRouter:
-    """The routes, all below /v1."""
+    """Return the routes, all below /v1."""
     routes = APIRouter(prefix="/v1", tags=["v1"], responses={**WRONG, **AWAY})
     replica = gateway.replica
     streams = ServiceStreams(gateway)
@@ -42,7 +42,7 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/status", response_model=views.Status)
     async def status() -> Response:
-        """Whether the gateway follows the registry, and whether TRON is watching."""
+        """Return whether the gateway follows the registry, and whether TRON is watching."""
         return answer(state_of(gateway))
 
     @routes.get("/services", response_model=views.Services)
@@ -54,7 +54,7 @@ def router(gateway: Gateway) -> APIRouter:
         status: Word = "",
         liveness: Word = "",
     ) -> Response:
-        """Services that match all that is given, exactly; by name, then role, then id."""
+        """List the services that match all given filters exactly; by name, then role, then id."""
         gateway.need_snapshot()
 
         def wanted(service: Service) -> bool:
@@ -74,12 +74,13 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/services/{service_id:path}/explain", responses={**MISSING, **UPSTREAM})
     async def explain(service_id: str) -> dict[str, Any]:
-        """Why the service is in its state: what TRON knows, which deadlines are pending, which rule fired."""
+        """Return why the service is in its state: the facts that TRON has, the pending deadlines, and the rule that
+        applied."""
         return await gateway.tron.explain(service_id)
 
     @routes.get("/services/{service_id:path}", response_model=Service, responses=MISSING)
     async def get_service(service_id: str) -> Response:
-        """One service. Its id may hold slashes."""
+        """Return one service. Its id may contain slashes."""
         if not service_id:
             return RedirectResponse("/v1/services", 307)  # a slash too many; the front makes the address relative
         gateway.need_snapshot()
@@ -97,7 +98,7 @@ def router(gateway: Gateway) -> APIRouter:
         types: Annotated[str, Query(max_length=4000, description="Comma-separated")] = "",
         newest: bool = False,
     ) -> Response:
-        """One page of the log, oldest first; `newest` takes the last ones instead."""
+        """Return one page of the event log, oldest event first; `newest` returns the page of the newest events."""
         wanted = [word for word in types.split(",") if word]
         page = await _page(
             gateway, after=after, limit=limit, service_id=service_id, recipient=recipient, types=wanted, newest=newest
@@ -113,7 +114,7 @@ def router(gateway: Gateway) -> APIRouter:
         unacknowledged: bool = False,
         newest: bool = False,
     ) -> Response:
-        """Alerts of TRON, oldest first; `unacknowledged`: only those that no recipient has acknowledged."""
+        """List alerts of TRON, oldest first; `unacknowledged`: only those that no recipient has acknowledged."""
         page = await _page(
             gateway,
             after=after,
@@ -137,7 +138,7 @@ def router(gateway: Gateway) -> APIRouter:
         responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Events"}},
     )
     async def stream(last_event_id: Annotated[str, Header()] = "", cursor: Word = "") -> Response:
-        """Server-Sent Events: `state`, `snapshot`, `services`, `heard`, `event`, `gap`. See docs/gateway.md.
+        """Stream Server-Sent Events: `state`, `snapshot`, `services`, `heard`, `event`, `gap`. See docs/gateway.md.
 
         `cursor` is the id of the last message, for a page that opens a new EventSource and cannot set the header.
         """
@@ -147,7 +148,8 @@ def router(gateway: Gateway) -> APIRouter:
 
     @routes.get("/sd/prometheus", response_model=list[views.TargetGroup])
     async def prometheus(request: Request) -> Response:
-        """Targets for http_sd_config: every service that is not down and has a host and a port in its url."""
+        """Return the targets for http_sd_config: all services that are not down and have a host and a port in their
+        URL."""
         gateway.need_snapshot()
         return answer(target_groups(replica.services.values()))
 
@@ -155,7 +157,8 @@ def router(gateway: Gateway) -> APIRouter:
 
 
 async def _page(gateway: Gateway, *, newest: bool, limit: int, **wanted: Any) -> dict[str, Any]:
-    """A page of the log; from the events in memory if the registry is unreachable and the newest are wanted."""
+    """Return a page of the event log; from the events in memory if the registry is unreachable and the newest events
+    are wanted."""
     try:
         page = await gateway.registry.list_events(
             after_sequence=wanted["after"],

@@ -1,4 +1,4 @@
-"""Everything known about one service, and why it is in its state."""
+"""Explains why a service is in its state, with all known data about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from gateway_http.http.problems import Refused
 
 
 async def explain(gateway: Gateway, service_id: str) -> dict[str, Any]:
-    """The record and TRON's explanation; `note` says why there is none. Raises Refused (404) if neither is there."""
+    """Return the record and TRON's explanation; `note` gives the reason if there is no explanation. Raises Refused
+    (404) if neither exists."""
     service = gateway.replica.service(service_id)
     explanation: dict[str, Any] | None = None
     note = ""
@@ -37,5 +38,5 @@ async def explain(gateway: Gateway, service_id: str) -> dict[str, Any]:
 
 
 def _seconds(duration: str) -> float:
-    """A Duration as protobuf writes it in JSON (`12.5s`), in seconds."""
+    """Return a Duration in the JSON format of protobuf (`12.5s`) in seconds."""
     return float(duration.removesuffix("s"))

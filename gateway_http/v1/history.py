@@ -1,4 +1,5 @@
-"""What a page needs beside the stream: earlier events, when liveness was not observed, and which alerts are open."""
+"""The data that a page needs beside the stream: earlier events, times in which liveness was not observed, and open
+alerts."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ OPEN_KEPT_FOR = 0.5
 
 
 class History:
-    """One for all pages: many that ask at once are one question to the registry."""
+    """One object for all pages: requests at the same time cause one request to the registry."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -31,7 +32,8 @@ class History:
         self._open_at = float("-inf")
 
     async def read(self, *, with_events: bool) -> dict[str, Any]:
-        """Events, since when they are complete, when liveness was not observed, and which alerts are open."""
+        """Return events, the time from which they are complete, the times in which liveness was not observed, and the
+        open alerts."""
         watched = self._gateway.watched
         events = self._replica.events if with_events else []
         # Fewer than are kept: that is all there is, however long ago.
@@ -46,11 +48,11 @@ class History:
         }
 
     def forget_open(self) -> None:
-        """Something was acknowledged: the next answer must not show what was open before."""
+        """Discard the cached open alerts, because an alert was acknowledged."""
         self._open_at = float("-inf")
 
     async def _unacknowledged(self) -> dict[str, Any]:
-        """The ids of open alerts, and the services that were lost; as last known if the registry cannot be asked."""
+        """Return the ids of open alerts, and the lost services; the last known ones if the registry does not answer."""
         async with self._asking:
             if time.monotonic() - self._open_at > OPEN_KEPT_FOR:
                 try:

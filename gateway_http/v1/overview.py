@@ -1,6 +1,7 @@
-"""The routes of a page beside the stream: history, explanations by any id, and acknowledgement of more than one alert.
+"""The routes that a page uses beside the stream: history, explanations by any id, and acknowledgement of several
+alerts.
 
-They are served below /v1, and at the addresses below /api that pages used before.
+The routes are served below /v1, and at the addresses below /api that pages used before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ServiceId = Annotated[str, Query(min_length=1, max_length=512)]
 
 
 class Acknowledgement(BaseModel):
-    """What POST .../alerts/acknowledge takes: one of the three."""
+    """The body of POST .../alerts/acknowledge: exactly one of the three fields."""
 
     alert_id: Annotated[str, Field(max_length=512)] = ""
     service_id: Annotated[str, Field(max_length=512)] = ""
@@ -36,7 +37,7 @@ class Acknowledgement(BaseModel):
 
 
 def routers(gateway: Gateway) -> tuple[APIRouter, APIRouter]:
-    """The routes below /v1, and the same below /api; they share what was asked."""
+    """Return the routes below /v1, and the same routes below /api; both share their cached data."""
     history = History(gateway)
     now = APIRouter(prefix="/v1", tags=["v1"], responses={**problem(422, "A parameter is wrong; `errors` says which")})
     before = APIRouter(prefix="/api")
@@ -53,12 +54,13 @@ def _add(routes: APIRouter, gateway: Gateway, history: History, error: Any) -> N
 
     @routes.get("/history", response_model=views.History)
     async def read_history(events: bool = True) -> Response:
-        """The newest events, when liveness was not observed, and which alerts are open. `events=0`: without events."""
+        """Return the newest events, the times in which liveness was not observed, and the open alerts. `events=0`:
+        without events."""
         return answer(await history.read(with_events=events))
 
     @routes.get("/explain", response_model=views.Explained, responses=error(404, "There is no such service"))
     async def explain_service(service_id: ServiceId) -> Response:
-        """Everything known about a service, and why it is in its state. Accepts ids that a path cannot carry."""
+        """Return all known data about a service, and why it is in its state. Accepts ids that a path cannot carry."""
         return answer(await explain(gateway, service_id))
 
     @routes.post(
@@ -72,7 +74,8 @@ def _add(routes: APIRouter, gateway: Gateway, history: History, error: Any) -> N
         },
     )
     async def acknowledge(body: Acknowledgement) -> Response:
-        """Acknowledge an alert for all its recipients, all about a service, or all that is open; and what was lost."""
+        """Acknowledge an alert for all its recipients, all alerts about a service, or all open alerts; and the losses
+        that they report."""
         if not gateway.replica.live:
             raise RegistryUnavailable("the registry is away")
         if body.alert_id:

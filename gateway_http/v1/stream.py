@@ -1,7 +1,7 @@
-"""GET /v1/stream: everything that a page needs, as Server-Sent Events on one connection.
+"""GET /v1/stream: all data that a page needs, as Server-Sent Events on one connection.
 
-Each client is a cursor (`replica.reader.Reader`), not a queue: a message is made when the client is ready to read it,
-and clients that get the same message share the bytes. A client that was cut off resumes.
+Each client has a cursor (`replica.reader.Reader`), not a queue: a message is created when the client is ready to read
+it, and clients that receive the same message share its bytes. A client that was disconnected resumes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_ENCODED = 256
 
 
 def to_json(document: Any) -> bytes:
-    """Compact JSON on one line."""
+    """Return compact JSON on one line."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -47,7 +47,8 @@ class ServiceStreams:
         self._encoded: OrderedDict[int, tuple[Any, bytes]] = OrderedDict()
 
     def _reader(self, last_event_id: str) -> Reader:
-        """Resumes after the client's last id if this process made that id; else starts from the beginning."""
+        """Return a reader that resumes after the client's last id if this process created that id; otherwise from the
+        beginning."""
         replica = self._replica
         words = last_event_id.split(".")
         if len(words) == 4 and words[:2] == [self._instance, str(replica.mirror.epoch)]:
@@ -57,7 +58,7 @@ class ServiceStreams:
         return Reader(replica)
 
     async def follow(self, cursor: str) -> AsyncIterator[bytes]:
-        """Everything that a page needs, from a cursor of ours on; from the beginning for anything else."""
+        """Yield all data that a page needs, from a valid cursor on; from the beginning for any other text."""
         reader = self._reader(cursor)
         yield b"retry: 1000\n\n"
         sent: object = None
@@ -83,7 +84,7 @@ class ServiceStreams:
         return self._replica.live, tron.reachable, tron.watching, tron.guard_active
 
     def _cursor(self, revision: int, sequence: int) -> bytes:
-        """What the client sends back when it comes again."""
+        """Return the cursor that the client sends back when it reconnects."""
         return f"{self._instance}.{self._replica.mirror.epoch}.{revision}.{sequence}".encode()
 
     def _update(self, update: Update, cursor: bytes) -> Iterator[bytes]:
@@ -135,7 +136,7 @@ class ServiceStreams:
 
 
 def state_of(gateway: Gateway) -> dict[str, Any]:
-    """The current state, for GET /v1/status and the `state` message."""
+    """Return the current state, for GET /v1/status and the `state` message."""
     replica = gateway.replica
     return {
         "live": replica.live,

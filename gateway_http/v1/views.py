@@ -1,4 +1,5 @@
-"""The answers of /v1 as models for /docs; services and events are those of the SDK, with the names of the wire."""
+"""The answers of /v1 as models for /docs; services and events are those of the SDK, with the names of the gRPC
+contract."""
 
 from __future__ import annotations
 
@@ -9,13 +10,13 @@ from tron_client import Event, Service
 
 
 class Services(BaseModel):
-    """Services, and how current that is."""
+    """Services, and how current the list is."""
 
     revision: int
     live: bool
-    """Whether this follows the registry now."""
+    """Whether the list follows the registry now."""
     stale_for: float
-    """Seconds since it did; 0 while live."""
+    """The seconds since the list was last current; 0 while it is live."""
     services: list[Service]
 
 
@@ -24,7 +25,7 @@ class Events(BaseModel):
 
     events: list[Event]
     next_after: int
-    """Where the next page starts; 0 if this was the last."""
+    """The sequence number after which the next page starts; 0 if this was the last page."""
     first: int
     """The oldest sequence that is kept; 0 if the log is empty."""
     last: int
@@ -38,43 +39,43 @@ class Alerts(BaseModel):
 
 
 class Acknowledged(BaseModel):
-    """How many copies of the alert waited."""
+    """The number of copies of the alert that were waiting."""
 
     acknowledged: int
 
 
 class AcknowledgedMany(Acknowledged):
-    """The same for more than one alert."""
+    """The number of copies of several alerts that were waiting."""
 
     lost_services: int | None = None
-    """How many lost services it acknowledged; null for one alert."""
+    """The number of lost services that were acknowledged; null for one alert."""
 
 
 class History(BaseModel):
-    """What happened, and what is open."""
+    """Past events, open alerts, and lost services."""
 
     now: str
     """The registry's clock."""
     events: list[Event]
-    """The newest of the log, oldest first."""
+    """The newest events of the event log, oldest first."""
     covered: str
-    """The moment from which events and gaps are complete."""
+    """The time from which events and gaps are complete."""
     gaps: list[tuple[str, str | None]]
-    """When liveness was not observed: start and end; null while it lasts."""
+    """The times in which liveness was not observed: start and end; the end is null while a gap lasts."""
     open: list[str]
     """The ids of alerts that are not acknowledged."""
     lost: list[dict[str, Any]]
-    """Services that were lost, and that have not been acknowledged."""
+    """The services that were lost, and whose loss has not been acknowledged."""
 
 
 class Explained(BaseModel):
-    """A service, and why it is judged so."""
+    """A service, and why it is in its state."""
 
     service: Service | None
     explanation: dict[str, Any] | None
     """TRON's verdict, rule, deadlines (`due_in` in seconds) and evidence."""
     note: str
-    """Why there is no explanation."""
+    """Why there is no explanation; empty if there is one."""
 
 
 class Tron(BaseModel):
@@ -82,7 +83,7 @@ class Tron(BaseModel):
 
     reachable: bool
     watching: bool
-    """Whether it receives the registry's observations, so that liveness is evaluated."""
+    """Whether TRON receives the registry's facts, so that liveness is evaluated."""
     guard_active: bool
     alerts_issued: int
     last_check: str | None
@@ -91,7 +92,7 @@ class Tron(BaseModel):
 
 
 class Status(BaseModel):
-    """Whether the parts work."""
+    """Whether the gateway follows the registry, and TRON's status."""
 
     live: bool
     stale_for: float
