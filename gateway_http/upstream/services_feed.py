@@ -32,7 +32,7 @@ class ServicesFeed:
         replica = self._replica
         while True:
             why = "the stream ended"
-            request = registry_service_pb2.WatchServicesRequest(heartbeats=True)
+            request = registry_service_pb2.WatchServicesRequest(heartbeats=True, batches=True)
             if self._needs_snapshot:
                 replica.begin_snapshot()
             else:
@@ -58,7 +58,10 @@ class ServicesFeed:
     def _take(self, answer: registry_service_pb2.WatchServicesResponse) -> None:
         replica = self._replica
         kind = answer.WhichOneof("change")
-        if kind == "upserted":
+        if kind == "changes":
+            for each in answer.changes.changes:
+                self._take(each)
+        elif kind == "upserted":
             replica.upserted(answer.revision, Service.from_proto(answer.upserted))
         elif kind == "removed":
             replica.removed(answer.revision, answer.removed.service_id)

@@ -42,8 +42,8 @@ alerts are kept until they are acknowledged. Acknowledgements of heartbeats do n
 MAX_REGISTERS = 1000
 """Registrations in one message."""
 
-MOST_ANSWERS = 100
-"""Registrations that one message answers: each may have 30 kB, and clients take 4 MB."""
+MOST_ANSWERS = 30
+"""Registrations that one message answers: each may have 120 kB on the wire, and clients take 4 MB."""
 
 OUTBOX = 50_000
 """The same, whatever the reason: more than one message of an agent can be answered by, and all alerts in flight."""

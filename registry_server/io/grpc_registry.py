@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from itertools import islice
 from typing import Any
@@ -44,6 +44,9 @@ DEFAULT_GONE = 1000
 MAX_WATCHERS = 5000
 MAX_MAINTENANCE = 7 * 86_400
 """Seconds for which notices may be held; for longer they must be held until that is ended."""
+
+MOST_CHANGES = 30
+"""Changes in one message: each may have 120 kB on the wire, and clients take 4 MB."""
 
 HEARD_EVERY = 1.0
 """Seconds between two messages to a watcher about services that were heard."""
@@ -161,8 +164,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self.readers.add(reader)
         try:
             await loop.flushed()
-            for change in reader.beginning():
-                yield _change(change)
+            for message in _messages(reader.beginning(), batches=request.batches):
+                yield message
             marker = registry_service_pb2.SnapshotComplete()
             if request.heartbeats:
                 marker.observed_at.CopyFrom(wire.timestamp_at(loop.now().wall))
@@ -181,8 +184,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                     heard, seen = loop.registry.heard_after(seen)
                     heard_at = time.monotonic()
                     yield _heard(reader.revision, heard)
-                for change in reader.next():
-                    yield _change(change)
+                for message in _messages(reader.next(), batches=request.batches):
+                    yield message
         finally:
             self.readers.discard(reader)
 
@@ -235,6 +238,18 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         held = [translate.from_held(each, registry.records.get(each.service_id)) for each in registry.all_maintenance()]
         await self._loop.flushed()
         return registry_service_pb2.ListMaintenanceResponse(held=held)
+
+
+def _messages(changes: Sequence[Change], *, batches: bool) -> Iterator[registry_service_pb2.WatchServicesResponse]:
+    """The changes as messages, each built when it is asked for; `batches`: with several changes each."""
+    most = MOST_CHANGES if batches else 1
+    for first in range(0, len(changes), most):
+        some = [_change(change) for change in changes[first : first + most]]
+        if len(some) == 1:
+            yield some[0]
+        else:
+            together = registry_service_pb2.Changes(changes=some)
+            yield registry_service_pb2.WatchServicesResponse(revision=some[-1].revision, changes=together)
 
 
 def _change(change: Change) -> registry_service_pb2.WatchServicesResponse:

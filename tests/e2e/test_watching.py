@@ -13,11 +13,17 @@ import grpc
 import pytest
 from grid.events.v1 import event_pb2, event_service_pb2
 from grid.liveness.v1.liveness_pb2 import LIVENESS_ALIVE, LIVENESS_DOWN, LIVENESS_UNKNOWN
-from grid.registry.v1 import observation_pb2, registry_service_pb2, registry_service_pb2_grpc, service_pb2
+from grid.registry.v1 import (
+    heartbeat_pb2,
+    observation_pb2,
+    registry_service_pb2,
+    registry_service_pb2_grpc,
+    service_pb2,
+)
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from tests.e2e.conftest import Client
-from tests.e2e.raw_agent import RawAgent, beating, open_channel, seconds
+from tests.e2e.raw_agent import RawAgent, a_service, beating, open_channel, seconds, unique
 from tests.support.processes import Registry, start_monitor, start_registry
 from tests.support.waiting import wait_until
 
@@ -244,3 +250,48 @@ def test_an_observer_of_very_many_services_is_told_in_parts_and_time_waits_for_t
     assert expected <= set(told)
     assert max(len(part.observations) for part in parts) <= 1000
     assert [part.now.ToTimedelta() > timedelta() for part in parts] == [False] * (len(parts) - 1) + [True]
+
+
+def test_a_reader_that_takes_batches_gets_the_same_changes_in_fewer_messages(registry: Registry) -> None:
+    ids = [unique("batched") for _ in range(70)]
+    with RawAgent(registry.address) as agent, open_channel(registry.address) as channel:
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+        def register(some: list[str]) -> None:
+            each = [heartbeat_pb2.Register(service=a_service(service_id)) for service_id in some]
+            agent.say(registers=heartbeat_pb2.Registers(registers=each))
+            last = some[-1]
+            wait_until(
+                lambda: any(r.service.service_id == last for a in agent.every("registrations") for r in a.registered),
+                10,
+                "all are registered",
+            )
+
+        register(ids[:35])
+        many = stub.WatchServices(registry_service_pb2.WatchServicesRequest(batches=True), timeout=20)
+        one_by_one = stub.WatchServices(registry_service_pb2.WatchServicesRequest(), timeout=20)
+        for last, part in ((ids[34], ids[:35]), (ids[-1], ids[35:])):
+            found, messages = changes_until(many, last)
+            single, more_messages = changes_until(one_by_one, last)
+            assert [service_id for _, service_id in found] == [service_id for _, service_id in single] == part
+            assert last != ids[-1] or found == single, "each change has its revision"
+            assert messages < 35 <= more_messages
+            if last != ids[-1]:
+                register(ids[35:])
+        many.cancel()
+        one_by_one.cancel()
+
+
+def changes_until(watch: Any, last: str) -> tuple[list[tuple[int, str]], int]:
+    """Read until this service comes; return revision and service of each change, and how many messages it took."""
+    found: list[tuple[int, str]] = []
+    for count, message in enumerate(watch, 1):
+        each = tuple(message.changes.changes) if message.HasField("changes") else (message,)
+        assert len(each) <= 30
+        assert message.revision == each[-1].revision
+        # The registry is registered too, at whatever time.
+        seen = [(one.revision, one.upserted.service_id) for one in each if one.HasField("upserted")]
+        found += [one for one in seen if one[1].startswith("batched")]
+        if found and found[-1][1] == last:
+            return found, count
+    raise AssertionError("the watch ended")

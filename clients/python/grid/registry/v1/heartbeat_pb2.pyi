@@ -521,7 +521,7 @@ Global___Registered: _TypeAlias = Registered  # noqa: Y015
 
 @_typing.final
 class Registrations(_message.Message):
-    """What follows each other of `registered`, in one message, at most 100. Only on a stream that sent `registers`."""
+    """What follows each other of `registered`, in one message, at most 30. Only on a stream that sent `registers`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

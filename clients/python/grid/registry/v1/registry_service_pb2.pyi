@@ -508,19 +508,23 @@ class WatchServicesRequest(_message.Message):
 
     START_REVISION_FIELD_NUMBER: _builtins.int
     HEARTBEATS_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
     start_revision: _builtins.int
     """The last revision that the reader has. 0: start with a snapshot."""
     heartbeats: _builtins.bool
     """Also report, about once a second and even if there were none, which services were heard. A heartbeat alone is no change."""
+    batches: _builtins.bool
+    """The reader takes several changes in one message (`changes`). An older registry sends each in a message of its own."""
     def __init__(
         self,
         *,
         start_revision: _builtins.int = ...,
         heartbeats: _builtins.bool = ...,
+        batches: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeats", b"heartbeats", "start_revision", b"start_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "heartbeats", b"heartbeats", "start_revision", b"start_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -539,6 +543,7 @@ class WatchServicesResponse(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     SNAPSHOT_COMPLETE_FIELD_NUMBER: _builtins.int
     HEARD_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     @_builtins.property
     def upserted(self) -> _service_pb2.Service: ...
@@ -548,6 +553,8 @@ class WatchServicesResponse(_message.Message):
     def snapshot_complete(self) -> Global___SnapshotComplete: ...
     @_builtins.property
     def heard(self) -> Global___Heard: ...
+    @_builtins.property
+    def changes(self) -> Global___Changes: ...
     def __init__(
         self,
         *,
@@ -556,16 +563,43 @@ class WatchServicesResponse(_message.Message):
         removed: Global___Removed | None = ...,
         snapshot_complete: Global___SnapshotComplete | None = ...,
         heard: Global___Heard | None = ...,
+        changes: Global___Changes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "heard", b"heard", "removed", b"removed", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "changes", b"changes", "heard", b"heard", "removed", b"removed", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "heard", b"heard", "removed", b"removed", "revision", b"revision", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "changes", b"changes", "heard", b"heard", "removed", b"removed", "revision", b"revision", "snapshot_complete", b"snapshot_complete", "upserted", b"upserted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["upserted", "removed", "snapshot_complete", "heard"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["upserted", "removed", "snapshot_complete", "heard", "changes"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
 Global___WatchServicesResponse: _TypeAlias = WatchServicesResponse  # noqa: Y015
+
+@_typing.final
+class Changes(_message.Message):
+    """Changes that became visible together, or parts of the snapshot, in order: at most 30, each with its own revision. Only
+    for a reader that asked for `batches`. The revision of the message is that of the last change.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchServicesResponse]:
+        """Each is `upserted` or `removed`."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___WatchServicesResponse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Changes: _TypeAlias = Changes  # noqa: Y015
 
 @_typing.final
 class Removed(_message.Message):
