@@ -20,6 +20,7 @@ Read in this order.
 - `measures`                                      the counts since the start, which the metrics read.
 - `outgoing`, `commits`, `releases`               the effects of commands until they are durable and released.
 - `upkeep`                                        ticks, and periodic work over all services.
+- `stream_messages`                               the messages of an agent's stream.
 - `agent_stream`, `observer_stream`               the two kinds of stream: the answers to each message.
 - `queries`, `readers`                            lists in pages, and readers with a cursor each.
 """

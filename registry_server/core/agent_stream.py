@@ -8,12 +8,10 @@ and wait.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import islice, takewhile
 from typing import cast
 
-from grid_model.declaration import Declaration
 from grid_model.errors import (
     Draining,
     FieldError,
@@ -25,13 +23,27 @@ from grid_model.errors import (
     UnknownIncarnation,
 )
 
-from registry_server.core.columns import PATH, Columns
+from registry_server.core.columns import PATH
 from registry_server.core.commits import Commits
 from registry_server.core.effects import Alert, EndStream, Message, Registered, Rejected, UnknownService
-from registry_server.core.heartbeats import Beat, ReadReport
+from registry_server.core.heartbeats import ReadReport
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
+from registry_server.core.stream_messages import (
+    Abandoned,
+    AgentMessage,
+    AlertAck,
+    BeatAck,
+    Beats,
+    Drain,
+    Goodbye,
+    Invalid,
+    Output,
+    Register,
+    Registers,
+    Registrations,
+)
 from registry_server.core.validation import MAX_INSTANCE_ID, check_id, check_spec, check_text
 
 HIGH_WATER = 4096
@@ -61,107 +73,6 @@ MAX_BEATS = 10_000
 
 MAX_REASON = 1000
 """Characters kept of the reason of a goodbye."""
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """An agent registers, or attaches again. `shared`: the process whose agents share the stream; empty if the agent
-    has the stream alone."""
-
-    spec: Declaration
-    incarnation: int
-    instance_id: str
-    shared: str = ""
-    among: bool = False
-    """Whether it came with others in a message, which it does not disturb if it is refused."""
-    relayed: bool = False
-    """Whether the stream only passes it on, and does not carry the service."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registers:
-    """Registrations that came in one message, `count` of them; read one by one, so that others are served meanwhile."""
-
-    registers: Iterable[Register | Invalid]
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Beats:
-    """Heartbeats. `relayed`: the stream carries nobody by them. `replaces_figures`: each names all its figures."""
-
-    beats: Sequence[Beat]
-    ack_requested: bool = False
-    relayed: bool = False
-    replaces_figures: bool = False
-    columns: Columns | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AlertAck:
-    """The recipient has handled these alerts."""
-
-    alert_ids: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Goodbye:
-    """A service leaves on purpose; `incarnation` 0 means the one that the stream carries."""
-
-    service_id: str
-    reason: str
-    incarnation: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Abandoned:
-    """The program of one service crashed or abandoned it, while the stream continues with other services."""
-
-    service_id: str
-    incarnation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Invalid:
-    """A message that could not be parsed."""
-
-    error: TronError
-    service_id: str = ""
-    instance_id: str = ""
-    shared: str = ""
-    among: bool = False
-    """Of a registration that came with others in a message."""
-
-
-AgentMessage = Register | Registers | Beats | AlertAck | Goodbye | Abandoned | Invalid
-
-
-@dataclass(frozen=True, slots=True)
-class BeatAck:
-    """Acknowledges the highest heartbeat that was read; on a relay's stream it also names the newest revision, and the
-    time of reading."""
-
-    sequence: int
-    revision: int | None = None
-    heard_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Registrations:
-    """Answers to registrations, in one message."""
-
-    registered: tuple[Registered, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """Asks the agent to reconnect within this many seconds."""
-
-    reconnect_after: float
-
-
-Output = Message | Registrations | BeatAck | Drain
-"""What is written on a stream."""
 
 
 class AgentStream:

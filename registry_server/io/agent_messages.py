@@ -11,7 +11,8 @@ from grid_model.wire import duration, timestamp_at
 
 from grid_hosting.status import decoded
 from registry_server.core import effects
-from registry_server.core.agent_stream import (
+from registry_server.core.columns import Columns
+from registry_server.core.stream_messages import (
     Abandoned,
     AgentMessage,
     AlertAck,
@@ -25,7 +26,6 @@ from registry_server.core.agent_stream import (
     Registers,
     Registrations,
 )
-from registry_server.core.columns import Columns
 from registry_server.io import translate
 
 

@@ -17,7 +17,8 @@ from grid_hosting.status import abort
 from grid_hosting.turns import Turn
 from registry_server.config import Config
 from registry_server.core import effects
-from registry_server.core.agent_stream import PATIENCE, AgentMessage, AgentStream, Registers
+from registry_server.core.agent_stream import PATIENCE, AgentStream
+from registry_server.core.stream_messages import AgentMessage, Registers
 from registry_server.io import translate
 from registry_server.io.agent_messages import from_output, to_agent_message
 from registry_server.io.loop import RegistryLoop

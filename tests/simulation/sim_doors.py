@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 from grid_model.errors import Draining, ReaderTooSlow
 from grid_model.verdict import VerdictOutcome, VerdictResult
 
-from registry_server.core.agent_stream import (
+from registry_server.core.agent_stream import AgentStream
+from registry_server.core.columns import Columns
+from registry_server.core.effects import EndStream, Message
+from registry_server.core.observer_stream import ObserverStream, VerdictCall
+from registry_server.core.record import Record
+from registry_server.core.service import Report
+from registry_server.core.stream_messages import (
     AgentMessage,
-    AgentStream,
     AlertAck,
     BeatAck,
     Beats,
@@ -21,11 +26,6 @@ from registry_server.core.agent_stream import (
     Register,
     Registrations,
 )
-from registry_server.core.columns import Columns
-from registry_server.core.effects import EndStream, Message
-from registry_server.core.observer_stream import ObserverStream, VerdictCall
-from registry_server.core.record import Record
-from registry_server.core.service import Report
 from tests.simulation import words
 from tests.simulation.network import DOWN, UP, Connection
 

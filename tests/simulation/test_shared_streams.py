@@ -17,7 +17,7 @@ from tron_client.protocol.members import Members
 from tron_client.protocol.session import AgentSession
 from tron_client.protocol.shared_stream import SharedStream
 
-from registry_server.core import agent_stream, effects
+from registry_server.core import agent_stream, effects, stream_messages
 from registry_server.core.columns import Columns
 from registry_server.core.commits import Commits
 from registry_server.core.registry import Registry
@@ -145,7 +145,7 @@ class World:
     def answer(self, process: Process) -> None:
         stream = process.at_registry
         if stream is not None and (output := stream.next_output()) is not None:
-            many = output.registered if isinstance(output, agent_stream.Registrations) else (output,)
+            many = output.registered if isinstance(output, stream_messages.Registrations) else (output,)
             process.down += map(_to_agents, many)
             stream.written(output)
 
@@ -269,30 +269,30 @@ def _to_registry(message: messages.OutgoingShared) -> Any:
             return _registration(message)
         case messages.Registers():
             registers = [_registration(each, among=True) for each in message.registers]
-            return agent_stream.Registers(registers, len(registers))
+            return stream_messages.Registers(registers, len(registers))
         case messages.Beats():
             asked = any(beat.ack_requested for beat in (*message.beats, *message.alive))
             columns = None
             if message.alive:
                 columns = Columns([beat.incarnation for beat in message.alive], message.alive[-1].sequence)
-            return agent_stream.Beats(message.beats, ack_requested=asked, columns=columns)
+            return stream_messages.Beats(message.beats, ack_requested=asked, columns=columns)
         case messages.AlertAck():
-            return agent_stream.AlertAck(message.alert_ids)
+            return stream_messages.AlertAck(message.alert_ids)
         case messages.Goodbye():
-            return agent_stream.Goodbye(message.service_id, message.reason, message.incarnation)
+            return stream_messages.Goodbye(message.service_id, message.reason, message.incarnation)
         case messages.Abandoned():
-            return agent_stream.Abandoned(message.service_id, message.incarnation)
+            return stream_messages.Abandoned(message.service_id, message.incarnation)
     raise TypeError(message)
 
 
-def _registration(message: messages.Register, *, among: bool = False) -> agent_stream.Register:
+def _registration(message: messages.Register, *, among: bool = False) -> stream_messages.Register:
     spec = make_spec(message.service_id, heartbeat_interval=INTERVAL)
-    return agent_stream.Register(spec, message.incarnation, message.instance_id, message.shared, among=among)
+    return stream_messages.Register(spec, message.incarnation, message.instance_id, message.shared, among=among)
 
 
 def _to_agents(output: Any) -> answers.Incoming:
     match output:
-        case agent_stream.BeatAck():
+        case stream_messages.BeatAck():
             return answers.BeatAck(output.sequence)
         case effects.Registered():
             service = output.service

@@ -16,17 +16,7 @@ from registry_server.core.agent_stream import (
     MOST_ANSWERS,
     OUTBOX,
     PATIENCE,
-    Abandoned,
     AgentStream,
-    AlertAck,
-    BeatAck,
-    Beats,
-    Drain,
-    Goodbye,
-    Invalid,
-    Register,
-    Registers,
-    Registrations,
 )
 from registry_server.core.commits import MAX_LINES, Commits
 from registry_server.core.effects import (
@@ -42,6 +32,18 @@ from registry_server.core.effects import (
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Report
+from registry_server.core.stream_messages import (
+    Abandoned,
+    AlertAck,
+    BeatAck,
+    Beats,
+    Drain,
+    Goodbye,
+    Invalid,
+    Register,
+    Registers,
+    Registrations,
+)
 from tests.support.end_stream import end_stream
 from tests.unit.registry_server.builders import at, make_event, make_spec
 
