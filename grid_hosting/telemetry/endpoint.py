@@ -6,10 +6,11 @@ and no thread.
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
@@ -26,11 +27,20 @@ BACKLOG = 16
 """Connections that wait to be served. Overflow rule: the system refuses the next."""
 
 
+PAUSE = 0.5
+"""Seconds of rest after a connection that could not be accepted: without file descriptors it would wait to be accepted
+again and again, and take a processor."""
+
+
 class _Handler(WSGIRequestHandler):
     timeout = ANSWER_WITHIN
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the word of the base class
         """Log nothing, because a request for metrics is no event."""
+
+    def get_stderr(self) -> TextIO:
+        """Where a traceback goes that the library prints: nowhere, since the reader of the values has logged why."""
+        return io.StringIO()
 
 
 class _Server(WSGIServer):
@@ -43,6 +53,16 @@ class _Server(WSGIServer):
         self.server_name, self.server_port = address  # binding would ask the name service, and wait for it
         self.setup_environ()
         self.server_activate()
+        self.ending = threading.Event()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """The next connection. Raises OSError, after a rest."""
+        try:
+            connection: tuple[socket.socket, Any] = super().get_request()
+        except OSError:
+            self.ending.wait(PAUSE)
+            raise
+        return connection
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Ignore a client that disconnected or was too slow; log any other error, which is a bug."""
@@ -58,17 +78,16 @@ class Endpoint:
         host, _, port = self.address.rpartition(":")
         self._server = _Server(bound, (host.strip("[]"), int(port)))
         self._server.set_app(make_wsgi_app(page))
-        self._open = True
         threading.Thread(target=self._serve, name="metrics", daemon=True).start()
 
     def close(self) -> None:
         """Accept no more requests; the thread ends when the current request is answered."""
-        self._open = False
+        self._server.ending.set()
         with suppress(OSError):
             self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread; elsewhere than on Linux it sleeps on
         self._server.server_close()
 
     def _serve(self) -> None:
-        while self._open:
+        while not self._server.ending.is_set():
             with suppress(OSError, ValueError):  # the socket was closed
                 self._server.handle_request()

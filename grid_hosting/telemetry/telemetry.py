@@ -86,7 +86,12 @@ class Telemetry:
         """Return the current values, read between two turns of the loop, so that nothing changes meanwhile. For other
         threads."""
         reading = asyncio.run_coroutine_threadsafe(self._take(), self._loop)
-        return reading.result(READ_WITHIN)
+        try:
+            return reading.result(READ_WITHIN)
+        except TimeoutError:
+            reading.cancel()
+            log.warning("metrics_unread", why=f"the event loop did not answer for {READ_WITHIN:g} s")
+            raise
 
     async def _take(self) -> list[Reading]:
         return read_all(self._metrics)

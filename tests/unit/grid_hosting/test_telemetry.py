@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+import socketserver
 import threading
 import urllib.error
 import urllib.request
@@ -100,7 +102,9 @@ async def test_an_empty_address_serves_nothing(logged: list[structlog.typing.Eve
     assert logged == []
 
 
-async def test_a_loop_that_is_stuck_fails_the_scrape_and_not_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_is_stuck_fails_the_scrape_and_not_the_next(
+    monkeypatch: pytest.MonkeyPatch, logged: list[structlog.typing.EventDict], capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(telemetry, "READ_WITHIN", 0.05)
     served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY)
     failed = threading.Event()
@@ -115,6 +119,8 @@ async def test_a_loop_that_is_stuck_fails_the_scrape_and_not_the_next(monkeypatc
     scraper.start()
     assert failed.wait(10)  # this is the loop's thread: nothing else runs on it meanwhile
     scraper.join()
+    assert "metrics_unread" in [each["event"] for each in logged]
+    assert "Traceback" not in capfd.readouterr().err
     assert "tron_x 1.0" in await asyncio.to_thread(get, served.address)
     served.close()
 
@@ -133,6 +139,28 @@ async def test_clients_that_say_nothing_take_no_thread_and_only_the_time_of_one_
     for each in silent:
         each.close()
     served.close()
+
+
+async def test_a_connection_that_cannot_be_accepted_does_not_take_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[int] = []
+
+    def refuse(server: object) -> None:
+        attempts.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(endpoint, "PAUSE", 600.0)
+    monkeypatch.setattr(socketserver.TCPServer, "get_request", refuse)
+    served = Telemetry("program", [], listen=ANY)
+    host, _, port = served.address.rpartition(":")
+    waiting = [socket.create_connection((host, int(port))) for _ in range(4)]
+    await eventually(lambda: attempts, what="an attempt to accept")
+    served.close()
+    await eventually(
+        lambda: not [each for each in threading.enumerate() if each.name == "metrics"], what="its thread ended"
+    )
+    assert len(attempts) <= 2
+    for each in waiting:
+        each.close()
 
 
 async def test_nothing_is_served_after_the_end() -> None:
