@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -34,6 +35,8 @@ from registry_server.io.store import Store, StoreError
 
 log = structlog.get_logger("registry")
 
+CANNOT_WRITE = "the registry cannot write, and is going away"
+
 
 class RegistryLoop:
     """One registry. Call `start` before use and `close` after it; `run` must be running for anything to be
@@ -47,6 +50,8 @@ class RegistryLoop:
         self._work = asyncio.Event()
         self._detaching = asyncio.Event()
         self._failure: StoreError | None = None
+        # Callers that wait for a commit; as many as there are calls.
+        self._unreleased: set[asyncio.Future[None]] = set()
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outlets: dict[int, Callable[[Message | EndStream], None]] = {}
         self._wake_feeds: dict[int, Callable[[], None]] = {}
@@ -138,21 +143,25 @@ class RegistryLoop:
         try:
             return self._releases.flush_inline(then)
         except StoreError as error:
-            self._failure = error
+            self._fail(error)
             if not self._broken.done():
                 self._broken.set_exception(error)
             raise
 
     async def flushed(self) -> None:
-        """Flush, and wait until all effects up to now are durable and released."""
-        released = asyncio.get_running_loop().create_future()
+        """Flush, and wait until all effects up to now are durable and released. Raises Draining if they never will be,
+        because the registry cannot write."""
+        released = self._new_caller()
         self._releases.flush(partial(_resolve, released))
         await released
 
     async def flushed_inline(self) -> None:
-        """Flush by `flush_inline`, and wait as `flushed` does."""
-        released = asyncio.get_running_loop().create_future()
-        self.flush_inline(partial(_resolve, released))
+        """Flush by `flush_inline`, and wait as `flushed` does. Raises Draining too."""
+        released = self._new_caller()
+        try:
+            self.flush_inline(partial(_resolve, released))
+        except StoreError:
+            raise Draining(CANNOT_WRITE) from None  # `run` ends with the reason
         if released.done():
             await asyncio.sleep(0)  # recipients of messages go first, then the caller
         else:
@@ -182,8 +191,7 @@ class RegistryLoop:
         return self._next_id
 
     def close_session(self, session_id: int) -> None:
-        """Record that the stream ended: a few of its services are detached at once, the others soon. Raises
-        StoreError."""
+        """Record that the stream ended: a few of its services are detached at once, the others soon."""
         self._outlets.pop(session_id, None)
         if self.draining:
             self.registry.end_session(session_id, Draining.reason)
@@ -192,7 +200,8 @@ class RegistryLoop:
             self._detach_next()
         if self.registry.detaches:
             self._detaching.set()
-        self.flush_inline()
+        with suppress(StoreError):  # `run` ends with it; ten thousand streams that end after that have nothing to add
+            self.flush_inline()
 
     def broken(self, records: list[Record]) -> None:
         """Handle services whose streams broke, or whose programs crashed."""
@@ -211,6 +220,22 @@ class RegistryLoop:
         self.registry.close_feed(feed_id, self.now())
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _new_caller(self) -> asyncio.Future[None]:
+        """Return a future for a caller that waits for a commit. Raises Draining if there will be none."""
+        if self._failure is not None:
+            raise Draining(CANNOT_WRITE)
+        released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._unreleased.add(released)
+        released.add_done_callback(self._unreleased.discard)
+        return released
+
+    def _fail(self, error: StoreError) -> None:
+        """Record that the disk failed, and answer the callers that wait for a commit: none will come."""
+        self._failure = error
+        for released in tuple(self._unreleased):
+            if not released.done():
+                released.set_exception(Draining(CANNOT_WRITE))
 
     def _wake_observers(self, *, tick: bool = False) -> None:
         for feed_id, wake in self._wake_feeds.items():
@@ -264,7 +289,7 @@ class RegistryLoop:
                         await loop.run_in_executor(self._writer, self._store.commit, batch.lines)
                     except StoreError as error:
                         self._releases.failed(batch)
-                        self._failure = error
+                        self._fail(error)
                         raise
                     self._committed(batch.lines, time.perf_counter() - began)
                 self._releases.written(batch)

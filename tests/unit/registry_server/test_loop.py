@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from grid.registry.v1 import observation_pb2
 from grid_model.declaration import Declaration
-from grid_model.errors import Superseded
+from grid_model.errors import Draining, Superseded
 from grid_model.event import OPERATORS, Event
 from grid_model.liveness import LivenessCause
 from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome
@@ -187,6 +187,45 @@ async def test_a_registry_that_can_not_write_stops_rather_than_lie() -> None:
         await asyncio.wait_for(task, 5)
     assert caught.group_contains(StoreError)
     assert told == []
+
+
+@pytest.mark.parametrize("inline", [False, True])
+async def test_callers_of_a_registry_that_cannot_write_are_answered_at_once(inline: bool) -> None:
+    """Else each waits until it is cancelled, and with them the end of the registry, and so its next start."""
+    store = HeldStore()
+    loop = RegistryLoop(store, event_retention=60)
+    await loop.start()
+    task = asyncio.create_task(loop.run())
+    store.gate.clear()
+    store.broken = True
+    loop.registry.register(Declaration("a", "a"), 0, "", None, loop.now())
+    waiting = [asyncio.create_task(loop.flushed()) for _ in range(2)]
+    await asyncio.sleep(0)
+    store.gate.set()
+    for caller in waiting:
+        with pytest.raises(Draining, match="cannot write"):
+            await asyncio.wait_for(caller, 5)
+    with pytest.raises(Draining, match="cannot write"):
+        await (loop.flushed_inline() if inline else loop.flushed())
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(task, 5)
+    assert caught.group_contains(StoreError)
+
+
+async def test_streams_that_end_while_a_registry_cannot_write_add_no_error() -> None:
+    store = HeldStore()
+    loop = RegistryLoop(store, event_retention=60)
+    await loop.start()
+    sessions = [loop.open_session(lambda _: None) for _ in range(3)]
+    for number, session in enumerate(sessions):
+        loop.registry.register(Declaration(f"s{number}", "s"), 0, "", session, loop.now())
+    store.broken = True
+    await asyncio.sleep(INLINE_APART * 2)
+    for session in sessions:
+        loop.close_session(session)
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.wait_for(loop.run(), 5)
+    assert caught.group_contains(StoreError)
 
 
 async def quiet(loop: RegistryLoop) -> None:
