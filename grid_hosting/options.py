@@ -18,6 +18,10 @@ HANDS_OFF = 2 * 3600
 IDLE_FOR = 60
 """Seconds for which a connection may carry no call. The client opens another one when it needs it."""
 
+SPEAK_WITHIN = 20
+"""Seconds within which a new connection must speak HTTP/2, or it is closed; gRPC's default is 120. A client ends its
+attempt after 20 s too. Silent connections hold file descriptors that others need."""
+
 
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """Return the options of a server that receives messages of at most this many bytes."""
@@ -34,6 +38,7 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
         # A client may ping as often as it likes: else gRPC would close its connection, as if the client had gone.
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.max_connection_idle_ms", IDLE_FOR * 1000),
+        ("grpc.server_handshake_timeout_ms", SPEAK_WITHIN * 1000),
         ("grpc.http2.bdp_probe", 0),
         ("grpc.max_receive_message_length", max_message_bytes),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -31,6 +32,24 @@ def test_data_that_stays_unacknowledged_ends_no_connection_before_silence_is_jud
 
 def test_a_client_that_pings_often_is_not_thrown_out() -> None:
     assert OPTIONS["grpc.http2.max_ping_strikes"] == 0
+
+
+async def test_a_connection_that_says_nothing_is_closed() -> None:
+    assert OPTIONS["grpc.server_handshake_timeout_ms"] <= 20_000
+    soon = {**OPTIONS, "grpc.server_handshake_timeout_ms": 300}
+    server = grpc.aio.server(options=list(soon.items()))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+
+            def read_to_the_end() -> None:
+                while connection.recv(4096):
+                    pass
+
+            await asyncio.to_thread(read_to_the_end)
+    finally:
+        await server.stop(None)
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux only")
