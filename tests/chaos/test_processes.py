@@ -197,3 +197,40 @@ def test_the_supervisor_itself_is_killed(tmp_path_factory: pytest.TempPathFactor
             with RegistryClient(second.registry_address) as client:
                 assert writer.lost(client) == ([], [])
     figure(took, "s until a new `tron up` serves; 0 lost writes")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_a_registry_that_dies_again_and_again(running: Ground, figure: Figure) -> None:
+    """P2, P3: kill -9 of the registry ten times, each 0.5 s after its start; an agent died before the first."""
+    since = running.mark()
+    with agents(running.address, fleet("unseen", 1)) as process:
+        running.wait_alive({"unseen-0"})
+        process.kill()
+        for _ in range(10):
+            wait_back(running, kill(running, "registry"))
+            let_pass(0.5)
+        began = time.monotonic()
+        down = running.parent.wait("service_down", "unseen-0", 60)
+    running.settle()
+    assert running.said(since, FALSE_ALARMS, ids(FLEET)) == []
+    figure(down.received_at - began, "s after the last start (window 3 s) until the parent knows; 0 false alarms")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_the_registry_is_stopped_for_longer_than_agents_wait(running: Ground, figure: Figure) -> None:
+    """P2, P3: SIGSTOP of the registry for 38 s: agents end their streams after 30 s. An agent dies meanwhile."""
+    since = running.mark()
+    with agents(running.address, fleet("unheard", 1)) as process:
+        running.wait_alive({"unheard-0"})
+        with stopped(running.system.child_pid("registry")):
+            let_pass(STOPPED)
+            process.kill()
+            let_pass(33.0)
+        began = time.monotonic()
+        down = running.parent.wait("service_down", "unheard-0", 60)
+    running.wait_alive(ids(FLEET))
+    running.settle()
+    assert running.said(since, FALSE_ALARMS, ids(FLEET)) == []
+    figure(down.received_at - began, "s after it goes on (window 3 s) until the parent knows; 0 false alarms")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tron_client import RegistryClient
 
+from grid_hosting.options import SPEAK_WITHIN
 from tests.chaos.conftest import Figure
 from tests.chaos.ground import DEATHS, FALSE_ALARMS, WINDOW, fleet, ground, ids, write_settings
 from tests.support.ears import listening
@@ -52,6 +53,33 @@ def test_file_descriptors_are_exhausted(tmp_path: Path, figure: Figure) -> None:
         assert {each.service_id for each in said} == {"doomed-0"}
         assert "Traceback" not in registry.log
     figure(down.received_at - killed, "s until the parent knows of a death meanwhile (grace 2 s); 0 false alarms")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_tron_restarts_while_file_descriptors_are_exhausted(tmp_path: Path, figure: Figure) -> None:
+    """P2, P4: silent connections take all file descriptors of the registry; kill -9 of TRON, which must reconnect."""
+    few = ("sh", "-c", f'ulimit -n {FILES} && exec "$@"', "few")
+    with ExitStack() as held:
+        registry = held.enter_context(start_registry(tmp_path / "registry" / "data", under=few))
+        first = held.enter_context(start_monitor(tmp_path / "monitor" / "data", registry.address))
+        healthy = fleet("steady", 20)
+        held.enter_context(agents(registry.address, healthy))
+        client = held.enter_context(RegistryClient(registry.address))
+        since = client.list_events(newest=True, limit=1).last_sequence
+        host, _, port = registry.address.rpartition(":")
+        for _ in range(FILES):
+            held.enter_context(socket.create_connection((host, int(port)), timeout=5))
+        wait_until(lambda: open_files(registry.pid) >= FILES - 1, 10, "all are taken")
+        first.kill()
+        second = held.enter_context(start_monitor(tmp_path / "monitor" / "data", registry.address))
+        began = time.monotonic()
+        wait_until(lambda: " watching " in second.log, 100, "TRON watches again")
+        took = time.monotonic() - began
+        assert "monitor_lost" in registry.log, "operators are notified meanwhile"
+        events = client.list_events(after_sequence=since, limit=1000).events
+        assert [each for each in events if each.type in FALSE_ALARMS] == []
+    figure(took, f"s until TRON watches again (silent connections are closed after {SPEAK_WITHIN} s); 0 false alarms")
 
 
 def open_files(pid: int) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -234,6 +236,7 @@ def test_no_program_may_write_for_a_while(tmp_path: Path, figure: Figure) -> Non
         running.parent.wait_down({"dies-0"})
         running.settle()
         assert running.said(since, FALSE_ALARMS, ids(healthy)) == []
+        assert "Traceback" not in running.system.log, "the reason is one line"
         assert writer.lost(running.client) == ([], [])
     figure(took, "s after there is room until all are ALIVE and writes are taken; 0 false alarms, 0 lost writes")
 
@@ -275,6 +278,61 @@ def test_the_disk_under_the_store_is_full(tmp_path: Path, figure: Figure) -> Non
         running.parent.wait_down(ids(doomed), 60)
         running.settle()
         assert running.said(since, FALSE_ALARMS, ids(healthy)) == []
+        assert "Traceback" not in running.system.log, "the reason is one line"
         assert {each.service_id for each in running.said(since, DEATHS)} >= ids(doomed)
         assert writer.lost(running.client) == ([], [])
     figure(took, "s after there is room until all are ALIVE and writes are taken; 0 false alarms, 0 lost writes")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_another_process_locks_the_database(tmp_path: Path, figure: Figure) -> None:
+    """P1, P2: another process holds a write lock on the database for 3 s, and for 8 s, under a client that writes."""
+    healthy = fleet("steady", 20)
+    with ground(tmp_path) as running, agents(running.address, healthy):
+        running.wait_alive(ids(healthy))
+        since = running.mark()
+        longest = 0.0
+        for length in (3.0, 8.0):
+            with closing(sqlite3.connect(tmp_path / "data" / "registry" / DATABASE, isolation_level=None)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                writer = Writer(running.address, prefix=f"locked-{length:g}")
+                writer.start()
+                let_pass(length)
+            began = time.monotonic()
+            writer.wait_for_more(10)
+            longest = max(longest, time.monotonic() - began)
+            writer.stop()
+            running.wait_alive(ids(healthy))
+            running.settle()
+            assert writer.lost(running.client) == ([], [])
+        assert running.said(since, FALSE_ALARMS, ids(healthy)) == []
+        assert "Traceback" not in running.system.log, "the reason is one line"
+    figure(longest, "s at most after the lock until writes are taken; 0 false alarms, 0 lost writes")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_a_registry_is_killed_while_it_starts(tmp_path: Path, figure: Figure) -> None:
+    """P1: kill -9 of a registry at 25 moments of its start; after every fifth it takes 20 writes, and is killed."""
+    data = tmp_path / "data"
+    moments = random.Random(1)
+    acknowledged: set[str] = set()
+    command = [sys.executable, "-m", "registry_server", "--listen", "127.0.0.1:0", "--data-dir", str(data)]
+    for number in range(25):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            let_pass(moments.uniform(0.25, 0.75))
+            process.kill()
+            assert process.stderr is not None
+            assert "tron registry:" not in process.stderr.read(), "what the one before left is refused"
+        if number % 5 == 4:
+            with (
+                start_registry(data, "--no-self-register") as registry,
+                RegistryClient(registry.address) as client,
+            ):
+                assert {each.service_id for each in client.list_services().services} >= acknowledged
+                for index in range(20):
+                    name = f"start-{number}-{index}"
+                    acknowledged.add(client.register(name, name=name, heartbeat_interval=3600, ttl=86_400).service_id)
+                registry.kill()
+    figure(len(acknowledged), "writes acknowledged, none lost; 0 starts refused")

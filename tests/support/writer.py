@@ -12,13 +12,14 @@ from tests.support.waiting import wait_until
 class Writer(threading.Thread):
     """Registers and publishes as fast as it is answered; notes only what was acknowledged."""
 
-    def __init__(self, address: str, *, size: int = 0, prefix: str = "written") -> None:
-        """`size`: bytes in the details of each event."""
+    def __init__(self, address: str, *, size: int = 0, prefix: str = "written", one_service: bool = False) -> None:
+        """`size`: bytes in the details of each event. `one_service`: register the same one again and again."""
         super().__init__(daemon=True)
         self._client = RegistryClient(address, timeout=2.0)
         self._over = threading.Event()
         self._details = {"filler": "x" * size} if size else {}
         self._prefix = prefix
+        self._one_service = one_service
         self.services: list[str] = []
         self.events: list[int] = []
         self.refused = 0
@@ -31,7 +32,10 @@ class Writer(threading.Thread):
             try:
                 self.services.append(
                     self._client.register(
-                        f"{self._prefix}-{number}", name="written", heartbeat_interval=3600.0, ttl=86_400.0
+                        f"{self._prefix}-{0 if self._one_service else number}",
+                        name="written",
+                        heartbeat_interval=3600.0,
+                        ttl=86_400.0,
                     ).service_id
                 )
                 self.events.append(
