@@ -48,12 +48,15 @@ Listen = Annotated[str, AfterValidator(_checked)]
 """A setting that is an address to listen on; what is wrong with it stops the start."""
 
 
-def _checked_unless_empty(listen: str) -> str:
-    return _checked(listen) if listen else ""
+def _checked_unless_off(listen: str) -> str:
+    return "" if listen in ("", OFF) else _checked(listen)
 
 
-OptionalListen = Annotated[str, AfterValidator(_checked_unless_empty)]
-"""The same, or empty to listen nowhere."""
+OFF = "off"
+"""In place of an address: listen nowhere. An empty flag or variable counts as not given."""
+
+OptionalListen = Annotated[str, AfterValidator(_checked_unless_off)]
+"""The same, or OFF, which is read as the empty text."""
 
 
 def _checked_collector(url: str) -> str:

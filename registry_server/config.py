@@ -34,7 +34,7 @@ class Config(ProgramConfig):
     sinks: SinksConfig = SinksConfig()
     """Where operators are notified that TRON is lost, in addition to the log."""
     metrics_listen: OptionalListen = "127.0.0.1:6124"
-    """Where to serve metrics for Prometheus, as http://HOST:PORT/metrics. Port 0 picks a free port; empty: nowhere. An
-    address in use is logged, and the registry runs without."""
+    """Listen address of the metrics for Prometheus, which are served as http://HOST:PORT/metrics. Port 0: any free
+    port; `off`: no metrics. If the address is in use, the registry logs that and serves no metrics."""
     self_register: CliImplicitFlag[bool] = True
     """Register the registry itself, so that it is listed like any other service."""

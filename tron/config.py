@@ -97,7 +97,7 @@ class Config(ProgramConfig):
     """As `registry_lost_after`, if the registry announced that it is draining, and after TRON's own start."""
     metrics_listen: OptionalListen = "127.0.0.1:6125"
     """Listen address of the metrics for Prometheus, which are served as http://HOST:PORT/metrics. Port 0: any free
-    port; empty: no metrics. If the address is in use, TRON logs that and serves no metrics."""
+    port; `off`: no metrics. If the address is in use, TRON logs that and serves no metrics."""
     self_register: CliImplicitFlag[bool] = True
     """Register TRON itself, so that it is listed like any other service."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,8 +172,43 @@ def test_a_collector_receives_what_prometheus_reads(system: System, collector: R
     wait_until(lambda: sent() == wanted, 15, "all three programs sent all their metrics")
 
 
+def test_a_stopped_tron_is_seen_by_the_registry(system: System) -> None:
+    pid = system.child_pid("monitor")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: value(scrape(system, "registry"), "tron_registry_watched") == 0, 15, "nobody watches")
+        lag = "tron_registry_observer_lag_seconds"
+        wait_until(lambda: value(scrape(system, "registry"), lag) > 1, 15, "the lag grows")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: value(scrape(system, "registry"), "tron_registry_watched") == 1, 15, "TRON watches again")
+
+
+def test_a_stall_of_the_registry_is_counted_and_holds_what_was_known_before(system: System) -> None:
+    pid = system.child_pid("registry")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: value(scrape(system, "gateway"), "tron_gateway_stale_seconds") > 0, 15, "no news")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: value(scrape(system, "registry"), "tron_registry_stalls_total") >= 1, 15, "a stall")
+    assert value(scrape(system, "registry"), "tron_registry_stalled_seconds_total") > 1
+    wait_until(lambda: value(scrape(system, "monitor"), "tron_monitor_hold_seconds") > 0, 15, "evidence is held")
+    wait_until(lambda: value(scrape(system, "gateway"), "tron_gateway_live") == 1, 15, "the gateway follows again")
+
+
 def test_a_program_that_is_restarted_serves_its_metrics_where_they_were(system: System) -> None:
     address = system.ready["tron_metrics"]
     system.wait_restarted("monitor", system.kill_child("monitor"))
     assert system.ready["tron_metrics"] == address
     assert families(scrape(system, "monitor"))
+
+
+def test_a_port_in_use_stops_no_program(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with start_system(tmp_path, "--registry-metrics-listen", taken, "--tron-metrics-listen", "off") as system:
+            assert (system.ready["registry_metrics"], system.ready["tron_metrics"]) == ("", "")
+            assert system.log.count("metrics_not_served") == 1
+            assert f"{taken} is in use" in system.log
+            wait_until(lambda: value(scrape(system, "gateway"), "tron_gateway_watched") == 1, 15, "the system works")

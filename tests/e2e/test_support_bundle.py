@@ -147,7 +147,9 @@ def test_nothing_is_overwritten(folder: Path, made: dict[str, str]) -> None:
 
 
 def test_it_says_what_it_could_not_read_where_nothing_runs(tmp_path: Path) -> None:
-    (tmp_path / "tron.toml").write_text('[registry]\nmetrics_listen = "127.0.0.1:9"\n[monitor]\nmetrics_listen = ""\n')
+    (tmp_path / "tron.toml").write_text(
+        '[registry]\nmetrics_listen = "127.0.0.1:9"\n[monitor]\nmetrics_listen = "off"\n'
+    )
     done = bundle(tmp_path, "-o", "b.tar.gz", "--registry", "127.0.0.1:9", "--monitor", "127.0.0.1:9")
     assert done.returncode == 0, done.stderr
     found = parts(tmp_path / "b.tar.gz")

@@ -67,3 +67,21 @@ def test_an_address_of_another_server_that_is_none_stops_the_start(
     said = capsys.readouterr().err
     assert said.startswith(f"tron monitor: {flag}: ")
     assert "has a scheme" in said
+
+
+@pytest.mark.parametrize(("kind", "table"), [(Config, "registry"), (TronConfig, "monitor")])
+def test_metrics_are_served_nowhere_if_they_are_off(
+    kind: type[Config | TronConfig], table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_config(kind, table, ["--metrics-listen", "off"]).metrics_listen == ""
+    Path("tron.toml").write_text(f'[{table}]\nmetrics_listen = ""\n')
+    assert read_config(kind, table, []).metrics_listen == ""
+    monkeypatch.setenv(f"TRON_{table.upper()}_METRICS_LISTEN", "127.0.0.1:7")
+    assert read_config(kind, table, []).metrics_listen == "127.0.0.1:7"
+
+
+def test_a_wrong_address_of_metrics_stops_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        read_config(Config, "registry", ["--metrics-listen", "on"])
+    assert stopped.value.code == 2
+    assert "metrics_listen: 'on' has no port" in capsys.readouterr().err

@@ -210,7 +210,8 @@ def _addresses(tables: dict[str, Any], ready_file: Path | None, bundle: Bundle) 
     """Where the programs are: as the ready file says, else as the settings do, else by default."""
     found = {}
     for key, (table, setting, default) in ADDRESSES.items():
-        found[key] = reachable_here(str(tables.get(table, {}).get(setting, default)))
+        listen = str(tables.get(table, {}).get(setting, default))
+        found[key] = "" if listen == "off" else reachable_here(listen)
     if ready_file is not None:
         try:
             document = json.loads(ready_file.read_text())

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tron_cli.process_policy import Serving
 
 HOST = "127.0.0.1"
+_OFF = "off"
 
 _SERVES = {
     "registry": "RegistryService, EventService, health, reflection",
@@ -95,10 +96,10 @@ def up(
     ] = f"{HOST}:6102",
     hmi_listen: Annotated[str, typer.Option(help="Listen address of the dashboard.")] = f"{HOST}:6101",
     registry_metrics_listen: Annotated[
-        str, typer.Option(help="Listen address of the registry's metrics for Prometheus; empty: no metrics.")
+        str, typer.Option(help="Listen address of the registry's metrics for Prometheus; off: no metrics.")
     ] = f"{HOST}:6124",
     tron_metrics_listen: Annotated[
-        str, typer.Option(help="Listen address of TRON's metrics for Prometheus; empty: no metrics.")
+        str, typer.Option(help="Listen address of TRON's metrics for Prometheus; off: no metrics.")
     ] = f"{HOST}:6125",
     ready_file: Annotated[
         Path | None,
@@ -127,9 +128,11 @@ def up(
         "--events-http-listen": events_http_listen,
         "--hmi-listen": hmi_listen,
     }
+    # An empty text is no address for a program: it would serve where it does by default.
+    registry_metrics_listen, tron_metrics_listen = registry_metrics_listen or _OFF, tron_metrics_listen or _OFF
     metrics = {"--registry-metrics-listen": registry_metrics_listen, "--tron-metrics-listen": tron_metrics_listen}
     _check_settings(config)
-    _check_addresses(listens, {flag: address for flag, address in metrics.items() if address})
+    _check_addresses(listens, {flag: address for flag, address in metrics.items() if address != _OFF})
     _prepare(data_dir, ready_file)
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
     shared = [] if config is None else ["--config", str(config)]

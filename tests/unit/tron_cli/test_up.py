@@ -37,6 +37,16 @@ def test_a_wrong_address_is_refused_at_once_in_one_line_that_names_the_flag(
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("flag", ["registry-metrics", "tron-metrics"])
+def test_a_wrong_address_of_metrics_is_refused_too(tmp_path: Path, flag: str) -> None:
+    flags = [word for each in FLAGS for word in (f"--{each}-listen", "127.0.0.1:0")]
+    arguments = ["up", "--data-dir", str(tmp_path / "data"), *flags, f"--{flag}-listen", "localhost"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    (line,) = result.output.splitlines()
+    assert line.startswith(f"tron: --{flag}-listen: ")
+
+
 def test_one_address_for_two_ports_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
