@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from grid_model.declaration import Declaration
 from grid_model.errors import FieldError, InvalidRequest, ServiceNotFound
 from grid_model.event import OPERATORS
@@ -20,7 +22,7 @@ class Directory:
         """By id. Not to be changed but by `add` and `remove`."""
         self.by_incarnation: dict[int, Record] = {}
         """The same by incarnation."""
-        self._past: dict[int, str] = {}
+        self._past: OrderedDict[int, str] = OrderedDict()
         self._by_name: dict[str, set[str]] = {}
 
     def get(self, service_id: str) -> Record:
@@ -80,7 +82,7 @@ class Directory:
         """An incarnation of the service is over."""
         self._past[incarnation] = service_id
         while len(self._past) > MOST_PAST:
-            del self._past[next(iter(self._past))]
+            self._past.popitem(last=False)
 
     def past_owner(self, incarnation: int) -> str:
         """The service whose incarnation this was; empty if that is not remembered, or never was."""

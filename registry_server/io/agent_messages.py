@@ -124,7 +124,7 @@ def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:
 
 def _registered(answer: effects.Registered) -> heartbeat_pb2.Registered:
     return heartbeat_pb2.Registered(
-        service=translate.from_service(answer.service),
+        service=translate.shared_message(answer.service),
         instance_id=answer.instance_id,
         batches=True,
         observed_at=timestamp_at(time.time()),

@@ -258,7 +258,7 @@ def _change(change: Change) -> registry_service_pb2.WatchServicesResponse:
             revision=change.revision, removed=registry_service_pb2.Removed(service_id=change.service_id)
         )
     return registry_service_pb2.WatchServicesResponse(
-        revision=change.revision, upserted=translate.from_service(change.service)
+        revision=change.revision, upserted=translate.shared_message(change.service)
     )
 
 

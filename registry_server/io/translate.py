@@ -76,6 +76,24 @@ def from_service(service: Service) -> service_pb2.Service:
     return message
 
 
+MOST_SHARED = 1024
+"""Messages that `shared_message` keeps. Overflow rule: all are dropped, and built again if they are needed."""
+
+_shared: dict[int, tuple[Service, service_pb2.Service]] = {}
+"""By the identity of the record, which is kept beside its message so that no other object can have it."""
+
+
+def shared_message(service: Service) -> service_pb2.Service:
+    """Return the wire message for a record, the same one for the answer to a registration and for all readers of the
+    change. It must not be changed."""
+    found = _shared.get(id(service))
+    if found is None:
+        if len(_shared) >= MOST_SHARED:
+            _shared.clear()
+        found = _shared[id(service)] = (service, from_service(service))
+    return found[1]
+
+
 def from_held(maintenance: Maintenance, record: Record | None) -> service_pb2.HeldNotices:
     """Return the wire message for the services under maintenance."""
     return service_pb2.HeldNotices(

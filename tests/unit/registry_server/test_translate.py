@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from google.protobuf.duration_pb2 import Duration
 from grid.registry.v1 import heartbeat_pb2, service_pb2
 from grid_model import declaration_codec
@@ -15,6 +16,7 @@ from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report
 from registry_server.io import translate
+from tests.unit.registry_server.builders import make_spec
 
 DURATIONS = st.builds(Duration, seconds=st.integers(1, 30 * 86_400), nanos=st.integers(0, 999_999_999))
 FIELDS = ("heartbeat_interval", "ttl", "reconnect_grace", "stall_after")
@@ -51,3 +53,14 @@ def test_a_beat_keeps_what_it_leaves_out_and_one_that_replaces_figures_clears_th
             0.5,
             7,
         )
+
+
+def test_the_shared_message_of_a_record_is_built_once_and_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(translate, "MOST_SHARED", 2)
+    registry = Registry()
+    records = [registry.register(make_spec(each), 0, "", None, Instant(0.0, 0.0)) for each in "abc"]
+    first = [translate.shared_message(each) for each in records]
+    assert [each.service_id for each in first] == ["a", "b", "c"]
+    assert translate.shared_message(records[2]) is first[2]
+    assert translate.shared_message(records[0]) == first[0], "it was dropped, and is built again"
+    assert translate.shared_message(registry.view(registry.get("c"))) == first[2]
