@@ -33,7 +33,7 @@ from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.observation import Facts
+from grid_model.observation import Facts, ReportDeadline
 
 from tron.facts import NEVER, Kind, Lease, Transition
 from tron.hold import Hold
@@ -55,6 +55,8 @@ class Detector:
         self._deadlines: list[tuple[float, str, int]] = []
         self._deregistration_held = False
         self._hold = Hold()
+        self.defers = False
+        """Whether the registry takes report deadlines."""
         self.living = Living()
         """The services that are judged alive, counted."""
         self.hearing_since = 0.0
@@ -101,8 +103,6 @@ class Detector:
             missed_beats=facts.missed_beats,
         )
         if before is not None and before.facts.incarnation == facts.incarnation:
-            lease.worst_gap = before.worst_gap
-            self._note_gap(lease, before.heard_at, facts.heard_at)
             lease.confirmed = before.confirmed and not facts.connected
         self._leases[facts.service_id] = lease
         self._by_incarnation[facts.incarnation] = lease
@@ -111,16 +111,52 @@ class Detector:
         self._schedule(lease)
 
     def record_beat(self, incarnation: int, observation: int, at: float) -> None:
-        """A beat. A later deadline needs no new entry: the earlier one is looked at again when it is due. An earlier
-        one does: a beat can end what was held back, or bring somebody back."""
+        """A beat, or the report that a deadline was reached, with the last beat. A later due time needs no new entry:
+        the earlier one is looked at again when it is due. An earlier one does: a beat can end what was held back, or
+        bring a service back."""
         lease = self._by_incarnation.get(incarnation)
-        if lease is None or observation <= lease.observation:
+        if lease is None or (observation <= lease.observation and lease.deadline is None):
             return
-        self._note_gap(lease, lease.heard_at, at)
-        lease.last_heartbeat_at += max(0.0, at - lease.heard_at)
-        lease.observation = observation
-        lease.heard_at = at
+        lease.deadline = None
+        if observation > lease.observation:
+            lease.last_heartbeat_at += max(0.0, at - lease.heard_at)
+            lease.observation = observation
+            lease.heard_at = at
         self._schedule(lease)
+
+    def refresh(self, facts: Facts) -> None:
+        """Take over when a service was last heard, and its longest gap, from facts that were asked for. What is due
+        stays as it is."""
+        lease = self._leases.get(facts.service_id)
+        if lease is None or lease.facts.incarnation != facts.incarnation or facts.observation < lease.observation:
+            return
+        lease.facts = replace(lease.facts, worst_gap=facts.worst_gap)
+        lease.observation, lease.heard_at = facts.observation, facts.heard_at
+        lease.last_heartbeat_at = facts.last_heartbeat_at
+
+    def defer(self, service_id: str) -> ReportDeadline | None:
+        """When the registry is to report a service that is judged ALIVE, if nothing more is heard: it sends none of its
+        heartbeats before. None if they are to be sent, or the registry has that deadline already.
+
+        The first deadline of a service follows from all its heartbeats. A later one, by other thresholds, may be over:
+        then the registry looks at once.
+        """
+        lease = self._leases.get(service_id)
+        if lease is None or not self.defers or lease.liveness is not Liveness.ALIVE or lease.disconnected:
+            return None
+        policy = self._policies.of(service_id)
+        silence = policy.silence(lease.facts.interval, policy.misses_before_warning)
+        inactivity = NEVER if lease.facts.maintained else self._stall_limit(lease, policy)
+        before, lease.deadline = lease.deadline, None
+        if before is not None and (before.silence, before.inactivity) == (silence, inactivity):
+            lease.deadline = before
+            return None
+        _, due = self._next(lease)
+        if due == NEVER or (due <= self.now and before is None):
+            return None
+        lease.deadline = ReportDeadline(lease.facts.incarnation, due, silence, inactivity)
+        lease.scheduled = NEVER
+        return lease.deadline
 
     def forget(self, service_id: str) -> None:
         """The service is gone."""
@@ -203,7 +239,7 @@ class Detector:
         lease = self._leases.get(service_id)
         if lease is None or service_id in self._exempt:
             return []
-        imagined = replace(lease)
+        imagined = replace(lease, deadline=None)
         now, due = self.now, self.now
         found: list[tuple[Kind, float, LivenessCause]] = []
         try:
@@ -285,6 +321,8 @@ class Detector:
             return Kind.DOWN, max(self._down_at(lease, policy)[0], held_until)
         if lease.disconnected:
             return Kind.SUSPECT, max(facts.detached_at or 0.0, held_until)
+        if lease.deadline is not None:
+            return Kind.MISS, NEVER
         missed_at = max(silent_since + policy.silence(facts.interval, policy.misses_before_warning), held_until)
         # A stalled service gets no worse, so no alert would follow after maintenance: the stall waits until then.
         stalled_at = NEVER if facts.maintained else max(self._stalls_at(lease, policy), held_until)
@@ -324,8 +362,14 @@ class Detector:
         if lease.liveness is Liveness.ALIVE:
             # A new stream says nothing of the counter before its first beat.
             still_since = max(still_since, facts.attached_at or 0.0)
+        return still_since + self._stall_limit(lease, policy)
+
+    def _stall_limit(self, lease: Lease, policy: Policy) -> float:
+        """For how many seconds the activity counter may not move; NEVER if it need not."""
+        if lease.facts.stall_after is None:
+            return NEVER
         # The counter is seen with each beat and not between: a shorter limit would accuse a service that beats in time.
-        return still_since + max(facts.stall_after, policy.silence(facts.interval, 1))
+        return max(lease.facts.stall_after, policy.silence(lease.facts.interval, 1))
 
     def _is_back(self, lease: Lease, policy: Policy) -> bool:
         if lease.disconnected:
@@ -384,8 +428,3 @@ class Detector:
 
     def _missed_beats(self, lease: Lease) -> int:
         return max(0, int((self.now - lease.heard_at) / lease.facts.interval))
-
-    def _note_gap(self, lease: Lease, before: float, at: float) -> None:
-        """The longest time between two beats that nothing excuses, as far as the registry could hear all the while."""
-        if before > self.hearing_since and lease.facts.connected:
-            lease.worst_gap = max(lease.worst_gap, at - max(before, self.busy_until(lease)))

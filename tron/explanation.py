@@ -38,7 +38,7 @@ def explain(judge: Judge, service_id: str) -> Explanation | None:
 
 def _verdict(judge: Judge, lease: Lease) -> str:
     facts, now = lease.facts, judge.now
-    silent = now - lease.heard_at
+    silent = max(0.0, now - lease.heard_at)  # it may be heard after the newest frame
     match lease.liveness:
         case Liveness.ALIVE:
             sentence = messages.alive(facts.name, silent)
@@ -100,7 +100,7 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
         "state": lease.liveness.name,
         "cause": lease.cause.name,
         "judged_for_seconds": round(now - lease.judged_at, 3),
-        "silent_for_seconds": round(now - lease.heard_at, 3),
+        "silent_for_seconds": round(max(0.0, now - lease.heard_at), 3),
         "connected": facts.connected,
         "streamed": facts.streamed,
         "incarnation": facts.incarnation,
@@ -121,10 +121,10 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
         found["will_be_down_for"] = causes[0].name
     if facts.detached_reason:
         found["detached_reason"] = facts.detached_reason
-    if lease.worst_gap > 0:
-        found["worst_gap_seconds"] = round(lease.worst_gap, 3)
-        found["safety_margin"] = round(1 - lease.worst_gap / deadline, 3)
-        found["suggested_down_after_seconds"] = round(max(2 * lease.worst_gap, facts.interval), 3)
+    if facts.worst_gap > 0:
+        found["worst_gap_seconds"] = round(facts.worst_gap, 3)
+        found["safety_margin"] = round(1 - facts.worst_gap / deadline, 3)
+        found["suggested_down_after_seconds"] = round(max(2 * facts.worst_gap, facts.interval), 3)
     optional = {
         "attached_for_seconds": facts.attached_at,
         "broken_for_seconds": facts.detached_at,

@@ -16,7 +16,7 @@ from grid_model.event_types import (
     EventType,
 )
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.observation import Facts
+from grid_model.observation import Facts, ReportDeadline
 from grid_model.verdict import VerdictKind
 
 from tron import messages
@@ -112,8 +112,9 @@ class Lease:
     scheduled: float = NEVER
     deregistered: bool = False
     confirmed: bool = False
-    worst_gap: float = 0.0
-    """The longest time between two heartbeats that this TRON process has seen, in seconds."""
+    deadline: ReportDeadline | None = None
+    """The time at which the registry reports the service if nothing is heard; until then the registry may have heard
+    heartbeats that it did not send. None if the registry sends all heartbeats of the service."""
 
     @property
     def disconnected(self) -> bool:

@@ -103,6 +103,8 @@ class Judge:
             if self._pending:
                 self._take_back_overtaken(self.detector.find_incarnation(incarnation), observation, unless=RETURNS)
             self.detector.record_beat(incarnation, observation, at)
+            if self.detector.defers:
+                self._defer_again(incarnation)
         for delivery in frame.deliveries:
             self.escalations.put(delivery)
             self._unreached.put(delivery)
@@ -118,6 +120,8 @@ class Judge:
             self.guard.resume(frame.now, [lease.facts.service_id for lease in self.detector.failing()])
         if frame.hearing_since != self.detector.hearing_since:
             self._preauthorized.forget_all(lease.facts.service_id for lease in self.detector.leases())
+        if frame.takes_deadlines:
+            self.detector.defers = True
         self.complete = self.complete or frame.snapshot_complete
         if frame.snapshot_complete:
             self._recount()
@@ -340,7 +344,16 @@ class Judge:
                 orders.preauthorized.append(suspicion)
             if withdrawn is not None:
                 orders.withdrawn.append(withdrawn)
+            deadline = self.detector.defer(service_id)
+            if deadline is not None:
+                orders.deadlines.append(deadline)
         return len(touched) == size
+
+    def _defer_again(self, incarnation: int) -> None:
+        """The registry sent a heartbeat of this service: if it lives, it need not send the next."""
+        lease = self.detector.find_incarnation(incarnation)
+        if lease is not None and lease.liveness is Liveness.ALIVE:
+            self._preauthorized.touch(lease.facts.service_id)
 
     def _touch_children(self, service_id: str) -> None:
         """Check the children of a service again, because their alerts may now have another recipient."""

@@ -21,7 +21,15 @@ from google.protobuf.message import Message
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Facts
-from grid_model.observer_codec import decode_frame, decode_outcome, encode_copy, encode_suspicion, encode_verdict
+from grid_model.observer_codec import (
+    decode_facts,
+    decode_frame,
+    decode_outcome,
+    encode_copy,
+    encode_deadlines,
+    encode_suspicion,
+    encode_verdict,
+)
 from grid_model.verdict import VerdictOutcome
 from grid_model.wire import duration
 from tron_client.errors import Draining, from_rpc_error
@@ -44,10 +52,15 @@ log = structlog.get_logger("tron")
 BATCH_BYTES = 600_000
 """What one call may have: the registry takes 1 MiB."""
 
+DEADLINE_BYTES = 300
+"""What a report deadline counts for in a call: more than its bytes, so that none has more than 2000."""
+
 LOOK_EVERY = 0.25
 """Seconds between two looks whether the registry is lost."""
 
 CALL_TIMEOUT = 10.0
+
+REFRESH_TIMEOUT = 1.0
 
 
 class Monitor:
@@ -78,6 +91,16 @@ class Monitor:
         """Use these policies from the next frame on."""
         self.policies = policies
         self.judge.set_policies(policies)
+
+    async def refresh(self, service_id: str) -> None:
+        """Learn when a service was last heard, which the registry does not send while it is heard in time. If the
+        registry does not answer at once, what is known remains."""
+        wanted = observation_pb2.GetObservationRequest(service_id=service_id)
+        try:
+            response = await self._stub.GetObservation(wanted, timeout=REFRESH_TIMEOUT)
+        except grpc.aio.AioRpcError:
+            return
+        self.judge.detector.refresh(decode_facts(response.observation))
 
     async def run(self) -> None:
         """Watch the registry until cancelled."""
@@ -183,7 +206,10 @@ class Monitor:
         verdicts = [encode_verdict(each.verdict()) async for each in turn.each(orders.rulings)]
         copies = [encode_copy(each) async for each in turn.each(orders.copies)]
         suspicions = [encode_suspicion(each) async for each in turn.each(orders.preauthorized)]
-        calls = session.calls(_sizes(verdicts), _sizes(copies), _sizes(suspicions), orders.withdrawn, BATCH_BYTES)
+        deadlines = [DEADLINE_BYTES] * len(orders.deadlines)
+        calls = session.calls(
+            _sizes(verdicts), _sizes(copies), _sizes(suspicions), deadlines, orders.withdrawn, BATCH_BYTES
+        )
         turn.end()
         for call in calls:
             request = observation_pb2.ApplyVerdictsRequest(
@@ -195,6 +221,7 @@ class Monitor:
                 standing_held=call.held,
                 cascade_alert_id=call.cascade_alert_id,
                 judged_until=duration(call.judged_until),
+                report_deadlines=encode_deadlines(orders.deadlines[call.deadlines]),
             )
             response = await self._stub.ApplyVerdicts(request, timeout=CALL_TIMEOUT)
             self._record_contact()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from grid_model.event import Event
+from grid_model.observation import ReportDeadline
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict
 
 from tron.facts import Transition
@@ -50,11 +51,12 @@ class Orders:
     copies: list[AlertCopy] = field(default_factory=list)
     preauthorized: list[StandingSuspicion] = field(default_factory=list)
     withdrawn: list[int] = field(default_factory=list)
+    deadlines: list[ReportDeadline] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to send."""
-        return not (self.rulings or self.copies or self.preauthorized or self.withdrawn)
+        return not (self.rulings or self.copies or self.preauthorized or self.withdrawn or self.deadlines)
 
     def __len__(self) -> int:
         return len(self.rulings) + len(self.copies) + len(self.preauthorized) + len(self.withdrawn)
@@ -65,3 +67,4 @@ class Orders:
         self.copies += more.copies
         self.preauthorized += more.preauthorized
         self.withdrawn += more.withdrawn
+        self.deadlines += more.deadlines

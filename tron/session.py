@@ -29,6 +29,7 @@ class Call:
     rulings: slice
     copies: slice
     preauthorized: slice
+    deadlines: slice
     withdrawn: Sequence[int]
     held: bool
     """Whether no stream that breaks is suspected in advance for now: many fail."""
@@ -103,27 +104,29 @@ class Session:
         rulings: Sequence[int],
         copies: Sequence[int],
         preauthorized: Sequence[int],
+        deadlines: Sequence[int],
         withdrawn: Sequence[int],
         most: int,
     ) -> list[Call]:
         """The calls for orders of these sizes, each of at most `most` unless one order is larger; at least one."""
         judge = self.judge
-        ends = [0, 0, 0]
-        starts = [(0, 0, 0)]
+        ends = [0, 0, 0, 0]
+        starts = [tuple(ends)]
         size = 0
-        for kind, sizes in enumerate((rulings, copies, preauthorized)):
+        for kind, sizes in enumerate((rulings, copies, preauthorized, deadlines)):
             for length in sizes:
                 if size and size + length > most:
-                    starts.append((ends[0], ends[1], ends[2]))
+                    starts.append(tuple(ends))
                     size = 0
                 size += length
                 ends[kind] += 1
-        starts.append((ends[0], ends[1], ends[2]))
+        starts.append(tuple(ends))
         calls = [
             Call(
                 rulings=slice(start[0], end[0]),
                 copies=slice(start[1], end[1]),
                 preauthorized=slice(start[2], end[2]),
+                deadlines=slice(start[3], end[3]),
                 withdrawn=(),
                 held=judge.guard.many_fail,
                 cascade_alert_id=self._cascade_sent,

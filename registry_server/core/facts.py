@@ -40,5 +40,6 @@ def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
         held_alert=None if judgement.told_to else judgement.down_event,
         grouped_into=judgement.folded_into,
         maintenance=maintenance,
+        worst_gap=record.worst_gap,
         detached_reason=record.detached_reason.removeprefix("ERROR_REASON_"),
     )

@@ -263,7 +263,8 @@ class Heartbeats:
             record.busy_until_at = now.attentive + max(0.0, (report.busy_until or now.wall) - now.wall)
         if report.activity != before.activity:
             record.active_at = now.attentive
-            telling = telling or record.spec.stall_after is not None
+            if record.spec.stall_after is not None and not telling:
+                self._facts.activity_moved(record)
         if telling:
             self._facts.changed_beside_judgement(record)
         if (report.status, report.message, report.busy_until) != (before.status, before.message, before.busy_until):

@@ -44,6 +44,10 @@ class LivenessFacts:
         """Something that no judgement turns on: older verdicts still hold."""
         self._observers.changed(record.spec.service_id, urgent=False)
 
+    def activity_moved(self, record: Record) -> None:
+        """The activity counter of a service moved whose lack of progress may be judged."""
+        self._observers.activity_moved(record)
+
     def decided(self, record: Record) -> None:
         """What changed about the service was acted upon, as the observer said beforehand."""
         self._observers.decided(record.spec.service_id)
@@ -52,6 +56,8 @@ class LivenessFacts:
         """A sign of life."""
         self.newest += 1
         record.observation = self.newest
+        if now.attentive - record.heard_at > record.worst_gap:
+            _note_gap(record, now.attentive)
         record.heard_at = now.attentive
         record.last_heartbeat_at = now.wall
         self._unsaved.add(record.spec.service_id)
@@ -63,11 +69,12 @@ class LivenessFacts:
         for record in records:
             record.unanswered = False
             record.observation = observation
+            if attentive - record.heard_at > record.worst_gap:
+                _note_gap(record, attentive)
             record.heard_at = attentive
             record.last_heartbeat_at = wall
         self._unsaved.add_each([record.spec.service_id for record in records])
-        for record in records:
-            self.publish_heard(record)
+        self._observers.heard_many(records)
 
     def hear_late(self, record: Record, now: Instant) -> None:
         """The service could not send anything before now: its silence counts from now."""
@@ -79,9 +86,14 @@ class LivenessFacts:
         """Tell observers when the service was heard."""
         self._observers.heard(record.spec.service_id, (record.incarnation, record.observation, record.heard_at))
 
-    def removed(self, service_id: str) -> None:
+    def incarnation_ended(self, record: Record) -> None:
+        """A newer incarnation of the service takes the place of this one."""
+        self._observers.incarnation_ended(record.incarnation)
+
+    def removed(self, record: Record) -> None:
         """The service is registered no more."""
-        self._observers.removed(service_id)
+        self._observers.incarnation_ended(record.incarnation)
+        self._observers.removed(record.spec.service_id)
 
     def saved(self, service_id: str) -> None:
         """When the service was heard is stored with its record."""
@@ -105,3 +117,10 @@ class LivenessFacts:
             if record.observation > observation
         ]
         return heard, self.newest
+
+
+def _note_gap(record: Record, now: float) -> None:
+    """The service was not heard for longer than ever: remember that, unless it had no stream or said to be busy."""
+    if record.session is not None:
+        since = max(record.heard_at, record.attached_at or 0.0, record.busy_until_at or 0.0)
+        record.worst_gap = max(record.worst_gap, now - since)

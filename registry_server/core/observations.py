@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+from grid_model.observation import ReportDeadline
+
+from registry_server.core.deadlines import Deadlines
+from registry_server.core.record import Record
 
 Heard = tuple[int, int, float]
 """One heartbeat: the incarnation, the observation, and the attentive second. A plain tuple: one is made for each."""
@@ -48,6 +54,7 @@ class ObservationFeed:
         self._copies: dict[tuple[str, str], None] = dict.fromkeys(copies)
         self._beats: dict[str, Heard] = {}
         self._removed: dict[str, None] = {}
+        self._deadlines = Deadlines()
         self.urgent = False
         """Whether something waits that must not wait for the next tick."""
         self._undecided: set[str] = set()
@@ -81,8 +88,37 @@ class ObservationFeed:
             self._copies[alert_id, recipient] = None
 
     def heard(self, service_id: str, beat: Heard) -> None:
-        """A beat of this service came."""
-        self._beats[service_id] = beat
+        """A beat of this service came; nothing if the observer wants to hear of it at a deadline only."""
+        if beat[0] not in self._deadlines:
+            self._beats[service_id] = beat
+
+    def heard_many(self, records: Sequence[Record]) -> None:
+        """A beat of each of these services came; likewise."""
+        beats, deadlines = self._beats, self._deadlines
+        for record in records:
+            if record.incarnation not in deadlines:
+                beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
+
+    def activity_moved(self, record: Record) -> None:
+        """The activity counter of a service moved, whose lack of progress may be judged; likewise."""
+        if record.incarnation not in self._deadlines:
+            self.changed(record.spec.service_id, urgent=False)
+
+    def defer(self, record: Record, deadline: ReportDeadline) -> None:
+        """Send no heartbeat of this service before the deadline. What waits of them is sent with the report."""
+        self._deadlines.put(record, deadline)
+        self._beats.pop(record.spec.service_id, None)
+
+    def undefer(self, incarnation: int) -> None:
+        """Send the heartbeats of this incarnation again: the observer receives facts about it, or it ended."""
+        self._deadlines.end(incarnation)
+
+    def report(self, now: float) -> None:
+        """Report the services whose deadline was reached."""
+        for record in self._deadlines.reached(now):
+            self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
+            if record.spec.stall_after is not None:
+                self.changed(record.spec.service_id, urgent=False)
 
     def removed(self, service_id: str) -> None:
         """The service is gone."""

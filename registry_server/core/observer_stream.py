@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from grid_model.errors import Draining, InvalidRequest, ReaderTooSlow
+from grid_model.errors import Draining, FieldError, InvalidRequest, ReaderTooSlow
 from grid_model.event import Event
-from grid_model.observation import Delivery, Forebear, Frame
+from grid_model.observation import Delivery, Forebear, Frame, ReportDeadline
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictOutcome, VerdictResult
 
 from registry_server.core.commits import READERS_AFTER, Commits
@@ -19,6 +19,10 @@ from registry_server.core.validation import check_event, check_id
 
 MAX_IN_FRAME = 500
 """Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
+
+
+MAX_DEADLINES = 10_000
+"""Report deadlines in one call: 5 ms."""
 
 
 class ObserverStream:
@@ -62,6 +66,7 @@ class ObserverStream:
             raise Draining("the registry is going away")
         if self._feed.overflowed:
             raise ReaderTooSlow("too much happened while nothing was read; start again from a snapshot")
+        self._feed.report(now.attentive)
         *parts, last = self._feed.take().parts(self._max_in_frame)
         for part in parts:
             yield self._read(part, hearing_since)
@@ -76,6 +81,7 @@ class ObserverStream:
                 forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in gone),
                 cascade_alert_id=self._registry.cascade_alert_id,
                 snapshot_complete=True,
+                takes_deadlines=True,
             )
         yield frame
 
@@ -92,7 +98,10 @@ class ObserverStream:
                 self._feed.copy(alert_id, recipient)  # operators must not be notified before it is durable
             else:
                 deliveries.append(delivery)
-        known = [facts_of(records[each], registry.maintenance_of(each)) for each in unread.changed if each in records]
+        changed = [records[each] for each in unread.changed if each in records]
+        known = [facts_of(record, registry.maintenance_of(record.spec.service_id)) for record in changed]
+        for record in changed:
+            self._feed.undefer(record.incarnation)
         return Frame(
             self._until,
             hearing_since(),
@@ -112,6 +121,7 @@ class VerdictCall:
         self._registry = registry
         self._observer = observer
         self._standing: list[StandingSuspicion] = []
+        self._deadlines: Sequence[ReportDeadline] = ()
 
     def apply(self, verdict: Verdict, now: Instant) -> VerdictResult:
         """Apply a verdict, or refuse it."""
@@ -131,11 +141,19 @@ class VerdictCall:
         _check((suspicion.alert,))
         self._standing.append(suspicion)
 
+    def defer(self, deadlines: Sequence[ReportDeadline]) -> None:
+        """Report these incarnations at their deadlines, and none of their heartbeats before. Raises InvalidRequest."""
+        if len(deadlines) > MAX_DEADLINES:
+            error = f"has {len(deadlines)}; at most {MAX_DEADLINES} are allowed"
+            raise InvalidRequest.of(FieldError("report_deadlines.incarnations", error))
+        self._deadlines = deadlines
+
     def finish(
         self, withdrawn: Iterable[int], now: Instant, *, held: bool, cascade_alert_id: str, until: float | None
     ) -> None:
         """All orders were applied: the observer has judged everything up to `until` (attentive seconds; None: now)."""
         self._registry.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
+        self._registry.defer(self._observer, self._deadlines)
         self._registry.report_cascade(cascade_alert_id)
         self._registry.judged(self._observer, now, until)
 

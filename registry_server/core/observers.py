@@ -4,11 +4,13 @@ Pure."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from grid_model.errors import QuotaExceeded
+from grid_model.observation import ReportDeadline
 
 from registry_server.core.observations import Heard, ObservationFeed
+from registry_server.core.record import Record
 from registry_server.core.service import Instant
 
 MAX_OBSERVERS = 16
@@ -146,6 +148,16 @@ class Observers:
         for _, feed in self._feeds.values():
             feed.changed(service_id, urgent=urgent)
 
+    def heard_many(self, records: Sequence[Record]) -> None:
+        """A beat of each of these services came."""
+        for _, feed in self._feeds.values():
+            feed.heard_many(records)
+
+    def activity_moved(self, record: Record) -> None:
+        """The activity counter of a service moved, whose lack of progress may be judged."""
+        for _, feed in self._feeds.values():
+            feed.activity_moved(record)
+
     def decided(self, service_id: str) -> None:
         """What changed about a service was acted upon, as the observer said beforehand."""
         for _, feed in self._feeds.values():
@@ -156,10 +168,22 @@ class Observers:
         for _, feed in self._feeds.values():
             feed.heard(service_id, beat)
 
+    def incarnation_ended(self, incarnation: int) -> None:
+        """An incarnation is registered no more."""
+        for _, feed in self._feeds.values():
+            feed.undefer(incarnation)
+
     def removed(self, service_id: str) -> None:
         """Record that a service was removed."""
         for _, feed in self._feeds.values():
             feed.removed(service_id)
+
+    def defer(self, observer: str, deferred: Iterable[tuple[Record, ReportDeadline]]) -> None:
+        """An observer wants to hear of these services at its deadlines, and of none of their heartbeats before."""
+        feeds = [feed for other, feed in self._feeds.values() if other == observer]
+        for record, deadline in deferred:
+            for feed in feeds:
+                feed.defer(record, deadline)
 
     def copy(self, alert_id: str, recipient: str) -> None:
         """Record that a copy of an alert was added, escalated, acknowledged or dropped."""

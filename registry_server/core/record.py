@@ -29,6 +29,8 @@ class Record:
     """The error reason for which the registry ended the service's last stream, which is no evidence about the service;
     empty if the agent's side ended it."""
     observation: int = 0
+    worst_gap: float = 0.0
+    """Seconds; the longest time between two heartbeats on a stream that nothing excuses, since the registry started."""
     report: Report = field(default_factory=Report)
     active_at: float = 0.0
     busy_until_at: float | None = None

@@ -176,7 +176,7 @@ class Registrations:
         while len(self.tombstones) >= MAX_TOMBSTONES:
             self.loss_alerts.remove(self.tombstones.pop(next(iter(self.tombstones))).judgement)
         self.rewrite(tombstone)
-        self._facts.removed(service_id)
+        self._facts.removed(record)
 
     def rewrite(self, tombstone: Tombstone) -> None:
         """Replace the tombstone of a removed service."""
@@ -272,6 +272,7 @@ class Registrations:
                 # The older agent is another one of the same process, and must stop.
                 self._outgoing.send(before.session, SupersededBy(spec.service_id, record.incarnation))
             self._directory.remove(before)
+            self._facts.incarnation_ended(before)
         elif tombstone is not None and tombstone.judgement is not None:
             record.judgement, record.judged_at = tombstone.judgement, 0.0
         self._directory.add(record)

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from grid_model.declaration import Declaration
 from grid_model.errors import Superseded
 from grid_model.event import OPERATORS, Event
-from grid_model.observation import Delivery
+from grid_model.liveness import Liveness
+from grid_model.observation import Delivery, ReportDeadline
 from grid_model.service import Maintenance, ServiceRole
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
 
@@ -443,6 +444,14 @@ class Registry:
     ) -> None:
         """Store the observer's preauthorized suspicions; see `Verdicts.preauthorize`."""
         self._verdicts.preauthorize(suspicions, withdrawn, held=held, observer=observer)
+
+    def defer(self, observer: str, deadlines: Iterable[ReportDeadline]) -> None:
+        """An observer wants to hear of these incarnations at its deadlines; see `ObservationFeed.defer`. Only of those
+        that are registered and judged ALIVE: each sign of life of another one may end its suspicion."""
+        found = self._directory.by_incarnation
+        deferred = [(found[each.incarnation], each) for each in deadlines if each.incarnation in found]
+        alive = [each for each in deferred if each[0].judgement.liveness is Liveness.ALIVE]
+        self._observers.defer(observer, alive)
 
     def withdraw_preauthorized(self) -> None:
         """Invalidate all preauthorized suspicions, because the registry stalled."""

@@ -55,15 +55,14 @@ class Verdicts:
             return VerdictResult(VerdictOutcome.GONE)
         if verdict.kind is VerdictKind.ALIVE:
             if record.streamed and record.session is None and not record.detached_reason:
-                return VerdictResult(VerdictOutcome.STALE)
+                return self._stale(record)
         elif verdict.observation != record.observation:
-            return VerdictResult(VerdictOutcome.STALE)
+            return self._stale(record)
         elif verdict.cause is LivenessCause.SILENT and record.unanswered:
-            return VerdictResult(VerdictOutcome.STALE)  # it waits for us, not we for it
+            return self._stale(record)  # it waits for us, not we for it
         elif verdict.kind is VerdictKind.DEREGISTER and record.judgement.liveness is not Liveness.DOWN:
             # An older call of the observer came late, and said that it lives: the observer must hear of that first.
-            self._judgements.show_again(record)
-            return VerdictResult(VerdictOutcome.STALE)
+            return self._stale(record)
         return self._set(record, verdict, now)
 
     def notify(self, copy: AlertCopy, now: Instant) -> bool:
@@ -142,6 +141,12 @@ class Verdicts:
             self._judgements.decided_beforehand(record)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _stale(self, record: Record) -> VerdictResult:
+        """Refuse a verdict on a service about which the observer does not know everything, and show it that: perhaps it
+        would not be sent the heartbeat that it misses."""
+        self._judgements.show_again(record)
+        return VerdictResult(VerdictOutcome.STALE)
 
     def _set(self, record: Record, verdict: Verdict, now: Instant) -> VerdictResult:
         before = record.judgement

@@ -11,11 +11,20 @@ import structlog
 from grid.registry.v1 import observation_pb2
 from grid_model import wire
 from grid_model.errors import FieldError, InvalidRequest
-from grid_model.observer_codec import decode_copy, decode_suspicion, decode_verdict, encode_frame, encode_result
+from grid_model.observer_codec import (
+    decode_copy,
+    decode_deadlines,
+    decode_suspicion,
+    decode_verdict,
+    encode_facts,
+    encode_frame,
+    encode_result,
+)
 from grid_model.verdict import VerdictOutcome, VerdictResult
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.turns import Turn
+from registry_server.core.facts import facts_of
 from registry_server.core.observer_stream import ObserverStream, VerdictCall
 from registry_server.io.loop import RegistryLoop
 
@@ -61,6 +70,13 @@ class ObserverService:
         finally:
             loop.close_feed(feed_id)
 
+    def get(self, service_id: str) -> observation_pb2.GetObservationResponse:
+        """The facts about one service as they are now. Raises ServiceNotFound."""
+        registry = self._loop.registry
+        facts = facts_of(registry.get(service_id), registry.maintenance_of(service_id))
+        now = wire.duration(self._loop.now().attentive)
+        return observation_pb2.GetObservationResponse(observation=encode_facts(facts), now=now)
+
     async def apply(self, request: observation_pb2.ApplyVerdictsRequest) -> observation_pb2.ApplyVerdictsResponse:
         """Apply TRON's verdicts, and answer when all of them are durable. Raises InvalidRequest."""
         loop = self._loop
@@ -69,6 +85,8 @@ class ObserverService:
             count = len(getattr(request, name))
             if count > MAX_AT_ONCE:
                 raise InvalidRequest.of(FieldError(name, f"has {count}; at most {MAX_AT_ONCE} are allowed"))
+        if request.HasField("report_deadlines"):
+            call.defer(decode_deadlines(request.report_deadlines))
         turn = Turn("verdicts", before_rest=loop.flush)
         results: list[VerdictResult] = []
         async for message in turn.each(request.verdicts):

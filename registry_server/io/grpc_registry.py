@@ -197,6 +197,13 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             async for frame in frames:
                 yield frame
 
+    async def GetObservation(
+        self, request: observation_pb2.GetObservationRequest, context: Context
+    ) -> observation_pb2.GetObservationResponse:
+        """What an observer knows, or would know, of one service; see `grpc_observer`."""
+        check_id("service_id", request.service_id)
+        return self._observers.get(request.service_id)
+
     async def ApplyVerdicts(
         self, request: observation_pb2.ApplyVerdictsRequest, context: Context
     ) -> observation_pb2.ApplyVerdictsResponse:

@@ -318,6 +318,7 @@ class Observers:
             call.notify(copy, now)
         for suspicion in word.standing:
             call.preauthorize(suspicion)
+        call.defer(word.deadlines)
         call.finish(
             word.withdrawn,
             now,

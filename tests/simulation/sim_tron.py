@@ -97,7 +97,7 @@ class SimTron(Process):
         self._orders = Orders()
         """Those that are on their way, in these calls."""
         self._waiting: deque[Call] = deque()
-        self._sent = Call(slice(0), slice(0), slice(0), (), False, "", 0.0)
+        self._sent = Call(slice(0), slice(0), slice(0), slice(0), (), False, "", 0.0)
         self._call = 0
         """The number of the call that is under way; 0 for none."""
 
@@ -176,10 +176,12 @@ class SimTron(Process):
 
     def _send(self) -> None:
         orders = self._orders = self._session.take()
-        rulings, copies, suspicions = (
-            [1] * len(each) for each in (orders.rulings, orders.copies, orders.preauthorized)
+        rulings, copies, suspicions, deadlines = (
+            [1] * len(each) for each in (orders.rulings, orders.copies, orders.preauthorized, orders.deadlines)
         )
-        self._waiting = deque(self._session.calls(rulings, copies, suspicions, orders.withdrawn, self._batch))
+        self._waiting = deque(
+            self._session.calls(rulings, copies, suspicions, deadlines, orders.withdrawn, self._batch)
+        )
         self._apply_next()
 
     def _apply_next(self) -> None:
@@ -207,6 +209,7 @@ class SimTron(Process):
                 standing_held=call.held,
                 cascade_alert_id=call.cascade_alert_id,
                 judged_until=call.judged_until,
+                deadlines=tuple(translator.deadlines(orders.deadlines[call.deadlines])),
             )
         )
         self.later(CALL_TIMEOUT, partial(self._timed_out, connection, self._call))

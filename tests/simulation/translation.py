@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from grid.registry.v1 import observation_pb2
-from grid_model.observation import Frame
+from grid_model.observation import Frame, ReportDeadline
 from grid_model.observer_codec import (
     decode_copy,
+    decode_deadlines,
     decode_frame,
     decode_suspicion,
     decode_verdict,
     encode_copy,
+    encode_deadlines,
     encode_frame,
     encode_suspicion,
     encode_verdict,
@@ -38,6 +40,10 @@ class Translator(ABC):
     def suspicion(self, suspicion: StandingSuspicion) -> StandingSuspicion:
         """What it reads of a suspicion in advance."""
 
+    @abstractmethod
+    def deadlines(self, deadlines: list[ReportDeadline]) -> list[ReportDeadline]:
+        """What it reads of report deadlines."""
+
 
 class Plain(Translator):
     """The values themselves: fast."""
@@ -53,6 +59,9 @@ class Plain(Translator):
 
     def suspicion(self, suspicion: StandingSuspicion) -> StandingSuspicion:
         return suspicion
+
+    def deadlines(self, deadlines: list[ReportDeadline]) -> list[ReportDeadline]:
+        return deadlines
 
 
 class Wire(Translator):
@@ -72,3 +81,7 @@ class Wire(Translator):
     def suspicion(self, suspicion: StandingSuspicion) -> StandingSuspicion:
         sent = encode_suspicion(suspicion).SerializeToString()
         return decode_suspicion(observation_pb2.StandingSuspicion.FromString(sent), 0.0)
+
+    def deadlines(self, deadlines: list[ReportDeadline]) -> list[ReportDeadline]:
+        sent = encode_deadlines(deadlines).SerializeToString()
+        return decode_deadlines(observation_pb2.ReportDeadlines.FromString(sent))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from grid_model.declaration import Declaration
 from grid_model.event import Event
+from grid_model.observation import ReportDeadline
 from grid_model.service import ServiceRole
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
 
@@ -114,6 +115,7 @@ class ApplyVerdicts:
     standing_held: bool
     cascade_alert_id: str
     judged_until: float
+    deadlines: tuple[ReportDeadline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

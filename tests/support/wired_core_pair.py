@@ -120,6 +120,7 @@ class WiredCorePair:
             self.registry.notify(self._wire.copy(copy), self.now)
         standing = map(self._wire.suspicion, orders.preauthorized)
         self.registry.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
+        self.registry.defer(OBSERVER, self._wire.deadlines(orders.deadlines))
         self.registry.report_cascade(self.judge.cascade_alert_id)
         self.registry.judged(OBSERVER, self.now)
         self._deliver()

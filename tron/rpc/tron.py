@@ -173,6 +173,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
             raise InvalidRequest.of(FieldError("service_id", messages.EMPTY))
         wanted = registry_service_pb2.GetServiceRequest(service_id=request.service_id)
         service = (await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))).service
+        await self._monitor.refresh(request.service_id)
         explanation = explain(self._monitor.judge, request.service_id) if self._monitor.stats.watching else None
         if explanation is None:
             return tron_service_pb2.ExplainResponse(service=service, verdict=messages.NOT_WATCHED, rule="not_watched")

@@ -54,6 +54,8 @@ class Facts:
     """The alert of another service that lists this service as failed together with that one."""
     maintenance: Maintenance | None = None
     """The maintenance in which an operator holds the alerts about this service; None without one."""
+    worst_gap: float = 0.0
+    """The longest time between two heartbeats of the service since the registry started, in seconds."""
     detached_reason: str = ""
     """The name of the error reason for which the registry ended the service's last stream; empty if the agent's side
     ended it."""
@@ -62,6 +64,20 @@ class Facts:
     def maintained(self) -> bool:
         """Whether an operator holds the alerts about this service."""
         return self.maintenance is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDeadline:
+    """An order of the observer to report an incarnation at this time, and none of its heartbeats before.
+
+    `due` is the attentive second if nothing more is heard. A heartbeat puts it off to at least `silence` seconds after
+    itself, unless the activity counter does not move for `inactivity` seconds (infinite: it may stay as it is).
+    """
+
+    incarnation: int
+    due: float
+    silence: float
+    inactivity: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +116,5 @@ class Frame:
     cascade_alert_id: str = ""
     """The alert of the mass failure that the previous observer reported."""
     snapshot_complete: bool = False
+    takes_deadlines: bool = False
+    """Whether the registry takes `ReportDeadline`s; it says so when the snapshot is complete."""

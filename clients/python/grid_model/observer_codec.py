@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from grid.registry.v1 import error_reason_pb2, observation_pb2, service_pb2
@@ -9,13 +10,19 @@ from grid.registry.v1 import error_reason_pb2, observation_pb2, service_pb2
 from grid_model import event_codec, wire
 from grid_model.errors import FieldError, InvalidRequest
 from grid_model.liveness import Liveness, LivenessCause
-from grid_model.observation import Delivery, Facts, Forebear, Frame
+from grid_model.observation import Delivery, Facts, Forebear, Frame, ReportDeadline
 from grid_model.service import Maintenance
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictKind, VerdictOutcome
 from grid_model.wire import duration, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grid_model.verdict import VerdictResult
+
+
+MOST_SECONDS = 1e9
+"""The latest time, and the longest silence, of a report deadline: about 30 years."""
 
 
 def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
@@ -36,6 +43,7 @@ def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
         ],
         cascade_alert_id=frame.cascade_alert_id,
         snapshot_complete=frame.snapshot_complete,
+        takes_deadlines=frame.takes_deadlines,
     )
     for alert_id, recipient in frame.deliveries_ended:
         message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
@@ -49,7 +57,7 @@ def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
     return Frame(
         now=now,
         hearing_since=seconds(message.hearing_since),
-        observations=tuple(map(_decode_facts, message.observations)),
+        observations=tuple(map(decode_facts, message.observations)),
         beats=tuple((incarnation, observation, now - age / 1000) for incarnation, observation, age in beats),
         removed=tuple(message.removed),
         deliveries=tuple(
@@ -60,6 +68,7 @@ def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
         forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in message.forebears),
         cascade_alert_id=message.cascade_alert_id,
         snapshot_complete=message.snapshot_complete,
+        takes_deadlines=message.takes_deadlines,
     )
 
 
@@ -92,6 +101,8 @@ def encode_facts(facts: Facts) -> observation_pb2.Observation:
         told_to=facts.notified,
         folded_into=facts.grouped_into,
     )
+    if facts.worst_gap:
+        message.worst_gap.CopyFrom(duration(facts.worst_gap))
     if facts.held_alert is not None:
         message.untold.CopyFrom(event_codec.encode(facts.held_alert))
     if facts.maintenance is not None:
@@ -101,6 +112,43 @@ def encode_facts(facts: Facts) -> observation_pb2.Observation:
     if facts.detached_reason:
         message.detached_reason = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{facts.detached_reason}")
     return message
+
+
+def decode_facts(message: observation_pb2.Observation) -> Facts:
+    """The inverse of `encode_facts`. Raises InvalidRequest."""
+    has = message.HasField
+    return Facts(
+        service_id=message.service_id,
+        name=message.name,
+        incarnation=message.incarnation,
+        observation=message.observation,
+        parent=message.parent,
+        interval=seconds(message.heartbeat_interval),
+        reconnect_grace=seconds(message.reconnect_grace) if has("reconnect_grace") else None,
+        connected=message.connected,
+        streamed=message.streamed,
+        attached_at=seconds(message.attached_at) if has("attached_at") else None,
+        detached_at=seconds(message.detached_at) if has("detached_at") else None,
+        heard_at=seconds(message.heard_at),
+        last_heartbeat_at=wire.epoch(message.last_heartbeat_at),
+        judged=Liveness(int(message.judged)),
+        cause=LivenessCause(int(message.judged_cause)),
+        judged_at=seconds(message.judged_at),
+        missed_beats=message.missed_beats,
+        stall_after=seconds(message.stall_after) if has("stall_after") else None,
+        active_at=seconds(message.active_at),
+        busy_until_at=seconds(message.busy_until_at) if has("busy_until_at") else None,
+        busy_declared_at=seconds(message.busy_declared_at) if has("busy_declared_at") else None,
+        busy_until=wire.epoch(message.busy_until) if has("busy_until") else None,
+        url=message.url,
+        process=message.process,
+        notified=tuple(message.told_to),
+        held_alert=event_codec.decode(message.untold, 0.0) if has("untold") else None,
+        grouped_into=message.folded_into,
+        maintenance=_decode_maintenance(message) if has("maintenance") else None,
+        worst_gap=seconds(message.worst_gap) if has("worst_gap") else 0.0,
+        detached_reason=_reason(message.detached_reason),
+    )
 
 
 def encode_maintenance(maintenance: Maintenance) -> service_pb2.Maintenance:
@@ -182,6 +230,31 @@ def decode_suspicion(message: observation_pb2.StandingSuspicion, now: float) -> 
     return StandingSuspicion(message.service_id, message.incarnation, alert)
 
 
+def encode_deadlines(deadlines: Sequence[ReportDeadline]) -> observation_pb2.ReportDeadlines:
+    """Until when no heartbeat of these incarnations needs to be sent."""
+    return observation_pb2.ReportDeadlines(
+        incarnations=[each.incarnation for each in deadlines],
+        due_seconds=[each.due for each in deadlines],
+        silence_seconds=[each.silence for each in deadlines],
+        inactivity_seconds=[each.inactivity for each in deadlines],
+    )
+
+
+def decode_deadlines(message: observation_pb2.ReportDeadlines) -> list[ReportDeadline]:
+    """The inverse of `encode_deadlines`. Raises InvalidRequest for arrays of different lengths, and for times
+    that are negative or no number."""
+    columns = (message.due_seconds, message.silence_seconds, message.inactivity_seconds)
+    for name, column in zip(("due_seconds", "silence_seconds", "inactivity_seconds"), columns, strict=True):
+        if len(column) != len(message.incarnations):
+            why = f"has {len(column)} entries for {len(message.incarnations)} incarnations"
+            raise InvalidRequest.of(FieldError(f"report_deadlines.{name}", why))
+        # An infinite time would never come: only a lack of progress may be without a limit.
+        most = math.inf if name == "inactivity_seconds" else MOST_SECONDS
+        if not all(0.0 <= value <= most for value in column):
+            raise InvalidRequest.of(FieldError(f"report_deadlines.{name}", "has an entry that is no time"))
+    return list(map(ReportDeadline, message.incarnations, *columns))
+
+
 def encode_result(result: VerdictResult) -> observation_pb2.VerdictResult:
     """Return the message for the result of a verdict."""
     message = observation_pb2.VerdictResult(outcome=result.outcome.value, delivered=result.delivered)  # type: ignore[arg-type]
@@ -196,41 +269,6 @@ def decode_outcome(result: observation_pb2.VerdictResult) -> VerdictOutcome | No
 
 
 _OUTCOMES = {each.value: each for each in VerdictOutcome}
-
-
-def _decode_facts(message: observation_pb2.Observation) -> Facts:
-    has = message.HasField
-    return Facts(
-        service_id=message.service_id,
-        name=message.name,
-        incarnation=message.incarnation,
-        observation=message.observation,
-        parent=message.parent,
-        interval=seconds(message.heartbeat_interval),
-        reconnect_grace=seconds(message.reconnect_grace) if has("reconnect_grace") else None,
-        connected=message.connected,
-        streamed=message.streamed,
-        attached_at=seconds(message.attached_at) if has("attached_at") else None,
-        detached_at=seconds(message.detached_at) if has("detached_at") else None,
-        heard_at=seconds(message.heard_at),
-        last_heartbeat_at=wire.epoch(message.last_heartbeat_at),
-        judged=Liveness(int(message.judged)),
-        cause=LivenessCause(int(message.judged_cause)),
-        judged_at=seconds(message.judged_at),
-        missed_beats=message.missed_beats,
-        stall_after=seconds(message.stall_after) if has("stall_after") else None,
-        active_at=seconds(message.active_at),
-        busy_until_at=seconds(message.busy_until_at) if has("busy_until_at") else None,
-        busy_declared_at=seconds(message.busy_declared_at) if has("busy_declared_at") else None,
-        busy_until=wire.epoch(message.busy_until) if has("busy_until") else None,
-        url=message.url,
-        process=message.process,
-        notified=tuple(message.told_to),
-        held_alert=event_codec.decode(message.untold, 0.0) if has("untold") else None,
-        grouped_into=message.folded_into,
-        maintenance=_decode_maintenance(message) if has("maintenance") else None,
-        detached_reason=_reason(message.detached_reason),
-    )
 
 
 def _decode_maintenance(message: observation_pb2.Observation) -> Maintenance:

@@ -78,7 +78,8 @@ def _beats_move_no_deadline() -> Patches:
     def record_beat(self: Any, incarnation: int, observation: int, at: float) -> None:
         lease = self._by_incarnation.get(incarnation)
         if lease is not None:
-            lease.observation = max(lease.observation, observation)
+            lease.observation, lease.deadline = max(lease.observation, observation), None
+            self._schedule(lease)
 
     return [(Detector, "record_beat", record_beat)]
 

@@ -8,10 +8,12 @@ from grid_model.declaration import Declaration
 from grid_model.event import Event
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Delivery
+from grid_model.service import ServiceRole
 from grid_model.verdict import Verdict, VerdictKind, VerdictOutcome, VerdictResult
 
 from registry_server.core.effects import Effects, EndStream, Message, Write
 from registry_server.core.observations import ObservationFeed
+from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report, Service
 from tests.support.end_stream import end_stream
@@ -40,6 +42,20 @@ def make_event(kind: str = "note", **fields: Any) -> Event:
 def make_copy(kind: str = "note", **fields: Any) -> Delivery:
     """A copy of an event that waits for its recipient."""
     return Delivery(make_event(kind, **fields), 0.0)
+
+
+def make_record(service_id: str = "a", *, incarnation: int = 1, **fields: Any) -> Record:
+    """What a registry knows of a service that was registered at its start."""
+    return Record(
+        spec=make_spec(service_id),
+        declared_role=ServiceRole.PRODUCTION,
+        incarnation=incarnation,
+        instances=(),
+        registered_at=EPOCH,
+        last_heartbeat_at=EPOCH,
+        heard_at=0.0,
+        **fields,
+    )
 
 
 class Grid:

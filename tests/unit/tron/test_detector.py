@@ -385,15 +385,6 @@ def test_while_it_is_held_nobody_is_deregistered() -> None:
     assert story(walk(detector, 30.1, begin=30.1)) == [(30.1, DEREGISTER)]
 
 
-def test_the_worst_gap_between_beats_is_remembered_for_the_safety_margin() -> None:
-    detector = make_detector(make_facts())
-    detector.record_beat(1, 11, 1.8)
-    detector.record_beat(1, 12, 2.1)
-    lease = detector.find("a")
-    assert lease is not None
-    assert lease.worst_gap == pytest.approx(0.8)
-
-
 def test_new_thresholds_move_the_deadlines_at_once() -> None:
     detector = make_detector(make_facts())
     detector.set_policies(Policies(Policy(misses_before_down=4, misses_before_deregister=6), {}))
@@ -540,23 +531,6 @@ def test_thresholds_that_change_move_the_deadlines_that_stand() -> None:
 
 
 # --- what is said of it ---------------------------------------------------------------------------------------------
-
-
-def test_the_longest_gap_is_measured_while_the_registry_hears_and_the_stream_stands() -> None:
-    detector = make_detector(make_facts())
-    detector.record_beat(1, 11, 1.9)
-    detector.record_beat(1, 12, 4.0)
-    detector.record_beat(1, 13, 4.5)
-    lease = detector.find("a")
-    assert lease is not None
-    assert lease.worst_gap == pytest.approx(2.1)
-    detector.advance(20.0, 20.0)
-    detector.record_beat(1, 14, 21.0)
-    assert lease.worst_gap == pytest.approx(2.1)
-    detector.observe(make_facts(observation=15, heard_at=22.0))
-    kept = detector.find("a")
-    assert kept is not None
-    assert kept.worst_gap == pytest.approx(2.1)
 
 
 def test_deadlines_say_what_will_become_of_it_and_change_nothing() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from registry_server.core.facts import facts_of
 from registry_server.core.service import Report
 from tests.support.core_pair import PATIENT, CorePair, grown
 from tron.explanation import Explanation, explain
@@ -23,6 +24,7 @@ def pair() -> CorePair:
 
 def asked(pair: CorePair, service_id: str = "a") -> Explanation:
     """What is explained of a service."""
+    pair.judge.detector.refresh(facts_of(pair.registry.get(service_id), None))
     explanation = explain(pair.judge, service_id)
     assert explanation is not None
     return explanation

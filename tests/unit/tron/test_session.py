@@ -69,20 +69,20 @@ def test_a_frame_with_facts_is_reported_at_once_and_a_quiet_one_once_in_a_while(
 
 def test_calls_keep_the_order_and_the_size(session: Session) -> None:
     session.judge.cascade_alert_id = "cascade"
-    calls = session.calls([3, 3, 3], [3], [9, 1], [7], most=7)
-    assert [(each.rulings, each.copies, each.preauthorized) for each in calls] == [
-        (slice(0, 2), slice(0, 0), slice(0, 0)),
-        (slice(2, 3), slice(0, 1), slice(0, 0)),
-        (slice(3, 3), slice(1, 1), slice(0, 1)),
-        (slice(3, 3), slice(1, 1), slice(1, 2)),
+    calls = session.calls([3, 3, 3], [3], [9, 1], [2, 2], [7], most=7)
+    assert [(each.rulings, each.copies, each.preauthorized, each.deadlines) for each in calls] == [
+        (slice(0, 2), slice(0, 0), slice(0, 0), slice(0, 0)),
+        (slice(2, 3), slice(0, 1), slice(0, 0), slice(0, 0)),
+        (slice(3, 3), slice(1, 1), slice(0, 1), slice(0, 0)),
+        (slice(3, 3), slice(1, 1), slice(1, 2), slice(0, 2)),
     ]
     assert [list(each.withdrawn) for each in calls] == [[7], [], [], []]
     assert [each.cascade_alert_id for each in calls] == ["", "", "", "cascade"]
 
 
 def test_a_call_without_orders_is_one_call(session: Session) -> None:
-    (call,) = session.calls([], [], [], [], most=7)
-    assert (call.rulings, call.copies, call.preauthorized) == (slice(0, 0), slice(0, 0), slice(0, 0))
+    (call,) = session.calls([], [], [], [], [], most=7)
+    assert {call.rulings.stop, call.copies.stop, call.preauthorized.stop, call.deadlines.stop} == {0}
 
 
 def test_what_the_registry_refuses_is_taken_back_and_nothing_else(session: Session) -> None:

@@ -7,6 +7,7 @@ from grid_model.event import OPERATORS
 from grid_model.liveness import Liveness
 from grid_model.policy import OrphanPolicy
 
+from registry_server.core.facts import facts_of
 from tests.support.wired_core_pair import WiredCorePair
 from tron.explanation import explain
 from tron.facts import Kind
@@ -442,6 +443,7 @@ def test_the_deadlines_are_those_that_come_true() -> None:
     pair.start("parent")
     child = pair.start("child", "parent")
     pair.run(1.0)
+    pair.judge.detector.refresh(facts_of(pair.registry.get("child"), None))
     foreseen = pair.judge.detector.deadlines("child")
     assert [kind for kind, _ in foreseen] == [Kind.MISS, Kind.DOWN, Kind.DEREGISTER]
     child.beats = False

@@ -126,10 +126,13 @@ class ObserveLivenessResponse(_message.Message):
     DELIVERIES_ENDED_FIELD_NUMBER: _builtins.int
     FOREBEARS_FIELD_NUMBER: _builtins.int
     CASCADE_ALERT_ID_FIELD_NUMBER: _builtins.int
+    TAKES_DEADLINES_FIELD_NUMBER: _builtins.int
     snapshot_complete: _builtins.bool
     """Whether this frame ends the snapshot that each stream starts with."""
     cascade_alert_id: _builtins.str
     """At the end of the snapshot: the alert of the mass failure that the observer last said to be in; empty where in none."""
+    takes_deadlines: _builtins.bool
+    """At the end of the snapshot: whether the registry takes ApplyVerdictsRequest.report_deadlines."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
         """The attentive time up to which everything is sent. A moment with very many facts comes in several messages: only the
@@ -146,7 +149,9 @@ class ObserveLivenessResponse(_message.Message):
 
     @_builtins.property
     def beat_incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Beats of known incarnations, in three arrays of one length."""
+        """Beats of known incarnations, in three arrays of one length: those without a report deadline, and those whose report
+        deadline was reached, which is over then.
+        """
 
     @_builtins.property
     def beat_observations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
@@ -185,14 +190,64 @@ class ObserveLivenessResponse(_message.Message):
         deliveries_ended: _abc.Iterable[Global___DeliveryEnded] | None = ...,
         forebears: _abc.Iterable[Global___Forebear] | None = ...,
         cascade_alert_id: _builtins.str = ...,
+        takes_deadlines: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hearing_since", b"hearing_since", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ages_ms", b"beat_ages_ms", "beat_incarnations", b"beat_incarnations", "beat_observations", b"beat_observations", "cascade_alert_id", b"cascade_alert_id", "deliveries", b"deliveries", "deliveries_ended", b"deliveries_ended", "forebears", b"forebears", "hearing_since", b"hearing_since", "now", b"now", "observations", b"observations", "removed", b"removed", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ages_ms", b"beat_ages_ms", "beat_incarnations", b"beat_incarnations", "beat_observations", b"beat_observations", "cascade_alert_id", b"cascade_alert_id", "deliveries", b"deliveries", "deliveries_ended", b"deliveries_ended", "forebears", b"forebears", "hearing_since", b"hearing_since", "now", b"now", "observations", b"observations", "removed", b"removed", "snapshot_complete", b"snapshot_complete", "takes_deadlines", b"takes_deadlines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ObserveLivenessResponse: _TypeAlias = ObserveLivenessResponse  # noqa: Y015
+
+@_typing.final
+class GetObservationRequest(_message.Message):
+    """Which service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetObservationRequest: _TypeAlias = GetObservationRequest  # noqa: Y015
+
+@_typing.final
+class GetObservationResponse(_message.Message):
+    """Its facts, for an observer that is not sent all its beats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBSERVATION_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def observation(self) -> Global___Observation: ...
+    @_builtins.property
+    def now(self) -> _duration_pb2.Duration:
+        """The attentive time for which they are true."""
+
+    def __init__(
+        self,
+        *,
+        observation: Global___Observation | None = ...,
+        now: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "observation", b"observation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "observation", b"observation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetObservationResponse: _TypeAlias = GetObservationResponse  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
@@ -314,6 +369,7 @@ class Observation(_message.Message):
     MAINTENANCE_FIELD_NUMBER: _builtins.int
     DETACHED_REASON_FIELD_NUMBER: _builtins.int
     PROCESS_FIELD_NUMBER: _builtins.int
+    WORST_GAP_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     name: _builtins.str
     incarnation: _builtins.int
@@ -383,6 +439,12 @@ class Observation(_message.Message):
     def maintenance(self) -> _service_pb2.Maintenance:
         """Set while an operator holds the alerts about it."""
 
+    @_builtins.property
+    def worst_gap(self) -> _duration_pb2.Duration:
+        """The longest time between two beats on a stream since the registry started, less the time for which the service said to
+        be busy.
+        """
+
     def __init__(
         self,
         *,
@@ -415,10 +477,11 @@ class Observation(_message.Message):
         maintenance: _service_pb2.Maintenance | None = ...,
         detached_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
         process: _builtins.str = ...,
+        worst_gap: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after", "untold", b"untold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after", "untold", b"untold", "worst_gap", b"worst_gap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "detached_reason", b"detached_reason", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "process", b"process", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "detached_reason", b"detached_reason", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "process", b"process", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url", "worst_gap", b"worst_gap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,6 +501,7 @@ class ApplyVerdictsRequest(_message.Message):
     STANDING_HELD_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
     CASCADE_ALERT_ID_FIELD_NUMBER: _builtins.int
+    REPORT_DEADLINES_FIELD_NUMBER: _builtins.int
     observer: _builtins.str
     standing_held: _builtins.bool
     """Standing suspicions are not applied while this is set: a mass failure is under way."""
@@ -461,6 +525,10 @@ class ApplyVerdictsRequest(_message.Message):
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
         """Alerts, or copies of alerts, without a verdict."""
 
+    @_builtins.property
+    def report_deadlines(self) -> Global___ReportDeadlines:
+        """When the observer wants to hear of services that are not heard. At most 10000."""
+
     def __init__(
         self,
         *,
@@ -472,14 +540,59 @@ class ApplyVerdictsRequest(_message.Message):
         standing_held: _builtins.bool = ...,
         notices: _abc.Iterable[Global___Notice] | None = ...,
         cascade_alert_id: _builtins.str = ...,
+        report_deadlines: Global___ReportDeadlines | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["judged_until", b"judged_until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["judged_until", b"judged_until", "report_deadlines", b"report_deadlines"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade_alert_id", b"cascade_alert_id", "judged_until", b"judged_until", "notices", b"notices", "observer", b"observer", "standing", b"standing", "standing_held", b"standing_held", "standing_withdrawn", b"standing_withdrawn", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade_alert_id", b"cascade_alert_id", "judged_until", b"judged_until", "notices", b"notices", "observer", b"observer", "report_deadlines", b"report_deadlines", "standing", b"standing", "standing_held", b"standing_held", "standing_withdrawn", b"standing_withdrawn", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApplyVerdictsRequest: _TypeAlias = ApplyVerdictsRequest  # noqa: Y015
+
+@_typing.final
+class ReportDeadlines(_message.Message):
+    """"Report this incarnation at this time, and none of its beats before": so an observer hears of those that miss a beat, and
+    not of all beats. Four arrays of one length. The numbers are the observer's. A deadline is over once it is reached, and
+    with every other fact about the service that the observer receives; then all beats are sent until it sets the next one.
+    Ignored for an incarnation that is not registered, or not judged ALIVE. Gone when the observer's stream ends.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATIONS_FIELD_NUMBER: _builtins.int
+    DUE_SECONDS_FIELD_NUMBER: _builtins.int
+    SILENCE_SECONDS_FIELD_NUMBER: _builtins.int
+    INACTIVITY_SECONDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def incarnations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def due_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """In attentive time: when to report if nothing more is heard."""
+
+    @_builtins.property
+    def silence_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """A beat puts that off to this long after it, if that is later."""
+
+    @_builtins.property
+    def inactivity_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """A beat puts it off no further than this long after the activity counter last moved. Infinite: it may stay as it is."""
+
+    def __init__(
+        self,
+        *,
+        incarnations: _abc.Iterable[_builtins.int] | None = ...,
+        due_seconds: _abc.Iterable[_builtins.float] | None = ...,
+        silence_seconds: _abc.Iterable[_builtins.float] | None = ...,
+        inactivity_seconds: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_seconds", b"due_seconds", "inactivity_seconds", b"inactivity_seconds", "incarnations", b"incarnations", "silence_seconds", b"silence_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportDeadlines: _TypeAlias = ReportDeadlines  # noqa: Y015
 
 @_typing.final
 class StandingSuspicion(_message.Message):

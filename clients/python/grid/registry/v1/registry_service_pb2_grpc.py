@@ -92,6 +92,11 @@ class RegistryServiceStub:
                 request_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessRequest.SerializeToString,
                 response_deserializer=grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessResponse.FromString,
                 _registered_method=True)
+        self.GetObservation = channel.unary_unary(
+                '/grid.registry.v1.RegistryService/GetObservation',
+                request_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.GetObservationRequest.SerializeToString,
+                response_deserializer=grid_dot_registry_dot_v1_dot_observation__pb2.GetObservationResponse.FromString,
+                _registered_method=True)
         self.ApplyVerdicts = channel.unary_unary(
                 '/grid.registry.v1.RegistryService/ApplyVerdicts',
                 request_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.ApplyVerdictsRequest.SerializeToString,
@@ -181,6 +186,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetObservation(self, request, context):
+        """The same facts about one service, as they are now. NOT_FOUND if there is no such service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApplyVerdicts(self, request, context):
         """TRON's verdicts.
         """
@@ -245,6 +257,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ObserveLiveness,
                     request_deserializer=grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessRequest.FromString,
                     response_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessResponse.SerializeToString,
+            ),
+            'GetObservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetObservation,
+                    request_deserializer=grid_dot_registry_dot_v1_dot_observation__pb2.GetObservationRequest.FromString,
+                    response_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.GetObservationResponse.SerializeToString,
             ),
             'ApplyVerdicts': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyVerdicts,
@@ -550,6 +567,33 @@ class RegistryService:
             '/grid.registry.v1.RegistryService/ObserveLiveness',
             grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessRequest.SerializeToString,
             grid_dot_registry_dot_v1_dot_observation__pb2.ObserveLivenessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetObservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.registry.v1.RegistryService/GetObservation',
+            grid_dot_registry_dot_v1_dot_observation__pb2.GetObservationRequest.SerializeToString,
+            grid_dot_registry_dot_v1_dot_observation__pb2.GetObservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

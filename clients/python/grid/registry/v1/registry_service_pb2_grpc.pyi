@@ -59,6 +59,8 @@ class RegistryServiceStub:
     """The services whose alerts are held, registered or not."""
     ObserveLiveness: _grpc.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]
     """The facts that TRON judges by."""
+    GetObservation: _grpc.UnaryUnaryMultiCallable[_observation_pb2.GetObservationRequest, _observation_pb2.GetObservationResponse]
+    """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
     ApplyVerdicts: _grpc.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]
     """TRON's verdicts."""
 
@@ -91,6 +93,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """The services whose alerts are held, registered or not."""
     ObserveLiveness: _aio.UnaryStreamMultiCallable[_observation_pb2.ObserveLivenessRequest, _observation_pb2.ObserveLivenessResponse]  # type: ignore[assignment]
     """The facts that TRON judges by."""
+    GetObservation: _aio.UnaryUnaryMultiCallable[_observation_pb2.GetObservationRequest, _observation_pb2.GetObservationResponse]  # type: ignore[assignment]
+    """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
     ApplyVerdicts: _aio.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]  # type: ignore[assignment]
     """TRON's verdicts."""
 
@@ -186,6 +190,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_observation_pb2.ObserveLivenessResponse], _abc.AsyncIterator[_observation_pb2.ObserveLivenessResponse]]:
         """The facts that TRON judges by."""
+
+    @_abc_1.abstractmethod
+    def GetObservation(
+        self,
+        request: _observation_pb2.GetObservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_observation_pb2.GetObservationResponse, _abc.Awaitable[_observation_pb2.GetObservationResponse]]:
+        """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
 
     @_abc_1.abstractmethod
     def ApplyVerdicts(

@@ -1,0 +1,124 @@
+"""Until when an observer needs to hear nothing of a service that is heard in time. Pure.
+
+The observer computes when it would act if nothing more was heard, and by how much each heartbeat puts that off. These
+are its numbers, and no rule of the registry. The registry reports a service once that time is reached unheard; until
+then its heartbeats are not sent. So the work of an observer grows with the services that miss one, not with all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+from grid_model.observation import ReportDeadline
+
+from registry_server.core.record import Record
+
+WIDTH = 0.1
+"""Attentive seconds of a bucket: the time between two frames."""
+
+LOOKED_AT = 20_000
+"""Deadlines that are looked at for one frame, which takes about 5 ms. Those beyond are looked at for the next one."""
+
+SPARE_ENTRIES = 1000
+"""Entries of buckets that may be out of date, beside one for each deadline."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    record: Record
+    due: float
+    silence: float
+    inactivity: float
+    bucket: int
+
+
+class Deadlines:
+    """The deadlines of one observer: at most one for each registered incarnation.
+
+    They are kept in buckets of equal width. One that a heartbeat put off stays where it is until its old time has come:
+    so a heartbeat costs nothing here.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[int, _Pending] = {}
+        self._buckets: dict[int, list[int]] = {}
+        self._order: list[int] = []
+        """The numbers of the buckets, as a heap."""
+        self.entries = 0
+        """Those of all buckets; some may be out of date."""
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __contains__(self, incarnation: int) -> bool:
+        return incarnation in self._pending
+
+    def put(self, record: Record, deadline: ReportDeadline) -> None:
+        """Report this service at the deadline, and not before."""
+        bucket = _bucket_of(deadline.due)
+        before = self._pending.get(record.incarnation)
+        pending = _Pending(record, deadline.due, deadline.silence, deadline.inactivity, bucket)
+        self._pending[record.incarnation] = pending
+        if before is not None and before.bucket <= bucket:
+            pending.bucket = before.bucket
+        else:
+            self._enter(bucket, (record.incarnation,))
+            if self.entries > SPARE_ENTRIES + 2 * len(self._pending):
+                self._drop_old_entries()
+
+    def end(self, incarnation: int) -> None:
+        """Drop the deadline of an incarnation, if it has one: all its heartbeats are sent again."""
+        self._pending.pop(incarnation, None)
+
+    def reached(self, now: float, limit: int = LOOKED_AT) -> list[Record]:
+        """The services whose deadline was reached, as each is heard now; their deadlines are over."""
+        found: list[Record] = []
+        later: dict[int, list[int]] = {}
+        last, looked = _bucket_of(now), 0
+        while self._order and self._order[0] <= last and looked < limit:
+            bucket = heappop(self._order)
+            entries = self._buckets.pop(bucket)
+            rest = entries[limit - looked :]
+            if rest:
+                del entries[limit - looked :]
+                later.setdefault(bucket, []).extend(rest)
+            self.entries -= len(entries) + len(rest)
+            looked += len(entries)
+            for incarnation in entries:
+                pending = self._pending.get(incarnation)
+                if pending is None or pending.bucket != bucket:
+                    continue
+                record = pending.record
+                due = max(pending.due, min(record.heard_at + pending.silence, record.active_at + pending.inactivity))
+                if due <= now:
+                    del self._pending[incarnation]
+                    found.append(record)
+                else:
+                    pending.bucket = _bucket_of(due)
+                    later.setdefault(pending.bucket, []).append(incarnation)
+        for bucket, entries in later.items():
+            self._enter(bucket, entries)
+        return found
+
+    def _enter(self, bucket: int, incarnations: Iterable[int]) -> None:
+        entries = self._buckets.get(bucket)
+        if entries is None:
+            entries = self._buckets[bucket] = []
+            heappush(self._order, bucket)
+        before = len(entries)
+        entries.extend(incarnations)
+        self.entries += len(entries) - before
+
+    def _drop_old_entries(self) -> None:
+        """A deadline that is set anew, sooner, leaves an entry behind until its time comes, which may be a day."""
+        self._buckets.clear()
+        self._order.clear()
+        self.entries = 0
+        for incarnation, pending in self._pending.items():
+            self._enter(pending.bucket, (incarnation,))
+
+
+def _bucket_of(at: float) -> int:
+    return int(at / WIDTH)
