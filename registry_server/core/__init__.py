@@ -10,6 +10,7 @@ Read in this order.
 - `ended_streams`                                 the services that wait to be detached because their streams ended.
 - `registrations`, `maintenance`, `losses`        registered services; held notices; services that were lost.
 - `facts`, `liveness_facts`                       the facts that TRON evaluates, and their numbers.
+- `deadlines`                                     the times at which TRON wants a report about a silent service.
 - `observations`, `observers`                     the facts that TRON has not received yet, and whether it is watching.
 - `unacknowledged`, `mailbox`, `alert_delivery`   alerts that wait for a recipient, and their way to it.
 - `absent_recipients`, `overtaken`                alerts whose recipient is absent, or that a newer fact withdraws.

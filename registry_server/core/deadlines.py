@@ -37,8 +37,8 @@ class _Pending:
 class Deadlines:
     """The deadlines of one observer: at most one for each registered incarnation.
 
-    They are kept in buckets of equal width. One that a heartbeat put off stays where it is until its old time has come:
-    so a heartbeat costs nothing here.
+    They are kept in buckets of equal width. A heartbeat moves none of them: one that it put off is moved when its old
+    time has come. So a heartbeat costs nothing here.
     """
 
     def __init__(self) -> None:
