@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
 
 from tests.support.binaries import find_binary
 
@@ -15,6 +16,9 @@ def pytest_configure() -> None:
 
     Handle SIGINT, SIGQUIT and SIGHUP also if the shell or `nohup` that started us ignores them: our children
     would ignore them too."""
+    # How long an example takes says more about the machine than about the code.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
     for name in ("grpc_proxy", "http_proxy", "https_proxy", "all_proxy"):
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from grid_model.liveness import Liveness
+from grid_model.observation import ReportDeadline
 
 from registry_server.core.effects import PutHeartbeats
 from registry_server.core.observers import Observers
@@ -51,6 +52,13 @@ class LivenessFacts:
     def decided(self, record: Record) -> None:
         """What changed about the service was acted upon, as the observer said beforehand."""
         self._observers.decided(record.spec.service_id)
+
+    def defer(self, observer: str, deadlines: Iterable[ReportDeadline], by_incarnation: Mapping[int, Record]) -> None:
+        """Report these incarnations to the observer at its deadlines, and none of their heartbeats before. That is only
+        done for those that are registered and ALIVE: each heartbeat of another one may end its suspicion."""
+        found = [(by_incarnation.get(each.incarnation), each) for each in deadlines]
+        alive = [(record, each) for record, each in found if record and record.judgement.liveness is Liveness.ALIVE]
+        self._observers.defer(observer, alive)
 
     def hear(self, record: Record, now: Instant) -> None:
         """A sign of life."""

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from grid_model.declaration import Declaration
 from grid_model.errors import Superseded
 from grid_model.event import OPERATORS, Event
-from grid_model.liveness import Liveness
 from grid_model.observation import Delivery, ReportDeadline
 from grid_model.service import Maintenance, ServiceRole
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
@@ -446,12 +445,8 @@ class Registry:
         self._verdicts.preauthorize(suspicions, withdrawn, held=held, observer=observer)
 
     def defer(self, observer: str, deadlines: Iterable[ReportDeadline]) -> None:
-        """An observer wants to hear of these incarnations at its deadlines; see `ObservationFeed.defer`. Only of those
-        that are registered and judged ALIVE: each sign of life of another one may end its suspicion."""
-        found = self._directory.by_incarnation
-        deferred = [(found[each.incarnation], each) for each in deadlines if each.incarnation in found]
-        alive = [each for each in deferred if each[0].judgement.liveness is Liveness.ALIVE]
-        self._observers.defer(observer, alive)
+        """Report these incarnations to the observer at its deadlines; see `LivenessFacts.defer`."""
+        self._facts.defer(observer, deadlines, self._directory.by_incarnation)
 
     def withdraw_preauthorized(self) -> None:
         """Invalidate all preauthorized suspicions, because the registry stalled."""
