@@ -43,9 +43,9 @@ ADDRESSES = {
 
 README = """A support bundle of TRON, made by `tron support-bundle` on {made_at}.
 
-Look through it before you give it away. Left out on purpose: labels, messages and other texts of agents, what events
-say, addresses beyond their hosts, settings that may be secret, variables that are not TRON's, and the content of the
-databases.
+Look through it before you give it away. It does not contain labels, messages and other texts of agents, texts of
+events, settings that may be secret, variables of other programs, and rows of the databases; of each URL it contains
+the host.
 
 {listed}
 {missing}
