@@ -29,9 +29,18 @@ demo: $(VENV)/.installed  ## the same, with a fleet to play with
 
 setup: $(VENV)/.installed-dev  ## install everything for developing
 
-test: setup lint types  ## everything that CI runs; sets itself up
+# Lint, types and the simulation need no wall-clock time: they run beside the tests, on what those leave of the processors.
+test: setup  ## everything that CI runs; sets itself up
 	$(BIN)/python -m pytest $(SHORT_TURNS)
-	$(BIN)/python -m pytest $(PARALLEL) --durations=15 --ignore $(SHORT_TURNS) tests/simulation tests/e2e tests/browser tests
+	printed=$$(mktemp); \
+	{ nice -n 19 $(MAKE) --no-print-directory lint types && nice -n 19 $(BIN)/python -m pytest --durations=5 tests/simulation; } \
+		>$$printed 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null || true; rm -f $$printed' EXIT; \
+	status=0; \
+	$(BIN)/python -m pytest $(PARALLEL) --durations=$${DURATIONS:-15} --ignore $(SHORT_TURNS) --ignore tests/simulation tests/e2e tests/browser tests \
+		|| status=$$?; \
+	wait $$beside || status=$$?; \
+	cat $$printed; exit $$status
 
 check: setup lint types fast  ## lint, types, fast tests
 
