@@ -45,7 +45,7 @@ SPARE_DEADLINES = 1000
 
 
 class Detector:
-    """Judges all services but those in `exempt` (the observer itself). It is rebuilt from each snapshot."""
+    """Evaluates all services except those in `exempt` (the observer itself). It is rebuilt from each snapshot."""
 
     def __init__(self, policies: Policies, exempt: frozenset[str] = frozenset()) -> None:
         self._policies = policies
@@ -66,30 +66,30 @@ class Detector:
         return len(self._leases)
 
     def counts(self) -> dict[Liveness, int]:
-        """The number of services by judgement."""
+        """Return the number of services in each state."""
         counts = {Liveness.ALIVE: 0, Liveness.SUSPECT: 0, Liveness.DOWN: 0}
         for lease in self._leases.values():
             counts[lease.liveness] += 1
         return counts
 
     def failing(self) -> list[Lease]:
-        """The services that are suspected or down."""
+        """Return the services that are suspect or down."""
         return [lease for lease in self._leases.values() if lease.liveness is not Liveness.ALIVE]
 
     def find(self, service_id: str) -> Lease | None:
-        """What is known and judged of a service; None if it is not registered. Not to be changed."""
+        """Return the record of a service; None if it is not registered. Do not change it."""
         return self._leases.get(service_id)
 
     def find_incarnation(self, incarnation: int) -> Lease | None:
-        """The same, by the incarnation that is registered now."""
+        """Return the record of a service by its current incarnation."""
         return self._by_incarnation.get(incarnation)
 
     def leases(self) -> list[Lease]:
-        """All of them."""
+        """Return all records."""
         return list(self._leases.values())
 
     def observe(self, facts: Facts) -> None:
-        """Take over all that is known about a service."""
+        """Record all facts about a service."""
         before = self._leases.get(facts.service_id)
         self.forget(facts.service_id)
         lease = Lease(
@@ -111,9 +111,9 @@ class Detector:
         self._schedule(lease)
 
     def record_beat(self, incarnation: int, observation: int, at: float) -> None:
-        """A beat, or the report that a deadline was reached, with the last beat. A later due time needs no new entry:
-        the earlier one is looked at again when it is due. An earlier one does: a beat can end what was held back, or
-        bring a service back."""
+        """Record a heartbeat, or the report that a deadline was reached, with the last heartbeat. A later due time
+        needs no new entry, because the earlier entry is checked again when it is due. An earlier due time needs one: a
+        heartbeat can end a hold, or make a service alive again."""
         lease = self._by_incarnation.get(incarnation)
         if lease is None or (observation <= lease.observation and lease.deadline is None):
             return
@@ -159,7 +159,7 @@ class Detector:
         return lease.deadline
 
     def forget(self, service_id: str) -> None:
-        """The service is gone."""
+        """Remove a service that is no longer registered."""
         gone = self._leases.pop(service_id, None)
         if gone is not None:
             del self._by_incarnation[gone.facts.incarnation]
@@ -167,14 +167,14 @@ class Detector:
                 self.living.remove(unit_of(gone.facts))
 
     def confirm_down(self, service_id: str, incarnation: int) -> None:
-        """Its host refuses connections to it: a suspect whose stream broke is down."""
+        """Record that the service's host refuses connections to it: a suspect with a broken stream is then down."""
         lease = self._leases.get(service_id)
         if lease is not None and lease.facts.incarnation == incarnation and lease.disconnected:
             lease.confirmed = True
             self._schedule(lease)
 
     def hold_deregistrations(self, held: bool) -> None:
-        """While held, no service is deregistered."""
+        """Hold or release deregistrations: while they are held, no service is deregistered."""
         if held == self._deregistration_held:
             return
         self._deregistration_held = held
@@ -184,15 +184,15 @@ class Detector:
                     self._schedule(lease)
 
     def set_policies(self, policies: Policies) -> None:
-        """Judge by these from now on. What was judged stays."""
+        """Use these policies from now on. Earlier verdicts stay."""
         self._policies = policies
         for lease in self._leases.values():
             lease.scheduled = NEVER
         self._schedule_all()
 
     def advance(self, now: float, hearing_since: float, limit: int | None = None) -> list[Transition]:
-        """What is due at `now`, oldest first, at most `limit` of it: with as many as that, call again. The detector
-        takes its own decisions for accepted at once; what the registry refuses comes back by `refused`."""
+        """Return the transitions that are due at `now`, oldest first, at most `limit`; if it returns that many, call it
+        again. The detector assumes that its decisions are accepted; `refused` reverts one."""
         self.now = now
         window = self._policies.default.reattach_window
         hearing_since = self._hold.evidence_from(now, hearing_since, window)
@@ -215,7 +215,7 @@ class Detector:
         return decided
 
     def refused(self, transition: Transition) -> None:
-        """The registry knew better: go back to the state before. Newer facts are on their way."""
+        """Revert a transition that the registry refused. Newer facts are on their way."""
         lease = self._leases.get(transition.service_id)
         if lease is None or lease.facts.incarnation != transition.incarnation:
             return
@@ -231,11 +231,12 @@ class Detector:
         self._schedule(lease)
 
     def deadlines(self, service_id: str) -> list[tuple[Kind, float]]:
-        """The next transitions of a service, and when each is due (attentive seconds), if nothing more is heard."""
+        """Return the next transitions of a service, and when each is due (attentive seconds), if no further heartbeat
+        arrives."""
         return [(kind, due) for kind, due, _ in self.forecast(service_id)]
 
     def forecast(self, service_id: str) -> list[tuple[Kind, float, LivenessCause]]:
-        """The same, with the cause that will be named."""
+        """Return the same transitions, with the cause of each."""
         lease = self._leases.get(service_id)
         if lease is None or service_id in self._exempt:
             return []
@@ -255,22 +256,23 @@ class Detector:
         return found
 
     def held_until(self, lease: Lease) -> float:
-        """Until when nothing is concluded: the last evidence is from before the registry received heartbeats again."""
+        """Return until when no conclusion is drawn, because the last evidence is from before the registry received
+        heartbeats again."""
         evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
         return self._held(evidence, self._policies.of(lease.facts.service_id))
 
     def break_held_until(self, lease: Lease) -> float:
-        """The same for an open stream, should it break."""
+        """Return until when a break of the currently open stream would cause no conclusion."""
         return self._held(lease.facts.attached_at or 0.0, self._policies.of(lease.facts.service_id))
 
     def busy_until(self, lease: Lease) -> float:
-        """Until when a service is exempt; 0 if it never declared itself busy."""
+        """Return until when a service is exempt; 0 if it never declared itself busy."""
         return self._busy_until(lease, self._policies.of(lease.facts.service_id))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _count(self, lease: Lease, before: Liveness) -> None:
-        """Count a service among the living, or no longer, if its state changed from or to ALIVE."""
+        """Count a service as ALIVE, or no longer, if its state changed from or to ALIVE."""
         if lease.liveness is before:
             return
         if lease.liveness is Liveness.ALIVE:
@@ -291,7 +293,8 @@ class Detector:
                 self._drop_old_deadlines()
 
     def _drop_old_deadlines(self) -> None:
-        """Each new fact brings a deadline; the one before stays until it is due, which may be a day."""
+        """Remove old deadlines: each new fact adds a deadline, and the old one would stay until it is due, which may be
+        a day."""
         self._deadlines = [
             (lease.scheduled, lease.facts.service_id, lease.facts.incarnation)
             for lease in self._leases.values()
@@ -300,7 +303,8 @@ class Detector:
         heapify(self._deadlines)
 
     def _next(self, lease: Lease) -> tuple[Kind, float]:
-        """The next transition of the table above, and when it becomes true; NEVER if nothing can happen."""
+        """Return the next transition of the table above, and when it becomes true; NEVER if no transition is
+        possible."""
         if lease.deregistered:
             return Kind.DEREGISTER, NEVER
         facts = lease.facts
@@ -329,9 +333,10 @@ class Detector:
         return (Kind.STALL, stalled_at) if stalled_at < missed_at else (Kind.MISS, missed_at)
 
     def _down_at(self, lease: Lease, policy: Policy) -> tuple[float, LivenessCause]:
-        """When a suspect is down, and for which cause: the earlier of two deadlines, if both count.
+        """Return when a suspect is down, and for which cause: the earlier of two deadlines, if both count.
 
-        A break gives a service its grace to come back. It does not put off the end of a silence that was noticed first.
+        A break gives a service its grace to reconnect. It does not delay the deadline of a silence that was noticed
+        before.
         """
         facts = lease.facts
         silent_since = max(lease.heard_at, self._busy_until(lease, policy))

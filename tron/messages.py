@@ -29,7 +29,7 @@ def with_subtree(message: str, count: int) -> str:
 
 def flapping(message: str, count: int, window: float) -> str:
     """Return the message of the last suspicion of a service before its further suspicions are suppressed."""
-    return f"{message}, {count} times in {window:g} s; further suspicions are suppressed until it is stable"
+    return f"{message}, {count} times in {window:g} s; further suspicions raise no alert until the service is stable"
 
 
 def cascade(count: int, live: int) -> str:
@@ -182,65 +182,65 @@ NEXT_RESTORED = "alive again, with the alert heartbeat_restored"
 # --- thresholds that are refused, or warned of at the start; each follows the name of the threshold -----------------
 
 MISSES_OUT_OF_ORDER = "misses_before_warning <= misses_before_down <= misses_before_deregister must hold, above 0"
-NO_TOLERANCE = "is 0, and tolerance_ratio is 0 too: every heartbeat would be late"
+NO_TOLERANCE = "must not be 0 if tolerance_ratio is 0, because every heartbeat would be late"
 
 
 def time_out_of_range(seconds: float, longest: float) -> str:
     """Return why a time is refused."""
-    return f"is {seconds:g} s; the value must be from 0 to {longest:g} s"
+    return f"{seconds:g} s is out of range; the value must be from 0 to {longest:g} s"
 
 
 def tolerance_ratio_out_of_range(ratio: float) -> str:
     """Return why a `tolerance_ratio` is refused."""
-    return f"is {ratio:g}; the value must be between 0 and 10"
+    return f"{ratio:g} is out of range; the value must be between 0 and 10"
 
 
 def guard_ratio_out_of_range(ratio: float) -> str:
     """Return why a `guard_ratio` is refused."""
-    return f"is {ratio:g}; the value must be above 0 and at most 1 (1 turns the guard off)"
+    return f"{ratio:g} is out of range; the value must be above 0 and at most 1 (1 turns the guard off)"
 
 
 def count_too_small(count: int) -> str:
     """Return why a `guard_min` or `flap_count` is refused."""
-    return f"is {count}; the value must be at least 2"
+    return f"{count} is too small; the value must be at least 2"
 
 
 def too_few_misses_to_deregister(misses: int) -> str:
     """Return why a `misses_before_deregister` is refused."""
-    return f"is {misses}; a service must miss more than 3 heartbeats before it is deregistered"
+    return f"{misses} is too small; a service must miss more than 3 heartbeats before it is deregistered"
 
 
 def too_few_misses_to_be_down(misses: int) -> str:
     """Return why a `misses_before_down` is refused."""
-    return f"is {misses}; a service must not be declared down because of one late heartbeat"
+    return f"{misses} is too small; a service must not be declared down because of one late heartbeat"
 
 
 def reattach_window_too_short(window: float, needed: float) -> str:
     """Return why a `reattach_window` is refused."""
-    return f"is {window:g} s; an agent may need {needed:g} s for one attempt to reconnect"
+    return f"{window:g} s is too short; an agent may need {needed:g} s for one attempt to reconnect"
 
 
 def reconnect_grace_too_short(grace: float, first_retry: float) -> str:
     """Return why a `reconnect_grace` is refused."""
-    return f"is {grace:g} s; an agent may wait {first_retry:g} s before it tries to reconnect"
+    return f"{grace:g} s is too short; an agent may wait {first_retry:g} s before it tries to reconnect"
 
 
 def guard_window_too_short(window: float, grace: float) -> str:
     """Return why a `guard_window` is refused."""
-    return f"is {window:g} s; the value must be above reconnect_grace ({grace:g} s)"
+    return f"{window:g} s is too short; the value must be above reconnect_grace ({grace:g} s)"
 
 
 def escalate_after_too_short(seconds: float) -> str:
     """Return why an `escalate_after` is refused."""
-    return f"is {seconds:g} s; a parent needs at least 1 s to acknowledge an alert"
+    return f"{seconds:g} s is too short; a parent needs at least 1 s to acknowledge an alert"
 
 
 # --- other requests that are refused; each follows the name of a field ----------------------------------------------
 
-CHANGES_NOTHING = "changes nothing: set or unset at least one threshold"
+CHANGES_NOTHING = "the request changes nothing: set or unset at least one threshold"
 NOT_SAVED = "the policy could not be written to disk; nothing was changed"
 NOT_PER_SERVICE = "the threshold applies to all services together, and cannot be set for one service"
-EMPTY = "must not be empty"
+EMPTY = "the value must not be empty"
 
 
 def not_a_threshold(name: str, known: Iterable[str]) -> str:
@@ -265,12 +265,12 @@ def too_many_overrides(limit: int) -> str:
 
 def limit_too_large(given: int, limit: int) -> str:
     """Return why a `limit` is refused."""
-    return f"is {given}; the largest allowed limit is {limit}"
+    return f"{given} is too large; the largest allowed value is {limit}"
 
 
 def not_a_service_id(longest: int) -> str:
     """Return why a `service_id` is refused."""
-    return f"must have at most {longest} printable characters, and no blanks at its beginning or end"
+    return f"a service id must have at most {longest} printable characters, and no blanks at its beginning or end"
 
 
 def registry_away(code: str) -> str:

@@ -1,7 +1,8 @@
-"""What TRON does on one stream of facts: which frame leads to which calls, and what is taken back. Pure.
+"""Decides what TRON does on one stream of facts: which calls follow from a frame, and which decisions are reverted.
+Pure.
 
-The monitor and the simulation run it. They carry the calls; at most one is under way at a time, and what is decided
-meanwhile goes out with the next one. So calls are small while little happens, and the registry never waits for TRON.
+The monitor and the simulation run it and carry its calls; at most one call is in progress at a time, and later
+decisions are sent with the next one. So calls are small under light load, and the registry never waits for TRON.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _REFUSED = (VerdictOutcome.STALE, VerdictOutcome.INVALID)
 
 @dataclass(slots=True)
 class Call:
-    """One call to the registry: these parts of the orders, in their order."""
+    """One call to the registry, with these parts of the orders, in order."""
 
     rulings: slice
     copies: slice
@@ -32,14 +33,14 @@ class Call:
     deadlines: slice
     withdrawn: Sequence[int]
     held: bool
-    """Whether no stream that breaks is suspected in advance for now: many fail."""
+    """Whether the registry must not apply preauthorized suspicions for now, because many services are failing."""
     cascade_alert_id: str
-    """The mass failure that was reported; empty for none."""
+    """The alert of the mass failure that was reported; empty for none."""
     judged_until: float
 
 
 class Session:
-    """One stream of facts, from its snapshot to its end. `part`: about how many orders are decided in one go."""
+    """One stream of facts, from its snapshot to its end. `part`: about how many orders are decided at a time."""
 
     def __init__(self, judge: Judge, part: int = PART) -> None:
         self.judge = judge
@@ -54,10 +55,10 @@ class Session:
         self._called_at = float("-inf")
 
     def read(self, frame: Frame, newer: Callable[[], bool]) -> bool:
-        """Learn a message of facts. Return whether to `decide` on it.
+        """Add a message of facts. Return whether to `decide` on it.
 
-        Not before the snapshot is complete, and not while more of the same frame waits, whose last message is the one
-        with which time goes on. `newer`: whether another message waits.
+        Returns False until the snapshot is complete, and while more messages of the same frame wait, because only the
+        last one advances the time. `newer`: whether another message waits.
         """
         judged_to = self.judge.now
         self.judge.learn(frame)
@@ -68,33 +69,34 @@ class Session:
         return self.judge.complete and not (self.judge.now == judged_to and newer())
 
     def decide(self, wall: float, newer: Callable[[], bool]) -> Iterator[None]:
-        """Decide on the frame, part by part; others may run between two of them. `newer`: whether another message waits
-        to be read."""
+        """Decide on the frame, part by part; other work may run between two parts. `newer`: whether another message
+        waits to be read."""
         for orders in self.judge.decide_in_parts(self._hearing_since, wall, self._part, newer=newer):
             self._decided.add(orders)
             yield
 
     @property
     def has_orders(self) -> bool:
-        """Whether orders are decided that were not taken yet."""
+        """Whether there are decided orders that have not been taken yet."""
         return not self._decided.empty
 
     @property
     def must_wait(self) -> bool:
-        """Whether to decide no more before the call that is under way is answered: what newer frames bring must not
-        wait for thousands of orders."""
+        """Whether to decide nothing more before the call in progress is answered, so that decisions on newer frames do
+        not wait for thousands of orders."""
         return len(self._decided) >= self._part
 
     @property
     def report_is_due(self) -> bool:
-        """Whether a frame on which all is decided needs a call without orders."""
+        """Whether a completely decided frame needs a call without orders."""
         if self._called:
             return False
         held_changed = self.judge.guard.many_fail != self._held_sent
         return self._urgent or held_changed or self.judge.now - self._called_at >= REPORT_EVERY
 
     def take(self) -> Orders:
-        """The orders to send now, in `calls`; perhaps none: that only tells that the frame was judged."""
+        """Return the orders to send now, for `calls`; without orders, the call only confirms that the frame was
+        evaluated."""
         orders, self._decided = self._decided, Orders()
         self._called = True
         return orders
@@ -108,7 +110,8 @@ class Session:
         withdrawn: Sequence[int],
         most: int,
     ) -> list[Call]:
-        """The calls for orders of these sizes, each of at most `most` unless one order is larger; at least one."""
+        """Return the calls for orders of these sizes, each of at most `most` bytes unless one order is larger; at least
+        one call."""
         judge = self.judge
         ends = [0, 0, 0, 0]
         starts = [tuple(ends)]
@@ -140,13 +143,13 @@ class Session:
         return calls
 
     def answered(self, rulings: Sequence[Ruling], outcomes: Sequence[VerdictOutcome | None]) -> None:
-        """A call with these rulings was answered: what the registry refused is taken back, the newest first."""
+        """Record the answer to a call with these rulings: refused rulings are reverted, newest first."""
         for ruling, outcome in reversed(list(zip(rulings, outcomes, strict=True))):
             if outcome in _REFUSED:
                 self.judge.refused(ruling)
 
     def all_answered(self) -> None:
-        """Every call for the orders that were taken was answered."""
+        """Record that every call for the taken orders was answered."""
         self._urgent = False
         self._held_sent = self.judge.guard.many_fail
         self._called_at = self.judge.now

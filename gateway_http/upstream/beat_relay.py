@@ -1,7 +1,8 @@
-"""Heartbeats of many REST clients, sent upstream as batches on one stream that reconnects automatically.
+"""Sends the heartbeats of many REST clients as batches on one stream that reconnects automatically.
 
-One batch is in flight at a time; beats that arrive meanwhile form the next one. So a single beat leaves at once, and a
-storm leaves as a few large messages. A client is answered when the registry has acknowledged its batch.
+One batch is in flight at a time; heartbeats that arrive meanwhile form the next batch. So a single heartbeat leaves at
+once, and many heartbeats leave as a few large messages. A client is answered when the registry has acknowledged its
+batch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ ANSWER_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The registry received the beat."""
+    """The registry received the heartbeat."""
 
     heard_at: datetime
     revision: int
@@ -49,16 +50,16 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class _Waiting:
-    """The newest beat of one service, and the requests that wait for its acknowledgement."""
+    """The newest heartbeat of one service, and the requests that wait for its acknowledgement."""
 
     service_id: str
     incarnation: int
-    """As the replica knew it; 0: the registry is asked by the id."""
+    """The incarnation that the replica knew; 0: the heartbeat names only the id."""
     reported: Reported
     futures: list[asyncio.Future[Acknowledged]] = field(default_factory=list)
 
     def merge(self, later: _Waiting) -> None:
-        """Another heartbeat of the service came while this one was on its way."""
+        """Merge another heartbeat of the service that arrived while this one was on its way."""
         if self.incarnation:
             self.incarnation = later.incarnation
         self.reported = later.reported.on_top_of(self.reported)
@@ -79,7 +80,7 @@ class _Waiting:
 
 
 class BeatRelay:
-    """`beat` for each heartbeat; `run` must be running."""
+    """Relays heartbeats by `beat` while `run` runs."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -103,14 +104,14 @@ class BeatRelay:
 
     @property
     def waiting(self) -> int:
-        """How many heartbeats wait for their acknowledgement."""
+        """The number of heartbeats that wait for their acknowledgement."""
         return self._waiting
 
     async def beat(self, service_id: str, incarnation: int, reported: Reported) -> Acknowledged:
-        """Relay one beat; return when the registry has received it. `incarnation`: the one that is known; it counts for
-        whichever holds the id.
+        """Relay one heartbeat; return when the registry has received it. `incarnation`: the known one; the heartbeat
+        counts for any incarnation that holds the id.
 
-        Raises ServiceNotFound if it knows no such service, RegistryUnavailable if it did not answer in time.
+        Raises ServiceNotFound if the registry knows no such service, RegistryUnavailable if it did not answer in time.
         """
         if not self._connected and time.monotonic() - self._lost_at > AWAY_AFTER:
             raise RegistryUnavailable("the registry is away")
@@ -132,7 +133,7 @@ class BeatRelay:
             self._waiting -= 1
 
     async def run(self) -> None:
-        """Keep the stream until cancelled."""
+        """Keep the stream open until cancelled."""
         backoff = Backoff(cap=1.0)
         while True:
             why = "the stream ended"
@@ -153,7 +154,7 @@ class BeatRelay:
             await asyncio.sleep(backoff.next_delay(random.random()))
 
     async def _relay(self) -> None:
-        """One stream, from its first word to its end."""
+        """Run one stream, from its first message to its end."""
         call = self._stub.Heartbeat(wait_for_ready=True)
         reader: asyncio.Task[None] | None = None
         try:
@@ -187,7 +188,8 @@ class BeatRelay:
             call.cancel()
 
     async def _answer(self, reader: asyncio.Task[None]) -> None:
-        """Wait for the acknowledgement of what was sent. Raises what ended the stream, TimeoutError for silence."""
+        """Wait for the acknowledgement of the sent batch. Raises the error that ended the stream, or TimeoutError for
+        silence."""
         answered = asyncio.create_task(self._answered.wait())
         try:
             done, _ = await asyncio.wait({answered, reader}, timeout=ANSWER_WITHIN, return_when=asyncio.FIRST_COMPLETED)
@@ -221,7 +223,7 @@ class BeatRelay:
                 self._answered.set()
 
     def _take_batch(self) -> BeatBatch:
-        """The beats of the next message; they count as sent."""
+        """Return the heartbeats of the next message; they count as sent from now on."""
         if self._next:
             self._sequence += 1
         batch = BeatBatch(self._sequence, columns=self._columns)
@@ -237,15 +239,15 @@ class BeatRelay:
         return batch
 
     def _ask_by_id(self, incarnation: int) -> None:
-        """The service has another incarnation by now than the replica knew, or none: its beat is sent again by its id,
-        and is answered as that."""
+        """Send a heartbeat again by its service id, because the service now has another incarnation than the replica
+        knew, or none."""
         waiting = self._sent.pop(self._in_columns.get(incarnation, ""), None)
         if waiting is not None:
             waiting.incarnation = 0
             self._put_back(waiting)
 
     def _take_back(self) -> None:
-        """The stream broke: beats that were sent and not acknowledged are sent again on the next one."""
+        """Send unacknowledged heartbeats again on the next stream, because the stream broke."""
         sent, self._sent = self._sent, {}
         for waiting in sent.values():
             self._put_back(waiting)

@@ -1,4 +1,5 @@
-"""Heartbeats in columns: incarnations, and beside them a column of each figure that any of them reports. Pure."""
+"""Heartbeats in columns: a column of incarnations, and one more column for each figure that any of them reports.
+Pure."""
 
 from __future__ import annotations
 
@@ -43,19 +44,19 @@ _REPLACED = ("p95_ms", "queue_depth", "load")
 
 @dataclass(slots=True)
 class Columns:
-    """The columns as they came. Not frozen: one is made for each message."""
+    """The columns as they arrived. The class is not frozen, because one instance is created for each message."""
 
     incarnations: Sequence[int]
     sequence: int = 0
     figures: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """By the name of the column: those that are not empty. Each must be as long as `incarnations`."""
+    """The columns that are not empty, by name. Each must be as long as `incarnations`."""
 
 
 class Changes:
-    """What the columns report that differs from what `records` reported before, each at the position of its beat.
+    """The reported values that differ from those that `records` reported before, each at the position of its heartbeat.
 
-    `wrong` names the columns that are not as long as the incarnations: they report nothing. `replaces_figures`: as in
-    `Beats`.
+    `wrong` names the columns that are not as long as the incarnations; these columns are ignored. `replaces_figures`:
+    as in `Beats`.
     """
 
     def __init__(self, columns: Columns, records: Sequence[Record | None], *, replaces_figures: bool) -> None:
@@ -86,7 +87,7 @@ class Changes:
                 self._figures.setdefault(position, {})[figure] = number
 
     def reports(self) -> Iterator[tuple[Record, Report, list[FieldError]]]:
-        """The new report of each service that reports something new, and what is wrong with it."""
+        """Return the new report of each service that reports a new value, and the mistakes."""
         for position, figures in self._figures.items():
             record = self._records[position]
             assert record is not None

@@ -1,4 +1,4 @@
-"""What agents say on their streams: signs of life, acknowledgements of alerts, goodbyes. Pure."""
+"""Handles the messages of agents on their streams: heartbeats, acknowledgements of alerts, goodbyes. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWERED_LATE = 0.1
 
 
 class Beat(Protocol):
-    """One heartbeat, as it came; its report is read by `ReadReport`."""
+    """One heartbeat, as it arrived; `ReadReport` parses its report."""
 
     @property
     def service_id(self) -> str: ...
@@ -36,13 +36,13 @@ class Beat(Protocol):
 
 
 class ReadReport(Protocol):
-    """Reads what a heartbeat reports on top of what was reported before. Raises InvalidRequest."""
+    """Parses the report of a heartbeat, based on the previous report. Raises InvalidRequest."""
 
     def __call__(self, beat: Any, before: Report, *, replaces_figures: bool) -> Report: ...
 
 
 class Heartbeats:
-    """Commands that come on a Heartbeat stream, about services that are registered."""
+    """The commands of Heartbeat streams, about registered services."""
 
     def __init__(
         self,
@@ -65,15 +65,15 @@ class Heartbeats:
         self._outgoing = outgoing
 
     def wait_for_answers(self, services: Iterable[Service]) -> None:
-        """The answers to these registrations wait for the disk, until `answered`."""
+        """Record that the answers to these registrations wait for the disk, until `answered`."""
         for service in services:
             record = self._records.get(service.spec.service_id)
             if record is not None and record.incarnation == service.incarnation:
                 record.unanswered = True
 
     def answered(self, session_id: int | None, service: Service, now: Instant) -> None:
-        """The service knows now that it is registered: only from now on it owes its next heartbeat, however long the
-        disk took. It cannot send one before."""
+        """Record that the service received the answer to its registration. Its next heartbeat is due from now on,
+        however long the disk took, because it cannot send one before."""
         record = self._records.get(service.spec.service_id)
         if record is None or record.session != session_id or record.incarnation != service.incarnation:
             return
@@ -91,8 +91,8 @@ class Heartbeats:
         relayed: bool = False,
         replaces_figures: bool = False,
     ) -> list[Rejected]:
-        """Record the heartbeats of one message; see `beat`. Return what of them is wrong: a sign of life counts even if
-        its figures do not. `replaces_figures`: each names all its figures."""
+        """Record the heartbeats of one message; see `beat`. Return the mistakes in them: a heartbeat counts even if its
+        figures are invalid. `replaces_figures`: unset figures are cleared."""
         records, beat = self._records, self.beat
         rejected: list[Rejected] = []
         for each in beats:
@@ -126,9 +126,10 @@ class Heartbeats:
         *,
         relayed: bool = False,
     ) -> Record | None:
-        """Record a sign of life. Return the record that was heard, None if the heartbeat was answered instead.
+        """Record a heartbeat. Return the record of the service; None if the heartbeat was answered instead.
 
-        `report` None keeps what was reported before. `relayed`: the stream only passes it on, and carries nobody by it.
+        `report` None keeps the previous report. `relayed`: the stream only relays the heartbeat, and does not carry the
+        service.
         """
         sessions, send = self._attachments.sessions, self._outgoing.send
         session = sessions[session_id]
@@ -164,8 +165,8 @@ class Heartbeats:
     def columns(
         self, session_id: int, columns: Columns, now: Instant, *, relayed: bool = False, replaces_figures: bool = False
     ) -> list[Rejected]:
-        """Record the heartbeats of one message that come in columns. Each is what `beat` makes of one that names its
-        incarnation. Return what of them is wrong."""
+        """Record the heartbeats of one message that arrive in columns. Each is handled as `beat` handles a heartbeat
+        with its incarnation. Return the mistakes in them."""
         incarnations = columns.incarnations
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
@@ -195,8 +196,8 @@ class Heartbeats:
         return rejected
 
     def acknowledge_on_stream(self, session_id: int, alert_ids: Iterable[str], now: Instant) -> None:
-        """A stream has handled alerts: those that are addressed to a service that it carries. That is a sign of life of
-        the service, too: its next heartbeat may be behind thousands of such messages."""
+        """Acknowledge alerts that are addressed to services on this stream. The acknowledgement counts as a heartbeat
+        of the service, because its next heartbeat may be queued behind thousands of such messages."""
         self._attachments.sessions[session_id].heard_at = now.attentive
         for alert_id in alert_ids:
             for recipient in sorted(self._delivery.mailboxes.recipients(alert_id)):
@@ -210,14 +211,15 @@ class Heartbeats:
                         break
 
     def abandon(self, session_id: int, service_id: str, incarnation: int, now: Instant) -> list[Record]:
-        """The program of a service is gone while its stream goes on with others. Return whom that breaks off."""
+        """Detach a service whose program crashed while its stream continues with others. Return its record if the
+        stream carried this incarnation."""
         self._attachments.sessions[session_id].heard_at = now.attentive
         record = self._attachments.abandon(session_id, service_id, incarnation, now)
         return [] if record is None else [record]
 
     def goodbye(self, session_id: int, service_id: str, reason: str, now: Instant, incarnation: int = 0) -> None:
-        """The service leaves on purpose. Only the incarnation that this stream carries can leave by it; if it is named,
-        the goodbye is answered once it is durable."""
+        """Remove a service that leaves on purpose, if this stream carries its current incarnation. A goodbye that names
+        the incarnation is answered once it is durable."""
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
         held = session.services.get(service_id)
@@ -238,7 +240,7 @@ class Heartbeats:
         self._delivery.deliver(record)
 
     def _answer_unknown(self, session_id: int, incarnations: Iterable[int]) -> list[Rejected]:
-        """Answer heartbeats in columns that name no current incarnation. Return what is wrong with them."""
+        """Answer heartbeats in columns whose incarnation is not current. Return the mistakes in them."""
         zeros = 0
         for incarnation in incarnations:
             service_id = self._directory.past_owner(incarnation)

@@ -1,4 +1,4 @@
-"""The facts that judgement turns on, numbered: each fact and each heartbeat is one observation more. Pure."""
+"""Numbers the facts on which verdicts depend: each fact and each heartbeat gets the next observation. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OBSERVATION_BITS = 43
 
 
 class LivenessFacts:
-    """What observers learn about each record. `revision`: the newest at the start."""
+    """The facts about each record that observers receive. `revision`: the newest one at the start."""
 
     def __init__(
         self, records: Mapping[str, Record], observers: Observers, outgoing: Outgoing, revision: int = 0
@@ -33,7 +33,7 @@ class LivenessFacts:
         self._unsaved = Backlog()
 
     def changed(self, record: Record) -> None:
-        """Something that judgement may turn on: older verdicts no longer hold."""
+        """Record a change on which verdicts may depend, so that older verdicts no longer hold."""
         self.newest += 1
         record.observation = self.newest
         # A service that registers and is judged alive already can wait for the next tick: thousands may come at once.
@@ -42,26 +42,27 @@ class LivenessFacts:
         self._observers.changed(record.spec.service_id, urgent=urgent)
 
     def changed_beside_judgement(self, record: Record) -> None:
-        """Something that no judgement turns on: older verdicts still hold."""
+        """Record a change on which no verdict depends, so that older verdicts still hold."""
         self._observers.changed(record.spec.service_id, urgent=False)
 
     def activity_moved(self, record: Record) -> None:
-        """The activity counter of a service moved whose lack of progress may be judged."""
+        """Record that the activity counter of a service changed whose lack of progress TRON evaluates."""
         self._observers.activity_moved(record)
 
     def decided(self, record: Record) -> None:
-        """What changed about the service was acted upon, as the observer said beforehand."""
+        """Record that a change was handled by a preauthorized suspicion of the observer."""
         self._observers.decided(record.spec.service_id)
 
     def defer(self, observer: str, deadlines: Iterable[ReportDeadline], by_incarnation: Mapping[int, Record]) -> None:
-        """Report these incarnations to the observer at its deadlines, and none of their heartbeats before. That is only
-        done for those that are registered and ALIVE: each heartbeat of another one may end its suspicion."""
+        """Report these incarnations to the observer only at its deadlines, and none of their heartbeats before. This
+        applies only to incarnations that are registered and ALIVE, because each heartbeat of another one may end its
+        suspicion."""
         found = [(by_incarnation.get(each.incarnation), each) for each in deadlines]
         alive = [(record, each) for record, each in found if record and record.judgement.liveness is Liveness.ALIVE]
         self._observers.defer(observer, alive)
 
     def hear(self, record: Record, now: Instant) -> None:
-        """A sign of life."""
+        """Record a heartbeat."""
         self.newest += 1
         record.observation = self.newest
         if now.attentive - record.heard_at > record.worst_gap:
@@ -71,7 +72,8 @@ class LivenessFacts:
         self._unsaved.add(record.spec.service_id)
 
     def hear_many(self, records: Sequence[Record], now: Instant) -> None:
-        """A sign of life of each of them, in one message: one observation for all; observers learn of it."""
+        """Record one heartbeat of each of these services, which arrived in one message, as one observation; observers
+        receive it."""
         self.newest += 1
         observation, attentive, wall = self.newest, now.attentive, now.wall
         for record in records:
@@ -85,31 +87,31 @@ class LivenessFacts:
         self._observers.heard_many(records)
 
     def hear_late(self, record: Record, now: Instant) -> None:
-        """The service could not send anything before now: its silence counts from now."""
+        """Record that the service could not send anything before now, so that its silence counts from now on."""
         self.newest += 1
         record.observation, record.heard_at = self.newest, now.attentive
         self.publish_heard(record)
 
     def publish_heard(self, record: Record) -> None:
-        """Tell observers when the service was heard."""
+        """Send observers the time of the service's last heartbeat."""
         self._observers.heard(record.spec.service_id, (record.incarnation, record.observation, record.heard_at))
 
     def incarnation_ended(self, record: Record) -> None:
-        """A newer incarnation of the service takes the place of this one."""
+        """Record that a newer incarnation of the service takes the place of this one."""
         self._observers.incarnation_ended(record.incarnation)
 
     def removed(self, record: Record) -> None:
-        """The service is registered no more."""
+        """Record that the service is no longer registered."""
         self._observers.incarnation_ended(record.incarnation)
         self._observers.removed(record.spec.service_id)
 
     def saved(self, service_id: str) -> None:
-        """When the service was heard is stored with its record."""
+        """Record that the time of the last heartbeat is stored with the record."""
         self._unsaved.discard(service_id)
 
     def save_heartbeats(self, limit: int = PART) -> bool:
-        """Store when up to `limit` services were last heard, of those whose heartbeats are not on disk. Return whether
-        more wait."""
+        """Store the last heartbeat of up to `limit` services whose newest heartbeat is not on disk. Return whether more
+        wait."""
         found = map(self._records.get, self._unsaved.take(limit))
         heard = tuple((each.spec.service_id, each.last_heartbeat_at) for each in found if each is not None)
         if heard:
@@ -117,8 +119,8 @@ class LivenessFacts:
         return bool(self._unsaved)
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
-        """The services that were heard after that observation, as incarnation and seconds since the epoch; and the
-        newest observation."""
+        """Return the services whose heartbeats arrived after an observation, as incarnation and seconds since the
+        epoch; and the newest observation."""
         heard = [
             (record.incarnation, record.last_heartbeat_at)
             for record in self._records.values()

@@ -1,6 +1,6 @@
-"""What the registry did since its start, counted as it happens: its metrics are read from here. Pure.
+"""Counts the registry's work since its start; its metrics read these counts. Pure.
 
-Nothing here is looked at by a decision, and nothing costs a visit to each service.
+No decision depends on these counts, and no count visits each service.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ class Measures:
         """Attentive seconds until a copy was acknowledged."""
 
     def event(self, kind: str) -> None:
-        """An event was appended to the log."""
+        """Count an event that was appended to the event log."""
         self.events[(kind if kind in EVENT_TYPES else OTHER,)] += 1
 
     def stream_ended(self, reason: str) -> None:
-        """A stream ended; `reason`: why we ended it, as an error reason, empty if the other side did."""
+        """Count a stream that ended; `reason`: the error reason for which the registry ended it, empty if the agent's
+        side did."""
         label = (reason.removeprefix("ERROR_REASON_").lower() or BY_CLIENT,)
         self.streams_ended[label] = self.streams_ended.get(label, 0) + 1

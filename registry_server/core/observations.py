@@ -1,4 +1,4 @@
-"""What TRON receives: the newest facts about changed services, merged while the observer is not reading."""
+"""The facts that an observer has not received yet, merged while it does not read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Heard = tuple[int, int, float]
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What an observer reads next: the services whose facts changed, heartbeats, and services that are gone."""
+    """The facts that an observer reads next: services whose facts changed, heartbeats, and removed services."""
 
     changed: tuple[str, ...]
     beats: tuple[Heard, ...]
     removed: tuple[str, ...]
     copies: tuple[tuple[str, str], ...] = ()
-    """Copies of alerts to read, as (alert_id, recipient); one that is not found waits no more."""
+    """The copies of alerts to read, as (alert_id, recipient); a copy that is not found no longer waits."""
 
     def parts(self, size: int) -> list[Unread]:
-        """The same in parts with at most `size` facts and copies: who is gone comes first, beats come last."""
+        """Return the facts in parts of at most `size` facts and copies: removed services first, heartbeats last."""
         if len(self.changed) + len(self.copies) <= size:
             return [self]
         facts = [Unread(self.changed[at : at + size], (), ()) for at in range(0, len(self.changed), size)]
@@ -37,17 +37,20 @@ class Unread:
 
 
 class ObservationFeed:
-    """What one observer has not received yet.
+    """The facts that one observer has not received yet.
 
-    Overflow rule: nothing queues. Facts are named, not copied, and read when the frame is built; a later beat takes the
-    place of an earlier one. So what waits is bounded by the number of services, and by `MAX_COPIES` and `MAX_REMOVED`.
+    Overflow rule: nothing queues. The feed names the changed services, and their facts are read when the frame is
+    built; a later heartbeat replaces an earlier one. So the feed is bounded by the number of services, and by
+    `MAX_COPIES` and `MAX_REMOVED`.
     """
 
     MAX_COPIES = 100_000
-    """Copies that wait to be sent. Overflow rule: the feed is over, and the observer starts from a snapshot."""
+    """Maximum number of copies that wait to be sent. Overflow rule: the feed ends, and the observer starts again with a
+    snapshot."""
 
     MAX_REMOVED = 100_000
-    """Services that are gone and wait to be sent. Overflow rule: the same."""
+    """Maximum number of removed services that wait to be sent. Overflow rule: the feed ends, and the observer starts
+    again with a snapshot."""
 
     def __init__(self, service_ids: list[str], copies: list[tuple[str, str]]) -> None:
         self._changed: dict[str, None] = dict.fromkeys(service_ids)
@@ -61,7 +64,8 @@ class ObservationFeed:
         """The services for which it is urgent."""
 
     def changed(self, service_id: str, *, urgent: bool = True) -> None:
-        """More than a beat changed about this service; if it is not `urgent` it may wait for the next tick."""
+        """Record that more than a heartbeat changed about this service; if the change is not `urgent`, it may wait for
+        the next tick."""
         self._removed.pop(service_id, None)
         self._changed[service_id] = None
         if urgent:
@@ -69,59 +73,63 @@ class ObservationFeed:
             self._undecided.add(service_id)
 
     def decided(self, service_id: str) -> None:
-        """What changed about this service was acted upon, as the observer said beforehand."""
+        """Record that the change about this service was handled by a preauthorized suspicion of the observer."""
         self._undecided.discard(service_id)
 
     @property
     def is_decided(self) -> bool:
-        """Whether something urgent waits, and the observer has to decide nothing of it."""
+        """Whether an urgent change waits on which the observer need not decide anything."""
         return self.urgent and not self._undecided
 
     @property
     def overflowed(self) -> bool:
-        """Whether so much waits that the observer must start again."""
+        """Whether so much waits that the observer must start again with a snapshot."""
         return len(self._copies) > self.MAX_COPIES or len(self._removed) > self.MAX_REMOVED
 
     def copy(self, alert_id: str, recipient: str) -> None:
-        """A copy of an alert was added, escalated, acknowledged or dropped; its recipient and time are facts too."""
+        """Record that a copy of an alert was added, escalated, acknowledged or dropped; its recipient and time are
+        facts too."""
         if not self.overflowed:
             self._copies[alert_id, recipient] = None
 
     def heard(self, service_id: str, beat: Heard) -> None:
-        """A beat of this service came; nothing if the observer wants to hear of it at a deadline only."""
+        """Record that a heartbeat of this service arrived; ignored if the observer asked for a report at a deadline
+        only."""
         if beat[0] not in self._deadlines:
             self._beats[service_id] = beat
 
     def heard_many(self, records: Sequence[Record]) -> None:
-        """A beat of each of these services came; likewise."""
+        """Record that a heartbeat of each of these services arrived, as `heard` does."""
         beats, deadlines = self._beats, self._deadlines
         for record in records:
             if record.incarnation not in deadlines:
                 beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
 
     def activity_moved(self, record: Record) -> None:
-        """The activity counter of a service moved, whose lack of progress may be judged; likewise."""
+        """Record that the activity counter of a service changed whose lack of progress TRON evaluates; ignored if the
+        observer asked for a report at a deadline only."""
         if record.incarnation not in self._deadlines:
             self.changed(record.spec.service_id, urgent=False)
 
     def defer(self, record: Record, deadline: ReportDeadline) -> None:
-        """Send no heartbeat of this service before the deadline. What waits of them is sent with the report."""
+        """Send no heartbeat of this service before the deadline. Waiting heartbeats are sent with the report."""
         self._deadlines.put(record, deadline)
         self._beats.pop(record.spec.service_id, None)
 
     def undefer(self, incarnation: int) -> None:
-        """Send the heartbeats of this incarnation again: the observer receives facts about it, or it ended."""
+        """Send the heartbeats of this incarnation again, because the observer receives facts about it, or because it
+        ended."""
         self._deadlines.end(incarnation)
 
     def report(self, now: float) -> None:
-        """Report the services whose deadline was reached."""
+        """Report the services whose deadlines have been reached."""
         for record in self._deadlines.reached(now):
             self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
             if record.spec.stall_after is not None:
                 self.changed(record.spec.service_id, urgent=False)
 
     def removed(self, service_id: str) -> None:
-        """The service is gone."""
+        """Record that the service was removed."""
         self._changed.pop(service_id, None)
         self._beats.pop(service_id, None)
         if not self.overflowed:
@@ -130,7 +138,7 @@ class ObservationFeed:
         self._undecided.add(service_id)
 
     def take(self) -> Unread:
-        """All that waits, which is then sent."""
+        """Return and remove all waiting facts, to be sent."""
         unread = Unread(tuple(self._changed), tuple(self._beats.values()), tuple(self._removed), tuple(self._copies))
         self._changed = {}
         self._copies = {}

@@ -1,4 +1,4 @@
-"""TRON's stream of facts, and its calls with verdicts: what each frame tells, and what becomes of each order. Pure."""
+"""TRON's stream of facts, and its calls with verdicts: builds each frame, and applies or refuses each order. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_DEADLINES = 10_000
 class ObserverStream:
     """The stream of one observer, open as `feed_id`.
 
-    Raises InvalidRequest for an id that is none; QuotaExceeded if too many listen.
+    Raises InvalidRequest for an invalid observer id, and QuotaExceeded for too many observers.
     """
 
     def __init__(
@@ -51,16 +51,19 @@ class ObserverStream:
 
     @property
     def delay(self) -> float:
-        """Seconds for which the next frame can wait: a moment if all streams that broke are suspected already, in the
-        observer's name. It computes when it reads, and the recipients of those alerts need the processor first."""
+        """Seconds for which the next frame may wait: a moment if all services whose streams broke are already suspect
+        by preauthorized suspicions. TRON uses the processor when it reads a frame, and the recipients of those alerts
+        should run first."""
         return READERS_AFTER if self._feed.is_decided else 0.0
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Frame]:
-        """All that is new, in messages that are built one by one, when they are asked for: between two of them others
-        are served. What they change comes in the next frame; until all of this one is sent, time does not go on.
+        """Yield all new facts as messages that are built one by one, so that other work runs between two of them.
+        Changes during that time are in the next frame; the time of the facts advances only when the whole frame has
+        been sent.
+
         `hearing_since` returns the attentive second since which the registry did not stall.
 
-        Raises Draining; ReaderTooSlow if too much happened while nothing was read.
+        Raises Draining, and ReaderTooSlow if too much changed while nothing was read.
         """
         if draining:
             raise Draining("the registry is going away")
@@ -114,7 +117,7 @@ class ObserverStream:
 
 
 class VerdictCall:
-    """One call with what an observer decided; `finish` it in any case. Raises InvalidRequest for a wrong observer."""
+    """One call with an observer's orders; call `finish` in any case. Raises InvalidRequest for a wrong observer."""
 
     def __init__(self, registry: Registry, observer: str) -> None:
         check_id("observer", observer)
@@ -137,7 +140,7 @@ class VerdictCall:
         self._registry.notify(copy, now)
 
     def preauthorize(self, suspicion: StandingSuspicion) -> None:
-        """Take over what follows if a stream breaks. Raises InvalidRequest."""
+        """Store a preauthorized suspicion. Raises InvalidRequest."""
         _check((suspicion.alert,))
         self._standing.append(suspicion)
 
@@ -151,7 +154,8 @@ class VerdictCall:
     def finish(
         self, withdrawn: Iterable[int], now: Instant, *, held: bool, cascade_alert_id: str, until: float | None
     ) -> None:
-        """All orders were applied: the observer has judged everything up to `until` (attentive seconds; None: now)."""
+        """Record that all orders were applied, and that the observer has evaluated all facts up to `until` (attentive
+        seconds; None: now)."""
         self._registry.preauthorize(self._standing, withdrawn, held=held, observer=self._observer)
         self._registry.defer(self._observer, self._deadlines)
         self._registry.report_cascade(cascade_alert_id)

@@ -1,6 +1,6 @@
-"""The copies of alerts that wait for an acknowledgement, by severity, the oldest first. Pure.
+"""The alert copies that wait for an acknowledgement, by severity, oldest first. Pure.
 
-Kept as they come and end, so that the oldest is known without a look at all of them.
+They are kept in order as they come and end, so that the oldest is known without visiting all of them.
 """
 
 from __future__ import annotations
@@ -9,25 +9,26 @@ from grid_model.event import Event, Severity
 
 
 class Unacknowledged:
-    """How many copies wait, and since when the oldest does."""
+    """The number of waiting copies, and since when the oldest waits."""
 
     def __init__(self) -> None:
         self._waiting: dict[Severity, dict[tuple[str, str], float]] = {severity: {} for severity in Severity}
 
     def put(self, event: Event) -> None:
-        """A copy waits for its recipient."""
+        """Record that a copy waits for its recipient."""
         self._waiting[event.severity][event.alert_id, event.recipient] = event.occurred_at
 
     def remove(self, event: Event) -> None:
-        """It waits no more."""
+        """Record that a copy no longer waits."""
         self._waiting[event.severity].pop((event.alert_id, event.recipient), None)
 
     def counts(self) -> dict[tuple[str, ...], int]:
-        """How many wait, by severity in lower case."""
+        """Return how many copies wait, by severity in lower case."""
         return {(severity.name.lower(),): len(copies) for severity, copies in self._waiting.items()}
 
     def ages(self, now: float) -> dict[tuple[str, ...], float]:
-        """How old the alert is that waits longest, in seconds; 0 if none waits. `now`: seconds since the epoch."""
+        """Return the age of the alert that has been waiting longest, by severity, in seconds; 0 if none waits. `now`:
+        seconds since the epoch."""
         return {
             (severity.name.lower(),): max(0.0, now - next(iter(copies.values()))) if copies else 0.0
             for severity, copies in self._waiting.items()

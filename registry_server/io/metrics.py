@@ -1,4 +1,4 @@
-"""The metrics of the registry: their names, and where each is read."""
+"""The metrics of the registry: their names, and the value that each reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from registry_server.io.loop import RegistryLoop
 def registry_queues(
     loop: RegistryLoop, streams: HeartbeatStreams, services: RegistryService, events: EventService, config: Config
 ) -> Queues:
-    """What can grow in the registry."""
+    """Return the queues of the registry, with their lengths and bounds."""
     return {
         **loop.registry.queues(),
         "streams": (len(streams), config.max_streams),
@@ -29,8 +29,8 @@ def registry_queues(
 
 
 def registry_metrics(loop: RegistryLoop, services: RegistryService, events: EventService) -> list[Metric]:
-    """What the registry did since its start, and how it is now. Each is read in constant time, or in that of the
-    readers that follow."""
+    """Return the metrics of the registry's work since its start, and of its current state. Each value is read in
+    constant time, or in time proportional to the number of readers."""
 
     def lags() -> dict[tuple[str, ...], float]:
         revision, sequence = loop.commits.revision, loop.commits.sequence

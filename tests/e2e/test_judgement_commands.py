@@ -132,7 +132,10 @@ def test_an_override_is_listed_says_where_it_comes_from_and_is_unset(system: Sys
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("reconnect_grace=",), "reconnect_grace: nothing is given; it takes a number of seconds from 0 to 86400"),
+        (
+            ("reconnect_grace=",),
+            "reconnect_grace: nothing is given; the value must be a number of seconds from 0 to 86400",
+        ),
         (("--service", "typo"), "no service has the id 'typo'"),
         (
             ("--service", "typo", "flap_count=7"),

@@ -1,8 +1,8 @@
-"""`tron probe`: probes programs that cannot be changed, and sends heartbeats for the healthy ones.
+"""The command `tron probe`, which probes programs that cannot be changed, and sends heartbeats for the healthy ones.
 
-Each row of a catalogue is checked where its `url` points: `grpc://` by the gRPC health protocol, `http(s)://` by its
-/health (or its own path), `tcp://` by a connection. Healthy programs are registered, and one stream carries their
-heartbeats. For the others the reason is printed, and TRON detects their silence.
+Each row of a catalogue is checked at its `url`: `grpc://` by the gRPC health protocol, `http(s)://` by its /health (or
+its own path), `tcp://` by a connection. Healthy programs are registered, and one stream carries their heartbeats. For
+the other programs the command prints the reason, and TRON detects their silence.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST_BODY = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one look at a program found; `why` is empty if it is well."""
+    """The result of one check of a program; `why` is empty if the program is healthy."""
 
     why: str = ""
     status: str = "ok"
@@ -86,7 +86,7 @@ def _report(row: Row, finding: Finding, as_json: bool) -> None:
 
 
 async def check(url: str, timeout: float) -> Finding:
-    """Look at one program. Never raises for what the program does."""
+    """Check one program. Never raises for an error of the program."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -163,7 +163,7 @@ async def _check_grpc(host: str, port: int, timeout: float) -> Finding:
 
 @dataclass(slots=True)
 class _Probe:
-    """Looks after some programs until it is ended."""
+    """Probes some programs until it is cancelled."""
 
     rows: Sequence[Row]
     timeout: float
@@ -179,7 +179,7 @@ class _Probe:
     _work: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> bool:
-        """Look and beat forever."""
+        """Probe the programs and send heartbeats until cancelled."""
         from tron_client.async_client import AsyncRegistryClient
         from tron_client.channel import open_aio_channel
         from tron_client.errors import RegistryUnavailable
@@ -252,7 +252,7 @@ class _Probe:
             await asyncio.sleep(backoff.next_delay(random.random()))
 
     def _take_beats(self) -> Any:
-        """The heartbeats that wait, as one message."""
+        """Return the waiting heartbeats as one message."""
         from grid.registry.v1 import heartbeat_pb2
         from tron_client.words import STATUSES
 
@@ -284,7 +284,7 @@ class _Probe:
             return
 
     def _unknown(self, service_id: str, incarnation: int) -> None:
-        """The service is not registered, or (without a service_id) not as this incarnation."""
+        """Handle an answer that the service is not registered, or (without a service_id) not as this incarnation."""
         if service_id:
             # Removed as down, or by somebody: registered again at the next look that finds it well.
             self._registered.pop(service_id, None)

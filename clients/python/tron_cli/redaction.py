@@ -1,7 +1,7 @@
-"""Takes secrets out of what is given away: by name where the structure is known, and by pattern in texts. No I/O.
+"""Removes secrets from data that is given away: by name if the structure is known, and by pattern in texts. No I/O.
 
-A setting is kept if its name is known to be harmless, and a number or switch always is; every other text is removed.
-That way a setting that is added later gives nothing away.
+A setting is kept if its name is known to be harmless; a number or switch is always kept; every other text is removed.
+So a setting that is added later reveals nothing.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ _SHORTEST = 6
 
 
 class Redactor:
-    """`secrets`: values that are known to be secret; they are removed wherever they occur."""
+    """`secrets`: known secret values, which are removed wherever they occur."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = sorted({each for each in secrets if len(each) >= _SHORTEST}, key=len, reverse=True)
 
     def text(self, text: str) -> str:
-        """A text without known secrets, without what is written like one, and with addresses down to their hosts."""
+        """Return a text without known secrets and without texts that look like secrets, with addresses reduced to their
+        hosts."""
         for secret in self._secrets:
             text = text.replace(secret, REMOVED)
         text = _URL.sub(lambda found: host_of(found[0]), text)
@@ -57,7 +58,7 @@ class Redactor:
         return text
 
     def document(self, value: Any, name: str = "") -> Any:
-        """A JSON document whose texts are treated like that; those with a name like `token` are removed."""
+        """Return a JSON document whose texts are treated like that; values with a name like `token` are removed."""
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.document(each, str(key)) for key, each in value.items()}
         if isinstance(value, list | tuple):
@@ -67,7 +68,8 @@ class Redactor:
         return value
 
     def settings(self, value: Any, name: str = "") -> Any:
-        """Settings, as read from TOML or JSON, with only what is harmless. `name`: of the setting with this value."""
+        """Return settings, as read from TOML or JSON, with only harmless values. `name`: the name of the setting with
+        this value."""
         if isinstance(value, bool | int | float) or value is None:
             return value
         if isinstance(value, Mapping):
@@ -82,7 +84,7 @@ class Redactor:
 
 
 def host_of(url: str) -> str:
-    """The scheme, host and port of an address: not its user, path, query or fragment."""
+    """Return the scheme, host and port of an address, without its user, path, query and fragment."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -97,7 +99,7 @@ def host_of(url: str) -> str:
 
 
 def flags(words: Iterable[str], redactor: Redactor) -> list[str]:
-    """The arguments of a command line: flags, with the values of harmless ones only."""
+    """Return the arguments of a command line: all flags, with the values of harmless flags only."""
     shown: list[str] = []
     name = ""
     for word in words:
@@ -122,7 +124,8 @@ def _flag_value(name: str, value: str, redactor: Redactor) -> str:
 
 
 def environment(variables: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
-    """The variables that programs of ours read; values by the same rule, all others without one."""
+    """Return the environment variables that the programs of the system read; values by the same rule, without those of
+    other variables."""
     shown = {}
     for variable, value in sorted(variables.items()):
         if not variable.startswith("TRON_"):
@@ -134,7 +137,7 @@ def environment(variables: Mapping[str, str], redactor: Redactor) -> dict[str, s
 
 
 def removed_texts(value: Any, name: str = "") -> set[str]:
-    """The texts that `Redactor.settings` removes: they must not come back in by another way."""
+    """Return the texts that `Redactor.settings` removes, so that they are also removed elsewhere."""
     if isinstance(value, Mapping):
         return {text for key, each in value.items() for text in removed_texts(each, str(key).replace("-", "_"))}
     if isinstance(value, list | tuple):
@@ -144,7 +147,7 @@ def removed_texts(value: Any, name: str = "") -> set[str]:
 
 
 def named_secrets(value: Any, name: str = "") -> tuple[set[str], set[str]]:
-    """The files and the environment variables that settings name for secrets."""
+    """Return the files and the environment variables that settings name for secrets."""
     files: set[str] = set()
     variables: set[str] = set()
     if isinstance(value, Mapping):

@@ -1,4 +1,5 @@
-"""`tron support-bundle`: one file with what a maintainer asks for, without secrets, whatever is down."""
+"""The command `tron support-bundle`, which writes one file with the data that a maintainer needs, without secrets, even
+if programs are down."""
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ the host.
 
 
 class Bundle:
-    """The parts of a bundle as they are collected, each within its bound and without secrets."""
+    """The parts of a bundle as they are collected, each with a bounded size and without secrets."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -62,7 +63,8 @@ class Bundle:
         """What could not be read, and why."""
 
     def add_text(self, name: str, about: str, read: Callable[[], str], *, newest: bool = False) -> None:
-        """Add a text. What cannot be read is noted and left out. `newest`: if it is too long, its end is kept."""
+        """Add a text. A text that cannot be read is noted and left out. `newest`: if the text is too long, its end is
+        kept."""
         self._add(name, about, lambda: self._redactor.text(read()), newest=newest)
 
     def add(self, name: str, about: str, read: Callable[[], Any]) -> None:
@@ -75,7 +77,7 @@ class Bundle:
         self._add(name, about, text)
 
     def write(self, path: Path) -> int:
-        """Write all parts, readable for this user only; return the size of the file. Raises OSError."""
+        """Write all parts to a file that only this user can read; return its size. Raises OSError."""
         listed = "\n".join(f"- {name}: {about}" for name, (_, about) in self._parts.items())
         missing = "\n".join(["", "Could not be read:", *(f"- {each}" for each in self.missing)]) if self.missing else ""
         made_at = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
@@ -157,7 +159,7 @@ def support_bundle(
 
 
 def _ask_programs(bundle: Bundle, registry: str, monitor: str, addresses: dict[str, str]) -> None:
-    """Add what the running programs answer."""
+    """Add the answers of the running programs."""
     from tron_client.client import RegistryClient
     from tron_client.tron_api import MonitorClient, find_monitor
 
@@ -199,7 +201,7 @@ def _ask_programs(bundle: Bundle, registry: str, monitor: str, addresses: dict[s
 
 
 def _settings(config: Path | None) -> tuple[dict[str, Any], str]:
-    """The tables of the settings file; and what is wrong with it."""
+    """Return the tables of the settings file, and what is wrong with it."""
     try:
         return read_settings(config or Path("tron.toml")) or {}, ""
     except StartError as error:
@@ -207,7 +209,7 @@ def _settings(config: Path | None) -> tuple[dict[str, Any], str]:
 
 
 def _addresses(tables: dict[str, Any], ready_file: Path | None, bundle: Bundle) -> dict[str, str]:
-    """Where the programs are: as the ready file says, else as the settings do, else by default."""
+    """Return the addresses of the programs: from the ready file, else from the settings, else the defaults."""
     found = {}
     for key, (table, setting, default) in ADDRESSES.items():
         listen = str(tables.get(table, {}).get(setting, default))
@@ -222,7 +224,7 @@ def _addresses(tables: dict[str, Any], ready_file: Path | None, bundle: Bundle) 
 
 
 def _tail(file: Path) -> str:
-    """The end of a log, from the beginning of a line."""
+    """Return the end of a log, beginning with a whole line."""
     with file.open("rb") as lines:
         lines.seek(0, os.SEEK_END)
         start = max(0, lines.tell() - LARGEST_PART)

@@ -1,4 +1,5 @@
-"""What a support bundle says of the machine: versions, settings, processes, files. No secret leaves these functions."""
+"""The part of a support bundle about the machine: versions, settings, processes, files. These functions return no
+secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ LARGEST_SECRET = 64 << 10
 
 
 def versions() -> dict[str, Any]:
-    """Versions of what runs here, and what the machine has."""
+    """Return the versions of the installed programs, and the resources of the machine."""
     packages: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -54,7 +55,7 @@ def versions() -> dict[str, Any]:
 
 
 def redactor_for(tables: Mapping[str, Any], variables: Mapping[str, str]) -> Redactor:
-    """A redactor that knows the secrets which these settings have, or name."""
+    """Return a redactor that knows the secrets that these settings contain or name."""
     secrets = removed_texts(tables)
     files, names = named_secrets(tables)
     for file in files:
@@ -68,7 +69,7 @@ def redactor_for(tables: Mapping[str, Any], variables: Mapping[str, str]) -> Red
 
 
 def processes(redactor: Redactor) -> list[dict[str, Any]]:
-    """The running programs of this installation that this user may look at; only if there is a /proc."""
+    """Return the running programs of this installation that this user may inspect; only on a system with /proc."""
     found = []
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda each: int(each.name)):
         try:
@@ -102,8 +103,8 @@ def processes(redactor: Redactor) -> list[dict[str, Any]]:
 
 
 def store(data_dir: Path) -> dict[str, Any]:
-    """The files below a data directory, and of each database its version and how many rows each table has: not what is
-    in them. Raises OSError."""
+    """Return the files below a data directory, and for each database its version and the number of rows of each table,
+    but not their content. Raises OSError."""
     usage = shutil.disk_usage(data_dir)
     paths = sorted(path for path in data_dir.rglob("*") if path.is_file() and not path.is_symlink())
     files = [{"path": str(path.relative_to(data_dir)), "bytes": path.stat().st_size} for path in paths if known(path)]
@@ -141,7 +142,7 @@ def _database(path: Path) -> dict[str, Any]:
 
 
 def _program(words: list[str]) -> tuple[str, list[str]]:
-    """Which program of ours a command line runs, and its arguments; empty if it is none of those that run on."""
+    """Return which program of the system a command line runs, and its arguments; empty for any other command."""
     for place, word in enumerate(words[:-1]):
         module = words[place + 1] if word == "-m" else "tron_cli" if Path(word).name == "tron" else ""
         arguments = words[place + 2 :] if word == "-m" else words[place + 1 :]

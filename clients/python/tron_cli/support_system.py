@@ -1,5 +1,5 @@
-"""What a support bundle says of the running system, as its programs answer. What agents wrote is left out: of a service
-and of an event only what is listed here is taken."""
+"""The part of a support bundle about the running system, from the answers of its programs. Texts of agents are left
+out: only the fields listed here are taken from a service or an event."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OF_EVENT = (
 
 
 def counts(client: RegistryClient) -> tuple[dict[str, Any], list[Service]]:
-    """How many services there are of each kind and state, and those that are not alive. Raises TronError."""
+    """Return how many services there are of each type and state, and which are not alive. Raises TronError."""
     services = client.list_services().services
     found: dict[str, dict[str, int]] = {}
     for each in services:
@@ -46,24 +46,24 @@ def counts(client: RegistryClient) -> tuple[dict[str, Any], list[Service]]:
 
 
 def events(client: RegistryClient) -> list[dict[str, Any]]:
-    """The newest events, without what they say. Raises TronError."""
+    """Return the newest events, without their texts. Raises TronError."""
     return [_picked(each, OF_EVENT) for each in client.list_events(limit=MOST_EVENTS, newest=True).events]
 
 
 def statistics(client: MonitorClient) -> dict[str, Any]:
-    """What TRON counts. Raises TronError."""
+    """Return TRON's counts. Raises TronError."""
     found: dict[str, Any] = _plain(dataclasses.asdict(client.get_stats()))
     return found
 
 
 def thresholds(client: MonitorClient) -> dict[str, Any]:
-    """The policy in force, and which services have overrides. Raises TronError."""
+    """Return the policy in force, and the services with overrides. Raises TronError."""
     overridden = [each.service_id for each in client.list_overrides()]
     return {"policy": _plain(client.get_policy()), "overridden": overridden[:MOST_EXPLAINED], "count": len(overridden)}
 
 
 def explanations(client: MonitorClient, failing: list[Service]) -> list[dict[str, Any]]:
-    """Why the first of the failing services are judged as they are. Raises TronError."""
+    """Return the explanations of the first failing services. Raises TronError."""
     from tron_client.errors import ServiceNotFound
 
     found: list[dict[str, Any]] = []
@@ -87,7 +87,8 @@ def explanations(client: MonitorClient, failing: list[Service]) -> list[dict[str
 
 
 def read(url: str) -> str:
-    """What a program answers over HTTP; never through a proxy, for it is ours. Raises OSError."""
+    """Return the HTTP answer of a program; a proxy is never used, because the program belongs to this system. Raises
+    OSError."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=PATIENCE) as answer:
         text: str = answer.read(4 << 20).decode(errors="replace")
@@ -95,7 +96,7 @@ def read(url: str) -> str:
 
 
 def read_json(url: str) -> Any:
-    """The same, of a JSON document. Raises OSError, ValueError."""
+    """Return the HTTP answer of a program as a JSON document. Raises OSError, ValueError."""
     return json.loads(read(url))
 
 

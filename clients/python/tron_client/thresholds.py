@@ -91,10 +91,10 @@ def checked(name: str, value: Any) -> Any:
     read = _read(threshold, value)
     if read is None:
         given = "nothing is given" if value in ("", None) else f"{value!r} is given"
-        raise ValueError(f"{given}; it takes {threshold.allowed}")
+        raise ValueError(f"{given}; the value must be {threshold.allowed}")
     if threshold.kind in ("seconds", "count", "ratio") and not threshold.admits(read):
         unit = " s" if threshold.kind == "seconds" else ""
-        raise ValueError(f"is {read:g}{unit}; it takes {threshold.allowed}")
+        raise ValueError(f"{read:g}{unit} is out of range; the value must be {threshold.allowed}")
     return read
 
 

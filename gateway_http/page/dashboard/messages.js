@@ -6,7 +6,7 @@ import { causeWord, count, some } from "./format.js";
 export const GATEWAY_SILENT = "The gateway does not answer.";
 export const NOTHING_RECEIVED = "No data has been received yet.";
 export const TRON_UNREACHABLE = "TRON cannot be reached right now.";
-export const TRON_KNOWS_NONE = "TRON knows no such service.";
+export const TRON_KNOWS_NONE = "TRON does not know this service.";
 export const NOT_REGISTERED = "This service is not registered now.";
 export const ASKING_TRON = "Asking TRON …";
 export const NO_MATCH = "No service matches.";
@@ -14,7 +14,7 @@ export const NO_SERVICES = "No services are registered yet.";
 export const FOLDED = "Some branches are folded; services in trouble are always shown.";
 
 /** A request that the gateway refused. */
-export const refused = (status) => `Refused (${status}).`;
+export const refused = (status) => `The gateway refused the request (${status}).`;
 
 /** How many alerts are not acknowledged. */
 export const openAlerts = (number) => (number > 0 ? `${count(number, "alert is", "alerts are")} not acknowledged` : "All alerts are acknowledged");
@@ -54,10 +54,10 @@ export function notLive(what, ago, at) {
 /** Services were deregistered while down, the last one at `when`; all others are alive. */
 export function lost(names, when, cause, registered) {
   const moment = cause === "" ? when : `${when} (${cause})`;
-  const said = names.length === 1 ? `Deregistered at ${moment}` : `The last one was deregistered at ${moment}`;
+  const said = names.length === 1 ? `The service was deregistered at ${moment}` : `The last service was deregistered at ${moment}`;
   const others = registered === 1 ? "The one registered service is" : `All ${registered.toLocaleString("en")} registered services are`;
   const rest = registered === 0 ? "" : ` ${others} alive.`;
-  return { tone: "alarm", text: `${some(names)} ${names.length === 1 ? "was" : "were"} lost`, detail: `${said}; not acknowledged.${rest}` };
+  return { tone: "alarm", text: `${some(names)} ${names.length === 1 ? "was" : "were"} lost`, detail: `${said}; the loss is not acknowledged.${rest}` };
 }
 
 /** The same while something else is in trouble. */
@@ -85,7 +85,7 @@ export const EMPTY = { tone: "ok", text: "No services yet", detail: "A service a
 export function alive(number, attention, gone) {
   const text = number === 1 ? "The one service is alive" : `All ${number.toLocaleString("en")} services are alive`;
   const asking = attention > 0 ? `${count(attention, "service needs", "services need")} attention.` : "";
-  const removed = gone > 0 ? `${count(gone, "was", "were")} deregistered recently.` : "";
+  const removed = gone > 0 ? `${count(gone, "service was", "services were")} deregistered recently.` : "";
   return { tone: gone > 0 ? "attention" : "ok", text, detail: `${asking} ${removed}`.trim() };
 }
 
@@ -100,13 +100,13 @@ export function tronBar(tron, all, trouble) {
     case "watching":
       return watching;
     case "guard":
-      return "guard active: verdicts are held back";
+      return "mass-failure guard active: verdicts are held back";
     case "mute":
-      return `${watching}; does not answer requests`;
+      return `${watching}, but not answering requests`;
     case "away":
-      return "not watching: liveness is unknown";
+      return "not watching, so liveness is unknown";
     case "lost":
-      return "unknown: this page is not live";
+      return "status unknown, because this page is not live";
     default:
       return "connecting";
   }
@@ -127,7 +127,7 @@ export function pulse(level, ago) {
 }
 
 /** Below a parent that was notified. */
-export const notifiedAbout = (names) => `notified about ${some(names, 1)}`;
+export const notifiedAbout = (names) => `was notified about ${some(names, 1)}`;
 
 /** Below a service that was deregistered. */
 export const deregisteredAgo = (ago) => `deregistered ${ago} ago`;
@@ -136,4 +136,4 @@ export const deregisteredAgo = (ago) => `deregistered ${ago} ago`;
 export const silentFor = (ago, cause) => (ago === null ? causeWord(cause) : `No heartbeat for ${ago}`);
 
 /** Below a folded branch. */
-export const troubleBelow = (number) => `${number.toLocaleString("en")} in trouble below`;
+export const troubleBelow = (number) => `${count(number, "service")} in trouble below`;

@@ -35,7 +35,9 @@ def test_one_service_may_be_more_patient_than_the_window_of_the_guard(tmp_path: 
     assert monitor.policies is not None
     assert monitor.policies.of("slow").reconnect_grace == 60.0
     assert PolicyStore(tmp_path).load({}) == PolicyLayers({}, {"slow": {"reconnect_grace": 60.0}})
-    with pytest.raises(InvalidRequest, match="guard_window: is 10 s; the value must be above reconnect_grace"):
+    with pytest.raises(
+        InvalidRequest, match="guard_window: 10 s is too short; the value must be above reconnect_grace"
+    ):
         policy.change("", {"reconnect_grace": 60.0}, ())
 
 

@@ -109,7 +109,7 @@ def test_a_busy_time_that_is_none_is_refused_by_its_name(value: float, monkeypat
 @pytest.mark.parametrize("value", [*NO_DURATION, -1, "soon"])
 def test_a_threshold_and_a_time_of_maintenance_are_refused_by_name_before_anything_is_sent(value: Any) -> None:
     with MonitorClient("127.0.0.1:1") as client:
-        with pytest.raises(InvalidRequest, match=r"^policy\.reconnect_grace: .* it takes a number of seconds"):
+        with pytest.raises(InvalidRequest, match=r"^policy\.reconnect_grace: .* the value must be a number of seconds"):
             client.set_policy(reconnect_grace=value)
         with pytest.raises(InvalidRequest, match=r"^duration: is "):
             client.set_maintenance("a", enabled=True, duration=value)
