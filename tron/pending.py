@@ -1,13 +1,15 @@
 """Transitions that were counted and wait for their ruling, in an order that is fair to their recipients. Pure.
 
 Rulings on thousands of deaths at once take seconds. The alert about a service of another parent must not wait for all
-of them. So while more than `FAIR_ABOVE` transitions wait, each parent has its turn; otherwise they are ruled on in the
-order in which they were decided.
+of them. So while more than `FAIR_ABOVE` transitions wait, the parents take turns; otherwise the transitions are ruled
+on in the order in which they were decided.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+
+from grid_model.round_robin import RoundRobin
 
 from tron.facts import Kind, Transition
 
@@ -18,60 +20,57 @@ _Key = tuple[str, Kind]
 
 
 class PendingTransitions:
-    """Bounded by the registered services: each has at most one transition of a kind here."""
+    """The waiting transitions. Bounded by the registered services: each has at most one transition of a kind here."""
 
     def __init__(self) -> None:
         self._in_order: OrderedDict[_Key, Transition] = OrderedDict()
-        self._of_parent: OrderedDict[str, OrderedDict[_Key, Transition]] = OrderedDict()
-        """The parent whose turn is next comes first."""
+        self._by_parent: RoundRobin[_Key] = RoundRobin()
         self._of_service: dict[str, list[Transition]] = {}
 
     def __len__(self) -> int:
         return len(self._in_order)
 
     def has(self, service_id: str) -> bool:
-        """Whether a transition of this service waits."""
+        """Return whether a transition of this service waits."""
         return service_id in self._of_service
 
     def is_overtaken(self, service_id: str, observation: int, unless: frozenset[Kind]) -> bool:
-        """Whether a transition of this service, `unless` of these kinds, was decided on less than this observation."""
+        """Return whether a transition of this service, `unless` of these kinds, was decided before this observation."""
         waiting = self._of_service.get(service_id, ())
         return any(each.observation < observation and each.kind not in unless for each in waiting)
 
     def put(self, transition: Transition) -> None:
-        """A transition was decided and counted."""
+        """Add a transition that was decided and counted."""
         key = (transition.service_id, transition.kind)
         if key in self._in_order:
             self._remove(self._in_order[key])
         self._in_order[key] = transition
-        self._of_parent.setdefault(transition.facts.parent, OrderedDict())[key] = transition
+        self._by_parent.put(transition.facts.parent, key)
         self._of_service.setdefault(transition.service_id, []).append(transition)
 
     def take(self) -> Transition:
-        """The transition to rule on next. Raises StopIteration if none waits."""
+        """Remove and return the transition to rule on next. Raises StopIteration if none waits."""
         if len(self._in_order) > FAIR_ABOVE:
-            parent = next(iter(self._of_parent))
-            self._of_parent.move_to_end(parent)
-            transition = next(iter(self._of_parent[parent].values()))
+            transition = self._in_order[self._by_parent.take()]
         else:
             transition = next(iter(self._in_order.values()))
-        self._remove(transition)
+            self._by_parent.remove(transition.facts.parent, (transition.service_id, transition.kind))
+        self._forget(transition)
         return transition
 
     def withdraw(self, service_id: str) -> list[Transition]:
-        """Newer facts are known of this service: nothing of it waits any more. Return what did, the newest first."""
+        """Remove and return the transitions of a service about which newer facts are known, newest first."""
         withdrawn = self._of_service.get(service_id, [])[::-1]
         for transition in withdrawn:
             self._remove(transition)
         return withdrawn
 
     def _remove(self, transition: Transition) -> None:
-        key, parent = (transition.service_id, transition.kind), transition.facts.parent
-        del self._in_order[key]
-        siblings = self._of_parent[parent]
-        del siblings[key]
-        if not siblings:
-            del self._of_parent[parent]
+        self._by_parent.remove(transition.facts.parent, (transition.service_id, transition.kind))
+        self._forget(transition)
+
+    def _forget(self, transition: Transition) -> None:
+        del self._in_order[transition.service_id, transition.kind]
         same = self._of_service[transition.service_id]
         same.remove(transition)
         if not same:

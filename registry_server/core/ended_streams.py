@@ -7,7 +7,7 @@ the others in short turns, and the parents take turns: a service of another pare
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from grid_model.round_robin import RoundRobin
 
 AT_ONCE = 16
 """Services that may be detached the moment their streams end, within each `WINDOW`."""
@@ -20,27 +20,20 @@ class EndedStreams:
     """The services that wait to be detached. Bounded by the registered services, because each is on one stream."""
 
     def __init__(self) -> None:
-        self._of_parent: OrderedDict[str, deque[tuple[int, str]]] = OrderedDict()
-        """The parent whose turn is next comes first."""
+        self._waiting: RoundRobin[tuple[int, str]] = RoundRobin()
         self._window_began = float("-inf")
         self._at_once = 0
 
     def __bool__(self) -> bool:
-        return bool(self._of_parent)
+        return bool(self._waiting)
 
     def put(self, parent: str, session_id: int, service_id: str) -> None:
         """Add a service whose stream ended."""
-        self._of_parent.setdefault(parent, deque()).append((session_id, service_id))
+        self._waiting.put(parent, (session_id, service_id))
 
     def take(self) -> tuple[int, str]:
         """Return the session and the service to detach next. Raises StopIteration if no service waits."""
-        parent, waiting = next(iter(self._of_parent.items()))
-        found = waiting.popleft()
-        if waiting:
-            self._of_parent.move_to_end(parent)
-        else:
-            del self._of_parent[parent]
-        return found
+        return self._waiting.take()
 
     def admit(self, now: float) -> bool:
         """Return whether one more service may be detached at once. `now`: seconds of a monotonic clock."""

@@ -12,6 +12,7 @@
 - `policy`       the action of orphans, and the source of a threshold.
 - `errors`       the exceptions that servers raise, and that clients receive.
 - `moments`      times as text.
+- `round_robin`  waiting items of several parties, which take turns.
 - `wire`         the exact conversion of times, durations and JSON objects to protobuf.
 
 This package imports only protobuf and the stubs, so that every program and the SDK can use it. A contract test
