@@ -118,32 +118,12 @@ __all__ = [
     "stop_registry_heartbeat",
 ]
 
-_HOMES = {
+_HOMES = {  # all other names are exceptions, in `errors`
     "agent": ("Agent",),
     "alerts": ("Alert",),
     "async_client": ("AsyncRegistryClient",),
     "client": ("RegistryClient",),
     "endpoint": ("Endpoint",),
-    "errors": (
-        "AlertNotFound",
-        "Draining",
-        "FieldError",
-        "InternalError",
-        "InvalidRequest",
-        "NotImplementedYet",
-        "PageTokenExpired",
-        "QuotaExceeded",
-        "ReaderTooSlow",
-        "RegistryUnavailable",
-        "RevisionCompacted",
-        "ServiceNotFound",
-        "SilentStream",
-        "Superseded",
-        "TronError",
-        "UnknownIncarnation",
-        "WrongServer",
-        "WrongType",
-    ),
     "compat": (
         "create_registry_heartbeat_lifespan",
         "start_registry_heartbeat",
@@ -163,7 +143,7 @@ _HOMES = {
     "supervisor": ("Supervisor",),
     "tron_api": ("MonitorClient",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = dict.fromkeys(__all__, "errors") | {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
