@@ -1,7 +1,8 @@
 """Agents of two processes on shared streams against the registry's core, in random order: each is what it should be.
 
 The real `SharedStream`, `AgentSession`, `AgentStream` and `Registry` talk over links that delay and break. Agents join,
-often with an id that another one has, say goodbye and are abandoned; services are deregistered, alerts published.
+often with an id that another one has, say goodbye and are abandoned; some register with an id that is refused; services
+are deregistered, alerts published.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.unit.registry_server.builders import at, make_event, make_spec
 SEEDS = 150
 STEPS = 250
 IDS = ("a", "b", "c", "d", "e")
+REFUSED_ID = " an id must not begin with a blank"
 INTERVAL = 1.0
 
 
@@ -41,6 +43,7 @@ class Program:
         self.session = AgentSession("", service_id, INTERVAL, word)
         self.leaving = False
         self.abandoned = False
+        self.refused = False
         self.taken_over_by = 0
 
 
@@ -80,6 +83,7 @@ class World:
             (self.hear, 12),
             (self.pass_time, 3),
             (self.join, 3),
+            (self.join_refused, 1),
             (self.leave, 2),
             (self.abandon, 1),
             (self.deregister, 1),
@@ -136,6 +140,7 @@ class World:
     def arrive(self, process: Process) -> None:
         if process.up and process.at_registry is not None:
             process.at_registry.receive(_to_registry(process.up.popleft()), at(self.now), self.now)
+            assert process.at_registry.failure is None, "an error about one agent ends the stream of all"
             self._deliver()
             for service_id in IDS:
                 if (record := self.registry.resolve(service_id)) is not None:
@@ -160,9 +165,10 @@ class World:
                 process.at_registry.flush_ack(self.now)
 
     def join(self, process: Process) -> None:
-        program = Program(self.dice.choice(IDS), self.words)
-        process.programs[program.session] = program
-        process.stream.join(program.session)
+        self._join(process, self.dice.choice(IDS))
+
+    def join_refused(self, process: Process) -> None:
+        self._join(process, REFUSED_ID)
 
     def leave(self, process: Process) -> None:
         if (program := self._one_of(process)) is not None:
@@ -228,12 +234,19 @@ class World:
         for process in self.processes:
             for program in process.programs.values():
                 if program.session.over:
-                    assert program.leaving or program.abandoned or program.taken_over_by
+                    assert program.leaving or program.abandoned or program.taken_over_by or program.refused
+                else:
+                    assert program.session.service_id != REFUSED_ID
         for service_id, (incarnation, newest) in self.newest.items():
             superseded = newest.taken_over_by and not newest.leaving
             assert not superseded, f"{service_id}: incarnation {incarnation} is the newest and stopped as superseded"
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _join(self, process: Process, service_id: str) -> None:
+        program = Program(service_id, self.words)
+        process.programs[program.session] = program
+        process.stream.join(program.session)
 
     def _one_of(self, process: Process) -> Program | None:
         running = [each for each in process.programs.values() if not each.session.over and not each.leaving]
@@ -259,7 +272,10 @@ class World:
                         process.stream.poke(session)
                     case happened.TakenOver():
                         process.programs[session].taken_over_by = event.incarnation
-                    case happened.RegistrationRefused() | happened.SharingNotOffered():
+                    case happened.RegistrationRefused():
+                        assert session.service_id == REFUSED_ID
+                        process.programs[session].refused = True
+                    case happened.SharingNotOffered():
                         raise AssertionError(event)
 
 
@@ -333,6 +349,7 @@ def test_each_agent_is_what_it_should_be() -> None:
         (AgentSession, "_left", lambda *_: None),
         (SharedStream, "abandon", lambda self, session: self.leave(session)),
         (SharedStream, "_acknowledged", lambda *_: None),
+        (agent_stream.AgentStream, "_refuse", lambda self, message, error: self.end(error)),
     ],
 )
 def test_a_mistake_is_found(monkeypatch: pytest.MonkeyPatch, of: type, attribute: str, instead: object) -> None:
