@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event, Severity
@@ -46,6 +46,8 @@ class AlertDelivery:
         self._observers = observers
         self._outgoing = outgoing
         self._measures = measures
+        self.passed_to_operators: Callable[[Event, Instant], None] = lambda event, now: None
+        """Called with each alert that operators receive because there was no room for it."""
 
     def restore(self, waiting: Iterable[Delivery], now: Instant) -> None:
         """Restore the waiting copies from the store. The services must have been restored before."""
@@ -214,4 +216,5 @@ class AlertDelivery:
         if matters and self.mailboxes.get(event.alert_id, OPERATORS) is None:
             why = f"too many alerts wait for {event.recipient}"
             details = {**event.details, "escalated_from": [event.recipient], "escalated_because": why}
-            self.publish(replace(event, recipient=OPERATORS, details=details), now)
+            event, _ = self.publish(replace(event, recipient=OPERATORS, details=details), now)
+            self.passed_to_operators(event, now)

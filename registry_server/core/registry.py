@@ -96,6 +96,7 @@ class Registry:
             self._directory, self._registrations, self._attachments, self._facts, self._published
         )
         self._verdicts = Verdicts(self._directory, self._delivery, self._judgements, self._published, self._maintenance)
+        self._delivery.passed_to_operators = self._verdicts.passed_to_operators
 
     def take(self) -> Effects:
         """Return the effects of the commands since the last call, in order."""

@@ -84,11 +84,21 @@ class Verdicts:
             return False
         event, _ = self._delivery.publish(event, now)
         self._withdraw_suspicions(event, now)
-        if not notified:  # it waited on after the return, because of the services that it lists
-            returned = self._judgements.return_after(copy.notified_about, recipient)
-            if returned is not None:
-                self._delivery.publish(replace(returned, recipient=recipient), now)
+        if not notified:
+            self._notify_of_return(copy.notified_about, recipient, now)
         return True
+
+    def passed_to_operators(self, event: Event, now: Instant) -> None:
+        """Record that operators are notified of a death because its alert had no room, so that they are notified of the
+        return too."""
+        if event.type in DEATHS and not self._judgements.notified(event.service_id, event.alert_id, event.recipient):
+            self._notify_of_return(event.service_id, event.recipient, now)
+
+    def _notify_of_return(self, service_id: str, recipient: str, now: Instant) -> None:
+        """Send the alert of a return after a copy of the death that still waited because it lists other services."""
+        returned = self._judgements.return_after(service_id, recipient)
+        if returned is not None:
+            self._delivery.publish(replace(returned, recipient=recipient), now)
 
     # --- standing suspicions ----------------------------------------------------------------------------------------
 

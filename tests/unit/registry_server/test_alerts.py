@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from grid_model.event import Event, Severity
+from grid_model.liveness import LivenessCause
 from grid_model.verdict import AlertCopy, VerdictKind
 
 from registry_server.core.effects import Acknowledge, Alert, AppendEvent, Effects, Registered
+from registry_server.core.facts import facts_of
 from registry_server.core.mailbox import Mailboxes
 from registry_server.core.registry import Registry
 from tests.unit.registry_server.builders import EPOCH, Grid, lines, make_event
@@ -209,6 +211,17 @@ def test_a_critical_alert_that_has_no_room_any_more_goes_to_operators(small: Gri
     (first, *_) = small.registry.waiting_for("operators")
     assert first.event.details["escalated_from"] == ["away"]
     assert {("0", "away"), ("0", "operators")} <= set(feed.take().copies)
+
+
+def test_operators_that_receive_a_death_for_want_of_room_are_notified_of_the_return(small: Grid) -> None:
+    small.watch()
+    small.register("a", 1, parent="away")
+    death = make_event("service_down", alert_id="death", service_id="a", recipient="away", severity=Severity.CRITICAL)
+    small.judge(VerdictKind.DOWN, "a", alert=death, cause=LivenessCause.SILENT, missed=2)
+    assert facts_of(small.registry.get("a"), None).notified == ("away",)
+    crowd(small, 2)
+    assert waiting(small, "operators") == ["death"]
+    assert facts_of(small.registry.get("a"), None).notified == ("away", "operators")
 
 
 def test_operators_have_a_bound_too_and_the_oldest_gives_way(small: Grid) -> None:
