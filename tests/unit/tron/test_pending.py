@@ -14,8 +14,9 @@ from grid_model.observation import Facts, Frame
 from tests.unit.tron.builders import HELD, POLICY, make_facts
 from tron.facts import Kind
 from tron.judge import PART, Judge
+from tron.messages import HELD_FLAPPING
 from tron.orders import Orders
-from tron.policy import Policies
+from tron.policy import Policies, Policy
 
 MANY = 5 * PART
 GRACE = POLICY.reconnect_grace
@@ -50,10 +51,12 @@ def rulings(parts: Iterable[Orders]) -> list[tuple[Kind, str]]:
     return [(each.transition.kind, each.transition.service_id) for orders in parts for each in orders.rulings]
 
 
-def judge_in_which_many_are_due(bystanders: dict[str, Facts]) -> tuple[Judge, dict[str, Facts]]:
+def judge_in_which_many_are_due(
+    bystanders: dict[str, Facts], policy: Policy = POLICY
+) -> tuple[Judge, dict[str, Facts]]:
     """A judge that has decided, and not ruled on, most of MANY deaths under one parent; those that died."""
     many, living = make_fleet(MANY, "many", 1), make_fleet(4 * MANY, "living", 100_000)
-    judge = Judge(Policies(POLICY, {}), "tron")
+    judge = Judge(Policies(policy, {}), "tron")
     judge.learn(frame_at(100.0, *many.values(), *living.values(), *bystanders.values()))
     list(judge.decide_in_parts(0.0, 0.0))
     died = {each.service_id: suspect(each, 110.0) for each in many.values()}
@@ -127,3 +130,24 @@ def test_a_suspicion_that_waits_is_counted_once_when_the_registry_suspects_first
         next(parts)
     judge.learn(frame_at(112.6, suspect(one, 112.4)))
     assert judge.damping.count("other-0000", 112.6, 60.0) == 1
+
+
+def test_a_suspicion_that_is_taken_back_does_not_mark_a_later_one_as_the_last_before_damping() -> None:
+    policy = replace(POLICY, flap_count=2, flap_window=5.0)
+    one = make_facts("late", parent="many", incarnation=50_000, interval=60.0, heard_at=99.0)
+    judge, _ = judge_in_which_many_are_due({"late": one}, policy)
+    judge.damping.suspected("late", 112.0, judge.policies)
+    judge.learn(frame_at(112.5, broken(one, 112.4)))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0, newer=lambda: True))
+    assert judge.damping.count("late", 112.5, 5.0) == policy.flap_count, "the suspicion reached the limit"
+    assert (Kind.SUSPECT, "late") not in ruled, "and waits for its ruling"
+    judge.learn(frame_at(112.6, replace(one, attached_at=112.5, heard_at=112.5, observation=60)))
+    assert (Kind.SUSPECT, "late") not in rulings(judge.decide_in_parts(0.0, 0.0))
+    judge.learn(frame_at(113.0, replace(one, connected=False, detached_at=113.0, heard_at=112.5, observation=61)))
+    (later,) = [
+        ruling
+        for orders in judge.decide_in_parts(0.0, 0.0)
+        for ruling in orders.rulings
+        if ruling.transition.service_id == "late"
+    ]
+    assert later.suppressed == HELD_FLAPPING, "damping began with the suspicion that was taken back"
