@@ -3,10 +3,15 @@ Pure."""
 
 from __future__ import annotations
 
-from registry_server.core.effects import Effects, EndStream, Message, ReserveRevisions, Write
+from dataclasses import replace
+
+from registry_server.core.effects import Effects, EndStream, Message, PutService, RemoveService, ReserveRevisions, Write
 
 REVISION_BLOCK = 100_000
 """Revisions are reserved on disk in blocks of this size."""
+
+MANY_LINES = 1000
+"""Among more lines than this, repeated lines about one service are dropped."""
 
 
 class Outgoing:
@@ -31,6 +36,31 @@ class Outgoing:
         if revision > self._ceiling - REVISION_BLOCK // 2:
             self._ceiling = revision + REVISION_BLOCK
             self.writes.append(ReserveRevisions(self._ceiling))
-        effects = Effects(self.sends, self.writes)
+        effects = Effects(self.sends, self.writes if len(self.writes) <= MANY_LINES else without_repeats(self.writes))
         self.sends, self.writes = [], []
         return effects
+
+
+def without_repeats(lines: list[Write]) -> list[Write]:
+    """Return the lines without those that a later line about the same service replaces in the same transaction.
+
+    Each alert about a parent rewrites the records of the services that it lists, so that a chain of 1,000 parents that
+    dies at once would write half a million lines.
+    """
+    kept: list[Write] = []
+    replaced_by: dict[str, int] = {}  # the later line about a service, by its place in `kept`
+    for line in reversed(lines):
+        if type(line) is RemoveService:
+            replaced_by.pop(line.tombstone.service_id, None)
+        elif type(line) is PutService:
+            service_id = line.service.spec.service_id
+            later = replaced_by.get(service_id)
+            if later is not None:
+                if line.fresh:
+                    replacement = kept[later]
+                    assert type(replacement) is PutService
+                    kept[later] = replace(replacement, fresh=True)
+                continue
+            replaced_by[service_id] = len(kept)
+        kept.append(line)
+    return kept[::-1]

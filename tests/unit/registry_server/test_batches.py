@@ -30,6 +30,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
+from registry_server.core.outgoing import REVISION_BLOCK, Outgoing, without_repeats
 from registry_server.core.service import Intent, Judgement, Report, StoredService, Tombstone
 from registry_server.io.store import StoreError
 from registry_server.io.store import sqlite as sqlite_store
@@ -117,6 +118,26 @@ def test_a_batch_leaves_what_its_lines_leave_one_by_one(lines: list[Write]) -> N
                 other.commit([line])
             assert one.load() == other.load()
         assert tables(together) == tables(apart)
+
+
+@settings(deadline=None, max_examples=60)
+@given(batches())
+def test_lines_without_repeats_leave_what_all_lines_leave(lines: list[Write]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        fewer, all_lines = Path(name, "fewer"), Path(name, "all")
+        with closing(SqliteStore(fewer)) as one, closing(SqliteStore(all_lines)) as other:
+            one.commit(without_repeats(lines))
+            other.commit(lines)
+            assert one.load() == other.load()
+        assert tables(fewer) == tables(all_lines)
+
+
+def test_a_record_that_is_rewritten_many_times_is_written_once() -> None:
+    outgoing = Outgoing(revision=REVISION_BLOCK)
+    for _ in range(100):
+        for number in range(1, 51):
+            outgoing.write(PutService(stored(f"service-{number}", number), fresh=False))
+    assert len(outgoing.take(0).writes) == 50
 
 
 def test_more_rows_than_fit_in_one_statement_are_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
