@@ -48,19 +48,26 @@ def without_repeats(lines: list[Write]) -> list[Write]:
     dies at once would write half a million lines.
     """
     kept: list[Write] = []
-    replaced_by: dict[str, int] = {}  # the later line about a service, by its place in `kept`
+    later: dict[str, int] = {}  # the next line about a service that is kept, by its place
     for line in reversed(lines):
         if type(line) is RemoveService:
-            replaced_by.pop(line.tombstone.service_id, None)
+            later.pop(line.tombstone.service_id, None)
         elif type(line) is PutService:
             service_id = line.service.spec.service_id
-            later = replaced_by.get(service_id)
-            if later is not None:
-                if line.fresh:
-                    replacement = kept[later]
-                    assert type(replacement) is PutService
-                    kept[later] = replace(replacement, fresh=True)
+            place = later.get(service_id)
+            if place is None:
+                later[service_id] = len(kept)
+            elif _replaces(kept, place, line):
                 continue
-            replaced_by[service_id] = len(kept)
         kept.append(line)
     return kept[::-1]
+
+
+def _replaces(kept: list[Write], place: int, line: PutService) -> bool:
+    replacement = kept[place]
+    assert type(replacement) is PutService
+    if line.fresh and not replacement.fresh:
+        if line.service.incarnation != replacement.service.incarnation:
+            return False
+        kept[place] = replace(replacement, fresh=True)
+    return True

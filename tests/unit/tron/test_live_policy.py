@@ -46,7 +46,7 @@ def test_what_the_settings_have_as_it_is_stands_in_no_ones_way(tmp_path: Path) -
     policy.change("", {"escalate_after": 40.0}, ())
     assert monitor.policies is not None
     assert monitor.policies.default.escalate_after == 40.0
-    with pytest.raises(InvalidRequest, match="escalate_after: is 0 s"):
+    with pytest.raises(InvalidRequest, match="escalate_after: 0 s is too short"):
         policy.change("", {"escalate_after": 0.0}, ())
 
 
