@@ -42,7 +42,8 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        self._pending: dict[int, _Pending] = {}
+        self.pending: dict[int, _Pending] = {}
+        """By incarnation; to be read only: a call for each heartbeat would be felt."""
         self._buckets: dict[int, list[int]] = {}
         self._order: list[int] = []
         """The numbers of the buckets, as a heap."""
@@ -50,27 +51,27 @@ class Deadlines:
         """Those of all buckets; some may be out of date."""
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self.pending)
 
     def __contains__(self, incarnation: int) -> bool:
-        return incarnation in self._pending
+        return incarnation in self.pending
 
     def put(self, record: Record, deadline: ReportDeadline) -> None:
         """Report this service at the deadline, and not before."""
         bucket = _bucket_of(deadline.due)
-        before = self._pending.get(record.incarnation)
+        before = self.pending.get(record.incarnation)
         pending = _Pending(record, deadline.due, deadline.silence, deadline.inactivity, bucket)
-        self._pending[record.incarnation] = pending
+        self.pending[record.incarnation] = pending
         if before is not None and before.bucket <= bucket:
             pending.bucket = before.bucket
         else:
             self._enter(bucket, (record.incarnation,))
-            if self.entries > SPARE_ENTRIES + 2 * len(self._pending):
+            if self.entries > SPARE_ENTRIES + 2 * len(self.pending):
                 self._drop_old_entries()
 
     def end(self, incarnation: int) -> None:
         """Drop the deadline of an incarnation, if it has one: all its heartbeats are sent again."""
-        self._pending.pop(incarnation, None)
+        self.pending.pop(incarnation, None)
 
     def reached(self, now: float, limit: int = LOOKED_AT) -> list[Record]:
         """The services whose deadline was reached, as each is heard now; their deadlines are over."""
@@ -87,13 +88,13 @@ class Deadlines:
             self.entries -= len(entries) + len(rest)
             looked += len(entries)
             for incarnation in entries:
-                pending = self._pending.get(incarnation)
+                pending = self.pending.get(incarnation)
                 if pending is None or pending.bucket != bucket:
                     continue
                 record = pending.record
                 due = max(pending.due, min(record.heard_at + pending.silence, record.active_at + pending.inactivity))
                 if due <= now:
-                    del self._pending[incarnation]
+                    del self.pending[incarnation]
                     found.append(record)
                 else:
                     pending.bucket = _bucket_of(due)
@@ -116,7 +117,7 @@ class Deadlines:
         self._buckets.clear()
         self._order.clear()
         self.entries = 0
-        for incarnation, pending in self._pending.items():
+        for incarnation, pending in self.pending.items():
             self._enter(pending.bucket, (incarnation,))
 
 

@@ -10,12 +10,15 @@ from grid_model.observation import ReportDeadline
 from registry_server.core.effects import PutHeartbeats
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import REVISION_BLOCK, Outgoing
-from registry_server.core.published import PART, Backlog
+from registry_server.core.published import PART
 from registry_server.core.record import Record
 from registry_server.core.service import Instant
 
 OBSERVATION_BITS = 43
 """Each life of the registry reserves at least one block of revisions; the number of the block is above these bits."""
+
+LOOKED_AT = 20 * PART
+"""Records that one part of `save_heartbeats` looks at: about a millisecond."""
 
 
 class LivenessFacts:
@@ -30,7 +33,8 @@ class LivenessFacts:
         # Unlike in any life before, so that an alert_id, which follows from it, never comes twice.
         self.newest = revision // REVISION_BLOCK << OBSERVATION_BITS
         """The newest observation."""
-        self._unsaved = Backlog()
+        self._to_save: list[Record] = []
+        """The records that the present round of `save_heartbeats` has not looked at."""
 
     def changed(self, record: Record) -> None:
         """Record a change on which verdicts may depend, so that older verdicts no longer hold."""
@@ -65,11 +69,10 @@ class LivenessFacts:
         """Record a heartbeat."""
         self.newest += 1
         record.observation = self.newest
-        if now.attentive - record.heard_at > record.worst_gap:
+        if record.session is not None and now.attentive - record.heard_at > record.worst_gap:
             _note_gap(record, now.attentive)
         record.heard_at = now.attentive
         record.last_heartbeat_at = now.wall
-        self._unsaved.add(record.spec.service_id)
 
     def hear_many(self, records: Sequence[Record], now: Instant) -> None:
         """Record one heartbeat of each of these services, which arrived in one message, as one observation; observers
@@ -79,11 +82,10 @@ class LivenessFacts:
         for record in records:
             record.unanswered = False
             record.observation = observation
-            if attentive - record.heard_at > record.worst_gap:
+            if record.session is not None and attentive - record.heard_at > record.worst_gap:
                 _note_gap(record, attentive)
             record.heard_at = attentive
             record.last_heartbeat_at = wall
-        self._unsaved.add_each([record.spec.service_id for record in records])
         self._observers.heard_many(records)
 
     def hear_late(self, record: Record, now: Instant) -> None:
@@ -105,18 +107,32 @@ class LivenessFacts:
         self._observers.incarnation_ended(record.incarnation)
         self._observers.removed(record.spec.service_id)
 
-    def saved(self, service_id: str) -> None:
+    def saved(self, record: Record) -> None:
         """Record that the time of the last heartbeat is stored with the record."""
-        self._unsaved.discard(service_id)
+        record.stored_heartbeat_at = record.last_heartbeat_at
 
     def save_heartbeats(self, limit: int = PART) -> bool:
-        """Store the last heartbeat of up to `limit` services whose newest heartbeat is not on disk. Return whether more
-        wait."""
-        found = map(self._records.get, self._unsaved.take(limit))
-        heard = tuple((each.spec.service_id, each.last_heartbeat_at) for each in found if each is not None)
+        """Store the last heartbeat of up to `limit` services whose newest heartbeat is not on disk. Return whether the
+        round over all services continues.
+
+        A round visits each record, which costs less than to note at each heartbeat that its time must be stored.
+        """
+        if not self._to_save:
+            self._to_save = list(self._records.values())
+        heard: list[tuple[str, float]] = []
+        for _ in range(min(LOOKED_AT, len(self._to_save))):
+            record = self._to_save.pop()
+            if record.last_heartbeat_at == record.stored_heartbeat_at:
+                continue
+            service_id = record.spec.service_id
+            if self._records.get(service_id) is record:
+                self.saved(record)
+                heard.append((service_id, record.last_heartbeat_at))
+                if len(heard) >= limit:
+                    break
         if heard:
-            self._outgoing.write(PutHeartbeats(heard))
-        return bool(self._unsaved)
+            self._outgoing.write(PutHeartbeats(tuple(heard)))
+        return bool(self._to_save)
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
         """Return the services whose heartbeats arrived after an observation, as incarnation and seconds since the
@@ -130,7 +146,6 @@ class LivenessFacts:
 
 
 def _note_gap(record: Record, now: float) -> None:
-    """The service was not heard for longer than ever: remember that, unless it had no stream or said to be busy."""
-    if record.session is not None:
-        since = max(record.heard_at, record.attached_at or 0.0, record.busy_until_at or 0.0)
-        record.worst_gap = max(record.worst_gap, now - since)
+    """Record the time since the last heartbeat, less what the service declared to be busy for, if it is the longest."""
+    since = max(record.heard_at, record.attached_at or 0.0, record.busy_until_at or 0.0)
+    record.worst_gap = max(record.worst_gap, now - since)

@@ -100,10 +100,9 @@ class ObservationFeed:
 
     def heard_many(self, records: Sequence[Record]) -> None:
         """Record that a heartbeat of each of these services arrived, as `heard` does."""
-        beats, deadlines = self._beats, self._deadlines
-        for record in records:
-            if record.incarnation not in deadlines:
-                beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
+        deferred = self._deadlines.pending
+        for record in [record for record in records if record.incarnation not in deferred]:
+            self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
 
     def activity_moved(self, record: Record) -> None:
         """Record that the activity counter of a service changed whose lack of progress TRON evaluates; ignored if the

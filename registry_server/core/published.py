@@ -30,10 +30,6 @@ class Backlog:
         """Add a service."""
         self._ids[service_id] = None
 
-    def add_each(self, service_ids: Iterable[str]) -> None:
-        """These services wait, beside those that do already."""
-        self._ids.update(dict.fromkeys(service_ids))
-
     def add_all(self, service_ids: Iterable[str]) -> None:
         """Replace the waiting services by these."""
         self._ids = dict.fromkeys(service_ids)

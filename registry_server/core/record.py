@@ -21,6 +21,7 @@ class Record:
     registered_at: float  # seconds since the epoch
     last_heartbeat_at: float  # seconds since the epoch
     heard_at: float
+    stored_heartbeat_at: float = 0.0  # the last_heartbeat_at that is on disk, or on its way there
     streamed: bool = False
     session: int | None = None
     attached_at: float | None = None

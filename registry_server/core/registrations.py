@@ -86,6 +86,7 @@ class Registrations:
                 instances=stored.instances,
                 registered_at=stored.registered_at,
                 last_heartbeat_at=stored.last_heartbeat_at,
+                stored_heartbeat_at=stored.last_heartbeat_at,
                 heard_at=now.attentive,
                 streamed=stored.streamed,
                 report=stored.report,
@@ -185,7 +186,7 @@ class Registrations:
 
     def keep(self, record: Record, *, fresh: bool = False) -> None:
         """Store the current record; `fresh`: the incarnation is not stored yet."""
-        self._facts.saved(record.spec.service_id)
+        self._facts.saved(record)
         stored = StoredService(
             spec=record.spec,
             declared_role=record.declared_role,

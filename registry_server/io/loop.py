@@ -113,8 +113,9 @@ class RegistryLoop:
         """Write the remaining lines, then close the store. `run` must have ended."""
         while self.registry.detaches:
             self._detach_next()
-        while self.registry.save_heartbeats():
-            pass
+        for _ in range(2):  # the round that is under way, and a whole one
+            while self.registry.save_heartbeats():
+                pass
         self.flush()
         batch = self._releases.take()
         if batch is not None:

@@ -57,6 +57,21 @@ def test_beats_are_written_down_once_and_only_where_one_came(grid: Grid) -> None
     assert grid.take().empty
 
 
+def test_beats_are_written_down_in_parts_and_not_of_who_left_meanwhile(grid: Grid) -> None:
+    for session, service_id in enumerate("abcd", 1):
+        grid.register(service_id, session)
+        grid.beat(session, service_id)
+    grid.take()
+    assert grid.registry.save_heartbeats(limit=2), "the round is not over"
+    (first,) = lines(grid.take(), PutHeartbeats)
+    rest = sorted(set("abcd") - {service_id for service_id, _ in first.heard})
+    grid.goodbye("abcd".index(rest[0]) + 1, rest[0])
+    grid.take()
+    assert not grid.registry.save_heartbeats(limit=2)
+    (second,) = lines(grid.take(), PutHeartbeats)
+    assert (len(first.heard), [service_id for service_id, _ in second.heard]) == (2, rest[1:])
+
+
 def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
     grid.register("a", 1)
     grid.beat(1, report=Report(load=0.7))
