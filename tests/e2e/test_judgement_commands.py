@@ -101,7 +101,7 @@ def test_a_policy_is_changed_at_once_and_for_good(tmp_path: Path) -> None:
     with start_system(tmp_path) as system:
         refusal = tron(system, "policy", "reattach_window=3")
         assert refusal.returncode == 1
-        assert "tron: reattach_window: is 3 s" in refusal.stderr
+        assert "tron: reattach_window: 3 s is too short" in refusal.stderr
         assert asked(system, "policy", "escalate-after=12", "orphan_policy=adopt")["policy"]["escalate_after"] == 12
         asked(system, "policy", "--service", "a", "--force", "misses_before_down=4", "misses_before_deregister=9")
         old = system.kill_child("monitor")
