@@ -4,7 +4,7 @@ Read in this order.
 
 - `service`, `record`, `effects`                  the values, the record of a service, the effects of a command.
 - `validation`                                    the checks of requests.
-- `attention`                                     the attentive clock.
+- `attention`, `clock_steps`                      the attentive clock; by how much the wall clock was set.
 - `changes`, `event_log`                          revisions, and the event log.
 - `directory`, `sessions`, `attachments`          ids and names; open streams; which of them carries which service.
 - `ended_streams`                                 the services that wait to be detached because their streams ended.

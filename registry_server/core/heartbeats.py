@@ -9,6 +9,7 @@ from grid_model.errors import FieldError, InvalidRequest
 
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
+from registry_server.core.clock_steps import seconds_until
 from registry_server.core.columns import PATH, Changes, Columns
 from registry_server.core.directory import Directory
 from registry_server.core.effects import Left, Rejected, SupersededBy, UnknownService
@@ -262,7 +263,8 @@ class Heartbeats:
         telling = report.busy_until != before.busy_until
         if telling:
             record.busy_declared_at = now.attentive
-            record.busy_until_at = now.attentive + max(0.0, (report.busy_until or now.wall) - now.wall)
+            until, set_since = report.busy_until or now.wall, now.set_by - record.learned_clock_at
+            record.busy_until_at = now.attentive + seconds_until(until, now.wall, set_since)
         if report.activity != before.activity:
             record.active_at = now.attentive
             if record.spec.stall_after is not None and not telling:

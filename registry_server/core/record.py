@@ -36,6 +36,8 @@ class Record:
     active_at: float = 0.0
     busy_until_at: float | None = None
     busy_declared_at: float | None = None
+    learned_clock_at: float = 0.0
+    """`Instant.set_by` when the service learned the registry's wall clock, which is when it registered on a stream."""
     judgement: Judgement = field(default_factory=Judgement)
     judged_at: float = 0.0
     told_down: bool = False

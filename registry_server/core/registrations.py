@@ -131,7 +131,7 @@ class Registrations:
             record = self._start_incarnation(spec, instance_id, session_id, now)
         self._facts.hear(record, now)
         if session_id is not None:
-            record.streamed, record.process = True, process
+            record.streamed, record.process, record.learned_clock_at = True, process, now.set_by
             self._attachments.attach(record, session_id, now)
         self.keep(record, fresh=True)
         self._facts.changed(record)

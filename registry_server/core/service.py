@@ -16,6 +16,8 @@ class Instant:
 
     wall: float
     attentive: float
+    set_by: float = 0.0
+    """Seconds by which the wall clock was set since the start; see `clock_steps`."""
 
 
 @dataclass(frozen=True, slots=True)

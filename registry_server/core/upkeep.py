@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from registry_server.core.attention import AttentiveClock
+from registry_server.core.clock_steps import ClockSteps
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
@@ -21,10 +22,12 @@ COMPACT_EVERY = 600.0
 
 
 class Upkeep:
-    """The clock of one registry, and its periodic work. `now`: seconds on the monotonic clock."""
+    """The clocks of one registry, and its periodic work. `now`: seconds on the monotonic clock; `wall`: seconds since
+    the epoch."""
 
-    def __init__(self, registry: Registry, now: float, *, compact_every: float = COMPACT_EVERY) -> None:
+    def __init__(self, registry: Registry, now: float, wall: float, *, compact_every: float = COMPACT_EVERY) -> None:
         self.clock = AttentiveClock(now)
+        self._steps = ClockSteps(wall, now)
         self._registry = registry
         self._figures_at = self._heartbeats_at = self._compacted_at = now
         self._compact_every = compact_every
@@ -34,8 +37,12 @@ class Upkeep:
         stall = self.clock.tick(now)
         if stall:
             self._registry.withdraw_preauthorized()
-        self._registry.tick(Instant(wall(), self.clock.read(now)))
+        self._registry.tick(self.instant(now, wall()))
         return stall
+
+    def instant(self, now: float, wall: float) -> Instant:
+        """Return a moment on all clocks, from the monotonic one and the wall clock."""
+        return Instant(wall, self.clock.read(now), self._steps.read(wall, now))
 
     def parts(self, now: float) -> list[Callable[[], bool]]:
         """Return the parts of the work that is due. Call each until it returns False, with time for other work in

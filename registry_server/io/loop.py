@@ -59,7 +59,7 @@ class RegistryLoop:
         self.registry = Registry()
         self.commits = Commits()
         self._releases = Releases(self.registry, self.commits, self._shell())
-        self._upkeep = Upkeep(self.registry, time.monotonic())
+        self._upkeep = Upkeep(self.registry, time.monotonic(), time.time())
         self.revisions = Watermark()
         """The newest revision that readers may see."""
         self.sequences = Watermark()
@@ -97,7 +97,7 @@ class RegistryLoop:
         self._releases = Releases(self.registry, self.commits, self._shell())
         self._releases.show()
         self.events_found = stored.events
-        self._upkeep = Upkeep(self.registry, time.monotonic())
+        self._upkeep = Upkeep(self.registry, time.monotonic(), time.time())
         log.info("store_loaded", services=len(stored.services), revision=self.revisions.value, events=stored.events)
 
     async def run(self) -> None:
@@ -126,7 +126,7 @@ class RegistryLoop:
 
     def now(self) -> Instant:
         """Return the current moment, on both clocks."""
-        return Instant(time.time(), self._upkeep.clock.read(time.monotonic()))
+        return self._upkeep.instant(time.monotonic(), time.time())
 
     @property
     def hearing_since(self) -> float:

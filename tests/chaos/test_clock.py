@@ -9,10 +9,11 @@ import pytest
 
 from tests.chaos.conftest import Figure
 from tests.chaos.ground import FALSE_ALARMS, Ground, fleet, ground, ids
+from tests.support.agents import agents as obeying
 from tests.support.fleet import agents
 from tests.support.starving import stopped
 from tests.support.stepped_clock import LIBRARY, SteppedClock
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 HOUR = 3600
 FLEET = fleet("steady", 20)
@@ -64,6 +65,32 @@ def test_the_wall_clock_is_set_an_hour_back(stepped: tuple[Ground, SteppedClock]
     """P2, P3: the wall clock of all programs is set an hour back; then an agent stops."""
     took = step(*stepped, -HOUR, "back")
     figure(took, "s from SIGSTOP until the parent knows (bound 2.25 s); 0 false alarms")
+
+
+@pytest.mark.chaos
+def test_a_busy_agent_after_the_wall_clock_was_set(stepped: tuple[Ground, SteppedClock], figure: Figure) -> None:
+    """P2, P3: the wall clock is set by an hour; an agent that registered before declares 5 s of busy time, stops."""
+    longest = max(busy_after(*stepped, HOUR, "busy-forward"), busy_after(*stepped, -HOUR, "busy-back"))
+    figure(longest, "s at most from SIGSTOP until the parent knows (bound 5 s + 2.25 s); 0 false alarms before")
+
+
+def busy_after(running: Ground, clock: SteppedClock, seconds: int, name: str) -> float:
+    """Set the clock under an agent that is busy then, and stop it; return how long its parent waited to be notified."""
+    service_id = f"{name}-0"
+    clock.set(0)
+    wait_until(lambda: abs(_ahead(running)) < 60, 20, "the registry's clock is right")
+    with obeying(running.address, *fleet(name, 1)) as process:
+        running.wait_alive({service_id})
+        clock.set(seconds)
+        wait_until(lambda: abs(_ahead(running) - seconds) < 60, 20, "the registry's clock is set")
+        since = running.mark()
+        process.say("busy 5")
+        wait_until(lambda: running.client.get_service(service_id).busy_until, 10, "it is known to be busy")
+        with stopped(process.process.pid):
+            began = time.monotonic()
+            let_pass(4.0)
+            assert running.said(since, FALSE_ALARMS, {service_id}) == [], "it is exempt"
+            return running.parent.wait("service_down", service_id, 20).received_at - began
 
 
 @pytest.mark.chaos

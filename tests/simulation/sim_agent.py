@@ -130,10 +130,13 @@ class SimAgent(Process):
         if not self.stalled:
             self.stalled_since = None
 
+    def _registry_time(self) -> datetime:
+        """The registry's wall clock; read when its answers come, as they carry it."""
+        return datetime.fromtimestamp(self._registry.wall(), UTC)
+
     def declare_busy(self, seconds: float) -> None:
         """`Agent.report(busy_for=...)`, told with a beat at once."""
-        wall = datetime.fromtimestamp(self._registry.wall(), UTC)
-        self._session.report(Figures(), seconds, self.loop.now, wall)
+        self._session.report(Figures(), seconds, self.loop.now, self._registry_time())
         self._session.beat_at_once()
         self.busy_until = self.loop.now + seconds
         self._pump()
@@ -254,7 +257,7 @@ class SimAgent(Process):
     def _receive(self, connection: Connection, word: Any) -> None:
         if connection is not self.connection or self.over:
             return
-        self._handle(self._session.receive(_incoming(word), self.loop.now))
+        self._handle(self._session.receive(_incoming(word, self._registry_time()), self.loop.now))
         if type(word) is words.BeatAck and not self.troubles and word.sequence >= self._clean_sequence:
             self._observer.confirmed(self)
 
@@ -322,14 +325,14 @@ class SimAgent(Process):
         self._pump()
 
 
-def _incoming(word: Any) -> answers.Incoming:
+def _incoming(word: Any, registry_time: datetime) -> answers.Incoming:
     """What came down, as the session reads it."""
     match word:
         case words.BeatAck():
             return answers.BeatAck(word.sequence)
         case effects.Registered():
             spec = word.service.spec
-            return answers.Registered(spec.service_id, word.service.incarnation, word.service)
+            return answers.Registered(spec.service_id, word.service.incarnation, word.service, registry_time)
         case effects.Alert():
             return answers.Alert(word.event.alert_id, word.event)
         case effects.UnknownService():

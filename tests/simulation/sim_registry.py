@@ -162,7 +162,7 @@ class SimRegistry(Process):
                 show_later=lambda seconds: self.later(seconds, self._releases.show_due),
             ),
         )
-        self.upkeep = Upkeep(self.core, self.loop.now, compact_every=SAVE_HEARTBEATS_EVERY)
+        self.upkeep = Upkeep(self.core, self.loop.now, self.wall(), compact_every=SAVE_HEARTBEATS_EVERY)
 
     def fresh_core(self, revision: int, incarnation: int, events: EventLog) -> Registry:
         """An empty core that goes on with these numbers."""
@@ -189,7 +189,7 @@ class SimRegistry(Process):
 
     def now(self) -> Instant:
         """This moment, on both clocks."""
-        return Instant(self.wall(), self.clock.read(self.loop.now))
+        return self.upkeep.instant(self.loop.now, self.wall())
 
     def next_id(self) -> int:
         """A number for a stream."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from grid_model.service import ServiceStatus
 
+from registry_server.core.clock_steps import ClockSteps
 from registry_server.core.effects import PutHeartbeats, ReserveRevisions
-from registry_server.core.service import Report
+from registry_server.core.service import Instant, Report
 from tests.unit.registry_server.builders import EPOCH, Grid, lines
 
 
@@ -70,6 +71,40 @@ def test_beats_are_written_down_in_parts_and_not_of_who_left_meanwhile(grid: Gri
     assert not grid.registry.save_heartbeats(limit=2)
     (second,) = lines(grid.take(), PutHeartbeats)
     assert (len(first.heard), [service_id for service_id, _ in second.heard]) == (2, rest[1:])
+
+
+@pytest.mark.parametrize("step", [0.0, 3600.0, -3600.0])
+@pytest.mark.parametrize("by", ["what it learned", "a clock of its own"])
+def test_busy_time_is_as_long_as_declared_though_the_wall_clock_was_set(grid: Grid, step: float, by: str) -> None:
+    """An agent learns the registry's clock as it registers; one with a good clock of its own reads the right time."""
+    grid.register("a", 1)
+    now = grid.later()
+    now = Instant(now.wall + step, now.attentive, step)
+    busy_until = now.wall + 60.0 - (step if by == "what it learned" else 0.0)
+    grid.registry.beat(1, "a", 0, Report(busy_until=busy_until), now)
+    record = grid.registry.get("a")
+    assert record.busy_until_at == pytest.approx(now.attentive + 60.0)
+    assert record.busy_declared_at == now.attentive
+    grid.registry.register(record.spec, record.incarnation, "", 1, now)  # it learns the clock as it is now
+    grid.registry.beat(1, "a", 0, Report(busy_until=now.wall + 30.0), now)
+    assert record.busy_until_at == pytest.approx(now.attentive + 30.0)
+
+
+def test_busy_time_that_is_over_is_over_however_the_clock_was_set(grid: Grid) -> None:
+    grid.register("a", 1)
+    now = grid.later()
+    for step in (0.0, 3600.0):
+        now = Instant(now.wall + step, now.attentive, step)
+        grid.registry.beat(1, "a", 0, Report(busy_until=now.wall - step - 1.0), now)
+        assert grid.registry.get("a").busy_until_at == now.attentive
+
+
+def test_a_clock_that_drifts_is_not_set_and_a_step_is_counted_once() -> None:
+    steps = ClockSteps(1000.0, 0.0)
+    assert steps.read(1010.5, 10.0) == 0.0
+    assert steps.read(4611.0, 11.0) == steps.read(4612.0, 12.0) == 3600.0
+    assert steps.read(1013.0, 13.0) == 0.0
+    assert steps.read(1015.0, 14.0) == 1.0, "drift adds up"
 
 
 def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
