@@ -75,7 +75,7 @@ def reachable_here(address: str) -> str:
 
 
 def is_loopback(ip: str) -> bool:
-    """Whether an IP address can be reached from this machine only."""
+    """Return whether an IP address can be reached from this machine only."""
     try:
         parsed = ipaddress.ip_address(ip.partition("%")[0])
     except ValueError:

@@ -135,11 +135,12 @@ class Detector:
         lease.last_heartbeat_at = facts.last_heartbeat_at
 
     def defer(self, service_id: str) -> ReportDeadline | None:
-        """When the registry is to report a service that is judged ALIVE, if nothing more is heard: it sends none of its
-        heartbeats before. None if they are to be sent, or the registry has that deadline already.
+        """Return the deadline at which the registry should report a service that is ALIVE, if no more heartbeats
+        arrive; the registry sends none of its heartbeats before. Return None if the heartbeats should be sent, or the
+        registry already has that deadline.
 
-        The first deadline of a service follows from all its heartbeats. A later one, by other thresholds, may be over:
-        then the registry looks at once.
+        The first deadline of a service is computed from all its heartbeats. A later one is computed from other
+        thresholds, and may have passed already: then the registry reports the service at once.
         """
         lease = self._leases.get(service_id)
         if lease is None or not self.defers or lease.liveness is not Liveness.ALIVE or lease.disconnected:

@@ -50,12 +50,12 @@ HELD_FLAPPING = "flapping"
 HELD_IN_CASCADE = "listed in the alert of a mass failure"
 HELD_UNREPORTED_FAILURE = "no recipient was notified of the failure"
 TAKES_BACK = "this recipient was notified of the failure"
-NO_OTHER_RECIPIENT = "no other recipient can be notified"
+NO_OTHER_RECIPIENT = "no other recipient of the alert can be notified"
 
 
 def not_acknowledged(seconds: float) -> str:
     """Return why an alert escalated: its recipient did not acknowledge it in time."""
-    return f"not acknowledged within {seconds:g} s"
+    return f"the recipient did not acknowledge the alert within {seconds:g} s"
 
 
 def not_registered(id_or_name: str) -> str:
@@ -181,7 +181,9 @@ NEXT_RESTORED = "alive again, with the alert heartbeat_restored"
 
 # --- thresholds that are refused, or warned of at the start; each follows the name of the threshold -----------------
 
-MISSES_OUT_OF_ORDER = "misses_before_warning <= misses_before_down <= misses_before_deregister must hold, above 0"
+MISSES_OUT_OF_ORDER = (
+    "the values must satisfy 0 < misses_before_warning <= misses_before_down <= misses_before_deregister"
+)
 NO_TOLERANCE = "must not be 0 if tolerance_ratio is 0, because every heartbeat would be late"
 
 

@@ -26,7 +26,7 @@ class Ruling:
     further: tuple[Event, ...] = ()
 
     def verdict(self) -> Verdict:
-        """The verdict that the registry should apply."""
+        """Return the verdict that the registry should apply."""
         transition = self.transition
         return Verdict(
             transition.service_id,

@@ -39,7 +39,7 @@ async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]
 
 
 def replay(messages: list[Message], receive: Receive) -> Receive:
-    """Return a `receive` that returns the messages that were already read once more, and then new messages."""
+    """Return a `receive` that first returns the messages that were already read, and then new messages."""
     waiting = iter(messages)
 
     async def again() -> Message:

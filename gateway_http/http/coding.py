@@ -28,18 +28,19 @@ class Unreadable(Exception):
 
 
 def codings_of(values: Iterable[bytes]) -> list[str]:
-    """The codings that a body is in, innermost first, from the values of Content-Encoding; without `identity`."""
+    """Return the codings that were applied to a body, in the reverse order, from the values of Content-Encoding;
+    without `identity`."""
     words = [word.strip().lower() for value in values for word in value.decode("latin-1").split(",")]
     return [word for word in words if word not in ("", "identity")]
 
 
 def is_understood(coding: str) -> bool:
-    """Whether `Decoder` reads that coding."""
+    """Return whether `Decoder` can decode that coding."""
     return coding in _WINDOWS
 
 
 def charset_of(content_type: bytes) -> str:
-    """The charset that a content type names, lower case; empty if it names none."""
+    """Return the charset that a content type names, in lower case; empty if it names none."""
     for parameter in content_type.decode("latin-1").split(";")[1:]:
         name, _, value = parameter.partition("=")
         if name.strip().lower() == "charset":
@@ -48,7 +49,8 @@ def charset_of(content_type: bytes) -> str:
 
 
 def codec_of(charset: str) -> str | None:
-    """The codec of a charset that must be converted to UTF-8; empty if JSON in it is read as it is.
+    """Return the codec of a charset that must be converted to UTF-8; empty if JSON in this charset can be read
+    unconverted.
 
     None: the charset is not supported.
     """
@@ -72,7 +74,7 @@ class Decoder:
         self._inflate = zlib.decompressobj(_WINDOWS[coding])
 
     def feed(self, data: bytes) -> bytes:
-        """What a piece says. Raises TooLarge, Unreadable."""
+        """Return the decoded bytes of one part of the body. Raises TooLarge, Unreadable."""
         self._taken += len(data)
         if self._taken > self._limit:
             raise TooLarge
@@ -98,7 +100,7 @@ class Decoder:
         return decoded
 
     def end(self) -> None:
-        """The body has ended. Raises Unreadable if it was cut off; an empty body is complete."""
+        """Check the end of the body. Raises Unreadable if the body was cut off; an empty body is complete."""
         if self._began and not self._inflate.eof:
             raise Unreadable(f"the {self._coding} data of the body are cut off")
 

@@ -56,7 +56,7 @@ class OperatorNotice:
 
     @property
     def subject(self) -> str:
-        """The service for people: its name, else its id; empty if the notice is about no service."""
+        """The name of the service, or its id if the service has no name; empty if the notice is about no service."""
         return self.service_name or self.service_id
 
     def to_json(self) -> str:

@@ -1,7 +1,7 @@
 """Measures a program, and publishes the values as pages for Prometheus and by OTLP.
 
-Nothing is measured twice: the programs keep plain counts and histograms as things happen, and a `Metric` only reads one
-of them when it is asked for. Read in this order.
+Nothing is measured twice: the programs keep plain counts and histograms, and a `Metric` only reads one of them when its
+value is requested. Read the modules in this order.
 
 - `histogram`                             counts of measured seconds, by size.
 - `metrics`                               a metric: its name, its description, and the function that reads its value.

@@ -39,7 +39,8 @@ class _Handler(WSGIRequestHandler):
         """Log nothing, because a request for metrics is no event."""
 
     def get_stderr(self) -> TextIO:
-        """Where a traceback goes that the library prints: nowhere, since the reader of the values has logged why."""
+        """Return a stream that discards the traceback which the library prints, because the reader of the values has
+        logged the error."""
         return io.StringIO()
 
 
@@ -56,7 +57,7 @@ class _Server(WSGIServer):
         self.ending = threading.Event()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """The next connection. Raises OSError, after a rest."""
+        """Accept the next connection. If this fails, wait before raising OSError."""
         try:
             connection: tuple[socket.socket, Any] = super().get_request()
         except OSError:

@@ -187,7 +187,8 @@ class AgentStream:
             self._refuse(message, error)
 
     def each_of(self, message: Registers) -> Iterator[AgentMessage]:
-        """What `receive` takes instead of this message, one by one: each registration, or why there are too many."""
+        """Yield the messages that `receive` gets instead of this one: one for each registration, or an invalid one if
+        there are too many."""
         self.spoke = True
         if message.count > MAX_REGISTERS:
             why = f"has {message.count}; at most {MAX_REGISTERS} are allowed"

@@ -161,7 +161,7 @@ class AlertDelivery:
         return {event.alert_id for event in events}
 
     def written(self, alert_id: str, recipient: str, now: Instant) -> None:
-        """A copy of an alert was written to the stream of its recipient."""
+        """Record that a copy of an alert was written to the stream of its recipient."""
         copy = self.mailboxes.get(alert_id, recipient)
         if copy is not None:
             self._measures.delivered_after.add(max(0.0, now.attentive - copy.since))

@@ -1,8 +1,9 @@
-"""Until when an observer needs to hear nothing of a service that is heard in time. Pure.
+"""Decides until when the heartbeats of a service that sends them in time need not be sent to an observer. Pure.
 
-The observer computes when it would act if nothing more was heard, and by how much each heartbeat puts that off. These
-are its numbers, and no rule of the registry. The registry reports a service once that time is reached unheard; until
-then its heartbeats are not sent. So the work of an observer grows with the services that miss one, not with all.
+The observer computes the time at which it would act if no more heartbeats arrived, and by how much each heartbeat moves
+that time. These numbers belong to the observer; they are no rule of the registry. The registry reports a service once
+that time has passed without a heartbeat; until then it sends the observer no heartbeats of the service. So the work of
+an observer grows with the number of services that miss a heartbeat, and not with the number of all services.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class _Pending:
 class Deadlines:
     """The deadlines of one observer: at most one for each registered incarnation.
 
-    They are kept in buckets of equal width. A heartbeat moves none of them: one that it put off is moved when its old
-    time has come. So a heartbeat costs nothing here.
+    Deadlines are kept in buckets of equal width. A heartbeat moves no deadline; when a deadline is due that heartbeats
+    have put off, it is moved to its new time. So a heartbeat costs nothing here.
     """
 
     def __init__(self) -> None:
@@ -74,7 +75,8 @@ class Deadlines:
         self.pending.pop(incarnation, None)
 
     def reached(self, now: float, limit: int = LOOKED_AT) -> list[Record]:
-        """The services whose deadline was reached, as each is heard now; their deadlines are over."""
+        """Return the services whose deadlines have been reached, and drop these deadlines. The last heartbeat of each
+        service counts."""
         found: list[Record] = []
         later: dict[int, list[int]] = {}
         last, looked = _bucket_of(now), 0
@@ -113,7 +115,8 @@ class Deadlines:
         self.entries += len(entries) - before
 
     def _drop_old_entries(self) -> None:
-        """A deadline that is set anew, sooner, leaves an entry behind until its time comes, which may be a day."""
+        """Remove outdated entries. A deadline that is replaced by a sooner one leaves an entry behind until the old
+        time comes, which may take a day."""
         self._buckets.clear()
         self._order.clear()
         self.entries = 0

@@ -37,7 +37,7 @@ class Directory:
         return [self.records[service_id] for service_id in sorted(self._by_name.get(name, ()))]
 
     def matching(self, id_or_name: str) -> list[Record]:
-        """Return all services that have this text as their id or as their name, however many."""
+        """Return all services whose id or name is this text."""
         own = self.records.get(id_or_name)
         return self.named(id_or_name) if own is None else [own, *self.named(id_or_name)]
 
@@ -79,13 +79,13 @@ class Directory:
             del self._by_name[record.spec.name]
 
     def remember(self, incarnation: int, service_id: str) -> None:
-        """An incarnation of the service is over."""
+        """Record that an incarnation of the service has ended."""
         self._past[incarnation] = service_id
         while len(self._past) > MOST_PAST:
             self._past.popitem(last=False)
 
     def past_owner(self, incarnation: int) -> str:
-        """The service whose incarnation this was; empty if that is not remembered, or never was."""
+        """Return the service that the ended incarnation belonged to; empty if the incarnation is not remembered."""
         return self._past.get(incarnation, "")
 
     def refuse_cycle(self, spec: Declaration) -> None:

@@ -64,7 +64,7 @@ class Judgements:
         self._facts.changed_beside_judgement(record)
 
     def decided_beforehand(self, record: Record) -> None:
-        """The observer said beforehand what to do about the newest facts, and it was done."""
+        """Record that the newest facts were handled by a preauthorized suspicion of the observer."""
         self._facts.decided(record)
 
     def notified(self, service_id: str, alert_id: str, recipient: str) -> bool:

@@ -72,7 +72,7 @@ class Mailboxes:
         return list(self._boxes.get(recipient, OrderedDict()).values())
 
     def count_waiting_for(self, recipient: str) -> int:
-        """How many copies wait for a recipient."""
+        """Return how many copies wait for a recipient."""
         return len(self._boxes.get(recipient, ()))
 
     def about(self, service_id: str) -> list[Delivery]:

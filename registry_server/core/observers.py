@@ -64,7 +64,7 @@ class Pacing:
 
 
 class Observers:
-    """All connected observers. The one whose verdicts came last is the one that counts."""
+    """All connected observers. Only the observer whose verdicts were the last to arrive counts as TRON."""
 
     def __init__(self) -> None:
         self._feeds: dict[int, tuple[str, ObservationFeed]] = {}
@@ -79,7 +79,8 @@ class Observers:
 
     @property
     def judged_until(self) -> float:
-        """The attentive second up to which the one that judges has judged all facts; 0 before the first."""
+        """The attentive second up to which the observer that counts has evaluated all facts; 0 before the first
+        verdict."""
         return self._judged_until
 
     def open(
@@ -149,17 +150,17 @@ class Observers:
             feed.changed(service_id, urgent=urgent)
 
     def heard_many(self, records: Sequence[Record]) -> None:
-        """A beat of each of these services came."""
+        """Record that a heartbeat of each of these services arrived."""
         for _, feed in self._feeds.values():
             feed.heard_many(records)
 
     def activity_moved(self, record: Record) -> None:
-        """The activity counter of a service moved, whose lack of progress may be judged."""
+        """Record that the activity counter of a service changed whose lack of progress TRON evaluates."""
         for _, feed in self._feeds.values():
             feed.activity_moved(record)
 
     def decided(self, service_id: str) -> None:
-        """What changed about a service was acted upon, as the observer said beforehand."""
+        """Record that the change about this service was handled by a preauthorized suspicion of the observer."""
         for _, feed in self._feeds.values():
             feed.decided(service_id)
 
@@ -169,7 +170,7 @@ class Observers:
             feed.heard(service_id, beat)
 
     def incarnation_ended(self, incarnation: int) -> None:
-        """An incarnation is registered no more."""
+        """Record that an incarnation is no longer registered."""
         for _, feed in self._feeds.values():
             feed.undefer(incarnation)
 
@@ -179,7 +180,7 @@ class Observers:
             feed.removed(service_id)
 
     def defer(self, observer: str, deferred: Iterable[tuple[Record, ReportDeadline]]) -> None:
-        """An observer wants to hear of these services at its deadlines, and of none of their heartbeats before."""
+        """Report these services to an observer at its deadlines, and send it none of their heartbeats before."""
         feeds = [feed for other, feed in self._feeds.values() if other == observer]
         for record, deadline in deferred:
             for feed in feeds:

@@ -193,7 +193,7 @@ class Listings:
         return Page(listing.part(start, size), _write(self._life, listing.number, end))
 
     def expire(self, now: float) -> float | None:
-        """Discard the lists that no reader has requested for long. Return when to call this next, None if no list is
+        """Discard the lists that no reader has requested for long. Return the time of the next call; None if no list is
         kept."""
         while self._kept:
             oldest = next(iter(self._kept.values()))

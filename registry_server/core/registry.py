@@ -192,7 +192,7 @@ class Registry:
     def register_relayed(
         self, spec: Declaration, incarnation: int, instance_id: str, session_id: int, now: Instant
     ) -> Service:
-        """As `register` without a stream; the answer goes to the stream of the relay."""
+        """Register a service that has no stream; the answer goes to the stream of the relay."""
         service = self._registrations.register(spec, incarnation, instance_id, None, now)
         self._attachments.sessions[session_id].heard_at = now.attentive
         self._outgoing.send(session_id, Registered(service, instance_id, relayed=True))
@@ -242,7 +242,7 @@ class Registry:
         self._delivery.not_sent(alert_id, recipient)
 
     def alert_written(self, alert_id: str, recipient: str, now: Instant) -> None:
-        """An alert was written to the stream of its recipient."""
+        """Record that an alert was written to the stream of its recipient."""
         self._delivery.written(alert_id, recipient, now)
 
     def deliver_to(self, recipient: str) -> None:
@@ -376,7 +376,7 @@ class Registry:
         return self._mailboxes.unacknowledged
 
     def queues(self) -> dict[str, tuple[int, int]]:
-        """What can grow, by name: its length now, and its bound."""
+        """Return the queues of the registry by name, each with its current length and its bound."""
         return {
             "services": (len(self.records), MAX_SERVICES),
             "observers": (len(self._observers), MAX_OBSERVERS),
@@ -392,7 +392,7 @@ class Registry:
         return self._maintenance.all()
 
     def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
-        """The services that were heard after that observation; see `LivenessFacts.heard_after`."""
+        """Return the services whose heartbeats arrived after an observation; see `LivenessFacts.heard_after`."""
         return self._facts.heard_after(observation)
 
     # --- TRON -------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class ObserverService:
             loop.close_feed(feed_id)
 
     def get(self, service_id: str) -> observation_pb2.GetObservationResponse:
-        """The facts about one service as they are now. Raises ServiceNotFound."""
+        """Return the current facts about one service. Raises ServiceNotFound."""
         registry = self._loop.registry
         facts = facts_of(registry.get(service_id), registry.maintenance_of(service_id))
         now = wire.duration(self._loop.now().attentive)

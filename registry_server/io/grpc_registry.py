@@ -200,7 +200,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     async def GetObservation(
         self, request: observation_pb2.GetObservationRequest, context: Context
     ) -> observation_pb2.GetObservationResponse:
-        """What an observer knows, or would know, of one service; see `grpc_observer`."""
+        """Return the facts about one service that observers receive; see `grpc_observer`."""
         check_id("service_id", request.service_id)
         return self._observers.get(request.service_id)
 

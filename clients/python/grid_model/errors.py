@@ -119,7 +119,7 @@ class QuotaExceeded(TronError):
 
 
 class Draining(TronError):
-    """The server is going away: reconnect with jitter."""
+    """The server is about to stop: the client should reconnect after a random wait."""
 
     reason = "ERROR_REASON_DRAINING"
 

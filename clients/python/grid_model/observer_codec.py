@@ -115,7 +115,7 @@ def encode_facts(facts: Facts) -> observation_pb2.Observation:
 
 
 def decode_facts(message: observation_pb2.Observation) -> Facts:
-    """The inverse of `encode_facts`. Raises InvalidRequest."""
+    """Return the facts that `encode_facts` encoded. Raises InvalidRequest."""
     has = message.HasField
     return Facts(
         service_id=message.service_id,
@@ -241,8 +241,8 @@ def encode_deadlines(deadlines: Sequence[ReportDeadline]) -> observation_pb2.Rep
 
 
 def decode_deadlines(message: observation_pb2.ReportDeadlines) -> list[ReportDeadline]:
-    """The inverse of `encode_deadlines`. Raises InvalidRequest for arrays of different lengths, and for times
-    that are negative or no number."""
+    """Return the deadlines that `encode_deadlines` encoded. Raises InvalidRequest for arrays of different lengths, and
+    for times that are negative or not a number."""
     columns = (message.due_seconds, message.silence_seconds, message.inactivity_seconds)
     for name, column in zip(("due_seconds", "silence_seconds", "inactivity_seconds"), columns, strict=True):
         if len(column) != len(message.incarnations):

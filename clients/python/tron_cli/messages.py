@@ -218,7 +218,7 @@ def serving_again(name: str, address: str, pid: int) -> str:
 
 
 def ready_file_not_written(path: str, why: str) -> str:
-    return f"ready file {path}: {why}; trying again"
+    return f"the ready file {path} could not be written: {why}; trying again"
 
 
 def did_not_drain(name: str, seconds: float) -> str:
@@ -256,7 +256,7 @@ def bundle_written(path: str, size: int) -> str:
 
 
 def not_in_bundle(what: str) -> str:
-    return f"not in it: {what}"
+    return f"not in the bundle: {what}"
 
 
 # --- the demo ---------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def not_in_bundle(what: str) -> str:
 NO_DEMO_THERE = "no demo is running at this registry"
 ANOTHER_DEMO = "another demo is running at this registry; stop it first"
 DEMO_IS_ENDING = "the demo is ending"
-DEMO_ENDED = "the demo ended before it answered"
+DEMO_ENDED = "the demo ended before it answered the request"
 TOO_MANY_CALLERS = "too many commands are calling the demo at once"
 ORDER_IS_AN_OBJECT = "an order must be a JSON object"
 KILLED = "killed"
@@ -272,7 +272,7 @@ KILLED_UNTIL_RESUMED = "killed; it will be killed again after each restart until
 STOPPED = "stopped (SIGSTOP), so that it sends no heartbeats"
 MADE_TO_STALL = "made to stall: it sends heartbeats but makes no progress"
 STARTED_AGAIN = "started again"
-LEFT_ALONE = "healthy, so nothing was done"
+LEFT_ALONE = "the service is healthy, so nothing was done"
 MADE_TO_CONTINUE = "made to continue"
 
 

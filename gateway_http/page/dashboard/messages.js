@@ -81,7 +81,7 @@ export function unknown(number, also) {
 
 export const EMPTY = { tone: "ok", text: "No services yet", detail: "A service appears here as soon as it registers." };
 
-/** All services are alive; `attention` of them ask for it, `gone` were deregistered lately. */
+/** All services are alive; `attention` of them need attention, `gone` were deregistered recently. */
 export function alive(number, attention, gone) {
   const text = number === 1 ? "The one service is alive" : `All ${number.toLocaleString("en")} services are alive`;
   const asking = attention > 0 ? `${count(attention, "service needs", "services need")} attention.` : "";

@@ -48,17 +48,18 @@ def decode_judgement(text: str) -> Judgement:
 
 
 class _Shape:
-    """The fields of a class, read in one go: alerts and thousands of registrations wait for this."""
+    """Reads all fields of a class at once, because alerts and thousands of registrations wait for this."""
 
     def __init__(self, kind: type, *, enums: tuple[str, ...] = (), records: tuple[str, ...] = ()) -> None:
-        """`enums`: fields that are stored by the name of their value; `records`: fields that have a shape too."""
+        """`enums`: fields that are stored by the name of their value; `records`: fields whose classes have a `_Shape`
+        too."""
         self._names: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
         self._read = attrgetter(*self._names)
         self._enums = enums
         self._records = records
 
     def plain(self, value: Any) -> dict[str, Any]:
-        """The fields of a record as JSON has them."""
+        """Return the fields of a record as JSON values."""
         plain = dict(zip(self._names, self._read(value), strict=True))
         for name in self._enums:
             plain[name] = plain[name].name

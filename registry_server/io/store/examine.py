@@ -63,7 +63,7 @@ def _check_owner(db: sqlite3.Connection) -> None:
 
 
 def _find_damage(db: sqlite3.Connection, *, whole: bool) -> str:
-    """What is wrong with the structure of the database; empty if nothing is."""
+    """Return what is wrong with the structure of the database; empty if nothing is wrong."""
     db.execute("PRAGMA cell_size_check = ON")
     if whole:
         checks = ["PRAGMA quick_check(1)"]

@@ -214,7 +214,7 @@ class SqliteStore:
         self._lock.close()
 
     def _read(self, query: str, values: Sequence[object]) -> Any:
-        """The first row that a query finds; None if there is none. Raises StoreError."""
+        """Return the first row that a query finds; None if it finds no row. Raises StoreError."""
         try:
             return self._reader.execute(query, values).fetchone()
         except sqlite3.Error as error:

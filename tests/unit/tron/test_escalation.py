@@ -114,7 +114,7 @@ def test_the_copy_for_the_next_is_the_same_alert_and_tells_the_way() -> None:
 
 def test_a_delivery_escalates_when_its_time_is_up_or_its_recipient_is_lost_and_never_while_it_is_held() -> None:
     waiting = delivery(since=5.0)
-    late, lost = "not acknowledged within 30 s", "boss is down"
+    late, lost = "the recipient did not acknowledge the alert within 30 s", "boss is down"
     assert next_step(waiting, 10.0, after=30.0, lost="", hold=None) == Step(35.0)
     assert next_step(waiting, 35.0, after=30.0, lost="", hold=None) == Step(35.0 + ASK_AGAIN, late)
     assert next_step(waiting, 10.0, after=30.0, lost=lost, hold=None) == Step(10.0 + ASK_AGAIN, lost)

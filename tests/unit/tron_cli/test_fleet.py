@@ -170,7 +170,7 @@ async def test_one_that_stalls_is_told_so_and_beats_on(house: House) -> None:
         await house.order("resume", "worker")
         await until(lambda: "thaw worker" in house.diary, "it thawed")
         assert house.pid("worker") == before
-        assert (await house.order("resume", "worker"))["did"] == "healthy, so nothing was done"
+        assert (await house.order("resume", "worker"))["did"] == "the service is healthy, so nothing was done"
 
 
 async def test_one_that_ends_by_itself_is_said_and_not_started_again(house: House) -> None:
@@ -225,7 +225,7 @@ async def test_a_second_demo_at_the_same_registry_is_refused(house: House, tmp_p
         with pytest.raises(ControlError, match="another demo is running at this registry"):
             async with House(second).fleet.running():
                 pytest.fail("it must not run")
-        assert (await house.order("resume", "boss"))["did"] == "healthy, so nothing was done"
+        assert (await house.order("resume", "boss"))["did"] == "the service is healthy, so nothing was done"
 
 
 @asynccontextmanager

@@ -65,7 +65,7 @@ def encode(message: OutgoingShared, loop_lags: Sequence[float | None] = ()) -> h
 def encode_all(
     message: OutgoingShared, loop_lags: Sequence[float | None] = ()
 ) -> Iterator[heartbeat_pb2.HeartbeatRequest]:
-    """The same, in several messages if registrations are too large for one."""
+    """Yield what `encode` returns, in several messages if the registrations are too large for one message."""
     if not isinstance(message, messages.Registers):
         yield encode(message, loop_lags)
         return
@@ -80,7 +80,8 @@ def encode_all(
 
 
 def decode_all(response: heartbeat_pb2.HeartbeatResponse) -> Iterator[Incoming]:
-    """What came down: nothing for a kind of message that this SDK does not know, several for answers in one message."""
+    """Yield what the registry sent: nothing for a kind of message that this SDK does not know, and several messages if
+    one message contains several answers."""
     if response.WhichOneof("kind") == "registrations":
         for registered in response.registrations.registered:
             yield _registered(registered)
