@@ -1,4 +1,4 @@
-"""A judge and the registry's real cores, with nothing between them: what is ordered is applied at once."""
+"""TRON's judge and the registry's real core, in one process: between them are only the messages of the wire."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Any
 
 from grid_model.declaration import Declaration
 from grid_model.event import Event
-from grid_model.observation import Facts, Forebear, Frame
+from grid_model.observation import Frame
 from grid_model.service import Maintenance
 from grid_model.verdict import AlertCopy, VerdictOutcome
 
-from registry_server.core.facts import facts_of
+from registry_server.core.commits import Commits
+from registry_server.core.effects import Effects
+from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
 from registry_server.core.service import Instant
+from tests.simulation.translation import Wire
 from tests.support.end_stream import end_stream
 from tron.facts import Kind
 from tron.judge import Judge
@@ -24,6 +27,7 @@ from tron.policy import Policies, Policy
 EPOCH = 1_700_000_000.0
 OBSERVER = "tron"
 TICK = 0.1
+EVERYTHING = 2**62
 
 PATIENT = Policy(misses_before_deregister=10_000, guard_ratio=1.0)
 """No service is deregistered soon, and no failure is a mass failure: for stories about recipients."""
@@ -46,6 +50,7 @@ class CorePair:
         self._sessions: dict[str, int] = {}
         self._next = 0
         self._feed_id = 900
+        self._wire = Wire()
         self.restart_tron()
 
     def instant(self) -> Instant:
@@ -56,7 +61,8 @@ class CorePair:
         """TRON is killed, and another one reads the snapshot."""
         self.registry.close_feed(self._feed_id, self.instant())
         self._feed_id += 1
-        self._feed = self.registry.open_feed(self._feed_id, OBSERVER)
+        durable = Commits(sequence=EVERYTHING)
+        self._stream = ObserverStream(self.registry, durable, self._feed_id, OBSERVER, max_in_frame=EVERYTHING)
         self.judge = Judge(self.policies, OBSERVER)
 
     def join(self, service_id: str, parent: str = "", **fields: Any) -> Record:
@@ -90,7 +96,7 @@ class CorePair:
         self.registry.goodbye(self._sessions[service_id], service_id, "", self.instant())
 
     def maintain(self, service_id: str, *, until: float | None = None) -> None:
-        """An operator holds notices about it, to this second or until told."""
+        """An operator holds notices about it, to this second, or without an end."""
         wall = None if until is None else EPOCH + until
         self.registry.hold_notices(Maintenance(service_id, self.instant().wall, wall, "new disk"))
 
@@ -118,10 +124,14 @@ class CorePair:
     def step(self) -> Orders:
         """One tick: agents beat, TRON judges, the registry applies. Return the orders."""
         self.now = round(self.now + TICK, 6)
-        for service_id in sorted(self.beating):
-            self.registry.beat(self._sessions[service_id], service_id, 0, None, self.instant())
+        self.send_beats()
         self.registry.tick(self.instant())
         return self.look()
+
+    def send_beats(self) -> None:
+        """Each agent in `beating` sends a heartbeat."""
+        for service_id in sorted(self.beating):
+            self.beat(service_id)
 
     def look(self) -> Orders:
         """TRON reads a frame, judges, and its orders are applied."""
@@ -131,32 +141,14 @@ class CorePair:
         return orders
 
     def frame(self) -> Frame:
-        """What the registry tells now."""
-        snapshot = not self.judge.complete
-        gone = self.registry.tombstones.values() if snapshot else ()
-        frame = self._feed.take()
-        copies = {key: self.registry.copy(*key) for key in frame.copies}
-        return Frame(
-            now=self.now,
-            hearing_since=self.hearing_since,
-            observations=tuple(self.facts(each) for each in frame.changed if each in self.registry.records),
-            beats=frame.beats,
-            removed=frame.removed,
-            deliveries=tuple(copy for copy in copies.values() if copy is not None),
-            deliveries_ended=tuple(key for key, copy in copies.items() if copy is None),
-            forebears=tuple(Forebear(each.service_id, each.name, each.parent) for each in gone),
-            cascade_alert_id=self.registry.cascade_alert_id if snapshot else "",
-            snapshot_complete=snapshot,
-        )
-
-    def facts(self, service_id: str) -> Facts:
-        """What the registry says about one service."""
-        return facts_of(self.registry.get(service_id), self.registry.maintenance_of(service_id))
+        """What TRON reads of the registry now."""
+        (frame,) = self._stream.frame(self.instant(), lambda: self.hearing_since)
+        return self._wire.frame(frame)
 
     def apply(self, orders: Orders) -> None:
         """As the registry's door does it: verdicts, notices, then what stands."""
         now = self.instant()
-        outcomes = [self.registry.apply(each.verdict(), now).outcome for each in orders.rulings]
+        outcomes = [self.registry.apply(self._wire.verdict(each.verdict()), now).outcome for each in orders.rulings]
         for ruling, outcome in zip(orders.rulings, outcomes, strict=True):
             if outcome is VerdictOutcome.APPLIED:
                 self.judged.append((self.now, ruling.transition.kind, ruling.transition.service_id))
@@ -165,12 +157,17 @@ class CorePair:
             if outcome is VerdictOutcome.STALE:
                 self.judge.refused(ruling)
         for copy in orders.copies:
-            if self.registry.notify(copy, now):
+            if self.registry.notify(self._wire.copy(copy), now):
                 self.copies.append(copy)
-        self.registry.preauthorize(orders.preauthorized, orders.withdrawn, held=self.judge.guard.many_fail)
+        standing = map(self._wire.suspicion, orders.preauthorized)
+        self.registry.preauthorize(standing, orders.withdrawn, held=self.judge.guard.many_fail)
+        self.registry.defer(OBSERVER, self._wire.deadlines(orders.deadlines))
         self.registry.report_cascade(self.judge.cascade_alert_id)
         self.registry.judged(OBSERVER, now)
-        self.registry.take()
+        self.deliver(self.registry.take())
+
+    def deliver(self, effects: Effects) -> None:
+        """What the registry sends after TRON's orders reaches nobody here: alerts wait in the mailboxes."""
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
@@ -184,8 +181,7 @@ class CorePair:
     def decide(self) -> Orders:
         """A tick whose orders are still on their way to the registry."""
         self.now = round(self.now + TICK, 6)
-        for service_id in sorted(self.beating):
-            self.beat(service_id)
+        self.send_beats()
         self.judge.learn(self.frame())
         return self.judge.decide(self.hearing_since, self.instant().wall)
 
