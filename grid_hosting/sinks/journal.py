@@ -211,12 +211,17 @@ def _open(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
 
 
 def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
+    rest = path.with_name(f"{path.name}-wal")
+    if not _has_content(path) and _has_content(rest):  # SQLite would delete it, and the notices in it
+        raise _damaged(f"it is empty or missing, but its log {rest.name} is there")
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
     db.text_factory = lambda text: text.decode(errors="replace")
     try:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
             raise _damaged(f"its version is {version}, not {VERSION}")
+        if version == 0 and db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() != (0,):
+            raise _damaged("it is the database of another program")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         if version == 0:
@@ -236,6 +241,10 @@ def _read(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
     return db, found
 
 
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def _damaged(why: str) -> sqlite3.DatabaseError:
     error = sqlite3.DatabaseError(why)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
@@ -246,7 +255,8 @@ def _set_aside(path: Path) -> Path:
     """Rename the file, so that a person can inspect it, and remove its companion files. Return its new path."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    path.replace(aside)
+    with suppress(FileNotFoundError):  # only its log may be there
+        path.replace(aside)
     for suffix in ("-wal", "-shm"):
         belonging = path.with_name(path.name + suffix)
         with suppress(FileNotFoundError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
-from tron_client import RegistryClient
+from tron_client import RegistryClient, TronError
 
+from benchmarks._driver import Driver
 from tests.chaos.conftest import Figure
 from tests.chaos.ground import DEATHS, FALSE_ALARMS, Ground, fleet, ground, ids
 from tests.support.fleet import agents
@@ -17,7 +20,8 @@ from tests.support.waiting import let_pass, wait_until
 SILENT = 2.25
 """Seconds after its last heartbeat at which an agent with an interval of 1 s is down."""
 
-STORM = 10_000
+STORM = int(os.environ.get("CHAOS_STORM", "10000"))
+"""Agents of the storm; fewer on a machine that cannot carry them."""
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +108,6 @@ def test_half_of_the_fleet_is_cut_off_without_a_word(running: Ground, figure: Fi
 @pytest.mark.timeout(900)
 def test_a_storm_of_ten_thousand_reconnects(running: Ground, figure: Figure) -> None:
     """P2: kill -9 of the registry under 10,000 agents with streams of their own, which all come back at once."""
-    from benchmarks._driver import Driver
-
     since = running.mark()
     with (
         RegistryClient(running.address, timeout=60.0) as client,
@@ -113,11 +115,9 @@ def test_a_storm_of_ten_thousand_reconnects(running: Ground, figure: Figure) -> 
     ):
 
         def attached() -> int:
-            try:
-                listed = client.list_services(liveness="ALIVE").services
-            except Exception:
-                return 0
-            return sum(each.connected for each in listed)
+            with suppress(TronError):
+                return sum(each.connected for each in client.list_services(liveness="ALIVE").services)
+            return 0
 
         wait_until(lambda: attached() >= STORM, 300, f"{STORM} agents are registered")
         running.settle()

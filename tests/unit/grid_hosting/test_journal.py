@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -128,6 +129,12 @@ def make_foreign(path: Path) -> None:
         db.execute("CREATE TABLE rows (x)")
 
 
+def make_another_programs(path: Path) -> None:
+    """A database without a version."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE notes (text TEXT)")
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -135,8 +142,9 @@ def make_foreign(path: Path) -> None:
         make_truncated,
         make_of_another_version,
         make_foreign,
+        make_another_programs,
     ],
-    ids=["garbage", "truncated", "other version", "foreign"],
+    ids=["garbage", "truncated", "other version", "foreign", "another program's"],
 )
 async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path, damage: object) -> None:
     assert callable(damage)
@@ -152,6 +160,26 @@ async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path, d
     again = Journal(tmp_path)
     assert [row.text for row in rows(again)] == ["new"]
     await again.close()
+
+
+@pytest.mark.parametrize("left", ["empty", "missing"])
+async def test_a_log_without_its_file_is_set_aside_and_not_deleted(tmp_path: Path, left: str) -> None:
+    journal = Journal(tmp_path)
+    journal.table("a").put(Row(1, 0.0, "waits"))
+    await journal.flush()
+    folder = shutil.copytree(tmp_path, tmp_path / "killed")
+    await journal.close()
+    if left == "empty":
+        (folder / FILE).write_bytes(b"")
+    else:
+        (folder / FILE).unlink()
+    with capture_logs() as logged:
+        again = Journal(folder)
+    assert [line["event"] for line in logged] == ["operator_queue_damaged"]
+    assert rows(again) == []
+    await again.close()
+    (aside,) = folder.glob(f"{FILE}.damaged-*-wal")
+    assert b"waits" in aside.read_bytes()
 
 
 async def test_an_empty_file_is_a_fresh_one(tmp_path: Path) -> None:
