@@ -18,6 +18,7 @@ from gateway_http.config import Config
 from gateway_http.gateway import Gateway
 from gateway_http.http.asgi import App
 from gateway_http.http.front import Front
+from gateway_http.http.prompt_requests import PromptProtocol
 from gateway_http.legacy import events, hmi, registry, tron
 from gateway_http.metrics import PortState, gateway_metrics
 from gateway_http.metrics import router as metrics_router
@@ -73,7 +74,7 @@ def port_of(app: Any, gateway: Gateway) -> Port:
     return Port(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=PromptProtocol,
             ws="websockets-sansio",
             loop="none",
             lifespan="auto",

@@ -2,6 +2,7 @@
 
 - `front`, `coding`      around every application: HEAD, slashes, compressed bodies, a prefix.
 - `asgi`                 the short way for the few requests that come by the thousand.
+- `prompt_requests`      connections on which no request comes are closed.
 - `event_streams`        Server-Sent Events: how many, and how they end.
 - `problems`             errors as statuses and bodies.
 - `sites`                the one rule for pages of other sites. Pure.

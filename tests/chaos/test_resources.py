@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from tron_client import RegistryClient
 
@@ -80,6 +82,35 @@ def test_tron_restarts_while_file_descriptors_are_exhausted(tmp_path: Path, figu
         events = client.list_events(after_sequence=since, limit=1000).events
         assert [each for each in events if each.type in FALSE_ALARMS] == []
     figure(took, f"s until TRON watches again (silent connections are closed after {SPEAK_WITHIN} s); 0 false alarms")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_silent_connections_take_the_place_of_http_clients(tmp_path: Path, figure: Figure) -> None:
+    """P2, P4: silent connections take all that a port of the gateway allows from a service that beats over HTTP."""
+    allowed = 50
+    with ground(tmp_path, env={"TRON_GATEWAY_MAX_CONNECTIONS": str(allowed)}) as running, ExitStack() as held:
+        url = running.system.url("registry_http")
+        body = {"service_id": "over-http", "name": "over-http", "type": "agent", "role": "production", "url": "u"}
+        httpx.post(f"{url}/register", json={**body, "caps": [], "heartbeat_interval_s": 60, "ttl_s": 600}, timeout=10)
+        since = running.mark()
+        at = urlsplit(url)
+        for _ in range(allowed + 10):
+            held.enter_context(socket.create_connection((at.hostname, at.port), timeout=5))
+        began = time.monotonic()
+
+        def is_heard() -> bool:
+            with suppress(httpx.HTTPError):
+                answer = httpx.put(f"{url}/heartbeat", json={"service_id": "over-http"}, timeout=5)
+                return answer.status_code == 200
+            return False
+
+        wait_until(is_heard, 60, "a heartbeat over HTTP is heard")
+        took = time.monotonic() - began
+        assert running.said(since, FALSE_ALARMS, {"over-http"}) == []
+    figure(
+        took, "s until the port takes heartbeats again (no request within 30 s); 0 false alarms at an interval of 60 s"
+    )
 
 
 def open_files(pid: int) -> int:
