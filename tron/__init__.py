@@ -4,7 +4,7 @@ The core makes the decisions and does no I/O. Read in this order.
 
 - `policy`, `policy_layers`                       the thresholds, and the source of each.
 - `facts`                                         the detector's record of a service, and its transitions.
-- `detector`, `living`, `hold`                    the state machine; stalls of the registry hold verdicts.
+- `detector`, `living`, `tally`, `hold`           the state machine, its counts; stalls of the registry hold verdicts.
 - `pending`                                       transitions that wait for their ruling.
 - `suppression`, `guard`, `damping`               whether an alert is sent now.
 - `audience`, `hierarchy`, `lineage`, `grouping`  the recipients: parent, ancestors, orphans; the subtree.

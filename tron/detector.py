@@ -39,6 +39,7 @@ from tron.facts import NEVER, Kind, Lease, Transition
 from tron.hold import Hold
 from tron.living import Living, unit_of
 from tron.policy import Policies, Policy
+from tron.tally import Tally
 
 SPARE_DEADLINES = 1000
 """Deadlines that may be out of date, beside four for each service."""
@@ -57,6 +58,8 @@ class Detector:
         self._hold = Hold()
         self.defers = False
         """Whether the registry takes report deadlines."""
+        self.tally = Tally()
+        """How many services there are by state."""
         self.living = Living()
         """The services that are judged alive, counted."""
         self.hearing_since = 0.0
@@ -67,10 +70,7 @@ class Detector:
 
     def counts(self) -> dict[Liveness, int]:
         """Return the number of services in each state."""
-        counts = {Liveness.ALIVE: 0, Liveness.SUSPECT: 0, Liveness.DOWN: 0}
-        for lease in self._leases.values():
-            counts[lease.liveness] += 1
-        return counts
+        return self.tally.by_liveness()
 
     def failing(self) -> list[Lease]:
         """Return the services that are suspect or down."""
@@ -106,6 +106,7 @@ class Detector:
             lease.confirmed = before.confirmed and not facts.connected
         self._leases[facts.service_id] = lease
         self._by_incarnation[facts.incarnation] = lease
+        self.tally.put(lease)
         if lease.liveness is Liveness.ALIVE:
             self.living.add(unit_of(facts))
         self._schedule(lease)
@@ -164,6 +165,7 @@ class Detector:
         gone = self._leases.pop(service_id, None)
         if gone is not None:
             del self._by_incarnation[gone.facts.incarnation]
+            self.tally.remove(service_id)
             if gone.liveness is Liveness.ALIVE:
                 self.living.remove(unit_of(gone.facts))
 
@@ -273,7 +275,8 @@ class Detector:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _count(self, lease: Lease, before: Liveness) -> None:
-        """Count a service as ALIVE, or no longer, if its state changed from or to ALIVE."""
+        """Count a service in its new state."""
+        self.tally.put(lease)
         if lease.liveness is before:
             return
         if lease.liveness is Liveness.ALIVE:

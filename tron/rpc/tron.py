@@ -11,7 +11,7 @@ from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
 from grid_model.errors import FieldError, InvalidRequest, TronError
-from grid_model.liveness import Liveness, LivenessCause
+from grid_model.liveness import Liveness
 from grid_model.wire import duration, timestamp_at
 
 from grid_hosting.sinks.dispatcher import Dispatcher
@@ -57,7 +57,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     ) -> tron_service_pb2.GetStatsResponse:
         """Return the number of services in each state of liveness."""
         judge, stats = self._monitor.judge, self._monitor.stats
-        leases, counts = judge.detector.leases(), judge.detector.counts()
+        tally, counts = judge.detector.tally, judge.detector.counts()
         response = tron_service_pb2.GetStatsResponse(
             total_services=sum(counts.values()),
             healthy_services=counts[Liveness.ALIVE],
@@ -67,8 +67,8 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
             alerts_issued=stats.alerts_issued,
             watching=stats.watching,
             guard_active=judge.guard.active,
-            stalled_services=sum(1 for each in leases if each.cause is LivenessCause.STALLED),
-            maintained_services=sum(1 for each in leases if each.facts.maintained),
+            stalled_services=tally.stalled,
+            maintained_services=tally.maintained,
             damped_services=len(judge.damping.damped(judge.now)),
             open_alerts=len(judge.escalations),
             sinks=[

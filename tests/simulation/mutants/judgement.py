@@ -16,6 +16,7 @@ from tron_client.protocol.send_queue import SendQueue
 from tron_client.protocol.session import AgentSession
 from tron_client.schedule import BeatSchedule
 
+from registry_server.core.judgements import Judgements
 from tests.simulation.mutants.mutant import Mutant, Patches
 from tron import alert_book, suppression
 from tron import facts as nouns
@@ -34,7 +35,8 @@ from tron.session import Session
 
 
 def _refusal_is_ignored() -> Patches:
-    return [(Judge, "refused", lambda *_: None)]
+    # The facts that follow a refusal would correct it, too.
+    return [(Judge, "refused", lambda *_: None), (Judgements, "show_again", lambda *_: None)]
 
 
 def _the_wrong_verdict_is_taken_back() -> Patches:
@@ -172,7 +174,10 @@ def _stalls_without_a_beat() -> Patches:
             return NEVER
         return float(max(facts.active_at, self._busy_until(lease, policy)) + facts.stall_after)
 
-    return [(Detector, "_stalls_at", stalls_at)]
+    def stall_limit(_: Any, lease: Lease, __: Policy) -> float:
+        return NEVER if lease.facts.stall_after is None else lease.facts.stall_after
+
+    return [(Detector, "_stalls_at", stalls_at), (Detector, "_stall_limit", stall_limit)]
 
 
 def _beats_too_rarely() -> Patches:
@@ -201,7 +206,11 @@ def _beats_after_its_goodbye() -> Patches:
 
 MISTAKES = (
     Mutant(
-        "refusal_is_ignored", "TRON believes what was refused", ("ALERT", "P2", "P3"), _refusal_is_ignored, first=2700
+        "refusal_is_ignored",
+        "TRON believes what was refused",
+        ("ALERT", "P2", "P3", "STALL"),
+        _refusal_is_ignored,
+        first=2700,
     ),
     Mutant(
         "wrong_one_is_taken_back",

@@ -57,22 +57,6 @@ def _deadlines_are_never_reached() -> Patches:
     return [(Deadlines, "reached", lambda *_: [])]
 
 
-def _heartbeats_of_suspects_are_withheld() -> Patches:
-    def defer(self: Any, observer: str, deadlines: Any) -> None:
-        found = self._directory.by_incarnation
-        self._observers.defer(
-            observer, [(found[each.incarnation], each) for each in deadlines if each.incarnation in found]
-        )
-
-    def reached(self: Any, now: float, limit: int = 0) -> list[Record]:
-        found = [each for each in self._pending.values() if each.due <= now]
-        for each in found:
-            each.due = float("inf")  # it is reported once, and all its heartbeats are withheld afterwards
-        return [each.record for each in found]
-
-    return [(Registry, "defer", defer), (Deadlines, "reached", reached)]
-
-
 def _stall_is_not_noticed() -> Patches:
     def tick(self: Any, now: float) -> float:
         self._time += min(max(0.0, now - self._last), self._cap)
@@ -444,12 +428,6 @@ MISTAKES = (
         _what_the_judge_says_of_a_stream_that_we_ended_is_stale,
     ),
     Mutant("deadlines_are_never_reached", "silence is not reported", ("P3",), _deadlines_are_never_reached),
-    Mutant(
-        "heartbeats_of_suspects_are_withheld",
-        "who was reported once is never heard again",
-        ("P2", "P3", "FRESH"),
-        _heartbeats_of_suspects_are_withheld,
-    ),
     Mutant("no_attentive_clock", "a pause counts as silence", ("P2",), _no_attentive_clock),
     Mutant("stall_is_not_noticed", "no window after a pause", ("P2",), _stall_is_not_noticed),
     Mutant("wall_clock_for_intervals", "intervals by the wall clock", ("P2", "P3", "FRESH"), _wall_clock_for_intervals),
