@@ -17,6 +17,13 @@ FIGURES_EVERY = 1.0
 SAVE_HEARTBEATS_EVERY = 10.0
 """Seconds of beats that a crash may lose; they are only shown, never judged by."""
 
+SAVED_A_SECOND = 1000
+"""Services whose last heartbeat is stored within a second, at most. With more than that a round takes several seconds:
+to store all rows of a large fleet in one go costs more than its heartbeats."""
+
+SAVED_TOGETHER = 250
+"""Of these, the ones that are stored before other work has its turn."""
+
 COMPACT_EVERY = 600.0
 """Seconds between two looks for events that are older than is kept."""
 
@@ -31,6 +38,10 @@ class Upkeep:
         self._registry = registry
         self._figures_at = self._heartbeats_at = self._compacted_at = now
         self._compact_every = compact_every
+        self._saving = False
+        """Whether a round over the heartbeats to store is under way."""
+        self._saved_at = now
+        self._parts_left = 0
 
     def tick(self, now: float, wall: Callable[[], float]) -> float:
         """Handle a tick, after earlier input was read. Return the seconds of a stall that ended here, else 0.0."""
@@ -51,10 +62,17 @@ class Upkeep:
         if now - self._figures_at >= FIGURES_EVERY:
             self._figures_at = now
             due.append(self._registry.publish_figures)
-        if now - self._heartbeats_at >= SAVE_HEARTBEATS_EVERY:
-            self._heartbeats_at = now
-            due.append(self._registry.save_heartbeats)
+        if not self._saving and now - self._heartbeats_at >= SAVE_HEARTBEATS_EVERY:
+            self._heartbeats_at, self._saving = now, True
+        if self._saving and now - self._saved_at >= 1.0:
+            self._saved_at, self._parts_left = now, SAVED_A_SECOND // SAVED_TOGETHER
+            due.append(self._save_part)
         return due
+
+    def _save_part(self) -> bool:
+        self._saving = self._registry.save_heartbeats(SAVED_TOGETHER)
+        self._parts_left -= 1
+        return self._saving and self._parts_left > 0
 
     def compacts(self, now: float) -> bool:
         """Return whether to look for events that are older than the retention."""

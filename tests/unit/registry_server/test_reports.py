@@ -6,8 +6,10 @@ import pytest
 from grid_model.service import ServiceStatus
 
 from registry_server.core.clock_steps import ClockSteps
+from registry_server.core.columns import Columns
 from registry_server.core.effects import PutHeartbeats, ReserveRevisions
 from registry_server.core.service import Instant, Report
+from registry_server.core.upkeep import SAVED_A_SECOND, Upkeep
 from tests.unit.registry_server.builders import EPOCH, Grid, lines
 
 
@@ -123,3 +125,20 @@ def test_a_list_shows_the_newest_figures_also_of_what_changed_since_it_began(gri
     grid.beat(1, report=Report(status=ServiceStatus.BLOCKED, load=0.7))
     shown = grid.registry.as_heard(listed)
     assert (shown.report.load, shown.report.status) == (0.7, ServiceStatus.OK)
+
+
+def test_the_heartbeats_of_a_large_fleet_are_stored_over_several_seconds(grid: Grid) -> None:
+    count = 2 * SAVED_A_SECOND + 10
+    numbers = [grid.register(str(number)).incarnation for number in range(count)]
+    grid.open(1)
+    grid.registry.beat_columns(1, Columns(numbers), grid.later(), relayed=True)
+    grid.take()
+    upkeep = Upkeep(grid.registry, 0.0, EPOCH)
+    stored: list[int] = []
+    for tick in range(1, 10 * 25):
+        for part in upkeep.parts(tick / 10):
+            while part():
+                pass
+        heard = [each for line in lines(grid.take(), PutHeartbeats) for each in line.heard]
+        stored += [len(heard)] if heard else []
+    assert stored == [SAVED_A_SECOND, SAVED_A_SECOND, 10]
