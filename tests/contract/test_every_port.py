@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from tests.support.face import Face
+from tests.support.waiting import wait_until
 
 PORTS = ("registry_http", "tron_http", "events_http", "hmi_http")
 
@@ -17,6 +18,8 @@ PORTS = ("registry_http", "tron_http", "events_http", "hmi_http")
 def port(request: pytest.FixtureRequest, face: Face) -> Iterator[httpx.Client]:
     """A client of each port in turn."""
     assert face.register("on every port").status_code == 200
+    explain = f"{face.gateway.url('hmi_http')}/v1/services/on%20every%20port/explain"
+    wait_until(lambda: httpx.get(explain).status_code == 200, 20.0, "TRON watches the service")
     with httpx.Client(base_url=face.gateway.url(request.param), timeout=10) as client:
         yield client
 

@@ -65,7 +65,10 @@ class Callbacks:
         """
         token = _running_in.set(_running_in.get() | {id(self)})
         try:
-            self._finish(callback(argument), timeout)
+            result = callback(argument)
+            under_way = self._under_way(result, timeout)
+            if under_way is not None:
+                self._wait(under_way, timeout if under_way is result else None)
         except Exception:
             raise
         except BaseException as error:
@@ -74,10 +77,7 @@ class Callbacks:
             _running_in.reset(token)
 
     def begin(
-        self,
-        callback: Callable[[Any], object],
-        argument: object,
-        ended: Callable[[Exception | None], None],
+        self, callback: Callable[[Any], object], argument: object, ended: Callable[[Exception | None], None]
     ) -> None:
         """Call the callback, and call `ended` with the error that `call` would raise, or None, once everything that the
         callback began has ended.
@@ -88,7 +88,7 @@ class Callbacks:
         under_way: Future[Any] | None = None
         token = _running_in.set(_running_in.get() | {id(self)})
         try:
-            under_way = self._under_way(callback(argument))
+            under_way = self._under_way(callback(argument), None)
         except Exception as error:
             failed = error
         except BaseException as error:
@@ -113,8 +113,8 @@ class Callbacks:
         """Drop running calls and the event loop in a forked child, because both belong to the parent process."""
         self.loop, self._lock, self._calls = None, threading.Lock(), set()
 
-    def _under_way(self, result: object) -> Future[Any] | None:
-        """Return the awaitable or future that a callback returned; None if it returned neither."""
+    def _under_way(self, result: object, timeout: float | None) -> Future[Any] | None:
+        """Return a future for what the callback began; None if nothing runs any more."""
         if inspect.isgenerator(result) or inspect.isasyncgen(result):
             raise CallbackFailed(f"it returned a {type(result).__name__}, which nothing runs")
         if isinstance(result, Future):
@@ -122,9 +122,9 @@ class Callbacks:
         if not inspect.isawaitable(result):
             return None
         if self.loop is None or self.loop.is_closed():
-            asyncio.run(_bounded(result, None))
+            asyncio.run(_bounded(result, timeout))
             return None
-        return self._in_loop(self.loop, result, None)
+        return self._in_loop(self.loop, result, timeout)
 
     def _ended(self, ended: Callable[[Exception | None], None], call: Future[Any]) -> None:
         with self._lock:
@@ -134,20 +134,6 @@ class Callbacks:
             return
         error = call.exception()
         ended(error if error is None or isinstance(error, Exception) else CallbackFailed(repr(error)))
-
-    def _finish(self, result: object, timeout: float | None) -> None:
-        if inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise CallbackFailed(f"it returned a {type(result).__name__}, which nothing runs")
-        if isinstance(result, Future):
-            self._wait(result, timeout)
-        elif inspect.isawaitable(result):
-            self._await(result, timeout)
-
-    def _await(self, awaited: Awaitable[object], timeout: float | None) -> None:
-        if self.loop is None or self.loop.is_closed():
-            asyncio.run(_bounded(awaited, timeout))
-        else:
-            self._wait(self._in_loop(self.loop, awaited, timeout), None)
 
     def _in_loop(
         self, loop: asyncio.AbstractEventLoop, awaited: Awaitable[object], timeout: float | None
