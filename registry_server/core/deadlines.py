@@ -89,18 +89,27 @@ class Deadlines:
                 later.setdefault(bucket, []).extend(rest)
             self.entries -= len(entries) + len(rest)
             looked += len(entries)
+            # One turn for each service and interval, so without calls; most go to the same few buckets.
+            next_bucket, moved = bucket, entries
             for incarnation in entries:
                 pending = self.pending.get(incarnation)
                 if pending is None or pending.bucket != bucket:
                     continue
                 record = pending.record
-                due = max(pending.due, min(record.heard_at + pending.silence, record.active_at + pending.inactivity))
+                due, inactive = record.heard_at + pending.silence, record.active_at + pending.inactivity
+                if inactive < due:
+                    due = inactive
+                if due < pending.due:
+                    due = pending.due
                 if due <= now:
                     del self.pending[incarnation]
                     found.append(record)
-                else:
-                    pending.bucket = _bucket_of(due)
-                    later.setdefault(pending.bucket, []).append(incarnation)
+                    continue
+                pending.bucket = int(due / WIDTH)
+                if pending.bucket != next_bucket or moved is entries:
+                    next_bucket = pending.bucket
+                    moved = later.setdefault(next_bucket, [])
+                moved.append(incarnation)
         for bucket, entries in later.items():
             self._enter(bucket, entries)
         return found
