@@ -32,6 +32,7 @@ setup: $(VENV)/.installed-dev  ## install everything for developing
 # Lint, types and the simulation need no wall-clock time: they run beside the tests, on what those leave of the processors.
 test: setup  ## everything that CI runs; sets itself up
 	$(BIN)/python -m pytest $(SHORT_TURNS)
+	$(BIN)/python -m benchmarks.per_message --gate --rounds 3 --seconds 1.5
 	printed=$$(mktemp); \
 	{ nice -n 19 $(MAKE) --no-print-directory lint types && nice -n 19 $(BIN)/python -m pytest --durations=5 tests/simulation; } \
 		>$$printed 2>&1 & beside=$$!; \

@@ -1,6 +1,7 @@
 """The least that a server of the contract must do: `python -m benchmarks._bare`. It parses, counts and answers.
 
-With `--noting` it also keeps for each id, or each incarnation of a column, when it was heard last. The same channel
+With `--noting` it also keeps for each id, or each incarnation of a column, when it was heard last. With `--when-asked`
+it answers only messages that ask for it. The same channel
 options, the same event loop and the same messages as the registry's; no records, no disk, no alerts.
 """
 
@@ -25,6 +26,7 @@ _incarnations = itertools.count(1)
 
 
 NOTING = "--noting" in sys.argv
+WHEN_ASKED = "--when-asked" in sys.argv
 
 _heard_at: dict[str | int, float] = {}
 
@@ -61,6 +63,8 @@ async def heartbeat(_: object, context: grpc.aio.ServicerContext[Any, Any]) -> N
             await context.write(response(registrations=answers))
         elif kind == "beats":
             heard += beats_heard(request.beats)
+            if WHEN_ASKED and not request.beats.ack_requested:
+                continue
             await context.write(response(ack=heartbeat_pb2.BeatAck(sequence=heard)))
 
 

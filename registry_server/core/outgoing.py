@@ -14,6 +14,10 @@ MANY_LINES = 1000
 """Among more lines than this, repeated lines about one service are dropped."""
 
 
+NOTHING = Effects([], [])
+"""The effects of commands that ask for nothing. Not to be changed."""
+
+
 class Outgoing:
     """The effects of the commands since the last `take`. `revision`: the highest revision that is reserved."""
 
@@ -36,6 +40,8 @@ class Outgoing:
         if revision > self._ceiling - REVISION_BLOCK // 2:
             self._ceiling = revision + REVISION_BLOCK
             self.writes.append(ReserveRevisions(self._ceiling))
+        elif not (self.sends or self.writes):
+            return NOTHING  # as after most heartbeats
         effects = Effects(self.sends, self.writes if len(self.writes) <= MANY_LINES else without_repeats(self.writes))
         self.sends, self.writes = [], []
         return effects

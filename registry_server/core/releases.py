@@ -55,7 +55,8 @@ class Releases:
         """
         position, effects = self._collect()
         self._shell.wake_observers()
-        self._proceed(position, effects, then)
+        if then is not None or position != self._commits.released_to:
+            self._proceed(position, effects, then)
         return position
 
     def flush_inline(self, then: Callable[[], None] | None = None) -> int:

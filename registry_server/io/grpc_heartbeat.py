@@ -42,7 +42,8 @@ class HeartbeatStream:
     def __init__(self, loop: RegistryLoop, context: Context, owes: Callable[[HeartbeatStream], None]) -> None:
         self._loop = loop
         self._context = context
-        self._wake = asyncio.Event()
+        self._woken = False
+        self._writer_waits: asyncio.Future[None] | None = None
         self._written = asyncio.Event()
         self._aborting: asyncio.Future[Any] | None = None
         self._over = False
@@ -53,7 +54,7 @@ class HeartbeatStream:
             loop.open_session(self._push),
             translate.to_report,
             owes=lambda: owes(self),
-            wake=self._wake.set,
+            wake=self._wake,
             broken=loop.broken,
         )
 
@@ -121,8 +122,10 @@ class HeartbeatStream:
     async def _write_forever(self) -> None:
         agent, write = self.agent, self._context.write
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            while not self._woken:
+                self._writer_waits = asyncio.get_running_loop().create_future()
+                await self._writer_waits
+            self._woken = False
             self._written.clear()
             while (output := agent.next_output()) is not None:
                 await write(from_output(output))
@@ -136,6 +139,13 @@ class HeartbeatStream:
             if agent.failure is not None and not self._told:
                 self._told = True
                 await abort(self._context, agent.failure)
+
+    def _wake(self) -> None:
+        """There is something to write. Called for each acknowledgement: a future costs less than an event."""
+        self._woken = True
+        waits = self._writer_waits
+        if waits is not None and not waits.done():
+            waits.set_result(None)
 
     def _writer_ended(self, writer: asyncio.Task[None]) -> None:
         """End a stream that can no longer be written to, so that it does not stay open without answers."""

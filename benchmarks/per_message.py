@@ -1,0 +1,171 @@
+"""What does a message cost the registry, beside a bare server? `python -m benchmarks.per_message`; needs no Go.
+
+A client in this process sends heartbeats to a registry that TRON watches, and the same to a server that only parses,
+counts and answers: single heartbeats with an acknowledgement for each, single ones without, and columns of 100 that
+are relayed (there the yardstick also notes when each incarnation was heard). The cost is the processor time of the
+servers, TRON included, so the speed of the client does not matter. The servers take turns within each round.
+
+With `--gate` it ends with 1 if a ratio is below its bound in each of up to `--rounds` rounds. Continuous integration
+runs it so: the bounds show a regression, they are not the goals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import grpc
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_pb2
+from grid_model.wire import duration
+
+from benchmarks._report import arguments, conclude, table
+from benchmarks._servers import Servers
+from benchmarks.relayed import on_processor
+
+STREAMS = 50
+RELAYS = 4
+COLUMN = 100
+SETTLE = 1.5
+"""Seconds until all are registered."""
+ACK_EVERY = 20
+"""If not each heartbeat asks for an acknowledgement, one in so many does: no more of a stream are on their way."""
+
+GOALS = {"acknowledged": 0.80, "unacknowledged": 0.85, "columns": 0.50}
+"""Messages for each second of processor time, as a share of the yardstick's."""
+
+BOUNDS = {"acknowledged": 0.55, "unacknowledged": 0.40, "columns": 0.35}
+"""What no change may fall below, on any machine: about a third less than what was measured when they were set."""
+
+
+@contextlib.contextmanager
+def bare(*, noting: bool) -> Iterator[tuple[str, dict[str, int]]]:
+    """The yardstick: its address, and its process."""
+    command = [sys.executable, "-m", "benchmarks._bare", "--when-asked", *(("--noting",) if noting else ())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip(), {"bare": server.pid}
+        finally:
+            server.terminate()
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[tuple[str, dict[str, int]]]:
+    """A registry with TRON."""
+    with tempfile.TemporaryDirectory() as folder, Servers(Path(folder), whole=False) as servers:
+        yield servers.address, servers.pids
+
+
+def register(service_id: str) -> heartbeat_pb2.HeartbeatRequest:
+    """One registration."""
+    service = service_pb2.Service(service_id=service_id, name=service_id, heartbeat_interval=duration(30.0))
+    return heartbeat_pb2.HeartbeatRequest(register=heartbeat_pb2.Register(service=service))
+
+
+class Client:
+    """Streams that send until it is over, and the messages that they sent."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.over = False
+
+    async def single(self, stream: Any, number: int, *, acknowledged: bool) -> None:
+        """One agent that sends one heartbeat after the other."""
+        await stream.write(register(f"agent-{number}"))
+        await stream.read()
+        beat = heartbeat_pb2.Beat(service_id=f"agent-{number}")
+        asking = heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=[beat], ack_requested=True))
+        plain = heartbeat_pb2.HeartbeatRequest(beats=heartbeat_pb2.Beats(beats=[beat]))
+        own = 0
+        while not self.over:
+            own += 1
+            asks = acknowledged or own % ACK_EVERY == 0
+            await stream.write(asking if asks else plain)
+            if asks:
+                await stream.read()
+            self.sent += 1
+
+    async def columns(self, stream: Any, number: int) -> None:
+        """One relay that sends one column after the other."""
+        incarnations = []
+        for each in range(COLUMN):
+            await stream.write(register(f"relayed-{number}-{each}"))
+            incarnations.append((await stream.read()).registered.service.incarnation)
+        relayed = heartbeat_pb2.BeatColumns(incarnations=incarnations)
+        beats = heartbeat_pb2.Beats(columns=relayed, ack_requested=True, relayed=True)
+        request = heartbeat_pb2.HeartbeatRequest(beats=beats)
+        while not self.over:
+            await stream.write(request)
+            await stream.read()
+            self.sent += 1
+
+
+async def flood(address: str, pids: dict[str, int], what: str, seconds: float) -> float:
+    """Messages for each second of the servers' processor time."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        client = Client()
+        streams = []
+        for number in range(RELAYS if what == "columns" else STREAMS):
+            stream = stub.Heartbeat()
+            sends = (
+                client.columns(stream, number)
+                if what == "columns"
+                else client.single(stream, number, acknowledged=what == "acknowledged")
+            )
+            streams.append(asyncio.create_task(sends))
+        await asyncio.sleep(SETTLE)
+        before, sent = sum(map(on_processor, pids.values())), client.sent
+        await asyncio.sleep(seconds)
+        spent, sent = sum(map(on_processor, pids.values())) - before, client.sent - sent
+        client.over = True
+        await asyncio.gather(*streams)
+        return sent / spent
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--gate", action="store_true", help="fail below the bounds, not below the goals")
+    chosen = parser.parse_args()
+    limits = BOUNDS if chosen.gate else GOALS
+    ratios: dict[str, list[float]] = {what: [] for what in GOALS}
+    rates: dict[str, list[tuple[float, float]]] = {what: [] for what in GOALS}
+    for _ in range(chosen.rounds):
+        for what in GOALS:
+            if chosen.gate and max(ratios[what], default=0.0) >= limits[what]:
+                continue
+            pair = []
+            for server in (ours(), bare(noting=what == "columns")):
+                with server as (address, pids):
+                    pair.append(asyncio.run(flood(address, pids, what, chosen.seconds)))
+            rates[what].append((pair[0], pair[1]))
+            ratios[what].append(pair[0] / pair[1])
+    rows = {
+        what: {
+            "ours / CPU-s": median(each for each, _ in rates[what]),
+            "yardstick / CPU-s": median(each for _, each in rates[what]),
+            "ratio": median(found),
+            "from": min(found),
+            "to": max(found),
+            "goal": GOALS[what],
+        }
+        for what, found in ratios.items()
+    }
+    table("Messages for each second of the servers' processor time", rows)
+    reached = {what: max(found) if chosen.gate else median(found) for what, found in ratios.items()}
+    goals = {f"{what}: ratio >= {limits[what]}": ratio >= limits[what] for what, ratio in reached.items()}
+    conclude("per_message", chosen.out, goals, {"figures": rows, "ratios": ratios})
+
+
+if __name__ == "__main__":
+    main()
