@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 from tron_client import RegistryClient, TronError
 
 from benchmarks._driver import Driver
 from tests.chaos.conftest import Figure
-from tests.chaos.ground import DEATHS, FALSE_ALARMS, Ground, fleet, ground, ids
+from tests.chaos.ground import DEATHS, FALSE_ALARMS, PARENT, Ground, fleet, ground, ids, write_settings
+from tests.support.ears import listening
 from tests.support.fleet import agents
 from tests.support.link import link
+from tests.support.processes import start_monitor, start_registry
 from tests.support.waiting import let_pass, wait_until
 
 SILENT = 2.25
@@ -101,6 +104,40 @@ def test_half_of_the_fleet_is_cut_off_without_a_word(running: Ground, figure: Fi
         running.wait_alive(ids(far))
         assert running.said(since, FALSE_ALARMS, ids(near)) == []
     figure(took, f"s until all 25 are down (bound {SILENT} s after the last heartbeat); 0 false alarms")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(180)
+def test_tron_is_cut_off_from_the_registry(tmp_path: Path, figure: Figure) -> None:
+    """P2, P3: nothing gets through between TRON and the registry for 10 s, then it is cut 5 times; two agents die."""
+    healthy, settings = fleet("steady", 20), write_settings(tmp_path)
+    with ExitStack() as held:
+        registry = held.enter_context(start_registry(tmp_path / "registry" / "data"))
+        way = held.enter_context(link(registry.address))
+        held.enter_context(start_monitor(tmp_path / "monitor" / "data", way.address, "--config", str(settings)))
+        parent = held.enter_context(listening(registry.address, PARENT))
+        held.enter_context(agents(registry.address, healthy))
+        client = held.enter_context(RegistryClient(registry.address))
+        first = held.enter_context(agents(registry.address, fleet("held", 1)))
+        second = held.enter_context(agents(registry.address, fleet("torn-off", 1)))
+        wait_until(lambda: client.get_service("torn-off-0").liveness == "ALIVE", 20, "TRON watches")
+        since = client.list_events(newest=True, limit=1).last_sequence
+        way.hold()
+        first.kill()
+        let_pass(10.0)
+        assert not parent.heard("service_down", "held-0"), "nobody evaluates liveness"
+        way.release()
+        began = time.monotonic()
+        took = parent.wait("service_down", "held-0", 30).received_at - began
+        second.kill()
+        for _ in range(5):
+            way.cut()
+            let_pass(1.0)
+        parent.wait("service_down", "torn-off-0", 30)
+        events = client.list_events(after_sequence=since, limit=1000).events
+        about = {each.service_id for each in events if each.type in FALSE_ALARMS}
+        assert about <= {"held-0", "torn-off-0", "tron-heartbeat-monitor"}
+    figure(took, "s after the network is back until the parent knows of the death; 0 false alarms")
 
 
 @pytest.mark.chaos

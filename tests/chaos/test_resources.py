@@ -92,7 +92,8 @@ def test_silent_connections_take_the_place_of_http_clients(tmp_path: Path, figur
     with ground(tmp_path, env={"TRON_GATEWAY_MAX_CONNECTIONS": str(allowed)}) as running, ExitStack() as held:
         url = running.system.url("registry_http")
         body = {"service_id": "over-http", "name": "over-http", "type": "agent", "role": "production", "url": "u"}
-        httpx.post(f"{url}/register", json={**body, "caps": [], "heartbeat_interval_s": 60, "ttl_s": 600}, timeout=10)
+        declared = {**body, "caps": ["x"], "heartbeat_interval_s": 60, "ttl_s": 600}
+        assert httpx.post(f"{url}/register", json=declared, timeout=10).is_success
         since = running.mark()
         at = urlsplit(url)
         for _ in range(allowed + 10):

@@ -204,7 +204,7 @@ def _beating_over_http(url: str) -> Iterator[None]:
 
     def beat() -> None:
         with httpx.Client(base_url=url, timeout=30) as client:
-            client.post("/register", json={**body, "caps": [], "heartbeat_interval_s": 5, "ttl_s": 60})
+            client.post("/register", json={**body, "caps": ["x"], "heartbeat_interval_s": 5, "ttl_s": 60})
             while not over.wait(1.25):
                 client.put("/heartbeat", json={"service_id": "over-http"})
 
