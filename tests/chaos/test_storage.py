@@ -336,3 +336,27 @@ def test_a_registry_is_killed_while_it_starts(tmp_path: Path, figure: Figure) ->
                     acknowledged.add(client.register(name, name=name, heartbeat_interval=3600, ttl=86_400).service_id)
                 registry.kill()
     figure(len(acknowledged), "writes acknowledged, none lost; 0 starts refused")
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(120)
+def test_the_database_is_removed_while_it_is_used(tmp_path: Path, figure: Figure) -> None:
+    """P1, P6: the database file is removed under a running registry, and a client writes: a clear error."""
+    data = tmp_path / "data"
+    with start_registry(data, "--no-self-register") as registry:
+        writer = Writer(registry.address)
+        writer.start()
+        writer.wait_for_more(20)
+        (data / DATABASE).unlink()
+        began = time.monotonic()
+        assert registry.process.wait(20) == 1
+        took = time.monotonic() - began
+        writer.stop()
+        assert f"{DATABASE}: was removed or replaced" in registry.log
+        assert "Traceback" not in registry.log
+    with (
+        pytest.raises(AssertionError, match=f"is missing, but its log {LOG} is there"),
+        start_registry(data),
+    ):
+        pass
+    figure(took, "s until it ends with a clear error, and does not start on an empty database afterwards")

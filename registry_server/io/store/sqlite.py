@@ -98,6 +98,7 @@ class SqliteStore:
             self._db.execute("PRAGMA synchronous=FULL")
             self._migrate()
             self._db.executescript(_SCHEMA)
+            self._file = _identity(self._path)
             if not held_before:
                 self._lock.write(f"{FILE} holds a registry; if it is empty it was truncated\n")
                 self._lock.flush()
@@ -168,6 +169,9 @@ class SqliteStore:
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise StoreError(f"{absolute(self._path)}: cannot write: {error}") from error
+        # SQLite goes on with a file that has no name any more, and all of it would be gone at the next start.
+        if _identity(self._path) != self._file:
+            raise StoreError(f"{absolute(self._path)}: was removed or replaced while the registry used it")
 
     def read_events(
         self, after: int, limit: int, wanted: EventFilter, *, unacknowledged: bool = False, newest: bool = False
@@ -269,6 +273,15 @@ class SqliteStore:
             self._db.executescript(f"BEGIN IMMEDIATE; {_FROM_FIRST_SCHEMA} PRAGMA user_version = 2; COMMIT")
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from every other one; None if there is none of this name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _check_library() -> None:

@@ -198,3 +198,18 @@ def test_what_cannot_be_read_while_it_runs_is_an_error_of_the_store(tmp_path: Pa
             db.execute("DROP TABLE deliveries")
         with pytest.raises(StoreError, match=f"{FILE}: cannot read"):
             broken(store)[way]()
+
+
+@pytest.mark.parametrize("what", ["removed", "replaced", "folder removed"])
+def test_nothing_is_committed_to_a_file_that_has_no_name_any_more(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "data"
+    with closing(filled(folder)) as store:
+        if what == "folder removed":
+            shutil.rmtree(folder)
+        elif what == "replaced":
+            shutil.copy(folder / FILE, folder / "copy")
+            (folder / "copy").replace(folder / FILE)
+        else:
+            (folder / FILE).unlink()
+        with pytest.raises(StoreError, match=f"{FILE}: was removed or replaced"):
+            store.commit([PutService(stored_service("new"))])
