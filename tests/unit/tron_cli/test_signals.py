@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -199,10 +200,23 @@ def test_a_key_of_the_terminal_reaches_the_program_once_though_stdin_leads_elsew
     assert lines(tmp_path / "heard") == [signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGINT]
 
 
+ENDS_WITH_6 = """
+import os, sys, time
+folder = sys.argv[1]
+with open(os.path.join(folder, "pids"), "w") as file:
+    print(os.getpid(), file=file)
+while not os.path.exists(os.path.join(folder, "end")):
+    time.sleep(0.02)
+sys.exit(6)
+"""
+
+
 @pytest.mark.needs("bash")
 def test_ctrl_z_stops_both_and_the_shell_continues_both(registry: Canned, tmp_path: Path) -> None:
-    program = f"echo $$ > {tmp_path}/pids; while [ ! -e {tmp_path}/end ]; do sleep 0.05; done; exit 6"
-    job = " ".join(f"'{each}'" for each in run_command(registry, ["sh", "-c", program]))
+    # A program that starts no other: a shell that runs `sleep` in a loop may never stop, because Ctrl-Z can stop the
+    # child of its vfork before that runs `sleep`, and until then the kernel does not let the shell go on.
+    program = [sys.executable, "-I", "-S", "-c", ENDS_WITH_6, str(tmp_path)]
+    job = shlex.join(run_command(registry, program))
     note = f"echo $? > {tmp_path}/code"
     bash = shutil.which("bash") or "bash"
     shell = [bash, "-c", f"set -m; {job}; echo stopped > {tmp_path}/stopped; fg; {note}"]
