@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tron_client import Agent, Alert, Event, InvalidRequest, MonitorClient, RegistryClient
+from tron_client import Agent, Alert, Event, InvalidRequest, MonitorClient, RegistryClient, TronError
 
 from tests.support.agents import Agents, agents
 from tests.support.processes import System, start_system
@@ -303,3 +303,41 @@ def test_a_callback_that_hangs_and_reports_without_end_disturb_nobody(system: Sy
         wait_until(lambda: heard, 5)
         wait_until(lambda: client.get_service("third").message == "99", 5)
         go.set()
+
+
+@pytest.mark.parametrize(
+    ("kills", "agents_of_each"),
+    [(2, 20), pytest.param(20, 300, marks=(pytest.mark.endurance, pytest.mark.timeout(1200)))],
+)
+def test_a_registry_that_is_killed_again_and_again_accuses_nobody(
+    tmp_path: Path, kills: int, agents_of_each: int
+) -> None:
+    """Two processes with many agents each are back after each kill -9 of the registry, under their incarnations."""
+    with start_system(tmp_path) as system, ExitStack() as stack:
+        client = stack.enter_context(RegistryClient(system.registry_address))
+        ids = [[f"{process}-{each}" for each in range(agents_of_each)] for process in ("one", "two")]
+        for each in ids:
+            mine = [{"service_id": service_id, "heartbeat_interval": 2.0} for service_id in each]
+            stack.enter_context(agents(system.registry_address, *mine))
+        expected = {service_id for each in ids for service_id in each}
+
+        def connected() -> dict[str, int]:
+            listed = client.list_services().services
+            return {each.service_id: each.incarnation for each in listed if each.connected and each.liveness == "ALIVE"}
+
+        def all_back() -> bool:
+            try:
+                return expected <= connected().keys()
+            except TronError:
+                return False
+
+        wait_until(all_back, 60, "all are connected")
+        incarnations = {service_id: connected()[service_id] for service_id in expected}
+        before = newest(client)
+        for _ in range(kills):
+            system.wait_restarted("registry", system.kill_child("registry"))
+            wait_until(all_back, 60, "all are back")
+        assert {service_id: connected()[service_id] for service_id in expected} == incarnations
+        kinds = Counter(event.type for event in events(client, after=before) if event.service_id in expected)
+        assert kinds["service_down"] == kinds["service_deregistered"] == 0
+        print(f"{kills} kills, {len(expected)} agents: {dict(kinds) or 'no event'}")
