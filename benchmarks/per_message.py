@@ -35,7 +35,7 @@ COLUMN = 100
 SETTLE = 1.5
 """Seconds until all are registered."""
 ACK_EVERY = 20
-"""If not each heartbeat asks for an acknowledgement, one in so many does: no more of a stream are on their way."""
+"""If not each heartbeat asks for an acknowledgement, one of this many does: no more of a stream are on their way."""
 
 GOALS = {"acknowledged": 0.80, "unacknowledged": 0.85, "columns": 0.50}
 """Messages for each second of processor time, as a share of the yardstick's."""
