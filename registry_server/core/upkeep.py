@@ -81,6 +81,13 @@ class Upkeep:
             self._compacted_at = now
         return due
 
+    def oldest_kept(self, now: float, wall: float, retention: float) -> float:
+        """Return the moment, in seconds since the epoch, before which events are deleted.
+
+        By the clock as it was before it was set forward: a clock that is wrong by a month for a minute deletes nothing.
+        """
+        return wall - max(0.0, self.instant(now, wall).set_by) - retention
+
     def streams_broke(self, broken: list[Record], now: Instant, monotonic: float) -> None:
         """Handle services whose streams broke, or whose programs crashed."""
         # After a stall it is unknown how long ago that was: TRON judges it, and takes the stall into account.

@@ -359,7 +359,8 @@ class RegistryLoop:
 
     async def _compact(self) -> None:
         loop = asyncio.get_running_loop()
-        first = await loop.run_in_executor(self._reader, self._store.first_event_since, time.time() - self._retention)
+        oldest = self._upkeep.oldest_kept(time.monotonic(), time.time(), self._retention)
+        first = await loop.run_in_executor(self._reader, self._store.first_event_since, oldest)
         if first > self.registry.first_event:
             self.registry.compact_events(first)
             log.info("events_compacted", first=first)

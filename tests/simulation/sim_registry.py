@@ -351,7 +351,7 @@ class SimRegistry(Process):
 
     def _compact(self) -> None:
         if self._retention is not None:
-            first = self.store.first_event_since(self.wall() - self._retention)
+            first = self.store.first_event_since(self.upkeep.oldest_kept(self.loop.now, self.wall(), self._retention))
             if first > self.core.first_event:
                 self.core.compact_events(first)
 

@@ -8,6 +8,7 @@ from grid_model.service import ServiceStatus
 from registry_server.core.clock_steps import ClockSteps
 from registry_server.core.columns import Columns
 from registry_server.core.effects import PutHeartbeats, ReserveRevisions
+from registry_server.core.registry import Registry
 from registry_server.core.service import Instant, Report
 from registry_server.core.upkeep import SAVED_A_SECOND, Upkeep
 from tests.unit.registry_server.builders import EPOCH, Grid, lines
@@ -107,6 +108,14 @@ def test_a_clock_that_drifts_is_not_set_and_a_step_is_counted_once() -> None:
     assert steps.read(4611.0, 11.0) == steps.read(4612.0, 12.0) == 3600.0
     assert steps.read(1013.0, 13.0) == 0.0
     assert steps.read(1015.0, 14.0) == 1.0, "drift adds up"
+
+
+def test_events_are_not_deleted_because_the_wall_clock_was_set_forward() -> None:
+    upkeep, month = Upkeep(Registry(), 0.0, 1000.0), 30 * 86_400.0
+    assert upkeep.oldest_kept(10.0, 1010.0, 60.0) == 950.0
+    assert upkeep.oldest_kept(20.0, 1020.0 + month, 60.0) == 960.0
+    assert upkeep.oldest_kept(30.0, 1030.0, 60.0) == 970.0
+    assert upkeep.oldest_kept(40.0, 1040.0 - month, 60.0) == 980.0 - month, "older than it was: deletes less"
 
 
 def test_a_beat_without_a_report_keeps_the_last_one(grid: Grid) -> None:
