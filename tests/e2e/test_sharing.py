@@ -15,9 +15,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
-from tron_client import Agent, Alert, Event, InvalidRequest, MonitorClient, RegistryClient, TronError
+from grid.registry.v1 import heartbeat_pb2
+from tron_client import Agent, Alert, Endpoint, Event, InvalidRequest, MonitorClient, RegistryClient, TronError
 
 from tests.support.agents import Agents, agents
 from tests.support.processes import System, start_system
@@ -341,3 +344,45 @@ def test_a_registry_that_is_killed_again_and_again_accuses_nobody(
         kinds = Counter(event.type for event in events(client, after=before) if event.service_id in expected)
         assert kinds["service_down"] == kinds["service_deregistered"] == 0
         print(f"{kills} kills, {len(expected)} agents: {dict(kinds) or 'no event'}")
+
+
+class Listening(grpc.StreamStreamClientInterceptor):
+    """Keeps what agents send."""
+
+    def __init__(self) -> None:
+        self.sent: list[heartbeat_pb2.HeartbeatRequest] = []
+
+    def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
+        """Pass everything on."""
+
+        def kept() -> Iterator[heartbeat_pb2.HeartbeatRequest]:
+            for request in requests:
+                self.sent.append(request)
+                yield request
+
+        return continuation(details, kept())
+
+    @property
+    def in_columns(self) -> set[int]:
+        """The incarnations that were named in columns so far."""
+        return {number for request in list(self.sent) for number in request.beats.columns.incarnations}
+
+
+def test_agents_send_what_is_new_once_and_then_beat_in_columns(system: System, client: RegistryClient) -> None:
+    listening = Listening()
+    endpoint = Endpoint(system.registry_address, interceptors=(listening,))
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(Agent(f"column-{number}", registry=endpoint, heartbeat_interval=0.2))
+            for number in range(3)
+        ]
+        held = {client.get_service(agent.service_id).incarnation for agent in running}
+        wait_until(lambda: listening.in_columns == held, 10, "all beat in columns")
+        running[0].report(status="running", load=0.5)
+        wait_until(lambda: client.get_service("column-0").load == 0.5, 5, "what is new was reported")
+        before = client.get_service("column-0").last_heartbeat_at
+        wait_until(lambda: client.get_service("column-0").last_heartbeat_at != before, 5, "it beats on")
+        told = client.get_service("column-0")
+        assert (told.status, told.load, told.liveness) == ("running", 0.5, "ALIVE")
+        reports = [beat for request in listening.sent for beat in request.beats.beats if beat.service_id == "column-0"]
+        assert len(reports) == 2, "at first, and when something changed"
