@@ -74,9 +74,10 @@ CollectorUrl = Annotated[str, AfterValidator(_checked_collector)]
 
 
 class ProgramConfig(BaseSettings):
-    """Settings: defaults < tron.toml < environment < flags. They are read once, then frozen.
+    """The settings of one program, in increasing priority: defaults, tron.toml, environment, flags. They are read once,
+    and never change.
 
-    An unknown name, in the file or as a flag, stops the start.
+    An unknown name, in the file or as a flag, is an error, and the program does not start.
     """
 
     model_config = SettingsConfigDict(

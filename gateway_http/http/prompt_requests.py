@@ -15,7 +15,8 @@ REQUEST_WITHIN = 30.0
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn speaks it, for clients that finish their requests. Responses may take any time."""
+    """Speaks HTTP/1.1, and closes a connection whose client does not finish its request in time. Responses may take any
+    time."""
 
     _due: asyncio.TimerHandle | None = None
 

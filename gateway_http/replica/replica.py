@@ -21,7 +21,7 @@ from grid_hosting.watermark import Watermark
 
 
 class Replica:
-    """Reads never wait and never fail."""
+    """The gateway's copy of the registry's data. Reading the copy never waits and never fails."""
 
     def __init__(self, monotonic: Callable[[], float], alert_types: Sequence[str] = ()) -> None:
         """`monotonic`: the clock. `alert_types`: events of these types are kept separately, so that many other events

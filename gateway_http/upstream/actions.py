@@ -19,7 +19,8 @@ SEEN_WITHIN = 1.0
 
 
 class Actions:
-    """Each method returns when the change is done and the replica shows it. Raises the errors of the SDK."""
+    """The changes that clients of the gateway can make. Each method returns when the change is done and the replica
+    shows it. Raises the errors of the SDK."""
 
     def __init__(self, replica: Replica, client: AsyncRegistryClient, writes: RegistryWrites, relay: BeatRelay) -> None:
         self._replica = replica

@@ -15,7 +15,8 @@ CALL_TIMEOUT = 5.0
 
 
 class RegistryWrites:
-    """Each call raises the errors of the SDK. The revision is 0 if the registry does not send it."""
+    """The calls of the gateway that change data in the registry. Each call raises the errors of the SDK. The revision
+    is 0 if the registry does not send it."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)

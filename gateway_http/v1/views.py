@@ -10,7 +10,7 @@ from tron_client import Event, Service
 
 
 class Services(BaseModel):
-    """Services, and how current the list is."""
+    """A list of services, and how current the list is."""
 
     revision: int
     live: bool

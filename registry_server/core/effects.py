@@ -32,12 +32,12 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class UnknownService:
-    """Announce it again."""
+    """The registry does not know this service: the agent should register it again."""
 
     service_id: str
-    """Empty if the registry does not remember whose incarnation it was."""
+    """Empty if the registry does not remember which service the incarnation belonged to."""
     incarnation: int = 0
-    """Of a heartbeat in columns: the incarnation that it named."""
+    """The incarnation that a heartbeat in columns named; 0 for other heartbeats."""
 
 
 @dataclass(frozen=True, slots=True)

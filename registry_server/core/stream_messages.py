@@ -38,7 +38,8 @@ class Registers:
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """Heartbeats. `relayed`: the stream carries nobody by them. `replaces_figures`: each names all its figures."""
+    """Heartbeats. `relayed`: the stream only relays the heartbeats, and does not carry the services.
+    `replaces_figures`: each heartbeat contains all figures of its service."""
 
     beats: Sequence[Beat]
     ack_requested: bool = False

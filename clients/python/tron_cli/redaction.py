@@ -42,7 +42,7 @@ _SHORTEST = 6
 
 
 class Redactor:
-    """`secrets`: known secret values, which are removed wherever they occur."""
+    """Removes secrets from texts. `secrets`: known secret values, which are removed wherever they occur."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = sorted({each for each in secrets if len(each) >= _SHORTEST}, key=len, reverse=True)

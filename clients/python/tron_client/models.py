@@ -218,7 +218,7 @@ class ServiceChange:
 
 @dataclass(frozen=True, slots=True)
 class ServiceList:
-    """Services, and the revision at which the list is accurate: begin a watch there to miss no change."""
+    """A list of services, and the revision at which it is accurate: a watch from that revision misses no change."""
 
     services: tuple[Service, ...]
     revision: int

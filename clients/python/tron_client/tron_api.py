@@ -70,7 +70,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """What happens after `due_in` seconds unless a heartbeat arrives."""
+    """The event `what` that follows in `due_in` seconds unless a heartbeat arrives."""
 
     what: str
     due_in: float

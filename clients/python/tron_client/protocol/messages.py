@@ -85,7 +85,7 @@ Outgoing = Register | Beat | AlertAck | Goodbye
 
 @dataclass(frozen=True, slots=True)
 class Registers:
-    """Up: the registrations of agents that start or reconnect together."""
+    """The registrations of agents that start or reconnect together, as the client sends them."""
 
     registers: tuple[Register, ...]
 
