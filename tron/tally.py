@@ -30,13 +30,13 @@ class Tally:
             self._of_service[facts.service_id] = state
 
     def remove(self, service_id: str) -> None:
-        """Count a service no more."""
+        """Remove a service from the counts."""
         before = self._of_service.pop(service_id, None)
         if before is not None:
             self._counts[before] -= 1
 
     def by_liveness(self) -> dict[Liveness, int]:
-        """The number of services in each state of liveness."""
+        """Return the number of services in each state of liveness."""
         found = {Liveness.ALIVE: 0, Liveness.SUSPECT: 0, Liveness.DOWN: 0}
         for (liveness, _, _), count in self._counts.items():
             found[liveness] += count

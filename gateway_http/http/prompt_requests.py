@@ -1,7 +1,8 @@
-"""Closes connections on which no request comes, or only a part of one. uvicorn bounds only the time between requests.
+"""Closes connections on which no request arrives, or only part of a request. uvicorn bounds only the time between
+requests.
 
-Each connection counts against `max_connections` and holds a file descriptor: without this, connections that say nothing
-keep everyone else from the port for as long as they like.
+Each connection counts against `max_connections` and holds a file descriptor: without this bound, silent connections
+could keep all other clients from the port for as long as they like.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class PromptProtocol(HttpToolsProtocol):
             self._wait()
 
     def on_message_complete(self) -> None:
-        """The request is here as a whole."""
+        """Note that the whole request has arrived."""
         self._stop_waiting()
         super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection is another protocol's from now on."""
+        """Stop waiting for requests, because the connection uses another protocol from now on."""
         self._stop_waiting()
         super().handle_websocket_upgrade()
 

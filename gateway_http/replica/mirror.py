@@ -101,8 +101,8 @@ class Mirror:
         self._advance(revision)
 
     def heard(self, incarnations: Iterable[int], micros: Iterable[int]) -> list[str]:
-        """Record when incarnations were last heard, in microseconds since the epoch. Return the services for which this
-        is new."""
+        """Record when incarnations were last heard, in microseconds since the epoch. Return the services whose time is
+        newer than before."""
         news: list[str] = []
         for incarnation, at in zip(incarnations, micros, strict=True):
             entry = self._by_incarnation.get(incarnation)

@@ -106,8 +106,8 @@ class Commits:
         return self._position
 
     def commits_inline(self, now: float) -> bool:
-        """Whether the waiting lines are urgent and should be committed on the event loop, which saves two thread
-        switches (about half a millisecond when cores sleep). False while another commit is in progress or many lines
+        """Return whether the waiting lines are urgent and should be committed on the event loop, which saves two thread
+        switches (about half a millisecond when cores sleep); False while another commit is in progress or many lines
         wait."""
         alone = (
             len(self._waiting) == 1 and not self._taken and not self._durable and now - self._inline_at >= INLINE_APART

@@ -91,7 +91,7 @@ class Published:
         return replace(shown, last_heartbeat_at=record.last_heartbeat_at, report=report)
 
     def show(self, record: Record) -> Service:
-        """Show readers the current record. Return it as they see it."""
+        """Show readers the current record. Return the record as they see it."""
         service_id = record.spec.service_id
         self._liveness.discard(service_id)
         self._figures.discard(service_id)

@@ -151,7 +151,7 @@ class Registry:
         self._attachments.stream_ended(session_id, now)
 
     def detaches_now(self, now: float) -> bool:
-        """Whether a service waits to be detached, and may be detached at once; see `EndedStreams.admit`."""
+        """Return whether a service waits to be detached, and may be detached at once; see `EndedStreams.admit`."""
         return bool(self._attachments.ended) and self._attachments.ended.admit(now)
 
     @property

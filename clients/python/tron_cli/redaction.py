@@ -58,7 +58,8 @@ class Redactor:
         return text
 
     def document(self, value: Any, name: str = "") -> Any:
-        """Return a JSON document whose texts are treated like that; values with a name like `token` are removed."""
+        """Return a JSON document without secrets: `text` is applied to all its texts, and values with a name like
+        `token` are removed."""
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.document(each, str(key)) for key, each in value.items()}
         if isinstance(value, list | tuple):

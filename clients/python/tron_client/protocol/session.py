@@ -115,7 +115,7 @@ class AgentSession:
         return self._registration.incarnation
 
     def state(self, now: float) -> str:
-        """The agent's state: starting, connected, cut_off, superseded or stopped."""
+        """Return the agent's state: starting, connected, cut_off, superseded or stopped."""
         cut = self._state == "connected" and self._cut_off.is_cut(now)
         return "cut_off" if cut else self._state
 
