@@ -27,8 +27,9 @@ DEATHS = frozenset({"service_down", "service_deregistered"})
 class Ground:
     """A running system and its parent agent. The registry keeps its address over restarts."""
 
-    def __init__(self, system: System, parent: Ear) -> None:
+    def __init__(self, system: System, parent: Ear, window: float) -> None:
         self.system = system
+        self.window = window
         self.parent = parent
         self.address = system.registry_address
         self.client = RegistryClient(self.address, timeout=10.0)
@@ -72,7 +73,7 @@ class Ground:
                 return float(self.tron.explain("service-registry").evidence["registry_hears_for_seconds"])
             return 0.0
 
-        wait_until(lambda: heard_for() > WINDOW + 2.5, timeout, "the registry hears for longer than the window")
+        wait_until(lambda: heard_for() > self.window + 2.5, timeout, "the registry hears for longer than the window")
 
 
 def fleet(prefix: str, count: int, **fields: Any) -> list[dict[str, Any]]:
@@ -86,25 +87,29 @@ def ids(declared: Sequence[dict[str, Any]]) -> set[str]:
     return {each["service_id"] for each in declared}
 
 
-def write_settings(folder: Path, *more: str) -> Path:
-    """A settings file with the short window, and more lines for `[monitor.policy]`."""
+def write_settings(folder: Path, *more: str, window: float = WINDOW) -> Path:
+    """A settings file with the window, and more lines for `[monitor.policy]`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "chaos.toml"
-    path.write_text("\n".join(["[monitor.policy]", f"reattach_window = {WINDOW}", *more, ""]))
+    path.write_text("\n".join(["[monitor.policy]", f"reattach_window = {window}", *more, ""]))
     return path
 
 
 @contextmanager
 def ground(
-    folder: Path, *policy: str, env: dict[str, str] | None = None, under: Sequence[str] = ()
+    folder: Path,
+    *policy: str,
+    env: dict[str, str] | None = None,
+    under: Sequence[str] = (),
+    window: float = WINDOW,
 ) -> Iterator[Ground]:
     """A system with a parent, until the block ends."""
-    settings = write_settings(folder, *policy)
+    settings = write_settings(folder, *policy, window=window)
     with (
         start_system(folder, "--config", str(settings), env=env, under=under) as system,
         listening(system.registry_address, PARENT) as parent,
     ):
-        running = Ground(system, parent)
+        running = Ground(system, parent, window)
         try:
             wait_until(lambda: running.tron.get_stats().watching, 20, "TRON watches")
             yield running
