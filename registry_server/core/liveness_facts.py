@@ -43,11 +43,11 @@ class LivenessFacts:
         # A service that registers and is judged alive already can wait for the next tick: thousands may come at once.
         disconnected = record.streamed and record.session is None
         urgent = disconnected or record.judgement.liveness is not Liveness.ALIVE
-        self._observers.changed(record.spec.service_id, urgent=urgent)
+        self._observers.changed(record.spec.service_id, parent=record.spec.parent, urgent=urgent)
 
     def changed_beside_judgement(self, record: Record) -> None:
         """Record a change on which no verdict depends, so that older verdicts still hold."""
-        self._observers.changed(record.spec.service_id, urgent=False)
+        self._observers.changed(record.spec.service_id, parent=record.spec.parent, urgent=False)
 
     def activity_moved(self, record: Record) -> None:
         """Record that the activity counter of a service changed whose lack of progress TRON evaluates."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from grid_model.observation import ReportDeadline
+from grid_model.round_robin import RoundRobin
 
 from registry_server.core.deadlines import Deadlines
 from registry_server.core.record import Record
@@ -53,7 +55,11 @@ class ObservationFeed:
     again with a snapshot."""
 
     def __init__(self, service_ids: list[str], copies: list[tuple[str, str]]) -> None:
-        self._changed: dict[str, None] = dict.fromkeys(service_ids)
+        self._changed: dict[str, str] = {}
+        """The services whose facts wait, each with its parent."""
+        self._in_turn: RoundRobin[str] = RoundRobin()
+        for service_id in service_ids:
+            self._enter(service_id, "")
         self._copies: dict[tuple[str, str], None] = dict.fromkeys(copies)
         self._beats: dict[str, Heard] = {}
         self._removed: dict[str, None] = {}
@@ -63,11 +69,12 @@ class ObservationFeed:
         self._undecided: set[str] = set()
         """The services for which it is urgent."""
 
-    def changed(self, service_id: str, *, urgent: bool = True) -> None:
+    def changed(self, service_id: str, *, parent: str = "", urgent: bool = True) -> None:
         """Record that more than a heartbeat changed about this service; if the change is not `urgent`, it may wait for
-        the next tick."""
+        the next tick. If more wait than one frame takes, the parents take turns."""
         self._removed.pop(service_id, None)
-        self._changed[service_id] = None
+        if service_id not in self._changed:
+            self._enter(service_id, parent)
         if urgent:
             self.urgent = True
             self._undecided.add(service_id)
@@ -108,7 +115,7 @@ class ObservationFeed:
         """Record that the activity counter of a service changed whose lack of progress TRON evaluates; ignored if the
         observer asked for a report at a deadline only."""
         if record.incarnation not in self._deadlines:
-            self.changed(record.spec.service_id, urgent=False)
+            self.changed(record.spec.service_id, parent=record.spec.parent, urgent=False)
 
     def defer(self, record: Record, deadline: ReportDeadline) -> None:
         """Send no heartbeat of this service before the deadline. Waiting heartbeats are sent with the report."""
@@ -125,24 +132,48 @@ class ObservationFeed:
         for record in self._deadlines.reached(now):
             self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
             if record.spec.stall_after is not None:
-                self.changed(record.spec.service_id, urgent=False)
+                self.changed(record.spec.service_id, parent=record.spec.parent, urgent=False)
 
     def removed(self, service_id: str) -> None:
         """Record that the service was removed."""
-        self._changed.pop(service_id, None)
+        parent = self._changed.pop(service_id, None)
+        if parent is not None:
+            self._in_turn.remove(parent, service_id)
         self._beats.pop(service_id, None)
         if not self.overflowed:
             self._removed[service_id] = None
         self.urgent = True
         self._undecided.add(service_id)
 
-    def take(self) -> Unread:
-        """Return and remove all waiting facts, to be sent."""
-        unread = Unread(tuple(self._changed), tuple(self._beats.values()), tuple(self._removed), tuple(self._copies))
-        self._changed = {}
-        self._copies = {}
+    def take(self, most: int | None = None) -> Unread:
+        """Return and remove the waiting facts, to be sent: at most `most` services whose facts changed, and as many
+        copies. The rest is for the next frame.
+
+        A heartbeat never overtakes the facts about its service: the observer would take a service that is back for one
+        that is still away, and be up to date by its number.
+        """
+        changed = self._take_changed(most)
+        beats = [beat for service_id, beat in self._beats.items() if service_id not in self._changed]
+        copies = tuple(islice(self._copies, most))
+        unread = Unread(changed, tuple(beats), tuple(self._removed), copies)
+        for copy in copies:
+            del self._copies[copy]
         self._beats = {}
         self._removed = {}
-        self.urgent = False
-        self._undecided = set()
+        self._undecided.intersection_update(self._changed)
+        self.urgent = self.urgent and bool(self._changed or self._copies)
         return unread
+
+    def _take_changed(self, most: int | None) -> tuple[str, ...]:
+        if most is None or len(self._changed) <= most:
+            changed = tuple(self._changed)
+            self._changed, self._in_turn = {}, RoundRobin()
+        else:
+            changed = tuple([self._in_turn.take() for _ in range(most)])
+            for service_id in changed:
+                del self._changed[service_id]
+        return changed
+
+    def _enter(self, service_id: str, parent: str) -> None:
+        self._changed[service_id] = parent
+        self._in_turn.put(parent, service_id)

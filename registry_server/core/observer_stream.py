@@ -21,6 +21,10 @@ MAX_IN_FRAME = 500
 """Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
 
 
+MOST_IN_FRAME = 2000
+"""Services whose facts changed in one frame, and copies of alerts; the snapshot has all. The rest follows in the next
+frame, in which the parents take turns: what happens to one service does not wait for thousands of others."""
+
 MAX_DEADLINES = 10_000
 """Report deadlines in one call: 5 ms."""
 
@@ -39,11 +43,13 @@ class ObserverStream:
         observer: str,
         *,
         max_in_frame: int = MAX_IN_FRAME,
+        most_in_frame: int = MOST_IN_FRAME,
     ) -> None:
         check_id("observer", observer)
         self._registry = registry
         self._commits = commits
         self._max_in_frame = max_in_frame
+        self._most_in_frame = most_in_frame
         self._until = 0.0
         self._snapshot = True
         self.feed_id = feed_id
@@ -57,9 +63,10 @@ class ObserverStream:
         return READERS_AFTER if self._feed.is_decided else 0.0
 
     def frame(self, now: Instant, hearing_since: Callable[[], float], *, draining: bool = False) -> Iterator[Frame]:
-        """Yield all new facts as messages that are built one by one, so that other work runs between two of them.
-        Changes during that time are in the next frame; the time of the facts advances only when the whole frame has
-        been sent.
+        """Yield new facts as messages that are built one by one, so that other work runs between two of them. Changes
+        during that time are in the next frame, and so are those beyond `MOST_IN_FRAME`; the time of the facts advances
+        when the whole frame has been sent. A verdict on a service whose newest facts are still to come is refused as
+        stale.
 
         `hearing_since` returns the attentive second since which the registry did not stall.
 
@@ -70,7 +77,8 @@ class ObserverStream:
         if self._feed.overflowed:
             raise ReaderTooSlow("too much happened while nothing was read; start again from a snapshot")
         self._feed.report(now.attentive)
-        *parts, last = self._feed.take().parts(self._max_in_frame)
+        most = None if self._snapshot else self._most_in_frame
+        *parts, last = self._feed.take(most).parts(self._max_in_frame)
         for part in parts:
             yield self._read(part, hearing_since)
         self._until = now.attentive

@@ -144,10 +144,10 @@ class Observers:
 
     # --- what they receive -----------------------------------------------------------------------------------------
 
-    def changed(self, service_id: str, *, urgent: bool = True) -> None:
+    def changed(self, service_id: str, *, parent: str = "", urgent: bool = True) -> None:
         """Record that more than a heartbeat changed about a service."""
         for _, feed in self._feeds.values():
-            feed.changed(service_id, urgent=urgent)
+            feed.changed(service_id, parent=parent, urgent=urgent)
 
     def heard_many(self, records: Sequence[Record]) -> None:
         """Record that a heartbeat of each of these services arrived."""

@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 SWEEP = 0.25
 """Seconds between two looks for acknowledgements that wait; as `HeartbeatStreams.sweep_forever`."""
 
-MAX_IN_FRAME = 5
+MAX_IN_FRAME = 3
 """Facts in one message: few, so that small fleets come in several too."""
+
+MOST_IN_FRAME = 4
+"""Facts in one frame; likewise."""
 
 FRAMES_UNREAD = 32
 """Frames that fit into the flow-control window of an observer that does not read."""
@@ -266,6 +269,7 @@ class Observers:
             registry.next_id(),
             word.observer,
             max_in_frame=MAX_IN_FRAME,
+            most_in_frame=MOST_IN_FRAME,
         )
         observing = self._observing[stream.feed_id] = Observing(connection, stream)
         connection.on_message[UP] = partial(self._apply, observing)

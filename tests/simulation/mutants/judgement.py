@@ -47,7 +47,8 @@ def _the_wrong_verdict_is_taken_back() -> Patches:
         answered(self, others[: len(rulings)], outcomes)
         vars(self)["before"] = rulings or getattr(self, "before", [])
 
-    return [(Session, "answered", confused)]
+    # The facts that follow a refusal would correct it, too.
+    return [(Session, "answered", confused), (Judgements, "show_again", lambda *_: None)]
 
 
 def _reattach_window_ignored() -> Patches:
@@ -215,7 +216,7 @@ MISTAKES = (
     Mutant(
         "wrong_one_is_taken_back",
         "TRON takes back another verdict than the refused one",
-        ("ALERT", "P2", "P3", "GUARD"),
+        ("ALERT", "P2", "P3", "GUARD", "STALL"),
         _the_wrong_verdict_is_taken_back,
         first=4200,
     ),

@@ -20,6 +20,7 @@ from registry_server.core.effects import AppendEvent, Effects, SupersededBy, Wri
 from registry_server.core.event_log import EventLog
 from registry_server.core.heartbeats import Heartbeats
 from registry_server.core.mailbox import Mailboxes
+from registry_server.core.observations import ObservationFeed, Unread
 from registry_server.core.published import Published
 from registry_server.core.queries import Listing, Listings
 from registry_server.core.record import Record
@@ -51,6 +52,15 @@ def _no_attentive_clock() -> Patches:
         (AttentiveClock, "lags", lambda *_: False),
         (AttentiveClock, "hears_since", lambda *_: 0.0),
     ]
+
+
+def _heartbeats_overtake_facts() -> Patches:
+    def take(self: Any, most: int | None = None) -> Unread:
+        beats = tuple(self._beats.values())
+        return replace(taken(self, most), beats=beats)
+
+    taken = ObservationFeed.take
+    return [(ObservationFeed, "take", take)]
 
 
 def _deadlines_are_never_reached() -> Patches:
@@ -426,6 +436,13 @@ MISTAKES = (
         "whose stream we ended is never judged",
         ("P3",),
         _what_the_judge_says_of_a_stream_that_we_ended_is_stale,
+    ),
+    Mutant(
+        "heartbeats_overtake_facts",
+        "TRON has the newest number and old facts",
+        ("ALERT", "P2"),
+        _heartbeats_overtake_facts,
+        first=1300,
     ),
     Mutant("deadlines_are_never_reached", "silence is not reported", ("P3",), _deadlines_are_never_reached),
     Mutant("no_attentive_clock", "a pause counts as silence", ("P2",), _no_attentive_clock),

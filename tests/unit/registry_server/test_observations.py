@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from registry_server.core.commits import Commits
 from registry_server.core.observations import ObservationFeed, Unread
+from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import Grid, make_event
 
@@ -151,3 +153,62 @@ def test_a_large_frame_is_told_in_parts_the_removed_first_and_the_beats_last() -
     assert [part.removed for part in parts] == [("gone",), (), (), (), ()]
     assert [part.beats for part in parts] == [(), (), (), (), (beat,)]
     assert frame.parts(8) == [frame]
+
+
+# --- more than one frame takes ---------------------------------------------------------------------------------------
+
+
+def test_beyond_the_bound_of_a_frame_the_parents_take_turns() -> None:
+    feed = ObservationFeed([], [])
+    for number in range(50):
+        feed.changed(f"child-{number}", parent="of-many")
+    feed.changed("only", parent="of-one")
+    assert feed.take(4).changed == ("child-0", "only", "child-1", "child-2")
+    assert feed.urgent
+    rest = [service_id for _ in range(12) for service_id in feed.take(4).changed]
+    assert rest == [f"child-{number}" for number in range(3, 50)]
+    assert not feed.urgent
+    assert feed.take(4) == EMPTY
+
+
+def test_a_heartbeat_does_not_overtake_the_facts_about_its_service() -> None:
+    feed = ObservationFeed([], [])
+    feed.changed("a")
+    feed.changed("b")
+    feed.heard("a", (1, 5, 0.1))
+    feed.heard("b", (2, 6, 0.1))
+    first = feed.take(1)
+    assert (first.changed, first.beats) == (("a",), ((1, 5, 0.1),))
+    assert feed.take(1) == Unread(("b",), (), ())
+
+
+def test_who_changes_while_its_facts_wait_keeps_its_turn() -> None:
+    feed = ObservationFeed([], [])
+    feed.changed("a", parent="x")
+    feed.changed("b", parent="x")
+    feed.changed("a", parent="y")
+    assert feed.take(1).changed == ("a",)
+    feed.removed("b")
+    assert feed.take(1) == Unread((), (), ("b",))
+
+
+def test_copies_beyond_the_bound_follow() -> None:
+    feed = ObservationFeed([], [("one", "boss"), ("two", "boss"), ("three", "boss")])
+    assert [feed.take(2).copies for _ in range(2)] == [(("one", "boss"), ("two", "boss")), (("three", "boss"),)]
+
+
+def test_the_snapshot_is_whole_and_later_frames_are_bounded() -> None:
+    grid = Grid()
+    for number in range(5):
+        grid.register(f"s{number}", number + 1)
+    stream = ObserverStream(grid.registry, Commits(), 9, "another", most_in_frame=2)
+    (snapshot,) = stream.frame(grid.later(), lambda: 0.0)
+    assert len(snapshot.observations) == 5
+    for number in range(5):
+        grid.close(number + 1)
+    sizes = []
+    for _ in range(3):
+        (frame,) = stream.frame(grid.later(), lambda: 0.0)
+        assert frame.now == grid.time
+        sizes.append(len(frame.observations))
+    assert sizes == [2, 2, 1]

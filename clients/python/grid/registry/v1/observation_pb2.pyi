@@ -135,8 +135,9 @@ class ObserveLivenessResponse(_message.Message):
     """At the end of the snapshot: whether the registry takes ApplyVerdictsRequest.report_deadlines."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
-        """The attentive time up to which everything is sent. A moment with very many facts comes in several messages: only the
-        last of them carries beats, and `now` goes on with it.
+        """The attentive time of these facts. A moment with many facts comes in several messages: only the last of them carries
+        beats, and `now` goes on with it. If thousands of services change at once, the facts about some follow in later frames:
+        never their beats before their facts, and a verdict on older facts is STALE.
         """
 
     @_builtins.property
