@@ -45,7 +45,8 @@ class Watermark:
             self._waiting.discard(future)
 
     async def until(self, holds: Callable[[], bool], timeout: float) -> bool:
-        """Wait until a condition holds; it is checked now and at each step. Return False after `timeout` seconds."""
+        """Wait until a condition holds, which is checked at once and each time the watermark rises. Return True once it
+        holds, or False after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while not holds():

@@ -34,7 +34,8 @@ def flapping(message: str, count: int, window: float) -> str:
 
 def cascade(count: int, live: int) -> str:
     """Return the message of the alert about a mass failure."""
-    return f"{count} of {live} services failed at once; alerts about these services and all deregistrations are held"
+    failed = f"{count} of {live} services failed at once"
+    return f"{failed}; alerts about these services are held, and no service is deregistered for now"
 
 
 def orphan(parent: str, cause: str, instruction: str) -> str:

@@ -49,11 +49,8 @@ def charset_of(content_type: bytes) -> str:
 
 
 def codec_of(charset: str) -> str | None:
-    """Return the codec of a charset that must be converted to UTF-8; empty if JSON in this charset can be read
-    unconverted.
-
-    None: the charset is not supported.
-    """
+    """Return the codec that converts text of this charset to UTF-8; an empty string if no conversion is needed, and
+    None if the charset is not supported."""
     try:
         name = codecs.lookup(charset or "utf-8").name
     except (LookupError, ValueError):

@@ -53,7 +53,7 @@ class FrameLog:
             self._services -= len(self._frames.popleft().upserted)
 
     def after(self, number: int) -> list[Update] | None:
-        """Return the frames after a number; None if some of them are no longer kept."""
+        """Return the frames that are numbered above the given number; None if some of them are no longer kept."""
         missing = self.last - number
         if missing > len(self._frames):
             return None

@@ -36,7 +36,8 @@ class Reader:
         self._seen = replica.news.value
 
     def updates(self) -> list[Update]:
-        """Return the changes of services that the reader has not seen; the first call returns at least one update."""
+        """Return the updates to services that this reader has not received yet. The first call always returns one, with
+        all services; later calls return an empty list if nothing changed."""
         replica = self._replica
         if not self._began:
             self._began = True

@@ -35,7 +35,8 @@ class _Readings(Collector):
         self._read = read
 
     def describe(self) -> Iterable[Family]:
-        """Return nothing: other code declares the names, and no value may be read before the start."""
+        """Return no descriptions. Without this method, prometheus_client would read the values of all metrics when this
+        collector is registered, which is before the program has started."""
         return ()
 
     def collect(self) -> Iterator[Family]:

@@ -180,7 +180,7 @@ class PutHeartbeats:
 
 @dataclass(frozen=True, slots=True)
 class ReserveRevisions:
-    """Store an upper bound of revisions before any revision above the old bound is used, so that no revision is used
+    """Store a new upper bound on revisions before any revision above the old bound is used, so that no revision is used
     twice."""
 
     ceiling: int

@@ -57,7 +57,7 @@ export function lost(names, when, cause, registered) {
   const said = names.length === 1 ? `The service was deregistered at ${moment}` : `The last service was deregistered at ${moment}`;
   const others = registered === 1 ? "The one registered service is" : `All ${registered.toLocaleString("en")} registered services are`;
   const rest = registered === 0 ? "" : ` ${others} alive.`;
-  return { tone: "alarm", text: `${some(names)} ${names.length === 1 ? "was" : "were"} lost`, detail: `${said}; the loss is not acknowledged.${rest}` };
+  return { tone: "alarm", text: `${some(names)} ${names.length === 1 ? "was" : "were"} lost`, detail: `${said}; no operator has acknowledged the loss of ${names.length === 1 ? "this service" : "these services"}.${rest}` };
 }
 
 /** The same while something else is in trouble. */

@@ -98,7 +98,7 @@ test("the headline names what was lost until somebody acknowledges it", () => {
   const state = pageAfterLosses(alive, [lost("worker")]);
   const said = headline(state, T0);
   assert.deepEqual([said.tone, said.text], ["alarm", "worker was lost"]);
-  assert.match(said.detail, /^The service was deregistered at .*\(stream broke\); the loss is not acknowledged\. All 7 registered services are alive\.$/);
+  assert.match(said.detail, /^The service was deregistered at .*\(stream broke\); no operator has acknowledged the loss of this service\. All 7 registered services are alive\.$/);
   takeOpen(state, { open: [], lost: [] }, 0);
   assert.equal(headline(state, T0).text, "All 7 services are alive");
 });
