@@ -48,9 +48,8 @@ def test_file_descriptors_are_exhausted(tmp_path: Path, figure: Figure) -> None:
             killed = time.monotonic()
             down = parent.wait("service_down", "doomed-0", 20)
             assert len(client.list_services().services) >= len(healthy), "a call on an open connection is answered"
-        with agents(registry.address, fleet("newcomer", 1)):
-            pass  # it was registered
-        events = client.list_events(after_sequence=since, limit=1000).events
+        with agents(registry.address, fleet("newcomer", 1)):  # which waits until it is registered
+            events = client.list_events(after_sequence=since, limit=1000).events  # before the newcomer dies, too
         said = [each for each in events if each.type in FALSE_ALARMS]
         assert {each.service_id for each in said} == {"doomed-0"}
         assert "Traceback" not in registry.log
