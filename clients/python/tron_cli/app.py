@@ -11,6 +11,7 @@ import typer
 from tron_cli import (
     alerts,
     backups,
+    ca,
     demo,
     judgement,
     policy,
@@ -56,6 +57,7 @@ app.command(rich_help_panel=CHANGE, context_settings={"allow_interspersed_args":
 app.command(rich_help_panel=CHANGE)(probing.probe)
 app.command(rich_help_panel=CHANGE)(services.register)
 app.command(rich_help_panel=CHANGE)(services.deregister)
+app.add_typer(ca.app, name="ca", rich_help_panel=CHANGE)
 
 
 @app.command(rich_help_panel=ASK)

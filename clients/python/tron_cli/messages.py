@@ -347,3 +347,33 @@ def ttl_too_short(ttl: float, interval: float) -> str:
 
 def cycle(names: Iterable[str]) -> str:
     return f"would create a cycle of parents: {' -> '.join(names)}"
+
+
+# --- certificates -----------------------------------------------------------------------------------------------------
+
+NEEDS_CRYPTOGRAPHY = "this command needs the package cryptography; install it with: pip install 'tron-grid[server]'"
+
+
+def no_ca_in(folder: Path) -> str:
+    return f"there is no CA in {folder}; make one with: tron ca init {folder}"
+
+
+def ca_made(certificate: str, spiffe_id: str) -> str:
+    return f"Made the CA {certificate} for {spiffe_id}."
+
+
+def ca_next(option: str) -> tuple[str, ...]:
+    return (
+        "Make certificates with, for example:",
+        f"  tron ca issue registry --server --dns registry.example{option}",
+        f"  tron ca issue worker-1{option}",
+    )
+
+
+def certificate_made(spiffe_id: str, end: str, hosts: str) -> str:
+    of_hosts = f" and the hosts {hosts}" if hosts else ""
+    return f"The certificate is for {spiffe_id}{of_hosts}, and valid until {end}."
+
+
+def certificate_settings(ca: str, cert: str, key: str) -> tuple[str, ...]:
+    return ("Clients use it with these variables:", f"  TRON_CA={ca}", f"  TRON_CERT={cert}", f"  TRON_KEY={key}")

@@ -1,0 +1,182 @@
+"""The command `tron ca`: a small private CA for systems whose owner has none."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tron_cli import messages
+from tron_cli.ca_contents import LEAF_DAYS, MOST_DAYS, ca_contents, checked_name, leaf_contents, renewed_contents
+from tron_cli.ca_files import CERTIFICATE_MODE, Pair, make_folder, pair_in, require_private, write_pair, write_whole
+from tron_cli.connection import JsonOption
+from tron_cli.output import fail, out, print_json
+
+if TYPE_CHECKING:
+    from tron_cli.ca_contents import Contents
+    from tron_cli.ca_signing import Authority
+
+CA_FOLDER = Path("tron-ca")
+
+app = typer.Typer(no_args_is_help=True, help="Make certificates for TLS, with a private CA of your own.")
+
+FolderOption = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The directory of the CA.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The name of the server or client; also the name of its files.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The directory of the CA.")] = CA_FOLDER,
+    trust_domain: Annotated[
+        str,
+        typer.Option(
+            metavar="DOMAIN", help="The trust domain of all certificates. Default: random.", show_default=False
+        ),
+    ] = "",
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a CA, which is valid for 10 years.
+
+    The trust domain is a part of all names that the CA signs, so that a
+    certificate of another system is never taken for one of this system. The
+    file ca-key.pem signs certificates: keep the directory on a machine that
+    runs no agents.
+    """
+    with _failing():
+        signing = _signing()
+        authority = signing.Authority.create(ca_contents(trust_domain or secrets.token_hex(8), datetime.now(UTC)))
+        make_folder(folder)
+        pair = pair_in(folder, "ca")
+        write_pair(pair, *authority.files, force=force)
+    if as_json:
+        print_json({"ca": str(pair.cert), "key": str(pair.key), **_facts(authority.contents)})
+        return
+    shown = "" if folder == CA_FOLDER else f" --dir {shlex.quote(str(folder))}"
+    _print(messages.ca_made(str(pair.cert), authority.contents.spiffe_id), *messages.ca_next(shown))
+
+
+@app.command()
+def issue(
+    name: NameArgument,
+    folder: FolderOption = CA_FOLDER,
+    dns: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With --server: a DNS name of the server. May be repeated.")
+    ] = None,
+    ip: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDR", help="With --server: an IP address of the server. May be repeated."),
+    ] = None,
+    server: Annotated[
+        bool,
+        typer.Option(
+            "--server/--client",
+            help="Whether the certificate may prove a server. Without --dns and --ip: a server on this machine.",
+        ),
+    ] = False,
+    days: Annotated[
+        int, typer.Option(min=1, max=MOST_DAYS, help="How many days the certificate is valid.")
+    ] = LEAF_DAYS,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a certificate and its key for a server or a client."""
+    with _failing():
+        authority = _load(folder)
+        contents = leaf_contents(
+            name, authority.contents, datetime.now(UTC), dns=dns or (), ips=ip or (), server=server, days=days
+        )
+        pair = pair_in(folder, name)
+        write_pair(pair, *authority.issue(contents), force=force)
+    _report(folder, pair, contents, as_json)
+
+
+@app.command()
+def renew(
+    name: NameArgument,
+    folder: FolderOption = CA_FOLDER,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_DAYS,
+            help="How many days the certificate is valid. Default: as many as before.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replace a certificate by one for the same key and names.
+
+    Only one file changes, so no program can read a certificate and a key that
+    do not fit. Running servers and agents use the new certificate for their
+    next connections. For a new key, use: tron ca issue --force
+    """
+    with _failing():
+        authority = _load(folder)
+        pair = pair_in(folder, checked_name(name))
+        former = pair.cert.read_bytes()
+        contents = renewed_contents(_signing().read_contents(former), authority.contents, datetime.now(UTC), days)
+        write_whole(pair.cert, authority.renew(former, contents), CERTIFICATE_MODE)
+    _report(folder, pair, contents, as_json)
+
+
+def _load(folder: Path) -> Authority:
+    pair = pair_in(folder, "ca")
+    if not pair.key.exists():
+        fail(messages.no_ca_in(folder))
+    require_private(pair.key)
+    found: Authority = _signing().Authority.load(pair.cert.read_bytes(), pair.key.read_bytes())
+    return found
+
+
+def _signing() -> Any:
+    """Return the module that signs; end the command if its package is not installed."""
+    try:
+        from tron_cli import ca_signing
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "cryptography":
+            raise
+        fail(messages.NEEDS_CRYPTOGRAPHY)
+    return ca_signing
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """End the command with one line for an invalid argument, a damaged file, or a file that cannot be used."""
+    try:
+        yield
+    except ValueError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _facts(contents: Contents) -> dict[str, str]:
+    return {"spiffe_id": contents.spiffe_id, "not_after": contents.not_after.isoformat()}
+
+
+def _report(folder: Path, pair: Pair, contents: Contents, as_json: bool) -> None:
+    ca = pair_in(folder, "ca").cert
+    if as_json:
+        files = {"ca": str(ca), "cert": str(pair.cert), "key": str(pair.key)}
+        print_json({**files, **_facts(contents), "dns": list(contents.dns), "ip": list(contents.ips)})
+        return
+    paths = [str(each.absolute()) for each in (ca, pair.cert, pair.key)]
+    hosts = ", ".join((*contents.dns, *contents.ips))
+    told = messages.certificate_made(contents.spiffe_id, f"{contents.not_after:%Y-%m-%d}", hosts)
+    _print(told, *messages.certificate_settings(*paths))
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
