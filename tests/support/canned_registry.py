@@ -218,8 +218,8 @@ def _registered(service: service_pb2.Service) -> service_pb2.Service:
 
 
 @contextmanager
-def canned_registry(listen: str = "127.0.0.1:0") -> Iterator[Canned]:
-    """Serve a script on a free loopback port until the block ends."""
+def canned_registry(listen: str = "127.0.0.1:0", credentials: grpc.ServerCredentials | None = None) -> Iterator[Canned]:
+    """Serve a script on a free loopback port until the block ends, by TLS if there are credentials."""
     canned = Canned()
     # A thread for each stream that a test may hold; the real registry has none per stream.
     server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
@@ -227,7 +227,8 @@ def canned_registry(listen: str = "127.0.0.1:0") -> Iterator[Canned]:
     registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(registry, server)
     event_service_pb2_grpc.add_EventServiceServicer_to_server(_Events(canned), server)
     tron_service_pb2_grpc.add_TronServiceServicer_to_server(_Tron(canned), server)  # type: ignore[abstract]
-    canned.address = f"127.0.0.1:{server.add_insecure_port(listen)}"
+    port = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
+    canned.address = f"127.0.0.1:{port}"
     server.start()
     try:
         yield canned

@@ -14,8 +14,10 @@ Read in this order.
 - `models`, `words`, `server_clock`                       the registry's data as values, and its clock.
 - `thresholds`                                            the thresholds of TRON as people write them.
 - `endpoint`, `address`, `proxy`, `channel`               where a server is, and how to connect to it.
+- `tls`, `profiles`                                       which certificates a connection uses. `tls` only decides.
+- `tls_files`, `credentials`                              certificates and keys: read, checked, and read again.
 - `errors`, `status_details`                              the exceptions, and their form on the wire.
-- `reachability`, `outages`                               the reason why a connection cannot be opened.
+- `reachability`, `tls_check`, `outages`                  the reason why a connection cannot be opened.
 - `supervisor`, `supervision`                             the restarts of a parent's children: shell and decisions.
 - `restarter`, `restart_log`, `restart_history`           one restart, its events in the log, and its limits.
 - `standby`, `id_lock`                                    one agent in several processes.

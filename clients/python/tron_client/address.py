@@ -10,6 +10,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from tron_client.tls import NO_FILES, TlsFiles
+
 DEFAULT_REGISTRY = "127.0.0.1:6122"
 DEFAULT_MONITOR = "127.0.0.1:6123"
 
@@ -30,6 +32,21 @@ class Address:
     def local(self) -> bool:
         """Whether every host in the address is clearly on this machine, so that no proxy may be used."""
         return all(is_local(host) for host, _ in self.endpoints)
+
+    @property
+    def files(self) -> TlsFiles:
+        """The certificates that were given with the address; without any, those of the environment are used."""
+        return NO_FILES
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether the connection is to be plaintext, whatever the environment names."""
+        return False
+
+    @property
+    def own_credentials(self) -> bool:
+        """Whether the program brings credentials of gRPC, into which the SDK cannot look."""
+        return False
 
     def __str__(self) -> str:
         return self.text

@@ -11,9 +11,12 @@ import grpc.aio
 
 from tron_client import forks
 from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, Address, parse_address
+from tron_client.credentials import credentials_of
 from tron_client.endpoint import SYNC, Endpoint
 from tron_client.monkey_patches import require_usable
+from tron_client.profiles import find_profile
 from tron_client.proxy import grpc_proxy
+from tron_client.tls import choose, from_environment
 
 if TYPE_CHECKING:
     from tron_client.proxy import Proxy
@@ -45,17 +48,19 @@ _OF_AGENTS: tuple[tuple[str, int], ...] = (
 
 
 def resolve_address(address: Address | str | None, field: str = "registry") -> Address:
-    """Return the registry's address or endpoint: the argument, else the environment's TRON_REGISTRY, else loopback.
+    """Return the registry's address or endpoint: the argument, else the environment's TRON_REGISTRY, else the address
+    of the profile, else loopback.
 
-    Raises ValueError, with the name of the argument or the variable, for an invalid address.
+    Raises ValueError, with the name of the argument, the variable or the setting, for an invalid address, and for
+    certificates that cannot be used.
     """
-    return _resolve(address, field, "TRON_REGISTRY", DEFAULT_REGISTRY)
+    return _usable(_resolve(address, field, "TRON_REGISTRY", DEFAULT_REGISTRY))
 
 
 def resolve_monitor_address(address: Address | str | None, field: str = "address") -> Address:
-    """Return TRON's address: the argument, else the environment's TRON_MONITOR, else loopback. Raises as
-    `resolve_address` does."""
-    return _resolve(address, field, "TRON_MONITOR", DEFAULT_MONITOR)
+    """Return TRON's address: the argument, else the environment's TRON_MONITOR, else the address of the profile, else
+    loopback. Raises as `resolve_address` does, and also for a profile that names only a registry."""
+    return _usable(_resolve(address, field, "TRON_MONITOR", DEFAULT_MONITOR))
 
 
 def _resolve(address: Address | str | None, field: str, variable: str, default: str) -> Address:
@@ -64,7 +69,24 @@ def _resolve(address: Address | str | None, field: str, variable: str, default: 
     if address is not None and address != "":
         return parse_address(address, field, default)
     found = os.environ.get(variable, "").strip()
-    return parse_address(found, variable, default) if found else parse_address(default, field, default)
+    return parse_address(found, variable, default) if found else _of_profile(default)
+
+
+def _of_profile(default: str) -> Address:
+    profile = find_profile(os.environ, address_given=False)
+    if profile is None:
+        return parse_address(default, "")
+    named = profile.registry if default == DEFAULT_REGISTRY else profile.tron
+    if not named and profile.registry:
+        raise ValueError(f"profiles.{profile.name}.tron: is missing; name TRON's address, or pass it as an argument")
+    address = parse_address(named or default, "")
+    files = choose(from_environment(os.environ), profile.files)
+    return address if files is None else Endpoint.with_files(address, files)
+
+
+def _usable(address: Address) -> Address:
+    credentials_of(address)  # a mistake in them is raised to the program, and not in a thread later
+    return address
 
 
 def proxy_of(address: Address) -> Proxy | None:
@@ -99,7 +121,8 @@ forks.watch(TRUST)
 
 
 def open_channel(address: Address | str) -> grpc.Channel:
-    """Return a synchronous channel for unary calls. Raises ValueError for an invalid address."""
+    """Return a synchronous channel for unary calls. Raises ValueError for an invalid address, and for certificates that
+    cannot be used."""
     return _open_channel(address, ())
 
 
@@ -113,27 +136,27 @@ def open_agent_channel(address: Address | str, generation: int) -> grpc.Channel:
 
 def _open_channel(address: Address | str, more: tuple[tuple[str, int], ...]) -> grpc.Channel:
     require_usable()
-    target, options = _target(address, more)
-    if not isinstance(address, Endpoint):
-        return grpc.insecure_channel(target, options)
-    if address.credentials is None:
-        channel = grpc.insecure_channel(target, options)
+    where, options = _target(address, more)
+    credentials = credentials_of(where)
+    if credentials is None:
+        channel = grpc.insecure_channel(where.text, options)
     else:
-        channel = grpc.secure_channel(target, address.credentials, options)
-    interceptors = [each for each in address.interceptors if isinstance(each, SYNC)]
+        channel = grpc.secure_channel(where.text, credentials, options)
+    given = where.interceptors if isinstance(where, Endpoint) else ()
+    interceptors = [each for each in given if isinstance(each, SYNC)]
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
 def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
-    """Return a channel for the running event loop. Raises ValueError for an invalid address."""
+    """Return a channel for the running event loop. Raises as `open_channel` does."""
     require_usable(aio=True)
-    target, options = _target(address)
-    if not isinstance(address, Endpoint):
-        return grpc.aio.insecure_channel(target, options)
-    interceptors = [each for each in address.interceptors if isinstance(each, grpc.aio.ClientInterceptor)]
-    if address.credentials is None:
-        return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
-    return grpc.aio.secure_channel(target, address.credentials, options, interceptors=interceptors)
+    where, options = _target(address)
+    given = where.interceptors if isinstance(where, Endpoint) else ()
+    interceptors = [each for each in given if isinstance(each, grpc.aio.ClientInterceptor)]
+    credentials = credentials_of(where)
+    if credentials is None:
+        return grpc.aio.insecure_channel(where.text, options, interceptors=interceptors)
+    return grpc.aio.secure_channel(where.text, credentials, options, interceptors=interceptors)
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
@@ -141,8 +164,10 @@ def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
     return (("grpc.enable_http_proxy", 0),) if proxy_of(address) is None else ()
 
 
-def _target(address: Address | str, more: tuple[tuple[str, int], ...] = ()) -> tuple[str, tuple[tuple[str, int], ...]]:
+def _target(
+    address: Address | str, more: tuple[tuple[str, int], ...] = ()
+) -> tuple[Address, tuple[tuple[str, int], ...]]:
     where = parse_address(address, "address") if isinstance(address, str) else address
     # grpc shares a connection among channels whose options are all the same; a connection that a forked child finds is
     # its parent's. These options mean nothing else to it.
-    return where.text, (*_OPTIONS, *direct_options(where), ("tron.forks", forks.depth()), *more)
+    return where, (*_OPTIONS, *direct_options(where), ("tron.forks", forks.depth()), *more)

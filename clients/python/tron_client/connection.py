@@ -1,4 +1,5 @@
-"""A channel with its stubs that is opened again in a forked child; the clients for threads use it."""
+"""A channel with its stubs that is opened again in a forked child, and once a certificate was renewed; the clients for
+threads use it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tron_client import forks
 from tron_client.channel import open_channel
+from tron_client.credentials import credentials_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +27,9 @@ class Connection:
         self._lock = threading.Lock()
         self._closed = False
         self._channel: grpc.Channel | None = None
+        self._credentials: grpc.ChannelCredentials | None = None
+        # The channel before a renewal, on which streams may be open. At most one: the next renewal closes it.
+        self._earlier: grpc.Channel | None = None
         self._stubs: dict[str, Any] = {}
         self._open()
         forks.watch(self)
@@ -36,23 +41,33 @@ class Connection:
                 if self._closed:
                     raise ValueError("the connection was closed")
                 self._open()
+            elif not self._closed and credentials_of(self._address) is not self._credentials:
+                self._renew()
             return self._stubs[name]
 
     def close(self) -> None:
         """Close the channel; its calls end."""
         with self._lock:
             self._closed = True
-            channel = self._channel
-        if channel is not None:
-            channel.close()
+            channels = (self._channel, self._earlier)
+        for each in channels:
+            if each is not None:
+                each.close()
 
     def after_fork(self) -> None:
         """Drop the parent's channel in a forked child; the next call opens a new channel."""
-        forks.keep(self._channel, self._stubs)
-        self._lock, self._channel, self._stubs = threading.Lock(), None, {}
+        forks.keep(self._channel, self._earlier, self._stubs)
+        self._lock, self._channel, self._earlier, self._stubs = threading.Lock(), None, None, {}
+
+    def _renew(self) -> None:
+        if self._earlier is not None:
+            self._earlier.close()
+        self._earlier = self._channel
+        self._open()
 
     def _open(self) -> None:
         forks.connecting()
+        self._credentials = credentials_of(self._address)
         self._channel = open_channel(self._address)
         self._stubs = {name: make(self._channel) for name, make in self._makers.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import grpc
@@ -9,9 +10,13 @@ import grpc.aio
 
 from tron_client import arguments
 from tron_client.address import DEFAULT_REGISTRY, Address, parse_address
+from tron_client.tls import NO_FILES, Pem, TlsFiles, from_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
+
+    File = str | PathLike[str] | bytes
 
 
 AGENTS_PER_STREAM = 500
@@ -22,8 +27,10 @@ class Endpoint(Address):
     """The addresses of one server, with credentials, interceptors and options. Agents of a process with equal endpoints
     share a stream."""
 
-    __slots__ = ("agents_per_stream", "callback_threads", "credentials", "interceptors")
+    __slots__ = ("_files", "_plaintext", "agents_per_stream", "callback_threads", "credentials", "interceptors")
 
+    _files: TlsFiles
+    _plaintext: bool
     credentials: grpc.ChannelCredentials | None
     interceptors: tuple[object, ...]
     agents_per_stream: int
@@ -35,17 +42,25 @@ class Endpoint(Address):
         credentials: grpc.ChannelCredentials | None = None,
         interceptors: Sequence[object] = (),
         *,
+        ca: File | None = None,
+        cert: File | None = None,
+        key: File | None = None,
+        plaintext: bool = False,
         agents_per_stream: int = AGENTS_PER_STREAM,
         callback_threads: int = CALLBACK_THREADS,
     ) -> None:
         """Describe a server.
 
         `addresses`: one address, or several IP addresses of one family with their ports, which are tried in order.
-        `credentials`: for TLS; None means plaintext. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or
-        of both; each client uses those of its own kind. `agents_per_stream`: with more agents in a process, the SDK
+        `ca`: the PEM file (a path, or its content as bytes) with the CA that signed the server's certificate.
+        `cert` and `key`: the certificate of this client and its key, for a server that requires one. Any of the three
+        means TLS; what is missing comes from TRON_CA, TRON_CERT and TRON_KEY, and a replaced file is used for the next
+        connection. `plaintext`: never TLS, whatever the environment names. `credentials`: credentials of gRPC in place
+        of all these. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or of both; each client uses those
+        of its own kind. `agents_per_stream`: with more agents in a process, the SDK
         opens another stream. `callback_threads`: how many callbacks of these agents may run at the same time. Raises
-        ValueError for an invalid address, InvalidRequest for a number below 1, and TypeError for invalid credentials or
-        interceptors.
+        ValueError for an invalid address or options that exclude each other, InvalidRequest for a number below 1, and
+        TypeError for invalid credentials, files or interceptors. The files are read when a client or agent is created.
         """
         given = (addresses,) if isinstance(addresses, str) else tuple(addresses)
         if not given:
@@ -59,11 +74,52 @@ class Endpoint(Address):
         for each in interceptors:
             if not isinstance(each, (*SYNC, grpc.aio.ClientInterceptor)):
                 raise TypeError(f"interceptors: {type(each).__name__} is no client interceptor of grpc or grpc.aio")
+        files = _absolute(from_arguments(ca, cert, key))
+        if plaintext and (files != NO_FILES or credentials is not None):
+            raise ValueError("plaintext: cannot be combined with ca, cert, key or credentials")
+        if credentials is not None and files != NO_FILES:
+            raise ValueError("credentials: cannot be combined with ca, cert or key")
         super().__init__(text, endpoints)
+        object.__setattr__(self, "_files", files)
+        object.__setattr__(self, "_plaintext", arguments.flag("plaintext", plaintext))
         object.__setattr__(self, "credentials", credentials)
         object.__setattr__(self, "interceptors", tuple(interceptors))
         for name, number in (("agents_per_stream", agents_per_stream), ("callback_threads", callback_threads)):
             object.__setattr__(self, name, arguments.whole(name, number, at_least=1))
+
+    @classmethod
+    def with_files(cls, address: Address, files: TlsFiles) -> Endpoint:
+        """Return an endpoint with the address, and with these files instead of arguments."""
+        endpoint = cls(address.text)
+        object.__setattr__(endpoint, "endpoints", address.endpoints)
+        object.__setattr__(endpoint, "_files", files)
+        return endpoint
+
+    def elsewhere(self, address: Address) -> Endpoint:
+        """Return the endpoint of another server of the same system: with the same certificates, and, on the same hosts,
+        the same credentials and interceptors."""
+        same_hosts = _hosts(address) <= _hosts(self)
+        endpoint = Endpoint.with_files(address, self._files)
+        object.__setattr__(endpoint, "_plaintext", self._plaintext)
+        if same_hosts:
+            object.__setattr__(endpoint, "credentials", self.credentials)
+            object.__setattr__(endpoint, "interceptors", self.interceptors)
+        return endpoint
+
+    @property
+    def files(self) -> TlsFiles:
+        """The certificates that were given; without any, those of the environment are used."""
+        return self._files
+
+    @property
+    def plaintext(self) -> bool:
+        """Whether connections are plaintext, whatever the environment names."""
+        return self._plaintext
+
+    @property
+    def own_credentials(self) -> bool:
+        """Whether credentials of gRPC were given."""
+        return self.credentials is not None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Endpoint):
@@ -76,7 +132,12 @@ class Endpoint(Address):
     @property
     def _key(self) -> tuple[object, ...]:
         options = self.agents_per_stream, self.callback_threads
-        return self.text, self.endpoints, self.credentials, self.interceptors, options
+        security = self.credentials, self._files, self._plaintext
+        return self.text, self.endpoints, security, self.interceptors, options
+
+
+def _hosts(address: Address) -> set[str]:
+    return {host for host, _ in address.endpoints}
 
 
 SYNC = (
@@ -86,6 +147,15 @@ SYNC = (
     grpc.StreamStreamClientInterceptor,
 )
 """The kinds of interceptors that a synchronous channel takes."""
+
+
+def _absolute(files: TlsFiles) -> TlsFiles:
+    """Return the files with absolute paths: a program may change its working directory before a connection."""
+
+    def absolute(pem: Pem | None) -> Pem | None:
+        return Pem(os.path.abspath(pem.path), pem.named) if pem is not None and pem.path else pem  # noqa: PTH100
+
+    return TlsFiles(absolute(files.ca), absolute(files.cert), absolute(files.key))
 
 
 def _together(addresses: list[Address]) -> tuple[str, tuple[tuple[str, int], ...]]:

@@ -26,6 +26,7 @@ from grid_model.errors import (
 )
 
 from tron_client import status_details
+from tron_client.profiles import files_for
 from tron_client.proxy import grpc_proxy
 
 if TYPE_CHECKING:
@@ -126,10 +127,26 @@ def _with_place(message: str, address: Address | None) -> str:
         return message
     if "http1" in message or "Failed parsing HTTP/2" in message:
         message = f"an HTTP server answers at {address}, not gRPC ({message})"
+    elif words := _about_tls(message, address):
+        message = f"{words} ({message})"
     proxy = grpc_proxy(address, os.environ)
     if proxy is None:
         return message
     return f"{message} (through {proxy}; no_proxy={address.endpoints[0][0]} goes around it)"
+
+
+def _about_tls(message: str, address: Address) -> str:
+    """Return what a TLS error of gRPC means; empty if it means something else."""
+    if "CERTIFICATE_VERIFY_FAILED" in message or "Hostname Verification Check failed" in message:
+        return f"the certificate of {address} is not trusted"
+    if "WRONG_VERSION_NUMBER" in message:
+        try:
+            files = files_for(address, os.environ)
+        except ValueError:
+            files = None
+        by = "" if files is None else f" (by {files.asked_by})"
+        return f"{address} speaks plaintext, and this client was asked to use TLS{by}"
+    return ""
 
 
 def _details(failed: Any) -> status_details.Details:

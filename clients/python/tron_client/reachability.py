@@ -2,7 +2,7 @@
 needs for a repair.
 
 gRPC reports an HTTP server, TLS and a proxy all as "failed to connect". This module therefore connects once with a
-plain socket.
+socket, plain or with TLS, as the client would.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tron_client.profiles import files_for
 from tron_client.proxy import grpc_proxy
+from tron_client.tls_check import shake_hands
+from tron_client.tls_files import read_files
 
 if TYPE_CHECKING:
     from tron_client.address import Address
     from tron_client.proxy import Proxy
+    from tron_client.tls import TlsFiles
 
 PATIENCE = 2.0
 """Seconds that the whole look may take."""
@@ -30,7 +34,8 @@ _SETTINGS = 4
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a check. `kind`: grpc, http1, tls, other, closed, silent, refused, unresolved, unreachable, or
+    """The result of a check. `kind`: grpc, http1, tls (but this client uses plaintext), plaintext (but this client uses
+    TLS), untrusted (one of the two refused a certificate), other, closed, silent, refused, unresolved, unreachable, or
     proxy."""
 
     kind: str
@@ -48,10 +53,15 @@ def what_answers(address: Address, patience: float = PATIENCE) -> Answer:
     deadline = time.monotonic() + patience
     proxy = grpc_proxy(address, os.environ)
     try:
+        files = files_for(address, os.environ)
+        if files is not None and not address.own_credentials:
+            return _ask_by_tls(address, proxy, files, deadline)
         with _connect(address, proxy, deadline) as connection:
             return _ask(connection, address, proxy, deadline)
     except _Found as found:
         return found.answer
+    except ValueError as error:
+        return Answer("untrusted", str(error))
 
 
 class _Found(Exception):
@@ -125,15 +135,48 @@ def _tunnel(connection: socket.socket, target: tuple[str, int], proxy: Proxy, ar
         raise _Found("proxy", f"{proxy} answered {line[9:60]!r} when asked for {place}{around}")
 
 
+def _ask_by_tls(address: Address, proxy: Proxy | None, files: TlsFiles, deadline: float) -> Answer:
+    loaded = read_files(files)
+    through = _through(proxy)
+    host = address.endpoints[0][0] if address.endpoints else "localhost"  # the name that gRPC gives to a Unix socket
+    with _connect(address, proxy, deadline) as connection:
+        half = min(deadline, time.monotonic() + _left(deadline) / 2)
+        found = shake_hands(connection, str(address), host, files, loaded, _PREFACE, half)
+    if found.refused:
+        return Answer("untrusted", f"{found.refused}{through}")
+    if _is_http2(found.answer):
+        return Answer("grpc", f"a gRPC server answers at {address}{through}")
+    if found.answer:
+        return Answer("other", f"what listens at {address} is not a gRPC server{through}")
+    with _connect(address, proxy, deadline) as connection:
+        answer = _ask(connection, address, proxy, deadline)
+    if answer.kind == "tls":
+        return Answer("untrusted", f"{address} ends the TLS handshake without a reason{through}")
+    if answer.kind != "grpc":
+        return answer
+    words = f"{address} speaks plaintext, and this client was asked to use TLS (by {files.asked_by}){through}"
+    return Answer("plaintext", words)
+
+
+def _is_http2(said: bytes) -> bool:
+    return len(said) >= 4 and said[3] == _SETTINGS and not said.startswith(b"HTTP")
+
+
+def _through(proxy: Proxy | None) -> str:
+    return "" if proxy is None else f", asked through {proxy}"
+
+
 def _ask(connection: socket.socket, address: Address, proxy: Proxy | None, deadline: float) -> Answer:
     said = _exchange(connection, _PREFACE, min(deadline, time.monotonic() + _left(deadline) / 2), None)
-    through = "" if proxy is None else f", asked through {proxy}"
-    if len(said) >= 4 and said[3] == _SETTINGS and not said.startswith(b"HTTP"):
+    through = _through(proxy)
+    if _is_http2(said):
         return Answer("grpc", f"a gRPC server answers at {address}{through}")
     if said.startswith((b"HTTP/", b"<")):
         return Answer("http1", f"an HTTP server answers at {address}, not gRPC{through}; is it a port of the gateway?")
     if said[:2] in (b"\x15\x03", b"\x16\x03") or (not said and _speaks_tls(address, proxy, deadline)):
-        return Answer("tls", f"{address} speaks TLS, and this client does not{through}")
+        if address.own_credentials:
+            return Answer("untrusted", f"{address} speaks TLS, and these credentials do not fit{through}")
+        return Answer("tls", f"{address} speaks TLS, and this client does not; set TRON_CA (or ca=){through}")
     if said:
         return Answer("other", f"what listens at {address} is not a gRPC server{through}")
     if _at_end(connection):

@@ -274,20 +274,15 @@ def find_monitor(registry: Address | str, *, timeout: float = 5.0) -> Address:
     """Return TRON's address, as the registry knows it. Raises ServiceNotFound, another TronError, or Unreachable.
 
     The credentials and interceptors of an Endpoint are used for TRON only if TRON is on a host of that Endpoint: TRON's
-    URL is what a client of the registry declared, so another host must not receive the tokens.
+    URL is what a client of the registry declared, so another host must not receive the tokens. Its `ca`, `cert` and
+    `key` are used on any host: TLS proves the host's name, and no key leaves this machine.
     """
     from tron_client.client import RegistryClient  # who knows TRON's address needs no registry
 
     where = resolve_address(registry)
     with RegistryClient(where, timeout=timeout) as client:
         found = monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
-    if isinstance(where, Endpoint) and _hosts(found) <= _hosts(where):
-        return Endpoint(found.text, where.credentials, where.interceptors)
-    return found
-
-
-def _hosts(address: Address) -> set[str]:
-    return {host for host, _ in address.endpoints}
+    return where.elsewhere(found) if isinstance(where, Endpoint) else found
 
 
 _STATS_BY_HAND = frozenset({"last_check", "sinks", "observed_at"})

@@ -17,6 +17,7 @@ from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
 
 from tron_client import forks
 from tron_client.channel import TRUST, open_agent_channel
+from tron_client.credentials import credentials_of
 from tron_client.errors import from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.protocol import codec, happened, stream_log
@@ -70,6 +71,7 @@ class ThreadTransport:
         self._agents: dict[AgentSession, AgentTransport] = {}
         self._waits: list[int] = []
         self._channel: grpc.Channel | None = None
+        self._credentials: grpc.ChannelCredentials | None = None
         self._generation = 0
         self._streams = 0
         self._call: Any = None
@@ -173,11 +175,12 @@ class ThreadTransport:
             if self.over:
                 return
             generation = TRUST.generation
-            if self._channel is None or self._generation != generation:
+            credentials = credentials_of(self._address)
+            if self._channel is None or self._generation != generation or self._credentials is not credentials:
                 if self._channel is not None:
                     self._channel.close()
                 self._channel = open_agent_channel(self._address, generation)
-                self._generation = generation
+                self._generation, self._credentials = generation, credentials
             self._broken_off = False
             self._stream.stream_opened()
             self._streams += 1

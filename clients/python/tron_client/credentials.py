@@ -1,0 +1,105 @@
+"""The credentials with which a connection is opened: read from files, kept, and read again once a file was replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+from tron_client import forks
+from tron_client.endpoint import Endpoint
+from tron_client.profiles import files_for
+from tron_client.tls_files import read_files, stamp_of
+
+if TYPE_CHECKING:
+    from tron_client.address import Address
+    from tron_client.tls import TlsFiles
+    from tron_client.tls_files import Loaded, Stamp
+
+_log = logging.getLogger("tron_client")
+
+MOST = 64
+"""Sets of files whose credentials are kept; a process uses one or two. Overflow rule: the set that was not used for the
+longest time is read again when it is used."""
+
+
+@dataclass(slots=True)
+class _Kept:
+    stamp: Stamp
+    content: bytes
+    credentials: grpc.ChannelCredentials
+
+
+class _Store:
+    """The credentials by their files. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[TlsFiles, _Kept] = OrderedDict()
+
+    def newest(self, files: TlsFiles) -> grpc.ChannelCredentials:
+        """Return the credentials of the files as they are now; the same object as before while the content is the same.
+
+        Files that are invalid now, but were valid before, leave the earlier credentials in use, with one line in the
+        log: a renewal may be half done. Raises ValueError if the files never were valid.
+        """
+        with self._lock:
+            kept = self._kept.get(files)
+            stamp = stamp_of(files)
+            if kept is not None and kept.stamp == stamp:
+                self._kept.move_to_end(files)
+                return kept.credentials
+            try:
+                loaded = read_files(files)
+            except ValueError as error:
+                if kept is None:
+                    raise
+                kept.stamp = stamp
+                _log.warning("tls_reload_failed why=%s; the earlier files stay in use", error)
+                return kept.credentials
+            content = _digest(loaded)
+            if kept is not None and kept.content == content:
+                kept.stamp = stamp
+                return kept.credentials
+            made = grpc.ssl_channel_credentials(loaded.ca, loaded.key, loaded.cert)
+            self._kept[files] = _Kept(stamp, content, made)
+            self._kept.move_to_end(files)
+            while len(self._kept) > MOST:
+                self._kept.popitem(last=False)
+            if kept is not None:
+                _log.info("tls_reloaded by=%s", files.asked_by)
+            return made
+
+    def after_fork(self) -> None:
+        """Start without credentials in a forked child, and leave those of the parent untouched."""
+        forks.keep(self._kept)
+        self._lock, self._kept = threading.Lock(), OrderedDict()
+
+
+def _digest(loaded: Loaded) -> bytes:
+    digest = hashlib.sha256()
+    for each in (loaded.ca, loaded.cert, loaded.key):
+        digest.update(b"-" if each is None else b"+%d:" % len(each) + each)
+    return digest.digest()
+
+
+_store = _Store()
+forks.watch(_store)
+
+
+def credentials_of(address: Address) -> grpc.ChannelCredentials | None:
+    """Return the credentials with which a connection to this address is to be opened now; None means plaintext.
+
+    The object changes when a file was renewed: a channel with another object is to be replaced. Raises ValueError,
+    which names the setting and the file, if a file is invalid.
+    """
+    if isinstance(address, Endpoint) and address.credentials is not None:
+        return address.credentials
+    files = files_for(address, os.environ)
+    return None if files is None else _store.newest(files)

@@ -1,0 +1,138 @@
+"""Reads profiles: the addresses and certificates of a system under a name, in `~/.config/tron/profiles.toml`.
+
+    [profiles.production]
+    registry = "registry.example:6122"
+    tron = "registry.example:6123"
+    ca = "production/ca.pem"
+
+`TRON_PROFILE` chooses a profile. Otherwise the profile `default` applies if no address is given: the addresses and the
+certificates of a system belong together, and a system on this machine needs none.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, parse_address
+from tron_client.tls import NO_FILES, Pem, TlsFiles, choose, from_environment
+
+if TYPE_CHECKING:
+    from tron_client.address import Address
+
+VARIABLE = "TRON_PROFILE"
+DEFAULT = "default"
+
+_MOST_BYTES = 1 << 20
+_ADDRESSES = {"registry": DEFAULT_REGISTRY, "tron": DEFAULT_MONITOR}
+_FILES = ("ca", "cert", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile; an address that it does not name is empty."""
+
+    name: str
+    registry: str = ""
+    tron: str = ""
+    files: TlsFiles = NO_FILES
+
+
+def profiles_path(environ: Mapping[str, str]) -> Path:
+    """Return the path of the profile file, in the directory for settings of the user (XDG_CONFIG_HOME)."""
+    folder = environ.get("XDG_CONFIG_HOME", "")
+    base = Path(folder) if folder.startswith("/") else Path(environ.get("HOME") or "~").expanduser() / ".config"
+    return base / "tron" / "profiles.toml"
+
+
+def find_profile(environ: Mapping[str, str], *, address_given: bool) -> Profile | None:
+    """Return the profile that applies; None if there is none. `address_given`: the address of the server comes from an
+    argument or a variable, so that only a profile that TRON_PROFILE names applies.
+
+    Raises ValueError if the file is invalid or has no such profile; the text names the file and the setting.
+    """
+    name = environ.get(VARIABLE, "").strip()
+    if not name and address_given:
+        return None
+    path = profiles_path(environ)
+    found = _read(path, name)
+    if not name:
+        return found.get(DEFAULT)
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        raise ValueError(f"{VARIABLE}: {path} has no profile {name!r}; its profiles: {known}")
+    return found[name]
+
+
+def files_for(address: Address, environ: Mapping[str, str]) -> TlsFiles | None:
+    """Return the files with which a connection to an address is opened: those given with the address, else of the
+    environment, else of the profile that TRON_PROFILE names. None means plaintext.
+
+    Raises ValueError for an invalid profile, and for a certificate without its key.
+    """
+    if address.plaintext:
+        return None
+    profile = find_profile(environ, address_given=True)
+    return choose(address.files, from_environment(environ), NO_FILES if profile is None else profile.files)
+
+
+def _read(path: Path, name: str) -> dict[str, Profile]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if name:
+            raise ValueError(f"{VARIABLE}: names the profile {name!r}, and there is no file {path}") from error
+        return {}
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"{path}: is larger than 1 MB")
+    try:
+        return _parsed(content, path.parent)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+@functools.lru_cache(maxsize=4)  # it is asked for at each call of a client
+def _parsed(content: bytes, folder: Path) -> dict[str, Profile]:
+    return parse_profiles(content.decode(), folder)
+
+
+def parse_profiles(text: str, folder: Path) -> dict[str, Profile]:
+    """Return the profiles in the text of a profile file; relative paths start at `folder`. Raises ValueError that names
+    the setting."""
+    document = tomllib.loads(text)
+    for name in document:
+        if name != "profiles":
+            raise ValueError(f"{name}: is not known; write [profiles.NAME]")
+    tables = document.get("profiles", {})
+    if not isinstance(tables, dict):
+        raise ValueError("profiles: must be tables; write [profiles.NAME]")
+    return {name: _profile(name, table, folder) for name, table in tables.items()}
+
+
+def _profile(name: str, table: object, folder: Path) -> Profile:
+    if not isinstance(table, dict):
+        raise ValueError(f"profiles.{name}: must be a table; write [profiles.{name}]")
+    texts: dict[str, str] = {}
+    for key, value in table.items():
+        field = f"profiles.{name}.{key}"
+        if key not in _ADDRESSES and key not in _FILES:
+            raise ValueError(f"{field}: is not known; the settings are {', '.join((*_ADDRESSES, *_FILES))}")
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"{field}: must be text, and not empty")
+        texts[key] = value.strip()
+        if key in _ADDRESSES:
+            parse_address(value, field, _ADDRESSES[key])
+    files = {
+        key: Pem(os.path.join(folder, os.path.expanduser(texts[key])), f"profiles.{name}.{key}")  # noqa: PTH118, PTH111
+        for key in _FILES
+        if key in texts
+    }
+    return Profile(name, texts.get("registry", ""), texts.get("tron", ""), TlsFiles(**files))

@@ -1,0 +1,91 @@
+"""Decides which certificates a connection uses: those of its arguments, else of the environment, else of a profile.
+
+Decisions only. The certificate and the key of a client belong together, so the source that names one of them must name
+both; the certificate of the CA may come from another source.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+VARIABLES = {"ca": "TRON_CA", "cert": "TRON_CERT", "key": "TRON_KEY"}
+"""The environment variables that name the files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pem:
+    """A certificate or a key: the path of a PEM file, or its content. `named`: the argument, variable or setting that
+    gave it, for error messages; it does not count in comparisons."""
+
+    given: str | bytes = field(repr=False)
+    named: str = field(compare=False)
+
+    @property
+    def path(self) -> str:
+        """The path of the file; empty if the content was given."""
+        return self.given if isinstance(self.given, str) else ""
+
+    def __str__(self) -> str:
+        return f"{self.named} {self.path}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The certificate of the CA that signed the server's certificate, and the certificate and key of this client. Any
+    may be missing: without `ca`, the public CAs that gRPC knows are trusted."""
+
+    ca: Pem | None = None
+    cert: Pem | None = None
+    key: Pem | None = None
+
+    @property
+    def asked_by(self) -> str:
+        """What asks for TLS, for error messages."""
+        return next((each.named for each in (self.ca, self.cert, self.key) if each is not None), "")
+
+
+NO_FILES = TlsFiles()
+
+
+def from_arguments(ca: object, cert: object, key: object) -> TlsFiles:
+    """Return the files that a program gives: each a path, the content as bytes, or None.
+
+    Raises TypeError for any other type, and ValueError for an empty path.
+    """
+    return TlsFiles(*(_argument(name, value) for name, value in (("ca", ca), ("cert", cert), ("key", key))))
+
+
+def _argument(name: str, value: object) -> Pem | None:
+    if value is None:
+        return None
+    if isinstance(value, bytes | bytearray):
+        return Pem(bytes(value), name)
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: must be a path, or the content of a PEM file as bytes, not {type(value).__name__}")
+    if not value:
+        raise ValueError(f"{name}: is empty; name a PEM file")
+    return Pem(value, name)
+
+
+def from_environment(environ: Mapping[str, str]) -> TlsFiles:
+    """Return the files that the environment names; an empty variable counts as absent."""
+    found = {name: environ.get(variable, "").strip() for name, variable in VARIABLES.items()}
+    return TlsFiles(**{name: Pem(path, VARIABLES[name]) for name, path in found.items() if path})
+
+
+def choose(*sources: TlsFiles) -> TlsFiles | None:
+    """Return the files to use, from the sources in their order; None if no source names any, which means plaintext.
+
+    Raises ValueError if a source gives a certificate without a key, or a key without a certificate.
+    """
+    ca = next((each.ca for each in sources if each.ca is not None), None)
+    pair = next((each for each in sources if each.cert is not None or each.key is not None), NO_FILES)
+    if pair.cert is not None and pair.key is None:
+        raise ValueError(f"{pair.cert.named}: a certificate needs its key; give both")
+    if pair.key is not None and pair.cert is None:
+        raise ValueError(f"{pair.key.named}: a key needs its certificate; give both")
+    return None if ca is None and pair.cert is None else TlsFiles(ca, pair.cert, pair.key)

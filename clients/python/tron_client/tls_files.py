@@ -1,0 +1,155 @@
+"""Reads certificates and keys, and explains what is wrong with them before gRPC does not: it only fails to connect."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tron_client.tls import Pem, TlsFiles
+
+MOST_BYTES = 4 << 20
+"""Bytes of one file that are read: room for a bundle of thousands of certificates."""
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----.+?-----END (?:[A-Z]+ )*PRIVATE KEY-----", re.DOTALL)
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+"""When each file was written, its size and its inode: it changes whenever a file is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The content of the files, checked; None for a file that was not given."""
+
+    ca: bytes | None
+    cert: bytes | None
+    key: bytes | None = field(repr=False)
+
+
+def stamp_of(files: TlsFiles) -> Stamp:
+    """Return the stamp of the files, without reading them."""
+    return tuple(_stamp(each) for each in (files.ca, files.cert, files.key))
+
+
+def _stamp(pem: Pem | None) -> tuple[int, int, int] | None:
+    if pem is None or not pem.path:
+        return None
+    try:
+        found = os.stat(pem.path)  # noqa: PTH116 - at each call of a client
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def read_files(files: TlsFiles) -> Loaded:
+    """Return the content of the files. Raises ValueError, which names the argument or variable and the file, if a file
+    cannot be read, has no certificate or key in it, or if the key does not belong to the certificate."""
+    ca = None if files.ca is None else _certificates(files.ca)
+    if files.cert is None or files.key is None:
+        return Loaded(ca, None, None)
+    cert, key = _certificates(files.cert), _private_key(files.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # the least size of keys is for the server to decide
+    try:
+        load_pair(context, cert, key)
+    except ssl.SSLError as error:
+        if "MISMATCH" in (error.reason or ""):
+            raise ValueError(f"{files.key}: is not the key of the certificate {files.cert}") from error
+        raise ValueError(f"{files.key}: cannot be used with {files.cert} ({reason_of(error)})") from error
+    return Loaded(ca, cert, key)
+
+
+def _content(pem: Pem) -> bytes:
+    if isinstance(pem.given, bytes):
+        return pem.given
+    try:
+        with open(pem.given, "rb") as file:  # noqa: PTH123 - a path with a null byte is a ValueError of ours, below
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{pem.named}: {pem.path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{pem.named}: {pem.path!r} is not a path ({error})") from error
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{pem}: is larger than {MOST_BYTES >> 20} MB")
+    return content
+
+
+def _certificates(pem: Pem) -> bytes:
+    content = _content(pem)
+    blocks = _CERTIFICATE.findall(content)
+    if not blocks:
+        there = "a private key, and no" if _KEY.search(content) else "no"
+        raise ValueError(f"{pem}: has {there} certificate in it; it must be a PEM file (-----BEGIN CERTIFICATE-----)")
+    found = b"\n".join(blocks) + b"\n"  # a bundle may have comments in any encoding
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError) as error:
+        raise ValueError(f"{pem}: has a damaged certificate in it") from error
+    return found
+
+
+def _private_key(pem: Pem) -> bytes:
+    content = _content(pem)
+    found = _KEY.search(content)
+    if found is None:
+        raise ValueError(f"{pem}: has no private key in it; it must be a PEM file (-----BEGIN PRIVATE KEY-----)")
+    if b"ENCRYPTED" in found[0]:
+        raise ValueError(f"{pem}: is encrypted with a password, which gRPC cannot ask for; decrypt the key")
+    return content
+
+
+def load_pair(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
+    """Give a context a certificate and its key. Raises ssl.SSLError if they do not fit; does nothing on a system
+    without files in memory, because a key must not be written to disk for a check."""
+    if not hasattr(os, "memfd_create"):
+        return
+    with open(os.memfd_create("tron-key"), "w+b") as file:  # noqa: PTH123
+        file.write(key + b"\n" + cert)
+        file.flush()
+        try:
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password=b"")
+        except FileNotFoundError:
+            return  # no /proc
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """Return OpenSSL's reason in lower-case words."""
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
+def own_problem(loaded: Loaded) -> str:
+    """Return why no server can accept this client's certificate now: it has expired or is not valid yet; empty if it is
+    valid.
+
+    The standard library reads no dates of certificates. It verifies them in a handshake, so both ends of one are here.
+    """
+    if loaded.cert is None or loaded.key is None or not hasattr(os, "memfd_create"):
+        return ""
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is the anchor
+    server.load_verify_locations(cadata=loaded.cert.decode("ascii", "replace"))
+    for each in (server, client):
+        load_pair(each, loaded.cert, loaded.key)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(down, up), server.wrap_bio(up, down, server_side=True)]
+    for _ in range(4):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError as error:
+                return VALIDITY.get(error.verify_code, "")
+            except ssl.SSLError:
+                return ""
+    return ""
+
+
+VALIDITY = {9: "is not valid yet (is the clock of this machine right?)", 10: "has expired"}
+"""What OpenSSL's codes for the dates of a certificate mean."""
