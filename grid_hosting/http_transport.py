@@ -4,6 +4,7 @@ machine."""
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import MutableMapping
 
 import httpx2
@@ -16,8 +17,10 @@ MOST_PROXIES = 8
 class ProxyTransport(httpx2.AsyncBaseTransport):
     """Sends each request directly or through its proxy, as `tron_client.proxy` decides; errors name the proxy."""
 
-    def __init__(self) -> None:
-        self._direct = httpx2.AsyncHTTPTransport()
+    def __init__(self, trust: ssl.SSLContext | None = None) -> None:
+        """`trust`: how certificates are verified; None: by the public CAs."""
+        self._verify: ssl.SSLContext | bool = True if trust is None else trust
+        self._direct = httpx2.AsyncHTTPTransport(verify=self._verify)
         self._by_proxy: dict[str, httpx2.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -40,7 +43,7 @@ class ProxyTransport(httpx2.AsyncBaseTransport):
         if proxy.url not in self._by_proxy:
             if len(self._by_proxy) >= MOST_PROXIES:
                 await self._close_proxies()
-            self._by_proxy[proxy.url] = httpx2.AsyncHTTPTransport(proxy=proxy.url)
+            self._by_proxy[proxy.url] = httpx2.AsyncHTTPTransport(verify=self._verify, proxy=proxy.url)
         return self._by_proxy[proxy.url]
 
     async def _close_proxies(self) -> None:

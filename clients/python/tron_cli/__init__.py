@@ -3,11 +3,14 @@
 - `app`                                           the list of commands.
 - `output`, `messages`, `streams`                 the output of commands, their sentences, and their standard streams.
 - `connection`                                    the connection to the registry, and the errors if it fails.
+- `tls_options`                                   the options for TLS and profiles, for all commands that connect.
 - `system`                                        `tron up` and the commands that run one program each.
 - `process_policy`, `process_supervisor`          when `tron up` starts a child again: the decisions, and the processes.
 - `tether`                                        a program that dies with its parent.
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
 - `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
+- `ca`                                            `tron ca`: a private CA.
+- `ca_contents`, `ca_signing`, `ca_files`         what a certificate says (pure), its signature, and its files.
 - `support_bundle`                                `tron support-bundle`: one file for a maintainer.
 - `support_machine`, `support_system`             the contents of this file: the machine, and the running programs.
 - `redaction`                                     the removal of secrets from this file. Pure.

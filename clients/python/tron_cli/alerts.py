@@ -13,6 +13,7 @@ from tron_client.address import DEFAULT_REGISTRY
 from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, registry_at
 from tron_cli.output import clock_time, one_line, out, print_json, severity_markup
+from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -23,6 +24,7 @@ app = typer.Typer(invoke_without_command=True, no_args_is_help=False)
 
 
 @app.callback()
+@connects
 def alerts(
     context: typer.Context,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -86,6 +88,7 @@ def alerts(
 
 
 @app.command()
+@connects
 def ack(
     alert_id: Annotated[str, typer.Argument(metavar="[ALERT_ID]", help="The alert to acknowledge.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,

@@ -19,6 +19,7 @@ from tron_cli.control import ControlError, NoDemo, ask, control_path
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import load_catalogue
 from tron_cli.streams import even_unread
+from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
     from tron_cli.fleet import Fleet
@@ -32,6 +33,7 @@ CatalogueOption = Annotated[
 ]
 
 
+@connects
 def demo(
     catalogue: CatalogueOption = DEFAULT_CATALOGUE,
     registry: RegistryOption = DEFAULT_REGISTRY,

@@ -23,6 +23,7 @@ from tron_cli.connection import (
     registry_at,
 )
 from tron_cli.output import age, clock_time, fail, liveness_markup, out, print_json
+from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,7 @@ def monitor_address_of(monitor: str, registry: str) -> str:
             fail(messages.tron_unreachable(error))
 
 
+@connects
 def explain(
     service_id: IdArgument,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -165,6 +167,7 @@ def shown(value: object) -> str:
     )
 
 
+@connects
 def stats(
     registry: RegistryOption = DEFAULT_REGISTRY, monitor: MonitorOption = "", as_json: JsonOption = False
 ) -> None:

@@ -16,6 +16,7 @@ from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption
 from tron_cli.judgement import MonitorOption, monitor_at, shown
 from tron_cli.output import clock_time, fail, out, print_json
+from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
     from tron_client.tron_api import HeldNotices, PolicyInForce, PolicyOverride
@@ -46,6 +47,7 @@ class PolicyCommand(TyperCommand):
         return super().parse_args(ctx, words)
 
 
+@connects
 def policy(
     changes: Annotated[
         list[str] | None,
@@ -163,6 +165,7 @@ def _unquoted(text: str) -> str:
     return text
 
 
+@connects
 def maintenance(
     service_id: Annotated[
         str, typer.Argument(metavar="[ID]", help="The service. Without ID: list the services under maintenance.")

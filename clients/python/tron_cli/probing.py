@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from tron_client.address import DEFAULT_REGISTRY, parse_address
+from tron_client.address import DEFAULT_REGISTRY
 
 from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption, away, refusal
 from tron_cli.output import fail, out, print_json
 from tron_cli.registering import chosen, load_catalogue
 from tron_cli.streams import even_unread
+from tron_cli.tls_options import connects, https_trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ class Finding:
     status: str = "ok"
 
 
+@connects
 def probe(
     catalogue: Annotated[
         str,
@@ -107,7 +109,7 @@ async def _check_http(url: str, timeout: float) -> Finding:
     try:
         async with (
             asyncio.timeout(timeout),
-            httpx2.AsyncClient(timeout=timeout, transport=ProxyTransport()) as client,
+            httpx2.AsyncClient(timeout=timeout, transport=ProxyTransport(https_trust())) as client,
             client.stream("GET", url) as answer,
         ):
             body = b""
@@ -115,7 +117,7 @@ async def _check_http(url: str, timeout: float) -> Finding:
                 body += part
                 if len(body) > _MOST_BODY:
                     break
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, TimeoutError, ValueError) as error:
         return Finding(messages.url_does_not_answer(url, error))
     if not answer.is_success:
         return Finding(f"{url} answers {answer.status_code}")
@@ -141,9 +143,11 @@ async def _check_grpc(host: str, port: int, timeout: float) -> Finding:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
     from tron_client.channel import open_aio_channel, proxy_of
+    from tron_client.endpoint import Endpoint
 
     try:
-        address = parse_address(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "url")
+        # `grpc://` is plaintext, also if the registry speaks TLS.
+        address = Endpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", plaintext=True)
     except ValueError as error:
         return Finding(str(error))
     async with open_aio_channel(address) as channel:

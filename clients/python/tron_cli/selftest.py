@@ -21,6 +21,7 @@ from tron_cli import messages
 from tron_cli.connection import JsonOption, RegistryOption
 from tron_cli.judgement import MonitorOption, monitor_address_of
 from tron_cli.output import out, print_json
+from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -165,6 +166,7 @@ class SelfTest:
             return ""
 
 
+@connects
 def selftest(
     registry: RegistryOption = DEFAULT_REGISTRY,
     monitor: MonitorOption = "",

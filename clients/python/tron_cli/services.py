@@ -14,6 +14,7 @@ from tron_cli.connection import JsonOption, LabelOption, RegistryOption, labels_
 from tron_cli.output import age, clock_time, liveness_markup, one_line, out, print_json
 from tron_cli.registering import chosen, load_catalogue, register_rows
 from tron_cli.service_options import ServiceOptions, ServiceRole, ServiceType, with_service_options
+from tron_cli.tls_options import OPTION_NAMES, connects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,7 @@ ServiceStatus = Literal[
 Liveness = Literal["alive", "suspect", "down", "unknown"]
 
 
+@connects
 def services(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
@@ -134,6 +136,7 @@ def _table(found: Iterable[Service], now: datetime | None) -> Table:
     return table
 
 
+@connects
 def watch(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
@@ -188,6 +191,7 @@ def change_markup(change: ServiceChange) -> str:
     return f"{head}{liveness_markup(service.liveness)}  {escape(title)}  {escape(one_line(', '.join(facts)))}"
 
 
+@connects
 @with_service_options
 def register(
     context: typer.Context,
@@ -231,7 +235,7 @@ def register(
     duplicates.
     """
     if catalogue:
-        _refuse_others(context, "catalogue", "service", "registry", "as_json")
+        _refuse_others(context, "catalogue", "service", "registry", "as_json", *OPTION_NAMES)
         listed = load_catalogue(catalogue)
         rows = chosen(listed, service)
         with registry_at(registry) as client:
@@ -269,6 +273,7 @@ def _refuse_others(context: typer.Context, *allowed: str) -> None:
             raise typer.BadParameter(messages.not_with(f"--{allowed[0]}"), param_hint=flag)
 
 
+@connects
 def deregister(
     service_id: Annotated[str, typer.Argument(metavar="ID", help="The service to remove.")],
     registry: RegistryOption = DEFAULT_REGISTRY,

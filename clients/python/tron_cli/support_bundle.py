@@ -25,6 +25,7 @@ from tron_cli.connection import RegistryOption
 from tron_cli.judgement import MonitorOption
 from tron_cli.output import fail, out
 from tron_cli.redaction import Redactor, environment
+from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
     from tron_client.models import Service
@@ -111,6 +112,7 @@ class Bundle:
         self._parts[name] = content, about
 
 
+@connects
 def support_bundle(
     output: Annotated[
         Path | None,

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from tron_cli.redaction import host_of
+from tron_cli.tls_options import https_trust
 
 if TYPE_CHECKING:
     from tron_client.client import RegistryClient
@@ -88,8 +89,9 @@ def explanations(client: MonitorClient, failing: list[Service]) -> list[dict[str
 
 def read(url: str) -> str:
     """Return the HTTP answer of a program; a proxy is never used, because the program belongs to this system. Raises
-    OSError."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    OSError, and ValueError for invalid certificates."""
+    https = urllib.request.HTTPSHandler(context=https_trust())
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
     with opener.open(url, timeout=PATIENCE) as answer:
         text: str = answer.read(4 << 20).decode(errors="replace")
     return text

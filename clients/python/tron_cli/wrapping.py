@@ -18,6 +18,7 @@ from tron_cli.endings import Ending
 from tron_cli.output import fail
 from tron_cli.program import Program
 from tron_cli.service_options import ServiceOptions, with_service_options
+from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ _RETRY_SECONDS = 0.2
 _REGISTER_SECONDS = 2.0
 
 
+@connects
 @with_service_options
 def run(
     command: Annotated[
@@ -68,8 +70,9 @@ def run(
     The command sends heartbeats while the program runs, and reports to the
     program's parent how the program ended. The program runs whether or not the
     registry is available; heartbeats begin once the registry answers. The
-    program finds its id in TRON_SERVICE_ID and the address of the registry in
-    TRON_REGISTRY.
+    program finds its id in TRON_SERVICE_ID, the address of the registry in
+    TRON_REGISTRY, and the paths of the certificates in TRON_CA, TRON_CERT and
+    TRON_KEY.
 
     With --restart, the command restarts a program that fails: at once the first
     time, then after 1 s, 2 s, 4 s ... The parent is notified of each failure,
