@@ -123,6 +123,7 @@ class Detector:
             lease.last_heartbeat_at += max(0.0, at - lease.heard_at)
             lease.observation = observation
             lease.heard_at = at
+            lease.outdated = False
         self._schedule(lease)
 
     def refresh(self, facts: Facts) -> None:
@@ -233,6 +234,13 @@ class Detector:
         self._count(lease, liveness_before)
         self._schedule(lease)
 
+    def await_facts(self, service_id: str, incarnation: int) -> None:
+        """Decide nothing about a service before newer facts about it arrive: the registry refused a verdict, and would
+        refuse the same verdict again."""
+        lease = self._leases.get(service_id)
+        if lease is not None and lease.facts.incarnation == incarnation:
+            lease.outdated, lease.scheduled = True, NEVER
+
     def deadlines(self, service_id: str) -> list[tuple[Kind, float]]:
         """Return the next transitions of a service, and when each is due (attentive seconds), if no further heartbeat
         arrives."""
@@ -243,7 +251,7 @@ class Detector:
         lease = self._leases.get(service_id)
         if lease is None or service_id in self._exempt:
             return []
-        imagined = replace(lease, deadline=None)
+        imagined = replace(lease, deadline=None, outdated=False)
         now, due = self.now, self.now
         found: list[tuple[Kind, float, LivenessCause]] = []
         try:
@@ -309,7 +317,7 @@ class Detector:
     def _next(self, lease: Lease) -> tuple[Kind, float]:
         """Return the next transition of the table above, and when it becomes true; NEVER if no transition is
         possible."""
-        if lease.deregistered:
+        if lease.deregistered or lease.outdated:
             return Kind.DEREGISTER, NEVER
         facts = lease.facts
         if facts.service_id in self._exempt:

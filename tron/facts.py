@@ -112,6 +112,8 @@ class Lease:
     scheduled: float = NEVER
     deregistered: bool = False
     confirmed: bool = False
+    outdated: bool = False
+    """Whether the registry refused a verdict on the service, because it knows newer facts that have not arrived yet."""
     deadline: ReportDeadline | None = None
     """The time at which the registry reports the service if nothing is heard; until then the registry may have heard
     heartbeats that it did not send. None if the registry sends all heartbeats of the service."""

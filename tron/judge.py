@@ -187,6 +187,7 @@ class Judge:
     def refused(self, ruling: Ruling) -> None:
         """Revert a verdict that the registry refused. Newer facts are on their way."""
         self._take_back(ruling.transition)
+        self.detector.await_facts(ruling.transition.service_id, ruling.transition.incarnation)
         before = ruling.transition.facts
         self._follow_up.note_notified(ruling.transition.service_id, before.notified, before.held_alert)
         self.groups.unlist(ruling.subtree)

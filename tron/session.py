@@ -20,6 +20,10 @@ from tron.orders import Orders, Ruling
 REPORT_EVERY = 0.2
 """Attentive seconds between two calls that tell the registry that it is watched."""
 
+REPORT_AT = 2
+"""Messages of facts without a call after which one is due, however little time passed: the registry sends few frames
+ahead of judgement, and would wait for the call that waits for its next frame."""
+
 _REFUSED = (VerdictOutcome.STALE, VerdictOutcome.INVALID)
 
 
@@ -53,6 +57,7 @@ class Session:
         self._held_sent = False
         self._cascade_sent = ""
         self._called_at = float("-inf")
+        self._unreported = 0
 
     def read(self, frame: Frame, newer: Callable[[], bool]) -> bool:
         """Add a message of facts. Return whether to `decide` on it.
@@ -66,6 +71,7 @@ class Session:
         # The next urgent frame comes once the registry knows that this one was judged.
         self._urgent = self._urgent or bool(frame.observations or frame.removed)
         self._called = False
+        self._unreported += 1
         return self.judge.complete and not (self.judge.now == judged_to and newer())
 
     def decide(self, wall: float, newer: Callable[[], bool]) -> Iterator[None]:
@@ -92,7 +98,8 @@ class Session:
         if self._called:
             return False
         held_changed = self.judge.guard.many_fail != self._held_sent
-        return self._urgent or held_changed or self.judge.now - self._called_at >= REPORT_EVERY
+        late = self._unreported >= REPORT_AT or self.judge.now - self._called_at >= REPORT_EVERY
+        return self._urgent or held_changed or late
 
     def take(self) -> Orders:
         """Return the orders to send now, for `calls`; without orders, the call only confirms that the frame was
@@ -151,5 +158,6 @@ class Session:
     def all_answered(self) -> None:
         """Record that every call for the taken orders was answered."""
         self._urgent = False
+        self._unreported = 0
         self._held_sent = self.judge.guard.many_fail
         self._called_at = self.judge.now

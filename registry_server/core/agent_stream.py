@@ -328,6 +328,10 @@ class AgentStream:
         """Whether there is anything to write."""
         return bool(self.outbox or self._alerts) or self._ack is not None or self._drain is not None
 
+    def set_reading(self, now: Instant, *, paused: bool) -> None:
+        """Record that nothing is read from the agent, or that it is read again."""
+        self._registry.set_reading(self.session_id, now, paused=paused)
+
     @property
     def is_behind(self) -> bool:
         """Whether nothing more should be read until the waiting messages are written, because there are too many. Never

@@ -82,6 +82,16 @@ class Heartbeats:
         if now.attentive - record.heard_at > ANSWERED_LATE:
             self._facts.hear_late(record, now)
 
+    def set_reading(self, session_id: int, now: Instant, *, paused: bool) -> None:
+        """Record that the registry pauses to read a stream, or reads it again. The services on it cannot be heard
+        meanwhile, so their silence counts from the end of the pause."""
+        for service_id in self._attachments.sessions[session_id].services:
+            record = self._records.get(service_id)
+            if record is not None and record.session == session_id:
+                record.unanswered = paused
+                if not paused:
+                    self._facts.hear_late(record, now)
+
     def beats(
         self,
         session_id: int,

@@ -100,11 +100,16 @@ class LivenessFacts:
 
     def incarnation_ended(self, record: Record) -> None:
         """Record that a newer incarnation of the service takes the place of this one."""
-        self._observers.incarnation_ended(record.incarnation)
+        self._observers.undefer(record.incarnation)
+
+    def stream_ended(self, record: Record) -> None:
+        """Report no silence of a service that is about to be detached: its facts follow, and a verdict on older facts
+        would be refused."""
+        self._observers.undefer(record.incarnation)
 
     def removed(self, record: Record) -> None:
         """Record that the service is no longer registered."""
-        self._observers.incarnation_ended(record.incarnation)
+        self._observers.undefer(record.incarnation)
         self._observers.removed(record.spec.service_id)
 
     def saved(self, record: Record) -> None:

@@ -161,7 +161,7 @@ class ObservationFeed:
         self._beats = {}
         self._removed = {}
         self._undecided.intersection_update(self._changed)
-        self.urgent = self.urgent and bool(self._changed or self._copies)
+        self.urgent = bool(self._changed or self._copies)  # the rest follows at once
         return unread
 
     def _take_changed(self, most: int | None) -> tuple[str, ...]:

@@ -169,8 +169,8 @@ class Observers:
         for _, feed in self._feeds.values():
             feed.heard(service_id, beat)
 
-    def incarnation_ended(self, incarnation: int) -> None:
-        """Record that an incarnation is no longer registered."""
+    def undefer(self, incarnation: int) -> None:
+        """Send the heartbeats of this incarnation again; see `ObservationFeed.undefer`."""
         for _, feed in self._feeds.values():
             feed.undefer(incarnation)
 

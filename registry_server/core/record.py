@@ -44,5 +44,5 @@ class Record:
     process: str = ""
     """The process whose other agents share the service's stream; empty if the service has a stream of its own."""
     unanswered: bool = False
-    """Whether the service waits for the answer to its registration: it cannot send heartbeats before, so its silence is
-    not evidence."""
+    """Whether the service waits for the answer to its registration, or the registry does not read its stream: it cannot
+    be heard, so its silence is not evidence."""

@@ -92,6 +92,8 @@ class Registry:
         """Record the heartbeats of one message. Not a method of its own: a call more for each would be felt."""
         self.beat_columns = self._heartbeats.columns
         """Record the heartbeats of one message that come in columns."""
+        self.set_reading = self._heartbeats.set_reading
+        """Record that the registry pauses to read a stream, or reads it again."""
         self._judgements = Judgements(
             self._directory, self._registrations, self._attachments, self._facts, self._published
         )

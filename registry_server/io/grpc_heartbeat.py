@@ -73,8 +73,11 @@ class HeartbeatStream:
                     await self._receive_many(message)
                 else:
                     self._receive(message)
-                if agent.is_behind and (error := await self._wait_written()) is not None:
-                    raise error
+                if agent.is_behind:
+                    agent.set_reading(self._loop.now(), paused=True)
+                    if (error := await self._wait_written()) is not None:
+                        raise error
+                    agent.set_reading(self._loop.now(), paused=False)
                 if agent.failure is not None:
                     await asyncio.wait({writer}, timeout=FAREWELL)  # it tells the agent, after all that came before
                     break

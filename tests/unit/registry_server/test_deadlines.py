@@ -247,3 +247,12 @@ def test_the_longest_gap_is_that_between_heartbeats_that_nothing_excuses() -> No
     assert record.worst_gap == pytest.approx(5.0), "it had no stream"
     assert record.judgement == Judgement(since=record.judgement.since)
     assert record.judgement.liveness is Liveness.ALIVE
+
+
+def test_a_stream_that_ended_is_no_silence_while_its_service_waits_to_be_detached(watched: Watched) -> None:
+    watched.defer(SILENCE)
+    watched.grid.registry.stream_ended(7, watched.grid.later(0.01))
+    assert watched.read(2 * SILENCE).beats == ()
+    while watched.grid.registry.detaches:
+        watched.grid.registry.detach_next()
+    assert [each.service_id for each in watched.read().observations] == ["a"]

@@ -267,3 +267,17 @@ def test_the_last_judgement_is_kept_while_it_is_not_shown(grid: Grid) -> None:
     assert seen(grid) is Liveness.UNKNOWN
     grid.registry.judged(OBSERVER, grid.later(0.0))
     assert seen(grid) is Liveness.DOWN
+
+
+def test_a_service_whose_stream_is_not_read_cannot_be_silent() -> None:
+    grid = Grid()
+    grid.watch()
+    grid.register("a", 1)
+    grid.registry.set_reading(1, grid.later(), paused=True)
+    grid.later(60.0)
+    assert grid.judge(VerdictKind.SUSPECT, cause=LivenessCause.SILENT).outcome is VerdictOutcome.STALE
+    grid.registry.set_reading(1, grid.later(), paused=False)
+    record = grid.registry.get("a")
+    assert (record.heard_at, record.unanswered) == (grid.time, False)
+    grid.later(60.0)
+    assert grid.judge(VerdictKind.SUSPECT, cause=LivenessCause.SILENT).outcome is VerdictOutcome.APPLIED

@@ -101,3 +101,13 @@ def test_what_was_asked_for_changes_no_deadline() -> None:
     assert lease is not None
     assert (lease.heard_at, lease.facts.worst_gap) == (50.0, 0.7)
     assert walk(detector, 60.0) == []
+
+
+def test_a_refused_verdict_is_not_repeated_before_newer_facts_arrive() -> None:
+    detector = make_detector(make_facts())
+    ((_, missed),) = walk(detector, 2.3)
+    detector.refused(missed)
+    detector.await_facts("a", 1)
+    assert walk(detector, 10.0, begin=2.4) == []
+    detector.record_beat(1, 11, 9.9)
+    assert next(kind for _, kind in story(walk(detector, 12.0, begin=10.1))) is Kind.MISS

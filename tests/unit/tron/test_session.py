@@ -9,6 +9,7 @@ from grid_model.liveness import Liveness
 from grid_model.observation import Facts, Frame
 from grid_model.verdict import VerdictOutcome
 
+from registry_server.core.observers import MOST_UNJUDGED
 from tests.unit.tron.builders import POLICY, make_facts
 from tron.judge import Judge
 from tron.policy import Policies
@@ -65,6 +66,16 @@ def test_a_frame_with_facts_is_reported_at_once_and_a_quiet_one_once_in_a_while(
     assert not session.report_is_due
     session.read(frame(100.0 + REPORT_EVERY), nothing_waits)
     assert session.report_is_due
+
+
+def test_frames_that_follow_each_other_at_once_are_reported_though_no_time_passes(session: Session) -> None:
+    session.read(frame(100.0, make_facts(heard_at=100.0)), nothing_waits)
+    call_for_all(session)
+    due = []
+    for _ in range(MOST_UNJUDGED):
+        session.read(frame(100.001), nothing_waits)
+        due.append(session.report_is_due)
+    assert any(due), "the registry sends no more before it hears of one of them"
 
 
 def test_calls_keep_the_order_and_the_size(session: Session) -> None:
