@@ -22,6 +22,10 @@ MOST_UNJUDGED = 4
 """Frames that an observer may have to judge at a time. Overflow rule: the next frame waits until one was judged, and
 what happens meanwhile is merged into it."""
 
+PATIENT_TICKS = 5
+"""Ticks without a frame after which one is sent whatever was judged: an observer that confirms now and then, by the
+time of the frames, must not wait for the frame that waits for its word."""
+
 SAME_TIME = 1e-6
 """Seconds by which a time may differ after it was a Duration on the wire."""
 
@@ -44,16 +48,23 @@ class Pacing:
     def __init__(self) -> None:
         self._unjudged: deque[float] = deque()
         self._judges = False
+        self._ticks_without = 0
 
     def may_send(self, *, urgent: bool) -> bool:
         """Return whether a frame may be sent now; a frame that is not `urgent` is sent with the tick."""
         if not self._judges:
             return not urgent
-        return not self._unjudged if urgent else len(self._unjudged) < MOST_UNJUDGED
+        if urgent:
+            return not self._unjudged
+        self._ticks_without += 1
+        return len(self._unjudged) < MOST_UNJUDGED or self._ticks_without > PATIENT_TICKS
 
     def sent(self, until: float) -> None:
         """Record that a frame with all facts up to the attentive time `until` was sent."""
+        self._ticks_without = 0
         if self._judges:
+            if len(self._unjudged) >= MOST_UNJUDGED:
+                self._unjudged.pop()
             self._unjudged.append(until)
 
     def judged(self, until: float) -> None:

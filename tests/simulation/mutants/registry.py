@@ -442,7 +442,7 @@ MISTAKES = (
         "TRON has the newest number and old facts",
         ("ALERT", "P2"),
         _heartbeats_overtake_facts,
-        first=1300,
+        first=8500,
     ),
     Mutant("deadlines_are_never_reached", "silence is not reported", ("P3",), _deadlines_are_never_reached),
     Mutant("no_attentive_clock", "a pause counts as silence", ("P2",), _no_attentive_clock),

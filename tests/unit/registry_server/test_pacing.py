@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from registry_server.core.observers import MOST_UNJUDGED, Pacing
+from registry_server.core.observers import MOST_UNJUDGED, PATIENT_TICKS, Pacing
 
 
 def judging() -> Pacing:
@@ -39,6 +39,20 @@ def test_frames_of_the_tick_go_on_for_a_while_and_no_longer() -> None:
     assert not pacing.may_send(urgent=False)
     pacing.judged(2.0)
     assert pacing.may_send(urgent=False)
+
+
+def test_an_observer_that_waits_for_time_to_pass_is_sent_a_frame_after_some_ticks() -> None:
+    pacing = judging()
+    for _ in range(MOST_UNJUDGED):
+        pacing.sent(2.0)
+    for _ in range(3):
+        ticks = 1
+        while not pacing.may_send(urgent=False):
+            ticks += 1
+        assert ticks == PATIENT_TICKS + 1
+        pacing.sent(3.0)
+    pacing.judged(3.0)
+    assert pacing.may_send(urgent=True)
 
 
 def test_an_onlooker_is_sent_a_frame_each_tick_and_none_between() -> None:
