@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tron_client.profiles import VARIABLE, find_profile
-from tron_client.tls import NO_FILES, VARIABLES, Pem, TlsFiles, choose, from_environment
+from tron_client.tls import NO_FILES, SERVER_NAME, VARIABLES, Pem, TlsFiles, choose, from_environment
 from tron_client.tls_files import load_pair, read_files
 
 from tron_cli.output import fail
@@ -128,9 +128,10 @@ def _connected(context: typer.Context, options: Mapping[str, str], values: dict[
     given = _source(context, "registry") in ("COMMANDLINE", "ENVIRONMENT")
     try:
         profile = find_profile({**os.environ, VARIABLE: options["profile"]}, address_given=given)
-        found = TlsFiles(
-            **{name: Pem(path, _name_of(context, name)) for name in VARIABLES if (path := options[name].strip())}
-        )
+        given_files = {
+            name: Pem(path, _name_of(context, name)) for name in VARIABLES if (path := options[name].strip())
+        }
+        found = TlsFiles.of(given_files, os.environ.get(SERVER_NAME, "").strip())
         files = choose(found, NO_FILES if profile is None else profile.files)
         if files is not None:
             read_files(files)  # what is wrong with them is said before anything starts
@@ -153,6 +154,7 @@ def _environment(profile: Profile | None, files: TlsFiles | None) -> Iterator[No
     for name, variable in VARIABLES.items():
         pem: Pem | None = getattr(files, name, None)
         wanted[variable] = None if pem is None else os.path.abspath(pem.path)  # noqa: PTH100
+    wanted[SERVER_NAME] = None if files is None else files.server_name or None
     before = {name: os.environ.get(name) for name in wanted}
     _set(wanted)
     try:

@@ -14,14 +14,16 @@ from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, Address, pars
 from tron_client.credentials import credentials_of
 from tron_client.endpoint import SYNC, Endpoint
 from tron_client.monkey_patches import require_usable
-from tron_client.profiles import find_profile
+from tron_client.profiles import files_for, find_profile
 from tron_client.proxy import grpc_proxy
-from tron_client.tls import choose, from_environment
+from tron_client.tls import choose, from_environment, name_to_verify
 
 if TYPE_CHECKING:
     from tron_client.proxy import Proxy
 
-_OPTIONS: tuple[tuple[str, int], ...] = (
+Options = tuple[tuple[str, int | str], ...]
+
+_OPTIONS: Options = (
     # A ping each 10 s keeps the way through firewalls open. A connection is closed only after 30 s without an answer
     # (of the registry, and of its kernel: gRPC makes TCP_USER_TIMEOUT of the second): what is torn down during a short
     # cut of the network looks like a crash when the network is back. The ping has a time-out of its own, the third.
@@ -40,7 +42,7 @@ _OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-_OF_AGENTS: tuple[tuple[str, int], ...] = (
+_OF_AGENTS: Options = (
     # At most 64 kB are on their way down: if they take long to be read, the answers to keepalive and to heartbeats wait
     # behind them. gRPC would allow megabytes.
     ("grpc.http2.bdp_probe", 0),
@@ -86,7 +88,18 @@ def _of_profile(default: str) -> Address:
 
 def _usable(address: Address) -> Address:
     credentials_of(address)  # a mistake in them is raised to the program, and not in a thread later
+    _verified_name(address)
     return address
+
+
+def _verified_name(address: Address) -> tuple[tuple[str, str], ...]:
+    """Return the option with the name that the server's certificate must have, if gRPC would take another one: for
+    several addresses or a Unix socket it takes the text of the address."""
+    files = None if address.own_credentials else files_for(address, os.environ)
+    if files is None:
+        return ()
+    name = name_to_verify([host for host, _ in address.endpoints], files)
+    return (("grpc.ssl_target_name_override", name),) if files.server_name or len(address.endpoints) != 1 else ()
 
 
 def proxy_of(address: Address) -> Proxy | None:
@@ -134,7 +147,7 @@ def open_agent_channel(address: Address | str, generation: int) -> grpc.Channel:
     return _open_channel(address, (*_OF_AGENTS, ("tron.connection_generation", generation)))
 
 
-def _open_channel(address: Address | str, more: tuple[tuple[str, int], ...]) -> grpc.Channel:
+def _open_channel(address: Address | str, more: Options) -> grpc.Channel:
     require_usable()
     where, options = _target(address, more)
     credentials = credentials_of(where)
@@ -164,10 +177,8 @@ def direct_options(address: Address) -> tuple[tuple[str, int], ...]:
     return (("grpc.enable_http_proxy", 0),) if proxy_of(address) is None else ()
 
 
-def _target(
-    address: Address | str, more: tuple[tuple[str, int], ...] = ()
-) -> tuple[Address, tuple[tuple[str, int], ...]]:
+def _target(address: Address | str, more: Options = ()) -> tuple[Address, Options]:
     where = parse_address(address, "address") if isinstance(address, str) else address
     # grpc shares a connection among channels whose options are all the same; a connection that a forked child finds is
     # its parent's. These options mean nothing else to it.
-    return where, (*_OPTIONS, *direct_options(where), ("tron.forks", forks.depth()), *more)
+    return where, (*_OPTIONS, *direct_options(where), ("tron.forks", forks.depth()), *_verified_name(where), *more)

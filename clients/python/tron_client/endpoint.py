@@ -45,6 +45,7 @@ class Endpoint(Address):
         ca: File | None = None,
         cert: File | None = None,
         key: File | None = None,
+        server_name: str | None = None,
         plaintext: bool = False,
         agents_per_stream: int = AGENTS_PER_STREAM,
         callback_threads: int = CALLBACK_THREADS,
@@ -55,10 +56,11 @@ class Endpoint(Address):
         `ca`: the PEM file (a path, or its content as bytes) with the CA that signed the server's certificate.
         `cert` and `key`: the certificate of this client and its key, for a server that requires one. Any of the three
         means TLS; what is missing comes from TRON_CA, TRON_CERT and TRON_KEY, and a replaced file is used for the next
-        connection. `plaintext`: never TLS, whatever the environment names. `credentials`: credentials of gRPC in place
-        of all these. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or of both; each client uses those
-        of its own kind. `agents_per_stream`: with more agents in a process, the SDK
-        opens another stream. `callback_threads`: how many callbacks of these agents may run at the same time. Raises
+        connection. `server_name`: the name that the server's certificate must have, for several hosts, and for a host
+        that is reached by another name. `plaintext`: never TLS, whatever the environment names. `credentials`:
+        credentials of gRPC in place of all these. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or of
+        both; each client uses those of its own kind. `agents_per_stream`: with more agents in a process, the SDK opens
+        another stream. `callback_threads`: how many callbacks of these agents may run at the same time. Raises
         ValueError for an invalid address or options that exclude each other, InvalidRequest for a number below 1, and
         TypeError for invalid credentials, files or interceptors. The files are read when a client or agent is created.
         """
@@ -74,11 +76,11 @@ class Endpoint(Address):
         for each in interceptors:
             if not isinstance(each, (*SYNC, grpc.aio.ClientInterceptor)):
                 raise TypeError(f"interceptors: {type(each).__name__} is no client interceptor of grpc or grpc.aio")
-        files = _absolute(from_arguments(ca, cert, key))
+        files = _absolute(from_arguments(ca, cert, key, server_name))
         if plaintext and (files != NO_FILES or credentials is not None):
-            raise ValueError("plaintext: cannot be combined with ca, cert, key or credentials")
+            raise ValueError("plaintext: cannot be combined with ca, cert, key, server_name or credentials")
         if credentials is not None and files != NO_FILES:
-            raise ValueError("credentials: cannot be combined with ca, cert or key")
+            raise ValueError("credentials: cannot be combined with ca, cert, key or server_name")
         super().__init__(text, endpoints)
         object.__setattr__(self, "_files", files)
         object.__setattr__(self, "_plaintext", arguments.flag("plaintext", plaintext))
@@ -155,7 +157,7 @@ def _absolute(files: TlsFiles) -> TlsFiles:
     def absolute(pem: Pem | None) -> Pem | None:
         return Pem(os.path.abspath(pem.path), pem.named) if pem is not None and pem.path else pem  # noqa: PTH100
 
-    return TlsFiles(absolute(files.ca), absolute(files.cert), absolute(files.key))
+    return TlsFiles(absolute(files.ca), absolute(files.cert), absolute(files.key), files.server_name)
 
 
 def _together(addresses: list[Address]) -> tuple[str, tuple[tuple[str, int], ...]]:

@@ -31,6 +31,7 @@ DEFAULT = "default"
 _MOST_BYTES = 1 << 20
 _ADDRESSES = {"registry": DEFAULT_REGISTRY, "tron": DEFAULT_MONITOR}
 _FILES = ("ca", "cert", "key")
+_KNOWN = (*_ADDRESSES, *_FILES, "server_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,10 @@ def files_for(address: Address, environ: Mapping[str, str]) -> TlsFiles | None:
     if address.plaintext:
         return None
     profile = find_profile(environ, address_given=True)
-    return choose(address.files, from_environment(environ), NO_FILES if profile is None else profile.files)
+    files = choose(address.files, from_environment(environ), NO_FILES if profile is None else profile.files)
+    if files is None and address.files.server_name:
+        raise ValueError("server_name: means nothing without TLS; give ca, or set TRON_CA")
+    return files
 
 
 def _read(path: Path, name: str) -> dict[str, Profile]:
@@ -123,8 +127,8 @@ def _profile(name: str, table: object, folder: Path) -> Profile:
     texts: dict[str, str] = {}
     for key, value in table.items():
         field = f"profiles.{name}.{key}"
-        if key not in _ADDRESSES and key not in _FILES:
-            raise ValueError(f"{field}: is not known; the settings are {', '.join((*_ADDRESSES, *_FILES))}")
+        if key not in _KNOWN:
+            raise ValueError(f"{field}: is not known; the settings are {', '.join(_KNOWN)}")
         if not isinstance(value, str) or not value.strip():
             raise ValueError(f"{field}: must be text, and not empty")
         texts[key] = value.strip()
@@ -135,4 +139,5 @@ def _profile(name: str, table: object, folder: Path) -> Profile:
         for key in _FILES
         if key in texts
     }
-    return Profile(name, texts.get("registry", ""), texts.get("tron", ""), TlsFiles(**files))
+    chosen = TlsFiles.of(files, texts.get("server_name", ""))
+    return Profile(name, texts.get("registry", ""), texts.get("tron", ""), chosen)

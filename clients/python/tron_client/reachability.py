@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tron_client.profiles import files_for
 from tron_client.proxy import grpc_proxy
+from tron_client.tls import name_to_verify
 from tron_client.tls_check import shake_hands
 from tron_client.tls_files import read_files
 
@@ -138,7 +139,7 @@ def _tunnel(connection: socket.socket, target: tuple[str, int], proxy: Proxy, ar
 def _ask_by_tls(address: Address, proxy: Proxy | None, files: TlsFiles, deadline: float) -> Answer:
     loaded = read_files(files)
     through = _through(proxy)
-    host = address.endpoints[0][0] if address.endpoints else "localhost"  # the name that gRPC gives to a Unix socket
+    host = name_to_verify([host for host, _ in address.endpoints], files)
     with _connect(address, proxy, deadline) as connection:
         half = min(deadline, time.monotonic() + _left(deadline) / 2)
         found = shake_hands(connection, str(address), host, files, loaded, _PREFACE, half)

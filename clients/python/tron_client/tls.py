@@ -7,11 +7,13 @@ both; the certificate of the CA may come from another source.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 VARIABLES = {"ca": "TRON_CA", "cert": "TRON_CERT", "key": "TRON_KEY"}
 """The environment variables that name the files."""
+SERVER_NAME = "TRON_SERVER_NAME"
+"""The environment variable with the name that the servers' certificates must have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,18 @@ class Pem:
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """The certificate of the CA that signed the server's certificate, and the certificate and key of this client. Any
-    may be missing: without `ca`, the public CAs that gRPC knows are trusted."""
+    may be missing: without `ca`, the public CAs that gRPC knows are trusted. `server_name`: the name that the server's
+    certificate must have, if it is not the host of the address."""
 
     ca: Pem | None = None
     cert: Pem | None = None
     key: Pem | None = None
+    server_name: str = ""
+
+    @classmethod
+    def of(cls, files: Mapping[str, Pem], server_name: str) -> TlsFiles:
+        """Return the files from a mapping with some of the keys `ca`, `cert` and `key`."""
+        return cls(files.get("ca"), files.get("cert"), files.get("key"), server_name)
 
     @property
     def asked_by(self) -> str:
@@ -49,12 +58,14 @@ class TlsFiles:
 NO_FILES = TlsFiles()
 
 
-def from_arguments(ca: object, cert: object, key: object) -> TlsFiles:
-    """Return the files that a program gives: each a path, the content as bytes, or None.
+def from_arguments(ca: object, cert: object, key: object, server_name: object = None) -> TlsFiles:
+    """Return the files that a program gives: each a path, the content as bytes, or None; and the server's name.
 
     Raises TypeError for any other type, and ValueError for an empty path.
     """
-    return TlsFiles(*(_argument(name, value) for name, value in (("ca", ca), ("cert", cert), ("key", key))))
+    if not isinstance(server_name, str | None):
+        raise TypeError(f"server_name: must be text, not {type(server_name).__name__}")
+    return TlsFiles(_argument("ca", ca), _argument("cert", cert), _argument("key", key), server_name or "")
 
 
 def _argument(name: str, value: object) -> Pem | None:
@@ -74,7 +85,8 @@ def _argument(name: str, value: object) -> Pem | None:
 def from_environment(environ: Mapping[str, str]) -> TlsFiles:
     """Return the files that the environment names; an empty variable counts as absent."""
     found = {name: environ.get(variable, "").strip() for name, variable in VARIABLES.items()}
-    return TlsFiles(**{name: Pem(path, VARIABLES[name]) for name, path in found.items() if path})
+    files = {name: Pem(path, VARIABLES[name]) for name, path in found.items() if path}
+    return TlsFiles.of(files, environ.get(SERVER_NAME, "").strip())
 
 
 def choose(*sources: TlsFiles) -> TlsFiles | None:
@@ -88,4 +100,17 @@ def choose(*sources: TlsFiles) -> TlsFiles | None:
         raise ValueError(f"{pair.cert.named}: a certificate needs its key; give both")
     if pair.key is not None and pair.cert is None:
         raise ValueError(f"{pair.key.named}: a key needs its certificate; give both")
-    return None if ca is None and pair.cert is None else TlsFiles(ca, pair.cert, pair.key)
+    name = next((each.server_name for each in sources if each.server_name), "")
+    return None if ca is None and pair.cert is None else TlsFiles(ca, pair.cert, pair.key, name)
+
+
+def name_to_verify(hosts: Sequence[str], files: TlsFiles) -> str:
+    """Return the name that the certificate of a server on these hosts must have; a Unix socket has no hosts.
+
+    Raises ValueError for several hosts without a `server_name`: gRPC verifies all servers of a list by one name.
+    """
+    if files.server_name:
+        return files.server_name
+    if len(set(hosts)) > 1:
+        raise ValueError(f"server_name: several hosts need one name that all their certificates have ({SERVER_NAME})")
+    return hosts[0] if hosts else "localhost"

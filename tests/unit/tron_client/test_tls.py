@@ -71,6 +71,7 @@ def test_a_certificate_and_its_key_come_from_one_source() -> None:
     [
         ({"ca": 7}, TypeError, "ca: must be a path"),
         ({"key": ""}, ValueError, "key: is empty"),
+        ({"server_name": 3}, TypeError, "server_name: must be text"),
         ({"ca": "x", "plaintext": True}, ValueError, "plaintext: cannot be combined"),
         ({"ca": "x", "credentials": grpc.local_channel_credentials()}, ValueError, "credentials: cannot be combined"),
     ],
@@ -139,6 +140,11 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(authority: TestAuthority,
 async def test_an_asynchronous_client_refuses_such_files_too(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         AsyncRegistryClient(Endpoint("127.0.0.1:1", ca=tmp_path / "none"))
+
+
+def test_a_server_name_without_tls_is_refused() -> None:
+    with pytest.raises(ValueError, match="server_name: means nothing without TLS"):
+        RegistryClient(Endpoint("127.0.0.1:1", server_name="a"))
 
 
 def test_the_variable_is_named_if_the_environment_names_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

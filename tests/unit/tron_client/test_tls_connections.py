@@ -71,6 +71,36 @@ async def test_the_environment_alone_is_enough(authority: TestAuthority, monkeyp
             client.list_services()
 
 
+def test_several_hosts_and_a_tunnel_need_the_name_of_the_certificates(authority: TestAuthority) -> None:
+    with registry(authority, ips=()) as canned:
+        port = canned.address.rpartition(":")[2]
+        several = [f"127.0.0.2:{port}", canned.address]
+        for addresses in (canned.address, several):
+            endpoint = Endpoint(addresses, ca=authority.ca, server_name="localhost")
+            assert what_answers(endpoint).kind in ("grpc", "refused")
+            with RegistryClient(endpoint) as client:
+                wait_until(lambda client=client: client.list_services() is not None, 10, "it answers")  # type: ignore[misc]
+        with pytest.raises(ValueError, match="server_name: several hosts need one name"):
+            Agent("a", registry=Endpoint(several, ca=authority.ca))
+
+
+def test_several_ports_of_one_host_are_verified_by_that_host(authority: TestAuthority) -> None:
+    with (
+        registry(authority) as canned,
+        RegistryClient(Endpoint(["127.0.0.1:1", canned.address], ca=authority.ca)) as client,
+    ):
+        wait_until(lambda: client.list_services() is not None, 10, "it answers")
+
+
+def test_a_server_behind_a_unix_socket_is_localhost(authority: TestAuthority, tmp_path: Path) -> None:
+    place = f"unix:{tmp_path}/tron.sock"
+    with canned_registry(place, server_credentials(authority.server(ips=()))):
+        endpoint = Endpoint(place, ca=authority.ca)
+        assert what_answers(endpoint).kind == "grpc"
+        with RegistryClient(endpoint) as client:
+            client.list_services()
+
+
 def test_tron_is_called_with_the_same_files_on_any_host(authority: TestAuthority) -> None:
     with registry(authority) as canned:
         canned.tron_url = f"grpc://127.0.0.2:{canned.address.rpartition(':')[2]}"
