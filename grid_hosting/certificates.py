@@ -1,0 +1,121 @@
+"""Decides whether a server may use a certificate: from the bytes of its files and the current time. Pure: it reads no
+file and no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+WARN_BEFORE = (timedelta(days=3), timedelta(days=14))
+"""How long before the end of a certificate operators are warned, shortest first."""
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+
+
+class CertificateError(Exception):
+    """A certificate, a key or a CA bundle cannot be used. The text begins with the setting that named the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The contents of the files of one server, in PEM."""
+
+    cert: bytes
+    """The server's certificate, followed by those of its issuers, without the root."""
+    key: bytes
+    client_ca: bytes = b""
+    """The CAs whose certificates clients must present; empty if clients need none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Files that passed all checks."""
+
+    material: Material
+    not_after: datetime
+    """The end of the certificate, or of an earlier one of its chain, in UTC."""
+
+
+def check(material: Material, now: datetime) -> Certificate:
+    """Return the checked certificate. Raises CertificateError. `now`: with its time zone."""
+    chain = _parse("cert", material.cert)
+    for number, (each, issuer) in enumerate(pairwise(chain), start=1):
+        _check_issued(each, issuer, number)
+    _check_key(material.key, chain[0].public_key())
+    for each in chain:
+        _check_time(each, now)
+    if material.client_ca:
+        _parse("client_ca", material.client_ca)
+    return Certificate(material, min(each.not_valid_after_utc for each in chain))
+
+
+def check_authorities(setting: str, bundle: bytes) -> None:
+    """Raise CertificateError, with the name of the setting, if a CA bundle has no certificates or invalid ones."""
+    _parse(setting, bundle)
+
+
+def warning_due(not_after: datetime, now: datetime) -> timedelta | None:
+    """Return the shortest period of WARN_BEFORE within which a certificate ends; None while it ends later. Zero: it has
+    ended."""
+    left = not_after - now
+    if left <= timedelta(0):
+        return timedelta(0)
+    return next((period for period in WARN_BEFORE if left <= period), None)
+
+
+def _parse(setting: str, text: bytes) -> list[x509.Certificate]:
+    if _BEGIN not in text:
+        raise CertificateError(f"{setting}: contains no certificate in PEM format")
+    try:
+        return x509.load_pem_x509_certificates(text)
+    except ValueError as error:
+        raise CertificateError(f"{setting}: contains a certificate that cannot be read: {error}") from error
+
+
+def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate, number: int) -> None:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+        raise CertificateError(
+            f"cert: certificate {number} of the file is not issued by certificate {number + 1}; the file must contain "
+            "the server's certificate first, and then those of its issuers in order"
+        ) from error
+
+
+def _check_key(text: bytes, certified: PublicKeyTypes) -> None:
+    try:
+        key = load_pem_private_key(text, password=None)
+    except TypeError as error:
+        raise CertificateError("key: is encrypted; remove its passphrase") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError("key: is not a private key in PEM format") from error
+    if _encoded(key.public_key()) != _encoded(certified):
+        raise CertificateError("key: does not match the certificate of the setting `cert`")
+
+
+def _check_time(certificate: x509.Certificate, now: datetime) -> None:
+    if now < (begin := certificate.not_valid_before_utc):
+        raise CertificateError(
+            f"cert: {_name(certificate)} is not valid before {begin.isoformat()}, and it is {_shown(now)}; "
+            "check the clock of this machine"
+        )
+    if now >= (end := certificate.not_valid_after_utc):
+        raise CertificateError(f"cert: {_name(certificate)} expired at {end.isoformat()}; renew it")
+
+
+def _name(certificate: x509.Certificate) -> str:
+    return f"the certificate {certificate.subject.rfc4514_string() or 'without a name'}"
+
+
+def _shown(moment: datetime) -> str:
+    return moment.replace(microsecond=0).isoformat()
+
+
+def _encoded(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
