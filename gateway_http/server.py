@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +28,10 @@ from gateway_http.runtime import connected
 from gateway_http.v1 import api, overview
 from grid_hosting.identity import own_agent
 from grid_hosting.listening import bind_socket
-from grid_hosting.program import warn_if_exposed, write_ready
+from grid_hosting.program import write_ready
+from grid_hosting.telemetry.program_metrics import tls_metrics
 from grid_hosting.telemetry.telemetry import Telemetry, read_all
+from grid_hosting.transport_security import TransportSecurity
 
 log = structlog.get_logger("gateway")
 
@@ -69,8 +72,8 @@ def bind(key: str, listen: str) -> Listener:
     return Listener(key, bound, address)
 
 
-def port_of(app: Any, gateway: Gateway) -> Port:
-    """Return a server for one application."""
+def port_of(app: Any, gateway: Gateway, tls: ssl.SSLContext | None) -> Port:
+    """Return a server for one application; plaintext without a context."""
     return Port(
         uvicorn.Config(
             app,
@@ -85,12 +88,14 @@ def port_of(app: Any, gateway: Gateway) -> Port:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             limit_concurrency=gateway.config.max_connections,
+            ssl_context_factory=None if tls is None else lambda _, __: tls,
         )
     )
 
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one gateway until `stop` is set. Raises StartError for an address."""
+    security = TransportSecurity("the gateway", config)
     listeners = [
         bind("registry_http", config.registry_http_listen),
         bind("tron_http", config.tron_http_listen),
@@ -98,16 +103,18 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         bind("hmi_http", config.hmi_listen),
     ]
     addresses = {each.key: each.address for each in listeners}
-    warn_if_exposed("the gateway", *addresses.values())
+    security.admit(*addresses.values())
+    security.log_mode()
     async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
         states: dict[str, PortState] = {}
-        metrics = gateway_metrics(gateway, states)
+        metrics = [*gateway_metrics(gateway, states), *tls_metrics(security.tls)]
         telemetry = Telemetry("gateway", metrics, otlp_endpoint=config.otlp_endpoint)
         apps = _apps(gateway, listeners, metrics_router(lambda: read_all(metrics)))
-        ports = {listener: port_of(app, gateway) for listener, app in apps.items()}
+        ports = {listener: port_of(app, gateway, security.ssl_context()) for listener, app in apps.items()}
         states |= {listener.key: port.server_state for listener, port in ports.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
-        agents = _agents(config, listeners) if config.self_register else []
+        agents = _agents(config, listeners, security.scheme()) if config.self_register else []
+        securing = tasks.create_task(security.run())
         loop = asyncio.get_running_loop()
         try:
             replica = gateway.replica
@@ -124,6 +131,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 log.info("gateway_draining")
             gateway.closing.set()
             telemetry.close()
+            securing.cancel()
             for port in ports.values():
                 port.should_exit = True
             for agent in agents:
@@ -150,11 +158,11 @@ def _apps(gateway: Gateway, listeners: list[Listener], metrics: APIRouter) -> di
     }
 
 
-def _agents(config: Config, listeners: list[Listener]) -> list[Any]:
+def _agents(config: Config, listeners: list[Listener], scheme: str) -> list[Any]:
     at = {each.key: each.address for each in listeners}
     return [
         own_agent(
-            "service-gateway", "Gateway", at["registry_http"], config.registry, ("legacy_rest", "json_api"), "http"
+            "service-gateway", "Gateway", at["registry_http"], config.registry, ("legacy_rest", "json_api"), scheme
         ),
         own_agent(
             "service-event-stream",
@@ -162,7 +170,7 @@ def _agents(config: Config, listeners: list[Listener]) -> list[Any]:
             at["events_http"],
             config.registry,
             ("event_broadcasting", "sse_streaming", "real_time_updates"),
-            "http",
+            scheme,
         ),
-        own_agent("service-hmi", "HMI Dashboard", at["hmi_http"], config.registry, ("dashboard",), "http"),
+        own_agent("service-hmi", "HMI Dashboard", at["hmi_http"], config.registry, ("dashboard",), scheme),
     ]

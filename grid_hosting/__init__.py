@@ -2,6 +2,8 @@
 
 - `program`, `start`                      how a program starts and stops: settings, logs, the ready file, its folders.
 - `addresses`, `listening`, `dialing`     addresses that a program listens on, and those of other servers.
+- `security`, `transport_security`        settings of transport security; which addresses a program may listen on.
+- `certificates`, `tls_files`, `tls`      decide whether a certificate can be used; files; TLS of all ports.
 - `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.
 - `status`                                the gRPC codes of errors that a client can act on.
 - `identity`                              the programs of the system as agents.

@@ -85,14 +85,28 @@ def is_loopback(ip: str) -> bool:
     return parsed.is_loopback
 
 
-def exposure_warning(what: str, address: str) -> str:
-    """Return the sentences that warn about a server that other machines can reach."""
-    port = address.rpartition(":")[2]
+def exposure_refusal(what: str, *addresses: str) -> str:
+    """Return the line that explains why a server without TLS does not listen where other machines can reach it."""
     return (
-        f"{what} listens on {address}, which other machines can reach. There is no authentication yet: anyone who "
-        "reaches it can register, change and remove services and acknowledge alerts. For now, listen on 127.0.0.1 and "
-        f"connect through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} HOST), or let a firewall or a VPN admit only "
-        "hosts you trust."
+        f"{what} does not listen on {', '.join(addresses)}: other machines can reach that address, and TLS is not "
+        "configured. Set [security] cert and key, or listen on 127.0.0.1; --insecure-listen allows it without TLS"
+    )
+
+
+def exposure_warning(what: str, address: str, *, tls: bool = False) -> str:
+    """Return the sentences that warn about a server that other machines can reach. `tls`: whether its connections are
+    encrypted."""
+    port = address.rpartition(":")[2]
+    if tls:
+        return (
+            f"{what} listens on {address}, which other machines can reach. Connections are encrypted, but there is no "
+            "authentication without client certificates: anyone who reaches it can register, change and remove "
+            "services and acknowledge alerts. Set [security] client_ca to require client certificates."
+        )
+    return (
+        f"{what} listens on {address} without TLS, and other machines can reach it: anyone who reaches it can "
+        "read everything, register, change and remove services, and acknowledge alerts. Set [security] cert and key, "
+        f"or listen on 127.0.0.1 and connect through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} HOST)."
     )
 
 

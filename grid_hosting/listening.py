@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
 
 from grid_hosting.addresses import ListenAddress, is_loopback, join, parse_listen
 from grid_hosting.start import StartError
@@ -49,6 +53,42 @@ def is_exposed(address: str) -> bool:
     except OSError:
         return True
     return not all(is_loopback(str(each[4][0])) for each in found)
+
+
+def bound_beyond_loopback(address: str) -> bool:
+    """Return whether other machines can reach a server of this process that is bound to `address`. The sockets decide,
+    not the text: a name may resolve to anything."""
+    hosts = _bound_hosts(int(address.rpartition(":")[2]))
+    return is_exposed(address) if not hosts else not all(map(is_loopback, hosts))
+
+
+def _bound_hosts(port: int) -> set[str]:
+    """Return the IP addresses at which TCP sockets of this process await connections at one port; none if the system
+    does not list open files."""
+    try:
+        numbers = [int(each.name) for each in Path("/dev/fd").iterdir()]
+    except (OSError, ValueError):
+        return set()
+    found = set()
+    for number in numbers:
+        with suppress(OSError):
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(number)) as each:
+                if each.family not in (socket.AF_INET, socket.AF_INET6) or each.type != socket.SOCK_STREAM:
+                    continue
+                host, bound, *_ = each.getsockname()
+                if bound == port and not _connected(each):
+                    found.add(str(host))
+    return found
+
+
+def _connected(each: socket.socket) -> bool:
+    try:
+        each.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _resolve(listen: str, host: str, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:

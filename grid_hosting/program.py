@@ -13,7 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, TextIO, TypeVar, cast
+from typing import Annotated, Any, Literal, NoReturn, TextIO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,16 +21,17 @@ from pydantic import AfterValidator, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliImplicitFlag,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
     TomlConfigSettingsSource,
 )
 
-from grid_hosting.addresses import exposure_warning, parse_listen
+from grid_hosting.addresses import parse_listen
 from grid_hosting.collector import COLLECTOR
-from grid_hosting.listening import is_exposed
 from grid_hosting.pauses import PAUSES
+from grid_hosting.security import SecuritySettings, client_environment, from_environment, from_file, problems_of
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
 from grid_hosting.whole_file import write_whole
 
@@ -73,9 +74,9 @@ CollectorUrl = Annotated[str, AfterValidator(_checked_collector)]
 """A setting that is the base URL of a collector, or empty."""
 
 
-class ProgramConfig(BaseSettings):
+class ProgramConfig(BaseSettings, SecuritySettings):
     """The settings of one program, in increasing priority: defaults, tron.toml, environment, flags. They are read once,
-    and never change.
+    and never change. Those of transport security are also read from the table and the variables of all programs.
 
     An unknown name, in the file or as a flag, is an error, and the program does not start.
     """
@@ -101,20 +102,6 @@ class ProgramConfig(BaseSettings):
     """Minimum level of log lines. At debug, details of single heartbeats are logged; above info, changes of liveness
     are not logged."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources in their order; pydantic-settings puts flags before these."""
-        if settings_cls.model_config.get("toml_file") is None:
-            return init_settings, env_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
 
 def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
     """Return the settings of one program, from `[table]` of the file, the environment, and flags. Exits with 2 if they
@@ -122,30 +109,34 @@ def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
     found, flags = finder.parse_known_args(argv)
-    file = _find_table(table, found.config)
+    file, tables = _find_tables(table, found.config)
 
     class Configured(kind):  # type: ignore[valid-type,misc]
         __doc__ = kind.__doc__
-        model_config = SettingsConfigDict(
-            env_prefix=f"TRON_{table.upper()}_",
-            cli_prog_name=f"tron {table}",
-            **({} if file is None else {"toml_file": file, "toml_table_header": (table,)}),
-        )
+        model_config = SettingsConfigDict(env_prefix=f"TRON_{table.upper()}_", cli_prog_name=f"tron {table}")
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """Return the sources in their order; pydantic-settings puts flags before these."""
+            shared = InitSettingsSource(settings_cls, dict(from_environment(os.environ)))
+            if file is None:
+                return init_settings, env_settings, shared
+            own = [] if table not in tables else [TomlConfigSettingsSource(settings_cls, file, (table,))]
+            return init_settings, env_settings, shared, *own, InitSettingsSource(settings_cls, from_file(tables))
 
     try:
         config: C = Configured(_cli_parse_args=list(flags))
     except (ValidationError, SettingsError) as error:
-        problems = (
-            [f"{'.'.join(map(str, each['loc']))}: {_plain(each['msg'])}" for each in error.errors()]
-            if isinstance(error, ValidationError)
-            else [str(error)]
-        )
+        problems = problems_of(error) if isinstance(error, ValidationError) else [str(error)]
         _refuse(table, "; ".join(problems), code=2)
     return config
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def _refuse(table: str, *problems: str, code: int = 1) -> NoReturn:
@@ -155,19 +146,17 @@ def _refuse(table: str, *problems: str, code: int = 1) -> NoReturn:
     sys.exit(code)
 
 
-def _find_table(table: str, named: Path | None) -> Path | None:
-    """Return the path of the settings file; None if it has no table for this program. Exits with 2 if it cannot be
+def _find_tables(table: str, named: Path | None) -> tuple[Path | None, dict[str, Any]]:
+    """Return the path of the settings file, None if there is none, and its tables. Exits with 2 if it cannot be
     read."""
     path = named or Path("tron.toml")
     try:
         tables = read_settings(path)
     except StartError as error:
         _refuse(table, str(error), code=2)
-    if tables is None:
-        if named is None:
-            return None
+    if tables is None and named is not None:
         _refuse(table, f"settings file {absolute(path)}: no such file", code=2)
-    return path if table in tables else None
+    return (None, {}) if tables is None else (path, tables)
 
 
 class _Log:
@@ -218,13 +207,6 @@ def write_ready(path: Path | None, facts: dict[str, object]) -> None:
     write_whole(path, json.dumps({**facts, "pid": os.getpid()}) + "\n")
 
 
-def warn_if_exposed(what: str, *addresses: str) -> None:
-    """Log a warning for each address that other machines can reach."""
-    for address in addresses:
-        if is_exposed(address):
-            log.warning("listening_beyond_loopback", address=address, why=exposure_warning(what, address))
-
-
 def host(
     config: ProgramConfig,
     table: str,
@@ -243,6 +225,7 @@ def host(
     try:
         prepare_data_dir(data_dir)
         claim_ready_file(config.ready_file)
+        os.environ.update(client_environment(config, os.environ))
         run(serve)
     except Exception as error:
         found = list(_leaves(error))

@@ -11,6 +11,9 @@ from typing import Any
 PROGRAMS = frozenset({"registry", "monitor", "gateway"})
 """The programs that one settings file may have tables for."""
 
+SECURITY = frozenset({"cert", "key", "client_ca", "ca", "insecure_listen"})
+"""The names in the table `[security]`, which all programs read."""
+
 
 class StartError(Exception):
     """A program cannot start. The text is one line for people, and names the path or address."""
@@ -66,9 +69,14 @@ def read_settings(path: Path) -> dict[str, Any] | None:
         raise StartError(f"settings file {absolute(path)}: is not UTF-8 text") from error
     except ValueError as error:
         raise StartError(f"settings file {absolute(path)}: {' '.join(str(error).split())}") from error
-    if unknown := sorted(tables.keys() - PROGRAMS):
-        known = ", ".join(sorted(PROGRAMS))
+    if unknown := sorted(tables.keys() - PROGRAMS - {"security"}):
+        known = ", ".join(sorted({*PROGRAMS, "security"}))
         raise StartError(f"settings file {absolute(path)}: [{unknown[0]}] is not a program; the tables are {known}")
+    if not isinstance(tables.get("security", {}), dict):
+        raise StartError(f"settings file {absolute(path)}: security is not a table; write [security]")
+    if unknown := sorted(tables.get("security", {}).keys() - SECURITY):
+        known = ", ".join(sorted(SECURITY))
+        raise StartError(f"settings file {absolute(path)}: [security] has no setting {unknown[0]}; it has {known}")
     return tables
 
 

@@ -10,12 +10,14 @@ from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from grid_hosting.addresses import reachable_here
 from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
-from grid_hosting.program import warn_if_exposed, write_ready
+from grid_hosting.program import write_ready
 from grid_hosting.sinks.build import build
-from grid_hosting.telemetry.program_metrics import Queues, program_metrics, sink_metrics, sink_queues
+from grid_hosting.telemetry.program_metrics import Queues, program_metrics, sink_metrics, sink_queues, tls_metrics
 from grid_hosting.telemetry.telemetry import Telemetry
+from grid_hosting.transport_security import TransportSecurity
 from registry_server.config import Config
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import HealthService
@@ -41,6 +43,7 @@ SERVICES = (
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one registry until `stop` is set. Raises StoreError, JournalError, or StartError for an address."""
+    security = TransportSecurity("the registry", config)
     loop = RegistryLoop(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
     await loop.start()
     found = {"services": len(loop.registry.records), "events": loop.events_found}
@@ -56,10 +59,14 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop), server)
 
     bound = build_server(
-        config.listen, register=register, services=SERVICES, max_message_bytes=config.max_message_bytes
+        config.listen,
+        register=register,
+        services=SERVICES,
+        max_message_bytes=config.max_message_bytes,
+        credentials=security.grpc_credentials(),
     )
     server, address = bound.server, bound.address
-    warn_if_exposed("the registry", address)
+    security.admit(address)
 
     def queues() -> Queues:
         sinks = sink_queues(dispatcher.stats(), config.sinks.queue_size)
@@ -69,15 +76,21 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         *registry_metrics(loop, services, event_log),
         *program_metrics("registry", queues),
         *sink_metrics(dispatcher.stats),
+        *tls_metrics(security.tls),
     ]
-    telemetry = Telemetry("registry", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint)
-    agent = own_agent(SERVICE_ID, "Service Registry", address, address, ("service_registry", "event_stream"))
+    telemetry = Telemetry(
+        "registry", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint, security=security
+    )
+    security.log_mode()
+    caps = ("service_registry", "event_stream")
+    agent = own_agent(SERVICE_ID, "Service Registry", address, reachable_here(address), caps)
     events = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         keeper = tasks.create_task(loop.run())
         sweeper = tasks.create_task(streams.sweep_forever())
         watchdog = tasks.create_task(watch_the_watcher(loop, dispatcher, config.monitor_lost_after))
         messenger = tasks.create_task(dispatcher.run())
+        securing = tasks.create_task(security.run())
         try:
             await server.start()
             log.info("registry_serving", address=address, data_dir=str(config.data_dir))
@@ -104,6 +117,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             sweeper.cancel()
             watchdog.cancel()
             messenger.cancel()
+            securing.cancel()
             keeper.cancel()
             telemetry.close()
     await loop.close()

@@ -13,11 +13,12 @@ from tron_client.channel import open_aio_channel
 
 from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
-from grid_hosting.program import warn_if_exposed, write_ready
+from grid_hosting.program import write_ready
 from grid_hosting.sinks.build import build
 from grid_hosting.start import StartError
-from grid_hosting.telemetry.program_metrics import program_metrics, sink_metrics, sink_queues
+from grid_hosting.telemetry.program_metrics import program_metrics, sink_metrics, sink_queues, tls_metrics
 from grid_hosting.telemetry.telemetry import Telemetry
+from grid_hosting.transport_security import TransportSecurity
 from tron.config import Config
 from tron.live_policy import LivePolicy
 from tron.metrics import monitor_metrics
@@ -38,6 +39,7 @@ MAX_MESSAGE = 1 << 20
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one TRON until `stop` is set. Raises StartError for thresholds or an address, JournalError for the sinks."""
+    security = TransportSecurity("TRON", config)
     store = PolicyStore(config.data_dir)
     try:
         layers = store.load(config.thresholds())
@@ -62,15 +64,25 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             health_pb2_grpc.add_HealthServicer_to_server(health, server)
 
         services = (TRON_SERVICE, "grpc.health.v1.Health")
-        bound = build_server(config.listen, register=register, services=services, max_message_bytes=MAX_MESSAGE)
+        bound = build_server(
+            config.listen,
+            register=register,
+            services=services,
+            max_message_bytes=MAX_MESSAGE,
+            credentials=security.grpc_credentials(),
+        )
         server, address = bound.server, bound.address
-        warn_if_exposed("TRON", address)
+        security.admit(address)
         metrics = [
             *monitor_metrics(monitor),
             *program_metrics("monitor", lambda: sink_queues(dispatcher.stats(), config.sinks.queue_size)),
             *sink_metrics(dispatcher.stats),
+            *tls_metrics(security.tls),
         ]
-        telemetry = Telemetry("monitor", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint)
+        telemetry = Telemetry(
+            "monitor", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint, security=security
+        )
+        security.log_mode()
         caps = ("health_monitoring", "timeout_detection", "service_alerts")
         agent = own_agent(SERVICE_ID, "TRON Heartbeat Monitor", address, config.registry, caps)
         loop = asyncio.get_running_loop()
@@ -80,6 +92,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 tasks.create_task(monitor.run()),
                 tasks.create_task(relay.run()),
                 tasks.create_task(dispatcher.run()),
+                tasks.create_task(security.run()),
             ]
             try:
                 await server.start()

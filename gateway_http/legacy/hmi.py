@@ -104,7 +104,8 @@ class Hmi:
         return await self._system.read(registry_live=self._replica.live)
 
     async def _ask(self, name: str) -> dict[str, Any]:
-        answer = await ask_health(self._neighbours[name])
+        ours = name not in FOREIGN
+        answer = await ask_health(self._neighbours[name], tls=ours and self._gateway.config.cert is not None)
         return {"status": "error"} if answer is None else answer
 
     def _uptime(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from grid_hosting.tls import client_context
 
 REQUIRED = (
     6120, 6100, 6121, 6101, 6102, 6103, 6104, 6109, 6110,
@@ -106,13 +109,16 @@ class SystemStatus:
         }
 
 
-async def ask_health(port: int) -> dict[str, Any] | None:
-    """Return the JSON object that a program of this machine answers to GET /health; None if there is none."""
+async def ask_health(port: int, *, tls: bool = False) -> dict[str, Any] | None:
+    """Return the JSON object that a program of this machine answers to GET /health; None if there is none. `tls`:
+    whether the port is secured as our own ports are."""
+    scheme = "https" if tls else "http"
     try:
+        verify = await asyncio.to_thread(client_context, os.environ) if tls else True
         async with (
             asyncio.timeout(HEALTH_TIMEOUT),
-            httpx2.AsyncClient(timeout=HEALTH_TIMEOUT, trust_env=False) as client,
-            client.stream("GET", f"http://127.0.0.1:{port}/health") as response,
+            httpx2.AsyncClient(timeout=HEALTH_TIMEOUT, trust_env=False, verify=verify) as client,
+            client.stream("GET", f"{scheme}://127.0.0.1:{port}/health") as response,
         ):
             body = b""
             async for part in response.aiter_bytes():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from typing import Any, TextIO
@@ -17,6 +18,8 @@ import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from grid_hosting.listening import bind_socket
+from grid_hosting.start import StartError
+from grid_hosting.transport_security import TransportSecurity
 
 log = structlog.get_logger("metrics")
 
@@ -34,6 +37,20 @@ again and again, and take a processor."""
 
 class _Handler(WSGIRequestHandler):
     timeout = ANSWER_WITHIN
+    server: _Server
+
+    def setup(self) -> None:
+        """Perform the TLS handshake, within the deadline, if the page is served over TLS."""
+        if self.server.tls is not None:
+            self.request.settimeout(ANSWER_WITHIN)
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def finish(self) -> None:
+        """Close the connection; the server knows only the socket below TLS."""
+        super().finish()
+        if self.server.tls is not None:
+            self.request.close()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the word of the base class
         """Log nothing, because a request for metrics is no event."""
@@ -47,8 +64,9 @@ class _Handler(WSGIRequestHandler):
 class _Server(WSGIServer):
     request_queue_size = BACKLOG
 
-    def __init__(self, bound: socket.socket, address: tuple[str, int]) -> None:
+    def __init__(self, bound: socket.socket, address: tuple[str, int], tls: ssl.SSLContext | None) -> None:
         super().__init__(address, _Handler, bind_and_activate=False)
+        self.tls = tls
         self.socket.close()
         self.socket = bound
         self.server_name, self.server_port = address  # binding would ask the name service, and wait for it
@@ -72,12 +90,20 @@ class _Server(WSGIServer):
 
 class Endpoint:
     """Serves the page on one address, from now on until `close`. Raises StartError for an address that cannot be
-    used."""
+    used, and ExposedError for one that `security` does not admit."""
 
-    def __init__(self, listen: str, page: CollectorRegistry) -> None:
+    def __init__(self, listen: str, page: CollectorRegistry, security: TransportSecurity | None = None) -> None:
         bound, self.address = bind_socket(listen)
+        tls = None
+        if security is not None:
+            try:
+                security.admit(self.address)
+            except StartError:
+                bound.close()
+                raise
+            tls = security.ssl_context()
         host, _, port = self.address.rpartition(":")
-        self._server = _Server(bound, (host.strip("[]"), int(port)))
+        self._server = _Server(bound, (host.strip("[]"), int(port)), tls)
         self._server.set_app(make_wsgi_app(page))
         threading.Thread(target=self._serve, name="metrics", daemon=True).start()
 

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from grid_hosting.pauses import PAUSES
 from grid_hosting.sinks.sink_worker import SinkStats
-from grid_hosting.telemetry.metrics import Counts, Metric, counters, gauges, histogram
+from grid_hosting.telemetry.metrics import Counts, Metric, counter, counters, gauge, gauges, histogram
+from grid_hosting.tls import ServerTls
 
 Queues = Mapping[str, tuple[int, int]]
 """What can grow in a program, by name: its length now, and its bound."""
@@ -72,6 +73,22 @@ def sink_metrics(stats: Callable[[], Mapping[str, SinkStats]]) -> list[Metric]:
             "Attempts to deliver a notice that failed, by sink; they are repeated.",
             ("sink",),
             lambda: {(name,): each.failed_attempts for name, each in stats().items()},
+        ),
+    ]
+
+
+def tls_metrics(tls: ServerTls | None) -> list[Metric]:
+    """Return the metrics of a program's certificate; zero without TLS."""
+    return [
+        gauge(
+            "tron_tls_certificate_end_seconds",
+            "Unix time at which the program's certificate ends; 0 without TLS.",
+            lambda: 0.0 if tls is None else tls.certificate.not_after.timestamp(),
+        ),
+        counter(
+            "tron_tls_reload_failures_total",
+            "Renewed certificate files that could not be used.",
+            lambda: 0 if tls is None else tls.reload_failures,
         ),
     ]
 

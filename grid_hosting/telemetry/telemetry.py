@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from grid_hosting.listening import is_exposed
 from grid_hosting.start import StartError
 from grid_hosting.telemetry.endpoint import Endpoint
 from grid_hosting.telemetry.exposition import page_of
 from grid_hosting.telemetry.metrics import Metric, Reading
+from grid_hosting.transport_security import ExposedError, TransportSecurity
 
 if TYPE_CHECKING:
     from grid_hosting.telemetry.otlp import OtlpSender
@@ -22,9 +22,6 @@ log = structlog.get_logger("metrics")
 
 READ_WITHIN = 3.0
 """Seconds that the event loop has to read the values; a scrape of a loop that is stuck fails."""
-
-
-EXPOSED = "other machines can read the metrics; there is no authentication yet"
 
 
 def read_all(metrics: Iterable[Metric]) -> list[Reading]:
@@ -41,23 +38,32 @@ def read_all(metrics: Iterable[Metric]) -> list[Reading]:
 class Telemetry:
     """The metrics of a program while it runs. Create it on the event loop, which alone reads the values."""
 
-    def __init__(self, program: str, metrics: Iterable[Metric], *, listen: str = "", otlp_endpoint: str = "") -> None:
+    def __init__(
+        self,
+        program: str,
+        metrics: Iterable[Metric],
+        *,
+        listen: str = "",
+        otlp_endpoint: str = "",
+        security: TransportSecurity | None = None,
+    ) -> None:
         """`listen`: the listen address of the page; empty: no page. `otlp_endpoint`: the base address of a collector to
         send the metrics to; if empty, the one that the environment names, if any. A failure is logged, and the program
-        runs without metrics."""
+        runs without metrics. `security`: that of the page; None: plaintext, on any address. Raises ExposedError if it
+        does not admit the address of the page."""
         self._metrics = tuple(metrics)
         self._loop = asyncio.get_running_loop()
         self._endpoint: Endpoint | None = None
         if listen:
             try:
-                self._endpoint = Endpoint(listen, page_of(self._read))
+                self._endpoint = Endpoint(listen, page_of(self._read), security)
+            except ExposedError:
+                raise
             except StartError as error:
                 log.error("metrics_not_served", setting="metrics_listen", why=str(error))
             else:
-                log.info("metrics_serving", url=f"http://{self.address}/metrics")
-                if is_exposed(self.address):
-                    log.warning("listening_beyond_loopback", address=self.address, why=EXPOSED)
-
+                scheme = "http" if security is None else security.scheme()
+                log.info("metrics_serving", url=f"{scheme}://{self.address}/metrics")
         self._sender = self._start_sender(program, otlp_endpoint) if otlp_endpoint or _environment_sends() else None
 
     @property

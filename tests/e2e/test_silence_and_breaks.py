@@ -337,7 +337,7 @@ def played(folder: Path, cases: tuple[Case, ...]) -> Iterator[tuple[Rig, dict[Ca
             install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *NODE_PACKAGES]
             subprocess.run(install, cwd=folder, check=True, timeout=100, capture_output=True)
         listen = f"{net.address}:0" if net is not None else "127.0.0.1:0"
-        registry = stack.enter_context(start_registry(folder / "registry", listen=listen))
+        registry = stack.enter_context(start_registry(folder / "registry", "--insecure-listen", listen=listen))
         monitor = stack.enter_context(start_monitor(folder / "monitor", registry.address))
         client = stack.enter_context(RegistryClient(registry.address))
         tron = stack.enter_context(MonitorClient(monitor.address))

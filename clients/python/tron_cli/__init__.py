@@ -5,6 +5,7 @@
 - `connection`                                    the connection to the registry, and the errors if it fails.
 - `tls_options`                                   the options for TLS and profiles, for all commands that connect.
 - `system`                                        `tron up` and the commands that run one program each.
+- `system_security`                               TLS of `tron up`, and the addresses that it may listen on.
 - `process_policy`, `process_supervisor`          when `tron up` starts a child again: the decisions, and the processes.
 - `tether`                                        a program that dies with its parent.
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.

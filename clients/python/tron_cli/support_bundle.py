@@ -192,13 +192,14 @@ def _ask_programs(bundle: Bundle, registry: str, monitor: str, addresses: dict[s
             f"why services are not alive, the first {support_system.MOST_EXPLAINED} of them",
             lambda: support_system.explanations(client, failing),
         )
+    scheme = "https" if os.environ.get("TRON_CA") else "http"  # a secured program speaks TLS on all of its ports
     for name, key in (("registry", "registry_metrics"), ("monitor", "tron_metrics"), ("gateway", "registry_http")):
         if not addresses[key]:
             bundle.missing.append(f"metrics/{name}.txt: the program serves none")
             continue
-        url = f"http://{addresses[key]}/metrics"
+        url = f"{scheme}://{addresses[key]}/metrics"
         bundle.add_text(f"metrics/{name}.txt", f"its metrics, from {url}", lambda url=url: support_system.read(url))  # type: ignore[misc]
-    status = f"http://{addresses['registry_http']}/v1/status"
+    status = f"{scheme}://{addresses['registry_http']}/v1/status"
     bundle.add("gateway.json", "the state of the gateway", lambda: support_system.read_json(status))
 
 

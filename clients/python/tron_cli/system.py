@@ -10,14 +10,14 @@ import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from tron_client.address import DEFAULT_REGISTRY
 
-from grid_hosting.addresses import exposure_warning, parse_listen, reachable_here
-from grid_hosting.listening import check_bindable, is_exposed
+from grid_hosting.addresses import parse_listen, reachable_here
+from grid_hosting.listening import check_bindable
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
 from tron_cli import messages
 from tron_cli.demo import DEFAULT_CATALOGUE, CatalogueOption, to_try
@@ -26,10 +26,12 @@ from tron_cli.process_policy import RestartPolicy
 from tron_cli.process_supervisor import Supervisor, child
 from tron_cli.registering import load_catalogue
 from tron_cli.streams import even_unread
+from tron_cli.system_security import as_flags, check_security, exports, scheme, warn_of_exposure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from grid_hosting.security import SecuritySettings
     from tron_cli.process_policy import Serving
 
 HOST = "127.0.0.1"
@@ -110,6 +112,21 @@ def up(
     ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Also run a demo fleet (see: tron demo).")] = False,
     catalogue: CatalogueOption = DEFAULT_CATALOGUE,
+    cert: Annotated[
+        Path | None,
+        typer.Option(help="The servers' certificate, followed by those of its issuers. All ports then speak TLS only."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="The private key of --cert; only its owner may read it.")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(help="CA bundle. All ports then require client certificates that these CAs issued.")
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(help="CA bundle by which the programs verify each other. Default: that of --client-ca."),
+    ] = None,
+    insecure_listen: Annotated[
+        bool, typer.Option("--insecure-listen", help="Allow addresses that other machines can reach without TLS.")
+    ] = False,
 ) -> None:
     """Run the whole system: registry, TRON and gateway.
 
@@ -131,11 +148,17 @@ def up(
     # An empty text is no address for a program: it would serve where it does by default.
     registry_metrics_listen, tron_metrics_listen = registry_metrics_listen or _OFF, tron_metrics_listen or _OFF
     metrics = {"--registry-metrics-listen": registry_metrics_listen, "--tron-metrics-listen": tron_metrics_listen}
-    _check_settings(config)
-    _check_addresses(listens, {flag: address for flag, address in metrics.items() if address != _OFF})
+    tables = _check_settings(config)
+    pages = {flag: address for flag, address in metrics.items() if address != _OFF}
+    _check_addresses(listens, pages)
+    files = {"cert": cert, "key": key, "client_ca": client_ca, "ca": ca}
+    given: dict[str, Path | bool] = {name: path for name, path in files.items() if path is not None}
+    if insecure_listen:
+        given["insecure_listen"] = True
+    security = check_security(tables, given, listens | pages)
     _prepare(data_dir, ready_file)
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
-    shared = [] if config is None else ["--config", str(config)]
+    shared = [*([] if config is None else ["--config", str(config)]), *as_flags(given)]
 
     def registry_command(listen: str, ready: Path, addresses: dict[str, str]) -> list[str]:
         folder = str(data_dir / "registry")
@@ -178,33 +201,23 @@ def up(
             children,
             scratch=scratch,
             ready_file=ready_file,
-            on_ready=lambda serving: _welcome(serving, data_dir, commands),
+            on_ready=lambda serving: _welcome(serving, data_dir, commands, security),
         )
         return await supervisor.run()
 
     with _only_one(data_dir), _scratch_folder() as scratch:
-        for what, address in listens.items():
-            if is_exposed(address):
-                _warn(exposure_warning(_LISTENERS[what], address))
+        warn_of_exposure(security, listens | pages)
         code = asyncio.run(supervise(scratch))
     raise typer.Exit(code)
 
-
-_LISTENERS = {
-    "--registry-listen": "the registry",
-    "--tron-listen": "TRON",
-    "--registry-http-listen": "the gateway",
-    "--tron-http-listen": "the gateway",
-    "--events-http-listen": "the gateway",
-    "--hmi-listen": "the dashboard",
-}
 
 # An agent of the demo that was too slow to start says nothing about the next attempt.
 _DEMO_POLICY = RestartPolicy(refusals=frozenset())
 
 
-def _check_settings(config: Path | None) -> None:
-    """End with one line if the settings file, which every program would read, is invalid."""
+def _check_settings(config: Path | None) -> Mapping[str, Any]:
+    """Return the tables of the settings file. End with one line if the file, which every program would read, is
+    invalid."""
     path = config or Path("tron.toml")
     try:
         found = read_settings(path)
@@ -212,6 +225,7 @@ def _check_settings(config: Path | None) -> None:
         fail(str(error), code=2)
     if found is None and config is not None:
         fail(messages.no_settings_file(absolute(path)), code=2)
+    return found or {}
 
 
 def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
@@ -275,11 +289,9 @@ def _only_one(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _warn(text: str) -> None:
-    print(f"tron up: WARNING: {text}", file=sys.stderr, flush=True)
-
-
-def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[str]) -> None:
+def _welcome(
+    serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[str], security: Mapping[str, SecuritySettings]
+) -> None:
     table = Table(title="TRON is up", title_justify="left", box=None, pad_edge=False)
     for heading in ("name", "address", "serves"):
         table.add_column(heading, overflow="fold")
@@ -288,11 +300,12 @@ def _welcome(serving: tuple[Serving, ...], data_dir: Path, commands: Sequence[st
         for key, address in each.more.items():
             if not address:
                 continue
-            table.add_row("", f"http://{reachable_here(address)}", _SERVES.get(key, ""))
+            table.add_row("", f"{scheme(each.name, security)}://{reachable_here(address)}", _SERVES.get(key, ""))
     address = reachable_here(serving[0].address)
     elsewhere = "" if address == DEFAULT_REGISTRY else f" --registry {address}"
     with even_unread():
-        _print_welcome(table, f"{_state(serving[0])}: {absolute(data_dir)}", commands, elsewhere)
+        state = f"{_state(serving[0])}: {absolute(data_dir)}"
+        _print_welcome(table, state, exports(security), commands, elsewhere)
 
 
 def _state(registry: Serving) -> str:
@@ -321,11 +334,13 @@ def _as_typed() -> str:
     return str(own)
 
 
-def _print_welcome(table: Table, state: str, commands: Sequence[str], elsewhere: str) -> None:
+def _print_welcome(table: Table, state: str, first: str, commands: Sequence[str], elsewhere: str) -> None:
     out.print(table)
     command_name = _as_typed()
     out.print(f"\n{state}", highlight=False, markup=False, soft_wrap=True)
     out.print(messages.STOP_AND_TRY, highlight=False, markup=False)
+    if first:
+        out.print(f"  {first}", highlight=False, markup=False, soft_wrap=True)
     for command in commands:
         arguments = " -- sleep 60" if command.startswith("run ") else ""
         out.print(f"  {command_name} {command}{elsewhere}{arguments}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,94 @@
+"""The transport security of the programs of `tron up`: checked before any of them starts, and passed on to them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from grid_hosting.addresses import exposure_refusal, exposure_warning
+from grid_hosting.listening import is_exposed
+from grid_hosting.start import StartError
+from tron_cli.output import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from grid_hosting.security import SecuritySettings
+
+PROGRAMS = {"registry": "the registry", "monitor": "TRON", "gateway": "the gateway"}
+"""What a warning calls each program."""
+
+LISTENERS = {
+    "--registry-listen": "registry",
+    "--tron-listen": "monitor",
+    "--registry-http-listen": "gateway",
+    "--tron-http-listen": "gateway",
+    "--events-http-listen": "gateway",
+    "--hmi-listen": "gateway",
+    "--registry-metrics-listen": "registry",
+    "--tron-metrics-listen": "monitor",
+}
+"""The program that listens at each address."""
+
+
+def check_security(
+    tables: Mapping[str, Any], given: Mapping[str, Path | bool], listens: Mapping[str, str]
+) -> dict[str, SecuritySettings]:
+    """Return the transport security of each program, and set the variables by which our own clients use it.
+
+    `tables`: the settings file; `given`: the flags; `listens`: the addresses by their flags. Ends with one line if a
+    program would refuse its files, or an address that other machines can reach.
+    """
+    from grid_hosting.security import client_environment, read_security  # it takes pydantic, which few commands need
+
+    try:
+        security = {name: read_security(name, tables, os.environ, given) for name in PROGRAMS}
+    except StartError as error:
+        fail(str(error), code=2)
+    for flag, address in listens.items():
+        settings = security[LISTENERS[flag]]
+        if settings.cert is None and not settings.insecure_listen and is_exposed(address):
+            fail(f"{flag}: {exposure_refusal(PROGRAMS[LISTENERS[flag]], address)}")
+    if any(each.cert is not None for each in security.values()):
+        from grid_hosting.transport_security import TransportSecurity  # it takes gRPC
+
+        try:
+            for name, settings in security.items():
+                TransportSecurity(PROGRAMS[name], settings)
+        except StartError as error:
+            fail(str(error))
+    os.environ.update(client_environment(security["registry"], os.environ))
+    return security
+
+
+def warn_of_exposure(security: Mapping[str, SecuritySettings], listens: Mapping[str, str]) -> None:
+    """Print a warning for each address that other machines can reach without a client certificate."""
+    for flag, address in listens.items():
+        name = LISTENERS[flag]
+        if security[name].client_ca is None and is_exposed(address):
+            text = exposure_warning(PROGRAMS[name], address, tls=security[name].cert is not None)
+            print(f"tron up: WARNING: {text}", file=sys.stderr, flush=True)
+
+
+def as_flags(given: Mapping[str, Path | bool]) -> list[str]:
+    """Return the flags by which a program receives the settings that `tron up` was given as flags."""
+    words = []
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        words += [flag] if value is True else [flag, str(value)]
+    return words
+
+
+def scheme(name: str, security: Mapping[str, SecuritySettings]) -> str:
+    """Return the scheme of a program's HTTP addresses."""
+    return "https" if name in security and security[name].cert is not None else "http"
+
+
+def exports(security: Mapping[str, SecuritySettings]) -> str:
+    """Return the shell command after which clients reach the system; empty if none is needed."""
+    from grid_hosting.security import client_environment
+
+    variables = client_environment(security["registry"], {})
+    return f"export {' '.join(f'{name}={path}' for name, path in variables.items())}" if variables else ""

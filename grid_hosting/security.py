@@ -1,0 +1,99 @@
+"""The settings of transport security, which all programs share: table `[security]` of `tron.toml`, environment
+TRON_SECURITY_*, and flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_settings import CliImplicitFlag
+
+from grid_hosting.start import SECURITY, StartError
+
+
+def _none_if_empty(path: Any) -> Any:
+    return None if path == "" else path
+
+
+OptionalFile = Annotated[Path | None, BeforeValidator(_none_if_empty)]
+"""The path of a file, or the empty text for none."""
+
+
+class SecuritySettings(BaseModel):
+    """How the ports of a program are secured, and which servers its own clients trust."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    cert: OptionalFile = None
+    """File with the certificate of this server in PEM, followed by those of its issuers. With it, all ports of the
+    program speak TLS only. A renewed file is used without a restart."""
+    key: OptionalFile = None
+    """File with the private key of `cert` in PEM, without a passphrase. Only its owner may have access to it."""
+    client_ca: OptionalFile = None
+    """CA bundle in PEM. With it, all ports require a client certificate that one of these CAs issued."""
+    ca: OptionalFile = None
+    """CA bundle in PEM by which the program verifies the servers that it connects to. Default: `client_ca`."""
+    insecure_listen: CliImplicitFlag[bool] = False
+    """Allow addresses that other machines can reach without TLS. Anyone who reaches them can act as any service, and
+    can read everything."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.cert is not None and self.key is None:
+            raise ValueError("[security] key: is missing; `cert` needs the private key that belongs to it")
+        if self.key is not None and self.cert is None:
+            raise ValueError("[security] cert: is missing; `key` needs the certificate that belongs to it")
+        if self.client_ca is not None and self.cert is None:
+            raise ValueError("[security] cert: is missing; `client_ca` needs a server certificate and its key")
+        return self
+
+    @property
+    def trusted(self) -> Path | None:
+        """The CA bundle by which our own clients verify servers."""
+        return self.ca or self.client_ca
+
+
+def from_file(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the table `[security]`."""
+    return dict(tables.get("security", {}))
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings of the variables TRON_SECURITY_*; an empty variable counts as not given."""
+    found = {name: environ.get(f"TRON_SECURITY_{name.upper()}", "") for name in SECURITY}
+    return {name: value for name, value in found.items() if value}
+
+
+def read_security(
+    table: str, tables: Mapping[str, Any], environ: Mapping[str, str], flags: Mapping[str, Any]
+) -> SecuritySettings:
+    """Return the settings that a program will have, from all of its sources. Raises StartError."""
+    own = {name: value for name, value in tables.get(table, {}).items() if name in SECURITY}
+    named = {name: environ.get(f"TRON_{table.upper()}_{name.upper()}", "") for name in SECURITY}
+    given = {name: value for name, value in named.items() if value}
+    merged = {**from_file(tables), **own, **from_environment(environ), **given, **flags}
+    try:
+        return SecuritySettings.model_validate(merged)
+    except ValidationError as error:
+        raise StartError("; ".join(problems_of(error))) from error
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Return one text for each setting that is wrong; it begins with the name of the setting."""
+    found = []
+    for each in error.errors():
+        name = ".".join(map(str, each["loc"]))
+        message = each["msg"].removeprefix("Value error, ")
+        found.append(f"{name}: {message}" if name else message)
+    return found
+
+
+def client_environment(settings: SecuritySettings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which the clients of a program, and of programs that it starts, reach secured servers.
+    What is set already is left as it is."""
+    wanted = {"TRON_CA": settings.trusted}
+    if settings.client_ca is not None and not (environ.get("TRON_CERT") or environ.get("TRON_KEY")):
+        wanted |= {"TRON_CERT": settings.cert, "TRON_KEY": settings.key}
+    return {name: str(path.absolute()) for name, path in wanted.items() if path is not None and not environ.get(name)}

@@ -1,0 +1,89 @@
+"""How the ports of one program are secured: with TLS, in plaintext on loopback, or not at all, which stops the start.
+
+- Development: no certificate is configured, and every port is bound to loopback.
+- Secured: a certificate is configured, and every port speaks TLS.
+- Refused: a port is bound to another address without TLS; unless `insecure_listen` allows that, with a warning each
+  minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+
+import grpc
+import structlog
+
+from grid_hosting.addresses import exposure_refusal, exposure_warning
+from grid_hosting.listening import bound_beyond_loopback
+from grid_hosting.security import SecuritySettings
+from grid_hosting.start import StartError
+from grid_hosting.tls import ServerTls
+
+log = structlog.get_logger("security")
+
+WARN_EVERY = 60.0
+"""Seconds between two warnings of a port without TLS that other machines can reach."""
+
+NO_CREDENTIALS = "TLS is not configured, and the program listens on loopback only: all local users have full access"
+
+
+class ExposedError(StartError):
+    """A port is bound to an address that other machines can reach, without TLS."""
+
+
+class TransportSecurity:
+    """The transport security of one program. Raises StartError for files that cannot be used."""
+
+    def __init__(self, what: str, settings: SecuritySettings) -> None:
+        """`what`: the program, as sentences name it."""
+        self._what = what
+        self._allowed = settings.insecure_listen
+        self._exposed: dict[str, None] = {}
+        self.tls = None if settings.cert is None else ServerTls(settings)
+        """The certificate; None in plaintext."""
+        if self.tls is not None and settings.trusted is None and not os.environ.get("TRON_CA"):
+            raise StartError(
+                "[security] ca: is missing; with cert, name the CA bundle by which the programs verify each other"
+            )
+
+    def grpc_credentials(self) -> grpc.ServerCredentials | None:
+        """Return the credentials of one gRPC port; None for plaintext."""
+        return None if self.tls is None else self.tls.grpc_credentials()
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return the context of one HTTP port; None for plaintext."""
+        return None if self.tls is None else self.tls.ssl_context()
+
+    def scheme(self) -> str:
+        """Return the scheme of the program's HTTP addresses."""
+        return "http" if self.tls is None else "https"
+
+    def admit(self, *addresses: str) -> None:
+        """Check ports that are bound, before they serve. Raises ExposedError."""
+        exposed = [address for address in addresses if bound_beyond_loopback(address)]
+        if exposed and self.tls is None and not self._allowed:
+            raise ExposedError(exposure_refusal(self._what, *exposed))
+        self._exposed |= dict.fromkeys(exposed)
+
+    def log_mode(self) -> None:
+        """Log how the program is secured, once all ports are bound."""
+        if self.tls is None and not self._exposed:
+            log.info("development_mode", why=NO_CREDENTIALS)
+        self._warn()
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Take up renewed files, and repeat the warning about ports without TLS, until cancelled."""
+        if self.tls is not None:
+            await self.tls.watch()
+        while self._exposed:
+            await sleep(WARN_EVERY)
+            self._warn()
+
+    def _warn(self) -> None:
+        client_certificates = self.tls is not None and bool(self.tls.certificate.material.client_ca)
+        for address in () if client_certificates else self._exposed:
+            why = exposure_warning(self._what, address, tls=self.tls is not None)
+            log.warning("listening_beyond_loopback", address=address, why=why)
