@@ -23,6 +23,7 @@ from grid.registry.v1 import heartbeat_pb2, registry_service_pb2
 from grid.tron.v1 import tron_service_pb2
 from tron_cli.app import app
 from tron_cli.fleet_file import load
+from tron_client.profiles import parse_profiles
 
 from gateway_http.config import Config as GatewayConfig
 from grid_hosting.program import read_config
@@ -259,6 +260,9 @@ def check_toml(snippet: Snippet, folder: Path) -> None:
     file.write_text(snippet.text)
     if tables <= {"service", "defaults"}:
         load(str(file))
+        return
+    if tables == {"profiles"}:
+        assert parse_profiles(snippet.text, folder)
         return
     assert tables <= {*PROGRAMS, "security"}, tables
     for table in tables:
