@@ -440,7 +440,7 @@ MISTAKES = (
     Mutant(
         "heartbeats_overtake_facts",
         "TRON has the newest number and old facts",
-        ("ALERT", "P2"),
+        ("ALERT", "P2", "P3"),
         _heartbeats_overtake_facts,
         first=8500,
     ),
