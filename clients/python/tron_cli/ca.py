@@ -54,7 +54,7 @@ def init(
     """
     with _failing():
         signing = _signing()
-        authority = signing.Authority.create(ca_contents(trust_domain or secrets.token_hex(8), datetime.now(UTC)))
+        authority = signing.Authority.create(ca_contents(trust_domain or secrets.token_hex(8), _now()))
         make_folder(folder)
         pair = pair_in(folder, "ca")
         write_pair(pair, *authority.files, force=force)
@@ -93,7 +93,7 @@ def issue(
     with _failing():
         authority = _load(folder)
         contents = leaf_contents(
-            name, authority.contents, datetime.now(UTC), dns=dns or (), ips=ip or (), server=server, days=days
+            name, authority.contents, _now(), dns=dns or (), ips=ip or (), server=server, days=days
         )
         pair = pair_in(folder, name)
         write_pair(pair, *authority.issue(contents), force=force)
@@ -125,9 +125,13 @@ def renew(
         authority = _load(folder)
         pair = pair_in(folder, checked_name(name))
         former = pair.cert.read_bytes()
-        contents = renewed_contents(_signing().read_contents(former), authority.contents, datetime.now(UTC), days)
+        contents = renewed_contents(_signing().read_contents(former), authority.contents, _now(), days)
         write_whole(pair.cert, authority.renew(former, contents), CERTIFICATE_MODE)
     _report(folder, pair, contents, as_json)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)  # certificates know whole seconds
 
 
 def _load(folder: Path) -> Authority:

@@ -14,7 +14,6 @@ from grid.registry.v1 import registry_service_pb2_grpc
 
 from tron_client import arguments, forks, requests
 from tron_client.channel import open_aio_channel, resolve_address
-from tron_client.credentials import credentials_of
 from tron_client.declaring import declare, declares
 from tron_client.errors import PageTokenExpired, TronError, from_rpc_error
 from tron_client.outages import OUTAGES
@@ -50,42 +49,23 @@ class AsyncRegistryClient:
         self._closed = asyncio.Event()
         self._address = resolve_address(arguments.optional_address("address", address), "address")
         self._inherited = False
-        self._stubs: dict[str, Any] = {}
-        # The channels before renewals of a certificate, which streams still use. At most one is not closed.
-        self._earlier: list[grpc.aio.Channel] = []
-        self._closing: set[asyncio.Task[None]] = set()
-        self._open()
-        forks.watch(self)
-
-    def _open(self) -> None:
         forks.connecting()
-        self._credentials = credentials_of(self._address)
         self._channel = open_aio_channel(self._address)
-        self._stubs["registry"] = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
-        self._stubs["events"] = event_service_pb2_grpc.EventServiceStub(self._channel)
-
-    def _stub(self, service: str) -> Any:
-        """Return a stub, on a new channel if a certificate was renewed."""
-        if not self._closed.is_set() and credentials_of(self._address) is not self._credentials:
-            for each in self._earlier:
-                task = asyncio.ensure_future(each.close())
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
-            self._earlier = [self._channel]
-            self._open()
-        return self._stubs[service]
+        self._stubs: dict[str, Any] = {
+            "registry": registry_service_pb2_grpc.RegistryServiceStub(self._channel),
+            "events": event_service_pb2_grpc.EventServiceStub(self._channel),
+        }
+        forks.watch(self)
 
     async def close(self) -> None:
         """Close the connection; iterators of the client end."""
         self._closed.set()
         if not self._inherited:
-            for each in (self._channel, *self._earlier):
-                await each.close()
-            await asyncio.gather(*self._closing)
+            await self._channel.close()
 
     def after_fork(self) -> None:
         """Refuse further calls in a forked child, because the client's event loop does not run there."""
-        forks.keep(self._channel, self._earlier, self._closing, self._stubs)
+        forks.keep(self._channel, self._stubs)
         self._inherited = True
 
     def _refuse_in_child(self) -> None:
@@ -262,7 +242,7 @@ class AsyncRegistryClient:
     async def _do(self, call: requests.Call[T]) -> T:
         self._refuse_in_child()
         try:
-            answer = await getattr(self._stub(call.service), call.method)(call.request, timeout=self._timeout)
+            answer = await getattr(self._stubs[call.service], call.method)(call.request, timeout=self._timeout)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self._address) from error
         return call.read(answer)
@@ -272,7 +252,7 @@ class AsyncRegistryClient:
             self._refuse_in_child()
             failure: TronError | None = None
             try:
-                stream = getattr(self._stub(service), method)(resume.request(), wait_for_ready=resume.reconnect)
+                stream = getattr(self._stubs[service], method)(resume.request(), wait_for_ready=resume.reconnect)
             except grpc.aio.UsageError:  # closed just now
                 return
             waits = OUTAGES.begin(self._address, self._say_waiting, PATIENCE)

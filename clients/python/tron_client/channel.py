@@ -16,6 +16,7 @@ from tron_client.endpoint import SYNC, Endpoint
 from tron_client.monkey_patches import require_usable
 from tron_client.profiles import files_for, find_profile
 from tron_client.proxy import grpc_proxy
+from tron_client.renewing_channel import RenewingChannel
 from tron_client.tls import choose, from_environment, name_to_verify
 
 if TYPE_CHECKING:
@@ -161,15 +162,19 @@ def _open_channel(address: Address | str, more: Options) -> grpc.Channel:
 
 
 def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
-    """Return a channel for the running event loop. Raises as `open_channel` does."""
+    """Return a channel for the running event loop, which uses renewed certificates for later calls. Raises as
+    `open_channel` does."""
     require_usable(aio=True)
     where, options = _target(address)
     given = where.interceptors if isinstance(where, Endpoint) else ()
     interceptors = [each for each in given if isinstance(each, grpc.aio.ClientInterceptor)]
-    credentials = credentials_of(where)
-    if credentials is None:
+    if credentials_of(where) is None:
         return grpc.aio.insecure_channel(where.text, options, interceptors=interceptors)
-    return grpc.aio.secure_channel(where.text, credentials, options, interceptors=interceptors)
+
+    def secured(credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(where.text, credentials, options, interceptors=interceptors)
+
+    return RenewingChannel(where, secured)
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:

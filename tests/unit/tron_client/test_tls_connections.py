@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import grpc.aio
 import pytest
+from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from tron_client import Agent, AsyncRegistryClient, Endpoint, MonitorClient, RegistryClient, RegistryUnavailable
 from tron_client.address import parse_address
+from tron_client.channel import open_aio_channel
 from tron_client.reachability import what_answers
 from tron_client.tron_api import find_monitor
 
@@ -134,6 +137,36 @@ def test_a_client_uses_a_renewed_certificate_without_being_made_anew(authority: 
             authority.issue("worker")
             client.list_services()
             client.list_services()
+    assert seen[0] != seen[1]
+    assert seen[1] == seen[2]
+
+
+async def test_an_asynchronous_channel_uses_a_renewed_certificate_and_keeps_its_streams(
+    authority: TestAuthority,
+) -> None:
+    issued = authority.issue("worker")
+    server = server_credentials(authority.server(), authority.ca)
+    with canned_registry(credentials=server) as canned:
+        seen: list[object] = []
+        note = canned.note
+
+        def noting(request: Any, context: grpc.ServicerContext) -> None:
+            seen.append(context.auth_context()["x509_pem_cert"][0])
+            note(request, context)
+
+        canned.note = noting  # type: ignore[method-assign]
+        canned.changes = [registry_service_pb2.WatchServicesResponse(revision=1)]
+        async with open_aio_channel(Endpoint(canned.address, **issued.arguments)) as channel:
+            stub: Any = registry_service_pb2_grpc.RegistryServiceStub(channel)
+            stream = stub.WatchServices(registry_service_pb2.WatchServicesRequest())
+            assert (await stream.read()).revision == 1
+            authority.issue("worker")
+            for _ in range(2):
+                await stub.ListServices(registry_service_pb2.ListServicesRequest())
+            assert not stream.done()
+            canned.over.set()
+            assert await stream.read() is grpc.aio.EOF
+    assert len(seen) == 3
     assert seen[0] != seen[1]
     assert seen[1] == seen[2]
 
