@@ -178,7 +178,7 @@ def _report(folder: Path, pair: Pair, contents: Contents, as_json: bool) -> None
     paths = [str(each.absolute()) for each in (ca, pair.cert, pair.key)]
     hosts = ", ".join((*contents.dns, *contents.ips))
     told = messages.certificate_made(contents.spiffe_id, f"{contents.not_after:%Y-%m-%d}", hosts)
-    _print(told, *messages.certificate_settings(*paths))
+    _print(told, *messages.certificate_settings(*paths, server=contents.server))
 
 
 def _print(*lines: str) -> None:

@@ -375,5 +375,9 @@ def certificate_made(spiffe_id: str, end: str, hosts: str) -> str:
     return f"The certificate is for {spiffe_id}{of_hosts}, and valid until {end}."
 
 
-def certificate_settings(ca: str, cert: str, key: str) -> tuple[str, ...]:
-    return ("Clients use it with these variables:", f"  TRON_CA={ca}", f"  TRON_CERT={cert}", f"  TRON_KEY={key}")
+def certificate_settings(ca: str, cert: str, key: str, *, server: bool) -> tuple[str, ...]:
+    lines = ("Clients use it with these variables:", f"  TRON_CA={ca}", f"  TRON_CERT={cert}", f"  TRON_KEY={key}")
+    if not server:
+        return lines
+    settings = ("Servers use it with these settings in tron.toml:", "  [security]", f'  cert = "{cert}"')
+    return (*settings, f'  key = "{key}"', f'  client_ca = "{ca}"', *lines)

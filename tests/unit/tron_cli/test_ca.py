@@ -7,6 +7,7 @@ import os
 import ssl
 import stat
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,18 @@ def test_certificates_say_what_they_are_for(folder: Path) -> None:
     assert (client.not_valid_after_utc - client.not_valid_before_utc).days == 7
     limits = authority.extensions.get_extension_for_class(x509.BasicConstraints).value
     assert (limits.ca, limits.path_length) == (True, 0)
+
+
+def test_it_prints_the_settings_that_use_the_files(folder: Path) -> None:
+    server, client = ca(folder, "issue", "registry", "--server").output, ca(folder, "issue", "worker").output
+    settings = tomllib.loads(server[server.index("[security]") : server.index("Clients use")])["security"]
+    assert settings == {
+        "cert": str(folder / "registry.pem"),
+        "key": str(folder / "registry-key.pem"),
+        "client_ca": str(folder / "ca.pem"),
+    }
+    assert f"TRON_CERT={folder / 'worker.pem'}" in client
+    assert "[security]" not in client
 
 
 def test_a_random_trust_domain_differs_from_one_ca_to_the_next(tmp_path: Path) -> None:
