@@ -80,6 +80,7 @@ def test_grpc_ports_answer_over_tls_only(secured: Secured, port: str) -> None:
     plain = secured.grpcurl(address, "grpc.health.v1.Health/Check", plain=True)
     assert plain.returncode != 0
     assert "SERVING" not in plain.stdout
+    assert "Handshake failed" not in secured.system.log, "clients must not be able to fill the disk"
 
 
 @pytest.mark.parametrize("port", sorted(HTTP_PORTS))

@@ -74,7 +74,14 @@ def gateway(context: typer.Context) -> None:
     _become("gateway_http", context.args)
 
 
+def _log_no_handshakes() -> None:
+    """Keep gRPC from logging each failed handshake of the programs that are started from now on: a client without a
+    certificate could fill the disk. gRPC reads the variable when it is imported."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
 def _become(module: str, arguments: Sequence[str]) -> None:
+    _log_no_handshakes()
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, program(module, arguments))
@@ -156,6 +163,7 @@ def up(
     if insecure_listen:
         given["insecure_listen"] = True
     security = check_security(tables, given, listens | pages)
+    _log_no_handshakes()
     _prepare(data_dir, ready_file)
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
     shared = [*([] if config is None else ["--config", str(config)]), *as_flags(given)]
