@@ -136,17 +136,27 @@ def _with_place(message: str, address: Address | None) -> str:
 
 
 def _about_tls(message: str, address: Address) -> str:
-    """Return what a TLS error of gRPC means; empty if it means something else."""
+    """Return what an error of gRPC says about TLS; empty if it means something else. A server that does not accept a
+    handshake closes the connection without a reason, as other servers may, so that is only a question."""
     if "CERTIFICATE_VERIFY_FAILED" in message or "Hostname Verification Check failed" in message:
         return f"the certificate of {address} is not trusted"
-    if "WRONG_VERSION_NUMBER" in message:
-        try:
-            files = files_for(address, os.environ)
-        except ValueError:
-            files = None
+    closed = "failed to connect" in message and "Socket closed" in message
+    if not closed and "WRONG_VERSION_NUMBER" not in message:
+        return ""
+    try:
+        files = files_for(address, os.environ)
+    except ValueError:
+        return ""
+    if not closed:
         by = "" if files is None else f" (by {files.asked_by})"
         return f"{address} speaks plaintext, and this client was asked to use TLS{by}"
-    return ""
+    if address.own_credentials:
+        return ""
+    if files is None:
+        return f"{address} closes plaintext connections; if it speaks TLS, set TRON_CA (or ca=)"
+    if files.cert is None:
+        return f"{address} closes the connection; if it requires a client certificate, set TRON_CERT and TRON_KEY"
+    return f"{address} closes the connection; perhaps it does not accept the certificate of this client"
 
 
 def _details(failed: Any) -> status_details.Details:

@@ -283,6 +283,24 @@ def test_a_client_says_that_the_server_speaks_plaintext(authority: TestAuthority
         client.list_services()
 
 
+def test_a_client_asks_whether_a_server_that_closes_the_connection_wants_a_certificate(
+    authority: TestAuthority, tmp_path: Path
+) -> None:
+    foreign = TestAuthority(tmp_path / "other").issue("worker")
+    with registry(authority, mutual=True) as canned:
+        for endpoint, words in (
+            (Endpoint(canned.address), "closes plaintext connections; if it speaks TLS, set TRON_CA"),
+            (Endpoint(canned.address, ca=authority.ca), "if it requires a client certificate, set TRON_CERT"),
+            (
+                Endpoint(canned.address, ca=authority.ca, cert=foreign.cert, key=foreign.key),
+                "perhaps it does not accept the certificate of this client",
+            ),
+        ):
+            with RegistryClient(endpoint) as client, pytest.raises(RegistryUnavailable) as raised:
+                client.list_services()
+            assert words in str(raised.value)
+
+
 def test_a_client_says_that_a_certificate_is_not_trusted(authority: TestAuthority, tmp_path: Path) -> None:
     with (
         registry(authority) as canned,
