@@ -75,6 +75,7 @@ class TestAuthority:
         cert, key = self.authority.issue(contents)
         issued.cert.write_bytes(cert)
         issued.key.write_bytes(key)
+        issued.key.chmod(0o600)
         return issued
 
     def server(self, name: str = "server", *, ips: tuple[str, ...] = ("127.0.0.1",), **options: timedelta) -> Issued:

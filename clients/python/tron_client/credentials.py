@@ -15,7 +15,7 @@ import grpc
 from tron_client import forks
 from tron_client.endpoint import Endpoint
 from tron_client.profiles import files_for
-from tron_client.tls_files import read_files, stamp_of
+from tron_client.tls_files import exposed_key, read_files, stamp_of
 
 if TYPE_CHECKING:
     from tron_client.address import Address
@@ -67,6 +67,8 @@ class _Store:
             if kept is not None and kept.content == content:
                 kept.stamp = stamp
                 return kept.credentials
+            if exposed := exposed_key(files):
+                _log.warning("key_exposed file=%s why=every user of this machine can read it; run: chmod 600", exposed)
             made = grpc.ssl_channel_credentials(loaded.ca, loaded.key, loaded.cert)
             self._kept[files] = _Kept(stamp, content, made)
             self._kept.move_to_end(files)

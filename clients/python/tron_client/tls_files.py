@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,15 @@ def read_files(files: TlsFiles) -> Loaded:
             raise ValueError(f"{files.key}: is not the key of the certificate {files.cert}") from error
         raise ValueError(f"{files.key}: cannot be used with {files.cert} ({reason_of(error)})") from error
     return Loaded(ca, cert, key)
+
+
+def exposed_key(files: TlsFiles) -> str:
+    """Return the path of the key if every user of this machine can read it; empty if not."""
+    path = "" if files.key is None else files.key.path
+    try:
+        return path if path and os.stat(path).st_mode & stat.S_IROTH else ""  # noqa: PTH116
+    except OSError:
+        return ""
 
 
 def _content(pem: Pem) -> bytes:

@@ -197,6 +197,19 @@ def test_a_renewal_that_is_half_done_leaves_the_former_files_in_use(
     assert credentials_of(endpoint) is not first
 
 
+@pytest.mark.parametrize(("mode", "told"), [(0o600, 0), (0o640, 0), (0o644, 1)])
+def test_a_key_that_every_user_can_read_is_said_once(
+    authority: TestAuthority, caplog: pytest.LogCaptureFixture, mode: int, told: int
+) -> None:
+    issued = authority.issue("worker")
+    issued.key.chmod(mode)
+    endpoint = Endpoint("a:1", **issued.arguments)
+    with caplog.at_level(logging.WARNING):
+        assert credentials_of(endpoint) is credentials_of(endpoint)
+    lines = [each.getMessage() for each in caplog.records]
+    assert [line.startswith(f"key_exposed file={issued.key}") for line in lines] == [True] * told
+
+
 @pytest.mark.parametrize(
     ("starts", "ends", "problem"),
     [(-2, -1, "has expired"), (1, 2, "is not valid yet"), (-1, 1, "")],
