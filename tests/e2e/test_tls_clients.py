@@ -150,6 +150,13 @@ def test_a_renewed_certificate_is_used_while_an_agent_runs(secured: Secured) -> 
         assert agent.state == "connected"
 
 
+def test_a_system_without_tls_ignores_the_certificates_of_another_one(secured: Secured, tmp_path: Path) -> None:
+    variables = {f"TRON_{name.upper()}": str(path) for name, path in secured.files("worker").items()}
+    elsewhere = {**variables, "TRON_PROFILE": "production", "TRON_SERVER_NAME": "registry.example"}
+    with start_system(tmp_path, env=elsewhere) as system, MonitorClient(system.tron_address) as monitor:
+        wait_until(lambda: monitor.get_stats().watching, 20, "TRON follows the registry")
+
+
 def test_a_client_that_does_not_fit_is_told_why(secured: Secured, tmp_path: Path) -> None:
     address = secured.system.registry_address
     plain = tron("services", TRON_REGISTRY=address)

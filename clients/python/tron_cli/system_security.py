@@ -6,6 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tron_client.profiles import VARIABLE as PROFILE
+from tron_client.tls import SERVER_NAME, VARIABLES
+
 from grid_hosting.addresses import exposure_refusal, exposure_warning
 from grid_hosting.listening import is_exposed
 from grid_hosting.start import StartError
@@ -59,6 +62,10 @@ def check_security(
                 TransportSecurity(PROGRAMS[name], settings)
         except StartError as error:
             fail(str(error))
+    else:
+        # They are for another system: our programs would use TLS for the plaintext ports of each other.
+        for name in (*VARIABLES.values(), SERVER_NAME, PROFILE):
+            os.environ.pop(name, None)
     os.environ.update(client_environment(security["registry"], os.environ))
     return security
 
