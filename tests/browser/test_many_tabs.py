@@ -73,7 +73,9 @@ def test_all_tabs_show_the_fleet_over_one_stream(tabs: Tabs, canned: CannedGatew
 
 def test_another_tab_leads_when_the_leader_is_closed(tabs: Tabs, canned: CannedGateway) -> None:
     for name in ("c", "d"):
-        tabs.remove(leader := _wait_for_one_leader(tabs, canned))
+        leader = _wait_for_one_leader(tabs, canned)
+        _tell(canned, tabs, f"before-{name}")  # each tab knows a place to go on from
+        tabs.remove(leader)
         leader.close()
         _wait_for_one_leader(tabs, canned)
         assert canned.cursors[-1] != "", "it goes on where the one before was"

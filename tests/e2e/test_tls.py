@@ -199,6 +199,25 @@ def test_insecure_listen_allows_it_with_a_warning(tmp_path: Path) -> None:
         assert "all local users have full access" in registry.log
 
 
+def test_a_bundle_without_a_certificate_stops_tron_up(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("")
+    settings = tmp_path / "tron.toml"
+    settings.write_text(f'[security]\nca = "{bundle}"\n')
+    done = _run(
+        "tron_cli",
+        "up",
+        "--config",
+        str(settings),
+        "--data-dir",
+        str(tmp_path / "data"),
+        *(word for each in UP_LISTENS for word in (each, "127.0.0.1:0")),
+    )
+    assert done.returncode == 2
+    assert "[security] ca and client_ca: they need cert and key" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_files_that_cannot_be_used_stop_tron_up_in_one_line(tmp_path: Path) -> None:
     authority = Authority()
     cert, key = authority.issue().write(tmp_path)

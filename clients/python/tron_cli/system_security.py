@@ -62,6 +62,12 @@ def check_security(
                 TransportSecurity(PROGRAMS[name], settings)
         except StartError as error:
             fail(str(error))
+    elif any(each.trusted is not None for each in security.values()):
+        # Else our programs would use TLS for the plaintext ports of each other.
+        fail(
+            "[security] ca and client_ca: they need cert and key too, because tron up serves plaintext without them",
+            code=2,
+        )
     else:
         # They are for another system: our programs would use TLS for the plaintext ports of each other.
         for name in (*VARIABLES.values(), SERVER_NAME, PROFILE):
