@@ -128,13 +128,16 @@ class Detector:
 
     def refresh(self, facts: Facts) -> None:
         """Take over when a service was last heard, and its longest gap, from facts that were asked for. What is due
-        stays as it is."""
+        stays as it is.
+
+        The observation stays too: these facts came ahead of the frames, and a verdict on what is known from frames must
+        not pass for one on newer facts.
+        """
         lease = self._leases.get(facts.service_id)
         if lease is None or lease.facts.incarnation != facts.incarnation or facts.observation < lease.observation:
             return
         lease.facts = replace(lease.facts, worst_gap=facts.worst_gap)
-        lease.observation, lease.heard_at = facts.observation, facts.heard_at
-        lease.last_heartbeat_at = facts.last_heartbeat_at
+        lease.heard_at, lease.last_heartbeat_at = facts.heard_at, facts.last_heartbeat_at
 
     def defer(self, service_id: str) -> ReportDeadline | None:
         """Return the deadline at which the registry should report a service that is ALIVE, if no more heartbeats

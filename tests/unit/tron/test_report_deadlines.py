@@ -103,6 +103,16 @@ def test_what_was_asked_for_changes_no_deadline() -> None:
     assert walk(detector, 60.0) == []
 
 
+def test_what_was_asked_for_makes_no_verdict_on_older_facts_valid() -> None:
+    broken = make_facts(connected=False, detached_at=1.0)
+    detector, _ = make_deferred(broken)
+    detector.refresh(replace(broken, observation=20, connected=True, detached_at=None, attached_at=1.5))
+    decided = [transition for _, transition in walk(detector, 60.0, begin=1.1)]
+    assert {each.observation for each in decided} == {broken.observation}, (
+        "it is back, and the registry must refuse them"
+    )
+
+
 def test_a_refused_verdict_is_not_repeated_before_newer_facts_arrive() -> None:
     detector = make_detector(make_facts())
     ((_, missed),) = walk(detector, 2.3)
