@@ -52,7 +52,7 @@ class Attachments:
             record = self._records.get(service_id)
             if record is not None and record.session == session_id:
                 self.ended.put(record.spec.parent, session_id, service_id)
-                self._facts.stream_ended(record)
+                self._facts.undefer(record)
             else:
                 self.sessions.drop(session_id, service_id)
 

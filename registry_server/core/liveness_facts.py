@@ -96,20 +96,16 @@ class LivenessFacts:
 
     def publish_heard(self, record: Record) -> None:
         """Send observers the time of the service's last heartbeat."""
-        self._observers.heard(record.spec.service_id, (record.incarnation, record.observation, record.heard_at))
+        self._observers.heard(record)
 
-    def incarnation_ended(self, record: Record) -> None:
-        """Record that a newer incarnation of the service takes the place of this one."""
-        self._observers.undefer(record.incarnation)
-
-    def stream_ended(self, record: Record) -> None:
-        """Report no silence of a service that is about to be detached: its facts follow, and a verdict on older facts
-        would be refused."""
+    def undefer(self, record: Record) -> None:
+        """Report no silence of an incarnation any more: a newer one takes its place, or its stream ended. The facts of
+        the break follow once it is detached, and a verdict on older ones would be refused."""
         self._observers.undefer(record.incarnation)
 
     def removed(self, record: Record) -> None:
         """Record that the service is no longer registered."""
-        self._observers.undefer(record.incarnation)
+        self.undefer(record)
         self._observers.removed(record.spec.service_id)
 
     def saved(self, record: Record) -> None:

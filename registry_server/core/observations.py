@@ -99,14 +99,14 @@ class ObservationFeed:
         if not self.overflowed:
             self._copies[alert_id, recipient] = None
 
-    def heard(self, service_id: str, beat: Heard) -> None:
+    def heard(self, record: Record) -> None:
         """Record that a heartbeat of this service arrived; ignored if the observer asked for a report at a deadline
         only."""
-        if beat[0] not in self._deadlines:
-            self._beats[service_id] = beat
+        if record.incarnation not in self._deadlines.pending:
+            self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
 
     def heard_many(self, records: Sequence[Record]) -> None:
-        """Record that a heartbeat of each of these services arrived, as `heard` does."""
+        """Record that a heartbeat of each of these services arrived, as `heard` does, without a call for each."""
         deferred = self._deadlines.pending
         for record in [record for record in records if record.incarnation not in deferred]:
             self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
@@ -129,8 +129,9 @@ class ObservationFeed:
 
     def report(self, now: float) -> None:
         """Report the services whose deadlines have been reached."""
-        for record in self._deadlines.reached(now):
-            self._beats[record.spec.service_id] = (record.incarnation, record.observation, record.heard_at)
+        reached = self._deadlines.reached(now)
+        self.heard_many(reached)
+        for record in reached:
             if record.spec.stall_after is not None:
                 self.changed(record.spec.service_id, parent=record.spec.parent, urgent=False)
 

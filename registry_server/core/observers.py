@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from grid_model.errors import QuotaExceeded
 from grid_model.observation import ReportDeadline
 
-from registry_server.core.observations import Heard, ObservationFeed
+from registry_server.core.observations import ObservationFeed
 from registry_server.core.record import Record
 from registry_server.core.service import Instant
 
@@ -160,6 +160,11 @@ class Observers:
         for _, feed in self._feeds.values():
             feed.changed(service_id, parent=parent, urgent=urgent)
 
+    def heard(self, record: Record) -> None:
+        """Record that a heartbeat of this service arrived."""
+        for _, feed in self._feeds.values():
+            feed.heard(record)
+
     def heard_many(self, records: Sequence[Record]) -> None:
         """Record that a heartbeat of each of these services arrived."""
         for _, feed in self._feeds.values():
@@ -174,11 +179,6 @@ class Observers:
         """Record that the change about this service was handled by a preauthorized suspicion of the observer."""
         for _, feed in self._feeds.values():
             feed.decided(service_id)
-
-    def heard(self, service_id: str, beat: Heard) -> None:
-        """Record that a heartbeat arrived."""
-        for _, feed in self._feeds.values():
-            feed.heard(service_id, beat)
 
     def undefer(self, incarnation: int) -> None:
         """Send the heartbeats of this incarnation again; see `ObservationFeed.undefer`."""

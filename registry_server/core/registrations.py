@@ -273,7 +273,7 @@ class Registrations:
                 # The older agent is another one of the same process, and must stop.
                 self._outgoing.send(before.session, SupersededBy(spec.service_id, record.incarnation))
             self._directory.remove(before)
-            self._facts.incarnation_ended(before)
+            self._facts.undefer(before)
         elif tombstone is not None and tombstone.judgement is not None:
             record.judgement, record.judged_at = tombstone.judgement, 0.0
         self._directory.add(record)

@@ -7,10 +7,18 @@ import pytest
 from registry_server.core.commits import Commits
 from registry_server.core.observations import ObservationFeed, Unread
 from registry_server.core.observer_stream import ObserverStream
+from registry_server.core.record import Record
 from registry_server.core.service import Report
-from tests.unit.registry_server.builders import Grid, make_event
+from tests.unit.registry_server.builders import Grid, make_event, make_record
 
 EMPTY = Unread((), (), ())
+
+
+def make_heard(service_id: str, incarnation: int, observation: int, heard_at: float) -> Record:
+    """The record of a service whose heartbeat came."""
+    record = make_record(service_id, incarnation=incarnation, observation=observation)
+    record.heard_at = heard_at
+    return record
 
 
 def test_the_first_frame_names_everybody_and_the_second_only_what_is_new() -> None:
@@ -24,7 +32,7 @@ def test_the_first_frame_names_everybody_and_the_second_only_what_is_new() -> No
 def test_a_later_beat_takes_the_place_of_an_earlier_one() -> None:
     feed = ObservationFeed([], [])
     for n in range(100):
-        feed.heard("a", (1, n, n / 10))
+        feed.heard(make_heard("a", 1, n, n / 10))
     assert feed.take().beats == ((1, 99, 9.9),)
 
 
@@ -44,7 +52,7 @@ def test_a_service_that_came_and_left_is_only_removed() -> None:
 
 def test_a_beat_is_not_urgent_but_a_change_and_a_removal_are() -> None:
     feed = ObservationFeed([], [])
-    feed.heard("a", (1, 1, 0.1))
+    feed.heard(make_heard("a", 1, 1, 0.1))
     assert not feed.urgent
     feed.changed("a")
     assert feed.urgent
@@ -175,8 +183,8 @@ def test_a_heartbeat_does_not_overtake_the_facts_about_its_service() -> None:
     feed = ObservationFeed([], [])
     feed.changed("a")
     feed.changed("b")
-    feed.heard("a", (1, 5, 0.1))
-    feed.heard("b", (2, 6, 0.1))
+    feed.heard(make_heard("a", 1, 5, 0.1))
+    feed.heard(make_heard("b", 2, 6, 0.1))
     first = feed.take(1)
     assert (first.changed, first.beats) == (("a",), ((1, 5, 0.1),))
     assert feed.take(1) == Unread(("b",), (), ())
