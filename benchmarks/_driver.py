@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,16 @@ def build() -> Path:
     if built.returncode:
         raise NoGo(f"`go build` in {SOURCE} failed:\n{built.stderr}")
     return PROGRAM
+
+
+def is_built() -> bool:
+    """Build the driver if it is not up to date; return whether it is there. If not, say that nothing is measured."""
+    try:
+        build()
+    except NoGo as error:
+        print(f"SKIPPED, nothing was measured: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 class Driver:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +96,33 @@ def cpu_seconds(pid: int) -> float:
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
+
+
+def on_processor(pid: int) -> float:
+    """Seconds of processor time of a process, to the nanosecond if the kernel counts so: a paced run uses few ticks."""
+    try:
+        threads = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+        found = sum(int(each.split()[0]) for each in threads) / 1e9
+    except OSError:
+        return cpu_seconds(pid)
+    return found or cpu_seconds(pid)
+
+
+@contextmanager
+def bare(*flags: str) -> Iterator[tuple[str, dict[str, int]]]:
+    """A bare server, with these flags of `benchmarks._bare`: its address, and its process."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks._bare", *flags], stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().strip(), {"bare": server.pid}
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def ours(*, whole: bool = False) -> Iterator[tuple[str, dict[str, int]]]:
+    """A registry and TRON, or all that `tron up` runs: the registry's address, and the processes."""
+    with tempfile.TemporaryDirectory() as folder, Servers(Path(folder), whole=whole) as servers:
+        yield servers.address, servers.pids

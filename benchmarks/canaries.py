@@ -14,8 +14,6 @@ Each run is compared with the same load on a bare server, which only parses, cou
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -28,9 +26,9 @@ from tron_client import RegistryClient
 
 from benchmarks._canary_runs import EACH_KIND, INTERVAL, Scenario, explain, goals, row, scenarios
 from benchmarks._deaths import GRACE, Due, due, silence
-from benchmarks._driver import Driver, NoGo, build
+from benchmarks._driver import Driver, is_built
 from benchmarks._report import arguments, conclude, table
-from benchmarks._servers import Servers, cpu_seconds
+from benchmarks._servers import Servers, bare, cpu_seconds
 
 SETTLE = 5.0
 """Seconds from when all are attached to when peace begins."""
@@ -191,20 +189,15 @@ def longest_pauses(servers: Servers) -> dict[str, dict[str, float]]:
 
 def measure_bare(scenario: Scenario) -> dict[str, Any]:
     """The same load on a server that only answers."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks._bare"], stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            flags = {**scenario.flags(), "early_at": 0}  # nobody dies
-            with Driver(server.stdout.readline().strip(), **flags) as driver:
-                driver.wait(lambda: driver.heard("attached"), ATTACH_WITHIN, "all to attach")
-                attached = [line["seconds"] for line in driver.heard("attached")]
-                time.sleep(SETTLE)
-                driver.ask("acks")
-                with costs({"bare": server.pid, "driver": driver.pid}) as cost:
-                    time.sleep(PEACE)
-                acks = driver.ask("acks")
-        finally:
-            server.terminate()
+    flags = {**scenario.flags(), "early_at": 0}  # nobody dies
+    with bare() as (address, pids), Driver(address, **flags) as driver:
+        driver.wait(lambda: driver.heard("attached"), ATTACH_WITHIN, "all to attach")
+        attached = [line["seconds"] for line in driver.heard("attached")]
+        time.sleep(SETTLE)
+        driver.ask("acks")
+        with costs({**pids, "driver": driver.pid}) as cost:
+            time.sleep(PEACE)
+        acks = driver.ask("acks")
     return {"attached_after_s": attached[0] if attached else None, "ack_ms": acks, "cpu_percent": cost}
 
 
@@ -228,10 +221,7 @@ def main() -> None:
     parser.add_argument("--no-bare", action="store_true", help="without the bare server beside it")
     parser.add_argument("--up", action="store_true", help="all of `tron up`, with the gateway")
     chosen = parser.parse_args()
-    try:
-        build()
-    except NoGo as error:
-        print(f"SKIPPED, nothing was measured: {error}", file=sys.stderr)
+    if not is_built():
         return
     results: dict[str, dict[str, Any]] = {}
     rows: dict[str, dict[str, Any]] = {}

@@ -12,12 +12,6 @@ runs it so: the bounds show a regression, they are not the goals.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,8 +20,7 @@ from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc, service_p
 from grid_model.wire import duration
 
 from benchmarks._report import arguments, conclude, table
-from benchmarks._servers import Servers
-from benchmarks.relayed import on_processor
+from benchmarks._servers import bare, on_processor, ours
 
 STREAMS = 50
 RELAYS = 4
@@ -42,25 +35,6 @@ GOALS = {"acknowledged": 0.80, "unacknowledged": 0.85, "columns": 0.50}
 
 BOUNDS = {"acknowledged": 0.55, "unacknowledged": 0.40, "columns": 0.35}
 """What no change may fall below, on any machine: about a third less than what was measured when they were set."""
-
-
-@contextlib.contextmanager
-def bare(*, noting: bool) -> Iterator[tuple[str, dict[str, int]]]:
-    """The yardstick: its address, and its process."""
-    command = [sys.executable, "-m", "benchmarks._bare", "--when-asked", *(("--noting",) if noting else ())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield server.stdout.readline().strip(), {"bare": server.pid}
-        finally:
-            server.terminate()
-
-
-@contextlib.contextmanager
-def ours() -> Iterator[tuple[str, dict[str, int]]]:
-    """A registry with TRON."""
-    with tempfile.TemporaryDirectory() as folder, Servers(Path(folder), whole=False) as servers:
-        yield servers.address, servers.pids
 
 
 def register(service_id: str) -> heartbeat_pb2.HeartbeatRequest:
@@ -145,7 +119,8 @@ def main() -> None:
             if chosen.gate and max(ratios[what], default=0.0) >= limits[what]:
                 continue
             pair = []
-            for server in (ours(), bare(noting=what == "columns")):
+            flags = ("--when-asked", "--noting") if what == "columns" else ("--when-asked",)
+            for server in (ours(), bare(*flags)):
                 with server as (address, pids):
                     pair.append(asyncio.run(flood(address, pids, what, chosen.seconds)))
             rates[what].append((pair[0], pair[1]))

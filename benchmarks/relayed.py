@@ -11,21 +11,18 @@ Last, 100,000 services attach that beat every 5 s: nobody may be accused.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from tron_client import RegistryClient
 
-from benchmarks._driver import Driver, NoGo, build
+from benchmarks._driver import Driver, is_built
 from benchmarks._report import arguments, conclude, table
-from benchmarks._servers import Servers, cpu_seconds
+from benchmarks._servers import bare, on_processor, ours
 
 GOALS = {100: 0.5, 1000: 0.4}
 """Beats for each second of processor time, as a share of what the noting server reaches, by beats in a message."""
@@ -43,40 +40,11 @@ FLOOD = 4
 """Messages on their way while no pause is made."""
 
 
-@contextmanager
-def noting() -> Iterator[tuple[str, dict[str, int]]]:
-    """The yardstick: its address, and its process."""
-    command = [sys.executable, "-m", "benchmarks._bare", "--noting"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield server.stdout.readline().strip(), {"noting": server.pid}
-        finally:
-            server.terminate()
-
-
-@contextmanager
-def system(*, whole: bool = False) -> Iterator[tuple[str, dict[str, int]]]:
-    """A registry and TRON, or all that `tron up` runs."""
-    with tempfile.TemporaryDirectory() as folder, Servers(Path(folder), whole=whole) as servers:
-        yield servers.address, servers.pids
-
-
 def spent(pids: dict[str, int], seconds: float) -> float:
     """Seconds of processor time that the processes use in this time, together."""
     before = sum(map(on_processor, pids.values()))
     time.sleep(seconds)
     return sum(map(on_processor, pids.values())) - before
-
-
-def on_processor(pid: int) -> float:
-    """Seconds of processor time of a process, to the nanosecond if the kernel counts so: a paced run uses few ticks."""
-    try:
-        threads = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/schedstat")]
-        found = sum(int(each.split()[0]) for each in threads) / 1e9
-    except OSError:
-        return cpu_seconds(pid)
-    return found or cpu_seconds(pid)
 
 
 def measure(
@@ -117,7 +85,7 @@ def measure(
 def registrations(*, whole: bool, services: int) -> float:
     """Durable registrations a second on one stream; without `whole` TRON is not there either."""
     if whole:
-        with system(whole=True) as (address, _):
+        with ours(whole=True) as (address, _):
             return _register(address, services)
     from tests.support.processes import start_registry
 
@@ -133,7 +101,7 @@ def _register(address: str, services: int) -> float:
 
 def attach(seconds: float) -> dict[str, Any]:
     """Let all attach, and see whether anybody is accused."""
-    with system() as (address, _), Driver(address, relay=ATTACH, per_message=1000, interval="5s") as driver:
+    with ours() as (address, _), Driver(address, relay=ATTACH, per_message=1000, interval="5s") as driver:
         driver.wait(lambda: driver.heard("relay_registered"), 300, "all to be registered")
         attached = driver.heard("relay_registered")[0]["seconds"]
         time.sleep(seconds)
@@ -149,12 +117,12 @@ def compared(name: str, batch: int, rounds: dict[str, list[dict[str, float]]]) -
         if not all(what in each for server in rounds.values() for each in server):
             print(f"{name}: {what}: too little to be measured")
             continue
-        ours, noted = ([each[what] for each in rounds[server]] for server in ("ours", "noting"))
-        value, yardstick = median(ours), median(noted)
+        values, noted = ([each[what] for each in rounds[server]] for server in ("ours", "noting"))
+        value, yardstick = median(values), median(noted)
         figure: dict[str, Any] = {
             "name": f"{name}: {what}",
             "value": value,
-            "values": ours,
+            "values": values,
             "yardstick": "noting",
             "yardstick_value": yardstick,
             "ratio": value / yardstick if yardstick else None,
@@ -176,18 +144,15 @@ def main() -> None:
     parser.add_argument("--registrations", type=int, default=50_000, help="how many; 0: not measured")
     parser.add_argument("--no-attach", action="store_true", help="without the attach of 100,000")
     chosen = parser.parse_args()
-    try:
-        build()
-    except NoGo as error:
-        print(f"SKIPPED, nothing was measured: {error}", file=sys.stderr)
+    if not is_built():
         return
     figures: list[dict[str, Any]] = []
     for batch in chosen.batches:
         for services in chosen.services:
             rounds: dict[str, list[dict[str, float]]] = {"ours": [], "noting": []}
             for _ in range(chosen.rounds):
-                for name, server in (("ours", system), ("noting", noting)):
-                    with server() as (address, pids):
+                for name, server in (("ours", ours()), ("noting", bare("--noting"))):
+                    with server as (address, pids):
                         rounds[name].append(measure(address, pids, services, batch, chosen.seconds, chosen.form))
             found = compared(f"{batch} a message, {services:,} services", batch, rounds)
             figures += found
