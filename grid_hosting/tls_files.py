@@ -6,14 +6,13 @@ import os
 import stat
 from pathlib import Path
 
+from tron_client.tls_files import MOST_BYTES, FileStamp, file_stamp
+
 from grid_hosting.certificates import CertificateError, Material
 from grid_hosting.security import SecuritySettings
 from grid_hosting.start import absolute, reason
 
-MOST_BYTES = 4 << 20
-"""Maximum size of one file; a bundle with 200 CAs has about 300 kB."""
-
-Signature = tuple[tuple[int, int, int] | None, ...]
+Signature = tuple[FileStamp | None, ...]
 """Changes if one of the files was replaced or written."""
 
 
@@ -50,12 +49,4 @@ def read_file(setting: str, path: Path, *, private: bool = False) -> bytes:
 
 def signature(settings: SecuritySettings) -> Signature:
     """Return what changes when the files change; a file that is missing counts as changed."""
-    return tuple(_state(path) for path in (settings.cert, settings.key, settings.client_ca) if path is not None)
-
-
-def _state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size, state.st_ino
+    return tuple(file_stamp(path) for path in (settings.cert, settings.key, settings.client_ca) if path is not None)

@@ -18,8 +18,11 @@ MOST_BYTES = 4 << 20
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----.+?-----END (?:[A-Z]+ )*PRIVATE KEY-----", re.DOTALL)
 
-Stamp = tuple[tuple[int, int, int] | None, ...]
-"""When each file was written, its size and its inode: it changes whenever a file is replaced."""
+FileStamp = tuple[int, int, int]
+"""When a file was written, its size and its inode: it changes whenever the file is replaced."""
+
+Stamp = tuple[FileStamp | None, ...]
+"""The stamp of each file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,14 @@ class Loaded:
 
 def stamp_of(files: TlsFiles) -> Stamp:
     """Return the stamp of the files, without reading them."""
-    return tuple(_stamp(each) for each in (files.ca, files.cert, files.key))
+    paths = [pem.path if pem is not None else "" for pem in (files.ca, files.cert, files.key)]
+    return tuple(file_stamp(path) if path else None for path in paths)
 
 
-def _stamp(pem: Pem | None) -> tuple[int, int, int] | None:
-    if pem is None or not pem.path:
-        return None
+def file_stamp(path: str | os.PathLike[str]) -> FileStamp | None:
+    """Return the stamp of a file, without reading it; None if it cannot be found."""
     try:
-        found = os.stat(pem.path)  # noqa: PTH116 - at each call of a client
+        found = os.stat(path)  # noqa: PTH116 - at each call of a client
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
