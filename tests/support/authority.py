@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from grid_hosting.whole_file import write_whole
+
 NOW = datetime.now(UTC)
 
 
@@ -26,12 +28,8 @@ class Issued:
     def write(self, folder: Path, name: str = "server") -> tuple[Path, Path]:
         """Replace `NAME.crt` and `NAME.key` as a renewal does, each as a whole; return their paths."""
         cert, key = folder / f"{name}.crt", folder / f"{name}.key"
-        for path, content, mode in ((cert, self.cert, 0o644), (key, self.key, 0o600)):
-            draft = path.with_suffix(path.suffix + ".new")
-            draft.unlink(missing_ok=True)
-            draft.touch(mode=mode)
-            draft.write_bytes(content)
-            draft.replace(path)
+        write_whole(cert, self.cert, mode=0o644)
+        write_whole(key, self.key, mode=0o600)
         return cert, key
 
 

@@ -14,7 +14,7 @@ import typer
 
 from tron_cli import messages
 from tron_cli.ca_contents import LEAF_DAYS, MOST_DAYS, ca_contents, checked_name, leaf_contents, renewed_contents
-from tron_cli.ca_files import CERTIFICATE_MODE, Pair, make_folder, pair_in, require_private, write_pair, write_whole
+from tron_cli.ca_files import Pair, make_folder, pair_in, require_private, write_certificate, write_pair
 from tron_cli.connection import JsonOption
 from tron_cli.output import fail, out, print_json
 
@@ -126,7 +126,7 @@ def renew(
         pair = pair_in(folder, checked_name(name))
         former = pair.cert.read_bytes()
         contents = renewed_contents(_signing().read_contents(former), authority.contents, _now(), days)
-        write_whole(pair.cert, authority.renew(former, contents), CERTIFICATE_MODE)
+        write_certificate(pair.cert, authority.renew(former, contents))
     _report(folder, pair, contents, as_json)
 
 

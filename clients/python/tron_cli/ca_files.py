@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from grid_hosting.whole_file import write_whole
 
 CERTIFICATE_MODE, KEY_MODE = 0o644, 0o600
 
@@ -48,20 +48,10 @@ def write_pair(pair: Pair, cert: bytes, key: bytes, *, force: bool) -> None:
         for path in (pair.cert, pair.key):
             if path.exists() or path.is_symlink():
                 raise FileExistsError(f"{path} exists; --force replaces it")
-    write_whole(pair.key, key, KEY_MODE)
-    write_whole(pair.cert, cert, CERTIFICATE_MODE)
+    write_whole(pair.key, key, durable=True, mode=KEY_MODE)
+    write_certificate(pair.cert, cert)
 
 
-def write_whole(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file: a reader finds the former content or the new one."""
-    number, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+def write_certificate(path: Path, cert: bytes) -> None:
+    """Replace a certificate: a reader finds the former content or the new one."""
+    write_whole(path, cert, durable=True, mode=CERTIFICATE_MODE)
