@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from tron_client import Event, MonitorClient, RegistryClient
 
 from grid_hosting.data_files import state_file
 from tests.support.agents import agents
+from tests.support.commands import run_tron
 from tests.support.http_receiver import Receiver, start_receiver
 from tests.support.processes import start_system
 from tests.support.waiting import wait_until
@@ -26,8 +26,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
 def tron(*arguments: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
-    command = [sys.executable, "-m", "tron_cli", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_tron(*arguments)
     assert (done.returncode == 0) is ok, done.stderr
     return done
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from tron_client import Agent, MonitorClient, RegistryClient
 
+from tests.support.commands import run_tron
 from tests.support.processes import GATEWAY_FLAGS, start_system
 from tests.support.waiting import wait_until
 
@@ -49,16 +48,14 @@ def test_everything_on_loopback_is_reached_without_the_proxy(tmp_path: Path, mon
 
 
 def _command_reaches(*arguments: str, expected: str) -> None:
-    command = [sys.executable, "-m", "tron_cli", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_tron(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
 
 
 def test_elsewhere_the_error_names_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", NOWHERE)
-    command = [sys.executable, "-m", "tron_cli", "services", "--registry", "registry.example:6122"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = run_tron("services", "--registry", "registry.example:6122")
     assert done.returncode == 1
     assert done.stderr.strip() == (
         f"tron: no registry is running at registry.example:6122: the proxy {NOWHERE} (from http_proxy) "

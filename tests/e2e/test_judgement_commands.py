@@ -16,6 +16,7 @@ from tron_client import MonitorClient, ServiceNotFound
 
 from tests.e2e.raw_agent import unique
 from tests.support.agents import agents
+from tests.support.commands import run_tron
 from tests.support.processes import System, start_registry, start_system
 from tests.support.waiting import wait_until
 
@@ -31,9 +32,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def tron(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     # The registry's address is enough: it knows where TRON is.
-    env = os.environ | {"TRON_REGISTRY": system.registry_address}
-    command = [sys.executable, "-m", "tron_cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    return run_tron(*arguments, env=os.environ | {"TRON_REGISTRY": system.registry_address})
 
 
 def asked(system: System, *arguments: str) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from tron_client import Agent, AsyncRegistryClient, Endpoint, MonitorClient, RegistryClient
 
+from tests.support.commands import run_tron
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
-
-_PATIENCE = 60
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,7 @@ class Secured:
 
 def tron(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `tron` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "tron_cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        check=False,
-        env=os.environ | environment,
-    )
+    return run_tron(*arguments, env=os.environ | environment)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, service_pb2
 
 from tests.support.canned_registry import Canned, canned_registry
+from tests.support.commands import run_tron
 from tests.support.waiting import wait_until
 
 # Longer than any call takes, shorter than the limit of a test.
@@ -36,14 +37,7 @@ def registry() -> Iterator[Canned]:
 def tron(*arguments: str, at: Canned | str = "") -> subprocess.CompletedProcess[str]:
     """Run `tron` to its end."""
     address = at if isinstance(at, str) else at.address
-    return subprocess.run(
-        [sys.executable, "-m", "tron_cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        check=False,
-        env=os.environ | {"TRON_REGISTRY": address},
-    )
+    return run_tron(*arguments, env=os.environ | {"TRON_REGISTRY": address})
 
 
 def service(service_id: str, **fields: object) -> service_pb2.Service:

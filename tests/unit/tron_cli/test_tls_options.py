@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,9 +14,8 @@ import pytest
 
 from tests.support.canned_registry import Canned, canned_registry
 from tests.support.certificates import TestAuthority, server_credentials
+from tests.support.commands import run_tron
 from tests.unit.tron_cli.test_commands import events_sent, heartbeats, service
-
-_PATIENCE = 60
 
 
 @pytest.fixture
@@ -37,15 +35,7 @@ def registry(authority: TestAuthority) -> Iterator[Canned]:
 def tron(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `tron` to its end, with only these variables of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRON_")}
-    return subprocess.run(
-        [sys.executable, "-m", "tron_cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=_PATIENCE,
-        check=False,
-        cwd=tmp_path,
-        env=kept | {"XDG_CONFIG_HOME": str(tmp_path / "config")} | environment,
-    )
+    return run_tron(*arguments, cwd=tmp_path, env=kept | {"XDG_CONFIG_HOME": str(tmp_path / "config")} | environment)
 
 
 def options_of(files: dict[str, str]) -> list[str]:
