@@ -14,6 +14,9 @@ from contextlib import ExitStack, contextmanager
 
 _numbers = itertools.count(11)
 
+BRIDGE_ADDRESS = "02:00:00:00:00:01"
+"""Of the bridge itself, locally administered; ports have random ones."""
+
 
 class NotPossible(Exception):
     """This machine does not let us make namespaces, or a bridge."""
@@ -92,7 +95,9 @@ def network() -> Iterator[Network]:
         raise NotPossible("only root can make network namespaces")
     number = os.getpid() % 100_000
     found = Network(f"tron{number}", f"10.251.{number % 250}")
-    _ip("link", "add", found.bridge, "type", "bridge", "forward_delay", "0")
+    # An address of its own. Otherwise a bridge takes the lowest of its ports' addresses, and a port that is cut off still
+    # has it, so this machine would go on hearing what comes in there.
+    _ip("link", "add", found.bridge, "address", BRIDGE_ADDRESS, "type", "bridge", "forward_delay", "0")
     try:
         _ip("addr", "add", f"{found.address}/24", "dev", found.bridge)
         _ip("link", "set", found.bridge, "up")
