@@ -95,8 +95,8 @@ def network() -> Iterator[Network]:
         raise NotPossible("only root can make network namespaces")
     number = os.getpid() % 100_000
     found = Network(f"tron{number}", f"10.251.{number % 250}")
-    # An address of its own. Otherwise a bridge takes the lowest of its ports' addresses, and a port that is cut off still
-    # has it, so this machine would go on hearing what comes in there.
+    # An address of its own. Otherwise a bridge takes the lowest of its ports' addresses, and a port that is cut off
+    # still has it, so this machine would go on hearing what comes in there.
     _ip("link", "add", found.bridge, "address", BRIDGE_ADDRESS, "type", "bridge", "forward_delay", "0")
     try:
         _ip("addr", "add", f"{found.address}/24", "dev", found.bridge)
