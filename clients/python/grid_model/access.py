@@ -1,0 +1,98 @@
+"""Callers and their rights: principals, roles, and grants of a role for the ids that match a pattern. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """A set of things that a principal may do. docs/security.md has the table."""
+
+    AGENT = 1
+    OBSERVER = 2
+    RELAY = 3
+    JUDGE = 4
+    OPERATOR = 5
+    ADMIN = 6
+
+    @property
+    def included(self) -> frozenset[Role]:
+        """Itself, and the roles whose rights it has too."""
+        return _INCLUDED[self]
+
+
+_INCLUDED = {
+    **{role: frozenset((role,)) for role in Role},
+    Role.OPERATOR: frozenset((Role.OPERATOR, Role.OBSERVER)),
+    Role.ADMIN: frozenset((Role.ADMIN, Role.OPERATOR, Role.OBSERVER)),
+}
+
+
+def check_pattern(pattern: str) -> str:
+    """Return a pattern in NFC. Raises ValueError if it is empty or has a `*` anywhere but at its end."""
+    if not pattern:
+        raise ValueError("a pattern must not be empty")
+    if "*" in pattern[:-1]:
+        raise ValueError(f"a pattern may have one * at its end only: {pattern!r}")
+    return unicodedata.normalize("NFC", pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role for the ids, and the names, that match a pattern: an exact one, or a prefix with one `*` at its end.
+
+    No other character has a meaning.
+    """
+
+    role: Role
+    pattern: str
+
+    def matches(self, text: str) -> bool:
+        """Whether an id or a name matches. Compares code points; the caller normalizes."""
+        if self.pattern.endswith("*"):
+            return text.startswith(self.pattern[:-1])
+        return text == self.pattern
+
+    def __str__(self) -> str:
+        return f"{self.role.name.lower()} {self.pattern}"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller."""
+
+    name: str
+    """With its kind, so that names of two kinds cannot be equal: `spiffe:tron/worker-1`, `token:ci`, `cn:worker-1`."""
+
+    grants: tuple[Grant, ...] = ()
+    group: str = ""
+    """The principals of a group own ids together."""
+
+    ends_at: datetime | None = None
+    """The earliest end of its credential, in UTC; None: it does not end."""
+
+    @property
+    def owner(self) -> str:
+        """The owner of the ids that it registers: its group, or itself without one."""
+        return f"group:{self.group}" if self.group else self.name
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """All its roles, for whatever ids."""
+        return frozenset(role for grant in self.grants for role in grant.role.included)
+
+    def may(self, role: Role, *texts: str) -> bool:
+        """Whether it has the role for each of these ids and names, by any of its grants."""
+        return all(_any_matches(self.grants, role, text) for text in texts)
+
+
+def _any_matches(grants: Iterable[Grant], role: Role, text: str) -> bool:
+    return any(role in grant.role.included and grant.matches(text) for grant in grants)
+
+
+LOCAL = Principal("local", tuple(Grant(role, "*") for role in Role))
+"""Every caller of a system without authentication."""
