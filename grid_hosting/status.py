@@ -40,6 +40,12 @@ REASON_CODES: dict[str, grpc.StatusCode] = {
     "ERROR_REASON_NOT_IMPLEMENTED": grpc.StatusCode.UNIMPLEMENTED,
     "ERROR_REASON_INTERNAL": grpc.StatusCode.INTERNAL,
     "ERROR_REASON_PAGE_TOKEN_EXPIRED": grpc.StatusCode.ABORTED,
+    "ERROR_REASON_UNAUTHENTICATED": grpc.StatusCode.UNAUTHENTICATED,
+    "ERROR_REASON_PERMISSION_DENIED": grpc.StatusCode.PERMISSION_DENIED,
+    "ERROR_REASON_NOT_OWNER": grpc.StatusCode.PERMISSION_DENIED,
+    "ERROR_REASON_CREDENTIAL_EXPIRED": grpc.StatusCode.UNAUTHENTICATED,
+    "ERROR_REASON_PRINCIPAL_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "ERROR_REASON_TOKEN_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
 }
 
 
@@ -150,14 +156,22 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
 
+def kind_of(handler: Any) -> tuple[Any, Callable[..., grpc.RpcMethodHandler[Any, Any]]]:
+    """Return the function of a handler, and the maker of handlers of the same kind."""
+    match bool(handler.request_streaming), bool(handler.response_streaming):
+        case False, False:
+            return handler.unary_unary, grpc.unary_unary_rpc_method_handler
+        case False, True:
+            return handler.unary_stream, grpc.unary_stream_rpc_method_handler
+        case True, False:
+            return handler.stream_unary, grpc.stream_unary_rpc_method_handler
+        case _:
+            return handler.stream_stream, grpc.stream_stream_rpc_method_handler
+
+
 def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
     deserializer = _tolerant(handler.request_deserializer)
-    if handler.request_streaming:
-        function, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
-    elif handler.response_streaming:
-        function, make = handler.unary_stream, grpc.unary_stream_rpc_method_handler
-    else:
-        function, make = handler.unary_unary, grpc.unary_unary_rpc_method_handler
+    function, make = kind_of(handler)
 
     async def fail(error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if isinstance(error, (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError)):

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from grid.access.v1 import access_pb2
 from grid.events.v1 import event_pb2
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import error_reason_pb2, observation_pb2, service_pb2
 from grid.tron.v1 import policy_pb2
+from grid_model.access import Role
 from grid_model.event import Severity
 from grid_model.liveness import Liveness, LivenessCause
 from grid_model.policy import OrphanPolicy, PolicySource
@@ -56,6 +58,7 @@ def test_buf_has_nothing_to_say(arguments: Sequence[str]) -> None:
 @pytest.mark.parametrize(
     ("ours", "contract", "prefix"),
     [
+        (Role, access_pb2.Role, "ROLE_"),
         (Liveness, liveness_pb2.Liveness, "LIVENESS_"),
         (LivenessCause, liveness_pb2.LivenessCause, "LIVENESS_CAUSE_"),
         (Severity, event_pb2.Severity, "SEVERITY_"),

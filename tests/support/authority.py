@@ -63,10 +63,11 @@ class Authority:
         begin: datetime = NOW - timedelta(hours=1),
         end: datetime = NOW + timedelta(days=90),
         uris: tuple[str, ...] = (),
+        dns: tuple[str, ...] = (),
     ) -> Issued:
-        """Return a new certificate for loopback, `localhost` and the URIs, with a new key."""
+        """Return a new certificate for loopback, `localhost`, these names and the URIs, with a new key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.DNSName("localhost")]
+        names: list[x509.GeneralName] = [x509.DNSName(each) for each in ("localhost", *dns)]
         names += [x509.IPAddress(ipaddress.ip_address(each)) for each in ("127.0.0.1", "::1")]
         names += [x509.UniformResourceIdentifier(each) for each in uris]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

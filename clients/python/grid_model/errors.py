@@ -130,6 +130,43 @@ class SilentStream(TronError):
     reason = "ERROR_REASON_SILENT_STREAM"
 
 
+class Unauthenticated(TronError):
+    """The call has no valid credential. The server does not say why; `tron whoami` shows which credential is sent."""
+
+    reason = "ERROR_REASON_UNAUTHENTICATED"
+
+
+class PermissionDenied(TronError):
+    """The caller has no right to this: an administrator can grant it."""
+
+    reason = "ERROR_REASON_PERMISSION_DENIED"
+
+
+class NotOwner(PermissionDenied):
+    """The service belongs to another owner: an operator can release its id."""
+
+    reason = "ERROR_REASON_NOT_OWNER"
+
+
+class CredentialExpired(TronError):
+    """The server ended an open call because its credential has ended, was revoked, or has other rights now: connect
+    again."""
+
+    reason = "ERROR_REASON_CREDENTIAL_EXPIRED"
+
+
+class PrincipalNotFound(TronError):
+    """There is no principal with this name."""
+
+    reason = "ERROR_REASON_PRINCIPAL_NOT_FOUND"
+
+
+class TokenNotFound(TronError):
+    """There is no token with this id: it was revoked, or never created."""
+
+    reason = "ERROR_REASON_TOKEN_NOT_FOUND"
+
+
 class NotImplementedYet(TronError):
     """The contract specifies this call, but the server does not implement it yet."""
 
@@ -156,6 +193,12 @@ BY_REASON: dict[str, type[TronError]] = {
         QuotaExceeded,
         Draining,
         SilentStream,
+        Unauthenticated,
+        PermissionDenied,
+        NotOwner,
+        CredentialExpired,
+        PrincipalNotFound,
+        TokenNotFound,
         NotImplementedYet,
         InternalError,
     )

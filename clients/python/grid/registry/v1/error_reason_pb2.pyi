@@ -49,6 +49,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL: a bug in the server; the details are in its log only."""
     ERROR_REASON_PAGE_TOKEN_EXPIRED: _ErrorReason.ValueType  # 13
     """ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 14
+    """UNAUTHENTICATED: the call has no valid credential. Nothing says why, because that would help to guess one."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 15
+    """PERMISSION_DENIED: the caller has no right to this."""
+    ERROR_REASON_NOT_OWNER: _ErrorReason.ValueType  # 16
+    """PERMISSION_DENIED: the service belongs to another owner."""
+    ERROR_REASON_CREDENTIAL_EXPIRED: _ErrorReason.ValueType  # 17
+    """UNAUTHENTICATED: the credential of an open call has ended, was revoked, or has other rights now; connect again."""
+    ERROR_REASON_PRINCIPAL_NOT_FOUND: _ErrorReason.ValueType  # 18
+    """NOT_FOUND: there is no principal with this name."""
+    ERROR_REASON_TOKEN_NOT_FOUND: _ErrorReason.ValueType  # 19
+    """NOT_FOUND: there is no token with this id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain "grid") that every error carries. Clients decide
@@ -82,4 +94,16 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 12
 """INTERNAL: a bug in the server; the details are in its log only."""
 ERROR_REASON_PAGE_TOKEN_EXPIRED: ErrorReason.ValueType  # 13
 """ABORTED: the list that this page_token continues is no longer kept; list again from the first page."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 14
+"""UNAUTHENTICATED: the call has no valid credential. Nothing says why, because that would help to guess one."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 15
+"""PERMISSION_DENIED: the caller has no right to this."""
+ERROR_REASON_NOT_OWNER: ErrorReason.ValueType  # 16
+"""PERMISSION_DENIED: the service belongs to another owner."""
+ERROR_REASON_CREDENTIAL_EXPIRED: ErrorReason.ValueType  # 17
+"""UNAUTHENTICATED: the credential of an open call has ended, was revoked, or has other rights now; connect again."""
+ERROR_REASON_PRINCIPAL_NOT_FOUND: ErrorReason.ValueType  # 18
+"""NOT_FOUND: there is no principal with this name."""
+ERROR_REASON_TOKEN_NOT_FOUND: ErrorReason.ValueType  # 19
+"""NOT_FOUND: there is no token with this id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

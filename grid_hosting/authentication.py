@@ -1,0 +1,204 @@
+"""The one interceptor that authenticates the callers of a gRPC server, and checks their roles.
+
+It decides once for each call or stream, before the handler runs: a message on an open stream costs nothing. The
+handlers are wrapped because only they see the certificate; the kind of the handler stays, because a client whose stream
+is refused by a handler of another kind receives no answer.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+from grid_model.access import Principal, Role
+from grid_model.errors import CredentialExpired, PermissionDenied, QuotaExceeded, TronError, Unauthenticated
+
+from grid_hosting.credential import CertificateRules, Credential, read_credential
+from grid_hosting.open_calls import OpenCall, OpenCalls, act_as, current_call, current_principal
+from grid_hosting.status import abort, kind_of
+from grid_hosting.turns import Turn
+from grid_hosting.watermark import Watermark
+
+__all__ = ["ANONYMOUS", "ANY_PRINCIPAL", "Authentication", "Authority", "current_call", "current_principal"]
+
+ANONYMOUS = Principal("anonymous")
+"""The caller of an open method without a credential."""
+
+ANY_PRINCIPAL: frozenset[Role] = frozenset()
+"""In a table of roles: every authenticated caller may call the method."""
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks for credentials that have ended."""
+
+WATCHES_PER_PEER = 4
+"""Health watches that callers without a credential may have open from one address."""
+
+_HEALTH_CHECK, _HEALTH_WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
+_OPEN = frozenset({_HEALTH_CHECK, _HEALTH_WATCH})
+_REFLECTION = {
+    f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo": ANY_PRINCIPAL for version in ("v1alpha", "v1")
+}
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Authority(Protocol):
+    """Knows which principal a credential belongs to."""
+
+    @property
+    def revisions(self) -> Watermark:
+        """Rises when an answer of `identify` may have changed: open streams are then checked again."""
+        ...
+
+    async def identify(self, credential: Credential, peer: str) -> Principal:
+        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated."""
+        ...
+
+
+class Authentication(grpc.aio.ServerInterceptor):
+    """The interceptor of one server. `roles`: for each method, the roles of which a caller needs one; a method without
+    a row is refused. Health is open, and reflection needs any principal."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        roles: Mapping[str, frozenset[Role]],
+        rules: CertificateRules = CertificateRules(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self._authority = authority
+        self._roles = {**_REFLECTION, **roles}
+        self._rules = rules
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+        self._watches: dict[str, int] = {}
+        self.open_calls = OpenCalls()
+        """The open streams."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the wrapped handler, which is made once for each method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = str(handler_call_details.method)
+        known, wrapped = self._wrapped.get(method, (None, None))
+        if wrapped is None or known is not handler:
+            wrapped = self._wrap(handler, method)
+            self._wrapped[method] = handler, wrapped
+        return wrapped
+
+    async def run(self) -> None:
+        """End open streams whose credential ends, is revoked, or has other rights, until cancelled."""
+        seen = self._authority.revisions.value
+        while True:
+            await self._authority.revisions.beyond(seen, LOOK_EVERY)
+            self.open_calls.check_time()
+            if (value := self._authority.revisions.value) != seen:
+                seen = value
+                await self._check_again()
+
+    async def _check_again(self) -> None:
+        turn = Turn("credentials")
+        found: dict[Credential, Principal | None] = {}
+        async for call in turn.each(list(self.open_calls)):
+            credential = call.credential
+            if credential is None:
+                continue
+            if credential not in found:
+                try:
+                    found[credential] = await self._principal_of(credential, call.peer)
+                except Unauthenticated:
+                    found[credential] = None
+                except TronError:
+                    return  # the registry does not answer: its next revision begins anew
+            if found[credential] is None:
+                call.stop(CredentialExpired("the credential of this call was revoked"))
+            elif found[credential] != call.principal:
+                call.stop(CredentialExpired("the rights of this caller have changed; connect again"))
+        turn.end()
+
+    async def _principal_of(self, credential: Credential, peer: str) -> Principal:
+        principal = await self._authority.identify(credential, peer)
+        ends = [each for each in (principal.ends_at, credential.not_after) if each is not None]
+        return replace(principal, ends_at=min(ends)) if ends else principal
+
+    async def _admit(self, method: str, context: Context) -> tuple[Principal, Credential | None]:
+        """Return the caller. Raises Unauthenticated, PermissionDenied."""
+        tls = {name: tuple(values) for name, values in context.auth_context().items()}
+        credential = read_credential(context.invocation_metadata() or (), tls, self._rules)
+        if credential is None:
+            if method in _OPEN:
+                return ANONYMOUS, None
+            raise Unauthenticated
+        principal = await self._principal_of(credential, context.peer())
+        if method in _OPEN:
+            return principal, credential
+        needed = self._roles.get(method)
+        if needed is None:
+            raise PermissionDenied(f"{method}: no role may call it")
+        if needed and not needed & principal.roles:
+            names = " or ".join(sorted(role.name.lower() for role in needed))
+            raise PermissionDenied(f"{method}: needs the role {names}, which {principal.name} does not have")
+        return principal, credential
+
+    @contextmanager
+    def _opened(
+        self, method: str, principal: Principal, credential: Credential | None, context: Context
+    ) -> Iterator[OpenCall]:
+        """Keep the stream of this task. Raises QuotaExceeded for a health watch too many."""
+        host = context.peer().rpartition(":")[0] if method == _HEALTH_WATCH and principal is ANONYMOUS else ""
+        if host and self._watches.get(host, 0) >= WATCHES_PER_PEER:
+            raise QuotaExceeded(f"{WATCHES_PER_PEER} health watches without a credential are open from this address")
+        if host:
+            self._watches[host] = self._watches.get(host, 0) + 1
+        try:
+            with self.open_calls.opened(principal, credential, context.peer()) as call:
+                yield call
+        finally:
+            if host:
+                self._watches[host] -= 1
+                if not self._watches[host]:
+                    del self._watches[host]
+
+    def _wrap(self, handler: Any, method: str) -> Handler:
+        function, make = kind_of(handler)
+        streaming = handler.request_streaming or handler.response_streaming
+
+        async def answer(request: Any, context: Context) -> Any:
+            try:
+                principal, credential = await self._admit(method, context)
+            except TronError as error:
+                await abort(context, error)
+            act_as(principal)
+            if not streaming:
+                return await function(request, context)
+            with self._opened(method, principal, credential, context) as call, call:
+                return await function(request, context)
+
+        async def answer_many(request: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                principal, credential = await self._admit(method, context)
+                act_as(principal)
+                with self._opened(method, principal, credential, context) as call:
+                    responses = function(request, context)
+                    try:
+                        while True:
+                            with call:
+                                response = await anext(responses)
+                            yield response
+                    except StopAsyncIteration:
+                        return
+                    finally:
+                        await responses.aclose()
+            except TronError as error:
+                await abort(context, error)
+
+        wrapper: Any = answer_many if inspect.isasyncgenfunction(function) else answer
+        return make(wrapper, handler.request_deserializer, handler.response_serializer)

@@ -1,0 +1,104 @@
+"""Reads the credential of a call: a bearer token, or the identity of a client certificate that TLS has verified. Pure.
+
+Only `peer_spiffe_id` is an identity: the other names of a certificate mix URIs with DNS names, mail addresses and the
+common name, so a DNS name could read like the URI of an administrator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+from cryptography import x509
+from grid_model.errors import Unauthenticated
+
+MOST_BYTES = 8192
+"""Bytes of an `authorization` header."""
+
+_HEADER = "authorization"
+_SCHEME = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What authenticates a caller: exactly one of `token`, `spiffe_id` and `common_name` is not empty."""
+
+    token: str = field(default="", repr=False)
+    spiffe_id: str = ""
+    common_name: str = ""
+    not_after: datetime | None = None
+    """The end of the certificate, in UTC; None for a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRules:
+    """Which client certificates are credentials."""
+
+    trust_domains: frozenset[str] = frozenset()
+    """A SPIFFE URI counts if it is in one of these."""
+    accept_common_name: bool = False
+    """Whether the common name of a certificate without any URI counts."""
+
+
+def read_credential(
+    metadata: Iterable[tuple[str, str | bytes]], tls: Mapping[str, Sequence[bytes]], rules: CertificateRules
+) -> Credential | None:
+    """Return the credential of a call; None if it has none. `tls`: the authentication context of gRPC.
+
+    Raises Unauthenticated for two credentials, two `authorization` values, and one that is not a bearer token.
+    """
+    headers = [value for name, value in metadata if name.lower() == _HEADER]
+    certificate = _of_certificate(tls, rules)
+    if not headers:
+        return certificate
+    if len(headers) > 1 or certificate is not None:
+        raise Unauthenticated
+    return Credential(token=bearer_token(headers[0]))
+
+
+def bearer_token(header: str | bytes) -> str:
+    """Return the token in the value of an `authorization` header. Raises Unauthenticated if it has another form."""
+    text = header.decode("ascii", "replace") if isinstance(header, bytes) else header
+    token = text[len(_SCHEME) :]
+    printable = token.isascii() and token.isprintable() and " " not in token
+    if len(text) > MOST_BYTES or text[: len(_SCHEME)].lower() != _SCHEME or not token or not printable:
+        raise Unauthenticated
+    return token
+
+
+def principal_of_spiffe(spiffe_id: str) -> str:
+    """Return the name of the principal: `spiffe:tron/worker-1` for `spiffe://tron/worker-1`."""
+    return "spiffe:" + spiffe_id.removeprefix("spiffe://")
+
+
+def _of_certificate(tls: Mapping[str, Sequence[bytes]], rules: CertificateRules) -> Credential | None:
+    uris = tls.get("peer_spiffe_id", ())
+    if len(uris) == 1:
+        uri = _text(uris[0])
+        domain, slash, path = uri.removeprefix("spiffe://").partition("/")
+        known = uri.startswith("spiffe://") and bool(slash and path) and domain in rules.trust_domains
+        return Credential(spiffe_id=uri, not_after=_end(tls)) if known else None
+    names = tls.get("x509_common_name", ())
+    if not rules.accept_common_name or uris or tls.get("peer_uri") or len(names) != 1 or not _text(names[0]):
+        return None
+    return Credential(common_name=_text(names[0]), not_after=_end(tls))
+
+
+def _text(value: bytes) -> str:
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+    return text if text.isprintable() else ""
+
+
+def _end(tls: Mapping[str, Sequence[bytes]]) -> datetime | None:
+    pem = tls.get("x509_pem_cert", ())
+    return _end_of(bytes(pem[0])) if pem else None
+
+
+@lru_cache(maxsize=1024)  # it is asked for at each call; a fleet presents few certificates at a time
+def _end_of(pem: bytes) -> datetime:
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc

@@ -1,0 +1,123 @@
+"""The open streams of a server by their credentials: each is ended once its credential ends, is revoked, or has other
+rights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+
+from grid_model.access import LOCAL, Principal
+from grid_model.errors import CredentialExpired, TronError
+
+from grid_hosting.credential import Credential
+
+DRAIN_BEFORE = timedelta(seconds=30)
+"""How long before the end of a credential a client is asked to connect again, with a renewed one."""
+
+_current: ContextVar[OpenCall | None] = ContextVar("open_call", default=None)
+_principal: ContextVar[Principal] = ContextVar("principal", default=LOCAL)
+
+
+def current_principal() -> Principal:
+    """Return the caller of the handler that runs now; LOCAL without authentication."""
+    return _principal.get()
+
+
+def current_call() -> OpenCall | None:
+    """Return the stream whose handler runs now; None without authentication, and for a unary call."""
+    return _current.get()
+
+
+def act_as(principal: Principal) -> None:
+    """Set the caller of the handler that runs now: of this task, and of the tasks that it starts later."""
+    _principal.set(principal)
+
+
+class OpenCall:
+    """One open stream. A handler that has its own way to end replaces `end`, and may set `drain`. As a context
+    manager, it surrounds each part of the handler that may be cancelled."""
+
+    def __init__(self, principal: Principal, credential: Credential | None, peer: str, now: datetime) -> None:
+        self.principal = principal
+        self.credential = credential
+        self.peer = peer
+        self.end: Callable[[TronError], None] = self._cancel
+        """Ends the stream with an error; called at most once."""
+        self.drain: Callable[[], None] | None = None
+        """Asks the client to connect again; called once, DRAIN_BEFORE the end of the credential."""
+        self.error: TronError | None = None
+        """Why the stream is ended."""
+        self._task = asyncio.current_task()
+        self._inside = False
+        ends_at = principal.ends_at
+        self._drain_at = None if ends_at is None or ends_at - now <= DRAIN_BEFORE else ends_at - DRAIN_BEFORE
+
+    def __enter__(self) -> None:
+        """Enter a part of the handler that may be cancelled. Raises the error that ends the stream."""
+        if self.error is not None:
+            raise self.error
+        self._inside = True
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Leave it. Raises the error that ends the stream if that is why the handler was cancelled."""
+        self._inside = False
+        if isinstance(error, asyncio.CancelledError) and self.error is not None and self._task is not None:
+            # gRPC sends no status for a cancelled handler, and its client would wait forever.
+            self._task.uncancel()
+            raise self.error from None
+
+    def check_time(self, now: datetime) -> None:
+        """End the stream if its credential has ended; ask the client to connect again shortly before."""
+        ends_at = self.principal.ends_at
+        if ends_at is not None and now >= ends_at:
+            self.stop(CredentialExpired("the credential of this call has ended"))
+        elif self._drain_at is not None and now >= self._drain_at:
+            self._drain_at = None
+            if self.drain is not None:
+                self.drain()
+
+    def stop(self, error: TronError) -> None:
+        """End the stream, once."""
+        if self.error is None:
+            self.error = error
+            self.end(error)
+
+    def _cancel(self, _: TronError) -> None:
+        # Between two parts of the handler gRPC writes, and must not be cancelled; the next part raises the error.
+        if self._inside and self._task is not None:
+            self._task.cancel()
+
+
+class OpenCalls:
+    """All open streams of one server."""
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._calls: dict[OpenCall, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __iter__(self) -> Iterator[OpenCall]:
+        return iter(list(self._calls))
+
+    @contextmanager
+    def opened(self, principal: Principal, credential: Credential | None, peer: str) -> Iterator[OpenCall]:
+        """Keep the stream of this task while the block runs."""
+        call = OpenCall(principal, credential, peer, self._now())
+        self._calls[call] = None
+        _current.set(call)
+        try:
+            yield call
+        finally:
+            del self._calls[call]
+
+    def check_time(self) -> None:
+        """End the streams whose credentials have ended."""
+        now = self._now()
+        for call in self:
+            if call.principal.ends_at is not None:
+                call.check_time(now)

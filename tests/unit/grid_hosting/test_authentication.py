@@ -1,0 +1,341 @@
+"""Every call of a secured server has a principal with the right role, for as long as its credential is valid."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grid_model.access import LOCAL, Grant, Principal, Role
+from grid_model.errors import Unauthenticated
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tron_client.errors import from_rpc_error
+
+from grid_hosting.authentication import Authentication, current_call, current_principal
+from grid_hosting.credential import CertificateRules, Credential
+from grid_hosting.grpc_server import build_server
+from grid_hosting.open_calls import OpenCalls
+from grid_hosting.watermark import Watermark
+from tests.support.authority import Authority as Ca
+
+KINDS = {"UnaryUnary": (False, False), "UnaryStream": (False, True), "StreamUnary": (True, False),
+         "StreamStream": (True, True), "ReadWrite": (True, True)}  # fmt: skip
+METHODS = {name: f"/test.Kinds/{name}" for name in KINDS}
+ROLES = dict.fromkeys(METHODS.values(), frozenset({Role.OBSERVER}))
+WORKER = Principal("token:worker", (Grant(Role.AGENT, "*"),))
+READER = Principal("token:reader", (Grant(Role.OBSERVER, "*"),))
+BEARER = (("authorization", "Bearer reader"),)
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Known:
+    """An authority that knows these credentials."""
+
+    tokens: dict[str, Principal] = field(default_factory=lambda: {"worker": WORKER, "reader": READER})
+    certificates: dict[str, Principal] = field(default_factory=dict)
+    revisions: Watermark = field(default_factory=Watermark)
+
+    async def identify(self, credential: Credential, peer: str) -> Principal:
+        """Return the principal of a known one."""
+        name = credential.token or credential.spiffe_id
+        found = (self.tokens if credential.token else self.certificates).get(name)
+        if found is None:
+            raise Unauthenticated
+        return found
+
+    def change(self, token: str, principal: Principal | None) -> None:
+        """Replace or revoke a token."""
+        self.tokens.pop(token, None)
+        if principal is not None:
+            self.tokens[token] = principal
+        self.revisions.step()
+
+
+async def one(request: Any, context: Any) -> bytes:
+    """Return who calls."""
+    if hasattr(request, "__aiter__"):
+        async for _ in request:
+            pass
+    return current_principal().name.encode()
+
+
+async def many(request: Any, context: Any) -> AsyncIterator[bytes]:
+    """Return who calls, and go on until the stream is ended."""
+    yield current_principal().name.encode()
+    await asyncio.Event().wait()
+
+
+async def read_write(request: Any, context: Any) -> None:
+    """The same, by reads and writes."""
+    await context.write(current_principal().name.encode())
+    await context.read()
+    await context.read()
+
+
+FUNCTIONS = {"UnaryUnary": one, "UnaryStream": many, "StreamUnary": one, "StreamStream": many, "ReadWrite": read_write}
+MAKE = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+@dataclass
+class Running:
+    """A running server and a channel to it."""
+
+    known: Known
+    authentication: Authentication
+    channel: Any
+
+    async def call(self, kind: str, metadata: Any = BEARER) -> bytes:
+        """Return the first answer of a method of this kind; a bidi call sends nothing."""
+        call = self.open(kind, metadata)
+        return await (call if hasattr(call, "__await__") else call.read())  # type: ignore[no-any-return]
+
+    def open(self, kind: str, metadata: Any = BEARER) -> Any:
+        """Begin a call."""
+        method = METHODS.get(kind, kind)
+        match KINDS.get(kind, (False, False)):
+            case False, False:
+                return self.channel.unary_unary(method)(b"x", metadata=metadata, timeout=10)
+            case False, True:
+                return self.channel.unary_stream(method)(b"x", metadata=metadata, timeout=10)
+            case True, False:
+                return self.channel.stream_unary(method)(iter([b"x"]), metadata=metadata, timeout=10)
+        return self.channel.stream_stream(method)(metadata=metadata, timeout=10)
+
+    async def refused(self, kind: str, metadata: Any = BEARER) -> tuple[grpc.StatusCode, str, str]:
+        """Return how a call is refused."""
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await self.call(kind, metadata)
+        return _status(failed.value)
+
+
+def _status(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, str]:
+    return error.code(), from_rpc_error(error).reason.removeprefix("ERROR_REASON_"), error.details() or ""
+
+
+@asynccontextmanager
+async def running(
+    known: Known | None = None,
+    *,
+    rules: CertificateRules = CertificateRules(),  # noqa: B008 - a frozen value
+    server_credentials: grpc.ServerCredentials | None = None,
+    client_credentials: grpc.ChannelCredentials | None = None,
+) -> AsyncIterator[Running]:
+    """A server with a method of each kind, health and reflection."""
+    known = known or Known()
+    authentication = Authentication(known, ROLES, rules)
+
+    def register(server: grpc.aio.Server) -> None:
+        handlers = {name: MAKE[KINDS[name]](FUNCTIONS[name], bytes, bytes) for name in KINDS}
+        handlers["NoRow"] = grpc.unary_unary_rpc_method_handler(one, bytes, bytes)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Kinds", handlers),))
+        health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
+
+    bound = build_server(
+        "127.0.0.1:0", register=register, services=("grpc.health.v1.Health",), max_message_bytes=1 << 16,
+        credentials=server_credentials, interceptors=[authentication],
+    )  # fmt: skip
+    await bound.server.start()
+    task = asyncio.create_task(authentication.run())
+    channel = (
+        grpc.aio.insecure_channel(bound.address)
+        if client_credentials is None
+        else grpc.aio.secure_channel(bound.address, client_credentials)
+    )
+    try:
+        async with channel:
+            yield Running(known, authentication, channel)
+    finally:
+        task.cancel()
+        await bound.server.stop(None)
+
+
+def test_without_authentication_every_caller_is_local() -> None:
+    assert current_principal() is LOCAL
+    assert current_call() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_handler_of_each_kind_knows_its_caller(kind: str) -> None:
+    async with running() as server:
+        assert await server.call(kind) == b"token:reader"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_of_each_kind_without_a_valid_credential_is_refused_without_a_reason(kind: str) -> None:
+    async with running() as server:
+        for metadata in ((), (("authorization", "Bearer wrong"),), BEARER * 2, (("authorization", "Basic reader"),)):
+            assert await server.refused(kind, metadata) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_caller_without_the_role_is_refused(kind: str) -> None:
+    async with running() as server:
+        code, reason, text = await server.refused(kind, (("authorization", "Bearer worker"),))
+    assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")
+    assert text == f"{METHODS[kind]}: needs the role observer, which token:worker does not have"
+
+
+async def test_a_method_without_a_row_is_refused() -> None:
+    async with running() as server:
+        code, _, text = await server.refused("/test.Kinds/NoRow")
+    assert (code, text) == (grpc.StatusCode.PERMISSION_DENIED, "/test.Kinds/NoRow: no role may call it")
+
+
+@pytest.mark.parametrize("kind", ["UnaryStream", "StreamStream", "ReadWrite"])
+async def test_an_open_stream_ends_when_its_token_is_revoked_and_others_go_on(kind: str) -> None:
+    async with running() as server:
+        server.known.tokens["other"] = READER
+        revoked, other = server.open(kind), server.open(kind, (("authorization", "Bearer other"),))
+        assert await revoked.read() == await other.read() == b"token:reader"
+        server.known.change("reader", None)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await revoked.read()
+        assert _status(failed.value)[:2] == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_EXPIRED")
+        assert len(server.authentication.open_calls) == 1
+        assert not other.done()
+        other.cancel()
+
+
+async def test_an_open_stream_ends_when_the_rights_of_its_caller_change() -> None:
+    async with running() as server:
+        call = server.open("UnaryStream")
+        await call.read()
+        server.known.change("reader", Principal("token:reader", (Grant(Role.ADMIN, "*"),)))
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call.read()
+        assert _status(failed.value)[1:] == (
+            "CREDENTIAL_EXPIRED",
+            "the rights of this caller have changed; connect again",
+        )
+        assert await server.call("UnaryStream") == b"token:reader"
+
+
+async def test_an_open_stream_ends_with_its_credential() -> None:
+    known = Known()
+    known.tokens["reader"] = Principal("token:reader", READER.grants, ends_at=datetime.now(UTC) + timedelta(seconds=1))
+    async with running(known) as server:
+        call = server.open("ReadWrite")
+        await call.read()
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call.read()
+        assert _status(failed.value)[1:] == ("CREDENTIAL_EXPIRED", "the credential of this call has ended")
+
+
+async def test_a_handler_with_its_own_end_is_asked_to_drain_before_and_is_then_ended_once() -> None:
+    now, said = [START], list[str]()
+    calls = OpenCalls(lambda: now[0])
+    with calls.opened(Principal("token:a", ends_at=START + timedelta(minutes=5)), None, "") as call:
+        call.end, call.drain = lambda error: said.append(error.reason), lambda: said.append("drain")
+        for seconds in (0, 269, 270, 299, 300, 301):
+            now[0] = START + timedelta(seconds=seconds)
+            calls.check_time()
+    assert said == ["drain", "ERROR_REASON_CREDENTIAL_EXPIRED"]
+    assert not len(calls)
+
+
+async def test_a_credential_that_ends_soon_is_not_drained_again() -> None:
+    now, said = [START], list[str]()
+    calls = OpenCalls(lambda: now[0])
+    with calls.opened(Principal("token:a", ends_at=START + timedelta(seconds=29)), None, "") as call:
+        call.end, call.drain = lambda error: said.append(error.reason), lambda: said.append("drain")
+        calls.check_time()
+    assert said == []
+
+
+async def test_health_is_open_but_only_for_a_few_watches_of_one_address() -> None:
+    async with running() as server:
+        health = health_pb2_grpc.HealthStub(server.channel)
+        request = health_pb2.HealthCheckRequest()
+        assert (await health.Check(request, timeout=10)).status == health_pb2.HealthCheckResponse.SERVING
+        watches = [health.Watch(request, timeout=10) for _ in range(4)]
+        for each in watches:
+            await each.read()
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await health.Watch(request, timeout=10).read()
+        assert _status(failed.value)[1] == "QUOTA_EXCEEDED"
+        known = health.Watch(request, metadata=BEARER, timeout=10)
+        assert (await known.read()).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await health.Check(request, metadata=(("authorization", "Bearer wrong"),), timeout=10)
+        assert _status(failed.value)[1] == "UNAUTHENTICATED"
+        for each in (*watches, known):
+            each.cancel()
+
+
+async def test_reflection_needs_any_principal() -> None:
+    async with running() as server:
+        stub = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+        asked = [reflection_pb2.ServerReflectionRequest(list_services="")]
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await stub.ServerReflectionInfo(iter(asked), timeout=10).read()
+        assert _status(failed.value)[1] == "UNAUTHENTICATED"
+        server.known.tokens["none"] = Principal("token:none")
+        metadata = (("authorization", "Bearer none"),)
+        answer = await stub.ServerReflectionInfo(iter(asked), metadata=metadata, timeout=10).read()
+        assert "grpc.health.v1.Health" in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("uris", "dns", "name", "principal"),
+    [
+        (("spiffe://tron/reader",), (), "server", b"spiffe:tron/reader"),
+        (("spiffe://other/reader",), (), "server", None),
+        (("spiffe://tron/reader", "spiffe://tron/admin"), (), "server", None),
+        ((), ("spiffe://tron/reader",), "server", None),
+        ((), (), "spiffe://tron/reader", None),
+        (("https://tron/reader",), (), "spiffe://tron/reader", None),
+    ],
+)
+async def test_only_the_one_spiffe_uri_of_a_certificate_is_an_identity(
+    uris: tuple[str, ...], dns: tuple[str, ...], name: str, principal: bytes | None, tmp_path: Path
+) -> None:
+    ca = Ca()
+    server, client = ca.issue(), ca.issue(name, uris=uris, dns=dns)
+    known = Known(
+        certificates={
+            f"spiffe://tron/{each}": Principal(f"spiffe:tron/{each}", READER.grants) for each in ("reader", "admin")
+        }
+    )
+    async with running(
+        known,
+        rules=CertificateRules(frozenset({"tron"})),
+        server_credentials=grpc.ssl_server_credentials([(server.key, server.cert)], ca.pem, require_client_auth=True),
+        client_credentials=grpc.ssl_channel_credentials(ca.pem, client.key, client.cert),
+    ) as system:
+        if principal is None:
+            assert (await system.refused("ReadWrite", ()))[1] == "UNAUTHENTICATED"
+        else:
+            assert await system.call("ReadWrite", ()) == principal
+            assert (await system.refused("ReadWrite", BEARER))[1] == "UNAUTHENTICATED"
+
+
+async def test_a_stream_ends_with_its_certificate() -> None:
+    ca = Ca()
+    ends = datetime.now(UTC) + timedelta(seconds=3)
+    server, client = ca.issue(), ca.issue("reader", end=ends, uris=("spiffe://tron/reader",))
+    known = Known(certificates={"spiffe://tron/reader": Principal("spiffe:tron/reader", READER.grants)})
+    async with running(
+        known,
+        rules=CertificateRules(frozenset({"tron"})),
+        server_credentials=grpc.ssl_server_credentials([(server.key, server.cert)], ca.pem, require_client_auth=True),
+        client_credentials=grpc.ssl_channel_credentials(ca.pem, client.key, client.cert),
+    ) as system:
+        call = system.open("UnaryStream", ())
+        await call.read()
+        (opened,) = system.authentication.open_calls
+        assert opened.principal.ends_at == ends.replace(microsecond=0)
+        call.cancel()
