@@ -115,6 +115,7 @@ def explain(result: dict[str, Any]) -> None:
         "mass_told",
         "totals",
         "ack_ms",
+        "mass_ack_ms",
         "back_after_s",
     ):
         if result.get(key):

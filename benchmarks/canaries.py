@@ -81,9 +81,11 @@ def _run(scenario: Scenario, servers: Servers, driver: Driver) -> dict[str, Any]
     if scenario.kill_registry:
         result["back_after_s"] = _kill_registry(servers, driver)
     if scenario.mass_death:
+        driver.ask("acks")
         driver.say(f"cut-mass {scenario.mass_death}")
         late = _kill_canaries(driver, late)
         time.sleep(3 * INTERVAL)
+        result["mass_ack_ms"] = driver.ask("acks")
     late = _kill_canaries(driver, late)
     expected = late + (0 if scenario.mass_death else 2 * EACH_KIND)
     driver.wait(lambda: len(driver.heard("died")) >= expected, TELL_WITHIN, "every death")

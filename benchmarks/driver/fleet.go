@@ -37,7 +37,7 @@ type fleet struct {
 
 func newFleet(out *report, instance string, interval time.Duration) *fleet {
 	return &fleet{
-		report: out, pacer: newPacer(interval), instance: instance, interval: interval,
+		report: out, pacer: newPacer(interval, out), instance: instance, interval: interval,
 		canaries: map[string]*agent{}, unacked: map[*agent][]string{},
 		alerts: make(chan struct{}, 1), parentsUp: make(chan struct{}),
 	}

@@ -12,6 +12,7 @@ const together = 2 * time.Millisecond // beats that are due within this may leav
 // pacer sends everyone's beats from one goroutine, each at its time.
 type pacer struct {
 	interval time.Duration
+	report   *report
 	mu       sync.Mutex
 	due      schedule
 	sooner   chan struct{}
@@ -34,8 +35,8 @@ func (s *schedule) Pop() any {
 	return last
 }
 
-func newPacer(interval time.Duration) *pacer {
-	return &pacer{interval: interval, sooner: make(chan struct{}, 1)}
+func newPacer(interval time.Duration, report *report) *pacer {
+	return &pacer{interval: interval, report: report, sooner: make(chan struct{}, 1)}
 }
 
 // add makes an agent beat from a moment on, for as long as its link is not cut.
@@ -84,6 +85,7 @@ func (p *pacer) take(now time.Time) (*agent, time.Duration) {
 			heap.Pop(&p.due)
 			continue
 		}
+		p.report.beat(now.Sub(first.at))
 		p.due[0].at = first.at.Add(p.interval)
 		if p.due[0].at.Before(now) { // this process was stopped: beats that are over are not made up for
 			p.due[0].at = now.Add(p.interval)

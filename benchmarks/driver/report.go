@@ -13,6 +13,7 @@ import (
 const (
 	mostSamples = 2_000_000 // latencies kept; further ones are counted only
 	mostReasons = 100       // different ends of streams that are told apart
+	late        = 250 * time.Millisecond
 )
 
 // seconds is a moment as everybody prints it: seconds since the epoch.
@@ -26,6 +27,14 @@ type report struct {
 	dropped int
 	counts  map[string]int
 	told    map[string]tally
+	beats   lateness
+}
+
+// lateness is how many heartbeats left more than 250 ms after their time, and how late the latest was: this process, and not
+// the server, then delayed them.
+type lateness struct {
+	Late     int     `json:"late"`
+	LatestMs float64 `json:"latest_ms"`
 }
 
 // tally is how often something was told, and when first and last.
@@ -73,6 +82,17 @@ func (r *report) count(what string) {
 	r.counts[what]++
 }
 
+// beat notes by how much a heartbeat left after its time.
+func (r *report) beat(after time.Duration) {
+	if after < late {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.beats.Late++
+	r.beats.LatestMs = max(r.beats.LatestMs, float64(after.Microseconds())/1e3)
+}
+
 // tell notes an alert that is one of many.
 func (r *report) tell(kind string, at time.Time) {
 	r.mu.Lock()
@@ -115,5 +135,5 @@ func (r *report) totals() map[string]any {
 	for kind, each := range r.told {
 		told[kind] = each
 	}
-	return map[string]any{"counts": counts, "told": told}
+	return map[string]any{"counts": counts, "told": told, "beats": r.beats}
 }
