@@ -77,7 +77,7 @@ endurance: setup  ## the tests that take minutes: programs that freeze, machines
 	$(BIN)/python -m pytest -m endurance -s tests/e2e
 
 chaos: setup  ## faults on real processes, all scenarios; the table is left in benchmarks/results/chaos.json
-	status=0; CHAOS_OUT=benchmarks/results/chaos.json $(BIN)/python -m pytest -m "not endurance" -s tests/chaos || status=$$?; \
+	status=0; CHAOS_OUT=benchmarks/results/chaos.json CHAOS_TOLERANCE=0.25 $(BIN)/python -m pytest -m "not endurance" -s tests/chaos || status=$$?; \
 	$(BIN)/python -m tools.make_chaos_table --print; exit $$status
 
 browser: setup  ## tests of the dashboard in Chromium; they leave pictures in tests/browser/shots

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.conftest import Figure
-from tests.chaos.ground import FALSE_ALARMS, Ground, fleet, ground, ids
+from tests.chaos.ground import FALSE_ALARMS, SILENT, Ground, fleet, ground, ids
 from tests.support.agents import agents as obeying
 from tests.support.fleet import agents
 from tests.support.starving import stopped
@@ -58,20 +58,20 @@ def _ahead(running: Ground) -> float:
 def test_the_wall_clock_is_set_an_hour_forward(stepped: tuple[Ground, SteppedClock], figure: Figure) -> None:
     """P2, P3: the wall clock of all programs is set an hour forward; then an agent stops."""
     took = step(*stepped, HOUR, "forward")
-    figure(took, "s from SIGSTOP until the parent knows (bound 2.25 s); 0 false alarms")
+    figure(took, f"s from SIGSTOP until the parent knows (bound {SILENT:g} s); 0 false alarms")
 
 
 def test_the_wall_clock_is_set_an_hour_back(stepped: tuple[Ground, SteppedClock], figure: Figure) -> None:
     """P2, P3: the wall clock of all programs is set an hour back; then an agent stops."""
     took = step(*stepped, -HOUR, "back")
-    figure(took, "s from SIGSTOP until the parent knows (bound 2.25 s); 0 false alarms")
+    figure(took, f"s from SIGSTOP until the parent knows (bound {SILENT:g} s); 0 false alarms")
 
 
 @pytest.mark.chaos
 def test_a_busy_agent_after_the_wall_clock_was_set(stepped: tuple[Ground, SteppedClock], figure: Figure) -> None:
     """P2, P3: the wall clock is set by an hour; an agent that registered before declares 5 s of busy time, stops."""
     longest = max(busy_after(*stepped, HOUR, "busy-forward"), busy_after(*stepped, -HOUR, "busy-back"))
-    figure(longest, "s at most from SIGSTOP until the parent knows (bound 5 s + 2.25 s); 0 false alarms before")
+    figure(longest, f"s at most from SIGSTOP until the parent knows (bound 5 s + {SILENT:g} s); 0 false alarms before")
 
 
 def busy_after(running: Ground, clock: SteppedClock, seconds: int, name: str) -> float:

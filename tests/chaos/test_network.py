@@ -13,16 +13,13 @@ from tron_client import RegistryClient
 
 from benchmarks._driver import Driver
 from tests.chaos.conftest import Figure
-from tests.chaos.ground import DEATHS, FALSE_ALARMS, PARENT, Ground, fleet, ground, ids, write_settings
+from tests.chaos.ground import DEATHS, FALSE_ALARMS, PARENT, SILENT, Ground, fleet, ground, ids, write_settings
 from tests.support.ears import listening
 from tests.support.fleet import agents
 from tests.support.link import link
 from tests.support.processes import start_monitor, start_registry
 from tests.support.waiting import let_pass, wait_until
 from tron.policy import Policy
-
-SILENT = 2.25
-"""Seconds after its last heartbeat at which an agent with an interval of 1 s is down."""
 
 POLICY_WINDOW = Policy().reattach_window
 """The default, for the storm: in the 3 s of the other scenarios ten thousand cannot come back."""
@@ -49,7 +46,7 @@ def test_a_proxy_keeps_the_socket_of_a_dead_agent_open(running: Ground, figure: 
         assert down.event.cause == "SILENT"
         assert not running.parent.heard("service_suspect", "ghost-0"), "nobody saw a break"
         wait_until(lambda: "stream_reclaimed" in running.system.log, 20, "the registry reclaims the stream")
-    figure(down.received_at - began, f"s until the parent knows (bound {SILENT} s after the last heartbeat)")
+    figure(down.received_at - began, f"s until the parent knows (bound {SILENT:g} s after the last heartbeat)")
 
 
 @pytest.mark.chaos
@@ -107,7 +104,7 @@ def test_half_of_the_fleet_is_cut_off_without_a_word(running: Ground, figure: Fi
         way.release()
         running.wait_alive(ids(far))
         assert running.said(since, FALSE_ALARMS, ids(near)) == []
-    figure(took, f"s until all 25 are down (bound {SILENT} s after the last heartbeat); 0 false alarms")
+    figure(took, f"s until all 25 are down (bound {SILENT:g} s after the last heartbeat); 0 false alarms")
 
 
 @pytest.mark.chaos

@@ -13,7 +13,7 @@ import pytest
 from tron_client import RegistryClient
 
 from tests.chaos.conftest import Figure
-from tests.chaos.ground import FALSE_ALARMS, PARENT, Ground, fleet, ground, ids
+from tests.chaos.ground import FALSE_ALARMS, PARENT, SILENT, Ground, fleet, ground, ids
 from tests.support.ears import listening
 from tests.support.fleet import agents
 from tests.support.processes import is_alive, start_system
@@ -24,7 +24,7 @@ from tests.support.writer import Writer
 FLEET = fleet("steady", 50)
 PROGRAMS = ("registry", "monitor", "gateway")
 STOPPED = 5.0
-"""Seconds: longer than a silent death takes at an interval of 1 s (2.25 s), and than a stream may be broken (2 s)."""
+"""Seconds: longer than a silent death takes at an interval of 1 s (`SILENT`), and than a stream may be broken (2 s)."""
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_a_parent_and_its_child_are_stopped_together(running: Ground, figure: Fi
         stopped(child.pid),
     ):
         took = running.parent.wait_down({"still-parent-0", "still-child-0"}, 60)
-    figure(took, "s until the grandparent knows of both (silent for 2.25 s)")
+    figure(took, f"s until the grandparent knows of both (silent for {SILENT:g} s)")
 
 
 @pytest.mark.chaos

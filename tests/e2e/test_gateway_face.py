@@ -54,6 +54,8 @@ def test_an_interval_reads_in_every_face_as_it_was_declared(face: Face) -> None:
     seconds: dict[str, Any] = {"heartbeat_interval": 2.3, "ttl": 4.6, "stall_after": 33.333333333}
     with RegistryClient(face.registry.address) as client:
         told = client.register("exact", name="Exact", **seconds).to_dict()
+    # It was registered beside the gateway, whose copy of the services follows.
+    wait_until(lambda: face.rest.get("/v1/services/exact").status_code == 200, 10, "the gateway shows it")
     shown = face.rest.get("/v1/services/exact").json()
     command = [sys.executable, "-m", "tron_cli", "services", "--json", "--registry", face.registry.address]
     listed = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout)
