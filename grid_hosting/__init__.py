@@ -11,6 +11,7 @@
 - `identity`                              the programs of the system as agents.
 - `http_transport`                        how HTTP clients connect.
 - `watermark`, `turns`                    waking readers; long work in short turns.
+- `wakeups`                               how the event loop learns of finished operations of gRPC.
 - `pauses`, `collector`                   pauses of the event loop, and their causes.
 - `whole_file`, `data_files`              files that are replaced as a whole; all files that the programs keep.
 - `backup`, `manifest`                    copies of all state.

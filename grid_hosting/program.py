@@ -33,6 +33,7 @@ from grid_hosting.collector import COLLECTOR
 from grid_hosting.pauses import PAUSES
 from grid_hosting.security import SecuritySettings, client_environment, from_environment, from_file, problems_of
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
+from grid_hosting.wakeups import read_wakeups_at_once
 from grid_hosting.whole_file import write_whole
 
 log = structlog.get_logger("program")
@@ -256,6 +257,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        read_wakeups_at_once(loop)
         COLLECTOR.install()
         watching = asyncio.create_task(PAUSES.watch(COLLECTOR.step))
         try:

@@ -1,0 +1,55 @@
+"""Reads at once all the wake-ups that gRPC sends to an event loop.
+
+For each finished operation, a thread of grpc.aio writes one byte to a socket pair, and the loop reads one byte in each
+of its turns, however many operations it handles in that turn. Bytes accumulate, and after 278 of them (on Linux) the
+thread blocks: then the loop is given one operation in each turn, and everything that arrives waits behind all that came
+before. Measured: with 10,000 streams the socket pair was always full, and while 2,000 connections ended, no heartbeat
+of the other 8,000 was read for 1.5 s. If all bytes are read at once, the loop is woken once for all operations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+MOST = 4096
+"""Bytes that are read at once; a socket pair holds fewer."""
+
+
+def read_wakeups_at_once(loop: asyncio.AbstractEventLoop) -> None:
+    """Start grpc.aio on this running loop, and read its wake-ups at once from then on. Call this before anything of
+    grpc.aio is created; later it has no effect."""
+    original = loop.add_reader
+
+    def add_reader(source: Any, handle: Callable[..., object], *args: Any) -> None:
+        if isinstance(source, socket.socket) and not args:
+            original(source, _drained(source, handle))
+        else:
+            original(source, handle, *args)
+
+    # gRPC adds its reader here, and offers no other way to reach it.
+    loop.add_reader = add_reader  # type: ignore[method-assign, assignment]
+    try:
+        grpc.aio.init_grpc_aio()
+    finally:
+        del loop.add_reader
+
+
+def _drained(source: socket.socket, handle: Callable[[], object]) -> Callable[[], None]:
+    """Return a handler that first reads all waiting bytes but one, which `handle` reads."""
+    flags = socket.MSG_PEEK | socket.MSG_DONTWAIT
+
+    def drain() -> None:
+        try:
+            waiting = len(source.recv(MOST, flags))
+        except BlockingIOError:
+            return  # read in an earlier turn
+        if waiting > 1:
+            source.recv(waiting - 1)
+        handle()
+
+    return drain
