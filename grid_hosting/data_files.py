@@ -49,7 +49,7 @@ class DataFile:
     """The version of the database that this installation knows."""
 
 
-REGISTRY = DataFile("registry.db", Kind.DATABASE, Order.REGISTRY, schema=3)
+REGISTRY = DataFile("registry.db", Kind.DATABASE, Order.REGISTRY, schema=4)
 STATE = (
     DataFile("heartbeat_alerts.position", Kind.WHOLE, Order.POSITION),
     DataFile("heartbeat_alerts_*.jsonl", Kind.LINES, Order.ALERT_FILES),

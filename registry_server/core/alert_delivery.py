@@ -74,7 +74,7 @@ class AlertDelivery:
             dropped = self.mailboxes.put(Delivery(event, now.attentive, escalated))
             self._observers.copy(event.alert_id, event.recipient)
             if dropped is not None:
-                self._dropped(dropped, now)
+                self._dropped(dropped, f"too many alerts wait for {dropped.event.recipient}", now)
         if recipient is None or recipient.session is None:
             return event, False
         return event, event.alert_id in self.deliver(recipient)
@@ -206,15 +206,20 @@ class AlertDelivery:
             self.mailboxes.connection_lost(name)
             self.deliver(named[0])
 
-    def _dropped(self, copy: Delivery, now: Instant) -> None:
-        """Handle a copy that was dropped from a full mailbox: an alert that demands an action goes to the operators,
-        who have the largest mailbox."""
+    def released(self, service_id: str, now: Instant) -> None:
+        """Withdraw the copies for an id that has no owner any more: they are not for the one that registers it next."""
+        for copy in self.mailboxes.waiting_for(service_id):
+            self._dropped(copy, f"the id {service_id} was released", now)
+            self.withdraw((copy,), now, absent=True)
+
+    def _dropped(self, copy: Delivery, why: str, now: Instant) -> None:
+        """Handle a copy that is not kept for its recipient: an alert that demands an action goes to the operators, who
+        have the largest mailbox."""
         event = copy.event
         self._measures.copies_dropped += 1
         self._observers.copy(event.alert_id, event.recipient)
         matters = event.severity is Severity.CRITICAL and not copy.escalated and event.recipient != OPERATORS
         if matters and self.mailboxes.get(event.alert_id, OPERATORS) is None:
-            why = f"too many alerts wait for {event.recipient}"
             details = {**event.details, "escalated_from": [event.recipient], "escalated_because": why}
             event, _ = self.publish(replace(event, recipient=OPERATORS, details=details), now)
             self.passed_to_operators(event, now)

@@ -84,6 +84,10 @@ class ChangeLog:
         change = self._latest.get(service_id)
         return None if change is None else change.service
 
+    def newest_change(self, service_id: str) -> Change | None:
+        """Return the newest change of a service; None if none is known."""
+        return self._latest.get(service_id)
+
     def _append(self, service_id: str, service: Service | None) -> Change:
         self.revision += 1
         change = Change(self.revision, service_id, service)

@@ -24,12 +24,26 @@ class Directory:
         """The same by incarnation."""
         self._past: OrderedDict[int, str] = OrderedDict()
         self._by_name: dict[str, set[str]] = {}
+        self._by_parent: dict[str, set[str]] | None = None
+        """The ids of the services that declare a parent, by its id or name; None until `follow_parents`."""
+
+    def follow_parents(self) -> None:
+        """Keep from now on which services declare which parent, so that `children_of` may be called."""
+        self._by_parent = {}
+        for record in self.records.values():
+            self._link(record)
+
+    def children_of(self, record: Record) -> list[Record]:
+        """Return the services whose parent is this one, in the order of their ids."""
+        assert self._by_parent is not None
+        ids = {each for text in self.names_of(record) for each in self._by_parent.get(text, ())}
+        return [self.records[each] for each in sorted(ids)]
 
     def get(self, service_id: str) -> Record:
         """Return the record of a service; raise ServiceNotFound."""
         record = self.records.get(service_id)
         if record is None:
-            raise ServiceNotFound(f"no service has the id {service_id!r}")
+            raise ServiceNotFound.of(service_id)
         return record
 
     def named(self, name: str) -> list[Record]:
@@ -67,6 +81,8 @@ class Directory:
         """Add a service; its id must be free."""
         self.records[record.spec.service_id] = self.by_incarnation[record.incarnation] = record
         self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
+        if self._by_parent is not None:
+            self._link(record)
 
     def remove(self, record: Record) -> None:
         """Remove a service."""
@@ -77,6 +93,11 @@ class Directory:
         named.discard(record.spec.service_id)
         if not named:
             del self._by_name[record.spec.name]
+        if self._by_parent is not None and record.spec.parent:
+            children = self._by_parent[record.spec.parent]
+            children.discard(record.spec.service_id)
+            if not children:
+                del self._by_parent[record.spec.parent]
 
     def remember(self, incarnation: int, service_id: str) -> None:
         """Record that an incarnation of the service has ended."""
@@ -87,6 +108,10 @@ class Directory:
     def past_owner(self, incarnation: int) -> str:
         """Return the service that the ended incarnation belonged to; empty if the incarnation is not remembered."""
         return self._past.get(incarnation, "")
+
+    def _link(self, record: Record) -> None:
+        if self._by_parent is not None and record.spec.parent:
+            self._by_parent.setdefault(record.spec.parent, set()).add(record.spec.service_id)
 
     def refuse_cycle(self, spec: Declaration) -> None:
         """Follow the declared parents upwards; raise InvalidRequest if they lead back to the service itself."""

@@ -9,7 +9,7 @@ from grid_model.errors import InvalidRequest
 from grid_model.event import Event
 from grid_model.service import Maintenance
 
-from registry_server.core.service import Intent, Service, StoredService, Tombstone
+from registry_server.core.service import Intent, OwnedId, Service, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,20 @@ class DropIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class PutOwner:
+    """Store the owner of a service id."""
+
+    owned: OwnedId
+
+
+@dataclass(frozen=True, slots=True)
+class DropOwner:
+    """Delete the owner of a service id."""
+
+    service_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PutMaintenance:
     """Store the maintenance of a service."""
 
@@ -198,6 +212,8 @@ Write = (
     | RemoveService
     | PutIntent
     | DropIntent
+    | PutOwner
+    | DropOwner
     | PutMaintenance
     | DropMaintenance
     | AppendEvent

@@ -27,6 +27,7 @@ from registry_server.core.effects import (
 from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.losses import LossAlerts, is_lost
 from registry_server.core.outgoing import Outgoing
+from registry_server.core.ownership import Ownership
 from registry_server.core.published import Published
 from registry_server.core.record import Record
 from registry_server.core.service import Instant, Intent, Judgement, Service, StoredService, Tombstone
@@ -43,6 +44,7 @@ class Registrations:
     def __init__(
         self,
         directory: Directory,
+        ownership: Ownership,
         changes: ChangeLog,
         delivery: AlertDelivery,
         facts: LivenessFacts,
@@ -55,6 +57,7 @@ class Registrations:
         self.tombstones: dict[str, Tombstone] = {}
         self.loss_alerts = LossAlerts()
         self._directory = directory
+        self._ownership = ownership
         self._changes = changes
         self._delivery = delivery
         self._facts = facts
@@ -113,9 +116,10 @@ class Registrations:
         now: Instant,
         *,
         process: str = "",
+        owner: str = "",
     ) -> Service:
         """Start a new incarnation, or re-attach the current one; return the record. `process`: the process whose agents
-        share the stream.
+        share the stream. `owner`: the owner of the id from now on; empty: as before.
 
         Raises Superseded for an incarnation, or a retried registration, that is older than the current one;
         UnknownIncarnation for an unknown one; InvalidRequest for a parent that would create a cycle.
@@ -129,6 +133,7 @@ class Registrations:
             record = None
         if record is None:
             record = self._start_incarnation(spec, instance_id, session_id, now)
+        self._ownership.registered(spec.service_id, owner)
         self._facts.hear(record, now)
         if session_id is not None:
             record.streamed, record.process, record.learned_clock_at = True, process, now.set_by
@@ -177,6 +182,7 @@ class Registrations:
         while len(self.tombstones) >= MAX_TOMBSTONES:
             self.loss_alerts.remove(self.tombstones.pop(next(iter(self.tombstones))).judgement)
         self.rewrite(tombstone)
+        self._ownership.removed(service_id, now.wall)
         self._facts.removed(record)
 
     def rewrite(self, tombstone: Tombstone) -> None:

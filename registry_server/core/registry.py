@@ -1,8 +1,8 @@
 """The registry as one object: one method for each command and each question, one writer, no clock, no I/O.
 
 Facts only: nothing here knows what a timeout is. The state is kept by idea, in modules that are reached only through
-this one; in the order in which they depend on each other: `outgoing`, `published`, `liveness_facts`, `alert_delivery`,
-`attachments`, `registrations`, `maintenance`, `heartbeats`, `judgements`, `verdicts`.
+this one; in the order in which they depend on each other: `outgoing`, `ownership`, `published`, `liveness_facts`,
+`alert_delivery`, `attachments`, `registrations`, `maintenance`, `heartbeats`, `judgements`, `verdicts`.
 """
 
 from __future__ import annotations
@@ -10,36 +10,37 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from grid_model.declaration import Declaration
-from grid_model.errors import Superseded
-from grid_model.event import OPERATORS, Event
+from grid_model.errors import FieldError, InvalidRequest, ServiceNotFound, Superseded
+from grid_model.event import Event
 from grid_model.observation import Delivery, ReportDeadline
 from grid_model.service import Maintenance, ServiceRole
 from grid_model.verdict import AlertCopy, StandingSuspicion, Verdict, VerdictResult
 
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
-from registry_server.core.changes import Change, ChangeLog
+from registry_server.core.changes import ChangeLog
 from registry_server.core.directory import Directory
 from registry_server.core.effects import Effects, Registered, SupersededBy
 from registry_server.core.event_log import EventLog
 from registry_server.core.heartbeats import Heartbeats
 from registry_server.core.judgements import Judgements
 from registry_server.core.liveness_facts import LivenessFacts
-from registry_server.core.mailbox import FOR_OPERATORS, Mailboxes
+from registry_server.core.mailbox import Mailboxes
 from registry_server.core.maintenance import HeldNotices
 from registry_server.core.measures import Measures
 from registry_server.core.observations import ObservationFeed
-from registry_server.core.observers import MAX_OBSERVERS, Observers
+from registry_server.core.observers import Observers
 from registry_server.core.outgoing import Outgoing
+from registry_server.core.ownership import Ownership
 from registry_server.core.published import PART, Published
 from registry_server.core.record import Record
-from registry_server.core.registrations import MAX_SERVICES, MAX_TOMBSTONES, Registrations
-from registry_server.core.service import Instant, Intent, Report, Service, StoredService, Tombstone
-from registry_server.core.unacknowledged import Unacknowledged
+from registry_server.core.registrations import MAX_TOMBSTONES, Registrations
+from registry_server.core.registry_reads import RegistryReads
+from registry_server.core.service import Instant, Intent, OwnedId, Report, Service, StoredService, Tombstone
 from registry_server.core.verdicts import Verdicts
 
 
-class Registry:
+class Registry(RegistryReads):
     """The registry. Every method is one atomic command; `take()` returns the effects of the commands before."""
 
     def __init__(
@@ -69,8 +70,10 @@ class Registry:
         self._attachments = Attachments(
             records, self._delivery, self._facts, self._published, self._outgoing, self.measures
         )
+        self._ownership = Ownership(self._outgoing)
         self._registrations = Registrations(
             self._directory,
+            self._ownership,
             self._changes,
             self._delivery,
             self._facts,
@@ -113,15 +116,21 @@ class Registry:
         now: Instant,
         maintenance: Iterable[Maintenance] = (),
         compacted: int = 0,
+        owned: Iterable[OwnedId] = (),
     ) -> None:
         """Restore the stored data. Every service is then disconnected, and counts as heard now.
 
         `compacted`: the revision up to which removals are forgotten.
         """
         self._changes.compacted = compacted
+        self._ownership.restore(owned)
         self._maintenance.by_id.update({each.service_id: each for each in maintenance})
         self._registrations.restore(services, tombstones, intents, now)
         self._delivery.restore(waiting, now)
+
+    def follow_parents(self) -> None:
+        """Keep the children of each service, for readers that may see only those of their own services."""
+        self._directory.follow_parents()
 
     # --- streams of agents ------------------------------------------------------------------------------------------
 
@@ -169,6 +178,10 @@ class Registry:
         """Return whether the stream carries any service."""
         return bool(self._attachments.sessions[session_id].services)
 
+    def carries_service(self, session_id: int, service_id: str) -> bool:
+        """Return whether the stream carries this service."""
+        return service_id in self._attachments.sessions[session_id].services
+
     @property
     def reclaimed_streams(self) -> int:
         """The number of streams that the registry ended since the start because all their services were silent."""
@@ -185,20 +198,27 @@ class Registry:
         now: Instant,
         *,
         process: str = "",
+        owner: str = "",
     ) -> Service:
         """Start a new incarnation, or re-attach the current one; see `Registrations.register`."""
-        service = self._registrations.register(spec, incarnation, instance_id, session_id, now, process=process)
+        service = self._registrations.register(
+            spec, incarnation, instance_id, session_id, now, process=process, owner=owner
+        )
         self.measures.registrations += 1
         return service
 
     def register_relayed(
-        self, spec: Declaration, incarnation: int, instance_id: str, session_id: int, now: Instant
+        self, spec: Declaration, incarnation: int, instance_id: str, session_id: int, now: Instant, *, owner: str = ""
     ) -> Service:
         """Register a service that has no stream; the answer goes to the stream of the relay."""
-        service = self._registrations.register(spec, incarnation, instance_id, None, now)
+        service = self._registrations.register(spec, incarnation, instance_id, None, now, owner=owner)
         self._attachments.sessions[session_id].heard_at = now.attentive
         self._outgoing.send(session_id, Registered(service, instance_id, relayed=True))
         return service
+
+    def claim(self, service_id: str, owner: str) -> None:
+        """Record the owner of the id of a registered service that has none yet."""
+        self._ownership.registered(service_id, owner)
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:
         """Send on a stream that a newer incarnation holds the id, once that incarnation is on disk, because the older
@@ -259,6 +279,18 @@ class Registry:
         self._registrations.remove(record, reason or "deregistered", None, now)
         self._delivery.removed_for_good(record, now)
 
+    def release_owner(self, service_id: str, now: Instant) -> str:
+        """End the ownership of the id of a service that is not registered; the alerts that wait for it are discarded.
+        Return the former owner. Raises InvalidRequest if the service is registered, ServiceNotFound for an id without
+        an owner."""
+        if service_id in self.records:
+            raise InvalidRequest.of(FieldError("service_id", "the service is registered: deregister it first"))
+        owner = self._ownership.release(service_id)
+        if not owner:
+            raise ServiceNotFound(f"no owner of the id {service_id!r} is known")
+        self._delivery.released(service_id, now)
+        return owner
+
     def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
         """Change the role of every instance; see `Registrations.promote`."""
         return self._registrations.promote(name, from_role, to_role)
@@ -300,102 +332,6 @@ class Registry:
     def publish(self, event: Event, now: Instant, *, escalated: bool = False) -> tuple[Event, bool]:
         """Append an event; see `AlertDelivery.publish`."""
         return self._delivery.publish(event, now, escalated=escalated)
-
-    # --- questions --------------------------------------------------------------------------------------------------
-
-    @property
-    def tombstones(self) -> dict[str, Tombstone]:
-        """The services that are no longer registered, by id, oldest removal first; do not change them."""
-        return self._registrations.tombstones
-
-    @property
-    def watched(self) -> bool:
-        """Whether TRON is watching; if not, the liveness of all services is UNKNOWN."""
-        return self._published.watched
-
-    @property
-    def revision(self) -> int:
-        """The newest revision."""
-        return self._changes.revision
-
-    @property
-    def first_event(self) -> int:
-        """The number of the oldest event that is kept."""
-        return self._events.first
-
-    @property
-    def last_event(self) -> int:
-        """The number of the newest event."""
-        return self._events.last
-
-    def get(self, service_id: str) -> Record:
-        """Return the record of a service; raise ServiceNotFound."""
-        return self._directory.get(service_id)
-
-    def resolve(self, id_or_name: str) -> Record | None:
-        """Return the service that a parent or recipient names; see `Directory.resolve`."""
-        return self._directory.resolve(id_or_name)
-
-    def view(self, record: Record) -> Service:
-        """Return the record as a reader sees it."""
-        return self._published.view(record)
-
-    def as_heard(self, shown: Service) -> Service:
-        """Return a service as readers last saw it, with the data that causes no revision; see `Published.as_heard`."""
-        return self._published.as_heard(shown)
-
-    def shown(self) -> list[Service]:
-        """Return all services as readers last saw them."""
-        return self._changes.services()
-
-    def changes_since(self, revision: int) -> list[Change]:
-        """Return every change after a revision; see `ChangeLog.since`. Raises RevisionCompacted."""
-        return self._changes.since(revision)
-
-    def check_event(self, after: int) -> None:
-        """Raise RevisionCompacted if an event after this number is no longer kept."""
-        self._events.check(after)
-
-    def recent_events(self, after: int, limit: int) -> list[Event] | None:
-        """Return the next events from memory; see `EventLog.recent_after`."""
-        return self._events.recent_after(after, limit)
-
-    def copy(self, alert_id: str, recipient: str) -> Delivery | None:
-        """Return the copy of an alert that waits for this recipient; None if there is none."""
-        return self._mailboxes.get(alert_id, recipient)
-
-    def waiting_for(self, recipient: str) -> list[Delivery]:
-        """Return the copies of alerts that wait for this recipient, oldest first."""
-        return self._mailboxes.waiting_for(recipient)
-
-    def all_waiting(self) -> list[Delivery]:
-        """Return all waiting copies of alerts."""
-        return self._mailboxes.all_waiting()
-
-    @property
-    def unacknowledged(self) -> Unacknowledged:
-        """How many copies of alerts wait, and since when."""
-        return self._mailboxes.unacknowledged
-
-    def queues(self) -> dict[str, tuple[int, int]]:
-        """Return the queues of the registry by name, each with its current length and its bound."""
-        return {
-            "services": (len(self.records), MAX_SERVICES),
-            "observers": (len(self._observers), MAX_OBSERVERS),
-            "alerts_for_operators": (self._mailboxes.count_waiting_for(OPERATORS), FOR_OPERATORS),
-        }
-
-    def maintenance_of(self, service_id: str) -> Maintenance | None:
-        """Return the maintenance of a service; None without one."""
-        return self._maintenance.by_id.get(service_id)
-
-    def all_maintenance(self) -> list[Maintenance]:
-        """Return all maintenance, by service_id."""
-        return self._maintenance.all()
-
-    def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
-        """Return the services whose heartbeats arrived after an observation; see `LivenessFacts.heard_after`."""
-        return self._facts.heard_after(observation)
 
     # --- TRON -------------------------------------------------------------------------------------------------------
 
@@ -490,6 +426,11 @@ class Registry:
     def save_heartbeats(self, limit: int = PART) -> bool:
         """Store a part of the times of heartbeats; see `LivenessFacts.save_heartbeats`."""
         return self._facts.save_heartbeats(limit)
+
+    def release_owners(self, oldest: float, now: Instant) -> None:
+        """End the ownership of ids whose services were removed before `oldest` (seconds since the epoch)."""
+        for service_id in self._ownership.removed_before(oldest):
+            self.release_owner(service_id, now)
 
     def compact_events(self, first: int) -> None:
         """Delete events older than the number `first`, and their unacknowledged copies."""

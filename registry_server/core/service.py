@@ -104,6 +104,17 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnedId:
+    """The owner of a service id, which outlives registrations."""
+
+    service_id: str
+    owner: str
+    """The `owner` of the principal that registered the id first: its group, or the principal itself."""
+    removed_at: float | None = None
+    """When the service was removed, in seconds since the epoch; None while it is registered."""
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """An operator's decision about the role of a service id, which outlives registrations.
 

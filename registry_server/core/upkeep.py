@@ -24,6 +24,9 @@ to store all rows of a large fleet in one go costs more than its heartbeats."""
 SAVED_TOGETHER = 250
 """Of these, the ones that are stored before other work has its turn."""
 
+OWNED_FOR = 30 * 86_400.0
+"""Seconds for which the id of a removed service still belongs to its owner."""
+
 COMPACT_EVERY = 600.0
 """Seconds between two looks for events that are older than is kept."""
 
@@ -87,6 +90,10 @@ class Upkeep:
         By the clock as it was before it was set forward: a clock that is wrong by a month for a minute deletes nothing.
         """
         return wall - max(0.0, self.instant(now, wall).set_by) - retention
+
+    def release_owners(self, now: float, wall: float) -> None:
+        """End the ownership of ids whose services were removed long ago."""
+        self._registry.release_owners(self.oldest_kept(now, wall, OWNED_FOR), self.instant(now, wall))
 
     def streams_broke(self, broken: list[Record], now: Instant, monotonic: float) -> None:
         """Handle services whose streams broke, or whose programs crashed."""

@@ -90,6 +90,7 @@ class RegistryLoop:
             beginning,
             stored.maintenance,
             stored.compacted_revision,
+            stored.owned,
         )
         effects = self.registry.take()
         await loop.run_in_executor(self._writer, self._store.commit, effects.writes)
@@ -364,6 +365,7 @@ class RegistryLoop:
         if first > self.registry.first_event:
             self.registry.compact_events(first)
             log.info("events_compacted", first=first)
+        self._upkeep.release_owners(time.monotonic(), time.time())
 
 
 def _resolve(released: asyncio.Future[None]) -> None:

@@ -115,6 +115,7 @@ class SimRegistry(Process):
             beginning,
             stored.maintenance,
             stored.compacted_revision,
+            stored.owned,
         )
         effects = self.core.take()
         try:

@@ -16,9 +16,11 @@ from registry_server.core.effects import (
     CompactEvents,
     DropIntent,
     DropMaintenance,
+    DropOwner,
     PutHeartbeats,
     PutIntent,
     PutMaintenance,
+    PutOwner,
     PutService,
     RemoveService,
     ReserveRevisions,
@@ -27,7 +29,7 @@ from registry_server.core.effects import (
     Write,
 )
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Intent, StoredService, Tombstone
+from registry_server.core.service import Intent, OwnedId, StoredService, Tombstone
 from registry_server.io.store import Stored, StoreError
 
 
@@ -47,6 +49,7 @@ class SimStore:
     services: dict[str, StoredService] = field(default_factory=dict)
     tombstones: dict[str, Tombstone] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
+    owners: dict[str, OwnedId] = field(default_factory=dict)
     maintenance: dict[str, Maintenance] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)
     deliveries: dict[tuple[str, str], Delivery] = field(default_factory=dict)
@@ -64,6 +67,7 @@ class SimStore:
             services=[self.services[service_id] for service_id in sorted(self.services)],
             tombstones=sorted(self.tombstones.values(), key=lambda tombstone: -tombstone.revision),
             intents=[self.intents[service_id] for service_id in sorted(self.intents)],
+            owned=sorted(self.owners.values(), key=lambda owned: (owned.removed_at or 0.0, owned.service_id)),
             maintenance=[self.maintenance[service_id] for service_id in sorted(self.maintenance)],
             waiting=[observation.Delivery(self.events[each.sequence], 0.0, each.escalated) for each in waiting],
             revision=self.revision,
@@ -127,6 +131,14 @@ def _drop_intent(store: SimStore, write: DropIntent) -> None:
     store.intents.pop(write.service_id, None)
 
 
+def _put_owner(store: SimStore, write: PutOwner) -> None:
+    store.owners[write.owned.service_id] = write.owned
+
+
+def _drop_owner(store: SimStore, write: DropOwner) -> None:
+    store.owners.pop(write.service_id, None)
+
+
 def _put_maintenance(store: SimStore, write: PutMaintenance) -> None:
     store.maintenance[write.maintenance.service_id] = write.maintenance
 
@@ -176,6 +188,8 @@ _APPLY: dict[type, Callable[[SimStore, Any], None]] = {
     RemoveService: _remove_service,
     PutIntent: _put_intent,
     DropIntent: _drop_intent,
+    PutOwner: _put_owner,
+    DropOwner: _drop_owner,
     PutMaintenance: _put_maintenance,
     DropMaintenance: _drop_maintenance,
     AppendEvent: _append_event,

@@ -12,7 +12,7 @@ from grid_model.service import Maintenance
 
 from registry_server.core.effects import Write
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Intent, StoredService, Tombstone
+from registry_server.core.service import Intent, OwnedId, StoredService, Tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Stored:
     services: list[StoredService] = field(default_factory=list)
     tombstones: list[Tombstone] = field(default_factory=list)
     intents: list[Intent] = field(default_factory=list)
+    owned: list[OwnedId] = field(default_factory=list)
+    """The ids that have an owner, the one that was removed first before the others."""
     maintenance: list[Maintenance] = field(default_factory=list)
     waiting: list[Delivery] = field(default_factory=list)
     """The copies of alerts that were not acknowledged, oldest first; the time at which each was added is not stored."""

@@ -18,9 +18,11 @@ from registry_server.core.effects import (
     CompactEvents,
     DropIntent,
     DropMaintenance,
+    DropOwner,
     PutHeartbeats,
     PutIntent,
     PutMaintenance,
+    PutOwner,
     PutService,
     RemoveService,
     ReserveRevisions,
@@ -28,7 +30,7 @@ from registry_server.core.effects import (
     WithdrawCopy,
     Write,
 )
-from registry_server.core.service import Intent, StoredService, Tombstone
+from registry_server.core.service import Intent, OwnedId, StoredService, Tombstone
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Batch:
     batch."""
     tombstones: dict[str, Tombstone | None] = field(default_factory=dict)
     intents: dict[str, Intent | None] = field(default_factory=dict)
+    owners: dict[str, OwnedId | None] = field(default_factory=dict)
     maintenance: dict[str, Maintenance | None] = field(default_factory=dict)
     appended: list[AppendEvent] = field(default_factory=list)
     escalated: dict[tuple[str, str], None] = field(default_factory=dict)
@@ -91,6 +94,14 @@ def _drop_intent(batch: Batch, write: DropIntent) -> None:
     batch.intents[write.service_id] = None
 
 
+def _put_owner(batch: Batch, write: PutOwner) -> None:
+    batch.owners[write.owned.service_id] = write.owned
+
+
+def _drop_owner(batch: Batch, write: DropOwner) -> None:
+    batch.owners[write.service_id] = None
+
+
 def _put_maintenance(batch: Batch, write: PutMaintenance) -> None:
     batch.maintenance[write.maintenance.service_id] = write.maintenance
 
@@ -125,6 +136,8 @@ _ADD: dict[type, Callable[[Batch, Any], None]] = {
     PutHeartbeats: _put_heartbeats,
     PutIntent: _put_intent,
     DropIntent: _drop_intent,
+    PutOwner: _put_owner,
+    DropOwner: _drop_owner,
     PutMaintenance: _put_maintenance,
     DropMaintenance: _drop_maintenance,
     AppendEvent: _append_event,

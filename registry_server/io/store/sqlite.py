@@ -20,7 +20,7 @@ from grid_hosting.data_files import RESTORED
 from grid_hosting.start import absolute, reason
 from registry_server.core.effects import AppendEvent, Write
 from registry_server.core.event_log import EventFilter
-from registry_server.core.service import Intent, Tombstone
+from registry_server.core.service import Intent, OwnedId, Tombstone
 from registry_server.io.store import Stored, StoreError
 from registry_server.io.store.batch import Batch
 from registry_server.io.store.encoding import decode_event, decode_judgement, decode_service, encode
@@ -30,9 +30,10 @@ Value = str | int | float | None
 T = TypeVar("T")
 
 FILE = "registry.db"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when an older program would misread or drop what is stored. 2: names, parents and escalated copies have
-columns. 3: a judgement says which alert reported the removal, and when an operator acknowledged the loss."""
+columns. 3: a judgement says which alert reported the removal, and when an operator acknowledged the loss.
+4: ids have owners, and events name their publishers."""
 
 KEPT_TOMBSTONES = 10_000
 
@@ -59,6 +60,8 @@ CREATE TABLE IF NOT EXISTS tombstones (
     name TEXT NOT NULL DEFAULT '', parent TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intents (
     service_id TEXT PRIMARY KEY, promoted_from TEXT NOT NULL, promoted_to TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS owners (
+    service_id TEXT PRIMARY KEY, owner TEXT NOT NULL, removed_at REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS maintenance (
     service_id TEXT PRIMARY KEY, since REAL NOT NULL, until REAL, reason TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
@@ -139,6 +142,7 @@ class SqliteStore:
                     Intent(service_id, ServiceRole[before], ServiceRole[after])
                     for service_id, before, after in db.execute("SELECT * FROM intents")
                 ],
+                owned=[OwnedId(*row) for row in db.execute("SELECT * FROM owners ORDER BY removed_at, service_id")],
                 maintenance=[Maintenance(*row) for row in db.execute("SELECT * FROM maintenance")],
                 waiting=[
                     Delivery(decode_event(event), 0.0, bool(climbed))
@@ -316,6 +320,10 @@ def _write(db: sqlite3.Connection, batch: Batch) -> None:
     _for_rows(db, "DELETE FROM intents WHERE service_id IN ({rows})", gone)
     roles = [(service_id, intent.promoted_from.name, intent.promoted_to.name) for service_id, intent in intents]
     _for_rows(db, "INSERT OR REPLACE INTO intents {rows}", roles)
+    owned, gone = _apart(batch.owners)
+    _for_rows(db, "DELETE FROM owners WHERE service_id IN ({rows})", gone)
+    owners = [(service_id, each.owner, each.removed_at) for service_id, each in owned]
+    _for_rows(db, "INSERT OR REPLACE INTO owners {rows}", owners)
     held, gone = _apart(batch.maintenance)
     _for_rows(db, "DELETE FROM maintenance WHERE service_id IN ({rows})", gone)
     periods = [(service_id, each.since, each.until, each.reason) for service_id, each in held]

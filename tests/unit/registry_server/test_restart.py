@@ -37,7 +37,14 @@ def restarted(grid: Grid, store: SqliteStore) -> Grid:
         event_log=EventLog(stored.last_sequence, stored.first_sequence),
     )
     registry.restore(
-        stored.services, stored.tombstones, stored.intents, stored.waiting, at(0.0), (), stored.compacted_revision
+        stored.services,
+        stored.tombstones,
+        stored.intents,
+        stored.waiting,
+        at(0.0),
+        (),
+        stored.compacted_revision,
+        stored.owned,
     )
     return Grid(registry)
 

@@ -1,0 +1,115 @@
+"""Records which owner each service id belongs to: the group, or the principal, that first registered it. Pure.
+
+An owner outlives every registration: it stays for 30 days (`upkeep`) after the service was removed, so that no other
+principal can register the id and receive the alerts that wait for it. Ids that were only ever registered without
+authentication have no owner; the first authenticated principal that registers such an id, or sends its heartbeats,
+becomes the owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from registry_server.core.effects import DropOwner, PutOwner
+from registry_server.core.outgoing import Outgoing
+from registry_server.core.service import OwnedId
+
+V = TypeVar("V")
+
+MOST_REMOVED = 10_000
+"""Ids of removed services that are kept for one owner. Overflow rule: the one that was removed first has no owner any
+more, so an owner can only lose ids of its own."""
+
+RELEASED = 500
+"""Ids whose time is over and that are released together; the others follow at the next look."""
+
+
+class Ownership:
+    """The owners of ids."""
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        self._outgoing = outgoing
+        self._owners: dict[str, str] = {}
+        self._ids: dict[str, dict[str, None]] = {}
+        """All ids of each owner."""
+        self._removed: dict[str, dict[str, float]] = {}
+        """Of each owner: the ids of removed services, the one that was removed first before the others, and when (in
+        seconds since the epoch)."""
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def restore(self, owned: Iterable[OwnedId]) -> None:
+        """Restore the stored owners, in the order of the removals."""
+        for each in owned:
+            self._put(each)
+
+    def owner_of(self, service_id: str) -> str:
+        """Return the owner of an id; empty if it has none."""
+        return self._owners.get(service_id, "")
+
+    def ids_of(self, owner: str) -> Iterable[str]:
+        """Return the ids of an owner, also those of services that are no longer registered."""
+        return self._ids.get(owner, {}).keys()
+
+    def registered(self, service_id: str, owner: str) -> None:
+        """Record that a service is registered by this owner, which the caller has checked to be the owner of the id if
+        it has one. Empty: the owner stays as it is."""
+        owner = owner or self._owners.get(service_id, "")
+        if owner and (self._owners.get(service_id) != owner or service_id in self._removed.get(owner, ())):
+            self._write(OwnedId(service_id, owner))
+
+    def removed(self, service_id: str, at: float) -> None:
+        """Record that a service was removed at this time, in seconds since the epoch. Do nothing if its id has no
+        owner."""
+        owner = self._owners.get(service_id)
+        if owner is None:
+            return
+        self._write(OwnedId(service_id, owner, at))
+        removed = self._removed[owner]
+        while len(removed) > MOST_REMOVED:
+            self.release(next(iter(removed)))
+
+    def release(self, service_id: str) -> str:
+        """End the ownership of an id. Return the owner; empty if it had none."""
+        owner = self._owners.pop(service_id, "")
+        if owner:
+            _drop(self._ids, owner, service_id)
+            _drop(self._removed, owner, service_id)
+            self._outgoing.write(DropOwner(service_id))
+        return owner
+
+    def removed_before(self, oldest: float) -> list[str]:
+        """Return ids of services that were removed before this time, in seconds since the epoch: at most RELEASED."""
+        found: list[str] = []
+        for removed in self._removed.values():
+            for service_id, at in removed.items():
+                if at >= oldest or len(found) >= RELEASED:
+                    break
+                found.append(service_id)
+        return found
+
+    def _write(self, owned: OwnedId) -> None:
+        self._put(owned)
+        self._outgoing.write(PutOwner(owned))
+
+    def _put(self, owned: OwnedId) -> None:
+        service_id, owner = owned.service_id, owned.owner
+        before = self._owners.get(service_id)
+        if before is not None and before != owner:
+            _drop(self._ids, before, service_id)
+        if before is not None:
+            _drop(self._removed, before, service_id)
+        self._owners[service_id] = owner
+        self._ids.setdefault(owner, {})[service_id] = None
+        if owned.removed_at is not None:
+            self._removed.setdefault(owner, {})[service_id] = owned.removed_at
+
+
+def _drop(table: dict[str, dict[str, V]], owner: str, service_id: str) -> None:
+    ids = table.get(owner)
+    if ids is not None:
+        ids.pop(service_id, None)
+        if not ids:
+            del table[owner]

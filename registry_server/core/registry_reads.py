@@ -1,0 +1,153 @@
+"""The questions about the registry's state, which change nothing. Pure; a part of the registry's facade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from grid_model.event import OPERATORS, Event
+from grid_model.observation import Delivery
+from grid_model.service import Maintenance
+
+from registry_server.core.changes import Change, ChangeLog
+from registry_server.core.directory import Directory
+from registry_server.core.event_log import EventLog
+from registry_server.core.liveness_facts import LivenessFacts
+from registry_server.core.mailbox import FOR_OPERATORS, Mailboxes
+from registry_server.core.maintenance import HeldNotices
+from registry_server.core.observers import MAX_OBSERVERS, Observers
+from registry_server.core.ownership import Ownership
+from registry_server.core.published import Published
+from registry_server.core.record import Record
+from registry_server.core.registrations import MAX_SERVICES, Registrations
+from registry_server.core.service import Service, Tombstone
+from registry_server.core.unacknowledged import Unacknowledged
+
+
+class RegistryReads:
+    """The questions that `Registry` answers."""
+
+    records: dict[str, Record]
+    _changes: ChangeLog
+    _directory: Directory
+    _events: EventLog
+    _facts: LivenessFacts
+    _mailboxes: Mailboxes
+    _maintenance: HeldNotices
+    _observers: Observers
+    _ownership: Ownership
+    _published: Published
+    _registrations: Registrations
+
+    @property
+    def tombstones(self) -> dict[str, Tombstone]:
+        """The services that are no longer registered, by id, oldest removal first; do not change them."""
+        return self._registrations.tombstones
+
+    @property
+    def watched(self) -> bool:
+        """Whether TRON is watching; if not, the liveness of all services is UNKNOWN."""
+        return self._published.watched
+
+    @property
+    def revision(self) -> int:
+        """The newest revision."""
+        return self._changes.revision
+
+    @property
+    def first_event(self) -> int:
+        """The number of the oldest event that is kept."""
+        return self._events.first
+
+    @property
+    def last_event(self) -> int:
+        """The number of the newest event."""
+        return self._events.last
+
+    def get(self, service_id: str) -> Record:
+        """Return the record of a service; raise ServiceNotFound."""
+        return self._directory.get(service_id)
+
+    def resolve(self, id_or_name: str) -> Record | None:
+        """Return the service that a parent or recipient names; see `Directory.resolve`."""
+        return self._directory.resolve(id_or_name)
+
+    def named(self, name: str) -> list[Record]:
+        """Return all services with this name."""
+        return self._directory.named(name)
+
+    def owner_of(self, service_id: str) -> str:
+        """Return the owner of an id; empty if it has none. See `ownership`."""
+        return self._ownership.owner_of(service_id)
+
+    def ids_of(self, owner: str) -> Iterable[str]:
+        """Return the ids of an owner, also those of services that are no longer registered."""
+        return self._ownership.ids_of(owner)
+
+    def children_of(self, record: Record) -> list[Record]:
+        """Return the services whose parent is this one; see `Registry.follow_parents`."""
+        return self._directory.children_of(record)
+
+    def newest_change(self, service_id: str) -> Change | None:
+        """Return the newest change of a service; None for a service that never was registered, or is forgotten."""
+        return self._changes.newest_change(service_id)
+
+    def view(self, record: Record) -> Service:
+        """Return the record as a reader sees it."""
+        return self._published.view(record)
+
+    def as_heard(self, shown: Service) -> Service:
+        """Return a service as readers last saw it, with the data that causes no revision; see `Published.as_heard`."""
+        return self._published.as_heard(shown)
+
+    def shown(self) -> list[Service]:
+        """Return all services as readers last saw them."""
+        return self._changes.services()
+
+    def changes_since(self, revision: int) -> list[Change]:
+        """Return every change after a revision; see `ChangeLog.since`. Raises RevisionCompacted."""
+        return self._changes.since(revision)
+
+    def check_event(self, after: int) -> None:
+        """Raise RevisionCompacted if an event after this number is no longer kept."""
+        self._events.check(after)
+
+    def recent_events(self, after: int, limit: int) -> list[Event] | None:
+        """Return the next events from memory; see `EventLog.recent_after`."""
+        return self._events.recent_after(after, limit)
+
+    def copy(self, alert_id: str, recipient: str) -> Delivery | None:
+        """Return the copy of an alert that waits for this recipient; None if there is none."""
+        return self._mailboxes.get(alert_id, recipient)
+
+    def waiting_for(self, recipient: str) -> list[Delivery]:
+        """Return the copies of alerts that wait for this recipient, oldest first."""
+        return self._mailboxes.waiting_for(recipient)
+
+    def all_waiting(self) -> list[Delivery]:
+        """Return all waiting copies of alerts."""
+        return self._mailboxes.all_waiting()
+
+    @property
+    def unacknowledged(self) -> Unacknowledged:
+        """How many copies of alerts wait, and since when."""
+        return self._mailboxes.unacknowledged
+
+    def queues(self) -> dict[str, tuple[int, int]]:
+        """Return the queues of the registry by name, each with its current length and its bound."""
+        return {
+            "services": (len(self.records), MAX_SERVICES),
+            "observers": (len(self._observers), MAX_OBSERVERS),
+            "alerts_for_operators": (self._mailboxes.count_waiting_for(OPERATORS), FOR_OPERATORS),
+        }
+
+    def maintenance_of(self, service_id: str) -> Maintenance | None:
+        """Return the maintenance of a service; None without one."""
+        return self._maintenance.by_id.get(service_id)
+
+    def all_maintenance(self) -> list[Maintenance]:
+        """Return all maintenance, by service_id."""
+        return self._maintenance.all()
+
+    def heard_after(self, observation: int) -> tuple[list[tuple[int, float]], int]:
+        """Return the services whose heartbeats arrived after an observation; see `LivenessFacts.heard_after`."""
+        return self._facts.heard_after(observation)
