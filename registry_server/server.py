@@ -19,6 +19,7 @@ from grid_hosting.telemetry.program_metrics import Queues, program_metrics, sink
 from grid_hosting.telemetry.telemetry import Telemetry
 from grid_hosting.transport_security import TransportSecurity
 from registry_server.config import Config
+from registry_server.io.callers import Callers
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import HealthService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
@@ -50,13 +51,14 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     dispatcher = build(
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: loop.registry.watched
     )
-    streams = HeartbeatStreams(loop, config)
-    services, event_log = RegistryService(loop, streams), EventService(loop)
+    callers = Callers(loop)
+    streams = HeartbeatStreams(loop, config, callers)
+    services, event_log = RegistryService(loop, streams, callers), EventService(loop, callers)
 
     def register(server: grpc.aio.Server) -> None:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(event_log, server)
-        health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop), server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop, callers), server)
 
     bound = build_server(
         config.listen,

@@ -276,6 +276,11 @@ def not_a_service_id(longest: int) -> str:
     return f"a service id must have at most {longest} printable characters, and no blanks at its beginning or end"
 
 
+def no_grant(caller: str, role: str, service_id: str) -> str:
+    """Return why a caller may not do something to a service; `service_id` empty: to all of them."""
+    return f"{caller} has no {role} grant for {repr(service_id) if service_id else 'all services'}"
+
+
 def registry_away(code: str) -> str:
     """Return why TRON cannot answer a request: the registry does not answer."""
     return f"the registry does not answer: {code}"

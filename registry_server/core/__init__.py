@@ -8,6 +8,7 @@ Read in this order.
 - `changes`, `event_log`                          revisions, and the event log.
 - `directory`, `sessions`, `attachments`          ids and names; open streams; which of them carries which service.
 - `ended_streams`                                 the services that wait to be detached because their streams ended.
+- `ownership`                                     the owners of ids, which outlive registrations.
 - `registrations`, `maintenance`, `losses`        registered services; held notices; services that were lost.
 - `facts`, `liveness_facts`                       the facts that TRON evaluates, and their numbers.
 - `deadlines`                                     the times at which TRON wants a report about a silent service.
@@ -17,11 +18,13 @@ Read in this order.
 - `published`                                     the services as readers see them.
 - `columns`, `heartbeats`                         the messages of agents: heartbeats, acknowledgements, goodbyes.
 - `judgements`, `verdicts`                        the current verdicts, and how new ones are applied or refused.
-- `registry`                                      the state as one object, and the only access to it.
+- `registry_reads`, `registry`                    the state as one object, and the only access to it.
+- `publish_rate`, `rights`                        what a caller may do; how many events it may publish.
+- `reading_rights`                                what a caller may read.
 - `measures`                                      the counts since the start, which the metrics read.
 - `outgoing`, `commits`, `releases`               the effects of commands until they are durable and released.
 - `upkeep`                                        ticks, and periodic work over all services.
 - `stream_messages`                               the messages of an agent's stream.
 - `agent_stream`, `observer_stream`               the two kinds of stream: the answers to each message.
-- `queries`, `readers`                            lists in pages, and readers with a cursor each.
+- `queries`, `readers`, `partial_readers`         lists in pages, and readers with a cursor each.
 """

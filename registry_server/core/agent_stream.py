@@ -16,6 +16,7 @@ from grid_model.errors import (
     Draining,
     FieldError,
     InvalidRequest,
+    PermissionDenied,
     ReaderTooSlow,
     SilentStream,
     Superseded,
@@ -29,6 +30,7 @@ from registry_server.core.effects import Alert, EndStream, Message, Registered, 
 from registry_server.core.heartbeats import ReadReport
 from registry_server.core.record import Record
 from registry_server.core.registry import Registry
+from registry_server.core.rights import Rights
 from registry_server.core.service import Instant
 from registry_server.core.stream_messages import (
     Abandoned,
@@ -97,6 +99,7 @@ class AgentStream:
         "_read_report",
         "_registry",
         "_relays",
+        "_rights",
         "_shared",
         "_unacked",
         "_wake",
@@ -118,13 +121,16 @@ class AgentStream:
         owes: Callable[[], None],
         wake: Callable[[], None],
         broken: Callable[[list[Record]], None],
+        rights: Rights | None = None,
     ) -> None:
+        """`rights`: those of the caller; None if callers may do everything."""
         self._registry = registry
         self._commits = commits
         self._read_report = read_report
         self._owes = owes
         self._wake = wake
         self._broken = broken
+        self._rights = rights
         self._held: dict[str, None] = {}
         self._shared = False
         self._many = False
@@ -178,10 +184,12 @@ class AgentStream:
                 self._registry.acknowledge_on_stream(self.session_id, message.alert_ids, now)
             elif type(message) is Goodbye:
                 check_id("goodbye.service_id", message.service_id)
+                self._check_acts_as(message.service_id)
                 reason, incarnation = message.reason[:MAX_REASON], message.incarnation
                 self._registry.goodbye(self.session_id, message.service_id, reason, now, incarnation)
             elif type(message) is Abandoned:
                 check_id("abandoned.service_id", message.service_id)
+                self._check_acts_as(message.service_id)
                 self._broken(self._registry.abandon(self.session_id, message.service_id, message.incarnation, now))
         except TronError as error:
             self._refuse(message, error)
@@ -197,8 +205,14 @@ class AgentStream:
         self._many = True
         yield from message.registers
 
+    def _check_acts_as(self, service_id: str) -> None:
+        if self._rights is not None and not self._registry.carries_service(self.session_id, service_id):
+            self._rights.check_acts_as(service_id)
+
     def _refuse(self, message: AgentMessage, error: TronError) -> None:
         alone = not (type(message) is Register or type(message) is Invalid) or not message.among
+        if type(message) is Register and message.on_behalf_of:
+            alone = False  # the relay speaks for others, too
         if alone and not self._shared and not self._registry.carries(self.session_id):
             self.end(error)
             return
@@ -230,13 +244,16 @@ class AgentStream:
         errors = check_text("register.instance_id", message.instance_id, 0, MAX_INSTANCE_ID)
         if errors:
             raise InvalidRequest.of(*errors)
-        spec = check_spec(message.spec)
+        spec, owner, rights = check_spec(message.spec), "", self._rights
+        if rights is not None:
+            owner = rights.speaking_for(message.on_behalf_of).check_registration(spec)
+        incarnation, instance_id, session_id = message.incarnation, message.instance_id, self.session_id
         try:
             if message.relayed:
-                self._registry.register_relayed(spec, message.incarnation, message.instance_id, self.session_id, now)
+                self._registry.register_relayed(spec, incarnation, instance_id, session_id, now, owner=owner)
             else:
                 self._registry.register(
-                    spec, message.incarnation, message.instance_id, self.session_id, now, process=message.shared
+                    spec, incarnation, instance_id, session_id, now, process=message.shared, owner=owner
                 )
         except Superseded as error:
             self._registry.refuse_older(self.session_id, error)
@@ -252,9 +269,15 @@ class AgentStream:
             why = f"has {in_columns or len(beats)}{beside}; at most {MAX_BEATS} are allowed"
             raise InvalidRequest.of(FieldError(path, why))
         self._registry.measures.heartbeats += len(beats) + in_columns
-        relayed, replaces = message.relayed, message.replaces_figures
+        relayed, replaces, rights = message.relayed, message.replaces_figures, self._rights
+        if rights is not None and message.on_behalf_of:
+            try:
+                rights = rights.speaking_for(message.on_behalf_of)
+            except PermissionDenied as error:
+                self.push(Rejected("", "beats.on_behalf_of", str(error), error.reason))
+                return
         for rejected in self._registry.beats(
-            self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces
+            self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces, rights=rights
         ):
             self.push(rejected)
         for beat in beats:
@@ -263,7 +286,7 @@ class AgentStream:
                 self._heard = min(MAX_SEQUENCE, max(self._heard, sequence) if sequence else self._heard + 1)
         if columns is not None:
             for rejected in self._registry.beat_columns(
-                self.session_id, columns, now, relayed=relayed, replaces_figures=replaces
+                self.session_id, columns, now, relayed=relayed, replaces_figures=replaces, rights=rights
             ):
                 self.push(rejected)
             sequence = columns.sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, cast
 
-from grid_model.errors import FieldError, InvalidRequest
+from grid_model.errors import FieldError, InvalidRequest, TronError
 
 from registry_server.core.alert_delivery import AlertDelivery
 from registry_server.core.attachments import Attachments
@@ -40,6 +40,21 @@ class ReadReport(Protocol):
     """Parses the report of a heartbeat, based on the previous report. Raises InvalidRequest."""
 
     def __call__(self, beat: Any, before: Report, *, replaces_figures: bool) -> Report: ...
+
+
+class BeatRights(Protocol):
+    """The services for which a caller may send heartbeats; see `rights.Rights`."""
+
+    admitted: set[int]
+    """The incarnations for which it may, as far as that is decided."""
+
+    def admits(self, record: Record) -> bool:
+        """Decide for a service whose incarnation is not in `admitted`."""
+        ...
+
+    def refusal(self, service_id: str) -> TronError | None:
+        """Return why the caller may not send heartbeats of a service; None if it may."""
+        ...
 
 
 class Heartbeats:
@@ -101,9 +116,11 @@ class Heartbeats:
         *,
         relayed: bool = False,
         replaces_figures: bool = False,
+        rights: BeatRights | None = None,
     ) -> list[Rejected]:
         """Record the heartbeats of one message; see `beat`. Return the mistakes in them: a heartbeat counts even if its
-        figures are invalid. `replaces_figures`: unset figures are cleared."""
+        figures are invalid. `replaces_figures`: unset figures are cleared. `rights`: those of the caller; None if
+        callers may do everything."""
         records, beat = self._records, self.beat
         rejected: list[Rejected] = []
         for each in beats:
@@ -112,6 +129,12 @@ class Heartbeats:
                 rejected.append(Rejected("", "beat.service_id", "must not be empty"))
                 continue
             record = records.get(service_id)
+            # A service that the stream carries was decided when it was attached.
+            if rights is not None and (record is None or record.session != session_id):
+                error = _refusal(service_id, record, rights)
+                if error is not None:
+                    rejected.append(Rejected(service_id, "beat.service_id", str(error), error.reason))
+                    continue
             report: Report | None = None
             if record is not None:
                 errors: Sequence[FieldError] = ()
@@ -174,7 +197,14 @@ class Heartbeats:
         return record
 
     def columns(
-        self, session_id: int, columns: Columns, now: Instant, *, relayed: bool = False, replaces_figures: bool = False
+        self,
+        session_id: int,
+        columns: Columns,
+        now: Instant,
+        *,
+        relayed: bool = False,
+        replaces_figures: bool = False,
+        rights: BeatRights | None = None,
     ) -> list[Rejected]:
         """Record the heartbeats of one message that arrive in columns. Each is handled as `beat` handles a heartbeat
         with its incarnation. Return the mistakes in them."""
@@ -182,11 +212,13 @@ class Heartbeats:
         session = self._attachments.sessions[session_id]
         session.heard_at = now.attentive
         records = list(map(self._by_incarnation.get, incarnations))
+        if rights is not None:
+            records = self._admitted(session_id, records, rights)
         rejected: list[Rejected] = []
         heard = cast("list[Record]", records)
         if not all(records):
             unknown = [each for each, record in zip(incarnations, records, strict=True) if record is None]
-            rejected += self._answer_unknown(session_id, unknown)
+            rejected += self._answer_unknown(session_id, unknown, rights)
             heard = [record for record in records if record is not None]
         if not relayed:
             for record in heard:
@@ -250,11 +282,26 @@ class Heartbeats:
         self._published.show(record)
         self._delivery.deliver(record)
 
-    def _answer_unknown(self, session_id: int, incarnations: Iterable[int]) -> list[Rejected]:
-        """Answer heartbeats in columns whose incarnation is not current. Return the mistakes in them."""
+    def _admitted(self, session_id: int, records: Sequence[Record | None], rights: BeatRights) -> list[Record | None]:
+        """Return the records, with None in place of those for which the caller may not send heartbeats."""
+        admitted = rights.admitted
+        return [
+            record
+            if record is None or record.session == session_id or record.incarnation in admitted or rights.admits(record)
+            else None
+            for record in records
+        ]
+
+    def _answer_unknown(
+        self, session_id: int, incarnations: Iterable[int], rights: BeatRights | None = None
+    ) -> list[Rejected]:
+        """Answer heartbeats in columns whose incarnation is not current. Return the mistakes in them. An incarnation of
+        others is answered like one that was never used, so that nothing is learned from it."""
         zeros = 0
         for incarnation in incarnations:
             service_id = self._directory.past_owner(incarnation)
+            if rights is not None and (incarnation in self._by_incarnation or rights.refusal(service_id) is not None):
+                service_id = ""
             record = self._records.get(service_id)
             if not incarnation:
                 zeros += 1
@@ -285,3 +332,9 @@ class Heartbeats:
             self._published.show(record)
         else:
             self._published.show_later(record.spec.service_id)
+
+
+def _refusal(service_id: str, record: Record | None, rights: BeatRights) -> TronError | None:
+    if record is not None and (record.incarnation in rights.admitted or rights.admits(record)):
+        return None
+    return rights.refusal(service_id)

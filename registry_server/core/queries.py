@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grid_model.access import Principal
 from grid_model.errors import FieldError, InvalidRequest, PageTokenExpired
 from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
@@ -49,6 +50,8 @@ class ServiceFilter:
     labels: dict[str, Any] = field(default_factory=dict, compare=False)
     labels_as_text: str = ""
     """The same labels as comparable text."""
+    reader: Principal | None = None
+    """The caller of a list that has only what this caller may read; None for lists of all services."""
 
     @classmethod
     def with_labels(cls, labels: dict[str, Any], **wanted: Any) -> ServiceFilter:

@@ -6,6 +6,8 @@ state, or is notified of a gap.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grid_model.event import Event
 
 from registry_server.core.changes import Change
@@ -55,10 +57,19 @@ class ServiceReader:
 class EventReader:
     """Follows the matching events after a number. Raises RevisionCompacted for events that are no longer kept."""
 
-    def __init__(self, registry: Registry, commits: Commits, after: int, wanted: EventFilter) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        commits: Commits,
+        after: int,
+        wanted: EventFilter,
+        may_read: Callable[[Event], bool] | None = None,
+    ) -> None:
+        """`may_read` returns whether the reader may read an event; None if it may read all."""
         self._registry = registry
         self._commits = commits
         self._wanted = wanted
+        self._may_read = may_read
         self.sequence = after
         """Everything up to this number was read."""
         self._registry.check_event(after)
@@ -79,7 +90,7 @@ class EventReader:
         page = [event for event in events if event.sequence <= visible]
         if page:
             self.sequence = page[-1].sequence
-        return [event for event in page if self._wanted.admits(event)]
+        return self._readable([event for event in page if self._wanted.admits(event)])
 
     def stored(self, found: list[Event], visible: int, limit: int = PAGE) -> list[Event]:
         """Return the next events, from the `found` ones that match in the store, read when `visible` was the newest
@@ -87,4 +98,7 @@ class EventReader:
         self._registry.check_event(self.sequence)
         page = [event for event in found if event.sequence <= visible]
         self.sequence = page[-1].sequence if len(page) == limit else visible
-        return page
+        return self._readable(page)
+
+    def _readable(self, events: list[Event]) -> list[Event]:
+        return events if self._may_read is None else [event for event in events if self._may_read(event)]

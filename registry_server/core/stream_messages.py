@@ -26,6 +26,8 @@ class Register:
     """Whether it came with others in a message, which it does not disturb if it is refused."""
     relayed: bool = False
     """Whether the stream only passes it on, and does not carry the service."""
+    on_behalf_of: str = ""
+    """The principal for which a relay registers the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,15 @@ class Registers:
 @dataclass(frozen=True, slots=True)
 class Beats:
     """Heartbeats. `relayed`: the stream only relays the heartbeats, and does not carry the services.
-    `replaces_figures`: each heartbeat contains all figures of its service."""
+    `replaces_figures`: each heartbeat contains all figures of its service. `on_behalf_of`: the principal for which a
+    relay sends them."""
 
     beats: Sequence[Beat]
     ack_requested: bool = False
     relayed: bool = False
     replaces_figures: bool = False
     columns: Columns | None = None
+    on_behalf_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 - `loop`                                          the clock, the commands, and the writer thread.
 - `store/`                                        the data on disk.
 - `translate`, `agent_messages`                   between the wire and the core.
+- `callers`, `method_roles`                       the rights of the caller; which roles may call each method.
 - `grpc_heartbeat`                                the streams of agents.
 - `grpc_observer`                                 TRON's stream and calls.
 - `grpc_registry`, `grpc_listing`                 the other calls about services.

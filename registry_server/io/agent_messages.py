@@ -37,12 +37,15 @@ def to_agent_message(request: heartbeat_pb2.HeartbeatRequest) -> AgentMessage:
         if kind == "beats":
             beats = request.beats
             columns = _to_columns(beats.columns) if beats.HasField("columns") else None
-            return Beats(beats.beats, beats.ack_requested, beats.relayed, beats.replaces_figures, columns)
+            return Beats(
+                beats.beats, beats.ack_requested, beats.relayed, beats.replaces_figures, columns, beats.on_behalf_of
+            )
         if kind == "register":
             register = request.register
             service_id, instance_id, shared = register.service.service_id, register.instance_id, register.shared
             spec = declaration_codec.decode(register.service)
-            return Register(spec, register.service.incarnation, instance_id, shared)
+            incarnation, on_behalf_of = register.service.incarnation, register.on_behalf_of
+            return Register(spec, incarnation, instance_id, shared, on_behalf_of=on_behalf_of)
         if kind == "registers":
             registers = request.registers
             each = (_to_registration(each, relayed=registers.relayed) for each in registers.registers)
@@ -75,7 +78,15 @@ def _to_registration(register: heartbeat_pb2.Register, *, relayed: bool) -> Regi
         spec = declaration_codec.decode(service)
     except TronError as error:
         return Invalid(error, service.service_id, instance_id, shared, among=True)
-    return Register(spec, service.incarnation, instance_id, shared, among=True, relayed=relayed)
+    return Register(
+        spec,
+        service.incarnation,
+        instance_id,
+        shared,
+        among=True,
+        relayed=relayed,
+        on_behalf_of=register.on_behalf_of,
+    )
 
 
 def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:

@@ -13,6 +13,7 @@ from grid_model.errors import AlertNotFound, Draining, FieldError, InvalidReques
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import PAGE, EventReader
 from registry_server.core.validation import MAX_NAME, MAX_SERVICE_ID, check_event, check_text
+from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,8 +27,9 @@ MAX_SUBSCRIBERS = 5000
 class EventService(event_service_pb2_grpc.EventServiceServicer):
     """Appends, streams, lists and acknowledges events."""
 
-    def __init__(self, loop: RegistryLoop) -> None:
+    def __init__(self, loop: RegistryLoop, callers: Callers) -> None:
         self._loop = loop
+        self._callers = callers
         self.readers: set[EventReader] = set()
         """The readers that subscribe now."""
 
@@ -38,6 +40,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         self._loop.commits.admit()
         event = event_codec.decode(request.event, self._loop.now().wall)
         check_event(event)
+        rights = self._callers.rights(context)
+        if rights is not None:
+            event = rights.check_publish(event, self._loop.now().attentive)
         event, _ = self._loop.registry.publish(event, self._loop.now())
         await self._loop.flushed()
         return event_service_pb2.PublishEventResponse(event=event_codec.encode(event))
@@ -52,6 +57,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         ]
         if errors:
             raise InvalidRequest.of(*errors)
+        self._check_acknowledge(request.recipient, context)
         registry, now = self._loop.registry, self._loop.now()
         count = registry.acknowledge(request.alert_id, request.recipient, now)
         lost = 0 if request.recipient else registry.acknowledge_loss(request.alert_id, now)
@@ -74,6 +80,7 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             errors.append(FieldError("all", "cannot be combined with service_id or recipient"))
         if errors:
             raise InvalidRequest.of(*errors)
+        self._check_acknowledge(request.recipient, context)
         loop = self._loop
         count, lost = loop.registry.acknowledge_matching(request.service_id, request.recipient, loop.now())
         await loop.flushed()
@@ -102,10 +109,13 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             registry.check_event(after)  # afterwards, for old ones may have been let go of while we read
         more = len(events) > limit
         events = events[:limit]
+        following = events[-1].sequence if more else 0
+        if (reading := self._callers.reading(context)) is not None:
+            events = [event for event in events if reading.admits(event)]
         last = max(last, events[-1].sequence if events else 0)
         return event_service_pb2.ListEventsResponse(
             events=[event_codec.encode(event) for event in events],
-            next_after_sequence=events[-1].sequence if more else 0,
+            next_after_sequence=following,
             first_sequence=registry.first_event if last >= registry.first_event else 0,
             last_sequence=last,
             observed_at=wire.timestamp_at(self._loop.now().wall),
@@ -122,7 +132,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             raise QuotaExceeded(f"{MAX_SUBSCRIBERS} readers subscribe; no more are allowed")
         loop = self._loop
         after = loop.commits.sequence if request.only_new else request.after_sequence
-        reader = EventReader(loop.registry, loop.commits, after, wanted)
+        reading = self._callers.reading(context)
+        may_read = None if reading is None else reading.admits
+        reader = EventReader(loop.registry, loop.commits, after, wanted, may_read)
         self.readers.add(reader)
         try:
             # Headers tell the reader that it is subscribed, before the first event.
@@ -141,6 +153,11 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
                     yield event_service_pb2.SubscribeEventsResponse(event=event_codec.encode(event))
         finally:
             self.readers.discard(reader)
+
+    def _check_acknowledge(self, recipient: str, context: Context) -> None:
+        rights = self._callers.rights(context)
+        if rights is not None:
+            rights.check_acknowledge(recipient)
 
 
 def _filter(recipient: str, service_id: str, types: Any) -> EventFilter:

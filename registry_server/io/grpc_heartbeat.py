@@ -18,9 +18,11 @@ from grid_hosting.turns import Turn
 from registry_server.config import Config
 from registry_server.core import effects
 from registry_server.core.agent_stream import PATIENCE, AgentStream
+from registry_server.core.rights import Rights
 from registry_server.core.stream_messages import AgentMessage, Registers
 from registry_server.io import translate
 from registry_server.io.agent_messages import from_output, to_agent_message
+from registry_server.io.callers import Callers
 from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("rpc")
@@ -39,7 +41,9 @@ _BUG = InternalError("the stream cannot be served any more; the server's log has
 class HeartbeatStream:
     """One stream on the wire: reads, writes and waits."""
 
-    def __init__(self, loop: RegistryLoop, context: Context, owes: Callable[[HeartbeatStream], None]) -> None:
+    def __init__(
+        self, loop: RegistryLoop, context: Context, owes: Callable[[HeartbeatStream], None], rights: Rights | None
+    ) -> None:
         self._loop = loop
         self._context = context
         self._woken = False
@@ -56,6 +60,7 @@ class HeartbeatStream:
             owes=lambda: owes(self),
             wake=self._wake,
             broken=loop.broken,
+            rights=rights,
         )
 
     async def serve(self) -> None:
@@ -192,9 +197,10 @@ class HeartbeatStream:
 class HeartbeatStreams:
     """All streams: limits their number, and periodically ends the streams that never send a message."""
 
-    def __init__(self, loop: RegistryLoop, config: Config) -> None:
+    def __init__(self, loop: RegistryLoop, config: Config, callers: Callers) -> None:
         self._loop = loop
         self._config = config
+        self._callers = callers
         self._streams: set[HeartbeatStream] = set()
         # The sweep visits only whom it concerns: a fleet may have tens of thousands.
         self._owing: dict[HeartbeatStream, None] = {}
@@ -216,8 +222,9 @@ class HeartbeatStreams:
         if self._per_peer.get(peer, 0) >= self._config.max_streams_per_peer:
             limit = self._config.max_streams_per_peer
             raise QuotaExceeded(f"{limit} streams are open on this connection; no more are allowed")
+        rights = self._callers.rights(context)
         self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
-        stream = HeartbeatStream(self._loop, context, self._owe)
+        stream = HeartbeatStream(self._loop, context, self._owe, rights)
         self._streams.add(stream)
         self._unspoken[stream] = None
         self._none_left.clear()

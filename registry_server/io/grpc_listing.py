@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from dataclasses import replace
 
 from grid.registry.v1 import registry_service_pb2, service_pb2
 from grid_model import wire
@@ -13,6 +14,7 @@ from grid_model.liveness import Liveness
 from grid_model.service import ServiceRole, ServiceStatus, ServiceType
 
 from registry_server.core.queries import Listings, ServiceFilter
+from registry_server.core.reading_rights import ReadingRights
 from registry_server.core.validation import check_object
 from registry_server.io import translate
 from registry_server.io.loop import RegistryLoop
@@ -34,17 +36,19 @@ class ServiceLists:
         self._purge: asyncio.TimerHandle | None = None
 
     async def page(
-        self, request: registry_service_pb2.ListServicesRequest
+        self, request: registry_service_pb2.ListServicesRequest, reading: ReadingRights | None = None
     ) -> registry_service_pb2.ListServicesResponse:
-        """Return a page of the durable state. Raises InvalidRequest and PageTokenExpired."""
+        """Return a page of the durable state: of what the caller may read (None: everything). Raises InvalidRequest and
+        PageTokenExpired."""
         if request.page_size > MAX_PAGE:
             raise InvalidRequest.of(FieldError("page_size", f"is {request.page_size}; at most {MAX_PAGE} are allowed"))
-        wanted = to_filter(request)
-        registry = self._loop.registry
+        wanted, registry = to_filter(request), self._loop.registry
+        if reading is not None:
+            wanted = replace(wanted, reader=reading.reader)
         if request.page_token:
             listing, start = self._listings.resume(request.page_token, wanted, time.monotonic())
         else:
-            listing, start = self._listings.first(wanted, registry.revision, registry.shown), 0
+            listing, start = self._listings.first(wanted, registry.revision, (reading or registry).shown), 0
             await self._loop.flushed()  # what is shown must survive, so it waits for the disk
             async with self._turn:
                 while not listing.work():  # noqa: ASYNC110 - this gives way to others; it waits for nothing
@@ -57,7 +61,10 @@ class ServiceLists:
             if begin:
                 await asyncio.sleep(0)
             part = page.services[begin : begin + AT_ONCE]
-            services += [translate.from_service(registry.as_heard(each)) for each in part]
+            heard = [registry.as_heard(each) for each in part]
+            services += [
+                translate.from_service(each) for each in (heard if reading is None else reading.seen_of(heard))
+            ]
         return registry_service_pb2.ListServicesResponse(
             services=services,
             next_page_token=page.token,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from itertools import islice
 from typing import Any
@@ -18,12 +18,15 @@ from grid.registry.v1 import (
     service_pb2,
 )
 from grid_model import declaration_codec, wire
-from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, Superseded
+from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded, ServiceNotFound, Superseded
 from grid_model.service import Maintenance, ServiceRole
 
 from registry_server.core.changes import Change
+from registry_server.core.partial_readers import PartialReader
 from registry_server.core.readers import ServiceReader
+from registry_server.core.reading_rights import Access
 from registry_server.core.record import Record
+from registry_server.core.service import Tombstone
 from registry_server.core.validation import (
     MAX_INSTANCE_ID,
     MAX_MESSAGE,
@@ -32,6 +35,7 @@ from registry_server.core.validation import (
     check_text,
 )
 from registry_server.io import translate
+from registry_server.io.callers import Callers
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_listing import ServiceLists
 from registry_server.io.grpc_observer import ObserverService
@@ -55,12 +59,13 @@ HEARD_EVERY = 1.0
 class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     """Serves the registry. It makes no decisions: it converts requests, calls the registry, and waits for the disk."""
 
-    def __init__(self, loop: RegistryLoop, streams: HeartbeatStreams) -> None:
+    def __init__(self, loop: RegistryLoop, streams: HeartbeatStreams, callers: Callers) -> None:
         self._loop = loop
         self._streams = streams
+        self._callers = callers
         self._observers = ObserverService(loop)
         self._lists = ServiceLists(loop)
-        self.readers: set[ServiceReader] = set()
+        self.readers: set[ServiceReader | PartialReader] = set()
         """The readers that watch now."""
 
     async def Register(
@@ -72,9 +77,11 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if errors:
             raise InvalidRequest.of(*errors)
         spec = check_spec(declaration_codec.decode(request.service), as_sent=request.as_sent)
+        rights = self._callers.rights(context)
+        owner = "" if rights is None else rights.check_registration(spec)
         loop, incarnation = self._loop, request.service.incarnation
         try:
-            service = loop.registry.register(spec, incarnation, request.instance_id, None, loop.now())
+            service = loop.registry.register(spec, incarnation, request.instance_id, None, loop.now(), owner=owner)
         except Superseded:
             await loop.flushed()  # once the newer one is on disk, for the older one stops
             raise
@@ -94,6 +101,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
             raise InvalidRequest.of(*errors)
+        rights = self._callers.rights(context)
+        if rights is not None:
+            rights.check_deregister(request.service_id)
         self._loop.registry.deregister(request.service_id, request.reason, self._loop.now())
         revision = self._loop.registry.revision
         await self._loop.flushed()
@@ -104,8 +114,12 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> registry_service_pb2.GetServiceResponse:
         """Return one service, as it is on disk."""
         check_id("service_id", request.service_id)
-        registry = self._loop.registry
-        service = translate.from_service(registry.view(registry.get(request.service_id)))
+        registry, reading = self._loop.registry, self._callers.reading(context)
+        view = registry.view(registry.get(request.service_id))
+        seen = view if reading is None else reading.seen(view)
+        if seen is None:
+            raise ServiceNotFound.of(request.service_id)
+        service = translate.from_service(seen)
         revision = registry.revision
         await self._loop.flushed()  # what is shown must survive, so it waits for the disk too
         observed_at = wire.timestamp_at(self._loop.now().wall)
@@ -115,7 +129,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.ListServicesRequest, context: Context
     ) -> registry_service_pb2.ListServicesResponse:
         """Return a page of services; see `grpc_listing`."""
-        return await self._lists.page(request)
+        return await self._lists.page(request, self._callers.reading(context))
 
     async def ListGoneServices(
         self, request: registry_service_pb2.ListGoneServicesRequest, context: Context
@@ -124,7 +138,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if request.limit > MOST_GONE:
             raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MOST_GONE} are allowed"))
         await self._loop.flushed()
-        tombstones = reversed(self._loop.registry.tombstones.values())
+        tombstones: Iterable[Tombstone] = reversed(self._loop.registry.tombstones.values())
+        if (reading := self._callers.reading(context)) is not None:
+            tombstones = reading.tombstones(tombstones)
         if request.unacknowledged:
             tombstones = (each for each in tombstones if each.judgement and each.judgement.acknowledged_at is None)
         page = islice(tombstones, request.limit or DEFAULT_GONE)
@@ -139,6 +155,10 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
             raise InvalidRequest.of(*errors)
         from_role = wire.known("from_role", ServiceRole, request.from_role)
         to_role = wire.known("to_role", ServiceRole, request.to_role)
+        rights = self._callers.rights(context)
+        if rights is not None:
+            named = (each.spec.service_id for each in self._loop.registry.named(request.name))
+            rights.check_operator(request.name, *named)
         self._loop.commits.admit()
         count = self._loop.registry.promote(request.name, from_role, to_role)
         revision = self._loop.registry.revision
@@ -159,8 +179,12 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         """Yield the services, then each change as it becomes durable; see `core.readers`."""
         if len(self.readers) >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} readers watch; no more are allowed")
-        loop = self._loop
-        reader = ServiceReader(loop.registry, loop.commits, request.start_revision)
+        loop, reading = self._loop, self._callers.reading(context)
+        reader: ServiceReader | PartialReader = (
+            ServiceReader(loop.registry, loop.commits, request.start_revision)
+            if reading is None
+            else PartialReader(loop.registry, loop.commits, request.start_revision, reading)
+        )
         self.readers.add(reader)
         try:
             await loop.flushed()
@@ -182,6 +206,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
                     raise Draining("the registry is going away")
                 if request.heartbeats and time.monotonic() >= heard_at + HEARD_EVERY:
                     heard, seen = loop.registry.heard_after(seen)
+                    if isinstance(reader, PartialReader):
+                        heard = reader.heard(heard)
                     heard_at = time.monotonic()
                     yield _heard(reader.revision, heard)
                 for message in _messages(reader.next(), batches=request.batches):
@@ -193,6 +219,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: observation_pb2.ObserveLivenessRequest, context: Context
     ) -> AsyncIterator[observation_pb2.ObserveLivenessResponse]:
         """Yield facts to TRON; see `grpc_observer`."""
+        self._check_observer(request.observer, context)
         async with aclosing(self._observers.observe(request)) as frames:
             async for frame in frames:
                 yield frame
@@ -208,6 +235,7 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: observation_pb2.ApplyVerdictsRequest, context: Context
     ) -> observation_pb2.ApplyVerdictsResponse:
         """Apply verdicts of TRON; see `grpc_observer`."""
+        self._check_observer(request.observer, context)
         return await self._observers.apply(request)
 
     async def RecordMaintenance(
@@ -218,6 +246,9 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         errors = check_text("reason", request.reason, 0, MAX_MESSAGE)
         if errors:
             raise InvalidRequest.of(*errors)
+        rights = self._callers.rights(context)
+        if rights is not None:
+            rights.check_maintenance(request.service_id)
         registry, now = self._loop.registry, self._loop.now()
         until = None
         if request.HasField("duration"):
@@ -241,10 +272,31 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.ListMaintenanceRequest, context: Context
     ) -> registry_service_pb2.ListMaintenanceResponse:
         """Return the services under maintenance, as it is on disk."""
-        registry = self._loop.registry
-        held = [translate.from_held(each, registry.records.get(each.service_id)) for each in registry.all_maintenance()]
+        registry, reading = self._loop.registry, self._callers.reading(context)
+        held = [
+            translate.from_held(each, registry.records.get(each.service_id))
+            for each in registry.all_maintenance()
+            if reading is None or reading.access(each.service_id) is Access.ALL
+        ]
         await self._loop.flushed()
         return registry_service_pb2.ListMaintenanceResponse(held=held)
+
+    async def ReleaseOwner(
+        self, request: registry_service_pb2.ReleaseOwnerRequest, context: Context
+    ) -> registry_service_pb2.ReleaseOwnerResponse:
+        """End the ownership of an id, and answer when that is on disk."""
+        check_id("service_id", request.service_id)
+        rights = self._callers.rights(context)
+        if rights is not None:
+            rights.check_operator(request.service_id)
+        owner = self._loop.registry.release_owner(request.service_id, self._loop.now())
+        await self._loop.flushed()
+        return registry_service_pb2.ReleaseOwnerResponse(owner=owner)
+
+    def _check_observer(self, observer: str, context: Context) -> None:
+        rights = self._callers.rights(context)
+        if rights is not None:
+            rights.check_observer(observer)
 
 
 def _messages(changes: Sequence[Change], *, batches: bool) -> Iterator[registry_service_pb2.WatchServicesResponse]:

@@ -1,5 +1,6 @@
 """The gRPC service TronService.
 
-- `tron`    statistics, alerts, explanations, maintenance.
-- `policy`  thresholds.
+- `tron`          statistics, alerts, explanations, maintenance.
+- `policy`        thresholds.
+- `method_roles`  which roles may call each method.
 """

@@ -10,10 +10,12 @@ import structlog
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, service_pb2
 from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
-from grid_model.errors import FieldError, InvalidRequest, TronError
+from grid_model.access import Role
+from grid_model.errors import FieldError, InvalidRequest, PermissionDenied, TronError
 from grid_model.liveness import Liveness
 from grid_model.wire import duration, timestamp_at
 
+from grid_hosting.authentication import current_principal
 from grid_hosting.sinks.dispatcher import Dispatcher
 from grid_hosting.status import to_error
 from tron import messages
@@ -94,6 +96,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         """Return one page of the alerts in the registry's event log."""
         if request.limit > MAX_LIMIT:
             raise InvalidRequest.of(FieldError("limit", messages.limit_too_large(request.limit, MAX_LIMIT)))
+        check_may(Role.OBSERVER, request.service_id)
         query = event_service_pb2.ListEventsRequest(
             after_sequence=request.after_sequence,
             limit=request.limit or DEFAULT_LIMIT,
@@ -107,6 +110,8 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         self, request: tron_service_pb2.GetPolicyRequest, context: Context
     ) -> tron_service_pb2.GetPolicyResponse:
         """Return the thresholds in force."""
+        if request.service_id:
+            check_may(Role.OBSERVER, request.service_id)
         await self._must_be_known(request.service_id)
         policies, layers = self._monitor.policies, self._policy.layers
         return tron_service_pb2.GetPolicyResponse(
@@ -119,6 +124,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         """Change thresholds: check them, write them to disk, and apply them from the next frame on."""
         service_id = request.service_id
         check_id(service_id)
+        check_may(Role.OPERATOR, service_id)
         if not request.allow_unknown:
             await self._must_be_known(service_id)
         self._policy.change(service_id, to_changes(request.policy), request.unset)
@@ -141,6 +147,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
                 watched=each in watched,
             )
             for each in layers.overridden()
+            if current_principal().may(Role.OBSERVER, each)
         ]
         return tron_service_pb2.ListPolicyOverridesResponse(overrides=overrides)
 
@@ -149,6 +156,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     ) -> tron_service_pb2.SetMaintenanceResponse:
         """Start or end the maintenance of a service, which holds alerts about it; the registry stores the maintenance
         by service_id."""
+        check_may(Role.OPERATOR, request.service_id)
         record = registry_service_pb2.RecordMaintenanceRequest(
             service_id=request.service_id, enabled=request.enabled, reason=request.reason
         )
@@ -163,7 +171,8 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         """Return the services under maintenance, as the registry stores them."""
         wanted = registry_service_pb2.ListMaintenanceRequest()
         answer = await self._ask(self._registry.ListMaintenance(wanted, timeout=CALL_TIMEOUT))
-        return tron_service_pb2.ListMaintenanceResponse(held=answer.held)
+        held = [each for each in answer.held if current_principal().may(Role.OBSERVER, each.service_id)]
+        return tron_service_pb2.ListMaintenanceResponse(held=held)
 
     async def Explain(
         self, request: tron_service_pb2.ExplainRequest, context: Context
@@ -171,6 +180,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         """Return the facts about a service, its open deadlines, and the rule that applied."""
         if not request.service_id:
             raise InvalidRequest.of(FieldError("service_id", messages.EMPTY))
+        check_may(Role.OBSERVER, request.service_id)
         wanted = registry_service_pb2.GetServiceRequest(service_id=request.service_id)
         service = (await self._ask(self._registry.GetService(wanted, timeout=CALL_TIMEOUT))).service
         await self._monitor.refresh(request.service_id)
@@ -202,6 +212,13 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
     async def _count_degraded(self) -> int:
         query = registry_service_pb2.ListServicesRequest(status=service_pb2.SERVICE_STATUS_DEGRADED, page_size=1)
         return (await self._ask(self._registry.ListServices(query, timeout=CALL_TIMEOUT))).total_size
+
+
+def check_may(role: Role, service_id: str) -> None:
+    """Return if the caller has the role for a service (empty: for all of them). Raises PermissionDenied."""
+    caller = current_principal()
+    if not (caller.may(role, service_id) if service_id else caller.may_everywhere(role)):
+        raise PermissionDenied(messages.no_grant(caller.name, role.name.lower(), service_id))
 
 
 def check_id(service_id: str) -> None:

@@ -89,6 +89,10 @@ class Principal:
         """Whether it has the role for each of these ids and names, by any of its grants."""
         return all(_any_matches(self.grants, role, text) for text in texts)
 
+    def may_everywhere(self, role: Role) -> bool:
+        """Whether it has the role for all ids and names."""
+        return any(grant.pattern == "*" and role in grant.role.included for grant in self.grants)
+
 
 def _any_matches(grants: Iterable[Grant], role: Role, text: str) -> bool:
     return any(role in grant.role.included and grant.matches(text) for grant in grants)
@@ -96,3 +100,6 @@ def _any_matches(grants: Iterable[Grant], role: Role, text: str) -> bool:
 
 LOCAL = Principal("local", tuple(Grant(role, "*") for role in Role))
 """Every caller of a system without authentication."""
+
+ON_BEHALF_OF = "tron-on-behalf-of-bin"
+"""The metadata of a call in which a relay names the principal for which it speaks, in UTF-8."""

@@ -55,6 +55,11 @@ class ServiceNotFound(TronError):
 
     reason = "ERROR_REASON_SERVICE_NOT_FOUND"
 
+    @classmethod
+    def of(cls, service_id: str) -> Self:
+        """Return the exception for an id that no service has, or none that the caller may see."""
+        return cls(f"no service has the id {service_id!r}")
+
 
 class AlertNotFound(TronError):
     """The registry never sent an alert with this id to this recipient."""

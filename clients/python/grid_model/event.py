@@ -43,3 +43,7 @@ class Event:
     action: str = ""
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    published_by: str = ""
+    """The principal that published it; empty for events of TRON, and without authentication."""
+    via: str = ""
+    """The relay that published it for that principal."""

@@ -44,6 +44,8 @@ def _encode(event: Event) -> event_pb2.Event:
         missed_beats=event.missed_beats,
         action=event.action,
         message=event.message,
+        published_by=event.published_by,
+        via=event.via,
     )
     if event.last_seen_at is not None:
         message.last_seen_at.CopyFrom(wire.timestamp_at(event.last_seen_at))
@@ -53,8 +55,8 @@ def _encode(event: Event) -> event_pb2.Event:
 
 
 def decode(message: event_pb2.Event, now: float) -> Event:
-    """Return the event in a message, without its sequence number, which only the event log assigns. A missing id or
-    time is filled in; `now` is in seconds since the epoch. Raises InvalidRequest."""
+    """Return the event in a message, without its sequence number and its publisher, which only the registry sets. A
+    missing id or time is filled in; `now` is in seconds since the epoch. Raises InvalidRequest."""
     has = message.HasField
     return Event(
         type=message.type,

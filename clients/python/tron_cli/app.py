@@ -57,6 +57,7 @@ app.command(rich_help_panel=CHANGE, context_settings={"allow_interspersed_args":
 app.command(rich_help_panel=CHANGE)(probing.probe)
 app.command(rich_help_panel=CHANGE)(services.register)
 app.command(rich_help_panel=CHANGE)(services.deregister)
+app.command(rich_help_panel=CHANGE)(services.release)
 app.add_typer(ca.app, name="ca", rich_help_panel=CHANGE)
 
 

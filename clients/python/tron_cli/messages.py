@@ -100,6 +100,10 @@ def deregistered(service_id: str) -> str:
     return f"Deregistered {service_id}."
 
 
+def released(service_id: str, owner: str) -> str:
+    return f"Released {service_id}, which belonged to {owner}."
+
+
 # --- judgement --------------------------------------------------------------------------------------------------------
 
 UNLESS_A_HEARTBEAT_ARRIVES = "unless a heartbeat arrives"

@@ -1,4 +1,5 @@
-"""The commands `tron services`, `watch`, `register` and `deregister`, which read and change the registered services."""
+"""The commands `tron services`, `watch`, `register`, `deregister` and `release`, which read and change the registered
+services."""
 
 from __future__ import annotations
 
@@ -287,3 +288,18 @@ def deregister(
             print_json({"service_id": service_id, "deregistered": True})
         else:
             out.print(messages.deregistered(escape(service_id)), soft_wrap=True)
+
+
+@connects
+def release(
+    service_id: Annotated[str, typer.Argument(metavar="ID", help="The id of a service that is not registered.")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """End the ownership of an id, so that any principal with a grant for it can register it."""
+    with registry_at(registry) as client:
+        owner = client.release_owner(service_id)
+        if as_json:
+            print_json({"service_id": service_id, "released_from": owner})
+        else:
+            out.print(messages.released(escape(service_id), escape(owner)), soft_wrap=True)

@@ -88,6 +88,12 @@ class RegistryClient:
         """Remove a service on purpose, without an alert. Raises ServiceNotFound."""
         self._do(requests.deregister(service_id, reason))
 
+    def release_owner(self, service_id: str) -> str:
+        """End the ownership of the id of a service that is not registered, so that any principal with a grant can
+        register it; return the former owner. Raises ServiceNotFound if the id has no owner, and InvalidRequest if the
+        service is registered."""
+        return self._do(requests.release_owner(service_id))
+
     def get_service(self, service_id: str) -> Service:
         """Return one service. Raises ServiceNotFound."""
         return self._do(requests.get_service(service_id))

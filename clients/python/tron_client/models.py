@@ -152,6 +152,10 @@ class Event:
     action: str = ""
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    published_by: str = ""
+    """The principal that published it, as the registry authenticated it; empty for events of TRON."""
+    via: str = ""
+    """The relay that published it for that principal."""
 
     @classmethod
     def from_proto(cls, pb: event_pb2.Event) -> Event:
@@ -171,6 +175,8 @@ class Event:
             action=pb.action,
             message=pb.message,
             details=wire.json_object(pb.details),
+            published_by=pb.published_by,
+            via=pb.via,
         )
 
     def to_proto(self) -> event_pb2.Event:
@@ -190,6 +196,8 @@ class Event:
             action=self.action,
             message=self.message,
             details=wire.struct(self.details or None),
+            published_by=self.published_by,
+            via=self.via,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -53,6 +53,12 @@ def deregister(service_id: str, reason: str) -> Call[None]:
     return Call("registry", "Deregister", request, lambda _: None)
 
 
+def release_owner(service_id: str) -> Call[str]:
+    """Return the call that ends the ownership of an id."""
+    request = registry_service_pb2.ReleaseOwnerRequest(**_texts(service_id=service_id))
+    return Call("registry", "ReleaseOwner", request, lambda answer: str(answer.owner))
+
+
 def get_service(service_id: str) -> Call[Service]:
     """Return the call that reads one service."""
     request = registry_service_pb2.GetServiceRequest(**_texts(service_id=service_id))

@@ -1,4 +1,4 @@
-"""One credential is read from a call, and only from where it may be."""
+"""One credential is read from a call, from the one place that may carry it."""
 
 from __future__ import annotations
 

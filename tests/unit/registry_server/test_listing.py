@@ -18,6 +18,7 @@ from grid_model.errors import InvalidRequest, PageTokenExpired, RevisionCompacte
 from grid_model.event import Event
 
 from registry_server.core.event_log import EventFilter
+from registry_server.io.callers import Callers
 from registry_server.io.grpc_events import Context, EventService
 from registry_server.io.grpc_listing import ServiceLists
 from registry_server.io.loop import RegistryLoop
@@ -116,7 +117,9 @@ async def test_an_event_that_comes_while_the_newest_are_read_is_behind_the_page(
 
         monkeypatch.setattr(loop, "read_events", and_then_one_comes)
         loop.registry.publish(make_event("first"), loop.now())
-        page = await EventService(loop).ListEvents(event_service_pb2.ListEventsRequest(newest=True), NO_CONTEXT)
+        page = await EventService(loop, Callers(loop)).ListEvents(
+            event_service_pb2.ListEventsRequest(newest=True), NO_CONTEXT
+        )
         assert [each.type for each in page.events] == ["first"]
         assert page.last_sequence == page.events[-1].sequence, "a subscription from there gets the late one"
 
@@ -138,4 +141,6 @@ async def test_events_that_are_let_go_of_while_a_page_is_read_are_a_gap_that_is_
 
         monkeypatch.setattr(loop, "read_events", and_before_that_some_go)
         with pytest.raises(RevisionCompacted, match="events after 3 are no longer kept"):
-            await EventService(loop).ListEvents(event_service_pb2.ListEventsRequest(after_sequence=3), NO_CONTEXT)
+            await EventService(loop, Callers(loop)).ListEvents(
+                event_service_pb2.ListEventsRequest(after_sequence=3), NO_CONTEXT
+            )

@@ -10,6 +10,7 @@ from grid_hosting.telemetry.telemetry import read_all
 from registry_server.config import Config
 from registry_server.core.event_log import EventFilter
 from registry_server.core.readers import EventReader, ServiceReader
+from registry_server.io.callers import Callers
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
@@ -25,8 +26,9 @@ class Measured:
 
     def __init__(self) -> None:
         self.loop = RegistryLoop(HeldStore(), event_retention=60.0)
-        streams = HeartbeatStreams(self.loop, Config())
-        self.services, self.events = RegistryService(self.loop, streams), EventService(self.loop)
+        callers = Callers(self.loop)
+        streams = HeartbeatStreams(self.loop, Config(), callers)
+        self.services, self.events = RegistryService(self.loop, streams, callers), EventService(self.loop, callers)
 
         def queues() -> dict[str, tuple[int, int]]:
             return dict(registry_queues(self.loop, streams, self.services, self.events, Config()))

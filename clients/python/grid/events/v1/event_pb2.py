@@ -27,15 +27,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from grid.liveness.v1 import liveness_pb2 as grid_dot_liveness_dot_v1_dot_liveness__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agrid/events/v1/event.proto\x12\x0egrid.events.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fgrid/liveness/v1/liveness.proto\"\x96\x03\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12*\n\x08severity\x18\x05 \x01(\x0e\x32\x18.grid.events.v1.Severity\x12\x12\n\nservice_id\x18\x06 \x01(\t\x12\x14\n\x0cservice_name\x18\x07 \x01(\t\x12\x11\n\trecipient\x18\x08 \x01(\t\x12.\n\x05\x63\x61use\x18\t \x01(\x0e\x32\x1f.grid.liveness.v1.LivenessCause\x12\x14\n\x0cmissed_beats\x18\n \x01(\r\x12\x30\n\x0clast_seen_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tion\x18\x0c \x01(\t\x12\x0f\n\x07message\x18\r \x01(\t\x12(\n\x07\x64\x65tails\x18\x0e \x01(\x0b\x32\x17.google.protobuf.Struct*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1agrid/events/v1/event.proto\x12\x0egrid.events.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fgrid/liveness/v1/liveness.proto\"\xb9\x03\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x61lert_id\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x04 \x01(\t\x12*\n\x08severity\x18\x05 \x01(\x0e\x32\x18.grid.events.v1.Severity\x12\x12\n\nservice_id\x18\x06 \x01(\t\x12\x14\n\x0cservice_name\x18\x07 \x01(\t\x12\x11\n\trecipient\x18\x08 \x01(\t\x12.\n\x05\x63\x61use\x18\t \x01(\x0e\x32\x1f.grid.liveness.v1.LivenessCause\x12\x14\n\x0cmissed_beats\x18\n \x01(\r\x12\x30\n\x0clast_seen_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x61\x63tion\x18\x0c \x01(\t\x12\x0f\n\x07message\x18\r \x01(\t\x12(\n\x07\x64\x65tails\x18\x0e \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x14\n\x0cpublished_by\x18\x0f \x01(\t\x12\x0b\n\x03via\x18\x10 \x01(\t*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grid.events.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEVERITY']._serialized_start=551
-  _globals['_SEVERITY']._serialized_end=651
+  _globals['_SEVERITY']._serialized_start=586
+  _globals['_SEVERITY']._serialized_end=686
   _globals['_EVENT']._serialized_start=143
-  _globals['_EVENT']._serialized_end=549
+  _globals['_EVENT']._serialized_end=584
 # @@protoc_insertion_point(module_scope)

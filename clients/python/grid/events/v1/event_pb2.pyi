@@ -64,6 +64,8 @@ class Event(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     DETAILS_FIELD_NUMBER: _builtins.int
+    PUBLISHED_BY_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The place in the log: 1, 2, 3 ... without gaps. Set by the registry."""
     alert_id: _builtins.str
@@ -84,6 +86,10 @@ class Event(_message.Message):
     """What was done: warning, suspected, marked_down, deregistered, restored, or a word of the publisher's choice."""
     message: _builtins.str
     """For people. At most 1000 characters."""
+    published_by: _builtins.str
+    """The principal that published it. Set by the registry; empty for events of TRON, and without authentication."""
+    via: _builtins.str
+    """The relay that published it for that principal. Set by the registry; empty if the principal published it itself."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it became true. Set by the registry if unset."""
@@ -111,10 +117,12 @@ class Event(_message.Message):
         action: _builtins.str = ...,
         message: _builtins.str = ...,
         details: _struct_pb2.Struct | None = ...,
+        published_by: _builtins.str = ...,
+        via: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "last_seen_at", b"last_seen_at", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alert_id", b"alert_id", "cause", b"cause", "details", b"details", "last_seen_at", b"last_seen_at", "message", b"message", "missed_beats", b"missed_beats", "occurred_at", b"occurred_at", "recipient", b"recipient", "sequence", b"sequence", "service_id", b"service_id", "service_name", b"service_name", "severity", b"severity", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alert_id", b"alert_id", "cause", b"cause", "details", b"details", "last_seen_at", b"last_seen_at", "message", b"message", "missed_beats", b"missed_beats", "occurred_at", b"occurred_at", "published_by", b"published_by", "recipient", b"recipient", "sequence", b"sequence", "service_id", b"service_id", "service_name", b"service_name", "severity", b"severity", "type", b"type", "via", b"via"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

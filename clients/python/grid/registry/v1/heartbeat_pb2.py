@@ -29,7 +29,7 @@ from grid.registry.v1 import error_reason_pb2 as grid_dot_registry_dot_v1_dot_er
 from grid.registry.v1 import service_pb2 as grid_dot_registry_dot_v1_dot_service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n grid/registry/v1/heartbeat.proto\x12\x10grid.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a#grid/registry/v1/error_reason.proto\x1a\x1egrid/registry/v1/service.proto\"\xb1\x02\n\x10HeartbeatRequest\x12.\n\x08register\x18\x01 \x01(\x0b\x32\x1a.grid.registry.v1.RegisterH\x00\x12(\n\x05\x62\x65\x61ts\x18\x02 \x01(\x0b\x32\x17.grid.registry.v1.BeatsH\x00\x12)\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x1a.grid.registry.v1.AlertAckH\x00\x12,\n\x07goodbye\x18\x04 \x01(\x0b\x32\x19.grid.registry.v1.GoodbyeH\x00\x12\x30\n\tabandoned\x18\x05 \x01(\x0b\x32\x1b.grid.registry.v1.AbandonedH\x00\x12\x30\n\tregisters\x18\x06 \x01(\x0b\x32\x1b.grid.registry.v1.RegistersH\x00\x42\x06\n\x04kind\"[\n\x08Register\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0e\n\x06shared\x18\x03 \x01(\t\"K\n\tRegisters\x12-\n\tregisters\x18\x01 \x03(\x0b\x32\x1a.grid.registry.v1.Register\x12\x0f\n\x07relayed\x18\x02 \x01(\x08\"\xa0\x01\n\x05\x42\x65\x61ts\x12%\n\x05\x62\x65\x61ts\x18\x01 \x03(\x0b\x32\x16.grid.registry.v1.Beat\x12\x15\n\rack_requested\x18\x02 \x01(\x08\x12\x0f\n\x07relayed\x18\x03 \x01(\x08\x12\x18\n\x10replaces_figures\x18\x04 \x01(\x08\x12.\n\x07\x63olumns\x18\x05 \x01(\x0b\x32\x1d.grid.registry.v1.BeatColumns\"\xd7\x01\n\x0b\x42\x65\x61tColumns\x12\x14\n\x0cincarnations\x18\x01 \x03(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12/\n\x06status\x18\x03 \x03(\x0e\x32\x1f.grid.registry.v1.ServiceStatus\x12\x0e\n\x06p95_ms\x18\x04 \x03(\x01\x12\x13\n\x0bqueue_depth\x18\x05 \x03(\x03\x12\x0c\n\x04load\x18\x06 \x03(\x01\x12\x10\n\x08progress\x18\x07 \x03(\x01\x12\x10\n\x08\x61\x63tivity\x18\x08 \x03(\x04\x12\x18\n\x10loop_lag_seconds\x18\t \x03(\x01\"\x9f\x03\n\x04\x42\x65\x61t\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12/\n\x06status\x18\x04 \x01(\x0e\x32\x1f.grid.registry.v1.ServiceStatus\x12\x13\n\x06p95_ms\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bqueue_depth\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04load\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x14\n\x07message\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x15\n\x08progress\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x15\n\x08\x61\x63tivity\x18\n \x01(\x04H\x05\x88\x01\x01\x12+\n\x08loop_lag\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nbusy_until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07_p95_msB\x0e\n\x0c_queue_depthB\x07\n\x05_loadB\n\n\x08_messageB\x0b\n\t_progressB\x0b\n\t_activity\"\x1d\n\x08\x41lertAck\x12\x11\n\talert_ids\x18\x01 \x03(\t\"B\n\x07Goodbye\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x04\"4\n\tAbandoned\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"\x89\x04\n\x11HeartbeatResponse\x12\x32\n\nregistered\x18\x01 \x01(\x0b\x32\x1c.grid.registry.v1.RegisteredH\x00\x12(\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x19.grid.registry.v1.BeatAckH\x00\x12(\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x17.grid.registry.v1.AlertH\x00\x12;\n\x0funknown_service\x18\x04 \x01(\x0b\x32 .grid.registry.v1.UnknownServiceH\x00\x12\x32\n\nsuperseded\x18\x05 \x01(\x0b\x32\x1c.grid.registry.v1.SupersededH\x00\x12\x37\n\rdeclared_down\x18\x06 \x01(\x0b\x32\x1e.grid.registry.v1.DeclaredDownH\x00\x12(\n\x05\x64rain\x18\x07 \x01(\x0b\x32\x17.grid.registry.v1.DrainH\x00\x12.\n\x08rejected\x18\x08 \x01(\x0b\x32\x1a.grid.registry.v1.RejectedH\x00\x12&\n\x04left\x18\t \x01(\x0b\x32\x16.grid.registry.v1.LeftH\x00\x12\x38\n\rregistrations\x18\n \x01(\x0b\x32\x1f.grid.registry.v1.RegistrationsH\x00\x42\x06\n\x04kind\"\x8f\x01\n\nRegistered\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\x08\x12/\n\x0bobserved_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\rRegistrations\x12\x30\n\nregistered\x18\x01 \x03(\x0b\x32\x1c.grid.registry.v1.Registered\"l\n\x07\x42\x65\x61tAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12,\n\x08heard_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x62\x61tches\x18\x04 \x01(\x08\"-\n\x05\x41lert\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\"9\n\x0eUnknownService\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"U\n\nSuperseded\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x1e\n\x16superseded_incarnation\x18\x03 \x01(\x04\"H\n\x0c\x44\x65\x63laredDown\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x15.grid.events.v1.Event\";\n\x05\x44rain\x12\x32\n\x0freconnect_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x01\n\x08Rejected\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.grid.registry.v1.ErrorReason\x12\x13\n\x0binstance_id\x18\x05 \x01(\t\"/\n\x04Left\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n grid/registry/v1/heartbeat.proto\x12\x10grid.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1agrid/events/v1/event.proto\x1a#grid/registry/v1/error_reason.proto\x1a\x1egrid/registry/v1/service.proto\"\xb1\x02\n\x10HeartbeatRequest\x12.\n\x08register\x18\x01 \x01(\x0b\x32\x1a.grid.registry.v1.RegisterH\x00\x12(\n\x05\x62\x65\x61ts\x18\x02 \x01(\x0b\x32\x17.grid.registry.v1.BeatsH\x00\x12)\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x1a.grid.registry.v1.AlertAckH\x00\x12,\n\x07goodbye\x18\x04 \x01(\x0b\x32\x19.grid.registry.v1.GoodbyeH\x00\x12\x30\n\tabandoned\x18\x05 \x01(\x0b\x32\x1b.grid.registry.v1.AbandonedH\x00\x12\x30\n\tregisters\x18\x06 \x01(\x0b\x32\x1b.grid.registry.v1.RegistersH\x00\x42\x06\n\x04kind\"q\n\x08Register\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0e\n\x06shared\x18\x03 \x01(\t\x12\x14\n\x0con_behalf_of\x18\x04 \x01(\t\"K\n\tRegisters\x12-\n\tregisters\x18\x01 \x03(\x0b\x32\x1a.grid.registry.v1.Register\x12\x0f\n\x07relayed\x18\x02 \x01(\x08\"\xb6\x01\n\x05\x42\x65\x61ts\x12%\n\x05\x62\x65\x61ts\x18\x01 \x03(\x0b\x32\x16.grid.registry.v1.Beat\x12\x15\n\rack_requested\x18\x02 \x01(\x08\x12\x0f\n\x07relayed\x18\x03 \x01(\x08\x12\x18\n\x10replaces_figures\x18\x04 \x01(\x08\x12.\n\x07\x63olumns\x18\x05 \x01(\x0b\x32\x1d.grid.registry.v1.BeatColumns\x12\x14\n\x0con_behalf_of\x18\x06 \x01(\t\"\xd7\x01\n\x0b\x42\x65\x61tColumns\x12\x14\n\x0cincarnations\x18\x01 \x03(\x04\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12/\n\x06status\x18\x03 \x03(\x0e\x32\x1f.grid.registry.v1.ServiceStatus\x12\x0e\n\x06p95_ms\x18\x04 \x03(\x01\x12\x13\n\x0bqueue_depth\x18\x05 \x03(\x03\x12\x0c\n\x04load\x18\x06 \x03(\x01\x12\x10\n\x08progress\x18\x07 \x03(\x01\x12\x10\n\x08\x61\x63tivity\x18\x08 \x03(\x04\x12\x18\n\x10loop_lag_seconds\x18\t \x03(\x01\"\x9f\x03\n\x04\x42\x65\x61t\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12/\n\x06status\x18\x04 \x01(\x0e\x32\x1f.grid.registry.v1.ServiceStatus\x12\x13\n\x06p95_ms\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x0bqueue_depth\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04load\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x14\n\x07message\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x15\n\x08progress\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x15\n\x08\x61\x63tivity\x18\n \x01(\x04H\x05\x88\x01\x01\x12+\n\x08loop_lag\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nbusy_until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07_p95_msB\x0e\n\x0c_queue_depthB\x07\n\x05_loadB\n\n\x08_messageB\x0b\n\t_progressB\x0b\n\t_activity\"\x1d\n\x08\x41lertAck\x12\x11\n\talert_ids\x18\x01 \x03(\t\"B\n\x07Goodbye\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x04\"4\n\tAbandoned\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"\x89\x04\n\x11HeartbeatResponse\x12\x32\n\nregistered\x18\x01 \x01(\x0b\x32\x1c.grid.registry.v1.RegisteredH\x00\x12(\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x19.grid.registry.v1.BeatAckH\x00\x12(\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x17.grid.registry.v1.AlertH\x00\x12;\n\x0funknown_service\x18\x04 \x01(\x0b\x32 .grid.registry.v1.UnknownServiceH\x00\x12\x32\n\nsuperseded\x18\x05 \x01(\x0b\x32\x1c.grid.registry.v1.SupersededH\x00\x12\x37\n\rdeclared_down\x18\x06 \x01(\x0b\x32\x1e.grid.registry.v1.DeclaredDownH\x00\x12(\n\x05\x64rain\x18\x07 \x01(\x0b\x32\x17.grid.registry.v1.DrainH\x00\x12.\n\x08rejected\x18\x08 \x01(\x0b\x32\x1a.grid.registry.v1.RejectedH\x00\x12&\n\x04left\x18\t \x01(\x0b\x32\x16.grid.registry.v1.LeftH\x00\x12\x38\n\rregistrations\x18\n \x01(\x0b\x32\x1f.grid.registry.v1.RegistrationsH\x00\x42\x06\n\x04kind\"\x8f\x01\n\nRegistered\x12*\n\x07service\x18\x01 \x01(\x0b\x32\x19.grid.registry.v1.Service\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62\x61tches\x18\x03 \x01(\x08\x12/\n\x0bobserved_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\rRegistrations\x12\x30\n\nregistered\x18\x01 \x03(\x0b\x32\x1c.grid.registry.v1.Registered\"l\n\x07\x42\x65\x61tAck\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x10\n\x08revision\x18\x02 \x01(\x04\x12,\n\x08heard_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x62\x61tches\x18\x04 \x01(\x08\"-\n\x05\x41lert\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.grid.events.v1.Event\"9\n\x0eUnknownService\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"U\n\nSuperseded\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\x1e\n\x16superseded_incarnation\x18\x03 \x01(\x04\"H\n\x0c\x44\x65\x63laredDown\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12$\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x15.grid.events.v1.Event\";\n\x05\x44rain\x12\x32\n\x0freconnect_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x86\x01\n\x08Rejected\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.grid.registry.v1.ErrorReason\x12\x13\n\x0binstance_id\x18\x05 \x01(\t\"/\n\x04Left\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,41 +39,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARTBEATREQUEST']._serialized_start=217
   _globals['_HEARTBEATREQUEST']._serialized_end=522
   _globals['_REGISTER']._serialized_start=524
-  _globals['_REGISTER']._serialized_end=615
-  _globals['_REGISTERS']._serialized_start=617
-  _globals['_REGISTERS']._serialized_end=692
-  _globals['_BEATS']._serialized_start=695
-  _globals['_BEATS']._serialized_end=855
-  _globals['_BEATCOLUMNS']._serialized_start=858
-  _globals['_BEATCOLUMNS']._serialized_end=1073
-  _globals['_BEAT']._serialized_start=1076
-  _globals['_BEAT']._serialized_end=1491
-  _globals['_ALERTACK']._serialized_start=1493
-  _globals['_ALERTACK']._serialized_end=1522
-  _globals['_GOODBYE']._serialized_start=1524
-  _globals['_GOODBYE']._serialized_end=1590
-  _globals['_ABANDONED']._serialized_start=1592
-  _globals['_ABANDONED']._serialized_end=1644
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1647
-  _globals['_HEARTBEATRESPONSE']._serialized_end=2168
-  _globals['_REGISTERED']._serialized_start=2171
-  _globals['_REGISTERED']._serialized_end=2314
-  _globals['_REGISTRATIONS']._serialized_start=2316
-  _globals['_REGISTRATIONS']._serialized_end=2381
-  _globals['_BEATACK']._serialized_start=2383
-  _globals['_BEATACK']._serialized_end=2491
-  _globals['_ALERT']._serialized_start=2493
-  _globals['_ALERT']._serialized_end=2538
-  _globals['_UNKNOWNSERVICE']._serialized_start=2540
-  _globals['_UNKNOWNSERVICE']._serialized_end=2597
-  _globals['_SUPERSEDED']._serialized_start=2599
-  _globals['_SUPERSEDED']._serialized_end=2684
-  _globals['_DECLAREDDOWN']._serialized_start=2686
-  _globals['_DECLAREDDOWN']._serialized_end=2758
-  _globals['_DRAIN']._serialized_start=2760
-  _globals['_DRAIN']._serialized_end=2819
-  _globals['_REJECTED']._serialized_start=2822
-  _globals['_REJECTED']._serialized_end=2956
-  _globals['_LEFT']._serialized_start=2958
-  _globals['_LEFT']._serialized_end=3005
+  _globals['_REGISTER']._serialized_end=637
+  _globals['_REGISTERS']._serialized_start=639
+  _globals['_REGISTERS']._serialized_end=714
+  _globals['_BEATS']._serialized_start=717
+  _globals['_BEATS']._serialized_end=899
+  _globals['_BEATCOLUMNS']._serialized_start=902
+  _globals['_BEATCOLUMNS']._serialized_end=1117
+  _globals['_BEAT']._serialized_start=1120
+  _globals['_BEAT']._serialized_end=1535
+  _globals['_ALERTACK']._serialized_start=1537
+  _globals['_ALERTACK']._serialized_end=1566
+  _globals['_GOODBYE']._serialized_start=1568
+  _globals['_GOODBYE']._serialized_end=1634
+  _globals['_ABANDONED']._serialized_start=1636
+  _globals['_ABANDONED']._serialized_end=1688
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1691
+  _globals['_HEARTBEATRESPONSE']._serialized_end=2212
+  _globals['_REGISTERED']._serialized_start=2215
+  _globals['_REGISTERED']._serialized_end=2358
+  _globals['_REGISTRATIONS']._serialized_start=2360
+  _globals['_REGISTRATIONS']._serialized_end=2425
+  _globals['_BEATACK']._serialized_start=2427
+  _globals['_BEATACK']._serialized_end=2535
+  _globals['_ALERT']._serialized_start=2537
+  _globals['_ALERT']._serialized_end=2582
+  _globals['_UNKNOWNSERVICE']._serialized_start=2584
+  _globals['_UNKNOWNSERVICE']._serialized_end=2641
+  _globals['_SUPERSEDED']._serialized_start=2643
+  _globals['_SUPERSEDED']._serialized_end=2728
+  _globals['_DECLAREDDOWN']._serialized_start=2730
+  _globals['_DECLAREDDOWN']._serialized_end=2802
+  _globals['_DRAIN']._serialized_start=2804
+  _globals['_DRAIN']._serialized_end=2863
+  _globals['_REJECTED']._serialized_start=2866
+  _globals['_REJECTED']._serialized_end=3000
+  _globals['_LEFT']._serialized_start=3002
+  _globals['_LEFT']._serialized_end=3049
 # @@protoc_insertion_point(module_scope)

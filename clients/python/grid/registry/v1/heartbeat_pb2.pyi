@@ -78,6 +78,7 @@ class Register(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     INSTANCE_ID_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """A random word chosen once per process. A registration that is tried again with the same word is the same
     registration, so that a slow retry cannot overtake a newer process. At most 100 characters; may be empty. It comes
@@ -88,6 +89,11 @@ class Register(_message.Message):
     characters. An error about one agent is then always answered with `rejected` and never ends the stream. Services that
     name the same process fail together: that is one failure, not many.
     """
+    on_behalf_of: _builtins.str
+    """Of a relay: the principal for which it registers the service. It must have the role agent and no other but observer;
+    the registration needs an agent grant of the principal and a relay grant of the relay. The relay passes on what it
+    authenticated. Empty: the sender registers its own service. Without authentication it has no meaning.
+    """
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     def __init__(
@@ -96,10 +102,11 @@ class Register(_message.Message):
         service: _service_pb2.Service | None = ...,
         instance_id: _builtins.str = ...,
         shared: _builtins.str = ...,
+        on_behalf_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "service", b"service", "shared", b"shared"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "on_behalf_of", b"on_behalf_of", "service", b"service", "shared", b"shared"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -149,6 +156,7 @@ class Beats(_message.Message):
     RELAYED_FIELD_NUMBER: _builtins.int
     REPLACES_FIGURES_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    ON_BEHALF_OF_FIELD_NUMBER: _builtins.int
     ack_requested: _builtins.bool
     """Answer this message with an `ack` at once; else acknowledgements are sent about once a second."""
     relayed: _builtins.bool
@@ -159,6 +167,10 @@ class Beats(_message.Message):
     """The figures p95_ms, queue_depth and load of each beat are all that there are: one that is unset is cleared, not kept.
     All other unset fields keep what was reported before. For gateways whose clients speak an older contract; so these figures
     may be negative, too.
+    """
+    on_behalf_of: _builtins.str
+    """Of a relay: the principal for which it sends these beats, as in Register. A beat that the principal or the relay may
+    not send is answered like that of a service that is not registered, or by `rejected`.
     """
     @_builtins.property
     def beats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Beat]: ...
@@ -174,10 +186,11 @@ class Beats(_message.Message):
         relayed: _builtins.bool = ...,
         replaces_figures: _builtins.bool = ...,
         columns: Global___BeatColumns | None = ...,
+        on_behalf_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats", "columns", b"columns", "relayed", b"relayed", "replaces_figures", b"replaces_figures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_requested", b"ack_requested", "beats", b"beats", "columns", b"columns", "on_behalf_of", b"on_behalf_of", "relayed", b"relayed", "replaces_figures", b"replaces_figures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -718,7 +731,9 @@ class Rejected(_message.Message):
     """For example "beat.progress"."""
     description: _builtins.str
     reason: _error_reason_pb2.ErrorReason.ValueType
-    """Why. INVALID_REQUEST: the same message will never be accepted. QUOTA_EXCEEDED, DRAINING: try again with backoff."""
+    """Why. INVALID_REQUEST: the same message will never be accepted. QUOTA_EXCEEDED, DRAINING: try again with backoff.
+    PERMISSION_DENIED, NOT_OWNER: the sender has no right to this service, until an administrator or an operator acts.
+    """
     instance_id: _builtins.str
     """Of a registration: its instance_id."""
     def __init__(

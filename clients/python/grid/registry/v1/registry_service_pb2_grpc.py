@@ -102,6 +102,11 @@ class RegistryServiceStub:
                 request_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.ApplyVerdictsRequest.SerializeToString,
                 response_deserializer=grid_dot_registry_dot_v1_dot_observation__pb2.ApplyVerdictsResponse.FromString,
                 _registered_method=True)
+        self.ReleaseOwner = channel.unary_unary(
+                '/grid.registry.v1.RegistryService/ReleaseOwner',
+                request_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ReleaseOwnerRequest.SerializeToString,
+                response_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ReleaseOwnerResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -200,6 +205,15 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseOwner(self, request, context):
+        """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
+        register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
+        for an id without an owner.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -267,6 +281,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ApplyVerdicts,
                     request_deserializer=grid_dot_registry_dot_v1_dot_observation__pb2.ApplyVerdictsRequest.FromString,
                     response_serializer=grid_dot_registry_dot_v1_dot_observation__pb2.ApplyVerdictsResponse.SerializeToString,
+            ),
+            'ReleaseOwner': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseOwner,
+                    request_deserializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ReleaseOwnerRequest.FromString,
+                    response_serializer=grid_dot_registry_dot_v1_dot_registry__service__pb2.ReleaseOwnerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -621,6 +640,33 @@ class RegistryService:
             '/grid.registry.v1.RegistryService/ApplyVerdicts',
             grid_dot_registry_dot_v1_dot_observation__pb2.ApplyVerdictsRequest.SerializeToString,
             grid_dot_registry_dot_v1_dot_observation__pb2.ApplyVerdictsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseOwner(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.registry.v1.RegistryService/ReleaseOwner',
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.ReleaseOwnerRequest.SerializeToString,
+            grid_dot_registry_dot_v1_dot_registry__service__pb2.ReleaseOwnerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,11 @@ class RegistryServiceStub:
     """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
     ApplyVerdicts: _grpc.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]
     """TRON's verdicts."""
+    ReleaseOwner: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReleaseOwnerRequest, _registry_service_pb2.ReleaseOwnerResponse]
+    """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
+    register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
+    for an id without an owner.
+    """
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -97,6 +102,11 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """The same facts about one service, as they are now. NOT_FOUND if there is no such service."""
     ApplyVerdicts: _aio.UnaryUnaryMultiCallable[_observation_pb2.ApplyVerdictsRequest, _observation_pb2.ApplyVerdictsResponse]  # type: ignore[assignment]
     """TRON's verdicts."""
+    ReleaseOwner: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReleaseOwnerRequest, _registry_service_pb2.ReleaseOwnerResponse]  # type: ignore[assignment]
+    """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
+    register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
+    for an id without an owner.
+    """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Records facts: which services are registered, their last heartbeats, their open streams. It has no thresholds."""
@@ -206,5 +216,16 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_observation_pb2.ApplyVerdictsResponse, _abc.Awaitable[_observation_pb2.ApplyVerdictsResponse]]:
         """TRON's verdicts."""
+
+    @_abc_1.abstractmethod
+    def ReleaseOwner(
+        self,
+        request: _registry_service_pb2.ReleaseOwnerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ReleaseOwnerResponse, _abc.Awaitable[_registry_service_pb2.ReleaseOwnerResponse]]:
+        """Ends the ownership of the id of a service that is not registered, so that any principal with a grant for the id can
+        register it. The alerts that wait for the id are discarded. INVALID_ARGUMENT if the service is registered, NOT_FOUND
+        for an id without an owner.
+        """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,162 @@
+"""Decides what a caller may read: which services, how much of each, and which events. Pure.
+
+| caller                | services                                        | events                                 |
+|-----------------------|-------------------------------------------------|----------------------------------------|
+| TRON, observer of `*` | all                                             | all                                    |
+| observer of other ids | those ids                                       | about those ids                        |
+| agent                 | its own, and their children; of their ancestors | for its own services; about its own    |
+|                       | only the liveness                               | services, and their children           |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from enum import IntEnum
+
+from grid_model.access import Principal, Role
+from grid_model.declaration import Declaration
+from grid_model.event import Event
+
+from registry_server.core.record import Record
+from registry_server.core.registry import Registry
+from registry_server.core.rights import Rights, ancestors
+from registry_server.core.service import Report, Service, Tombstone
+
+
+class Access(IntEnum):
+    """How much of a service a caller may read."""
+
+    NONE = 0
+    LIVENESS = 1
+    """Its id, name, type and parent, whether it is connected, and its liveness."""
+    ALL = 2
+
+
+class ReadingRights:
+    """What one caller may read, as far as that is not everything; see `reading_rights`."""
+
+    def __init__(self, registry: Registry, rights: Rights) -> None:
+        self._registry = registry
+        self._rights = rights
+        self._principal = rights.principal
+        self._observes = Role.OBSERVER in self._principal.roles and rights.via is None
+
+    @property
+    def reader(self) -> Principal:
+        """The caller: lists of different callers are kept apart."""
+        return self._principal
+
+    @property
+    def depends_on_services(self) -> bool:
+        """Whether the services that are visible depend on which others are registered."""
+        return Role.AGENT in self._principal.roles
+
+    # --- services ---------------------------------------------------------------------------------------------------
+
+    def access(self, service_id: str) -> Access:
+        """Return how much of a service the caller may read. A service that is not registered counts by its owner and
+        its last parent."""
+        if self._reads(service_id):
+            return Access.ALL
+        record = self._registry.records.get(service_id)
+        if record is not None and any(each is record for own in self._own() for each in self._ancestors(own)):
+            return Access.LIVENESS
+        return Access.NONE
+
+    def scope(self) -> Mapping[str, Access]:
+        """Return all registered services that an agent may read, as its own services and the registered ones are now.
+        What it may read as an observer is not among them."""
+        found: dict[str, Access] = {}
+        for own in self._own():
+            found[own.spec.service_id] = Access.ALL
+            for child in self._registry.children_of(own):
+                found[child.spec.service_id] = Access.ALL
+        for own in self._own():
+            for ancestor in self._ancestors(own):
+                if ancestor.spec.service_id in found and found[ancestor.spec.service_id] is Access.LIVENESS:
+                    break  # its ancestors are known
+                found.setdefault(ancestor.spec.service_id, Access.LIVENESS)
+        return found
+
+    def access_in(self, scope: Mapping[str, Access], service_id: str) -> Access:
+        """Return how much of a registered service the caller may read, given its scope."""
+        return Access.ALL if self._observed(service_id) else scope.get(service_id, Access.NONE)
+
+    def seen(self, service: Service) -> Service | None:
+        """Return a service as the caller may see it; None if it may not."""
+        return as_seen(service, self.access(service.spec.service_id))
+
+    def seen_of(self, services: Iterable[Service]) -> list[Service]:
+        """Return these services as the caller may see them, without those that it may not."""
+        return [seen for each in services if (seen := self.seen(each)) is not None]
+
+    def shown(self) -> list[Service]:
+        """Return all services that the caller may see, as it may see them, as readers last saw them."""
+        scope = self.scope() if self.depends_on_services else {}
+        found = (as_seen(each, self.access_in(scope, each.spec.service_id)) for each in self._registry.shown())
+        return [each for each in found if each is not None]
+
+    def tombstones(self, tombstones: Iterable[Tombstone]) -> Iterable[Tombstone]:
+        """Return those services that are no longer registered and that the caller may read."""
+        return (each for each in tombstones if self._reads(each.service_id))
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def admits(self, event: Event) -> bool:
+        """Return whether the caller may read an event."""
+        about, recipient = event.service_id, event.recipient
+        if self._observed(about or recipient):
+            return True
+        return bool((recipient and self._owns(recipient)) or (about and self._reads(about)))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _reads(self, service_id: str) -> bool:
+        """Whether the caller may read all of a service: as an observer, or because it is its own or a child of one."""
+        if self._observed(service_id) or self._owns(service_id):
+            return True
+        record, tombstone = self._registry.records.get(service_id), self._registry.tombstones.get(service_id)
+        parent = record.spec.parent if record is not None else tombstone.parent if tombstone is not None else ""
+        return self._is_own(parent)
+
+    def _ancestors(self, record: Record) -> Iterable[Record]:
+        return ancestors(self._registry, record.spec.service_id)
+
+    def _observed(self, service_id: str) -> bool:
+        return self._observes and bool(service_id) and self._principal.may(Role.OBSERVER, service_id)
+
+    def _owns(self, service_id: str) -> bool:
+        return self._rights.owns(service_id)
+
+    def _is_own(self, id_or_name: str) -> bool:
+        record = self._registry.resolve(id_or_name) if id_or_name else None
+        return record is not None and self._owns(record.spec.service_id)
+
+    def _own(self) -> Iterable[Record]:
+        records = self._registry.records
+        for service_id in self._registry.ids_of(self._principal.owner):
+            record = records.get(service_id)
+            if record is not None and self._rights.matches(service_id):
+                yield record
+
+
+def reading_rights(registry: Registry, rights: Rights | None) -> ReadingRights | None:
+    """Return what a caller may read; None if it may read everything."""
+    if rights is None:
+        return None
+    principal = rights.principal
+    if rights.via is None and (Role.JUDGE in principal.roles or principal.may_everywhere(Role.OBSERVER)):
+        return None
+    return ReadingRights(registry, rights)
+
+
+def as_seen(service: Service, access: Access) -> Service | None:
+    """Return a service as a caller with this access sees it; None if it may not see it."""
+    if access is Access.ALL:
+        return service
+    if access is Access.NONE:
+        return None
+    spec = service.spec
+    declared = Declaration(spec.service_id, spec.name, spec.type, spec.role, parent=spec.parent)
+    return replace(service, spec=declared, report=Report(), maintenance=None)

@@ -1,0 +1,269 @@
+"""Decides what a caller may do: with which ids it may act, and as whom it may read and publish. Pure.
+
+Deny by default. A system without authentication has no `Rights` objects at all: its callers may do everything, and no
+decision costs them anything. A decision about an id is made when a stream, or a call, names it for the first time.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from grid_model.access import Principal, Role
+from grid_model.declaration import Declaration
+from grid_model.errors import FieldError, InvalidRequest, NotOwner, PermissionDenied, QuotaExceeded, TronError
+from grid_model.event import OPERATORS, Event
+from grid_model.event_types import EVENT_TYPES
+
+from registry_server.core.publish_rate import PUBLISHED_A_SECOND, PublishRate
+from registry_server.core.record import Record
+from registry_server.core.registry import Registry
+
+RESERVED = frozenset(
+    {OPERATORS, "service-registry", "Service Registry", "tron-heartbeat-monitor", "TRON Heartbeat Monitor"}
+)
+"""Ids and names of the system itself. Only a grant that names one of them exactly matches it."""
+
+MOST_SPOKEN_FOR = 10_000
+"""Principals for which one relay speaks and whose decisions are kept. Overflow rule: all are dropped, and made
+again."""
+
+MOST_ADMITTED = 200_000
+"""Incarnations for which one caller may send heartbeats and whose decisions are kept: the most services that there are.
+Overflow rule: as above."""
+
+CARRIED = frozenset({Role.AGENT, Role.OBSERVER})
+"""The only roles of principals for which a relay may speak: operators and admins send their own credentials."""
+
+_IGNORABLE = (
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+    (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+"""Default_Ignorable_Code_Point of the Unicode Character Database (DerivedCoreProperties), first and last of each
+range."""
+
+
+def check_distinct(path: str, text: str) -> list[FieldError]:
+    """Check that a text cannot look like another one that is not equal: in NFC, without characters that are not
+    displayed."""
+    if text.isascii():
+        return []
+    if not unicodedata.is_normalized("NFC", text):
+        return [FieldError(path, "is not in Unicode normalization form C")]
+    if any(first <= ord(character) <= last for character in text for first, last in _IGNORABLE):
+        return [FieldError(path, "has a character that is not displayed")]
+    return []
+
+
+class Rights:
+    """The rights of one caller: of a principal, or of a relay that speaks for a principal, which has only the rights
+    that both have."""
+
+    __slots__ = ("_find", "_rate", "_registry", "_speakers", "admitted", "principal", "via")
+
+    def __init__(
+        self,
+        registry: Registry,
+        principal: Principal,
+        *,
+        find: Callable[[str], Principal | None],
+        rate: PublishRate,
+        via: Principal | None = None,
+    ) -> None:
+        """`find` returns the principal with a name, with its current grants; None if it may not act."""
+        self._registry = registry
+        self._find = find
+        self._rate = rate
+        self._speakers: dict[str, Rights] = {}
+        self.principal = principal
+        """Whose rights these are."""
+        self.via = via
+        """The relay that speaks for the principal; None if the principal speaks itself."""
+        self.admitted: set[int] = set()
+        """The incarnations for which the caller may send heartbeats: decided once."""
+
+    def speaking_for(self, name: str) -> Rights:
+        """Return the rights of this relay if it speaks for the principal `name`; its own if that is empty. Raises
+        PermissionDenied.
+
+        The principal is looked up each time, so a change of its grants has effect at once.
+        """
+        if not name:
+            return self
+        principal = self._find(name)
+        speaker = self._speakers.get(name)
+        if speaker is not None and speaker.principal == principal:
+            return speaker
+        self._speakers.pop(name, None)
+        if Role.RELAY not in self.principal.roles or self.via is not None:
+            raise PermissionDenied(f"{self.principal.name} has no relay grant, so it cannot speak for {name!r}")
+        if principal is None or Role.AGENT not in principal.roles or not principal.roles <= CARRIED:
+            raise PermissionDenied(f"a relay cannot speak for {name!r}: it is no principal with the role agent only")
+        if len(self._speakers) >= MOST_SPOKEN_FOR:
+            self._speakers.clear()
+        speaker = Rights(self._registry, principal, find=self._find, rate=self._rate, via=self.principal)
+        self._speakers[name] = speaker
+        return speaker
+
+    # --- acting as a service ----------------------------------------------------------------------------------------
+
+    def matches(self, *texts: str) -> bool:
+        """Return whether the caller has agent grants for these ids and names, and a relay relay grants too."""
+        via = self.via
+        return all(_may(self.principal, Role.AGENT, text) for text in texts) and (
+            via is None or all(_may(via, Role.RELAY, text) for text in texts)
+        )
+
+    def owns(self, service_id: str) -> bool:
+        """Return whether an id belongs to the caller, and matches its grants."""
+        return self._registry.owner_of(service_id) == self.principal.owner and self.matches(service_id)
+
+    def check_registration(self, spec: Declaration) -> str:
+        """Return the owner for whom a service is registered. Raises InvalidRequest, PermissionDenied, NotOwner."""
+        errors = [
+            *check_distinct("service.service_id", spec.service_id),
+            *check_distinct("service.name", spec.name),
+        ]
+        if errors:
+            raise InvalidRequest.of(*errors)
+        self._check_match("id", spec.service_id)
+        self._check_match("name", spec.name)
+        self._check_owner(spec.service_id)
+        return self.principal.owner
+
+    def check_acts_as(self, service_id: str) -> None:
+        """Return if the caller may act as this service: say goodbye, send heartbeats. Raises PermissionDenied,
+        NotOwner."""
+        self._check_match("id", service_id)
+        record = self._registry.records.get(service_id)
+        if record is not None:
+            self._check_match("name", record.spec.name)
+        self._check_owner(service_id)
+
+    def admits(self, record: Record) -> bool:
+        """Return whether the caller may send heartbeats of a service; see `admitted`. A service without an owner
+        belongs to the caller from now on."""
+        spec = record.spec
+        owner = self._registry.owner_of(spec.service_id)
+        if owner not in ("", self.principal.owner) or not self.matches(spec.service_id, spec.name):
+            return False
+        if not owner:
+            self._registry.claim(spec.service_id, self.principal.owner)
+        if len(self.admitted) >= MOST_ADMITTED:
+            self.admitted.clear()
+        self.admitted.add(record.incarnation)
+        return True
+
+    def refusal(self, service_id: str) -> TronError | None:
+        """Return why the caller may not send heartbeats of a service; None if it may."""
+        try:
+            self.check_acts_as(service_id)
+        except PermissionDenied as error:
+            return error
+        return None
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def check_deregister(self, service_id: str) -> None:
+        """Return if the caller may remove this service, as its owner or as an operator. Raises PermissionDenied,
+        NotOwner."""
+        if not self._operates(service_id):
+            self.check_acts_as(service_id)
+
+    def check_operator(self, *texts: str) -> None:
+        """Return if the caller is an operator for these ids and names; without any: for all. Raises
+        PermissionDenied."""
+        if not self._operates(*texts):
+            raise PermissionDenied(f"{self.principal.name} has no operator grant for {_named(*texts)}")
+
+    def check_maintenance(self, service_id: str) -> None:
+        """Return if the caller may record a maintenance: an operator, or TRON, which has asked the operator for its
+        rights. Raises PermissionDenied."""
+        if not self._judges():
+            self.check_operator(service_id)
+
+    def check_acknowledge(self, recipient: str) -> None:
+        """Return if the caller may acknowledge alerts for this recipient (empty: for any). Raises PermissionDenied,
+        NotOwner."""
+        if self._operates(*((recipient,) if recipient else ())) or (recipient == OPERATORS and self._judges()):
+            return
+        if recipient == OPERATORS and self.via is None and Role.OPERATOR in self.principal.roles:
+            return
+        if not recipient:
+            raise PermissionDenied(f"{self.principal.name} must name a recipient that is one of its own services")
+        record = self._registry.resolve(recipient)
+        self.check_acts_as(recipient if record is None else record.spec.service_id)
+
+    def check_observer(self, observer: str) -> None:
+        """Return if the caller is this observer, whose verdicts are applied. Raises PermissionDenied."""
+        if self.via is not None or not self.principal.may(Role.JUDGE, observer):
+            raise PermissionDenied(f"{self.principal.name} has no judge grant for {observer!r}")
+
+    def check_publish(self, event: Event, now: float) -> Event:
+        """Return the event as it is published, with the names of its publisher and its relay.
+
+        An alert_id that the caller chose becomes one that only this owner can have, so it is never that of an alert of
+        TRON or of another owner. `now`: attentive seconds. Raises PermissionDenied, NotOwner, QuotaExceeded.
+        """
+        if event.type in EVENT_TYPES:
+            raise PermissionDenied(f"only TRON publishes events of the type {event.type!r}")
+        if not event.service_id:
+            raise PermissionDenied(f"{self.principal.name} must name one of its own services in event.service_id")
+        self.check_acts_as(event.service_id)
+        if event.service_name:
+            self._check_match("name", event.service_name)
+        if event.recipient not in ("", OPERATORS) and not self._is_ancestor(event.recipient, event.service_id):
+            raise PermissionDenied(f"{event.recipient!r} is not an ancestor of {event.service_id!r}")
+        if not self._rate.take(self.principal.name, now):
+            raise QuotaExceeded(f"{self.principal.name} may publish {PUBLISHED_A_SECOND} events a second")
+        alert_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.principal.owner}\0{event.alert_id}"))
+        via = "" if self.via is None else self.via.name
+        return replace(event, alert_id=alert_id, published_by=self.principal.name, via=via)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _check_match(self, what: str, text: str) -> None:
+        if not _may(self.principal, Role.AGENT, text):
+            raise PermissionDenied(f"{self.principal.name} has no agent grant for the {what} {text!r}")
+        if self.via is not None and not _may(self.via, Role.RELAY, text):
+            raise PermissionDenied(f"{self.via.name} has no relay grant for the {what} {text!r}")
+
+    def _check_owner(self, service_id: str) -> None:
+        if self._registry.owner_of(service_id) not in ("", self.principal.owner):
+            raise NotOwner(f"the id {service_id!r} belongs to another owner; an operator can release it")
+
+    def _operates(self, *texts: str) -> bool:
+        who, role = self.principal, Role.OPERATOR
+        return self.via is None and (who.may(role, *texts) if texts else who.may_everywhere(role))
+
+    def _judges(self) -> bool:
+        return self.via is None and Role.JUDGE in self.principal.roles
+
+    def _is_ancestor(self, recipient: str, service_id: str) -> bool:
+        wanted = self._registry.resolve(recipient)
+        return wanted is not None and any(each is wanted for each in ancestors(self._registry, service_id))
+
+
+def ancestors(registry: Registry, service_id: str) -> Iterator[Record]:
+    """Yield the registered ancestors of a service, its parent first."""
+    seen = {service_id}
+    record = registry.records.get(service_id)
+    while record is not None and record.spec.parent:
+        record = registry.resolve(record.spec.parent)
+        if record is None or record.spec.service_id in seen:
+            return
+        seen.add(record.spec.service_id)
+        yield record
+
+
+def _may(principal: Principal, role: Role, text: str) -> bool:
+    if text in RESERVED:
+        return any(grant.pattern == text and role in grant.role.included for grant in principal.grants)
+    return principal.may(role, text)
+
+
+def _named(*texts: str) -> str:
+    return " and ".join(map(repr, texts)) if texts else "all services"

@@ -1,0 +1,46 @@
+"""The rights of the caller of the handler that runs now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from grid_model.access import LOCAL, ON_BEHALF_OF, Principal
+from grid_model.errors import PermissionDenied
+
+from grid_hosting.authentication import current_principal
+from registry_server.core.publish_rate import PublishRate
+from registry_server.core.reading_rights import ReadingRights, reading_rights
+from registry_server.core.rights import Rights
+from registry_server.io.loop import RegistryLoop
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Callers:
+    """Knows the rights of each caller of one registry."""
+
+    def __init__(self, loop: RegistryLoop, find: Callable[[str], Principal | None] = lambda name: None) -> None:
+        """`find` returns the principal with a name, with its current grants; None if it may not act."""
+        self._loop = loop
+        self._find = find
+        self._rate = PublishRate()
+
+    def rights(self, context: Context) -> Rights | None:
+        """Return the rights of the caller; None if it may do everything. Raises PermissionDenied for a caller that
+        speaks for a principal and may not."""
+        principal = current_principal()
+        if principal is LOCAL:
+            return None
+        rights = Rights(self._loop.registry, principal, find=self._find, rate=self._rate)
+        named = [value for name, value in context.invocation_metadata() or () if name == ON_BEHALF_OF]
+        if len(named) > 1:
+            raise PermissionDenied(f"{ON_BEHALF_OF} is named {len(named)} times")
+        for value in named:
+            rights = rights.speaking_for(value if isinstance(value, str) else value.decode("utf-8", "replace"))
+        return rights
+
+    def reading(self, context: Context) -> ReadingRights | None:
+        """Return what the caller may read; None if it may read everything."""
+        return reading_rights(self._loop.registry, self.rights(context))
