@@ -91,7 +91,7 @@ class Rights:
 
         The principal is looked up each time, so a change of its grants has effect at once.
         """
-        if not name:
+        if not name or (self.via is not None and name == self.principal.name):
             return self
         principal = self._find(name)
         speaker = self._speakers.get(name)

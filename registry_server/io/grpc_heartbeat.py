@@ -13,6 +13,7 @@ import structlog
 from grid.registry.v1 import heartbeat_pb2
 from grid_model.errors import Draining, InternalError, QuotaExceeded, SilentStream, TronError
 
+from grid_hosting.authentication import current_call
 from grid_hosting.status import abort
 from grid_hosting.turns import Turn
 from registry_server.config import Config
@@ -31,6 +32,9 @@ Context = grpc.aio.ServicerContext[heartbeat_pb2.HeartbeatRequest, heartbeat_pb2
 
 SWEEP_EVERY = 0.25
 """Seconds between two looks for acknowledgements that wait, and for streams on which nothing was said."""
+
+RENEW_WITHIN = 15.0
+"""Seconds over which clients spread whose credential ends soon, and which are asked to open a new stream."""
 
 FAREWELL = 3.0
 """Seconds that an agent has to hear why its stream ends."""
@@ -62,6 +66,10 @@ class HeartbeatStream:
             broken=loop.broken,
             rights=rights,
         )
+        if (call := current_call()) is not None:
+            # The end of a credential is no evidence about the agents, so the stream ends in its own way.
+            call.end = self.agent.end
+            call.drain = lambda: self.agent.drain(RENEW_WITHIN, loop.now())
 
     async def serve(self) -> None:
         """Read and write until either side ends the stream. Raises the error that ends the stream, if there is one."""
