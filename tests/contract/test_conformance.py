@@ -20,7 +20,14 @@ from clients.conformance.driver import Driver
 
 TRANSCRIPTS = runner.transcripts()
 
-OF_OTHER_CALLS = {"SERVICE_NOT_FOUND", "ALERT_NOT_FOUND", "REVISION_COMPACTED", "PAGE_TOKEN_EXPIRED"}
+OF_OTHER_CALLS = {
+    "SERVICE_NOT_FOUND",
+    "ALERT_NOT_FOUND",
+    "REVISION_COMPACTED",
+    "PAGE_TOKEN_EXPIRED",
+    "PRINCIPAL_NOT_FOUND",
+    "TOKEN_NOT_FOUND",
+}
 """Reasons that no heartbeat stream ends with."""
 
 

@@ -36,9 +36,9 @@ def _unknown_is_not_told() -> Patches:
     """A service that was removed as down goes on in columns, and is never registered again."""
     answer = Heartbeats._answer_unknown
 
-    def silent(self: Heartbeats, session_id: int, incarnations: Any) -> list[Rejected]:
+    def silent(self: Heartbeats, session_id: int, incarnations: Any, rights: Any) -> list[Rejected]:
         before = len(self._outgoing.sends)
-        rejected = answer(self, session_id, incarnations)
+        rejected = answer(self, session_id, incarnations, rights)
         told = self._outgoing.sends[before:]
         kept = [each for each in told if not isinstance(each[1], UnknownService | SupersededBy)]
         self._outgoing.sends[before:] = kept
