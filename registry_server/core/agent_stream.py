@@ -245,9 +245,10 @@ class AgentStream:
         if errors:
             raise InvalidRequest.of(*errors)
         spec, owner, rights = check_spec(message.spec), "", self._rights
-        if rights is not None:
-            owner = rights.speaking_for(message.on_behalf_of).check_registration(spec)
         incarnation, instance_id, session_id = message.incarnation, message.instance_id, self.session_id
+        if rights is not None:
+            speaker = rights.speaking_for(message.on_behalf_of)
+            owner = speaker.check_registration(spec, incarnation, instance_id)
         try:
             if message.relayed:
                 self._registry.register_relayed(spec, incarnation, instance_id, session_id, now, owner=owner)

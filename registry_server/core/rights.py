@@ -121,8 +121,10 @@ class Rights:
         """Return whether an id belongs to the caller, and matches its grants."""
         return self._registry.owner_of(service_id) == self.principal.owner and self.matches(service_id)
 
-    def check_registration(self, spec: Declaration) -> str:
-        """Return the owner for whom a service is registered. Raises InvalidRequest, PermissionDenied, NotOwner."""
+    def check_registration(self, spec: Declaration, incarnation: int = 0, instance_id: str = "") -> str:
+        """Return the owner for whom a service is registered. A registration that re-attaches the service keeps the
+        name that it has, so the caller needs a grant for that too. Raises InvalidRequest, PermissionDenied,
+        NotOwner."""
         errors = [
             *check_distinct("service.service_id", spec.service_id),
             *check_distinct("service.name", spec.name),
@@ -131,6 +133,9 @@ class Rights:
             raise InvalidRequest.of(*errors)
         self._check_match("id", spec.service_id)
         self._check_match("name", spec.name)
+        record = self._registry.records.get(spec.service_id)
+        if record is not None and (incarnation or (instance_id and instance_id in dict(record.instances))):
+            self._check_match("name", record.spec.name)
         self._check_owner(spec.service_id)
         return self.principal.owner
 

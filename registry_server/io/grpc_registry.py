@@ -77,9 +77,8 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         if errors:
             raise InvalidRequest.of(*errors)
         spec = check_spec(declaration_codec.decode(request.service), as_sent=request.as_sent)
-        rights = self._callers.rights(context)
-        owner = "" if rights is None else rights.check_registration(spec)
-        loop, incarnation = self._loop, request.service.incarnation
+        loop, incarnation, rights = self._loop, request.service.incarnation, self._callers.rights(context)
+        owner = "" if rights is None else rights.check_registration(spec, incarnation, request.instance_id)
         try:
             service = loop.registry.register(spec, incarnation, request.instance_id, None, loop.now(), owner=owner)
         except Superseded:

@@ -28,11 +28,12 @@ class Streams(Bench):
     def __init__(self) -> None:
         super().__init__()
         self.streams: dict[int, AgentStream] = {}
-        self.decisions: list[str] = []
+        self._opened = 0
 
     def open(self, who: Principal) -> int:
         """A caller opens a stream; return its number."""
-        number = len(self.streams) + 1
+        self._opened += 1
+        number = self._opened
         self.registry.open_session(number)
         rights = self.rights(who)
         self.streams[number] = AgentStream(
@@ -211,6 +212,16 @@ def test_alerts_go_to_no_stream_of_another_owner_though_it_has_the_name_of_the_r
     assert streams.registry.waiting_for("boss-1")
     answers = streams.send(two, register("boss-1", name="boss"))
     assert {each.event.type for each in answers if isinstance(each, Alert)} == {"by id", "by name"}
+
+
+def test_a_registration_that_re_attaches_a_service_needs_a_grant_for_the_name_that_it_keeps(streams: Streams) -> None:
+    streams.grid.register("worker-1", name="boss", instance="i-worker-1")
+    incarnation = streams.incarnation("worker-1")
+    one = streams.open(WORKER)
+    for attempt in (Register(make_spec("worker-1"), incarnation, "", "process"), register("worker-1")):
+        assert refusals(streams.send(one, attempt)) == [("worker-1", DENIED)]
+    answers = streams.send(one, Register(make_spec("worker-1"), 0, "another", "process"))
+    assert [type(each) for each in answers] == [Registered], "a new incarnation has the new name"
 
 
 def test_rights_are_decided_once_for_each_service_and_not_for_each_heartbeat(
