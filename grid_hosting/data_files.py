@@ -25,6 +25,7 @@ class Order(IntEnum):
     REGISTRY = 3
     QUEUES = 4
     POLICY = 5
+    ACCESS = 6
 
 
 class Kind(IntEnum):
@@ -56,6 +57,7 @@ STATE = (
     REGISTRY,
     DataFile("operator-queue.db", Kind.DATABASE, Order.QUEUES, schema=1),
     DataFile("policy.json", Kind.WHOLE, Order.POLICY),
+    DataFile("access.db", Kind.DATABASE, Order.ACCESS, schema=1),
 )
 """What must be kept. Everything else can be made again, or is a copy that was set aside."""
 

@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 import structlog
+from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,7 +20,9 @@ from grid_hosting.telemetry.program_metrics import Queues, program_metrics, sink
 from grid_hosting.telemetry.telemetry import Telemetry
 from grid_hosting.transport_security import TransportSecurity
 from registry_server.config import Config
+from registry_server.io.access import Access
 from registry_server.io.callers import Callers
+from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import HealthService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
@@ -38,6 +41,7 @@ RECONNECT_WITHIN = 1.0
 SERVICES = (
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
+    access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].full_name,
     health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
 )
 
@@ -54,10 +58,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     callers = Callers(loop)
     streams = HeartbeatStreams(loop, config, callers)
     services, event_log = RegistryService(loop, streams, callers), EventService(loop, callers)
+    access = Access(config.data_dir)
 
     def register(server: grpc.aio.Server) -> None:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(event_log, server)
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(access, loop), server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop, callers), server)
 
     bound = build_server(
@@ -93,6 +99,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         watchdog = tasks.create_task(watch_the_watcher(loop, dispatcher, config.monitor_lost_after))
         messenger = tasks.create_task(dispatcher.run())
         securing = tasks.create_task(security.run())
+        accessing = tasks.create_task(access.run())
         try:
             await server.start()
             log.info("registry_serving", address=address, data_dir=str(config.data_dir))
@@ -120,6 +127,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             watchdog.cancel()
             messenger.cancel()
             securing.cancel()
+            accessing.cancel()
             keeper.cancel()
             telemetry.close()
     await loop.close()

@@ -8,6 +8,7 @@
 - `grpc_observer`                                 TRON's stream and calls.
 - `grpc_registry`, `grpc_listing`                 the other calls about services.
 - `grpc_events`                                   the event log.
+- `access`, `grpc_access`                         the principals, their grants and tokens.
 - `grpc_health`                                   the standard health service.
 - `metrics`                                       the metrics, and where each is read.
 - `watchdog`                                      reports that TRON is lost, and that it is back.

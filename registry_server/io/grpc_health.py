@@ -19,7 +19,9 @@ from registry_server.io.loop import RegistryLoop
 Context = grpc.aio.ServicerContext[Any, Any]
 Status = health_pb2.HealthCheckResponse
 
-OWN_SERVICES = frozenset({"", "grid.registry.v1.RegistryService", "grid.events.v1.EventService"})
+OWN_SERVICES = frozenset(
+    {"", "grid.registry.v1.RegistryService", "grid.events.v1.EventService", "grid.access.v1.AccessService"}
+)
 TRON_SERVICE = "grid.tron.v1.TronService"
 MAX_WATCHERS = 5000
 

@@ -10,7 +10,7 @@
 - `verdict`      the data that TRON sends to the registry: verdicts, alerts without a verdict, preauthorized suspicions.
 - `observer_codec`  the conversion of both kinds of data to protobuf.
 - `policy`       the action of orphans, and the source of a threshold.
-- `access`       callers (principals), their roles, and the ids for which they have them.
+- `access`, `access_codec`  callers (principals) and their grants, and their conversion to protobuf.
 - `errors`       the exceptions that servers raise, and that clients receive.
 - `moments`      times as text.
 - `round_robin`  waiting items of several parties, which take turns.

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tron_cli import (
+    access,
     alerts,
     backups,
     ca,
@@ -35,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-RUN, ASK, CHANGE = "Run the system", "Inspect", "Manage agents and policy"
+RUN, ASK, CHANGE, SECURE = "Run the system", "Inspect", "Manage agents and policy", "Secure the system"
 
 app.command(rich_help_panel=RUN)(system.up)
 app.command(rich_help_panel=RUN, context_settings=system.PASS_THROUGH)(system.registry)
@@ -58,7 +59,10 @@ app.command(rich_help_panel=CHANGE)(probing.probe)
 app.command(rich_help_panel=CHANGE)(services.register)
 app.command(rich_help_panel=CHANGE)(services.deregister)
 app.command(rich_help_panel=CHANGE)(services.release)
-app.add_typer(ca.app, name="ca", rich_help_panel=CHANGE)
+app.add_typer(ca.app, name="ca", rich_help_panel=SECURE)
+app.add_typer(access.tokens, name="token", rich_help_panel=SECURE)
+app.add_typer(access.grants, name="grant", rich_help_panel=SECURE)
+app.command(rich_help_panel=SECURE)(access.whoami)
 
 
 @app.command(rich_help_panel=ASK)

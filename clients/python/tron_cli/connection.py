@@ -53,11 +53,18 @@ def registry_at(address: str) -> Iterator[RegistryClient]:
     # grpc starts threads when it is imported and takes a while: only commands that need it pay for it, and `tron up`
     # and `tron run` start their children before.
     from tron_client.client import RegistryClient
+
+    with registry_errors(address), RegistryClient(address) as client:
+        yield client
+
+
+@contextmanager
+def registry_errors(address: str) -> Iterator[None]:
+    """End the command with one line and code 1 for a failed call in the block, and without an error for Ctrl-C."""
     from tron_client.errors import InvalidRequest, RegistryUnavailable, TronError
 
     try:
-        with RegistryClient(address) as client:
-            yield client
+        yield
     except RegistryUnavailable as error:
         fail(away(address, error.message))
     except (InvalidRequest, ValueError, OverflowError) as error:

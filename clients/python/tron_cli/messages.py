@@ -385,3 +385,53 @@ def certificate_settings(ca: str, cert: str, key: str, *, server: bool) -> tuple
         return lines
     settings = ("Servers use it with these settings in tron.toml:", "  [security]", f'  cert = "{cert}"')
     return (*settings, f'  key = "{key}"', f'  client_ca = "{ca}"', *lines)
+
+
+# --- tokens and grants ------------------------------------------------------------------------------------------------
+
+NO_TOKENS = "There are no tokens."
+NO_PRINCIPALS = "There are no principals."
+NO_RIGHTS = "no rights"
+TOKEN_TO_STDOUT = "with -, --name is needed, and --json is not possible"
+TOKEN_AS_ARGUMENT = (
+    "this is a token, not the id of one; other users may have seen it: revoke it by the first 8 characters after tron_"
+)
+
+
+def token_created(token_id: str, principal: str, rights: str, end: str) -> str:
+    until = f"until {end}" if end else "without an end"
+    return f"Created the token {token_id} of {principal} ({rights}), valid {until}."
+
+
+def token_use(file: str) -> str:
+    return f"Clients use it with TRON_TOKEN_FILE={file}"
+
+
+def token_revoked(token_id: str, principal: str) -> str:
+    return f"Revoked the token {token_id} of {principal}."
+
+
+def rights_now(principal: str, rights: str) -> str:
+    return f"{principal} now has: {rights}."
+
+
+def who_you_are(principal: str, group: str, rights: str, end: str) -> str:
+    of_group = f" of the group {group}" if group else ""
+    until = f"; the credential ends at {end}" if end else ""
+    return f"{principal}{of_group}: {rights}{until}"
+
+
+def needs_ids(role: str) -> str:
+    return f"the role {role} needs the ids for which it is granted; all of them are '*'"
+
+
+def not_a_lifetime(text: str) -> str:
+    return f"{text!r} is not a time; write, for example, 12h, 90d or 1y, or never"
+
+
+def token_file_exists(path: str) -> str:
+    return f"{path} exists; --force replaces it"
+
+
+def no_folder(path: str) -> str:
+    return f"{path}: there is no such directory"

@@ -11,6 +11,7 @@ Read in this order.
 - `client`, `async_client`                                calls and streams that do not belong to an agent.
 - `requests`, `watcher`, `connection`                     the parts that both clients share.
 - `tron_api`, `discovery`                                 the client of TRON itself, and the search for TRON's address.
+- `access`                                                the client of principals, grants and tokens.
 - `models`, `words`, `server_clock`                       the registry's data as values, and its clock.
 - `thresholds`                                            the thresholds of TRON as people write them.
 - `endpoint`, `address`, `proxy`, `channel`               where a server is, and how to connect to it.

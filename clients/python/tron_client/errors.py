@@ -93,6 +93,11 @@ RETRYABLE: tuple[type[TronError], ...] = (
 )
 """Trying again later may help."""
 
+NO_CREDENTIAL = (
+    "the server refused the credential of this client, or received none, and does not say why; name a token file with "
+    "TRON_TOKEN_FILE, or a certificate with TRON_CERT and TRON_KEY"
+)
+
 _TRANSPORT = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -129,6 +134,8 @@ def from_rpc_error(error: grpc.RpcError, address: Address | None = None) -> Tron
         case kind if kind is Superseded:
             number = details.metadata.get("incarnation", "")
             return Superseded(message, incarnation=int(number) if number.isdecimal() else 0)
+        case kind if kind is Unauthenticated:
+            return Unauthenticated(NO_CREDENTIAL)
         case kind:
             return kind(message)
 

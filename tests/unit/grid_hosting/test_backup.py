@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from grid_hosting import backup as module
+from grid_hosting.access import store as access
 from grid_hosting.backup import BackupError, back_up, check, restore
 from grid_hosting.data_files import RESTORED, STATE, DataFile, Kind
 from grid_hosting.sinks import journal
@@ -203,4 +204,8 @@ def test_a_directory_with_nothing_but_locks_is_empty(data: Path, tmp_path: Path)
 
 def test_the_versions_in_the_table_are_those_of_the_programs() -> None:
     databases = {each.name: each.schema for each in STATE if each.kind is Kind.DATABASE}
-    assert databases == {store.FILE: store.SCHEMA_VERSION, journal.FILE: journal.VERSION}
+    assert databases == {
+        store.FILE: store.SCHEMA_VERSION,
+        journal.FILE: journal.VERSION,
+        access.FILE: access.SCHEMA_VERSION,
+    }

@@ -1,0 +1,296 @@
+"""The commands `tron token`, `tron grant` and `tron whoami`: who may do what."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from grid_model.access import Grant, Role, check_pattern
+from rich.markup import escape
+from rich.table import Table
+from tron_client.address import DEFAULT_REGISTRY
+
+from grid_hosting.start import absolute, reason
+from grid_hosting.whole_file import write_whole
+from tron_cli import messages
+from tron_cli.connection import JsonOption, RegistryOption, registry_errors
+from tron_cli.output import clock_time, fail, out, print_json
+from tron_cli.tls_options import connects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tron_client.access import AccessClient, PrincipalInfo, TokenInfo
+
+tokens = typer.Typer(no_args_is_help=True, help="Create, list and revoke the tokens by which clients authenticate.")
+grants = typer.Typer(no_args_is_help=True, help="List, add and remove the rights of principals.")
+
+_DAYS = {"min": 1 / 1440, "h": 1 / 24, "d": 1.0, "y": 365.0}
+_LIFETIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(min|h|d|y)")
+NEVER = "never"
+
+RoleOption = Annotated[
+    Role, typer.Option("--role", metavar="ROLE", parser=lambda word: _role(word), help="agent, observer, relay, judge, "
+                       "operator or admin.")
+]  # fmt: skip
+IdsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ids",
+        metavar="PATTERN",
+        help="The ids, and names, of services for which the role is granted: an exact one, or a prefix with * at its "
+        "end. May be repeated. Default: all, except for the roles agent, relay and judge, which need it.",
+    ),
+]
+PrincipalArgument = Annotated[
+    str,
+    typer.Argument(metavar="PRINCIPAL", help="The principal, such as token:ci or spiffe:tron/worker-1."),
+]
+
+
+@tokens.command()
+@connects
+def create(
+    role: RoleOption,
+    file: Annotated[
+        Path,
+        typer.Option("--out", metavar="FILE", help="The file for the token, of mode 0600. `-`: print it on stdout."),
+    ],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    ids: IdsOption = None,
+    expires: Annotated[
+        str, typer.Option(metavar="TIME", help=f"How long it is valid, such as 12h, 90d or 1y; or {NEVER}.")
+    ] = "90d",
+    name: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The principal is token:NAME. Default: the name of FILE without its ending."),
+    ] = "",
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What the token is for.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Create a token, and write it to a file that only its owner can read.
+
+    The token is shown at no other time: the registry keeps only its hash. A
+    further token of the same name has the same rights, and owns the same
+    services.
+    """
+    to_stdout = str(file) == "-"
+    if to_stdout and (as_json or not name):
+        raise typer.BadParameter(messages.TOKEN_TO_STDOUT, param_hint="--out")
+    wanted = _grants(role, ids)
+    lifetime = _lifetime(expires)
+    _check_target(file, force=force or to_stdout)
+    with _access(registry) as client:
+        created = client.create_token(f"token:{name or file.stem}", wanted, lifetime=lifetime, description=description)
+        try:
+            if to_stdout:
+                print(created.secret, flush=True)
+            else:
+                write_whole(file, created.secret + "\n", durable=True, mode=0o600)
+        except OSError as error:
+            client.revoke_token(created.info.token_id)  # nobody has it
+            fail(f"{absolute(file)}: {reason(error)}")
+        if as_json:
+            print_json({"file": absolute(file), **_token_document(created.info)})
+            return
+        rights = client.get_principal(created.info.principal).grants
+    told = messages.token_created(
+        created.info.token_id, created.info.principal, _shown(rights), clock_time(created.info.expires_at)
+    )
+    print(told, file=sys.stderr) if to_stdout else _print(told, messages.token_use(absolute(file)))
+
+
+@tokens.command("list")
+@connects
+def list_tokens(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    principal: Annotated[str, typer.Option(metavar="PRINCIPAL", help="Only the tokens of this principal.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """List the tokens, without the tokens themselves."""
+    with _access(registry) as client:
+        found = client.list_tokens(principal)
+    if as_json:
+        print_json({"tokens": [_token_document(each) for each in found]})
+        return
+    if not found:
+        out.print(messages.NO_TOKENS)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "principal", "expires", "last used", "created", "by", "description"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        table.add_row(
+            escape(each.token_id),
+            escape(each.principal),
+            clock_time(each.expires_at) or NEVER,
+            clock_time(each.last_used_at) or NEVER,
+            clock_time(each.created_at),
+            escape(each.created_by),
+            escape(each.description),
+        )
+    out.print(table)
+
+
+@tokens.command()
+@connects
+def revoke(
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", help="The id of the token; see: tron token list")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    as_json: JsonOption = False,
+) -> None:
+    """Revoke a token. Its open calls end within a second."""
+    if token_id.startswith("tron_"):  # it is a secret, and now in the history of the shell
+        fail(messages.TOKEN_AS_ARGUMENT, code=2)
+    with _access(registry) as client:
+        found = client.revoke_token(token_id)
+    if as_json:
+        print_json(_token_document(found))
+    else:
+        _print(messages.token_revoked(found.token_id, found.principal))
+
+
+@grants.command("list")
+@connects
+def list_grants(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
+    """List the principals and their grants."""
+    with _access(registry) as client:
+        found = client.list_principals()
+    if as_json:
+        print_json({"principals": [_principal_document(each) for each in found]})
+        return
+    if not found:
+        out.print(messages.NO_PRINCIPALS)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("principal", "group", "grants", "description"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        state = " (disabled)" if each.disabled else ""
+        table.add_row(
+            escape(each.name) + state, escape(each.group), escape(_shown(each.grants)), escape(each.description)
+        )
+    out.print(table)
+
+
+@grants.command()
+@connects
+def add(
+    principal: PrincipalArgument,
+    role: RoleOption,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    ids: IdsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a right to a principal, which is created if it is not known. Its open streams end, and it connects again."""
+    with _access(registry) as client:
+        _report(client.change_grants(principal, add=_grants(role, ids)), as_json)
+
+
+@grants.command()
+@connects
+def remove(
+    principal: PrincipalArgument,
+    role: RoleOption,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    ids: IdsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a right from a principal. Its open streams end within a second."""
+    with _access(registry) as client:
+        _report(client.change_grants(principal, remove=_grants(role, ids)), as_json)
+
+
+@connects
+def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
+    """Print as whom the registry knows this client, and its rights."""
+    with _access(registry) as client:
+        found = client.who_am_i()
+    if as_json:
+        shown = [{"role": each.role.name.lower(), "ids": each.pattern} for each in found.grants]
+        print_json({"principal": found.name, "group": found.group, "grants": shown, "ends_at": found.ends_at})
+        return
+    _print(messages.who_you_are(found.name, found.group, _shown(found.grants), clock_time(found.ends_at)))
+
+
+@contextmanager
+def _access(address: str) -> Iterator[AccessClient]:
+    """Yield a client; a failed call ends the command with one line and code 1."""
+    from tron_client.access import AccessClient
+
+    with registry_errors(address), AccessClient(address) as client:
+        yield client
+
+
+def _role(word: str) -> Role:
+    try:
+        return Role[word.upper()]
+    except KeyError:
+        raise typer.BadParameter(f"{word!r} is none of {', '.join(each.name.lower() for each in Role)}") from None
+
+
+def _grants(role: Role, ids: Iterable[str] | None) -> tuple[Grant, ...]:
+    patterns = list(ids or ())
+    if not patterns:
+        if role in (Role.AGENT, Role.RELAY, Role.JUDGE):
+            raise typer.BadParameter(messages.needs_ids(role.name.lower()), param_hint="--ids")
+        patterns = ["*"]
+    try:
+        return tuple(Grant(role, check_pattern(each)) for each in patterns)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--ids") from error
+
+
+def _lifetime(text: str) -> float | None:
+    """Return seconds; None for `never`."""
+    if text.strip() == NEVER:
+        return None
+    found = _LIFETIME.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(messages.not_a_lifetime(text), param_hint="--expires")
+    return float(found[1]) * _DAYS[found[2]] * 86_400
+
+
+def _check_target(file: Path, *, force: bool) -> None:
+    """End the command before a token is created if the file cannot be written."""
+    if not force and os.path.lexists(file):
+        fail(messages.token_file_exists(absolute(file)))
+    if not force and not file.absolute().parent.is_dir():
+        fail(messages.no_folder(absolute(file.absolute().parent)))
+
+
+def _shown(given: Iterable[Grant]) -> str:
+    return ", ".join(str(each) for each in given) or messages.NO_RIGHTS
+
+
+def _report(found: PrincipalInfo, as_json: bool) -> None:
+    if as_json:
+        print_json(_principal_document(found))
+    else:
+        _print(messages.rights_now(found.name, _shown(found.grants)))
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _token_document(each: TokenInfo) -> dict[str, object]:
+    return {name: getattr(each, name) for name in each.__dataclass_fields__}
+
+
+def _principal_document(each: PrincipalInfo) -> dict[str, object]:
+    shown = [{"role": grant.role.name.lower(), "ids": grant.pattern} for grant in each.grants]
+    return {
+        "name": each.name,
+        "group": each.group,
+        "grants": shown,
+        "description": each.description,
+        "disabled": each.disabled,
+    }

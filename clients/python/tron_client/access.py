@@ -1,0 +1,174 @@
+"""The client of the registry's principals, grants and tokens, for administrators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
+from grid_model import access_codec, wire
+from grid_model.access import Grant, Principal, Role
+
+from tron_client import arguments
+from tron_client.channel import resolve_address
+from tron_client.connection import Connection
+from tron_client.errors import from_rpc_error
+from tron_client.words import Words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+    from types import TracebackType
+
+    from grid.access.v1 import access_pb2
+
+    from tron_client.address import Address
+
+ROLES = Words("role", Role.__members__, lower=True)
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """What is known of one token; not the token itself."""
+
+    token_id: str
+    principal: str
+    description: str = ""
+    created_at: datetime | None = None
+    created_by: str = ""
+    expires_at: datetime | None = None
+    """None: it does not end."""
+    last_used_at: datetime | None = None
+    """To the minute; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedToken:
+    """A new token. The registry cannot show `secret` again."""
+
+    secret: str = field(repr=False)
+    info: TokenInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalInfo:
+    """A principal as it is stored."""
+
+    name: str
+    group: str = ""
+    grants: tuple[Grant, ...] = ()
+    description: str = ""
+    disabled: bool = False
+
+
+class AccessClient:
+    """A client for programs with threads. Safe from any thread; it is a context manager. Every call has a deadline and
+    raises a TronError."""
+
+    def __init__(self, address: Address | str | None = None, *, timeout: float = 5.0) -> None:
+        """Create a client of the registry; `timeout` is the deadline of each call, in seconds. Raises ValueError for an
+        invalid address."""
+        self._timeout = arguments.seconds("timeout", timeout)
+        self._address = resolve_address(arguments.optional_address("address", address), "address")
+        self._connection = Connection(self._address, access=access_service_pb2_grpc.AccessServiceStub)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def who_am_i(self) -> Principal:
+        """Return the principal of this client; `local` if the registry has no authentication."""
+        return access_codec.decode_principal(self._do("WhoAmI", access_service_pb2.WhoAmIRequest()).principal)
+
+    def create_token(
+        self, principal: str, grants: Iterable[Grant] = (), *, lifetime: float | None = None, description: str = ""
+    ) -> CreatedToken:
+        """Create a token of a principal `token:NAME`, which is created with the grants if there is none. `lifetime`:
+        in seconds; None: it does not end."""
+        request = access_service_pb2.CreateTokenRequest(
+            principal=arguments.text("principal", principal),
+            grants=[access_codec.encode_grant(each) for each in grants],
+            lifetime=wire.duration(arguments.optional_seconds("lifetime", lifetime)),
+            description=arguments.text("description", description),
+        )
+        answer = self._do("CreateToken", request)
+        return CreatedToken(answer.secret, _token(answer.token))
+
+    def list_tokens(self, principal: str = "") -> tuple[TokenInfo, ...]:
+        """Return all tokens, or those of one principal; oldest first."""
+        request = access_service_pb2.ListTokensRequest(principal=arguments.text("principal", principal))
+        return tuple(_token(each) for each in self._do("ListTokens", request).tokens)
+
+    def revoke_token(self, token_id: str) -> TokenInfo:
+        """Revoke a token; its open calls end within a second. Raises TokenNotFound."""
+        request = access_service_pb2.RevokeTokenRequest(token_id=arguments.text("token_id", token_id))
+        return _token(self._do("RevokeToken", request).token)
+
+    def put_principal(self, principal: PrincipalInfo) -> PrincipalInfo:
+        """Create or replace a principal."""
+        message = access_codec.encode_principal(Principal(principal.name, principal.grants, principal.group))
+        message.description, message.disabled = principal.description, principal.disabled
+        answer = self._do("PutPrincipal", access_service_pb2.PutPrincipalRequest(principal=message))
+        return _principal(answer.principal)
+
+    def change_grants(self, principal: str, add: Iterable[Grant] = (), remove: Iterable[Grant] = ()) -> PrincipalInfo:
+        """Add grants to a principal and remove others, in one step; a principal that is not known is created."""
+        request = access_service_pb2.ChangeGrantsRequest(
+            principal=arguments.text("principal", principal),
+            add=[access_codec.encode_grant(each) for each in add],
+            remove=[access_codec.encode_grant(each) for each in remove],
+        )
+        return _principal(self._do("ChangeGrants", request).principal)
+
+    def get_principal(self, name: str) -> PrincipalInfo:
+        """Return one principal. Raises PrincipalNotFound."""
+        request = access_service_pb2.GetPrincipalRequest(name=arguments.text("name", name))
+        return _principal(self._do("GetPrincipal", request).principal)
+
+    def list_principals(self) -> tuple[PrincipalInfo, ...]:
+        """Return all principals, by name."""
+        answer = self._do("ListPrincipals", access_service_pb2.ListPrincipalsRequest())
+        return tuple(_principal(each) for each in answer.principals)
+
+    def delete_principal(self, name: str) -> int:
+        """Delete a principal and its tokens; return the number of its tokens. Raises PrincipalNotFound."""
+        request = access_service_pb2.DeletePrincipalRequest(name=arguments.text("name", name))
+        return int(self._do("DeletePrincipal", request).revoked_tokens)
+
+    def _do(self, method: str, request: Any) -> Any:
+        call: Callable[..., Any] = getattr(self._connection.stub("access"), method)
+        try:
+            return call(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self._address) from error
+
+
+def _principal(message: access_pb2.Principal) -> PrincipalInfo:
+    found = access_codec.decode_principal(message)
+    return PrincipalInfo(found.name, found.group, found.grants, message.description, message.disabled)
+
+
+def _token(message: access_pb2.Token) -> TokenInfo:
+    def moment(name: str) -> datetime | None:
+        return wire.moment(getattr(message, name)) if message.HasField(name) else None  # type: ignore[arg-type]
+
+    return TokenInfo(
+        token_id=message.token_id,
+        principal=message.principal,
+        description=message.description,
+        created_at=moment("created_at"),
+        created_by=message.created_by,
+        expires_at=moment("expires_at"),
+        last_used_at=moment("last_used_at"),
+    )

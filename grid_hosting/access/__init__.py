@@ -1,0 +1,9 @@
+"""The principals of a system, their grants and their tokens: what is decided about them, and how they are stored.
+
+Both the registry and the commands that work without a server use it. Read in this order.
+
+- `tokens`           bearer tokens: how they are made, and what is stored of them.
+- `book`             all principals and tokens, and every rule about them.
+- `store`            the file `access.db`.
+- `failed_attempts`  how long the answer to a failed attempt is delayed.
+"""

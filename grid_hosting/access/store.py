@@ -1,0 +1,190 @@
+"""The file `access.db`: principals and tokens, in SQLite. Several processes may use it at the same time.
+
+It is a file of its own, so that no change of rights waits for the commits of registrations, and so that commands can
+change it without a server, or beside one: each change is one transaction that begins with what is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from grid_model.access import Grant, Role
+
+from grid_hosting.access.book import AccessBook, Deleted, Registered, Write
+from grid_hosting.access.tokens import Token
+from grid_hosting.start import StartError, absolute, reason
+
+T = TypeVar("T")
+
+FILE = "access.db"
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x54524F41
+"""The mark in the header of the file: "TROA"."""
+
+BUSY = 5.0
+"""Seconds to wait for the transaction of another process."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS principals (name TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tokens (
+    token_id TEXT PRIMARY KEY, digest BLOB NOT NULL, principal TEXT NOT NULL, created_at REAL NOT NULL,
+    expires_at REAL, description TEXT NOT NULL, created_by TEXT NOT NULL, last_used_at REAL) WITHOUT ROWID;
+"""
+
+
+class AccessStoreError(StartError):
+    """The file cannot be used. The text is one line for people, and names the path."""
+
+
+class AccessStore:
+    """The file in `folder`, which is created if it is missing. Calls block, and come from one thread at a time; the
+    book may be read from any thread. Raises AccessStoreError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # Only the owner may read it; SQLite gives its log the same mode.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._path.chmod(0o600)
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=BUSY)
+            self._prepare()
+            self._version = self._data_version()
+            self.book = self._load()
+        except (sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            raise AccessStoreError(f"{absolute(self._path)}: {why}") from error
+
+    def change(self, apply: Callable[[AccessBook], T]) -> T:
+        """Change the book by a function, and return the function's result once the change is on disk.
+
+        The function receives a copy of what is stored; if it raises an error, nothing is changed. Raises
+        AccessStoreError, and the errors of the function.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self.book = self._newest()
+                book = self.book.copy()
+                result = apply(book)
+                _write(self._db, book.take_writes())
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('revision', ?)", (book.revision,))
+                self._db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise AccessStoreError(f"{absolute(self._path)}: cannot write: {error}") from error
+        self.book = book
+        return result
+
+    def refresh(self) -> bool:
+        """Read what another process has changed; return whether anything has. Raises AccessStoreError."""
+        before = self.book
+        try:
+            self.book = self._newest()
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            raise AccessStoreError(f"{absolute(self._path)}: cannot read: {error}") from error
+        return self.book is not before
+
+    def record_use(self, used: Mapping[str, float]) -> None:
+        """Write when tokens were last used (seconds since the epoch, by id). Raises AccessStoreError."""
+        rows = [(at, token_id) for token_id, at in used.items()]
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("UPDATE tokens SET last_used_at = ? WHERE token_id = ?", rows)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise AccessStoreError(f"{absolute(self._path)}: cannot write: {error}") from error
+
+    def last_used(self) -> dict[str, float]:
+        """Return when each token was last used, by id; without those that never were. Raises AccessStoreError."""
+        try:
+            return dict(
+                self._db.execute("SELECT token_id, last_used_at FROM tokens WHERE last_used_at IS NOT NULL").fetchall()
+            )
+        except sqlite3.Error as error:
+            raise AccessStoreError(f"{absolute(self._path)}: cannot read: {error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _prepare(self) -> None:
+        (mark,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        tables = self._db.execute("SELECT 1 FROM sqlite_master").fetchone()
+        if mark != APPLICATION_ID and tables:
+            raise ValueError("is the database of another program")
+        if not 0 <= version <= SCHEMA_VERSION:
+            raise ValueError(f"has schema {version}; this program knows {SCHEMA_VERSION}")
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        if not version:
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def _data_version(self) -> int:
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def _newest(self) -> AccessBook:
+        version = self._data_version()
+        if version == self._version:
+            return self.book
+        found = self._load()
+        self._version = version
+        # A token that was only used is no change.
+        return self.book if found.revision == self.book.revision else found
+
+    def _load(self) -> AccessBook:
+        principals = self._db.execute("SELECT name, record FROM principals ORDER BY name").fetchall()
+        tokens = self._db.execute(
+            "SELECT token_id, digest, principal, created_at, expires_at, description, created_by FROM tokens"
+            " ORDER BY created_at, token_id"
+        ).fetchall()
+        found = self._db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()
+        return AccessBook(
+            (_decode(name, record) for name, record in principals),
+            (Token(*row) for row in tokens),
+            found[0] if found else 0,
+        )
+
+
+def _write(db: sqlite3.Connection, writes: Iterable[Write]) -> None:
+    for each in writes:
+        match each:
+            case Registered():
+                db.execute("INSERT OR REPLACE INTO principals VALUES (?, ?)", (each.name, _encode(each)))
+            case Token():
+                db.execute(
+                    "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+                    (each.token_id, each.digest, each.principal, each.created_at, each.expires_at, each.description,
+                     each.created_by),
+                )  # fmt: skip
+            case Deleted():
+                db.execute("DELETE FROM tokens WHERE token_id = ?", (each.token_id,))
+                db.execute("DELETE FROM principals WHERE name = ?", (each.principal,))
+
+
+def _encode(principal: Registered) -> str:
+    grants = [[grant.role.name, grant.pattern] for grant in principal.grants]
+    record = {"group": principal.group, "grants": grants, "description": principal.description}
+    return json.dumps({**record, "disabled": principal.disabled}, ensure_ascii=False)
+
+
+def _decode(name: str, text: str) -> Registered:
+    record = json.loads(text)
+    grants = tuple(Grant(Role[role], pattern) for role, pattern in record["grants"])
+    return Registered(name, record["group"], grants, record["description"], record["disabled"])

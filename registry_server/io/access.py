@@ -1,0 +1,169 @@
+"""The principals and tokens of the registry: answers from memory, and stores changes on a thread of its own.
+
+The file is opened when it is first needed, so that a system without authentication keeps none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from grid_model.access import Principal
+from grid_model.errors import Unauthenticated
+
+from grid_hosting.access.book import AccessBook
+from grid_hosting.access.failed_attempts import FailedAttempts
+from grid_hosting.access.store import AccessStore, AccessStoreError
+from grid_hosting.credential import Credential, principal_of_spiffe
+from grid_hosting.watermark import Watermark
+
+T = TypeVar("T")
+
+log = structlog.get_logger("access")
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks for changes by other processes: a command may change the file while the registry runs."""
+
+RECORD_EVERY = 60.0
+"""Seconds between two writes of when tokens were last used."""
+
+MOST_DELAYED = 1000
+"""Refusals that wait at the same time. Overflow rule: a further one is answered at once."""
+
+
+class Access:
+    """All principals and tokens; an `Authority` for the servers of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="access")
+        self._store: AccessStore | None = None
+        self._failed = FailedAttempts()
+        self._delayed = 0
+        self._used: dict[str, float] = {}
+        self._revisions = Watermark()
+        self._opened = asyncio.Event()
+
+    @property
+    def revisions(self) -> Watermark:
+        """Rises with each change; its number is not the revision of the book."""
+        return self._revisions
+
+    @property
+    def book(self) -> AccessBook:
+        """What is stored; empty until the file was opened."""
+        return _EMPTY if self._store is None else self._store.book
+
+    @property
+    def failed_attempts(self) -> int:
+        """How many credentials were refused."""
+        return self._failed.total
+
+    async def open(self) -> None:
+        """Open the file. Raises AccessStoreError."""
+        await self._run(lambda store: store)
+
+    async def change(self, apply: Callable[[AccessBook], T]) -> T:
+        """Change the book by a function, and return its result once the change is on disk; see AccessStore.change."""
+        before = self.book
+        try:
+            return await self._run(lambda store: store.change(apply))
+        finally:
+            self._publish(before)
+
+    async def last_used(self) -> dict[str, float]:
+        """Return when each token was last used, in seconds since the epoch, by id."""
+        stored = await self._run(lambda store: store.last_used())
+        return {**stored, **self._used}
+
+    async def identify(self, credential: Credential, peer: str) -> Principal:
+        """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often."""
+        found = self._find(credential)
+        if found is None:
+            await self._delay(_host(peer))
+            raise Unauthenticated
+        return found
+
+    async def run(self) -> None:
+        """Take up changes by other processes, and record when tokens were last used, until cancelled."""
+        try:
+            await self._opened.wait()
+            recorded = time.monotonic()
+            while True:
+                await asyncio.sleep(LOOK_EVERY)
+                before = self.book
+                try:
+                    await self._run(lambda store: store.refresh())
+                    if time.monotonic() - recorded >= RECORD_EVERY:
+                        recorded = time.monotonic()
+                        await self._record_use()
+                except AccessStoreError as error:
+                    log.error("access_store_failed", why=str(error))
+                self._publish(before)
+        finally:
+            await asyncio.shield(self._close())
+
+    async def _close(self) -> None:
+        if self._store is not None:
+            try:
+                await self._record_use()
+            except AccessStoreError as error:
+                log.error("access_store_failed", why=str(error))
+            await self._run(lambda store: store.close())
+        self._thread.shutdown(wait=False)
+
+    async def _record_use(self) -> None:
+        used, self._used = self._used, {}
+        if used:
+            await self._run(lambda store: store.record_use(used))
+
+    def _find(self, credential: Credential) -> Principal | None:
+        book = self.book
+        if credential.token:
+            now = time.time()
+            found = book.of_token(credential.token, now)
+            if found is None:
+                return None
+            token, principal = found
+            self._used[token.token_id] = now
+            return principal
+        if credential.spiffe_id:
+            return book.of_certificate(principal_of_spiffe(credential.spiffe_id))
+        return book.of_certificate(f"cn:{credential.common_name}")
+
+    async def _delay(self, host: str) -> None:
+        delay = self._failed.failed(host, time.monotonic())
+        if not delay or self._delayed >= MOST_DELAYED:
+            return
+        self._delayed += 1
+        try:
+            await asyncio.sleep(delay)
+        finally:
+            self._delayed -= 1
+
+    def _publish(self, before: AccessBook) -> None:
+        if self.book is not before:
+            self._revisions.step()
+
+    async def _run(self, call: Callable[[AccessStore], T]) -> T:
+        def on_thread() -> T:
+            if self._store is None:
+                self._store = AccessStore(self._folder)
+            return call(self._store)
+
+        result = await asyncio.get_running_loop().run_in_executor(self._thread, on_thread)
+        self._opened.set()
+        return result
+
+
+_EMPTY = AccessBook()
+
+
+def _host(peer: str) -> str:
+    """Return the address in a peer of gRPC, without its port."""
+    return peer.rpartition(":")[0] or peer

@@ -1,0 +1,180 @@
+"""The gRPC service AccessService: principals, grants and tokens."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
+from grid_model import access_codec, wire
+from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded
+
+from grid_hosting.access.book import Registered
+from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
+from grid_hosting.authentication import current_principal
+from grid_hosting.credential import Credential
+from registry_server.io.access import Access
+from registry_server.io.loop import RegistryLoop
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+MAX_WATCHERS = 100
+
+
+class AccessService(access_service_pb2_grpc.AccessServiceServicer):
+    """Converts requests, and waits for the disk; `grid_hosting.access` decides."""
+
+    def __init__(self, access: Access, loop: RegistryLoop) -> None:
+        self._access = access
+        self._loop = loop
+        self._watchers = 0
+
+    async def CreateToken(
+        self, request: access_service_pb2.CreateTokenRequest, context: Context
+    ) -> access_service_pb2.CreateTokenResponse:
+        """Create a token, and answer when it is on disk."""
+        grants = access_codec.decode_grants("grants", request.grants)
+        lifetime = wire.checked_seconds("lifetime", request.lifetime) if request.HasField("lifetime") else None
+        secret = make_secret(secrets.token_bytes(RANDOM_BYTES))
+        created_by = current_principal().name
+        token = await self._access.change(
+            lambda book: book.create_token(
+                secret,
+                request.principal,
+                now=time.time(),
+                lifetime=lifetime,
+                grants=grants,
+                description=request.description,
+                created_by=created_by,
+            )
+        )
+        return access_service_pb2.CreateTokenResponse(secret=secret, token=_token(token, None))
+
+    async def ListTokens(
+        self, request: access_service_pb2.ListTokensRequest, context: Context
+    ) -> access_service_pb2.ListTokensResponse:
+        """Return all tokens, or those of one principal."""
+        used = await self._access.last_used()
+        tokens = sorted(self._access.book.tokens.values(), key=lambda each: each.created_at)
+        return access_service_pb2.ListTokensResponse(
+            tokens=[
+                _token(each, used.get(each.token_id))
+                for each in tokens
+                if request.principal in ("", each.principal)
+            ]
+        )  # fmt: skip
+
+    async def RevokeToken(
+        self, request: access_service_pb2.RevokeTokenRequest, context: Context
+    ) -> access_service_pb2.RevokeTokenResponse:
+        """Revoke a token, and answer when that is on disk."""
+        token = await self._access.change(lambda book: book.revoke(request.token_id))
+        return access_service_pb2.RevokeTokenResponse(token=_token(token, None))
+
+    async def PutPrincipal(
+        self, request: access_service_pb2.PutPrincipalRequest, context: Context
+    ) -> access_service_pb2.PutPrincipalResponse:
+        """Create or replace a principal, and answer when it is on disk."""
+        given = request.principal
+        grants = access_codec.decode_grants("grants", given.grants)
+        wanted = Registered(given.name, given.group, grants, given.description, given.disabled)
+        found = await self._access.change(lambda book: book.put(wanted))
+        return access_service_pb2.PutPrincipalResponse(principal=_principal(found))
+
+    async def ChangeGrants(
+        self, request: access_service_pb2.ChangeGrantsRequest, context: Context
+    ) -> access_service_pb2.ChangeGrantsResponse:
+        """Add and remove grants, and answer when the change is on disk."""
+        add = access_codec.decode_grants("add", request.add)
+        remove = access_codec.decode_grants("remove", request.remove)
+        if not add and not remove:
+            raise InvalidRequest.of(FieldError("add", "is empty, and so is remove: name a grant"))
+        found = await self._access.change(lambda book: book.change_grants(request.principal, add, remove))
+        return access_service_pb2.ChangeGrantsResponse(principal=_principal(found))
+
+    async def GetPrincipal(
+        self, request: access_service_pb2.GetPrincipalRequest, context: Context
+    ) -> access_service_pb2.GetPrincipalResponse:
+        """Return one principal."""
+        await self._access.open()
+        return access_service_pb2.GetPrincipalResponse(principal=_principal(self._access.book.get(request.name)))
+
+    async def ListPrincipals(
+        self, request: access_service_pb2.ListPrincipalsRequest, context: Context
+    ) -> access_service_pb2.ListPrincipalsResponse:
+        """Return all principals by name."""
+        await self._access.open()
+        found = sorted(self._access.book.principals.values(), key=lambda each: each.name)
+        return access_service_pb2.ListPrincipalsResponse(principals=[_principal(each) for each in found])
+
+    async def DeletePrincipal(
+        self, request: access_service_pb2.DeletePrincipalRequest, context: Context
+    ) -> access_service_pb2.DeletePrincipalResponse:
+        """Delete a principal and its tokens, and answer when that is on disk."""
+        revoked = await self._access.change(lambda book: book.delete(request.name))
+        return access_service_pb2.DeletePrincipalResponse(revoked_tokens=revoked)
+
+    async def WhoAmI(
+        self, request: access_service_pb2.WhoAmIRequest, context: Context
+    ) -> access_service_pb2.WhoAmIResponse:
+        """Return the caller."""
+        return access_service_pb2.WhoAmIResponse(principal=access_codec.encode_principal(current_principal()))
+
+    async def Identify(
+        self, request: access_service_pb2.IdentifyRequest, context: Context
+    ) -> access_service_pb2.IdentifyResponse:
+        """Return the principal of a credential that another server of the system received."""
+        if request.WhichOneof("credential") is None:
+            raise InvalidRequest.of(FieldError("credential", "is not set"))
+        credential = Credential(request.token, request.spiffe_id, request.common_name)
+        if credential == Credential():
+            raise InvalidRequest.of(FieldError("credential", "is empty"))
+        await self._access.open()
+        revision = self._access.book.revision  # before the answer: it is at least as new
+        principal = await self._access.identify(credential, request.peer)
+        return access_service_pb2.IdentifyResponse(
+            principal=access_codec.encode_principal(principal), revision=revision
+        )
+
+    async def WatchAccess(
+        self, request: access_service_pb2.WatchAccessRequest, context: Context
+    ) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
+        """Yield the revision now, and after each change; a slow reader receives only the newest one."""
+        if self._watchers >= MAX_WATCHERS:
+            raise QuotaExceeded(f"{MAX_WATCHERS} servers watch; no more are allowed")
+        await self._access.open()
+        self._watchers += 1
+        try:
+            while True:
+                seen = self._access.revisions.value
+                yield access_service_pb2.WatchAccessResponse(revision=self._access.book.revision)
+                while self._access.revisions.value == seen:
+                    await self._access.revisions.beyond(seen, 1.0)
+                    if self._loop.draining:
+                        raise Draining("the registry is going away")
+        finally:
+            self._watchers -= 1
+
+
+def _principal(found: Registered) -> access_pb2.Principal:
+    message = access_codec.encode_principal(found.principal())
+    message.description, message.disabled = found.description, found.disabled
+    return message
+
+
+def _token(token: Token, last_used_at: float | None) -> access_pb2.Token:
+    message = access_pb2.Token(
+        token_id=token.token_id,
+        principal=token.principal,
+        description=token.description,
+        created_at=wire.timestamp_at(token.created_at),
+        created_by=token.created_by,
+    )
+    if token.expires_at is not None:
+        message.expires_at.CopyFrom(wire.timestamp_at(token.expires_at))
+    if last_used_at is not None:
+        message.last_used_at.CopyFrom(wire.timestamp_at(last_used_at))
+    return message

@@ -1,0 +1,222 @@
+"""AccessService, its client and its commands, against a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
+from grid_model.access import LOCAL, Grant, Role
+from grid_model.errors import InvalidRequest, PrincipalNotFound, TokenNotFound, Unauthenticated
+from tron_cli.app import app
+from tron_client.access import AccessClient, PrincipalInfo
+from tron_client.errors import from_rpc_error
+from typer.testing import CliRunner
+
+from grid_hosting.access.failed_attempts import FREE
+from grid_hosting.access.store import FILE, AccessStore
+from grid_hosting.credential import Credential
+from grid_hosting.grpc_server import build_server
+from registry_server.io.access import Access
+from registry_server.io.grpc_access import AccessService
+from tests.support.waiting import wait_until
+
+WORKER = Grant(Role.AGENT, "worker-*")
+
+
+class Served:
+    """AccessService on a loop of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = ""
+        self.access: Any = None
+        self._started = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
+        self._thread.start()
+        assert self._started.wait(10)
+
+    async def _serve(self) -> None:
+        self.access = Access(self.folder)
+        service: Any = AccessService(self.access, SimpleNamespace(draining=False))  # type: ignore[arg-type]
+
+        def register(server: grpc.aio.Server) -> None:
+            access_service_pb2_grpc.add_AccessServiceServicer_to_server(service, server)
+
+        bound = build_server("127.0.0.1:0", register=register, services=(), max_message_bytes=1 << 20)
+        await bound.server.start()
+        self.address, self._stop = bound.address, asyncio.Event()
+        running = asyncio.create_task(self.access.run())
+        self._started.set()
+        await self._stop.wait()
+        await bound.server.stop(None)
+        running.cancel()
+        await asyncio.wait({running})
+
+    def stop(self) -> None:
+        """Stop it."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """A server with an empty folder."""
+    server = Served(tmp_path / "data")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[AccessClient]:
+    """A client of it."""
+    with AccessClient(served.address) as found:
+        yield found
+
+
+def test_no_file_is_made_until_it_is_needed(served: Served, client: AccessClient) -> None:
+    assert client.who_am_i() == LOCAL
+    assert not served.folder.exists()
+    assert client.list_principals() == ()
+    assert (served.folder / FILE).exists()
+
+
+def test_a_token_is_created_listed_and_revoked(client: AccessClient) -> None:
+    created = client.create_token("token:ci", [WORKER], lifetime=3600, description="for CI")
+    assert created.secret.startswith(f"tron_{created.info.token_id}")
+    assert created.secret not in repr(created)
+    (listed,) = client.list_tokens()
+    assert listed == created.info
+    assert (listed.principal, listed.description, listed.created_by) == ("token:ci", "for CI", "local")
+    assert client.list_tokens("token:other") == ()
+    assert client.get_principal("token:ci") == PrincipalInfo("token:ci", grants=(WORKER,))
+    assert client.revoke_token(listed.token_id) == listed
+    with pytest.raises(TokenNotFound):
+        client.revoke_token(listed.token_id)
+    assert client.list_tokens() == ()
+
+
+def test_principals_are_changed_and_deleted(client: AccessClient) -> None:
+    wanted = PrincipalInfo("spiffe:tron/a", "jobs", (WORKER,), "a job", disabled=True)
+    assert client.put_principal(wanted) == wanted
+    assert client.change_grants("spiffe:tron/a", remove=[WORKER]).grants == ()
+    assert [each.name for each in client.list_principals()] == ["spiffe:tron/a"]
+    assert client.delete_principal("spiffe:tron/a") == 0
+    with pytest.raises(PrincipalNotFound):
+        client.get_principal("spiffe:tron/a")
+    with pytest.raises(InvalidRequest, match="add: is empty"):
+        client.change_grants("spiffe:tron/a")
+
+
+def test_a_server_learns_the_principal_of_a_token_and_each_change(served: Served, client: AccessClient) -> None:
+    created = client.create_token("token:ci", [WORKER])
+    with grpc.insecure_channel(served.address) as channel:
+        stub: Any = access_service_pb2_grpc.AccessServiceStub(channel)
+        watch = stub.WatchAccess(access_service_pb2.WatchAccessRequest(), timeout=30)
+        first = next(watch).revision
+        answer = stub.Identify(access_service_pb2.IdentifyRequest(token=created.secret), timeout=10)
+        assert (answer.principal.name, answer.revision) == ("token:ci", first)
+        client.revoke_token(created.info.token_id)
+        assert next(watch).revision == first + 1
+        with pytest.raises(grpc.RpcError) as failed:
+            stub.Identify(access_service_pb2.IdentifyRequest(token=created.secret), timeout=10)
+        assert from_rpc_error(failed.value).reason == "ERROR_REASON_UNAUTHENTICATED"
+        assert failed.value.details() == ""
+        for request in (access_service_pb2.IdentifyRequest(), access_service_pb2.IdentifyRequest(token="")):
+            with pytest.raises(grpc.RpcError) as failed:
+                stub.Identify(request, timeout=10)
+            assert from_rpc_error(failed.value).reason == "ERROR_REASON_INVALID_REQUEST"
+        watch.cancel()
+
+
+def test_a_change_by_another_process_is_taken_up(served: Served, client: AccessClient) -> None:
+    client.list_principals()
+    with closing(AccessStore(served.folder)) as store:
+        store.change(lambda book: book.change_grants("token:b", [WORKER], []))
+    wait_until(lambda: [each.name for each in client.list_principals()] == ["token:b"], 10, "the principal")
+
+
+async def test_failed_attempts_delay_no_valid_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    access = Access(tmp_path)
+    secret = "tron_" + "A" * 43
+    await access.change(lambda book: book.create_token(secret, "token:a", now=0))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for _ in range(FREE + 3):
+        with pytest.raises(Unauthenticated):
+            await access.identify(Credential(token="tron_" + "B" * 43), "ipv4:10.0.0.1:1234")
+    assert len(waits) == 3
+    assert (await access.identify(Credential(token=secret), "ipv4:10.0.0.1:99")).name == "token:a"
+    assert len(waits) == 3
+    assert access.failed_attempts == FREE + 3
+
+
+def run(served: Served, *arguments: str, code: int = 0) -> str:
+    """Run a command; return what it printed."""
+    command, address = list(arguments), ["--registry", served.address]
+    done = CliRunner().invoke(app, command + address)
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_the_commands_create_list_and_revoke_tokens(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "ci.token"
+    said = run(
+        served, "token", "create", "--role", "agent", "--ids", "worker-*", "--expires", "90d", "--out", str(file)
+    )
+    assert "token:ci (agent worker-*)" in said
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    secret = file.read_text().rstrip("\n")
+    assert secret not in said
+    (listed,) = json.loads(run(served, "token", "list", "--json"))["tokens"]
+    assert secret.startswith(f"tron_{listed['token_id']}")
+    assert listed["token_id"] in run(served, "token", "list")
+    assert "exists; --force replaces it" in run(
+        served, "token", "create", "--role", "agent", "--ids", "a", "--out", str(file), code=1
+    )
+    assert "this is a token" in run(served, "token", "revoke", secret, code=2)
+    assert f"Revoked the token {listed['token_id']} of token:ci." in run(served, "token", "revoke", listed["token_id"])
+    assert "There are no tokens." in run(served, "token", "list")
+
+
+def test_the_commands_change_grants_and_say_who_calls(served: Served) -> None:
+    assert "spiffe:tron/a now has: observer *." in run(served, "grant", "add", "spiffe:tron/a", "--role", "observer")
+    assert "observer *" in run(served, "grant", "list")
+    assert "no rights" in run(served, "grant", "remove", "spiffe:tron/a", "--role", "observer")
+    assert json.loads(run(served, "whoami", "--json"))["principal"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("grant", "add", "token:a", "--role", "boss"), "'boss' is none of agent, observer"),
+        (("grant", "add", "token:a", "--role", "agent"), "the role agent needs the ids"),
+        (("grant", "add", "token:a", "--role", "agent", "--ids", "a*b"), "one * at its end"),
+        (("token", "create", "--role", "admin", "--expires", "soon", "--out", "x"), "'soon' is not a time"),
+        (("token", "create", "--role", "admin", "--out", "-"), "--name is needed"),
+        (("token", "create", "--role", "admin", "--out", "missing/x"), "no such directory"),
+    ],
+)
+def test_bad_arguments_get_a_precise_error(
+    arguments: tuple[str, ...], said: str, served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [*arguments, "--registry", served.address], env={"COLUMNS": "200"})
+    assert done.exit_code
+    assert said in " ".join(done.output.replace("│", " ").split())
+    assert not served.folder.exists()
