@@ -16,7 +16,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance chaos browser simulate conformance coverage bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ browser: setup  ## tests of the dashboard in Chromium; they leave pictures in te
 
 simulate: setup  ## the simulation under many seeds: SEEDS=N, 50000 by default
 	SEEDS=$${SEEDS:-50000} FAMILIES=$${FAMILIES:-10000} $(BIN)/python -m pytest -s tests/simulation/test_simulation.py
+
+fuzz: setup  ## bytes from outside that no client should send, for FUZZ_SECONDS (600); see tests/fuzz/__init__.py
+	$(BIN)/python -m tests.fuzz
 
 conformance: setup  ## the transcripts of the heartbeat protocol, against the Python SDK
 	$(BIN)/python -m clients.conformance.runner

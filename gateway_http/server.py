@@ -21,6 +21,7 @@ from gateway_http.http.asgi import App
 from gateway_http.http.front import Front
 from gateway_http.http.prompt_requests import PromptProtocol
 from gateway_http.legacy import events, hmi, registry, tron
+from gateway_http.legacy.socket_io import MOST_PACKET
 from gateway_http.metrics import PortState, gateway_metrics
 from gateway_http.metrics import router as metrics_router
 from gateway_http.page import routes as page
@@ -79,6 +80,7 @@ def port_of(app: Any, gateway: Gateway, tls: ssl.SSLContext | None) -> Port:
             app,
             http=PromptProtocol,
             ws="websockets-sansio",
+            ws_max_size=MOST_PACKET,
             loop="none",
             lifespan="auto",
             log_config=None,
@@ -109,7 +111,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         states: dict[str, PortState] = {}
         metrics = [*gateway_metrics(gateway, states), *tls_metrics(security.tls)]
         telemetry = Telemetry("gateway", metrics, otlp_endpoint=config.otlp_endpoint)
-        apps = _apps(gateway, listeners, metrics_router(lambda: read_all(metrics)))
+        apps = applications(gateway, listeners, metrics_router(lambda: read_all(metrics)))
         ports = {listener: port_of(app, gateway, security.ssl_context()) for listener, app in apps.items()}
         states |= {listener.key: port.server_state for listener, port in ports.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
@@ -140,7 +142,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     log.info("gateway_stopped")
 
 
-def _apps(gateway: Gateway, listeners: list[Listener], metrics: APIRouter) -> dict[Listener, App]:
+def applications(gateway: Gateway, listeners: list[Listener], metrics: APIRouter) -> dict[Listener, App]:
     """Return the application of each port: its legacy contract; on 6121 also /v1 and /metrics, and on 6101 also /v1 and
     the dashboard."""
     config = gateway.config

@@ -187,7 +187,7 @@ def _copy_database(source: Path, copy: Path) -> int:
         ):
             live.backup(saved)  # in one step: one state, and writers continue
             saved.execute("PRAGMA journal_mode=DELETE")  # one file, that needs no other beside it
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise BackupError(f"{absolute(source)}: {error}") from error
     version = _check_database(copy, named=source)
     with copy.open("rb") as file:
@@ -204,7 +204,7 @@ def _check_database(path: Path, named: Path | None = None) -> int:
                 raise BackupError(f"{absolute(named or path)}: is damaged: {verdict}")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             return int(version)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise BackupError(f"{absolute(named or path)}: is damaged: {error}") from error
 
 

@@ -73,8 +73,12 @@ def _parse(setting: str, text: bytes) -> list[x509.Certificate]:
     if _BEGIN not in text:
         raise CertificateError(f"{setting}: contains no certificate in PEM format")
     try:
-        return x509.load_pem_x509_certificates(text)
-    except ValueError as error:
+        found = x509.load_pem_x509_certificates(text)
+        for each in found:  # the library reads these parts when they are asked for
+            each.public_key()
+            _name(each)
+        return found
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise CertificateError(f"{setting}: contains a certificate that cannot be read: {error}") from error
 
 

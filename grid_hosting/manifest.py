@@ -54,7 +54,7 @@ def read(text: str) -> Manifest:
             raise ManifestError(f"is of format {number!r}; this installation knows {FORMAT}")
         entries = tuple(_entry(each) for each in document["files"])
         return Manifest(str(document["made_at"]), str(document["version"]), entries)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ManifestError("is damaged: it is not the manifest of a backup") from error
 
 

@@ -198,6 +198,8 @@ def set_up_logs(config: ProgramConfig) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file),
     )
+    # gRPC logs what it cannot decode, which may be a token, and a traceback for each client that sends such metadata.
+    logging.getLogger("grpc._cython.cygrpc").addFilter(lambda record: "Invalid encoding" not in str(record.msg))
     logging.basicConfig(level=max(level, logging.WARNING), stream=file, format="%(asctime)s %(name)s %(message)s")
 
 

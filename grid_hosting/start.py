@@ -67,7 +67,7 @@ def read_settings(path: Path) -> dict[str, Any] | None:
         raise StartError(f"settings file {absolute(path)}: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise StartError(f"settings file {absolute(path)}: is not UTF-8 text") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StartError(f"settings file {absolute(path)}: {' '.join(str(error).split())}") from error
     if unknown := sorted(tables.keys() - PROGRAMS - {"security"}):
         known = ", ".join(sorted({*PROGRAMS, "security"}))

@@ -17,8 +17,9 @@ import structlog
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
-from grid_model.errors import FieldError, InternalError, InvalidRequest, TronError
+from grid_model.errors import FieldError, InternalError, InvalidRequest, NotImplementedYet, TronError
 from grpc_status import rpc_status
+from tron_client import status_details
 
 from grid_hosting.collector import COLLECTOR
 
@@ -75,19 +76,15 @@ class PassedOn(TronError):
 
 def to_error(error: grpc.aio.AioRpcError) -> TronError | None:
     """Return the error of another server of the system; None if it is of another kind (the server is unavailable, or it
-    is a bug)."""
-    status = rpc_status.from_call(error)
-    reason = ""
-    facts: dict[str, str] = {}
-    fields: tuple[FieldError, ...] = ()
-    for detail in () if status is None else status.details:
-        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        if detail.Unpack(info):
-            reason, facts = info.reason, dict(info.metadata)
-        elif detail.Unpack(bad):
-            fields = tuple(FieldError(each.field, each.description) for each in bad.field_violations)
-    known = reason in REASON_CODES and reason not in ("ERROR_REASON_INTERNAL", "ERROR_REASON_DRAINING")
-    return PassedOn(error.details() or "", reason, facts, fields) if known else None
+    is a bug), or cannot be read."""
+    trailers = error.trailing_metadata() or ()
+    payload: Any = next((value for key, value in trailers if key == status_details.METADATA_KEY), b"")
+    details = status_details.decode(payload)
+    fields = tuple(FieldError(name, description) for name, description in details.fields)
+    unknown = ("ERROR_REASON_INTERNAL", "ERROR_REASON_DRAINING")
+    if details.reason not in REASON_CODES or details.reason in unknown:
+        return None
+    return PassedOn(error.details() or "", details.reason, details.metadata, fields)
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: TronError) -> NoReturn:
@@ -113,10 +110,12 @@ def decoded(request: Any) -> Any:
     """Return the request; raise InvalidRequest if its bytes could not be decoded. A stream checks every message that it
     reads."""
     if request is UNDECODABLE:
-        raise InvalidRequest.of(
-            FieldError("request", "is not a valid message for this method, or is nested too deeply")
-        )
+        raise _undecodable()
     return request
+
+
+def _undecodable() -> InvalidRequest:
+    return InvalidRequest.of(FieldError("request", "is not a valid message for this method, or is nested too deeply"))
 
 
 def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -147,7 +146,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Return the wrapped handler."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
-        if handler is None or method.startswith("/grpc.reflection."):
+        if handler is None:
             return handler
         known, wrapped = self._wrapped.get(method, (None, None))
         if wrapped is None or known is not handler:
@@ -176,6 +175,10 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
     async def fail(error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if isinstance(error, (grpc.aio.AbortError, grpc.aio.InternalError, grpc.aio.UsageError)):
             raise error  # already answered, or nobody is there to be answered
+        if isinstance(error, DecodeError):  # a servicer of a library read a message of its stream
+            error = _undecodable()
+        if isinstance(error, NotImplementedError):  # a method of a newer version of a standard service
+            error = NotImplementedYet(f"{method} is not implemented")
         if not isinstance(error, TronError) or error.reason not in REASON_CODES:
             log.exception("call_failed", method=method)
             error = InternalError("internal error; see the server's log")
@@ -191,7 +194,9 @@ def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
             except Exception as error:
                 await fail(error, context)
 
-        return make(answer_many, deserializer, handler.response_serializer)
+        # A handler that iterates over its requests is that of a library: it gets no placeholder, but the exception.
+        read = handler.request_deserializer if handler.request_streaming else deserializer
+        return make(answer_many, read, handler.response_serializer)
 
     async def answer(request: Any, context: Any) -> Any:
         COLLECTOR.calls += not handler.request_streaming

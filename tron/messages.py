@@ -203,6 +203,11 @@ def guard_ratio_out_of_range(ratio: float) -> str:
     return f"{ratio:g} is out of range; the value must be above 0 and at most 1 (1 turns the guard off)"
 
 
+def count_too_large(most: int) -> str:
+    """A count is larger than a threshold may be."""
+    return f"must be at most {most}"
+
+
 def count_too_small(count: int) -> str:
     """Return why a `guard_min` or `flap_count` is refused."""
     return f"{count} is too small; the value must be at least 2"

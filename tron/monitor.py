@@ -19,6 +19,7 @@ import grpc
 import structlog
 from google.protobuf.message import Message
 from grid.registry.v1 import observation_pb2, registry_service_pb2_grpc
+from grid_model.errors import InvalidRequest
 from grid_model.liveness import LivenessCause
 from grid_model.observation import Facts
 from grid_model.observer_codec import (
@@ -98,9 +99,10 @@ class Monitor:
         wanted = observation_pb2.GetObservationRequest(service_id=service_id)
         try:
             response = await self._stub.GetObservation(wanted, timeout=REFRESH_TIMEOUT)
-        except grpc.aio.AioRpcError:
+            facts = decode_facts(response.observation)
+        except (grpc.aio.AioRpcError, InvalidRequest):
             return
-        self.judge.detector.refresh(decode_facts(response.observation))
+        self.judge.detector.refresh(facts)
 
     async def run(self) -> None:
         """Watch the registry until cancelled."""
@@ -122,6 +124,9 @@ class Monitor:
                 self._why = f"{error.code().name}: {error.details()}"
                 if isinstance(from_rpc_error(error), Draining):
                     self._loss.draining()
+            except InvalidRequest as error:  # a registry of another version, or something in between
+                self._why = str(error)
+                log.error("frame_invalid", why=self._why)
             finally:
                 self.stats.watching = False
             self.stats.streams_broken += contact

@@ -19,6 +19,9 @@ SDK_FIRST_RETRY = 0.2
 
 LONGEST = 86_400.0
 
+MOST_COUNT = 1_000_000
+"""The largest count of a threshold; the wire has 32 bits for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyError:
@@ -97,6 +100,8 @@ class Policy:
             errors.append(PolicyError("guard_ratio", messages.guard_ratio_out_of_range(self.guard_ratio)))
         counts = ((name, getattr(self, name)) for name in ("guard_min", "flap_count"))
         errors += [PolicyError(name, messages.count_too_small(n)) for name, n in counts if n < 2]
+        counts = ((name, getattr(self, name)) for name in _COUNTS)
+        errors += [PolicyError(name, messages.count_too_large(MOST_COUNT)) for name, n in counts if n > MOST_COUNT]
         return errors
 
     def reckless(self) -> list[PolicyError]:
@@ -131,6 +136,8 @@ class Policy:
         """Return how long a service may be silent before this many misses are counted: n x interval + tolerance."""
         return misses * interval + max(self.tolerance_ratio * interval, self.tolerance_min)
 
+
+_COUNTS = ("misses_before_warning", "misses_before_down", "misses_before_deregister", "flap_count", "guard_min")
 
 _TIMES = (
     "tolerance_min",

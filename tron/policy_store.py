@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 from grid_model.policy import OrphanPolicy
+from tron_client.thresholds import checked
 
 from grid_hosting.start import StartError, absolute, reason
 from grid_hosting.whole_file import write_whole
@@ -40,17 +41,17 @@ class PolicyStore:
         except OSError as error:
             # Defaults in place of what operators chose would change which services are declared down.
             raise StartError(f"{absolute(self._path)}: {reason(error)}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             log.error("policy_unreadable", path=str(self._path), why=str(error))
             return layers
         # The change for everyone first: it is what those for single services come on top of.
         for service_id in sorted(stored):
             changes = {name: value for name, value in stored[service_id].items() if name in POLICY_FIELDS}
             try:
-                if "orphan_policy" in changes:
-                    changes["orphan_policy"] = OrphanPolicy(changes["orphan_policy"])
+                for name, value in changes.items():
+                    changes[name] = OrphanPolicy(value) if name == "orphan_policy" else checked(name, value)
                 layers = layers.changed(service_id, changes)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, OverflowError) as error:
                 log.error("policy_left_out", service_id=service_id or None, why=str(error))
         return layers
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
 import socketio
+from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 
-from gateway_http.http.asgi import App, Receive, Scope, Send, send_bytes
+from gateway_http.http.asgi import App, Receive, Scope, Send, replay, send_bytes
 from gateway_http.legacy.broadcasts import local_iso
 from gateway_http.legacy.event_buffer import EventBuffer
 from gateway_http.legacy.rows import to_json
@@ -24,6 +26,39 @@ MOST_PACKET = 64 << 10
 
 LIVE = "live"
 
+CLIENT_EVENTS = ("ping", "request_history")
+"""The events that clients send."""
+
+
+def _is_not_about_a_request(record: logging.LogRecord) -> bool:
+    return record.getMessage() not in _ABOUT_REQUESTS
+
+
+_ABOUT_REQUESTS = ("post request handler error", "Invalid UTF-8 sequence received from client.")
+
+
+class CheckedPacket(Packet):  # type: ignore[misc]
+    """A packet of a client. One that is none of those that clients send counts as an event that nobody handles: the
+    library would log each with a traceback, and take the names of its own events from clients."""
+
+    def __init__(self, *given: Any, encoded_packet: str | bytes | None = None, **fields: Any) -> None:
+        super().__init__(*given, **fields)
+        if encoded_packet is not None:
+            self._read(encoded_packet)
+
+    def _read(self, received: str | bytes) -> None:
+        try:
+            self.decode(received)
+        except Exception:  # the library raises what its parsers raise
+            self._ignore()
+        if self.packet_type not in (CONNECT, DISCONNECT):
+            named = isinstance(self.data, list) and bool(self.data) and self.data[0] in CLIENT_EVENTS
+            if self.packet_type != EVENT or not named:
+                self._ignore()
+
+    def _ignore(self) -> None:
+        self.packet_type, self.namespace, self.id, self.data = EVENT, None, None, [""]
+
 
 class SocketIoClients:
     """All clients. Events are sent while `run` runs."""
@@ -39,9 +74,13 @@ class SocketIoClients:
             ping_timeout=20,
             max_http_buffer_size=MOST_PACKET,
             always_connect=True,
+            serializer=CheckedPacket,
             logger=False,
             engineio_logger=False,
         )
+        # The libraries log a traceback for each request or message that they cannot read, beside their answer.
+        for name in ("engineio.server", "uvicorn.error"):
+            logging.getLogger(name).addFilter(_is_not_about_a_request)
         self._sio.on("connect", self._connected)
         self._sio.on("disconnect", self._disconnected)
         self._sio.on("ping", self._ping)
@@ -72,8 +111,10 @@ class SocketIoClients:
         is_new = scope["type"] == "http" and b"sid=" not in scope["query_string"]
         if is_new and len(self._sio.eio.sockets) >= MOST_CLIENTS:
             await send_bytes(send, to_json({"error": "too many clients"}), status=503)
-        else:
-            await self._app(scope, receive, send)
+            return
+        first = await receive()
+        if first["type"] not in ("http.disconnect", "websocket.disconnect"):  # the library expects a client that stays
+            await self._app(scope, replay([first], receive), send)
 
     async def _disconnect_if_slow(self, sid: str) -> None:
         session = self._sio.eio.sockets.get(self._sio.manager.eio_sid_from_sid(sid, "/"))

@@ -202,8 +202,8 @@ def _open(path: Path) -> tuple[sqlite3.Connection, dict[str, list[Row]]]:
     """Open the file and read its rows; an unreadable file is renamed. Raises sqlite3.Error or OSError."""
     try:
         return _read(path)
-    except sqlite3.DatabaseError as error:
-        if _code(error) not in _DAMAGED:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite's own message quotes a damaged schema
+        if isinstance(error, sqlite3.Error) and _code(error) not in _DAMAGED:
             raise
         aside = _set_aside(path)
         log.error("operator_queue_damaged", file=str(path), why=str(error), set_aside=str(aside))

@@ -68,7 +68,10 @@ class OperatorNotice:
     def from_json(cls, text: str) -> OperatorNotice:
         """Return the notice in a text of `to_json`. Unknown fields are ignored. Raises ValueError for any other
         text."""
-        document = json.loads(text)
+        try:
+            document = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("is nested too deeply") from error
         if not isinstance(document, dict):
             raise ValueError("a notice is a JSON object")
         known = {each.name: document[each.name] for each in fields(cls) if each.name in document}

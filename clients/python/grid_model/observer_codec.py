@@ -53,7 +53,10 @@ def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
 def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
     """Return the frame in a message; the times of beats are whole milliseconds. Raises InvalidRequest."""
     now = seconds(message.now)
-    beats = zip(message.beat_incarnations, message.beat_observations, message.beat_ages_ms, strict=True)
+    columns = (message.beat_incarnations, message.beat_observations, message.beat_ages_ms)
+    if len(set(map(len, columns))) > 1:
+        raise InvalidRequest.of(FieldError("beat_incarnations", "and its other columns have different lengths"))
+    beats = zip(*columns, strict=True)
     return Frame(
         now=now,
         hearing_since=seconds(message.hearing_since),
@@ -131,8 +134,8 @@ def decode_facts(message: observation_pb2.Observation) -> Facts:
         detached_at=seconds(message.detached_at) if has("detached_at") else None,
         heard_at=seconds(message.heard_at),
         last_heartbeat_at=wire.epoch(message.last_heartbeat_at),
-        judged=Liveness(int(message.judged)),
-        cause=LivenessCause(int(message.judged_cause)),
+        judged=wire.known("observations.judged", Liveness, message.judged),
+        cause=wire.known("observations.judged_cause", LivenessCause, message.judged_cause),
         judged_at=seconds(message.judged_at),
         missed_beats=message.missed_beats,
         stall_after=seconds(message.stall_after) if has("stall_after") else None,

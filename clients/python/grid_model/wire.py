@@ -3,7 +3,7 @@ back."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -30,6 +30,7 @@ LONGEST_DURATION = 315_576_000_000
 
 _FIRST_SECOND = -62_135_596_800  # year 1
 _LAST_SECOND = 253_402_300_799  # year 9999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @overload
@@ -108,8 +109,10 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
 
 
 def moment(message: Timestamp) -> datetime:
-    """Return a Timestamp as an aware datetime in UTC, to the microsecond."""
-    return message.ToDatetime(tzinfo=UTC)
+    """Return a Timestamp as an aware datetime in UTC, to the microsecond, clamped to the years 1 to 9999."""
+    micros = message.seconds * 1_000_000 + message.nanos // 1000
+    micros = min(max(micros, _FIRST_SECOND * 1_000_000), _LAST_SECOND * 1_000_000 + 999_999)
+    return _EPOCH + timedelta(microseconds=micros)
 
 
 def rfc3339(moment: datetime | None) -> str | None:

@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from grid_model import wire
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tron_cli import messages
 
@@ -62,6 +63,15 @@ class Row(BaseModel):
             if isinstance(given.get("labels", {}), dict):
                 given["labels"] = {"port": port, **given.get("labels", {})}
         return given
+
+    @field_validator("labels")
+    @classmethod
+    def _are_json(cls, labels: dict[str, Any]) -> dict[str, Any]:
+        try:
+            wire.struct(labels)
+        except (ValueError, TypeError) as error:
+            raise ValueError(messages.LABELS_MUST_BE_JSON) from error
+        return labels
 
     def declaration(self) -> dict[str, Any]:
         """Return the service's declaration as keywords of `Agent` and `RegistryClient.register`."""
@@ -122,7 +132,7 @@ def parse(text: str, source: str) -> FleetFile:
     """Return the catalogue in a TOML text. Raises FleetFileError with all mistakes."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise FleetFileError(source, (f"not TOML: {error}",)) from None
     problems = [f"[{name}] is not known" for name in document if name not in _TABLES]
     problems += [

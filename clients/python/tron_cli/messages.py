@@ -332,6 +332,7 @@ def does_not_run(service_id: str) -> str:
 
 # --- fleet files ------------------------------------------------------------------------------------------------------
 
+LABELS_MUST_BE_JSON = "must have values that JSON has: write dates and times as text"
 DEFAULTS_MUST_BE_A_TABLE = "defaults: [defaults] must be a table, and so must its labels"
 SERVICE_MUST_BE_TABLES = "service: [[service]] must be an array of tables"
 NO_SERVICE = "the file has no [[service]] table"

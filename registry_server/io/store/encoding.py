@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from grid_model.declaration import Declaration
 from grid_model.event import Event, Severity
@@ -24,16 +26,18 @@ def encode(value: StoredService | Event | Judgement) -> str:
 def decode_service(text: str) -> StoredService:
     """Return the service in a text of `encode`."""
     raw = json.loads(text)
-    return StoredService(
-        spec=_spec(raw["spec"]),
-        declared_role=ServiceRole[raw["declared_role"]],
-        incarnation=raw["incarnation"],
-        instances=tuple((str(name), int(incarnation)) for name, incarnation in raw["instances"]),
-        registered_at=raw["registered_at"],
-        last_heartbeat_at=raw["last_heartbeat_at"],
-        streamed=raw["streamed"],
-        report=Report(**{**raw["report"], "status": ServiceStatus[raw["report"]["status"]]}),
-        judgement=_judgement(raw["judgement"]),
+    return _of_its_kinds(
+        StoredService(
+            spec=_spec(raw["spec"]),
+            declared_role=ServiceRole[raw["declared_role"]],
+            incarnation=raw["incarnation"],
+            instances=tuple((str(name), int(incarnation)) for name, incarnation in raw["instances"]),
+            registered_at=raw["registered_at"],
+            last_heartbeat_at=raw["last_heartbeat_at"],
+            streamed=raw["streamed"],
+            report=_of_its_kinds(Report(**{**raw["report"], "status": ServiceStatus[raw["report"]["status"]]})),
+            judgement=_judgement(raw["judgement"]),
+        )
     )
 
 
@@ -80,8 +84,10 @@ _SHAPES = {
 
 
 def _spec(raw: dict[str, Any]) -> Declaration:
-    return Declaration(
-        **{**raw, "type": ServiceType[raw["type"]], "role": ServiceRole[raw["role"]], "caps": tuple(raw["caps"])}
+    return _of_its_kinds(
+        Declaration(
+            **{**raw, "type": ServiceType[raw["type"]], "role": ServiceRole[raw["role"]], "caps": tuple(raw["caps"])}
+        )
     )
 
 
@@ -89,19 +95,48 @@ def _judgement(raw: dict[str, Any]) -> Judgement:
     down_event = None if raw["down_event"] is None else _event(raw["down_event"])
     # Records of the first schema do not name the notified recipients: it was the recipient of the alert.
     addressed = () if down_event is None or not down_event.recipient else (down_event.recipient,)
-    return Judgement(
-        liveness=Liveness[raw["liveness"]],
-        cause=LivenessCause[raw["cause"]],
-        since=raw["since"],
-        missed_beats=raw["missed_beats"],
-        down_event=down_event,
-        told_to=tuple(raw.get("told_to", addressed)),
-        folded_into=raw.get("folded_into", ""),
-        removal_alert_id=raw.get("removal_alert_id", ""),
-        acknowledged_at=raw.get("acknowledged_at"),
-        returned=None if raw.get("returned") is None else _event(raw["returned"]),
+    return _of_its_kinds(
+        Judgement(
+            liveness=Liveness[raw["liveness"]],
+            cause=LivenessCause[raw["cause"]],
+            since=raw["since"],
+            missed_beats=raw["missed_beats"],
+            down_event=down_event,
+            told_to=tuple(raw.get("told_to", addressed)),
+            folded_into=raw.get("folded_into", ""),
+            removal_alert_id=raw.get("removal_alert_id", ""),
+            acknowledged_at=raw.get("acknowledged_at"),
+            returned=None if raw.get("returned") is None else _event(raw["returned"]),
+        )
     )
 
 
 def _event(raw: dict[str, Any]) -> Event:
-    return Event(**{**raw, "severity": Severity[raw["severity"]], "cause": LivenessCause[raw["cause"]]})
+    return _of_its_kinds(Event(**{**raw, "severity": Severity[raw["severity"]], "cause": LivenessCause[raw["cause"]]}))
+
+
+T = TypeVar("T", StoredService, Declaration, Report, Judgement, Event)
+
+
+def _of_its_kinds(value: T) -> T:
+    """Return a record. Raises TypeError if a field has a value of another kind, as only a damaged text has."""
+    for name, kinds in _KINDS[type(value)]:
+        if not isinstance(getattr(value, name), kinds):
+            raise TypeError(f"{name} is of the wrong kind")
+    return value
+
+
+def _kinds(kind: type) -> list[tuple[str, tuple[type, ...]]]:
+    hints = get_type_hints(kind)
+    return [(name, tuple(_plain_kinds(hints[name]))) for name in kind.__slots__]  # type: ignore[attr-defined]
+
+
+def _plain_kinds(hint: Any) -> Iterator[type]:
+    for each in get_args(hint) if isinstance(hint, UnionType) else (hint,):
+        plain = get_origin(each) or each
+        yield plain
+        if plain is float:
+            yield int  # JSON has one kind of number
+
+
+_KINDS = {kind: _kinds(kind) for kind in _SHAPES}

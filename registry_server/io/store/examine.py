@@ -42,13 +42,16 @@ def examine(path: Path, *, newest_schema: int, held_before: bool) -> None:
             raise StoreError(f"{what}, but was not before: {RESTORE}; to begin afresh, remove it")
         return
     with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as db:
-        _check_owner(db)
+        try:
+            _check_owner(db)
+        except UnicodeDecodeError as error:  # SQLite's own message quotes the damaged schema
+            raise StoreError(f"is damaged (its schema is not text): {RESTORE}") from error
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if not 0 <= version <= newest_schema:
             raise StoreError(f"the store has schema {version}; this program knows {newest_schema}")
         try:
             damage = _find_damage(db, whole=path.stat().st_size <= WHOLE_CHECK_BYTES)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             damage = str(error)
         if damage:
             raise StoreError(f"is damaged ({damage}): {RESTORE}")

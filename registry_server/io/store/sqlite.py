@@ -50,6 +50,9 @@ OLDEST_SQLITE = (3, 33)
 ROWS = 500
 """Rows in one statement; with eight columns that is far from the 32,766 values that SQLite takes."""
 
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a stored text raises if the text was damaged."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS services (
@@ -158,7 +161,7 @@ class SqliteStore:
                 last_sequence=max(last or 0, meta.get("sequence", 0)),
                 events=count,
             )
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        except (sqlite3.Error, *_UNREADABLE) as error:
             why = f"what is stored cannot be read ({error!r}): {RESTORE}"
             raise StoreError(f"{absolute(self._path)}: {why}") from error
 
@@ -201,7 +204,7 @@ class SqliteStore:
         (lines,) = self._read(query, (*values, limit))
         try:
             events = [decode_event(line) for line in lines.split("\n")] if lines else []
-        except (ValueError, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             raise StoreError(f"{absolute(self._path)}: an event cannot be read ({error!r}): {RESTORE}") from error
         return sorted(events, key=attrgetter("sequence"))
 
