@@ -55,10 +55,10 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     dispatcher = build(
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: loop.registry.watched
     )
-    callers = Callers(loop)
+    access = Access(config.data_dir)
+    callers = Callers(loop, access.find)
     streams = HeartbeatStreams(loop, config, callers)
     services, event_log = RegistryService(loop, streams, callers), EventService(loop, callers)
-    access = Access(config.data_dir)
 
     def register(server: grpc.aio.Server) -> None:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)

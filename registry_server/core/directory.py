@@ -28,15 +28,17 @@ class Directory:
         """The ids of the services that declare a parent, by its id or name; None until `follow_parents`."""
 
     def follow_parents(self) -> None:
-        """Keep from now on which services declare which parent, so that `children_of` may be called."""
+        """Keep from now on which services declare which parent. Without authentication nobody asks for it."""
         self._by_parent = {}
         for record in self.records.values():
             self._link(record)
 
     def children_of(self, record: Record) -> list[Record]:
         """Return the services whose parent is this one, in the order of their ids."""
-        assert self._by_parent is not None
-        ids = {each for text in self.names_of(record) for each in self._by_parent.get(text, ())}
+        if self._by_parent is None:
+            self.follow_parents()
+        by_parent = self._by_parent or {}
+        ids = {each for text in self.names_of(record) for each in by_parent.get(text, ())}
         return [self.records[each] for each in sorted(ids)]
 
     def get(self, service_id: str) -> Record:

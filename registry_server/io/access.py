@@ -81,6 +81,11 @@ class Access:
         stored = await self._run(lambda store: store.last_used())
         return {**stored, **self._used}
 
+    def find(self, name: str) -> Principal | None:
+        """Return the principal with a name, for a relay that speaks for it; None if it is not known, or is disabled."""
+        found = self.book.principals.get(name)
+        return None if found is None or found.disabled else found.principal()
+
     async def identify(self, credential: Credential, peer: str) -> Principal:
         """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often."""
         found = self._find(credential)

@@ -15,13 +15,14 @@ from typing import Any
 import grpc
 import pytest
 from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
-from grid_model.access import LOCAL, Grant, Role
+from grid_model.access import LOCAL, Grant, Principal, Role
 from grid_model.errors import InvalidRequest, PrincipalNotFound, TokenNotFound, Unauthenticated
 from tron_cli.app import app
 from tron_client.access import AccessClient, PrincipalInfo
 from tron_client.errors import from_rpc_error
 from typer.testing import CliRunner
 
+from grid_hosting.access.book import Registered
 from grid_hosting.access.failed_attempts import FREE
 from grid_hosting.access.store import FILE, AccessStore
 from grid_hosting.credential import Credential
@@ -145,6 +146,15 @@ def test_a_change_by_another_process_is_taken_up(served: Served, client: AccessC
     with closing(AccessStore(served.folder)) as store:
         store.change(lambda book: book.change_grants("token:b", [WORKER], []))
     wait_until(lambda: [each.name for each in client.list_principals()] == ["token:b"], 10, "the principal")
+
+
+async def test_a_relay_finds_the_current_grants_of_a_principal_that_may_act(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    assert access.find("token:a") is None
+    await access.change(lambda book: book.put(Registered("token:a", "team", (WORKER,))))
+    assert access.find("token:a") == Principal("token:a", (WORKER,), "team")
+    await access.change(lambda book: book.put(Registered("token:a", "team", (WORKER,), disabled=True)))
+    assert access.find("token:a") is None
 
 
 async def test_failed_attempts_delay_no_valid_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
