@@ -72,6 +72,12 @@ class _Registry(registry_service_pb2_grpc.RegistryServiceServicer):
         self._canned.note(request, context)
         return registry_service_pb2.DeregisterResponse()
 
+    def ReleaseOwner(
+        self, request: registry_service_pb2.ReleaseOwnerRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.ReleaseOwnerResponse:
+        self._canned.note(request, context)
+        return registry_service_pb2.ReleaseOwnerResponse(owner="group:team")
+
     def GetService(
         self, request: registry_service_pb2.GetServiceRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.GetServiceResponse:

@@ -263,6 +263,16 @@ def test_deregister_removes_by_id(registry: Canned) -> None:
     assert (asked.service_id, asked.reason) == ("a", "done")
 
 
+def test_release_ends_the_ownership_of_an_id(registry: Canned) -> None:
+    assert tron("release", "a", at=registry).stdout == "Released a, which belonged to group:team.\n"
+    (asked,) = registry.asked(registry_service_pb2.ReleaseOwnerRequest)
+    assert asked.service_id == "a"
+    assert json.loads(tron("release", "a", "--json", at=registry).stdout) == {
+        "service_id": "a",
+        "released_from": "group:team",
+    }
+
+
 ASKING = [
     ["services"],
     ["watch"],
@@ -271,6 +281,7 @@ ASKING = [
     ["alerts", "ack", "x"],
     ["register", "--name", "n"],
     ["deregister", "a"],
+    ["release", "a"],
 ]
 
 

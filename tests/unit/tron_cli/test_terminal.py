@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "maintenance": ("maintenance", WORDS),
     "register": ("register", "--name", WORDS, "--id", LONG),
     "deregister": ("deregister", LONG),
+    "release": ("release", LONG),
     "version": ("version",),
     "help": ("--help",),
     "help of a command": ("services", "--help"),
