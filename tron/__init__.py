@@ -13,7 +13,7 @@ The core makes the decisions and does no I/O. Read in this order.
 - `preauthorized`, `preauthorizer`                suspicions that the registry applies on its own.
 - `orders`, `judge`                               the orders to the registry; the object that connects the stages.
 - `session`                                       one stream of facts: the calls that follow, and refused verdicts.
-- `explanation`                                   the explanation of a verdict.
+- `explanation`, `margin`                         the explanation of a verdict; how close a service came to one.
 - `registry_loss`, `unreached`                    notices to operators about failures that no agent receives.
 
 The shell:

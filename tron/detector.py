@@ -127,8 +127,7 @@ class Detector:
         self._schedule(lease)
 
     def refresh(self, facts: Facts) -> None:
-        """Take over when a service was last heard, and its longest gap, from facts that were asked for. What is due
-        stays as it is.
+        """Take over when a service was last heard, and its gaps, from facts that were asked for. What is due stays.
 
         The observation stays too: these facts came ahead of the frames, and a verdict on what is known from frames must
         not pass for one on newer facts.
@@ -136,7 +135,7 @@ class Detector:
         lease = self._leases.get(facts.service_id)
         if lease is None or lease.facts.incarnation != facts.incarnation or facts.observation < lease.observation:
             return
-        lease.facts = replace(lease.facts, worst_gap=facts.worst_gap)
+        lease.facts = replace(lease.facts, worst_gap=facts.worst_gap, earlier_streams_for=facts.earlier_streams_for)
         lease.heard_at, lease.last_heartbeat_at = facts.heard_at, facts.last_heartbeat_at
 
     def defer(self, service_id: str) -> ReportDeadline | None:

@@ -6,21 +6,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grid_model.liveness import Liveness, LivenessCause
+from grid_model.observation import Facts
 
 from tron import messages
 from tron.facts import Kind, Lease
 from tron.judge import Judge
+from tron.margin import ENOUGH, Margin, margin_of
 from tron.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """An explanation: one sentence, the rule that applied (its name and text), the next transitions with their seconds,
-    and the evidence."""
+    the safety margin in words, and the evidence."""
 
     verdict: str
     rule: str
     deadlines: list[tuple[str, float]] = field(default_factory=list)
+    margin: str = ""
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
@@ -33,7 +36,14 @@ def explain(judge: Judge, service_id: str) -> Explanation | None:
     deadlines = [
         (kind.meaning.forecast, round(due - judge.now, 3)) for kind, due in judge.detector.deadlines(service_id)
     ]
-    return Explanation(_verdict(judge, lease), _rule(judge, lease, policy), deadlines, _evidence(judge, lease, policy))
+    margin = margin_of(lease.facts, policy, judge.now)
+    return Explanation(
+        verdict=_verdict(judge, lease),
+        rule=_rule(judge, lease, policy),
+        deadlines=deadlines,
+        margin=_margin(lease.facts, margin),
+        evidence=_evidence(judge, lease, policy, margin),
+    )
 
 
 def _verdict(judge: Judge, lease: Lease) -> str:
@@ -93,7 +103,18 @@ def _rule(judge: Judge, lease: Lease, policy: Policy) -> str:
     return messages.rule_missed_beats(policy.misses_before_down, interval, tolerance)
 
 
-def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
+def _margin(facts: Facts, margin: Margin | None) -> str:
+    if margin is None:
+        return messages.NO_GAPS if facts.streamed else messages.NO_GAPS_WITHOUT_STREAM
+    gap = messages.longest_gap(margin.longest_gap, margin.observed_for, margin.used, margin.down_after)
+    if margin.suggested is None or margin.suggested_misses is None:
+        return f"{gap} {messages.too_little_data(ENOUGH, margin.enough_after)}"
+    if margin.suffices:
+        return f"{gap} {messages.timeout_suffices(margin.suggested)}"
+    return f"{gap} {messages.timeout_suggested(margin.suggested, margin.suggested_misses)}"
+
+
+def _evidence(judge: Judge, lease: Lease, policy: Policy, margin: Margin | None) -> dict[str, Any]:
     facts, now = lease.facts, judge.now
     deadline = policy.silence(facts.interval, policy.misses_before_down)
     found: dict[str, Any] = {
@@ -121,10 +142,13 @@ def _evidence(judge: Judge, lease: Lease, policy: Policy) -> dict[str, Any]:
         found["will_be_down_for"] = causes[0].name
     if facts.detached_reason:
         found["detached_reason"] = facts.detached_reason
-    if facts.worst_gap > 0:
-        found["worst_gap_seconds"] = round(facts.worst_gap, 3)
-        found["safety_margin"] = round(1 - facts.worst_gap / deadline, 3)
-        found["suggested_down_after_seconds"] = round(max(2 * facts.worst_gap, facts.interval), 3)
+    if margin is not None:
+        found["worst_gap_seconds"] = round(margin.longest_gap, 3)
+        found["gaps_observed_for_seconds"] = round(margin.observed_for, 3)
+        found["safety_margin"] = round(1 - margin.used, 3)
+        if margin.suggested is not None:
+            found["suggested_down_after_seconds"] = round(margin.suggested, 3)
+            found["suggested_misses_before_down"] = margin.suggested_misses
     optional = {
         "attached_for_seconds": facts.attached_at,
         "broken_for_seconds": facts.detached_at,

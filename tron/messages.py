@@ -170,6 +170,34 @@ def rule_reconnect_grace(grace: float) -> str:
     return f"reconnect_grace: the service did not reconnect within {grace:g} s after its stream broke"
 
 
+# --- explain: the safety margin --------------------------------------------------------------------------------------
+
+NO_GAPS = "No gap between two heartbeats on a stream has been observed yet, so there is no safety margin."
+NO_GAPS_WITHOUT_STREAM = "Gaps between heartbeats are observed on streams only, so there is no safety margin."
+
+
+def longest_gap(seconds: float, observed_for: float, used: float, down_after: float) -> str:
+    """Return the sentence about the longest gap between two heartbeats, and its share of the allowed silence."""
+    gap = f"The longest gap between two heartbeats was {seconds:.2f} s in {duration(observed_for)} of observation"
+    return f"{gap}: {used:.0%} of the {down_after:g} s of silence after which the service is down."
+
+
+def too_little_data(heartbeats: int, seconds: float) -> str:
+    """Return the sentence about a suggestion that cannot be made yet."""
+    needed = f"{heartbeats} heartbeats ({duration(seconds)})"
+    return f"This is too little data to suggest a timeout; a suggestion needs {needed}."
+
+
+def timeout_suffices(seconds: float) -> str:
+    """Return the sentence about a service whose thresholds allow the suggested silence."""
+    return f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested, and the service has it."
+
+
+def timeout_suggested(seconds: float, misses: int) -> str:
+    """Return the sentence about a service whose thresholds do not allow the suggested silence."""
+    return f"A timeout of at least {seconds:.2f} s, twice the longest gap, is suggested (misses_before_down={misses})."
+
+
 # --- explain: what happens next -------------------------------------------------------------------------------------
 
 NEXT_MISSED_HEARTBEAT = "suspect (a heartbeat is missed)"

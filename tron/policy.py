@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import ceil
 
 from grid_model.policy import OrphanPolicy
 
@@ -135,6 +136,10 @@ class Policy:
     def silence(self, interval: float, misses: int) -> float:
         """Return how long a service may be silent before this many misses are counted: n x interval + tolerance."""
         return misses * interval + max(self.tolerance_ratio * interval, self.tolerance_min)
+
+    def misses_for(self, interval: float, silence: float) -> int:
+        """Return the smallest number of misses that are not counted before this many seconds of silence."""
+        return max(1, ceil((silence - self.silence(interval, 0)) / interval - 1e-9))
 
 
 _COUNTS = ("misses_before_warning", "misses_before_down", "misses_before_deregister", "flap_count", "guard_min")

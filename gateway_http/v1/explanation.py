@@ -30,6 +30,7 @@ async def explain(gateway: Gateway, service_id: str) -> dict[str, Any]:
             "verdict": explained["verdict"],
             "rule": explained["rule"],
             "deadlines": deadlines,
+            "margin": explained.get("margin", ""),
             "evidence": explained.get("evidence", {}),
         }
     if service is None and explanation is None:

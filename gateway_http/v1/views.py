@@ -73,7 +73,7 @@ class Explained(BaseModel):
 
     service: Service | None
     explanation: dict[str, Any] | None
-    """TRON's verdict, rule, deadlines (`due_in` in seconds) and evidence."""
+    """TRON's verdict, rule, deadlines (`due_in` in seconds), safety margin in words, and evidence."""
     note: str
     """Why there is no explanation; empty if there is one."""
 

@@ -90,6 +90,7 @@ class Attachments:
             else:
                 self.sessions.drop(old, record.spec.service_id)
         self._delivery.connection_lost(record)
+        _count_stream(record, now.attentive)
         record.session = session_id
         record.attached_at = now.attentive
         record.detached_at, record.detached_reason = None, ""
@@ -116,9 +117,16 @@ class Attachments:
     def _detach(self, record: Record, reason: str, at: float) -> None:
         """Record that no stream carries the service since this time (attentive seconds); `reason`: why the registry
         ended its stream, empty if the agent's side did."""
+        _count_stream(record, at)
         record.session = None
         record.unanswered = False
         record.detached_at, record.detached_reason = at, reason
         self._delivery.connection_lost(record)
         self._facts.changed(record)
         self._published.show(record)
+
+
+def _count_stream(record: Record, end: float) -> None:
+    """Count the time of the stream that carries the service, if one does, and ends now (attentive seconds)."""
+    if record.session is not None and record.attached_at is not None:
+        record.earlier_streams_for += max(0.0, end - record.attached_at)

@@ -41,5 +41,6 @@ def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
         grouped_into=judgement.folded_into,
         maintenance=maintenance,
         worst_gap=record.worst_gap,
+        earlier_streams_for=record.earlier_streams_for,
         detached_reason=record.detached_reason.removeprefix("ERROR_REASON_"),
     )

@@ -32,6 +32,8 @@ class Record:
     observation: int = 0
     worst_gap: float = 0.0
     """Seconds; the longest time between two heartbeats on a stream that nothing excuses, since the registry started."""
+    earlier_streams_for: float = 0.0
+    """Seconds for which earlier streams carried this incarnation, in sum, since the registry started."""
     report: Report = field(default_factory=Report)
     active_at: float = 0.0
     busy_until_at: float | None = None

@@ -288,6 +288,8 @@ def test_a_service_explains_itself(grid: Grid, open_page: OpenPage) -> None:
     panel = page.get_by_role("dialog", name="Architect")
     expect(panel.locator(".verdict")).to_have_text(re.compile("^Architect is alive"))
     expect(panel).to_contain_text("heard_in_time")
+    margin = re.compile(r"^The longest gap between two heartbeats was \d+\.\d\d s in .* too little data to suggest")
+    expect(panel.locator(".margin")).to_have_text(margin, timeout=15_000)
     expect(panel).to_contain_text("Parent: PAS Root")
     expect(panel.get_by_role("button", name="Dir-Data")).to_be_visible()
     expect(panel.get_by_label("Labels")).to_contain_text("agent_role")

@@ -76,6 +76,7 @@ def test_explain_says_why_in_words_and_as_json(system: System) -> None:
         assert told.returncode == 0
         assert f"{child} is alive: last heartbeat" in told.stdout
         assert "suspect (a heartbeat is missed)" in told.stdout
+        assert "\nMargin  " in told.stdout
         host.kill()
         wait_until(lambda: asked(system, "explain", child)["evidence"]["state"] == "SUSPECT", 10, "it is suspect")
         answer = asked(system, "explain", child)

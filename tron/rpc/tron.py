@@ -191,6 +191,7 @@ class TronService(tron_service_pb2_grpc.TronServiceServicer):
         for what, due_in in explanation.deadlines:
             response.deadlines.add(what=what, due_in=duration(due_in))
         response.evidence.update(explanation.evidence)
+        response.margin = explanation.margin
         return response
 
     async def _must_be_known(self, service_id: str) -> None:

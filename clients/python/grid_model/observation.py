@@ -56,6 +56,8 @@ class Facts:
     """The maintenance in which an operator holds the alerts about this service; None without one."""
     worst_gap: float = 0.0
     """The longest time between two heartbeats of the service since the registry started, in seconds."""
+    earlier_streams_for: float = 0.0
+    """For how long earlier streams carried this incarnation, in sum, since the registry started, in seconds."""
     detached_reason: str = ""
     """The name of the error reason for which the registry ended the service's last stream; empty if the agent's side
     ended it."""

@@ -106,6 +106,8 @@ def encode_facts(facts: Facts) -> observation_pb2.Observation:
     )
     if facts.worst_gap:
         message.worst_gap.CopyFrom(duration(facts.worst_gap))
+    if facts.earlier_streams_for:
+        message.earlier_streams_for.CopyFrom(duration(facts.earlier_streams_for))
     if facts.held_alert is not None:
         message.untold.CopyFrom(event_codec.encode(facts.held_alert))
     if facts.maintenance is not None:
@@ -150,6 +152,7 @@ def decode_facts(message: observation_pb2.Observation) -> Facts:
         grouped_into=message.folded_into,
         maintenance=_decode_maintenance(message) if has("maintenance") else None,
         worst_gap=seconds(message.worst_gap) if has("worst_gap") else 0.0,
+        earlier_streams_for=seconds(message.earlier_streams_for) if has("earlier_streams_for") else 0.0,
         detached_reason=_reason(message.detached_reason),
     )
 

@@ -107,8 +107,8 @@ def explain(
 ) -> None:
     """Explain the liveness of a service, and what happens next.
 
-    The command prints TRON's verdict, the rule that applied, the next deadlines
-    and the evidence.
+    The command prints TRON's verdict, the rule that applied, the next
+    deadlines, the safety margin and the evidence.
     """
     from tron_client.errors import ServiceNotFound
 
@@ -124,6 +124,7 @@ def explain(
                     "verdict": explanation.verdict,
                     "rule": explanation.rule,
                     "deadlines": [dataclasses.asdict(each) for each in explanation.deadlines],
+                    "margin": explanation.margin,
                     "evidence": explanation.evidence,
                 }
             )
@@ -149,6 +150,8 @@ def _print(explanation: Explanation) -> None:
         for each in explanation.deadlines:
             when = "now" if each.due_in <= 0 else f"in {each.due_in:.1f} s"
             out.print(f"  {when:<12} {escape(each.what)}")
+    if explanation.margin:
+        out.print(f"\n[bold]Margin[/]  {escape(explanation.margin)}", soft_wrap=True)
     evidence = explanation.evidence
     if evidence:
         out.print("\n[bold]Evidence[/]")

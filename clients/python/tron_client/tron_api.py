@@ -85,6 +85,8 @@ class Explanation:
     rule: str
     deadlines: tuple[Deadline, ...]
     evidence: dict[str, Any]
+    margin: str = ""
+    """How much of its allowed silence the longest gap used, and the suggested timeout; empty from an older TRON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,7 @@ class MonitorClient:
             rule=answer.rule,
             deadlines=tuple(Deadline(each.what, wire.seconds(each.due_in)) for each in answer.deadlines),
             evidence=wire.json_object(answer.evidence),
+            margin=answer.margin,
         )
 
     def _do(self, method: Callable[..., R], request: Any) -> R:

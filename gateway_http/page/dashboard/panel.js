@@ -61,6 +61,7 @@ export function createPanel({ explain, open, onClose }) {
       verdict: make("p", { class: "verdict" }),
       rule: make("p", { class: "detail-small" }),
       deadlines: make("dl", { class: "facts" }),
+      margin: make("p", { class: "detail-small margin" }),
       facts: make("dl", { class: "facts" }),
       family: make("div", { class: "family" }),
       events: make("ol", { class: "detail-events" }),
@@ -76,7 +77,7 @@ export function createPanel({ explain, open, onClose }) {
     panel.replaceChildren(
       make("div", { class: "detail-head" }, made.symbol, made.name, made.close),
       made.word,
-      section("why", "Why", made.verdict, made.rule, made.deadlines),
+      section("why", "Why", made.verdict, made.rule, made.deadlines, made.margin),
       section("history", "History", make("div", { class: "detail-strip" }, made.strip.svg), made.stripText, legend()),
       section("facts", "Facts", made.facts),
       section("family", "Family", made.family),
@@ -128,6 +129,7 @@ export function createPanel({ explain, open, onClose }) {
     const explanation = answer?.body?.explanation ?? null;
     setText(parts.verdict, explanation?.verdict || (answer === null ? messages.ASKING_TRON : reasonFor(answer)));
     setText(parts.rule, explanation?.rule ? `Rule: ${explanation.rule}` : "");
+    setText(parts.margin, explanation?.margin ?? "");
     // Each beat since then has moved the deadlines.
     const moved = answer !== null && answer.beat !== null && row?.beat ? row.beat - answer.beat : 0;
     const passed = answer === null ? 0 : (now - answer.at - moved) / 1000;

@@ -245,6 +245,7 @@ def test_the_longest_gap_is_that_between_heartbeats_that_nothing_excuses() -> No
     grid.register("a", 8, incarnation=record.incarnation)
     grid.beat(8)
     assert record.worst_gap == pytest.approx(5.0), "it had no stream"
+    assert record.earlier_streams_for == pytest.approx(35.0), "not the 60 s without a stream"
     assert record.judgement == Judgement(since=record.judgement.since)
     assert record.judgement.liveness is Liveness.ALIVE
 

@@ -183,10 +183,39 @@ def test_the_safety_margin_and_what_would_be_safe(pair: CorePair) -> None:
     pair.run(1.7)
     pair.beating.add("a")
     pair.run(2.0)
-    evidence = asked(pair).evidence
-    assert evidence["worst_gap_seconds"] == pytest.approx(1.8)
-    assert evidence["safety_margin"] == pytest.approx(1 - 1.8 / 2.25)
-    assert evidence["suggested_down_after_seconds"] == pytest.approx(3.6)
+    early = asked(pair)
+    assert early.evidence["worst_gap_seconds"] == pytest.approx(1.8)
+    assert early.evidence["safety_margin"] == pytest.approx(1 - 1.8 / 2.25)
+    assert "suggested_down_after_seconds" not in early.evidence
+    assert early.margin == (
+        "The longest gap between two heartbeats was 1.80 s in 4.7 s of observation: 80% of the 2.25 s of silence after "
+        "which the service is down. This is too little data to suggest a timeout; a suggestion needs 100 heartbeats "
+        "(100.0 s)."
+    )
+    pair.run(100.0)
+    later = asked(pair)
+    assert later.evidence["suggested_down_after_seconds"] == pytest.approx(3.6)
+    assert later.evidence["suggested_misses_before_down"] == 4
+    assert later.margin.endswith(
+        " A timeout of at least 3.60 s, twice the longest gap, is suggested (misses_before_down=4)."
+    )
+
+
+def test_a_margin_of_one_half_needs_no_other_timeout(pair: CorePair) -> None:
+    pair.run(110.0)
+    calm = asked(pair)
+    assert calm.evidence["safety_margin"] >= 0.5
+    assert calm.margin.endswith(" is suggested, and the service has it.")
+
+
+def test_without_gaps_there_is_no_margin(pair: CorePair) -> None:
+    pair.registry.register(replace(pair.registry.get("a").spec, service_id="u", name="U"), 0, "", None, pair.instant())
+    pair.run(0.1)
+    assert asked(pair, "u").margin.startswith("Gaps between heartbeats are observed on streams only")
+    pair.join("n", "boss")
+    pair.hang("n")
+    pair.run(0.1)
+    assert asked(pair, "n").margin.startswith("No gap between two heartbeats on a stream has been observed yet")
 
 
 def test_nobody_is_explained_who_is_not_there(pair: CorePair) -> None:

@@ -96,10 +96,10 @@ def test_a_registry_that_takes_no_deadlines_is_given_none() -> None:
 
 def test_what_was_asked_for_changes_no_deadline() -> None:
     detector, _ = make_deferred(make_facts())
-    detector.refresh(make_facts(observation=20, heard_at=50.0, worst_gap=0.7))
+    detector.refresh(make_facts(observation=20, heard_at=50.0, worst_gap=0.7, earlier_streams_for=9.0))
     lease = detector.find("a")
     assert lease is not None
-    assert (lease.heard_at, lease.facts.worst_gap) == (50.0, 0.7)
+    assert (lease.heard_at, lease.facts.worst_gap, lease.facts.earlier_streams_for) == (50.0, 0.7, 9.0)
     assert walk(detector, 60.0) == []
 
 

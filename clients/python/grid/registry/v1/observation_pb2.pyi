@@ -371,6 +371,7 @@ class Observation(_message.Message):
     DETACHED_REASON_FIELD_NUMBER: _builtins.int
     PROCESS_FIELD_NUMBER: _builtins.int
     WORST_GAP_FIELD_NUMBER: _builtins.int
+    EARLIER_STREAMS_FOR_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     name: _builtins.str
     incarnation: _builtins.int
@@ -446,6 +447,12 @@ class Observation(_message.Message):
         be busy.
         """
 
+    @_builtins.property
+    def earlier_streams_for(self) -> _duration_pb2.Duration:
+        """For how long earlier streams carried this incarnation, in sum, since the registry started. With the time since
+        attached_at, while connected, it is the time in which worst_gap was observed.
+        """
+
     def __init__(
         self,
         *,
@@ -479,10 +486,11 @@ class Observation(_message.Message):
         detached_reason: _error_reason_pb2.ErrorReason.ValueType = ...,
         process: _builtins.str = ...,
         worst_gap: _duration_pb2.Duration | None = ...,
+        earlier_streams_for: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "detached_at", b"detached_at", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after", "untold", b"untold", "worst_gap", b"worst_gap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "detached_at", b"detached_at", "earlier_streams_for", b"earlier_streams_for", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "judged_at", b"judged_at", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "reconnect_grace", b"reconnect_grace", "stall_after", b"stall_after", "untold", b"untold", "worst_gap", b"worst_gap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "detached_reason", b"detached_reason", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "process", b"process", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url", "worst_gap", b"worst_gap"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_at", b"active_at", "attached_at", b"attached_at", "busy_declared_at", b"busy_declared_at", "busy_until", b"busy_until", "busy_until_at", b"busy_until_at", "connected", b"connected", "detached_at", b"detached_at", "detached_reason", b"detached_reason", "earlier_streams_for", b"earlier_streams_for", "folded_into", b"folded_into", "heard_at", b"heard_at", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "judged", b"judged", "judged_at", b"judged_at", "judged_cause", b"judged_cause", "last_heartbeat_at", b"last_heartbeat_at", "maintenance", b"maintenance", "missed_beats", b"missed_beats", "name", b"name", "observation", b"observation", "parent", b"parent", "process", b"process", "reconnect_grace", b"reconnect_grace", "service_id", b"service_id", "stall_after", b"stall_after", "streamed", b"streamed", "told_to", b"told_to", "untold", b"untold", "url", b"url", "worst_gap", b"worst_gap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -585,10 +585,15 @@ class ExplainResponse(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     DEADLINES_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
     verdict: _builtins.str
     """One sentence."""
     rule: _builtins.str
     """The rule that applied, as in the documentation."""
+    margin: _builtins.str
+    """How much of its allowed silence the longest gap between two heartbeats used, and which timeout would suit, in one or
+    two sentences; empty if TRON does not watch the service.
+    """
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
@@ -607,10 +612,11 @@ class ExplainResponse(_message.Message):
         rule: _builtins.str = ...,
         deadlines: _abc.Iterable[Global___Deadline] | None = ...,
         evidence: _struct_pb2.Struct | None = ...,
+        margin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadlines", b"deadlines", "evidence", b"evidence", "rule", b"rule", "service", b"service", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadlines", b"deadlines", "evidence", b"evidence", "margin", b"margin", "rule", b"rule", "service", b"service", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
