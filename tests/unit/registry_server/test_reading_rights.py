@@ -15,6 +15,7 @@ from registry_server.core.event_log import EventFilter
 from registry_server.core.partial_readers import PartialReader
 from registry_server.core.readers import EventReader
 from registry_server.core.reading_rights import Access, ReadingRights, reading_rights
+from registry_server.core.record import Record
 from registry_server.core.service import Report
 from tests.unit.registry_server.builders import make_event
 from tests.unit.registry_server.test_rights import ANYONE, BOSS, OPERATOR, WORKER, Bench, principal
@@ -100,6 +101,23 @@ def test_an_agent_reads_its_own_services_their_children_and_the_liveness_of_ance
         "boss-root": Access.LIVENESS,
     }
     assert family.access(BOSS) == dict.fromkeys(("boss-root", "boss-1", "worker-1", "worker-2"), Access.ALL)
+
+
+def test_the_question_whether_a_service_is_an_ancestor_visits_each_ancestor_once(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3, 200):
+        family.register(WORKER, f"worker-{number}", parent="boss-1")
+    resolved: list[str] = []
+    resolve = family.registry.resolve
+
+    def counted(id_or_name: str) -> Record | None:
+        resolved.append(id_or_name)
+        return resolve(id_or_name)
+
+    monkeypatch.setattr(family.registry, "resolve", counted)
+    assert family.reading(WORKER).access("stranger") is Access.NONE
+    assert len(resolved) < 10
 
 
 def test_a_grant_alone_does_not_show_the_services_of_other_owners(family: Family) -> None:
