@@ -7,6 +7,7 @@
 - `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.
 - `authentication`, `credential`          the one interceptor that authenticates callers; reads their credentials.
 - `access/`                               principals, grants and tokens, and their file.
+- `auditing`                              records acts and refusals for the audit log.
 - `open_calls`                            who calls; ends open streams whose credential has ended.
 - `status`                                the gRPC codes of errors that a client can act on.
 - `identity`                              the programs of the system as agents.

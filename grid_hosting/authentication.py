@@ -8,6 +8,7 @@ is refused by a handler of another kind receives no answer.
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,8 @@ import grpc
 from grid_model.access import Principal, Role
 from grid_model.errors import CredentialExpired, PermissionDenied, QuotaExceeded, TronError, Unauthenticated
 
+from grid_hosting.access.audit import AuditKind, AuditRecord, network_of
+from grid_hosting.auditing import outcome_of, record_of
 from grid_hosting.credential import CertificateRules, Credential, read_credential
 from grid_hosting.open_calls import OpenCall, OpenCalls, act_as, current_call, current_principal
 from grid_hosting.status import abort, kind_of
@@ -69,8 +72,11 @@ class Authentication(grpc.aio.ServerInterceptor):
         authority: Authority,
         roles: Mapping[str, frozenset[Role]],
         rules: CertificateRules = CertificateRules(),  # noqa: B008 - a frozen value
+        refused: Callable[[AuditRecord], None] = lambda _: None,
     ) -> None:
+        """`refused` receives each refusal, for the audit log; it must not block."""
         self._authority = authority
+        self._refused = refused
         self._roles = {**_REFLECTION, **roles}
         self._rules = rules
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
@@ -131,6 +137,16 @@ class Authentication(grpc.aio.ServerInterceptor):
 
     async def _admit(self, method: str, context: Context) -> tuple[Principal, Credential | None]:
         """Return the caller. Raises Unauthenticated, PermissionDenied."""
+        try:
+            return await self._identified(method, context)
+        except Unauthenticated as error:
+            network = network_of(context.peer())
+            self._refused(
+                AuditRecord(time.time(), AuditKind.REFUSAL, network, method, "", outcome_of(error), context.peer())
+            )
+            raise
+
+    async def _identified(self, method: str, context: Context) -> tuple[Principal, Credential | None]:
         tls = {name: tuple(values) for name, values in context.auth_context().items()}
         credential = read_credential(context.invocation_metadata() or (), tls, self._rules)
         if credential is None:
@@ -141,11 +157,12 @@ class Authentication(grpc.aio.ServerInterceptor):
         if method in _OPEN:
             return principal, credential
         needed = self._roles.get(method)
-        if needed is None:
-            raise PermissionDenied(f"{method}: no role may call it")
-        if needed and not needed & principal.roles:
-            names = " or ".join(sorted(role.name.lower() for role in needed))
-            raise PermissionDenied(f"{method}: needs the role {names}, which {principal.name} does not have")
+        if needed is None or (needed and not needed & principal.roles):
+            names = " or ".join(sorted(role.name.lower() for role in needed or ()))
+            why = f"needs the role {names}, which {principal.name} does not have" if names else "no role may call it"
+            refusal = PermissionDenied(f"{method}: {why}")
+            self._refused(record_of(AuditKind.REFUSAL, method, context, "", outcome_of(refusal), principal))
+            raise refusal
         return principal, credential
 
     @contextmanager

@@ -12,6 +12,7 @@ from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid_hosting.addresses import reachable_here
+from grid_hosting.auditing import Auditing
 from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
@@ -21,6 +22,8 @@ from grid_hosting.telemetry.telemetry import Telemetry
 from grid_hosting.transport_security import TransportSecurity
 from registry_server.config import Config
 from registry_server.io.access import Access
+from registry_server.io.audit import AuditTrail
+from registry_server.io.audited_acts import ACTS
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
@@ -56,7 +59,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: loop.registry.watched
     )
     access = Access(config.data_dir)
-    callers = Callers(loop, access.find)
+    trail = AuditTrail(access)
+    callers = Callers(loop, access.find, trail.refused)
     streams = HeartbeatStreams(loop, config, callers)
     services, event_log = RegistryService(loop, streams, callers), EventService(loop, callers)
 
@@ -72,6 +76,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         services=SERVICES,
         max_message_bytes=config.max_message_bytes,
         credentials=security.grpc_credentials(),
+        interceptors=(Auditing(trail, ACTS),),
     )
     server, address = bound.server, bound.address
     security.admit(address)
@@ -100,6 +105,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         messenger = tasks.create_task(dispatcher.run())
         securing = tasks.create_task(security.run())
         accessing = tasks.create_task(access.run())
+        auditing = tasks.create_task(trail.run())
         try:
             await server.start()
             log.info("registry_serving", address=address, data_dir=str(config.data_dir))
@@ -127,6 +133,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             watchdog.cancel()
             messenger.cancel()
             securing.cancel()
+            auditing.cancel()
+            await asyncio.wait({auditing})  # it stores what remains
             accessing.cancel()
             keeper.cancel()
             telemetry.close()

@@ -5,5 +5,6 @@ Both the registry and the commands that work without a server use it. Read in th
 - `tokens`           bearer tokens: how they are made, and what is stored of them.
 - `book`             all principals and tokens, and every rule about them.
 - `store`            the file `access.db`.
+- `audit`            what the audit log records, and how refusals are counted.
 - `failed_attempts`  how long the answer to a failed attempt is delayed.
 """

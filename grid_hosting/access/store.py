@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from grid_model.access import Grant, Role
 
+from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import AccessBook, Deleted, Registered, Write
 from grid_hosting.access.tokens import Token
 from grid_hosting.start import StartError, absolute, reason
@@ -36,7 +38,18 @@ CREATE TABLE IF NOT EXISTS principals (name TEXT PRIMARY KEY, record TEXT NOT NU
 CREATE TABLE IF NOT EXISTS tokens (
     token_id TEXT PRIMARY KEY, digest BLOB NOT NULL, principal TEXT NOT NULL, created_at REAL NOT NULL,
     expires_at REAL, description TEXT NOT NULL, created_by TEXT NOT NULL, last_used_at REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind INTEGER NOT NULL, actor TEXT NOT NULL,
+    method TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL, peer TEXT NOT NULL, via TEXT NOT NULL,
+    count INTEGER NOT NULL);
 """
+
+MOST_ACTS = 1_000_000
+MOST_REFUSALS = 100_000
+"""Records that are kept of acts, and of refusals, which cannot push out those of acts. Overflow rule: the oldest ones
+are deleted; numbers are never used again."""
+
+_COLUMNS = "number, at, kind, actor, method, target, outcome, peer, via, count"
 
 
 class AccessStoreError(StartError):
@@ -115,6 +128,59 @@ class AccessStore:
             )
         except sqlite3.Error as error:
             raise AccessStoreError(f"{absolute(self._path)}: cannot read: {error}") from error
+
+    def append_audit(self, records: Sequence[AuditRecord]) -> None:
+        """Store records, and return once they are on disk. Raises AccessStoreError."""
+        rows = [
+            (
+                each.at,
+                int(each.kind),
+                each.actor,
+                each.method,
+                each.target,
+                each.outcome,
+                each.peer,
+                each.via,
+                each.count,
+            )
+            for each in records
+        ]
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                f"INSERT INTO audit ({_COLUMNS.partition(', ')[2]}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+            )
+            for most, test in ((MOST_ACTS, "kind = 1"), (MOST_REFUSALS, "kind <> 1")):
+                self._db.execute(
+                    f"DELETE FROM audit WHERE {test} AND number <="
+                    f" (SELECT number FROM audit WHERE {test} ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                    (most,),
+                )
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise AccessStoreError(f"{absolute(self._path)}: cannot write: {error}") from error
+
+    def read_audit(self, after: int, limit: int, wanted: AuditFilter, *, newest: bool = False) -> list[AuditRecord]:
+        """Return up to `limit` matching records after the number `after`, oldest first; with `newest`, the last ones
+        instead of the first. Raises AccessStoreError."""
+        clauses, values = ["number > ?"], [min(after, 2**63 - 1)]
+        for column, value in (("actor", wanted.actor), ("method", wanted.method), ("target", wanted.target)):
+            if value:
+                clauses.append(f"{column} = ?")
+                values.append(value)  # type: ignore[arg-type]
+        if wanted.kind is not None:
+            clauses.append("kind = ?")
+            values.append(int(wanted.kind))
+        order = "DESC" if newest else "ASC"
+        query = f"SELECT {_COLUMNS} FROM audit WHERE {' AND '.join(clauses)} ORDER BY number {order} LIMIT ?"
+        try:
+            rows = self._db.execute(query, (*values, limit)).fetchall()
+        except sqlite3.Error as error:
+            raise AccessStoreError(f"{absolute(self._path)}: cannot read: {error}") from error
+        found = [replace(AuditRecord(at, AuditKind(kind), *rest), number=number) for number, at, kind, *rest in rows]
+        return found[::-1] if newest else found
 
     def close(self) -> None:
         """Close the file."""

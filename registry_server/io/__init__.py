@@ -9,6 +9,7 @@
 - `grpc_registry`, `grpc_listing`                 the other calls about services.
 - `grpc_events`                                   the event log.
 - `access`, `grpc_access`                         the principals, their grants and tokens.
+- `audit`, `audited_acts`                         the audit log, and the methods that are acts.
 - `grpc_health`                                   the standard health service.
 - `metrics`                                       the metrics, and where each is read.
 - `watchdog`                                      reports that TRON is lost, and that it is back.

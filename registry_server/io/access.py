@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ import structlog
 from grid_model.access import Principal
 from grid_model.errors import Unauthenticated
 
+from grid_hosting.access.audit import AuditFilter, AuditRecord
 from grid_hosting.access.book import AccessBook
 from grid_hosting.access.failed_attempts import FailedAttempts
 from grid_hosting.access.store import AccessStore, AccessStoreError
@@ -85,6 +86,16 @@ class Access:
         """Return the principal with a name, for a relay that speaks for it; None if it is not known, or is disabled."""
         found = self.book.principals.get(name)
         return None if found is None or found.disabled else found.principal()
+
+    async def append_audit(self, records: Sequence[AuditRecord]) -> None:
+        """Store records of the audit log, and return once they are on disk. Raises AccessStoreError."""
+        await self._run(lambda store: store.append_audit(records))
+
+    async def read_audit(
+        self, after: int, limit: int, wanted: AuditFilter, *, newest: bool = False
+    ) -> list[AuditRecord]:
+        """Return a page of the audit log; see AccessStore.read_audit."""
+        return await self._run(lambda store: store.read_audit(after, limit, wanted, newest=newest))
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
         """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often."""

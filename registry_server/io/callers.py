@@ -9,6 +9,8 @@ import grpc
 from grid_model.access import LOCAL, ON_BEHALF_OF, Principal
 from grid_model.errors import PermissionDenied
 
+from grid_hosting.access.audit import AuditKind, AuditRecord
+from grid_hosting.auditing import record_of
 from grid_hosting.authentication import current_principal
 from registry_server.core.publish_rate import PublishRate
 from registry_server.core.reading_rights import ReadingRights, reading_rights
@@ -17,15 +19,30 @@ from registry_server.io.loop import RegistryLoop
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+HEARTBEAT = "/grid.registry.v1.RegistryService/Heartbeat"
+
 
 class Callers:
     """Knows the rights of each caller of one registry."""
 
-    def __init__(self, loop: RegistryLoop, find: Callable[[str], Principal | None] = lambda name: None) -> None:
+    def __init__(
+        self,
+        loop: RegistryLoop,
+        find: Callable[[str], Principal | None] = lambda name: None,
+        refused: Callable[[AuditRecord], None] | None = None,
+    ) -> None:
         """`find` returns the principal with a name, with its current grants; None if it may not act."""
         self._loop = loop
+        self._refused = refused
         self._find = find
         self._rate = PublishRate()
+
+    def refused(self, context: Context, service_id: str, error: str) -> None:
+        """Record that an agent on the stream that runs now was refused, for the audit log; nothing without
+        authentication. `error`: the reason."""
+        if self._refused is not None and current_principal() is not LOCAL:
+            outcome = error.removeprefix("ERROR_REASON_")
+            self._refused(record_of(AuditKind.REFUSAL, HEARTBEAT, context, service_id, outcome))
 
     def rights(self, context: Context) -> Rights | None:
         """Return the rights of the caller; None if it may do everything. Raises PermissionDenied for a caller that

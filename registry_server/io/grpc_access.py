@@ -12,6 +12,7 @@ from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_gr
 from grid_model import access_codec, wire
 from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded
 
+from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import Registered
 from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
 from grid_hosting.authentication import current_principal
@@ -22,6 +23,8 @@ from registry_server.io.loop import RegistryLoop
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_WATCHERS = 100
+MAX_AUDIT = 1000
+DEFAULT_AUDIT = 100
 
 
 class AccessService(access_service_pb2_grpc.AccessServiceServicer):
@@ -139,6 +142,22 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
             principal=access_codec.encode_principal(principal), revision=revision
         )
 
+    async def ListAuditRecords(
+        self, request: access_service_pb2.ListAuditRecordsRequest, context: Context
+    ) -> access_service_pb2.ListAuditRecordsResponse:
+        """Return a page of the audit log."""
+        if request.limit > MAX_AUDIT:
+            raise InvalidRequest.of(FieldError("limit", f"is {request.limit}; at most {MAX_AUDIT} are allowed"))
+        kind = wire.known("kind", AuditKind, request.kind) if request.kind else None
+        wanted = AuditFilter(kind, request.actor, request.method, request.target)
+        limit = request.limit or DEFAULT_AUDIT
+        more = 0 if request.newest else 1
+        found = await self._access.read_audit(request.after_number, limit + more, wanted, newest=request.newest)
+        page = found[:limit]
+        return access_service_pb2.ListAuditRecordsResponse(
+            records=map(_audit_record, page), next_after_number=page[-1].number if len(found) > limit else 0
+        )
+
     async def WatchAccess(
         self, request: access_service_pb2.WatchAccessRequest, context: Context
     ) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
@@ -157,6 +176,21 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
                         raise Draining("the registry is going away")
         finally:
             self._watchers -= 1
+
+
+def _audit_record(record: AuditRecord) -> access_pb2.AuditRecord:
+    return access_pb2.AuditRecord(
+        number=record.number,
+        at=wire.timestamp_at(record.at),
+        kind=record.kind.value,  # type: ignore[arg-type]
+        actor=record.actor,
+        via=record.via,
+        method=record.method,
+        target=record.target,
+        outcome=record.outcome,
+        peer=record.peer,
+        count=record.count,
+    )
 
 
 def _principal(found: Registered) -> access_pb2.Principal:

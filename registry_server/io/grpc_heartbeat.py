@@ -11,7 +11,15 @@ from typing import Any, cast
 import grpc
 import structlog
 from grid.registry.v1 import heartbeat_pb2
-from grid_model.errors import Draining, InternalError, QuotaExceeded, SilentStream, TronError
+from grid_model.errors import (
+    Draining,
+    InternalError,
+    NotOwner,
+    PermissionDenied,
+    QuotaExceeded,
+    SilentStream,
+    TronError,
+)
 
 from grid_hosting.authentication import current_call
 from grid_hosting.status import abort
@@ -39,6 +47,8 @@ RENEW_WITHIN = 15.0
 FAREWELL = 3.0
 """Seconds that an agent has to hear why its stream ends."""
 
+_DENIED = frozenset({PermissionDenied.reason, NotOwner.reason})
+
 _BUG = InternalError("the stream cannot be served any more; the server's log has it")
 
 
@@ -46,8 +56,14 @@ class HeartbeatStream:
     """One stream on the wire: reads, writes and waits."""
 
     def __init__(
-        self, loop: RegistryLoop, context: Context, owes: Callable[[HeartbeatStream], None], rights: Rights | None
+        self,
+        loop: RegistryLoop,
+        context: Context,
+        owes: Callable[[HeartbeatStream], None],
+        rights: Rights | None,
+        refused: Callable[[Context, str, str], None],
     ) -> None:
+        self._refused = refused
         self._loop = loop
         self._context = context
         self._woken = False
@@ -146,6 +162,8 @@ class HeartbeatStream:
             while (output := agent.next_output()) is not None:
                 await write(from_output(output))
                 agent.written(output)
+                if type(output) is effects.Rejected and output.reason in _DENIED:
+                    self._refused(self._context, output.service_id, output.reason)
                 if type(output) is effects.Alert:
                     event = output.event
                     self._loop.registry.alert_written(event.alert_id, event.recipient, self._loop.now())
@@ -232,7 +250,7 @@ class HeartbeatStreams:
             raise QuotaExceeded(f"{limit} streams are open on this connection; no more are allowed")
         rights = self._callers.rights(context)
         self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
-        stream = HeartbeatStream(self._loop, context, self._owe, rights)
+        stream = HeartbeatStream(self._loop, context, self._owe, rights, self._callers.refused)
         self._streams.add(stream)
         self._unspoken[stream] = None
         self._none_left.clear()

@@ -56,6 +56,7 @@ _ACCESS = {
     "WhoAmI": ANY_PRINCIPAL,
     "Identify": _SERVERS,
     "WatchAccess": _SERVERS,
+    "ListAuditRecords": _ADMINS,
 }
 
 METHOD_ROLES: Mapping[str, frozenset[Role]] = {

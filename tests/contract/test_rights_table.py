@@ -96,6 +96,7 @@ TronService/ListMaintenance who denied     ok        denied        denied       
 SetMaintenance        who     denied       denied    denied        denied       denied  ok/denied   ok        ok
 Explain               who     denied       ok        denied        denied       denied  ok/denied   ok        ok
 CreateToken           who     denied       denied    denied        denied       denied  denied      denied    ok
+ListAuditRecords      who     denied       denied    denied        denied       denied  denied      denied    ok
 ListTokens            who     denied       denied    denied        denied       denied  denied      denied    ok
 RevokeToken           who     denied       denied    denied        denied       denied  denied      denied    ok
 PutPrincipal          who     denied       denied    denied        denied       denied  denied      denied    ok

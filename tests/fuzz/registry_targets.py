@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from google.protobuf.message_factory import GetMessageClass
+from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
 from grid.events.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import (
@@ -24,7 +25,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import strategies as st
 
 from registry_server.config import Config
+from registry_server.io.access import Access
 from registry_server.io.callers import Callers
+from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import HealthService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
@@ -49,7 +52,9 @@ DOWN = event_pb2.Event(
     type="service_down", alert_id="1", service_id="a", recipient="operators", severity=event_pb2.SEVERITY_CRITICAL
 )
 
-R, E = registry_service_pb2, event_service_pb2
+GRANT = access_pb2.Grant(role=access_pb2.ROLE_AGENT, pattern="a*")
+
+R, E, A = registry_service_pb2, event_service_pb2, access_service_pb2
 VALID: dict[type[Any], tuple[Any, ...]] = {
     R.RegisterRequest: (R.RegisterRequest(service=SERVICE), R.RegisterRequest(service=CHILD, as_sent=True)),
     R.DeregisterRequest: (R.DeregisterRequest(service_id="a"), R.DeregisterRequest(service_id="b", reason="r")),
@@ -100,6 +105,14 @@ VALID: dict[type[Any], tuple[Any, ...]] = {
     E.AcknowledgeEventsRequest: (E.AcknowledgeEventsRequest(all=True), E.AcknowledgeEventsRequest(service_id="a")),
     E.ListEventsRequest: (E.ListEventsRequest(), E.ListEventsRequest(newest=True, limit=5)),
     E.SubscribeEventsRequest: (E.SubscribeEventsRequest(), E.SubscribeEventsRequest(only_new=True)),
+    A.CreateTokenRequest: (A.CreateTokenRequest(principal="token:a", grants=[GRANT]),),
+    A.RevokeTokenRequest: (A.RevokeTokenRequest(token_id="a"),),
+    A.PutPrincipalRequest: (A.PutPrincipalRequest(principal=access_pb2.Principal(name="token:a", grants=[GRANT])),),
+    A.ChangeGrantsRequest: (A.ChangeGrantsRequest(principal="token:a", add=[GRANT]),),
+    A.GetPrincipalRequest: (A.GetPrincipalRequest(name="token:a"),),
+    A.DeletePrincipalRequest: (A.DeletePrincipalRequest(name="token:a"),),
+    A.IdentifyRequest: (A.IdentifyRequest(spiffe_id="spiffe://tron/a", peer="ipv4:127.0.0.1:1"),),
+    A.ListAuditRecordsRequest: (A.ListAuditRecordsRequest(newest=True),),
     health_pb2.HealthCheckRequest: (health_pb2.HealthCheckRequest(), health_pb2.HealthCheckRequest(service="a")),
 }
 
@@ -184,6 +197,9 @@ class RegistryRig:
         events = EventService(self.loop, self.callers)
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(events, server)
+        self._access = Access(self._folder)
+        self._accessing = asyncio.create_task(self._access.run())
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(self._access, self.loop), server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(self.loop, self.callers), server)
         self._bystander = OpenStream(await self.doors.handler(HEARTBEAT))
         service = service_pb2.Service(service_id=BYSTANDER, name=BYSTANDER, heartbeat_interval=wire.duration(3600.0))
@@ -197,6 +213,9 @@ class RegistryRig:
     async def stop(self) -> None:
         """End the loop, and close the store."""
         await self._bystander.close()
+        await self._access.open()
+        self._accessing.cancel()
+        await asyncio.wait({self._accessing})
         self._running.cancel()
         with suppress(asyncio.CancelledError):
             await self._running
@@ -229,6 +248,7 @@ def _calls() -> list[Any]:
     services = (
         registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"],
         event_service_pb2.DESCRIPTOR.services_by_name["EventService"],
+        access_service_pb2.DESCRIPTOR.services_by_name["AccessService"],
         health_pb2.DESCRIPTOR.services_by_name["Health"],
     )
     steps = []

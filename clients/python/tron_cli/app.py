@@ -11,6 +11,7 @@ import typer
 from tron_cli import (
     access,
     alerts,
+    audit,
     backups,
     ca,
     demo,
@@ -63,6 +64,7 @@ app.add_typer(ca.app, name="ca", rich_help_panel=SECURE)
 app.add_typer(access.tokens, name="token", rich_help_panel=SECURE)
 app.add_typer(access.grants, name="grant", rich_help_panel=SECURE)
 app.command(rich_help_panel=SECURE)(access.whoami)
+app.command(rich_help_panel=SECURE)(audit.audit)
 
 
 @app.command(rich_help_panel=ASK)

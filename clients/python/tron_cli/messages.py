@@ -332,6 +332,12 @@ def does_not_run(service_id: str) -> str:
 
 # --- fleet files ------------------------------------------------------------------------------------------------------
 
+
+def none_of(word: str, known: Iterable[str]) -> str:
+    """A word is none of those that an option takes."""
+    return f"{word!r} is none of {', '.join(known)}"
+
+
 LABELS_MUST_BE_JSON = "must have values that JSON has: write dates and times as text"
 DEFAULTS_MUST_BE_A_TABLE = "defaults: [defaults] must be a table, and so must its labels"
 SERVICE_MUST_BE_TABLES = "service: [[service]] must be an array of tables"

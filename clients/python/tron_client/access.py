@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ROLES = Words("role", Role.__members__, lower=True)
 
+AUDIT_KINDS = Words("kind", {"ACT": 1, "REFUSAL": 2, "DROPPED": 3}, lower=True)
+
 R = TypeVar("R")
 
 
@@ -62,6 +64,35 @@ class PrincipalInfo:
     grants: tuple[Grant, ...] = ()
     description: str = ""
     disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One record of the audit log."""
+
+    number: int
+    at: datetime
+    kind: str
+    """The kind: act, refusal, or dropped (refusals that have no record of their own)."""
+    actor: str
+    """The principal; for a caller that was not authenticated the network from which it called."""
+    method: str
+    target: str = ""
+    outcome: str = ""
+    """OK, or the reason of the refusal."""
+    peer: str = ""
+    via: str = ""
+    """The relay that spoke for the actor."""
+    count: int = 1
+    """How many calls the record represents."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """One page of the audit log. `next_after_number` is 0 after the last page."""
+
+    records: tuple[AuditRecord, ...]
+    next_after_number: int
 
 
 class AccessClient:
@@ -146,6 +177,31 @@ class AccessClient:
         request = access_service_pb2.DeletePrincipalRequest(name=arguments.text("name", name))
         return int(self._do("DeletePrincipal", request).revoked_tokens)
 
+    def list_audit_records(
+        self,
+        after_number: int = 0,
+        *,
+        limit: int = 100,
+        newest: bool = False,
+        kind: str = "",
+        actor: str = "",
+        method: str = "",
+        target: str = "",
+    ) -> AuditPage:
+        """Return a page of the audit log, oldest record first: of records after a number that match all given fields.
+        `newest`: the newest ones; `kind`: act, refusal or dropped; `limit`: at most 1000."""
+        request = access_service_pb2.ListAuditRecordsRequest(
+            after_number=arguments.whole("after_number", after_number),
+            limit=arguments.whole("limit", limit),
+            newest=newest,
+            kind=AUDIT_KINDS.number(kind) if kind else 0,  # type: ignore[arg-type]
+            actor=arguments.text("actor", actor),
+            method=arguments.text("method", method),
+            target=arguments.text("target", target),
+        )
+        answer = self._do("ListAuditRecords", request)
+        return AuditPage(tuple(map(_audit_record, answer.records)), int(answer.next_after_number))
+
     def _do(self, method: str, request: Any) -> Any:
         call: Callable[..., Any] = getattr(self._connection.stub("access"), method)
         try:
@@ -157,6 +213,21 @@ class AccessClient:
 def _principal(message: access_pb2.Principal) -> PrincipalInfo:
     found = access_codec.decode_principal(message)
     return PrincipalInfo(found.name, found.group, found.grants, message.description, message.disabled)
+
+
+def _audit_record(message: access_pb2.AuditRecord) -> AuditRecord:
+    return AuditRecord(
+        number=message.number,
+        at=wire.moment(message.at),
+        kind=AUDIT_KINDS.word(message.kind),
+        actor=message.actor,
+        method=message.method,
+        target=message.target,
+        outcome=message.outcome,
+        peer=message.peer,
+        via=message.via,
+        count=message.count,
+    )
 
 
 def _token(message: access_pb2.Token) -> TokenInfo:

@@ -58,6 +58,32 @@ ROLE_ADMIN: Role.ValueType  # 6
 """OPERATOR, and manages principals, grants and tokens."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _AuditKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_KIND_UNSPECIFIED: _AuditKind.ValueType  # 0
+    AUDIT_KIND_ACT: _AuditKind.ValueType  # 1
+    """An operator or an administrator has changed something."""
+    AUDIT_KIND_REFUSAL: _AuditKind.ValueType  # 2
+    """A caller was not authenticated, or may not do what it asked for."""
+    AUDIT_KIND_DROPPED: _AuditKind.ValueType  # 3
+    """Refusals that have no record of their own, because there were too many kinds of them in one minute."""
+
+class AuditKind(_AuditKind, metaclass=_AuditKindEnumTypeWrapper):
+    """What a record of the audit log is about."""
+
+AUDIT_KIND_UNSPECIFIED: AuditKind.ValueType  # 0
+AUDIT_KIND_ACT: AuditKind.ValueType  # 1
+"""An operator or an administrator has changed something."""
+AUDIT_KIND_REFUSAL: AuditKind.ValueType  # 2
+"""A caller was not authenticated, or may not do what it asked for."""
+AUDIT_KIND_DROPPED: AuditKind.ValueType  # 3
+"""Refusals that have no record of their own, because there were too many kinds of them in one minute."""
+Global___AuditKind: _TypeAlias = AuditKind  # noqa: Y015
+
 @_typing.final
 class Grant(_message.Message):
     """A role for the ids, and the names, that match a pattern."""
@@ -174,3 +200,59 @@ class Token(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Token: _TypeAlias = Token  # noqa: Y015
+
+@_typing.final
+class AuditRecord(_message.Message):
+    """One record of the audit log. Numbers have gaps only where old records were deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    VIA_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    kind: Global___AuditKind.ValueType
+    actor: _builtins.str
+    """The principal; for a caller that was not authenticated the network from which it called."""
+    via: _builtins.str
+    """The relay that spoke for the actor. Empty: none."""
+    method: _builtins.str
+    """The full name of the method."""
+    target: _builtins.str
+    """The id or name that the call was about."""
+    outcome: _builtins.str
+    """OK, or the reason of the refusal."""
+    peer: _builtins.str
+    """The address of the caller."""
+    count: _builtins.int
+    """How many calls the record represents: refusals of one kind within a minute share a record."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___AuditKind.ValueType = ...,
+        actor: _builtins.str = ...,
+        via: _builtins.str = ...,
+        method: _builtins.str = ...,
+        target: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at", b"at", "count", b"count", "kind", b"kind", "method", b"method", "number", b"number", "outcome", b"outcome", "peer", b"peer", "target", b"target", "via", b"via"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditRecord: _TypeAlias = AuditRecord  # noqa: Y015

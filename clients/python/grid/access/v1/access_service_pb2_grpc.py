@@ -90,6 +90,11 @@ class AccessServiceStub:
                 request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.WatchAccessRequest.SerializeToString,
                 response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.WatchAccessResponse.FromString,
                 _registered_method=True)
+        self.ListAuditRecords = channel.unary_unary(
+                '/grid.access.v1.AccessService/ListAuditRecords',
+                request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsRequest.SerializeToString,
+                response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer:
@@ -174,6 +179,13 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditRecords(self, request, context):
+        """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -231,6 +243,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.WatchAccess,
                     request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.WatchAccessRequest.FromString,
                     response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.WatchAccessResponse.SerializeToString,
+            ),
+            'ListAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditRecords,
+                    request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsRequest.FromString,
+                    response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -531,6 +548,33 @@ class AccessService:
             '/grid.access.v1.AccessService/WatchAccess',
             grid_dot_access_dot_v1_dot_access__service__pb2.WatchAccessRequest.SerializeToString,
             grid_dot_access_dot_v1_dot_access__service__pb2.WatchAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.access.v1.AccessService/ListAuditRecords',
+            grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsRequest.SerializeToString,
+            grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -57,6 +57,8 @@ class AccessServiceStub:
     """Follows the revision of all principals and tokens: the newest one now, and after each change. For the roles judge
     and relay, which drop what they remember of Identify when it changes.
     """
+    ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]
+    """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -87,6 +89,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Follows the revision of all principals and tokens: the newest one now, and after each change. For the roles judge
     and relay, which drop what they remember of Identify when it changes.
     """
+    ListAuditRecords: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
+    """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """The principals of a system, their rights and their tokens. Served by the registry."""
@@ -180,5 +184,13 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Follows the revision of all principals and tokens: the newest one now, and after each change. For the roles judge
         and relay, which drop what they remember of Identify when it changes.
         """
+
+    @_abc_1.abstractmethod
+    def ListAuditRecords(
+        self,
+        request: _access_service_pb2.ListAuditRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListAuditRecordsResponse, _abc.Awaitable[_access_service_pb2.ListAuditRecordsResponse]]:
+        """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

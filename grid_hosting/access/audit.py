@@ -1,0 +1,118 @@
+"""What the audit log records, and how refusals are counted so that no caller can fill the disk. Pure.
+
+An act is one record. Refusals are counted for each actor, method and reason: the first one within WINDOW is a record at
+once, the further ones are one record with their number at the end of the window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from ipaddress import ip_address, ip_network
+from urllib.parse import unquote
+
+WINDOW = 60.0
+"""Seconds for which refusals of one kind are counted together."""
+
+MOST_KINDS = 500
+"""Kinds of refusals within one window; each has at most two records, so a window has at most 1,000. Overflow rule: the
+others are counted in one further record, whose kind is DROPPED."""
+
+OK = "OK"
+"""The outcome of an act that was done."""
+
+
+class AuditKind(IntEnum):
+    """What a record is about."""
+
+    ACT = 1
+    """An operator or an administrator has changed something."""
+    REFUSAL = 2
+    """A caller was not authenticated, or may not do what it asked for."""
+    DROPPED = 3
+    """Refusals that have no record of their own, because there were too many kinds of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One record. `number` is 0 until it is stored."""
+
+    at: float
+    """Seconds since the epoch."""
+    kind: AuditKind
+    actor: str
+    """The principal; for a caller that is not authenticated the network from which it called."""
+    method: str
+    """The full name of the method."""
+    target: str = ""
+    """The id or name that the call was about."""
+    outcome: str = OK
+    """OK, or the reason of the refusal."""
+    peer: str = ""
+    """The address of the caller."""
+    via: str = ""
+    """The relay that spoke for the actor."""
+    count: int = 1
+    """How many calls the record represents."""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which records to read; an empty field admits all."""
+
+    kind: AuditKind | None = None
+    actor: str = ""
+    method: str = ""
+    target: str = ""
+
+
+class RefusalCounts:
+    """The refusals of the current window. `now`: monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._ends_at: float | None = None
+        self._counts: dict[tuple[str, str, str], tuple[int, AuditRecord]] = {}
+        self._dropped = 0
+
+    def refused(self, record: AuditRecord, now: float) -> list[AuditRecord]:
+        """Count a refusal. Return the records to store now: those of a window that has ended, and this one if it is the
+        first of its kind."""
+        ended = self.advance(now)
+        if self._ends_at is None:
+            self._ends_at = now + WINDOW
+        key = (record.actor, record.method, record.outcome)
+        known = self._counts.get(key)
+        if known is not None:
+            self._counts[key] = known[0] + 1, record
+            return ended
+        if len(self._counts) >= MOST_KINDS:
+            self._dropped += 1
+            return ended
+        self._counts[key] = 0, record
+        return [*ended, record]
+
+    def advance(self, now: float) -> list[AuditRecord]:
+        """Return the records of a window that has ended; none while it goes on."""
+        return [] if self._ends_at is None or now < self._ends_at else self.end()
+
+    def end(self) -> list[AuditRecord]:
+        """End the window; return its records: the number of further refusals of each kind, with the last one's target,
+        and the number of those that were dropped."""
+        records = [replace(last, count=count) for count, last in self._counts.values() if count]
+        if self._dropped:
+            newest = max((each.at for _, each in self._counts.values()), default=0.0)
+            records.append(AuditRecord(newest, AuditKind.DROPPED, "", "", outcome="", count=self._dropped))
+        self._ends_at, self._counts, self._dropped = None, {}, 0
+        return records
+
+
+def network_of(peer: str) -> str:
+    """Return the network of a gRPC peer, which has many addresses of one attacker: `network:10.1.2.0/24`, or the first
+    64 bits of an IPv6 address; the peer itself if it has no IP address."""
+    host = unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]").partition("%")[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return f"network:{peer.partition(':')[0] or 'unknown'}"
+    return f"network:{ip_network((address, 24 if address.version == 4 else 64), strict=False)}"

@@ -1,0 +1,122 @@
+"""The interceptor that records the acts of operators and administrators, and what callers were refused.
+
+It comes after the authentication. An act is recorded before it is answered. Without authentication it does nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+import grpc
+from grid_model.access import LOCAL, ON_BEHALF_OF, Principal, Role
+from grid_model.errors import PermissionDenied, TronError
+
+from grid_hosting.access.audit import AuditKind, AuditRecord
+from grid_hosting.open_calls import current_principal
+from grid_hosting.status import kind_of
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+TargetOf = Callable[[Any], str]
+"""Returns the id or name that a request is about."""
+
+
+class Trail(Protocol):
+    """Where records go."""
+
+    async def act(self, record: AuditRecord) -> None:
+        """Store a record, and return once it is durable. Raises Draining if it cannot be stored."""
+        ...
+
+    def refused(self, record: AuditRecord) -> None:
+        """Count a refusal; never blocks."""
+        ...
+
+
+class Auditing(grpc.aio.ServerInterceptor):
+    """The interceptor of one server. `acts`: the methods by which operators and administrators change something."""
+
+    def __init__(self, trail: Trail, acts: Mapping[str, TargetOf]) -> None:
+        self._trail = trail
+        self._acts = acts
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the wrapped handler, which is made once for each method."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = str(handler_call_details.method)
+        known, wrapped = self._wrapped.get(method, (None, None))
+        if wrapped is None or known is not handler:
+            wrapped = self._wrap(handler, method)
+            self._wrapped[method] = handler, wrapped
+        return wrapped
+
+    def _wrap(self, handler: Any, method: str) -> Handler:
+        function, make = kind_of(handler)
+        target_of = self._acts.get(method)
+
+        def refused(request: Any, context: Context, error: TronError) -> None:
+            target = "" if target_of is None else target_of(request)
+            self._trail.refused(record_of(AuditKind.REFUSAL, method, context, target, outcome_of(error)))
+
+        async def answer(request: Any, context: Context) -> Any:
+            if current_principal() is LOCAL:
+                return await function(request, context)
+            try:
+                response = await function(request, context)
+            except PermissionDenied as error:
+                refused(request, context, error)
+                raise
+            if target_of is not None and Role.OPERATOR in current_principal().roles:
+                await self._trail.act(record_of(AuditKind.ACT, method, context, target_of(request)))
+            return response
+
+        async def answer_many(request: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                async for response in function(request, context):
+                    yield response
+            except PermissionDenied as error:
+                refused(request, context, error)
+                raise
+
+        wrapper: Any = answer_many if inspect.isasyncgenfunction(function) else answer
+        return make(wrapper, handler.request_deserializer, handler.response_serializer)
+
+
+def record_of(
+    kind: AuditKind,
+    method: str,
+    context: Context,
+    target: str = "",
+    outcome: str = "OK",
+    actor: Principal | None = None,
+) -> AuditRecord:
+    """Return a record about the call that runs now. `actor`: the caller if it is not the current principal."""
+    principal = actor or current_principal()
+    named = [value for name, value in context.invocation_metadata() or () if name == ON_BEHALF_OF]
+    spoken_for = str(named[0]) if len(named) == 1 and isinstance(named[0], str) else ""
+    return AuditRecord(
+        time.time(),
+        kind,
+        spoken_for[:512] or principal.name,
+        method,
+        target[:512],
+        outcome,
+        context.peer(),
+        principal.name if spoken_for else "",
+    )
+
+
+def outcome_of(error: TronError) -> str:
+    """Return the reason of an error without its prefix: `PERMISSION_DENIED`."""
+    return error.reason.removeprefix("ERROR_REASON_")
