@@ -16,7 +16,7 @@ PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench clean
+.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ coverage: setup  ## which lines the tests run, programs that they start included
 
 bench: setup  ## measure; each benchmark prints a table
 	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done
+
+curve: setup  ## simulate false alarms against detection time; writes the tables and the curve of docs/false-alarms.md
+	$(BIN)/python -m benchmarks.false_alarms
 
 clean:  ## remove the environment and all caches (not the data)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
