@@ -2,7 +2,8 @@
 
 With `--noting` it also keeps for each id, or each incarnation of a column, when it was heard last. With `--when-asked`
 it answers only messages that ask for it. The same channel
-options, the same event loop and the same messages as the registry's; no records, no disk, no alerts.
+options, the same event loop and the same messages as the registry's; no records, no disk, no alerts. grpc.aio is as it
+comes, unless `--wakeups-at-once` is given (see `grid_hosting.wakeups`).
 """
 
 from __future__ import annotations
@@ -86,4 +87,4 @@ async def serve(stop: asyncio.Event) -> None:
 
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the address
-    run(serve)
+    run(serve, plain_grpc="--wakeups-at-once" not in sys.argv)

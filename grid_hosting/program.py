@@ -251,15 +251,17 @@ def _line(error: BaseException) -> str:
     return str(error)
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a program on its event loop; SIGTERM and SIGINT set the event that asks the program to stop."""
+def run(main: Callable[[asyncio.Event], Awaitable[None]], *, plain_grpc: bool = False) -> None:
+    """Run a program on its event loop; SIGTERM and SIGINT set the event that asks the program to stop. `plain_grpc`:
+    leave grpc.aio as it is, for comparisons; see `wakeups`."""
 
     async def hosted() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        read_wakeups_at_once(loop)
+        if not plain_grpc:
+            read_wakeups_at_once(loop)
         COLLECTOR.install()
         watching = asyncio.create_task(PAUSES.watch(COLLECTOR.step))
         try:
