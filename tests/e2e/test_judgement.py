@@ -180,7 +180,7 @@ def test_the_death_of_most_is_one_alert_and_nobody_is_given_up_while_it_lasts(tm
             wait_until(lambda: time.monotonic() > settled, 5)
             for host in (third, fourth, fifth):
                 host.process.send_signal(signal.SIGKILL)
-            wait_until(lambda: tron.get_stats().guard_active, 5, "the guard is up")
+            wait_until(lambda: tron.get_stats().guard_active, 20, "the guard is up")
             up_at = time.monotonic()
             while tron.get_stats().guard_active:
                 assert events(system, "service_deregistered") == []
