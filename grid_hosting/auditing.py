@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
 
 import grpc
 from grid_model.access import LOCAL, ON_BEHALF_OF, Principal, Role
 from grid_model.errors import PermissionDenied, TronError
 
 from grid_hosting.access.audit import AuditKind, AuditRecord
+from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
 from grid_hosting.open_calls import current_principal
-from grid_hosting.status import kind_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 TargetOf = Callable[[Any], str]
 """Returns the id or name that a request is about."""
@@ -37,29 +36,13 @@ class Trail(Protocol):
         ...
 
 
-class Auditing(grpc.aio.ServerInterceptor):
+class Auditing(WrappingInterceptor):
     """The interceptor of one server. `acts`: the methods by which operators and administrators change something."""
 
     def __init__(self, trail: Trail, acts: Mapping[str, TargetOf]) -> None:
+        super().__init__()
         self._trail = trail
         self._acts = acts
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Return the wrapped handler, which is made once for each method."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = str(handler_call_details.method)
-        known, wrapped = self._wrapped.get(method, (None, None))
-        if wrapped is None or known is not handler:
-            wrapped = self._wrap(handler, method)
-            self._wrapped[method] = handler, wrapped
-        return wrapped
 
     def _wrap(self, handler: Any, method: str) -> Handler:
         function, make = kind_of(handler)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import grpc
 from grid_model.access import Principal, Role
@@ -21,8 +21,9 @@ from grid_model.errors import CredentialExpired, PermissionDenied, QuotaExceeded
 from grid_hosting.access.audit import AuditKind, AuditRecord, network_of
 from grid_hosting.auditing import outcome_of, record_of
 from grid_hosting.credential import CertificateRules, Credential, read_credential
+from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
 from grid_hosting.open_calls import OpenCall, OpenCalls, act_as, current_call, current_principal
-from grid_hosting.status import abort, kind_of
+from grid_hosting.status import abort
 from grid_hosting.turns import Turn
 from grid_hosting.watermark import Watermark
 
@@ -46,7 +47,6 @@ _REFLECTION = {
     f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo": ANY_PRINCIPAL for version in ("v1alpha", "v1")
 }
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -63,7 +63,7 @@ class Authority(Protocol):
         ...
 
 
-class Authentication(grpc.aio.ServerInterceptor):
+class Authentication(WrappingInterceptor):
     """The interceptor of one server. `roles`: for each method, the roles of which a caller needs one; a method without
     a row is refused. Health is open, and reflection needs any principal."""
 
@@ -75,30 +75,14 @@ class Authentication(grpc.aio.ServerInterceptor):
         refused: Callable[[AuditRecord], None] = lambda _: None,
     ) -> None:
         """`refused` receives each refusal, for the audit log; it must not block."""
+        super().__init__()
         self._authority = authority
         self._refused = refused
         self._roles = {**_REFLECTION, **roles}
         self._rules = rules
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self._watches: dict[str, int] = {}
         self.open_calls = OpenCalls()
         """The open streams."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Return the wrapped handler, which is made once for each method."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = str(handler_call_details.method)
-        known, wrapped = self._wrapped.get(method, (None, None))
-        if wrapped is None or known is not handler:
-            wrapped = self._wrap(handler, method)
-            self._wrapped[method] = handler, wrapped
-        return wrapped
 
     async def run(self) -> None:
         """End open streams whose credential ends, is revoked, or has other rights, until cancelled."""

@@ -8,7 +8,7 @@ log one line with a traceback.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -22,6 +22,7 @@ from grpc_status import rpc_status
 from tron_client import status_details
 
 from grid_hosting.collector import COLLECTOR
+from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
 
 log = structlog.get_logger("rpc")
 
@@ -130,45 +131,14 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return tolerant
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns the exceptions of handlers into statuses. The handler of a method is wrapped once; a handler that another
-    interceptor provides for one call is wrapped for that call."""
+class ErrorInterceptor(WrappingInterceptor):
+    """Turns the exceptions of handlers into statuses."""
 
-    def __init__(self) -> None:
-        self._wrapped: dict[str, tuple[grpc.RpcMethodHandler[Any, Any], grpc.RpcMethodHandler[Any, Any]]] = {}
-        """The handler of each method that came last, and what it is wrapped in."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Return the wrapped handler."""
-        handler = await continuation(handler_call_details)
-        method = str(handler_call_details.method)
-        if handler is None:
-            return handler
-        known, wrapped = self._wrapped.get(method, (None, None))
-        if wrapped is None or known is not handler:
-            wrapped = _wrap(handler, method)
-            self._wrapped[method] = handler, wrapped
-        return wrapped
+    def _wrap(self, handler: Any, method: str) -> Handler:
+        return _wrap(handler, method)
 
 
-def kind_of(handler: Any) -> tuple[Any, Callable[..., grpc.RpcMethodHandler[Any, Any]]]:
-    """Return the function of a handler, and the maker of handlers of the same kind."""
-    match bool(handler.request_streaming), bool(handler.response_streaming):
-        case False, False:
-            return handler.unary_unary, grpc.unary_unary_rpc_method_handler
-        case False, True:
-            return handler.unary_stream, grpc.unary_stream_rpc_method_handler
-        case True, False:
-            return handler.stream_unary, grpc.stream_unary_rpc_method_handler
-        case _:
-            return handler.stream_stream, grpc.stream_stream_rpc_method_handler
-
-
-def _wrap(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+def _wrap(handler: Any, method: str) -> Handler:
     deserializer = _tolerant(handler.request_deserializer)
     function, make = kind_of(handler)
 
