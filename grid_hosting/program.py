@@ -188,19 +188,31 @@ def set_up_logs(config: ProgramConfig) -> None:
         if config.log_json
         else structlog.dev.ConsoleRenderer(colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=0)
     )
+    head: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    tail: list[structlog.typing.Processor] = [
+        structlog.processors.dict_tracebacks if config.log_json else structlog.processors.format_exc_info,
+        renderer,
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if config.log_json else structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*head, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file),
+        # One write for each line: a logger that writes the end of a line apart lets lines of two threads mix.
+        logger_factory=structlog.WriteLoggerFactory(file),
     )
     # gRPC logs what it cannot decode, which may be a token, and a traceback for each client that sends such metadata.
     logging.getLogger("grpc._cython.cygrpc").addFilter(lambda record: "Invalid encoding" not in str(record.msg))
-    logging.basicConfig(level=max(level, logging.WARNING), stream=file, format="%(asctime)s %(name)s %(message)s")
+    # What libraries and our own client log has the same form, so that a reader of JSON lines can read every line.
+    handler = logging.StreamHandler(file)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *head],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+        )
+    )
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
 
 
 def write_ready(path: Path | None, facts: dict[str, object]) -> None:
