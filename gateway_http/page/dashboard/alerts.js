@@ -107,7 +107,7 @@ export function createAlerts({ open, acknowledge, acknowledgeAll }) {
     const message = notes.filter((note) => note !== "").join("; ");
     const element = make(
       "li",
-      { class: first ? "alert" : "alert arrived", "data-look": look },
+      { class: first ? "alert" : "alert arrived", "data-look": look, "data-sequence": event.seq },
       symbol(sign),
       make("div", { class: "alert-body" }, words, ...(message ? [make("span", { class: "alert-message" }, message)] : []), make("div", { class: "alert-foot" }, parts.age, parts.to, parts.heard, parts.button, parts.problem)),
     );
