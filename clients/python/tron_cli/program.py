@@ -34,16 +34,17 @@ class Program:
     """The program, started so that it dies with `tron run`: an agent that TRON has declared dead must not keep
     working."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
-        """Start the program. From now on a thread of this object fetches all signals, and no other handler receives
-        them."""
+    def __init__(self, command: Sequence[str], environment: dict[str, str], without: Sequence[str] = ()) -> None:
+        """Start the program, with these variables in addition to ours, but without those named in `without`. From now
+        on a thread of this object fetches all signals, and no other handler receives them."""
         self._passed_on = signal.valid_signals() - _KEPT
         # Signals that our parent process ignored (nohup) stay ignored in the program, unless it decides otherwise.
         self._ignored = {each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN}
         signal.signal(signal.SIGCHLD, _nothing)  # an ignored one, inherited, would hide how the program ended
         before = signal.pthread_sigmask(signal.SIG_BLOCK, self._passed_on | {signal.SIGCHLD})
         self._command = tethered(list(command), before)
-        self._environment = os.environ | environment
+        ours = {name: value for name, value in os.environ.items() if name not in without}
+        self._environment = ours | environment
         self._shares_terminal = _in_foreground()
         self._changed = threading.Condition(threading.RLock())
         self._process: subprocess.Popen[bytes] | None = None

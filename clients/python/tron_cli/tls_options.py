@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from tron_client.bearer import FILE_VARIABLE, of_environment, read_token
 from tron_client.profiles import VARIABLE, find_profile
 from tron_client.tls import NO_FILES, SERVER_NAME, VARIABLES, Pem, TlsFiles, choose, from_environment
 from tron_client.tls_files import load_pair, read_files
@@ -135,6 +136,8 @@ def _connected(context: typer.Context, options: Mapping[str, str], values: dict[
         files = choose(found, NO_FILES if profile is None else profile.files)
         if files is not None:
             read_files(files)  # what is wrong with them is said before anything starts
+        if (token := of_environment(os.environ) or (None if profile is None else profile.token)) is not None:
+            read_token(token)
     except ValueError as error:
         fail(str(error), code=2)
     if profile is not None and not given:
@@ -155,6 +158,8 @@ def _environment(profile: Profile | None, files: TlsFiles | None) -> Iterator[No
         pem: Pem | None = getattr(files, name, None)
         wanted[variable] = None if pem is None else os.path.abspath(pem.path)  # noqa: PTH100
     wanted[SERVER_NAME] = None if files is None else files.server_name or None
+    if profile is not None and profile.token is not None and of_environment(os.environ) is None:
+        wanted[FILE_VARIABLE] = profile.token.path
     before = {name: os.environ.get(name) for name in wanted}
     _set(wanted)
     try:

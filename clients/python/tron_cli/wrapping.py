@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tron_client.address import DEFAULT_REGISTRY
+from tron_client.bearer import VARIABLE as TOKEN_VARIABLE
 
 from tron_cli import messages
 from tron_cli.connection import RegistryOption, away, refusal
@@ -64,6 +65,9 @@ def run(
     restart_window: Annotated[
         float, typer.Option(metavar="SECONDS", min=1.0, help="The window in which restarts are counted.")
     ] = 300.0,
+    pass_token: Annotated[
+        bool, typer.Option("--pass-token", help="Leave the variable TRON_TOKEN in the environment of the program.")
+    ] = False,
 ) -> None:
     """Run a program as an agent, and exit with its exit code.
 
@@ -72,7 +76,7 @@ def run(
     registry is available; heartbeats begin once the registry answers. The
     program finds its id in TRON_SERVICE_ID, the address of the registry in
     TRON_REGISTRY, and the paths of the certificates in TRON_CA, TRON_CERT and
-    TRON_KEY.
+    TRON_KEY. It does not receive TRON_TOKEN, unless --pass-token is given.
 
     With --restart, the command restarts a program that fails: at once the first
     time, then after 1 s, 2 s, 4 s ... The parent is notified of each failure,
@@ -91,7 +95,8 @@ def run(
     if shutil.which(command[0]) is None:
         fail(messages.no_such_program(command[0]), code=127)
     # The program is started before grpc is loaded, so that it is not held up.
-    program = Program(command, {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry})
+    found = {"TRON_SERVICE_ID": service_id, "TRON_REGISTRY": registry}
+    program = Program(command, found, () if pass_token else (TOKEN_VARIABLE,))
     _print_pid(service_id, program.pid)
     # It may be started again later: Popen runs none of our code between fork and exec, and none of grpc's either.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -17,6 +17,7 @@ Read in this order.
 - `endpoint`, `address`, `proxy`, `channel`               where a server is, and how to connect to it.
 - `tls`, `profiles`                                       which certificates a connection uses. `tls` only decides.
 - `tls_files`, `credentials`                              certificates and keys: read, checked, and read again.
+- `bearer`                                                the token of a client.
 - `renewing_channel`                                      a channel that outlives its certificates.
 - `errors`, `status_details`                              the exceptions, and their form on the wire.
 - `reachability`, `tls_check`, `outages`                  the reason why a connection cannot be opened.

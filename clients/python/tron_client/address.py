@@ -48,6 +48,11 @@ class Address:
         """Whether the program brings credentials of gRPC, into which the SDK cannot look."""
         return False
 
+    @property
+    def token(self) -> object:
+        """The source of the token that was given with the address; None: as the environment says."""
+        return None
+
     def __str__(self) -> str:
         return self.text
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 
 from tron_client import forks
 from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, Address, parse_address
+from tron_client.bearer import of_environment, read_token, require_protected, with_token
 from tron_client.credentials import credentials_of
 from tron_client.endpoint import SYNC, Endpoint
 from tron_client.monkey_patches import require_usable
-from tron_client.profiles import files_for, find_profile
+from tron_client.profiles import files_for, find_profile, token_for
 from tron_client.proxy import grpc_proxy
 from tron_client.renewing_channel import RenewingChannel
-from tron_client.tls import choose, from_environment, name_to_verify
+from tron_client.tls import NO_FILES, choose, from_environment, name_to_verify
 
 if TYPE_CHECKING:
+    from tron_client.bearer import TokenSource
     from tron_client.proxy import Proxy
 
 Options = tuple[tuple[str, int | str], ...]
@@ -84,11 +86,15 @@ def _of_profile(default: str) -> Address:
         raise ValueError(f"profiles.{profile.name}.tron: is missing; name TRON's address, or pass it as an argument")
     address = parse_address(named or default, "")
     files = choose(from_environment(os.environ), profile.files)
-    return address if files is None else Endpoint.with_files(address, files)
+    token = of_environment(os.environ) or profile.token
+    return address if files is None and token is None else Endpoint.with_files(address, files or NO_FILES, token)
 
 
 def _usable(address: Address) -> Address:
-    credentials_of(address)  # a mistake in them is raised to the program, and not in a thread later
+    tls = credentials_of(address) is not None  # a mistake is raised to the program, and not in a thread later
+    if (token := token_for(address, os.environ)) is not None:
+        require_protected(address, token, tls=tls)
+        read_token(token)
     _verified_name(address)
     return address
 
@@ -134,6 +140,44 @@ TRUST = Trust()
 forks.watch(TRUST)
 
 
+class TokenInterceptor(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
+    """Adds the token, as it is at each call, to the metadata of a synchronous channel."""
+
+    def __init__(self, source: TokenSource) -> None:
+        self._source = source
+
+    def _call(self, continuation: Any, details: Any, request: Any) -> Any:
+        return continuation(_Details(details, with_token(details.metadata, self._source)), request)
+
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        """Make the call with the token."""
+        return self._call(continuation, client_call_details, request)
+
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        """Make the call with the token."""
+        return self._call(continuation, client_call_details, request)
+
+    def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        """Make the call with the token."""
+        return self._call(continuation, client_call_details, request_iterator)
+
+    def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        """Make the call with the token."""
+        return self._call(continuation, client_call_details, request_iterator)
+
+
+class _Details(grpc.ClientCallDetails):
+    def __init__(self, details: Any, metadata: list[tuple[str, str | bytes]]) -> None:
+        for name in ("method", "timeout", "credentials", "wait_for_ready", "compression"):
+            setattr(self, name, getattr(details, name, None))
+        self.metadata = tuple(metadata)
+
+
 def open_channel(address: Address | str) -> grpc.Channel:
     """Return a synchronous channel for unary calls. Raises ValueError for an invalid address, and for certificates that
     cannot be used."""
@@ -158,6 +202,9 @@ def _open_channel(address: Address | str, more: Options) -> grpc.Channel:
         channel = grpc.secure_channel(where.text, credentials, options)
     given = where.interceptors if isinstance(where, Endpoint) else ()
     interceptors = [each for each in given if isinstance(each, SYNC)]
+    if (token := token_for(where, os.environ)) is not None:
+        require_protected(where, token, tls=credentials is not None)
+        interceptors.append(TokenInterceptor(token))
     return grpc.intercept_channel(channel, *interceptors) if interceptors else channel
 
 
@@ -168,13 +215,19 @@ def open_aio_channel(address: Address | str) -> grpc.aio.Channel:
     where, options = _target(address)
     given = where.interceptors if isinstance(where, Endpoint) else ()
     interceptors = [each for each in given if isinstance(each, grpc.aio.ClientInterceptor)]
-    if credentials_of(where) is None:
+    credentials = credentials_of(where)
+    token = token_for(where, os.environ)
+    if token is not None:
+        require_protected(where, token, tls=credentials is not None)
+    if credentials is None and token is None:
         return grpc.aio.insecure_channel(where.text, options, interceptors=interceptors)
 
-    def secured(credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+    def opened(credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
+        if credentials is None:
+            return grpc.aio.insecure_channel(where.text, options, interceptors=interceptors)
         return grpc.aio.secure_channel(where.text, credentials, options, interceptors=interceptors)
 
-    return RenewingChannel(where, secured)
+    return RenewingChannel(where, opened, token)
 
 
 def direct_options(address: Address) -> tuple[tuple[str, int], ...]:

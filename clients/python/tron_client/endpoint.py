@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 
-from tron_client import arguments
+from tron_client import arguments, bearer
 from tron_client.address import DEFAULT_REGISTRY, Address, parse_address
 from tron_client.tls import NO_FILES, Pem, TlsFiles, from_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
+
+    from tron_client.bearer import TokenSource
 
     File = str | PathLike[str] | bytes
 
@@ -27,10 +29,19 @@ class Endpoint(Address):
     """The addresses of one server, with credentials, interceptors and options. Agents of a process with equal endpoints
     share a stream."""
 
-    __slots__ = ("_files", "_plaintext", "agents_per_stream", "callback_threads", "credentials", "interceptors")
+    __slots__ = (
+        "_files",
+        "_plaintext",
+        "_token",
+        "agents_per_stream",
+        "callback_threads",
+        "credentials",
+        "interceptors",
+    )
 
     _files: TlsFiles
     _plaintext: bool
+    _token: TokenSource | None
     credentials: grpc.ChannelCredentials | None
     interceptors: tuple[object, ...]
     agents_per_stream: int
@@ -47,6 +58,7 @@ class Endpoint(Address):
         key: File | None = None,
         server_name: str | None = None,
         plaintext: bool = False,
+        token_file: str | PathLike[str] | None = None,
         agents_per_stream: int = AGENTS_PER_STREAM,
         callback_threads: int = CALLBACK_THREADS,
     ) -> None:
@@ -57,7 +69,9 @@ class Endpoint(Address):
         `cert` and `key`: the certificate of this client and its key, for a server that requires one. Any of the three
         means TLS; what is missing comes from TRON_CA, TRON_CERT and TRON_KEY, and a replaced file is used for the next
         connection. `server_name`: the name that the server's certificate must have, for several hosts, and for a host
-        that is reached by another name. `plaintext`: never TLS, whatever the environment names. `credentials`:
+        that is reached by another name. `plaintext`: never TLS, whatever the environment names. `token_file`: a
+        file with the token of this client, else that of TRON_TOKEN_FILE or TRON_TOKEN; it is sent only over TLS or to
+        this machine, and a replaced file is used for the next call. `credentials`:
         credentials of gRPC in place of all these. `interceptors`: client interceptors of `grpc`, of `grpc.aio`, or of
         both; each client uses those of its own kind. `agents_per_stream`: with more agents in a process, the SDK opens
         another stream. `callback_threads`: how many callbacks of these agents may run at the same time. Raises
@@ -84,17 +98,19 @@ class Endpoint(Address):
         super().__init__(text, endpoints)
         object.__setattr__(self, "_files", files)
         object.__setattr__(self, "_plaintext", arguments.flag("plaintext", plaintext))
+        object.__setattr__(self, "_token", None if token_file is None else bearer.token_file("token_file", token_file))
         object.__setattr__(self, "credentials", credentials)
         object.__setattr__(self, "interceptors", tuple(interceptors))
         for name, number in (("agents_per_stream", agents_per_stream), ("callback_threads", callback_threads)):
             object.__setattr__(self, name, arguments.whole(name, number, at_least=1))
 
     @classmethod
-    def with_files(cls, address: Address, files: TlsFiles) -> Endpoint:
-        """Return an endpoint with the address, and with these files instead of arguments."""
+    def with_files(cls, address: Address, files: TlsFiles, token: TokenSource | None = None) -> Endpoint:
+        """Return an endpoint with the address, and with these files and this token instead of arguments."""
         endpoint = cls(address.text)
         object.__setattr__(endpoint, "endpoints", address.endpoints)
         object.__setattr__(endpoint, "_files", files)
+        object.__setattr__(endpoint, "_token", token)
         return endpoint
 
     def elsewhere(self, address: Address) -> Endpoint:
@@ -103,6 +119,8 @@ class Endpoint(Address):
         same_hosts = _hosts(address) <= _hosts(self)
         endpoint = Endpoint.with_files(address, self._files)
         object.__setattr__(endpoint, "_plaintext", self._plaintext)
+        # Another host may be one that a client only claims to be TRON; it must not receive the token.
+        object.__setattr__(endpoint, "_token", self._token if same_hosts else bearer.NO_TOKEN)
         if same_hosts:
             object.__setattr__(endpoint, "credentials", self.credentials)
             object.__setattr__(endpoint, "interceptors", self.interceptors)
@@ -117,6 +135,11 @@ class Endpoint(Address):
     def plaintext(self) -> bool:
         """Whether connections are plaintext, whatever the environment names."""
         return self._plaintext
+
+    @property
+    def token(self) -> TokenSource | None:
+        """The source of the token; None: as the environment says."""
+        return self._token
 
     @property
     def own_credentials(self) -> bool:
@@ -134,7 +157,7 @@ class Endpoint(Address):
     @property
     def _key(self) -> tuple[object, ...]:
         options = self.agents_per_stream, self.callback_threads
-        security = self.credentials, self._files, self._plaintext
+        security = self.credentials, self._files, self._plaintext, self._token
         return self.text, self.endpoints, security, self.interceptors, options
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tron_client.address import DEFAULT_MONITOR, DEFAULT_REGISTRY, parse_address
+from tron_client.bearer import NO_TOKEN, TokenSource, of_environment
 from tron_client.tls import NO_FILES, Pem, TlsFiles, choose, from_environment
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ DEFAULT = "default"
 _MOST_BYTES = 1 << 20
 _ADDRESSES = {"registry": DEFAULT_REGISTRY, "tron": DEFAULT_MONITOR}
 _FILES = ("ca", "cert", "key")
-_KNOWN = (*_ADDRESSES, *_FILES, "server_name")
+_KNOWN = (*_ADDRESSES, *_FILES, "token_file", "server_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Profile:
     registry: str = ""
     tron: str = ""
     files: TlsFiles = NO_FILES
+    token: TokenSource | None = None
 
 
 def profiles_path(environ: Mapping[str, str]) -> Path:
@@ -83,6 +85,17 @@ def files_for(address: Address, environ: Mapping[str, str]) -> TlsFiles | None:
     if files is None and address.files.server_name:
         raise ValueError("server_name: means nothing without TLS; give ca, or set TRON_CA")
     return files
+
+
+def token_for(address: Address, environ: Mapping[str, str]) -> TokenSource | None:
+    """Return the token that is sent to an address: the one given with it, else of the environment, else of the profile
+    that TRON_PROFILE names. Raises ValueError for an invalid profile, and for two tokens in the environment."""
+    if isinstance(address.token, TokenSource):
+        return None if address.token == NO_TOKEN else address.token
+    found = of_environment(environ)
+    if found is None and (profile := find_profile(environ, address_given=True)) is not None:
+        found = profile.token
+    return found
 
 
 def _read(path: Path, name: str) -> dict[str, Profile]:
@@ -140,4 +153,8 @@ def _profile(name: str, table: object, folder: Path) -> Profile:
         if key in texts
     }
     chosen = TlsFiles.of(files, texts.get("server_name", ""))
-    return Profile(name, texts.get("registry", ""), texts.get("tron", ""), chosen)
+    token = None
+    if "token_file" in texts:
+        path = os.path.join(folder, os.path.expanduser(texts["token_file"]))  # noqa: PTH118, PTH111
+        token = TokenSource(path, named=f"profiles.{name}.token_file")
+    return Profile(name, texts.get("registry", ""), texts.get("tron", ""), chosen, token)

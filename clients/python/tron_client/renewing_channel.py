@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 import grpc.aio
 
+from tron_client.bearer import with_token
 from tron_client.credentials import credentials_of
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tron_client.address import Address
+    from tron_client.bearer import TokenSource
 
 
 class _Connection:
     """One channel, the credentials that it was opened with, and the number of its open calls."""
 
-    def __init__(self, credentials: grpc.ChannelCredentials, channel: grpc.aio.Channel) -> None:
+    def __init__(self, credentials: grpc.ChannelCredentials | None, channel: grpc.aio.Channel) -> None:
         self.credentials = credentials
         self.channel = channel
         self.calls = 0
@@ -33,12 +35,16 @@ class _Connection:
 class RenewingChannel(grpc.aio.Channel):
     """The channel. Like every channel of `grpc.aio`, it belongs to one event loop."""
 
-    def __init__(self, address: Address, open_channel: Callable[[grpc.ChannelCredentials], grpc.aio.Channel]) -> None:
-        """`open_channel` opens a channel to the address with credentials. Raises ValueError if the address is plaintext
-        or its certificates cannot be used."""
+    def __init__(
+        self,
+        address: Address,
+        open_channel: Callable[[grpc.ChannelCredentials | None], grpc.aio.Channel],
+        token: TokenSource | None = None,
+    ) -> None:
+        """`open_channel` opens a channel to the address, in plaintext without credentials. `token`: the token of each
+        call. Raises ValueError if the certificates cannot be used."""
         credentials = credentials_of(address)
-        if credentials is None:
-            raise ValueError(f"{address} has no certificates")
+        self.token = token
         self._address = address
         self._open_channel = open_channel
         self._current = _Connection(credentials, open_channel(credentials))
@@ -131,6 +137,9 @@ class _Method:
         if self._made is None or self._made[0] is not connection:
             words, named = self._definition
             self._made = (connection, getattr(connection.channel, self._kind)(*words, **named))
+        if self._channel.token is not None:
+            # An interceptor of grpc.aio would put a queue in front of each stream.
+            options["metadata"] = tuple(with_token(options.get("metadata"), self._channel.token))
         call = self._made[1](*arguments, **options)
         self._channel.track(connection, call)
         return call

@@ -285,7 +285,10 @@ def find_monitor(registry: Address | str, *, timeout: float = 5.0) -> Address:
     where = resolve_address(registry)
     with RegistryClient(where, timeout=timeout) as client:
         found = monitor_address(client.get_service(MONITOR_SERVICE_ID).url, where)
-    return where.elsewhere(found) if isinstance(where, Endpoint) else found
+    if isinstance(where, Endpoint):
+        return where.elsewhere(found)
+    same_hosts = {host for host, _ in found.endpoints} <= {host for host, _ in where.endpoints}
+    return found if same_hosts else Endpoint(where.text).elsewhere(found)
 
 
 _STATS_BY_HAND = frozenset({"last_check", "sinks", "observed_at"})

@@ -135,3 +135,13 @@ def test_the_pause_before_the_second_restart_is_a_second(registry: Canned, tmp_p
     tron(*RUN, "--restart", "2", "--", "sh", "-c", f"date +%s.%N >> {stamps}; exit 1", at=registry)
     _, second, third = map(float, stamps.read_text().split())
     assert third - second >= 0.5  # from start to start; a slow start of the second takes from it
+
+
+@pytest.mark.parametrize(("options", "seen"), [((), "none"), (("--pass-token",), "tron_abc")])
+def test_the_program_receives_the_token_only_if_it_is_asked_for(
+    options: tuple[str, ...], seen: str, registry: Canned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRON_TOKEN", "tron_abc")
+    program = ["sh", "-c", f"printf %s ${{TRON_TOKEN:-none}} > {tmp_path / 'seen'}"]
+    assert tron(*RUN, *options, "--", *program, at=registry).returncode == 0
+    assert (tmp_path / "seen").read_text() == seen
