@@ -9,7 +9,7 @@ Read in this order:
 - `replica/`   the copy that every answer is read from. Pure; each consumer has a cursor of its own.
 - `upstream/`  gRPC: what keeps the replica current, and what changes something at the registry.
 - `gateway`    what all requests are answered from, on all ports.
-- `http/`      HTTP as all ports speak it: bodies, errors, event streams, pages of other sites.
+- `http/`      HTTP as all ports speak it: which requests are served, bodies, errors, event streams.
 - `v1/`        the JSON API.
 - `page/`      the dashboard, which reads /v1 only.
 - `legacy/`    the four legacy contracts, one file a port.

@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
@@ -17,6 +16,7 @@ from fastapi import APIRouter
 
 from gateway_http.config import Config
 from gateway_http.gateway import Gateway
+from gateway_http.http.admission import Admission
 from gateway_http.http.asgi import App
 from gateway_http.http.front import Front
 from gateway_http.http.prompt_requests import PromptProtocol
@@ -111,7 +111,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         states: dict[str, PortState] = {}
         metrics = [*gateway_metrics(gateway, states), *tls_metrics(security.tls)]
         telemetry = Telemetry("gateway", metrics, otlp_endpoint=config.otlp_endpoint)
-        apps = applications(gateway, listeners, metrics_router(lambda: read_all(metrics)))
+        apps = applications(gateway, security, listeners, metrics_router(lambda: read_all(metrics)))
         ports = {listener: port_of(app, gateway, security.ssl_context()) for listener, app in apps.items()}
         states |= {listener.key: port.server_state for listener, port in ports.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]
@@ -142,7 +142,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     log.info("gateway_stopped")
 
 
-def applications(gateway: Gateway, listeners: list[Listener], metrics: APIRouter) -> dict[Listener, App]:
+def applications(
+    gateway: Gateway, security: TransportSecurity, listeners: list[Listener], metrics: APIRouter
+) -> dict[Listener, App]:
     """Return the application of each port: its legacy contract; on 6121 also /v1 and /metrics, and on 6101 also /v1 and
     the dashboard."""
     config = gateway.config
@@ -151,13 +153,19 @@ def applications(gateway: Gateway, listeners: list[Listener], metrics: APIRouter
     neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
     v1, (below_v1, below_api) = api.router(gateway), overview.routers(gateway)
     dashboard = page.router(config.root_path)
-    front = partial(Front, max_body_bytes=config.max_body_bytes, root_path=config.root_path)
-    return {
-        registry_http: front(registry.RegistryPort(gateway, registry_http.port, [v1, below_v1, metrics])),
-        tron_http: front(tron.build(gateway, tron_http.port)),
-        events_http: front(events.build(gateway, events_http.port)),
-        hmi_http: front(hmi.build(gateway, hmi_http.port, neighbours, [v1, below_v1, below_api, dashboard])),
+    apps: dict[Listener, App] = {
+        registry_http: registry.RegistryPort(gateway, registry_http.port, [v1, below_v1, metrics]),
+        tron_http: tron.build(gateway, tron_http.port),
+        events_http: events.build(gateway, events_http.port),
+        hmi_http: hmi.build(gateway, hmi_http.port, neighbours, [v1, below_v1, below_api, dashboard]),
     }
+    open_by_contract = (tron_http, events_http)  # for pages of the legacy HMI, which is another port of the same host
+
+    def around(listener: Listener, app: App) -> App:
+        rules = security.http_rules(listener.address, same_host=listener in open_by_contract)
+        return Admission(Front(app, config.max_body_bytes, config.root_path), rules)
+
+    return {listener: around(listener, app) for listener, app in apps.items()}
 
 
 def _agents(config: Config, listeners: list[Listener], scheme: str) -> list[Any]:

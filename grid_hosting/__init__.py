@@ -4,6 +4,7 @@
 - `addresses`, `listening`, `dialing`     addresses that a program listens on, and those of other servers.
 - `security`, `transport_security`        settings of transport security; which addresses a program may listen on.
 - `certificates`, `tls_files`, `tls`      decide whether a certificate can be used; files; TLS of all ports.
+- `http_hosts`, `http_rules`              which requests an HTTP port serves.
 - `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.
 - `authentication`, `credential`          the one interceptor that authenticates callers; reads their credentials.
 - `access/`                               principals, grants and tokens, and their file.

@@ -40,6 +40,8 @@ class Certificate:
     material: Material
     not_after: datetime
     """The end of the certificate, or of an earlier one of its chain, in UTC."""
+    names: tuple[str, ...] = ()
+    """The DNS names for which the certificate is valid, in lower case."""
 
 
 def check(material: Material, now: datetime) -> Certificate:
@@ -52,7 +54,7 @@ def check(material: Material, now: datetime) -> Certificate:
         _check_time(each, now)
     if material.client_ca:
         _parse("client_ca", material.client_ca)
-    return Certificate(material, min(each.not_valid_after_utc for each in chain))
+    return Certificate(material, min(each.not_valid_after_utc for each in chain), _dns_names(chain[0]))
 
 
 def check_authorities(setting: str, bundle: bytes) -> None:
@@ -111,6 +113,14 @@ def _check_time(certificate: x509.Certificate, now: datetime) -> None:
         )
     if now >= (end := certificate.not_valid_after_utc):
         raise CertificateError(f"cert: {_name(certificate)} expired at {end.isoformat()}; renew it")
+
+
+def _dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(each.lower() for each in names.get_values_for_type(x509.DNSName))
 
 
 def _name(certificate: x509.Certificate) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
-from pydantic_settings import CliImplicitFlag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_settings import CliImplicitFlag, NoDecode
 
+from grid_hosting.http_hosts import check_host_name
+from grid_hosting.http_rules import parse_network
 from grid_hosting.start import SECURITY, StartError
 
 
@@ -19,6 +21,25 @@ def _none_if_empty(path: Any) -> Any:
 
 OptionalFile = Annotated[Path | None, BeforeValidator(_none_if_empty)]
 """The path of a file, or the empty text for none."""
+
+
+def _split(words: Any) -> Any:
+    return [word.strip() for word in words.split(",") if word.strip()] if isinstance(words, str) else words
+
+
+def _checked_hosts(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(check_host_name, names))
+
+
+def _checked_networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(parse_network(each)) for each in texts)
+
+
+HostNameList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_hosts)]
+"""Host names and IP addresses; in a variable or a flag, they are separated by commas."""
+
+NetworkList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_networks)]
+"""IP addresses and networks; in a variable or a flag, they are separated by commas."""
 
 
 class SecuritySettings(BaseModel):
@@ -38,6 +59,12 @@ class SecuritySettings(BaseModel):
     insecure_listen: CliImplicitFlag[bool] = False
     """Allow addresses that other machines can reach without TLS. Anyone who reaches them can act as any service, and
     can read everything."""
+    http_hosts: HostNameList = ()
+    """Further host names, and IP addresses, for which the HTTP ports answer: the names by which clients or a reverse
+    proxy reach them. `*.NAME` is every name below NAME. `localhost`, loopback addresses, the host of the listen address
+    and the names in `cert` need not be listed."""
+    trusted_proxies: NetworkList = ()
+    """Addresses and networks of reverse proxies whose `X-Forwarded-Host` and `X-Forwarded-Proto` are believed."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -11,7 +11,7 @@ from typing import Any
 PROGRAMS = frozenset({"registry", "monitor", "gateway"})
 """The programs that one settings file may have tables for."""
 
-SECURITY = frozenset({"cert", "key", "client_ca", "ca", "insecure_listen"})
+SECURITY = frozenset({"cert", "key", "client_ca", "ca", "insecure_listen", "http_hosts", "trusted_proxies"})
 """The names in the table `[security]`, which all programs read."""
 
 

@@ -9,14 +9,18 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
 import grpc
 import structlog
 
-from grid_hosting.addresses import exposure_refusal, exposure_warning
+from grid_hosting.addresses import exposure_refusal, exposure_warning, parse_listen
+from grid_hosting.http_hosts import HostNames, check_host_name
+from grid_hosting.http_rules import HttpRules
 from grid_hosting.listening import bound_beyond_loopback
 from grid_hosting.security import SecuritySettings
 from grid_hosting.start import StartError
@@ -39,7 +43,7 @@ class TransportSecurity:
 
     def __init__(self, what: str, settings: SecuritySettings) -> None:
         """`what`: the program, as sentences name it."""
-        self._what = what
+        self._what, self._settings = what, settings
         self._allowed = settings.insecure_listen
         self._exposed: dict[str, None] = {}
         self.tls = None if settings.cert is None else ServerTls(settings)
@@ -60,6 +64,22 @@ class TransportSecurity:
     def scheme(self) -> str:
         """Return the scheme of the program's HTTP addresses."""
         return "http" if self.tls is None else "https"
+
+    def http_rules(self, address: str, *, same_host: bool = False) -> HttpRules:
+        """Return the rules for the requests of one HTTP port. `address`: the one that it is bound to; `same_host`:
+        pages of other ports of the same host may act."""
+        exposed = bound_beyond_loopback(address)
+        own = [parse_listen(address).host, *([socket.gethostname()] if exposed else [])]
+        return HttpRules(
+            HostNames(
+                [*self._settings.http_hosts, *(name for each in own if (name := _host_name(each)))],
+                any_address=exposed,
+                certified=lambda: () if self.tls is None else self.tls.certificate.names,
+            ),
+            tls=self.tls is not None,
+            trusted_proxies=map(ipaddress.ip_network, self._settings.trusted_proxies),
+            same_host=same_host,
+        )
 
     def admit(self, *addresses: str) -> None:
         """Check ports that are bound, before they serve. Raises ExposedError."""
@@ -87,3 +107,11 @@ class TransportSecurity:
         for address in () if client_certificates else self._exposed:
             why = exposure_warning(self._what, address, tls=self.tls is not None)
             log.warning("listening_beyond_loopback", address=address, why=why)
+
+
+def _host_name(text: str) -> str:
+    """Return a host name of this machine as the rules compare it; empty if no client can send it."""
+    try:
+        return check_host_name(text)
+    except ValueError:
+        return ""

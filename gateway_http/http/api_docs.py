@@ -1,55 +1,89 @@
 """The pages `/docs` and `/redoc` of each port, with all their files served from here, so that they work without the
 internet.
 
-FastAPI's own pages load their scripts from other hosts, and stay blank if these cannot be reached. The files come from
-the package `fastapi-offline`; all addresses are relative, so that a proxy may serve the port under any path.
+FastAPI's own pages load their scripts from other hosts, and have scripts inline, which the policy of our pages forbids.
+The files come from the package `fastapi-offline`; all addresses are relative, so that a proxy may serve the port under
+any path.
 """
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 import fastapi_offline
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 DOCS, REDOC = "/docs", "/redoc"
 _ASSETS = "docs-assets"
-_POLICY = "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'"
-"""Redoc would load its maker's logo from another host."""
+_START = "start-swagger-ui.js"
+
+_COMMON = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; font-src 'self' data:; img-src 'self' data: blob:; "
+    # Both programs write styles into the page while they run.
+    "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_POLICIES = {DOCS: _COMMON, REDOC: f"{_COMMON}; worker-src blob:"}
+"""Redoc searches in a worker; it would load its maker's logo from another host."""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}: API</title>
+<link rel="shortcut icon" href="{assets}/favicon.png">
+{head}</head>
+<body>
+{body}</body>
+</html>
+"""
+
+_SWAGGER_HEAD = '<link rel="stylesheet" href="{assets}/swagger-ui.css">\n'
+_SWAGGER = """<div id="swagger-ui" data-url="openapi.json"></div>
+<script src="{assets}/swagger-ui-bundle.js"></script>
+<script src="{assets}/{start}"></script>
+"""
+_SWAGGER_START = b"""SwaggerUIBundle({
+  url: document.getElementById("swagger-ui").dataset.url,
+  dom_id: "#swagger-ui",
+  layout: "BaseLayout",
+  deepLinking: true,
+  showExtensions: true,
+  showCommonExtensions: true,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
+});
+"""
+_REDOC = """<redoc spec-url="openapi.json"></redoc>
+<script src="{assets}/redoc.standalone.js"></script>
+"""
 
 _FOLDER = Path(fastapi_offline.__file__).parent / "static"
 
 
 def add_docs(app: FastAPI) -> None:
     """Add the pages to an app, which must have been created with `docs_url=None, redoc_url=None`."""
-    swagger = get_swagger_ui_html(
-        openapi_url="openapi.json",
-        title=f"{app.title}: API",
-        swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{_ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f"{_ASSETS}/favicon.png",
-    )
-    redoc = get_redoc_html(
-        openapi_url="openapi.json",
-        title=f"{app.title}: API",
-        redoc_js_url=f"{_ASSETS}/redoc.standalone.js",
-        redoc_favicon_url=f"{_ASSETS}/favicon.png",
-        with_google_fonts=False,
-    )
+    head = _SWAGGER_HEAD.format(assets=_ASSETS)
+    pages = {
+        DOCS: _page(app.title, _SWAGGER.format(assets=_ASSETS, start=_START), head),
+        REDOC: _page(app.title, _REDOC.format(assets=_ASSETS)),
+    }
 
-    for page in (swagger, redoc):
-        page.headers["content-security-policy"] = _POLICY
+    async def show(request: Request) -> HTMLResponse:
+        path = DOCS if request.url.path.endswith(DOCS) else REDOC
+        return HTMLResponse(pages[path], headers={"content-security-policy": _POLICIES[path]})
 
-    async def show_swagger(_: Request) -> HTMLResponse:
-        return swagger
+    async def start(_: Request) -> Response:
+        return Response(_SWAGGER_START, media_type="text/javascript")
 
-    async def show_redoc(_: Request) -> HTMLResponse:
-        return redoc
-
-    app.add_route(DOCS, show_swagger, include_in_schema=False)
-    app.add_route(REDOC, show_redoc, include_in_schema=False)
+    for path in pages:
+        app.add_route(path, show, include_in_schema=False)
+    app.add_route(f"/{_ASSETS}/{_START}", start, include_in_schema=False)
     app.mount(f"/{_ASSETS}", StaticFiles(directory=_FOLDER), name=_ASSETS)
+
+
+def _page(title: str, body: str, head: str = "") -> str:
+    return _PAGE.format(title=escape(title), assets=_ASSETS, head=head, body=body)

@@ -15,7 +15,6 @@ from tron_client import AlertNotFound, InvalidRequest, NotImplementedYet, Servic
 from tron_client.errors import RETRYABLE
 
 from gateway_http.http.json_bounds import showable
-from gateway_http.http.sites import CHANGING, REFUSAL, is_own
 
 RETRY_AFTER_S = "1"
 PROBLEM_TYPE = "application/problem+json"
@@ -94,12 +93,6 @@ def what_is_wrong(error: HTTPException) -> str:
         case ValueError() as cause if error.status_code == 400:
             return f"the body cannot be read: {cause}"
     return str(error.detail)
-
-
-async def own_pages_only(request: Request) -> None:
-    """Refuse a change by a page of another site; every route depends on this. Raises Refused."""
-    if request.method in CHANGING and not is_own(dict(request.scope["headers"])):
-        raise Refused(403, REFUSAL)
 
 
 def install_errors(app: FastAPI) -> None:

@@ -1,5 +1,5 @@
-"""Closes connections on which no request arrives, or only part of a request. uvicorn bounds only the time between
-requests.
+"""Closes connections on which no request arrives, or only part of a request: uvicorn bounds only the time between
+requests. Reads the host from a request target that has one.
 
 Each connection counts against `max_connections` and holds a file descriptor: without this bound, silent connections
 could keep all other clients from the port for as long as they like.
@@ -19,6 +19,7 @@ class PromptProtocol(HttpToolsProtocol):
     """Speaks HTTP/1.1, and closes a connection whose client does not finish its request in time. Responses may take any
     time."""
 
+    url: bytes
     _due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -37,6 +38,13 @@ class PromptProtocol(HttpToolsProtocol):
         if self._due is None:
             self._wait()
 
+    def on_headers_complete(self) -> None:
+        """Let the host of a target in absolute form replace the header, as RFC 9112 demands, so that nothing behind
+        this reads another host than a proxy in front did."""
+        if not self.url.startswith((b"/", b"*")):
+            self._split_target()
+        super().on_headers_complete()
+
     def on_message_complete(self) -> None:
         """Note that the whole request has arrived."""
         self._stop_waiting()
@@ -46,6 +54,16 @@ class PromptProtocol(HttpToolsProtocol):
         """Stop waiting for requests, because the connection uses another protocol from now on."""
         self._stop_waiting()
         super().handle_websocket_upgrade()
+
+    def _split_target(self) -> None:
+        scheme, separator, rest = self.url.partition(b"://")
+        if not separator or scheme.lower() not in (b"http", b"https"):
+            return  # CONNECT, or no target at all: it is refused as no path of ours
+        end = min((at for mark in b"/?#" if (at := rest.find(mark)) >= 0), default=len(rest))
+        authority, path = rest[:end].rpartition(b"@")[2], rest[end:]
+        self.url = path if path.startswith(b"/") else b"/" + path
+        self.headers[:] = [each for each in self.headers if each[0] != b"host"]
+        self.headers.append((b"host", authority))
 
     def _wait(self) -> None:
         self._due = self.loop.call_later(REQUEST_WITHIN, self._close)

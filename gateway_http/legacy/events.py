@@ -160,7 +160,6 @@ def build(gateway: Gateway, port: int) -> App:
             pump.cancel()
             await asyncio.wait({pump})
 
-    # Pages of any origin may broadcast: that is the contract of the Event Stream.
     app = FastAPI(
         docs_url=None,
         redoc_url=None,

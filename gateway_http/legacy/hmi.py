@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from pydantic import AfterValidator, BaseModel
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.json_bounds import check_object
 from gateway_http.http.openapi import describe
-from gateway_http.http.problems import install_errors, own_pages_only
+from gateway_http.http.problems import install_errors
 from gateway_http.legacy import hhmrs_settings as hhmrs
 from gateway_http.legacy.alerts import distinct
 from gateway_http.legacy.hmi_views import DIRECT_CHAT, agents_of, alerts_of, tree_of
@@ -128,7 +128,6 @@ def build(
         title="PAS HMI",
         version="1.0.0",
         summary="The System Status page, and the legacy contract of the HMI about service status (port 6101).",
-        dependencies=[Depends(own_pages_only)],
         max_body_size=gateway.max_body_bytes,
     )
     install_errors(app)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 from starlette.exceptions import HTTPException
 from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
 
@@ -16,8 +16,7 @@ from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.asgi import JSON_TYPE, Message, Receive, Scope, Send, is_json, read_small, replay, send_bytes
 from gateway_http.http.openapi import describe
-from gateway_http.http.problems import Refused, headers_of, install_errors, own_pages_only
-from gateway_http.http.sites import is_own
+from gateway_http.http.problems import Refused, headers_of, install_errors
 from gateway_http.legacy import bodies
 from gateway_http.legacy.declarations import declared, wrong_fields
 from gateway_http.legacy.plain_beats import MOST_MESSAGE, plain_beat
@@ -87,7 +86,7 @@ class RegistryPort:
         except HTTPException as error:
             await self.app(scope, _failing(error), send)  # a body that cannot be read; the long way says why
             return
-        plain = is_json(scope) and is_own(dict(scope["headers"])) and len(body) <= BEAT_BYTES
+        plain = is_json(scope) and len(body) <= BEAT_BYTES
         beat = plain_beat(body) if plain else None
         if beat is None:
             # Not an ordinary heartbeat: what is wrong with it, if anything, is said in the long form.
@@ -136,7 +135,6 @@ class RegistryPort:
             version="1.0.0",
             summary="The legacy contract of the registry (port 6121), and the JSON API under /v1.",
             strict_content_type=False,
-            dependencies=[Depends(own_pages_only)],
             max_body_size=self._gateway.max_body_bytes,
         )
         install_errors(app)

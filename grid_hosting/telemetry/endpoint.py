@@ -18,7 +18,9 @@ import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from grid_hosting.listening import bind_socket
+from grid_hosting.security import SecuritySettings
 from grid_hosting.start import StartError
+from grid_hosting.telemetry.guarded_page import guarded, with_asked_host
 from grid_hosting.transport_security import TransportSecurity
 
 log = structlog.get_logger("metrics")
@@ -45,6 +47,10 @@ class _Handler(WSGIRequestHandler):
             self.request.settimeout(ANSWER_WITHIN)
             self.request = self.server.tls.wrap_socket(self.request, server_side=True)
         super().setup()
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return the environment of the request."""
+        return with_asked_host(super().get_environ(), self.path)
 
     def finish(self) -> None:
         """Close the connection; the server knows only the socket below TLS."""
@@ -102,9 +108,10 @@ class Endpoint:
                 bound.close()
                 raise
             tls = security.ssl_context()
+        rules = (security or TransportSecurity("the program", SecuritySettings())).http_rules(self.address)
         host, _, port = self.address.rpartition(":")
         self._server = _Server(bound, (host.strip("[]"), int(port)), tls)
-        self._server.set_app(make_wsgi_app(page))
+        self._server.set_app(guarded(make_wsgi_app(page), rules))
         threading.Thread(target=self._serve, name="metrics", daemon=True).start()
 
     def close(self) -> None:

@@ -26,6 +26,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--enable-precise-memory-info",
+    # Names of an attacker lead here, and the browser does not ask a person whether a page may: the ports must refuse.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
+    "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
 ]
 
 # What a browser prints when a server is away, which is what some tests are about.

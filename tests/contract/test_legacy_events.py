@@ -137,6 +137,15 @@ def test_pages_of_any_origin_may_read_and_broadcast(face: Face, headers: dict[st
     assert face.events.get("/health", headers=headers).headers["access-control-allow-origin"] == "*"
     asked = {"Origin": "http://x", "Access-Control-Request-Method": "POST"}
     assert face.events.options("/broadcast", headers=asked).status_code == 200
+    assert face.events.post("/broadcast", json={"event_type": "of a page"}, headers=headers).status_code == 200
+
+
+def test_pages_of_other_hosts_may_read_and_not_broadcast(face: Face) -> None:
+    headers = {"Origin": "http://elsewhere", "Sec-Fetch-Site": "cross-site"}
+    assert face.events.get("/events/recent", headers=headers).headers["access-control-allow-origin"] == "*"
+    assert face.events.post("/broadcast", json={"event_type": "of a stranger"}, headers=headers).status_code == 403
+    assert face.events.get("/events/stream", headers=headers).status_code == 403
+    assert "of a stranger" not in face.events.get("/events/recent").text
 
 
 # --- 4.2 Socket.IO ----------------------------------------------------------------------------------------------------
@@ -182,9 +191,11 @@ def test_a_client_may_ask(face: Face) -> None:
 
 
 def test_the_handshake_is_that_of_engine_io_4(face: Face) -> None:
-    answer = face.events.get("/socket.io/?EIO=4&transport=polling", headers={"Origin": "http://elsewhere"})
+    handshake = "/socket.io/?EIO=4&transport=polling"
+    assert face.events.get(handshake, headers={"Origin": "http://elsewhere"}).status_code == 403
+    answer = face.events.get(handshake, headers={"Origin": "http://localhost:6101"})
     assert answer.status_code == 200
-    assert answer.headers["access-control-allow-origin"] in ("*", "http://elsewhere")
+    assert answer.headers["access-control-allow-origin"] in ("*", "http://localhost:6101")
     opened = json.loads(answer.text.removeprefix("0"))
     assert (opened["pingInterval"], opened["pingTimeout"]) == (25000, 20000)
 

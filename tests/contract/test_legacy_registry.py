@@ -68,7 +68,8 @@ def test_an_unknown_path_is_not_found(face: Face) -> None:
     ],
 )
 def test_a_wrong_method_is_answered_with_the_right_one(face: Face, method: str, path: str, allowed: str) -> None:
-    answer = face.rest.request(method, path, headers={"Origin": "http://elsewhere"})
+    origin = "http://elsewhere" if method in ("GET", "HEAD", "OPTIONS") else str(face.rest.base_url)
+    answer = face.rest.request(method, path, headers={"Origin": origin})
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
     assert not [name for name in answer.headers if name.startswith("access-control")]
     if method != "HEAD":

@@ -71,11 +71,11 @@ FINDINGS: list[tuple[str, str, Case]] = [
         "a Socket.IO event that is no list, and one with the name of an event of the library",
         "gateway socket.io",
         (
-            Step("events_http#0", b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: a\r\n\r\n"),
+            Step("events_http#0", b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: localhost\r\n\r\n"),
             *(
                 Step(
                     "events_http#0",
-                    b"POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: a\r\n"
+                    b"POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nhost: localhost\r\n"
                     b"content-length: %d\r\n\r\n%s" % (len(packet), packet),
                 )
                 for packet in (
@@ -97,7 +97,8 @@ FINDINGS: list[tuple[str, str, Case]] = [
         (
             Step(
                 "events_http#0",
-                b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity\r\n\r\n",
+                b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: localhost\r\n"
+                b"transfer-encoding: identity\r\n\r\n",
             ),
         ),
     ),

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from gateway_http.config import Config
 from gateway_http.runtime import connected
 from gateway_http.server import Listener, Port, applications, port_of
+from grid_hosting.transport_security import TransportSecurity
 from tests.fuzz.alarms import Alarms, raised
 from tests.fuzz.cases import Case, Step
 from tests.fuzz.http_bytes import UPGRADE, frames, polls, requests
@@ -179,7 +180,7 @@ class GatewayRig(TronRig):
         gateway = await self._gateway_ends.enter_async_context(connected(config))
         # Never served: what the gateway says about its own ports needs addresses.
         listeners = [Listener(key, socket.socket(), f"127.0.0.1:{number}") for number, key in enumerate(KEYS, start=1)]
-        apps = applications(gateway, listeners, APIRouter())
+        apps = applications(gateway, TransportSecurity("the gateway", config), listeners, APIRouter())
         self._ports: dict[str, Port] = {}
         for listener, app in apps.items():
             listener.socket.close()

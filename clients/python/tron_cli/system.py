@@ -131,6 +131,12 @@ def up(
         Path | None,
         typer.Option(help="CA bundle by which the programs verify each other. Default: that of --client-ca."),
     ] = None,
+    http_hosts: Annotated[
+        str, typer.Option(help="Further names for which the HTTP ports answer, separated by commas.")
+    ] = "",
+    trusted_proxies: Annotated[
+        str, typer.Option(help="Addresses of reverse proxies whose X-Forwarded-Host is believed, separated by commas.")
+    ] = "",
     insecure_listen: Annotated[
         bool, typer.Option("--insecure-listen", help="Allow addresses that other machines can reach without TLS.")
     ] = False,
@@ -159,7 +165,8 @@ def up(
     pages = {flag: address for flag, address in metrics.items() if address != _OFF}
     _check_addresses(listens, pages)
     files = {"cert": cert, "key": key, "client_ca": client_ca, "ca": ca}
-    given: dict[str, Path | bool] = {name: path for name, path in files.items() if path is not None}
+    given: dict[str, Path | bool | str] = {name: path for name, path in files.items() if path is not None}
+    given |= {name: text for name, text in (("http_hosts", http_hosts), ("trusted_proxies", trusted_proxies)) if text}
     if insecure_listen:
         given["insecure_listen"] = True
     security = check_security(tables, given, listens | pages)

@@ -9,13 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from gateway_http.http.coding import Decoder, TooLarge, Unreadable
 from gateway_http.http.front import Front
-from gateway_http.http.problems import install_errors, own_pages_only
-from gateway_http.http.sites import is_own
+from gateway_http.http.problems import install_errors
 
 LIMIT = 100_000
 
@@ -27,7 +26,7 @@ def gzipped(data: bytes) -> bytes:
 
 def application() -> FastAPI:
     """A page, a stream without end, and a place that says what it was sent."""
-    app = FastAPI(max_body_size=LIMIT, dependencies=[Depends(own_pages_only)])
+    app = FastAPI(max_body_size=LIMIT)
     install_errors(app)
 
     @app.get("/things")
@@ -246,36 +245,3 @@ async def test_what_is_not_utf8_is_said_to_be_so() -> None:
         answer = await http.post("/things", content=b'{"name": "\xfc"}', headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert answer.json() == {"detail": "the body is not in UTF-8: byte 0xfc at position 10"}
-
-
-# --- pages of other sites ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("headers", "own"),
-    [
-        ({}, True),
-        ({"sec-fetch-site": "same-origin"}, True),
-        ({"sec-fetch-site": "none"}, True),
-        ({"sec-fetch-site": "same-site"}, False),
-        ({"sec-fetch-site": "cross-site"}, False),
-        ({"sec-fetch-site": "same-site", "origin": "http://tron.test"}, False),
-        ({"origin": "http://tron.test"}, True),
-        ({"origin": "https://TRON.test"}, True),
-        ({"origin": "http://tron.test:6101"}, False),
-        ({"origin": "http://evil.test"}, False),
-        ({"origin": "null"}, False),
-        ({"origin": ""}, False),
-        ({"origin": "http://[bad"}, False),
-        ({"origin": "https://outside.test", "x-forwarded-host": "outside.test, inner"}, True),
-        ({"origin": "https://evil.test", "x-forwarded-host": "outside.test"}, False),
-    ],
-)
-async def test_only_pages_of_this_address_change_something(headers: dict[str, str], own: bool) -> None:
-    assert is_own({name.encode(): value.encode() for name, value in {"host": "tron.test", **headers}.items()}) is own
-    async with client() as http:
-        answer = await http.post("/things", json={}, headers=headers)
-        assert answer.status_code == (200 if own else 403)
-        if not own:
-            assert answer.json() == {"detail": "a page of another site may not change anything here"}
-        assert (await http.get("/things", headers=headers)).status_code == 200

@@ -84,6 +84,41 @@ async def test_values_are_read_by_the_thread_of_the_loop() -> None:
     assert seen == [threading.get_ident()]
 
 
+async def test_the_page_answers_for_its_names_and_restricts_what_a_browser_may_do_with_it() -> None:
+    served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY)
+
+    def ask(head: str) -> str:
+        host, _, port = served.address.rpartition(":")
+        with socket.create_connection((host, int(port)), 10) as client:
+            client.sendall(f"GET {head}\r\n\r\n".encode())
+            return client.makefile("rb").read().decode()
+
+    refused = {
+        "/metrics HTTP/1.1\r\nHost: rebound.test": "421",
+        "http://rebound.test/metrics HTTP/1.1\r\nHost: localhost": "421",
+        "/metrics HTTP/1.1\r\nHost: localhost\r\nHost: rebound.test": "400",
+        "/metrics HTTP/1.1\r\nHost: localhost\r\nHost: localhost": "400",
+        "/metrics HTTP/1.1\r\nX: y": "400",
+    }
+    try:
+        for head, status in refused.items():
+            answer = await asyncio.to_thread(ask, head)
+            assert answer.split(" ")[1] == status, answer
+            assert "tron_x" not in answer
+            assert "http_hosts" in answer or status == "400"
+        for head in (
+            "/metrics HTTP/1.1\r\nhost: LOCALHOST:1",
+            "/metrics HTTP/1.0",
+            "http://localhost/ HTTP/1.1\r\nHost: x",
+        ):
+            answer = await asyncio.to_thread(ask, head)
+            assert "tron_x 1.0" in answer
+            for header in ("x-content-type-options: nosniff", "frame-ancestors 'none'", "referrer-policy: no-referrer"):
+                assert header in answer
+    finally:
+        served.close()
+
+
 async def test_an_address_in_use_is_logged_and_the_program_goes_on(logged: list[structlog.typing.EventDict]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = f"127.0.0.1:{other.getsockname()[1]}"

@@ -165,7 +165,8 @@ def test_tron_up_finds_the_settings_that_each_program_will_have(monkeypatch: pyt
     [
         (
             '[security]\ncret = "x"\n',
-            "[security] has no setting cret; it has ca, cert, client_ca, insecure_listen, key",
+            "[security] has no setting cret; it has ca, cert, client_ca, http_hosts, "
+            "insecure_listen, key, trusted_proxies",
         ),
         ('security = "on"\n', "security is not a table"),
         ('[security]\ncert = "x"\n', "[security] key: is missing"),

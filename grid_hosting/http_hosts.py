@@ -1,0 +1,87 @@
+"""Decides for which host names an HTTP port answers. Pure: no name is resolved.
+
+The author of a web page can give the name of the page the address of this machine (DNS rebinding). A browser then takes
+the page and this port for one site; only the name in `Host` shows the difference.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from grid_hosting.addresses import is_loopback
+
+_AUTHORITY = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{0,5}))?", re.ASCII)
+_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The host and the port of an address on the web."""
+
+    host: str
+    """A name in lower case without a dot at its end, or an IP address in its usual form, without brackets."""
+    port: str
+    """Empty if it is not given."""
+
+
+def parse_authority(text: str) -> Authority:
+    """Return the parsed `HOST` or `HOST:PORT`. Raises ValueError if it is neither."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        raise ValueError("it is not HOST or HOST:PORT")
+    host, port = found[1].lower(), found[2] or ""
+    if host.startswith("["):
+        return Authority(str(ipaddress.IPv6Address(host[1:-1])), port)
+    return Authority(host.removesuffix("."), port)
+
+
+def check_host_name(text: str) -> str:
+    """Return a host name or an IP address of the setting `http_hosts` as `HostNames` compares it. Raises ValueError
+    that explains the mistake."""
+    host = text.strip().lower()
+    if (address := _address(host.removeprefix("[").removesuffix("]"))) is not None:
+        return address
+    host = host.removesuffix(".")
+    if host == "*":
+        raise ValueError("'*' would admit every page that gives its name the address of this machine; list the names")
+    if not _NAME.fullmatch(host):
+        raise ValueError(
+            f"{text!r} is not a host name; write a name or an IP address without scheme and port, or *.NAME"
+        )
+    return host
+
+
+class HostNames:
+    """The names for which one port answers: those of loopback, its own, and those that are configured."""
+
+    def __init__(
+        self, names: Iterable[str], *, any_address: bool, certified: Callable[[], Iterable[str]] = tuple
+    ) -> None:
+        """`names`: as `check_host_name` returns them. `any_address`: every IP address is admitted, because other
+        machines can reach the port, perhaps by another address; only names can be rebound. `certified`: returns the
+        names in the current certificate of the port."""
+        self._names = frozenset(names)
+        self._any_address = any_address
+        self._certified = certified
+
+    def admits(self, host: str) -> bool:
+        """Whether the port answers for a host, as `parse_authority` returns it."""
+        if host == "localhost" or is_loopback(host):
+            return True
+        if _address(host) is not None:
+            return self._any_address or host in self._names
+        return _named(host, self._names) or _named(host, self._certified())
+
+
+def _named(host: str, names: Iterable[str]) -> bool:
+    return any(host == each or (each.startswith("*.") and host.endswith(each[1:])) for each in names)
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None

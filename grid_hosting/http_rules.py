@@ -1,0 +1,196 @@
+"""The rules for every request on every HTTP port, in every mode. Pure.
+
+- `Host` must be a name of the port, so that a page whose name was rebound to this machine gets no answer.
+- Only pages of the port's own origin may act: change something, or open a stream. Programs send none of the headers by
+  which browsers say what a page is, and the rule does not concern them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from grid_hosting.addresses import is_loopback
+from grid_hosting.http_hosts import Authority, HostNames, parse_authority
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Asked = Mapping[bytes, Sequence[bytes]]
+"""The headers that the rules read, by their names in lower case, each with all of its values."""
+
+HOST, ORIGIN, SITE = b"host", b"origin", b"sec-fetch-site"
+FORWARDED_HOST, FORWARDED_PROTO = b"x-forwarded-host", b"x-forwarded-proto"
+READ = frozenset({HOST, ORIGIN, SITE, FORWARDED_HOST, FORWARDED_PROTO})
+"""The headers that the rules read."""
+
+OWN = frozenset({b"same-origin", b"none"})
+"""What Sec-Fetch-Site says of a page of this address, and of a person (an address that was typed, a bookmark). Another
+port of the same machine is `same-site`, and another site."""
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Requests with any other method change something."""
+
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+"""The headers of every answer that does not set its own."""
+
+_PORTS = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
+_MOST_REMEMBERED = 256
+"""Admitted values of Host that are kept. Overflow rule: further ones are evaluated each time. A name that a renewed
+certificate no longer has stays admitted until the restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not served."""
+
+    status: int
+    reason: str
+    """A constant for programs."""
+    detail: str
+    """A sentence for people. It names the setting that allows the request, if there is one."""
+
+
+MISSING = Refusal(400, "HOST_MISSING", "the request has no Host header, which HTTP/1.1 requires")
+REPEATED = Refusal(400, "HOST_REPEATED", "the request has more than one Host header")
+INVALID = Refusal(400, "HOST_INVALID", "the Host header is not HOST or HOST:PORT")
+FOREIGN = Refusal(
+    403,
+    "FOREIGN_PAGE",
+    "a page of another site may not change anything here, nor open a stream. Behind a reverse proxy that changes the "
+    "Host header, add the address of the proxy to [security] trusted_proxies, and let it send X-Forwarded-Host",
+)
+
+
+class HttpRules:
+    """The rules of one port."""
+
+    def __init__(
+        self, hosts: HostNames, *, tls: bool = False, trusted_proxies: Iterable[Network] = (), same_host: bool = False
+    ) -> None:
+        """`tls`: the port speaks TLS. `trusted_proxies`: the networks of reverse proxies whose X-Forwarded-Host and
+        X-Forwarded-Proto are believed. `same_host`: pages of other ports of the same host may act too, because the
+        legacy contract of the port says so."""
+        self._hosts = hosts
+        self._tls = tls
+        self._trusted = tuple(trusted_proxies)
+        self._same_host = same_host
+        self._remembered: dict[bytes, Authority] = {}
+
+    def refuse(self, asked: Asked, *, client: str = "", version: str = "1.1", acts: bool = False) -> Refusal | None:
+        """Return why a request is refused; None if it is served. `client`: the IP address of the connection; `version`:
+        that of HTTP; `acts`: the request changes something, or opens a stream."""
+        host = self._host(asked.get(HOST, ()), version)
+        if isinstance(host, Refusal):
+            return host
+        if self._trusted and self._is_trusted(client):
+            outside = b",".join(asked.get(FORWARDED_HOST, ()))
+            for text in reversed(outside.split(b",") if outside else []):
+                host = self._known(text.strip())  # the first one, which the client asked for, remains
+                if isinstance(host, Refusal):
+                    return host
+            scheme = b",".join(asked.get(FORWARDED_PROTO, ())).split(b",")[0].strip().lower()
+            tls = scheme == b"https" if scheme else self._tls
+        else:
+            tls = self._tls
+        if acts and (ORIGIN in asked or SITE in asked) and self._is_foreign(asked, host, tls=tls):
+            return FOREIGN
+        return None
+
+    def _host(self, values: Sequence[bytes], version: str) -> Authority | Refusal | None:
+        if len(values) == 1:
+            return self._known(values[0])
+        if values:
+            return REPEATED
+        return None if version in ("1.0", "0.9") else MISSING  # no page can send such a request
+
+    def _known(self, value: bytes) -> Authority | Refusal:
+        known = self._remembered.get(value)
+        if known is not None:
+            return known
+        try:
+            authority = parse_authority(value.decode("ascii"))
+        except ValueError:
+            return INVALID
+        if not self._hosts.admits(authority.host):
+            return Refusal(
+                421,
+                "HOST_NOT_ALLOWED",
+                f"this port does not answer for the host name {authority.host!r}. If the name belongs to this system, "
+                "add it to [security] http_hosts (TRON_SECURITY_HTTP_HOSTS, --http-hosts)",
+            )
+        if len(self._remembered) < _MOST_REMEMBERED:
+            self._remembered[value] = authority
+        return authority
+
+    def _is_trusted(self, client: str) -> bool:
+        return in_networks(client, self._trusted)
+
+    def _is_foreign(self, asked: Asked, host: Authority | None, *, tls: bool) -> bool:
+        """Return whether a request comes from a page that may not act.
+
+        Browsers say in Sec-Fetch-Site what the page is, but not over plain HTTP to another machine. There they send
+        the origin of the page, which must be the requested one. A page cannot set these headers.
+        """
+        origins, sites = asked.get(ORIGIN, ()), asked.get(SITE, ())
+        if self._same_host and origins:
+            return not (len(origins) == 1 and host is not None and _on_same_host(origins[0], host, tls=tls))
+        if sites:
+            return not OWN.issuperset(sites)
+        return not (len(origins) == 1 and host is not None and _is_origin_of(origins[0], host, tls=tls))
+
+
+def in_networks(client: str, networks: Iterable[Network]) -> bool:
+    """Return whether the IP address of a connection is in one of the networks; False for what is no IP address."""
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in each or address in each for each in networks)
+
+
+def parse_network(text: str) -> Network:
+    """Return a parsed IP address or network. Raises ValueError that explains the mistake."""
+    try:
+        return ipaddress.ip_network(text.strip())
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IP address or a network; write, for example, 10.1.0.0/16") from None
+
+
+def _parse_origin(origin: bytes, *, tls: bool) -> tuple[str, Authority] | None:
+    """Return the scheme and the authority of an origin; None for `null`, for an invalid origin, and for a page in
+    plaintext, which a network can forge, if `tls`."""
+    try:
+        parts = urlsplit(origin.decode("ascii"))
+        authority = parse_authority(parts.netloc)
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or (tls and parts.scheme not in ("https", "wss")):
+        return None
+    return parts.scheme, authority
+
+
+def _is_origin_of(origin: bytes, host: Authority, *, tls: bool) -> bool:
+    found = _parse_origin(origin, tls=tls)
+    if found is None:
+        return False
+    scheme, page = found
+    default = _PORTS[scheme]
+    return page.host == host.host and (page.port or default) == (host.port or default)
+
+
+def _on_same_host(origin: bytes, host: Authority, *, tls: bool) -> bool:
+    found = _parse_origin(origin, tls=tls)
+    if found is None:
+        return False
+    page = found[1].host
+    return page == host.host or (_is_here(page) and _is_here(host.host))
+
+
+def _is_here(host: str) -> bool:
+    return host == "localhost" or is_loopback(host)

@@ -1,0 +1,44 @@
+"""The rules and headers of all HTTP ports, for the metrics pages of programs without an HTTP server of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from grid_hosting.http_rules import HEADERS, HOST, HttpRules
+
+Headers = list[tuple[str, str]]
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_ADDED = [(name.decode(), value.decode()) for name, value in HEADERS]
+
+
+def guarded(page: Wsgi, rules: HttpRules) -> Wsgi:
+    """Return a WSGI application that serves a page, which changes nothing, to the requests that the rules admit."""
+
+    def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: Headers, *rest: Any) -> Any:
+            return start_response(status, [*headers, *_ADDED], *rest)
+
+        asked = {HOST: [environ["HTTP_HOST"].encode("latin-1")]} if "HTTP_HOST" in environ else {}
+        version = environ.get("SERVER_PROTOCOL", "").rpartition("/")[2]
+        refusal = rules.refuse(asked, version=version)
+        if refusal is None:
+            return page(environ, start)
+        title = HTTPStatus(refusal.status).phrase
+        problem = {"type": "about:blank", "title": title, "status": refusal.status}
+        body = json.dumps({**problem, "detail": refusal.detail, "reason": refusal.reason}).encode()
+        start(f"{refusal.status} {title}", [("content-type", "application/problem+json")])
+        return [body]
+
+    return serve
+
+
+def with_asked_host(environ: dict[str, Any], target: str) -> dict[str, Any]:
+    """Return the environment of a request with the host of its target if the target has one, as RFC 9112 demands."""
+    if target.startswith("/"):
+        return environ
+    return {**environ, "HTTP_HOST": urlsplit(target).netloc.rpartition("@")[2]}
