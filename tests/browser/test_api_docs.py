@@ -20,7 +20,7 @@ ATTACK = """async ([http, paths]) => {
   const outcome = {};
   for (const [method, path] of paths) {
     try {
-      const options = method === 'GET' ? {} : {mode: 'no-cors', body: '{}'};
+      const options = {mode: 'no-cors', body: method === 'GET' ? undefined : '{}'};
       const answer = await fetch(http + path, {method, ...options});
       outcome[path] = answer.type === 'opaque' ? 'not readable' : String(answer.status);
     } catch (error) { outcome[path] = 'not readable'; }

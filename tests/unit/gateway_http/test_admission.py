@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -102,10 +103,11 @@ async def connection() -> AsyncIterator[Any]:
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
 
-    async def say(request: bytes) -> str:
+    async def say(request: bytes, *, ends: bool = True) -> str:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
-        writer.write_eof()
+        if ends:
+            writer.write_eof()
         try:
             async with asyncio.timeout(10):
                 return (await reader.read()).decode("latin-1")
@@ -165,12 +167,10 @@ async def test_the_application_sees_the_host_and_the_path_of_an_absolute_target(
 
 async def test_a_second_request_of_a_connection_is_checked_too() -> None:
     first = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    second = b"GET / HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n"
     async with connection() as say:
-        answers = await say(first + b"GET / HTTP/1.1\r\nHost: evil.test\r\nConnection: close\r\n\r\n")
-    assert [line for line in answers.split("\r\n") if line.startswith("HTTP/")] == [
-        "HTTP/1.1 200 OK",
-        "HTTP/1.1 421 Misdirected Request",
-    ]
+        answers = await say(first + second, ends=False)
+    assert re.findall(r"HTTP/1.1 (\d+)", answers) == ["200", "421"]
 
 
 @pytest.mark.parametrize(
