@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import grpc
@@ -38,6 +39,9 @@ ANY_PRINCIPAL: frozenset[Role] = frozenset()
 LOOK_EVERY = 0.5
 """Seconds between two looks for credentials that have ended."""
 
+UNCONFIRMED_FOR = 30.0
+"""Seconds for which open streams go on while it cannot be known whether their credentials are still valid."""
+
 WATCHES_PER_PEER = 4
 """Health watches that callers without a credential may have open from one address."""
 
@@ -59,7 +63,8 @@ class Authority(Protocol):
         ...
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated."""
+        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated, and another
+        TronError if it cannot be known now."""
         ...
 
 
@@ -87,16 +92,25 @@ class Authentication(WrappingInterceptor):
     async def run(self) -> None:
         """End open streams whose credential ends, is revoked, or has other rights, until cancelled."""
         seen = self._authority.revisions.value
+        unconfirmed_at: float | None = None
         while True:
             await self._authority.revisions.beyond(seen, LOOK_EVERY)
             self.open_calls.check_time()
-            if (value := self._authority.revisions.value) != seen:
-                seen = value
-                await self._check_again()
+            value = self._authority.revisions.value
+            if value == seen and unconfirmed_at is None:
+                continue
+            seen = value
+            late = unconfirmed_at is not None and time.monotonic() - unconfirmed_at > UNCONFIRMED_FOR
+            if await self._check_again(late=late):
+                unconfirmed_at = None
+            elif unconfirmed_at is None:
+                unconfirmed_at = time.monotonic()
 
-    async def _check_again(self) -> None:
+    async def _check_again(self, *, late: bool) -> bool:
+        """Check the callers of all open streams; return whether that was possible. `late`: end the streams for which it
+        is not."""
         turn = Turn("credentials")
-        found: dict[Credential, Principal | None] = {}
+        found: dict[Credential, Principal | TronError] = {}
         async for call in turn.each(list(self.open_calls)):
             credential = call.credential
             if credential is None:
@@ -105,14 +119,18 @@ class Authentication(WrappingInterceptor):
                 try:
                     found[credential] = await self._principal_of(credential, call.peer)
                 except Unauthenticated:
-                    found[credential] = None
-                except TronError:
-                    return  # the registry does not answer: its next revision begins anew
-            if found[credential] is None:
-                call.stop(CredentialExpired("the credential of this call was revoked"))
-            elif found[credential] != call.principal:
+                    found[credential] = CredentialExpired("the credential of this call was revoked")
+                except TronError as error:
+                    if not late:
+                        return False
+                    found[credential] = error
+            now = found[credential]
+            if isinstance(now, TronError):
+                call.stop(now)
+            elif now != call.principal:
                 call.stop(CredentialExpired("the rights of this caller have changed; connect again"))
         turn.end()
+        return True
 
     async def _principal_of(self, credential: Credential, peer: str) -> Principal:
         principal = await self._authority.identify(credential, peer)
@@ -137,7 +155,16 @@ class Authentication(WrappingInterceptor):
             if method in _OPEN:
                 return ANONYMOUS, None
             raise Unauthenticated
-        principal = await self._principal_of(credential, context.peer())
+        try:
+            principal = await self._principal_of(credential, context.peer())
+        except Unauthenticated:
+            raise
+        except TronError:
+            if method in _OPEN:  # a probe must not restart this server because the registry is away
+                return ANONYMOUS, None
+            raise
+        if principal.ends_at is not None and datetime.now(UTC) >= principal.ends_at:
+            raise CredentialExpired("the credential of this call has ended")  # of an open connection
         if method in _OPEN:
             return principal, credential
         needed = self._roles.get(method)

@@ -23,11 +23,13 @@ _SCHEME = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What authenticates a caller: exactly one of `token`, `spiffe_id` and `common_name` is not empty."""
+    """What authenticates a caller: exactly one of `token`, `spiffe_id`, `common_name` and `principal` is not empty."""
 
     token: str = field(default="", repr=False)
     spiffe_id: str = ""
     common_name: str = ""
+    principal: str = ""
+    """The name of a principal for which a relay speaks; no caller sends it."""
     not_after: datetime | None = None
     """The end of the certificate, in UTC; None for a token."""
 

@@ -7,4 +7,6 @@ Both the registry and the commands that work without a server use it. Read in th
 - `store`            the file `access.db`.
 - `audit`            what the audit log records, and how refusals are counted.
 - `failed_attempts`  how long the answer to a failed attempt is delayed.
+- `answers`          what a program that keeps no principals remembers of the registry's answers.
+- `remote`           the authority of such a program.
 """

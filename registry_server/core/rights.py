@@ -34,9 +34,6 @@ MOST_ADMITTED = 200_000
 """Incarnations for which one caller may send heartbeats and whose decisions are kept: the most services that there are.
 Overflow rule: as above."""
 
-CARRIED = frozenset({Role.AGENT, Role.OBSERVER})
-"""The only roles of principals for which a relay may speak: operators and admins send their own credentials."""
-
 _IGNORABLE = (
     (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
     (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
@@ -100,7 +97,7 @@ class Rights:
         self._speakers.pop(name, None)
         if Role.RELAY not in self.principal.roles or self.via is not None:
             raise PermissionDenied(f"{self.principal.name} has no relay grant, so it cannot speak for {name!r}")
-        if principal is None or Role.AGENT not in principal.roles or not principal.roles <= CARRIED:
+        if principal is None or not principal.can_be_carried:
             raise PermissionDenied(f"a relay cannot speak for {name!r}: it is no principal with the role agent only")
         if len(self._speakers) >= MOST_SPOKEN_FOR:
             self._speakers.clear()

@@ -150,6 +150,9 @@ class Access:
             return principal
         if credential.spiffe_id:
             return book.of_certificate(principal_of_spiffe(credential.spiffe_id))
+        if credential.principal:
+            named = self.find(credential.principal)
+            return named if named is not None and named.can_be_carried else None
         return book.of_certificate(f"cn:{credential.common_name}")
 
     async def _delay(self, host: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
 from grid_model import access_codec, wire
-from grid_model.errors import Draining, FieldError, InvalidRequest, QuotaExceeded
+from grid_model.errors import Draining, FieldError, InvalidRequest, PrincipalNotFound, QuotaExceeded, Unauthenticated
 
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import Registered
@@ -132,12 +132,16 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         """Return the principal of a credential that another server of the system received."""
         if request.WhichOneof("credential") is None:
             raise InvalidRequest.of(FieldError("credential", "is not set"))
-        credential = Credential(request.token, request.spiffe_id, request.common_name)
+        credential = Credential(request.token, request.spiffe_id, request.common_name, request.principal)
         if credential == Credential():
             raise InvalidRequest.of(FieldError("credential", "is empty"))
         await self._access.open()
         revision = self._access.book.revision  # before the answer: it is at least as new
-        principal = await self._access.identify(credential, request.peer)
+        try:
+            principal = await self._access.identify(credential, request.peer)
+        except Unauthenticated as error:
+            # UNAUTHENTICATED would be about the credential of the server that asks.
+            raise PrincipalNotFound("the credential is not valid") from error
         return access_service_pb2.IdentifyResponse(
             principal=access_codec.encode_principal(principal), revision=revision
         )
@@ -161,7 +165,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     async def WatchAccess(
         self, request: access_service_pb2.WatchAccessRequest, context: Context
     ) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
-        """Yield the revision now, and after each change; a slow reader receives only the newest one."""
+        """Yield the revision now, after each change, and each second; a slow reader receives only the newest one."""
         if self._watchers >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} servers watch; no more are allowed")
         await self._access.open()
@@ -170,10 +174,9 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
             while True:
                 seen = self._access.revisions.value
                 yield access_service_pb2.WatchAccessResponse(revision=self._access.book.revision)
-                while self._access.revisions.value == seen:
-                    await self._access.revisions.beyond(seen, 1.0)
-                    if self._loop.draining:
-                        raise Draining("the registry is going away")
+                await self._access.revisions.beyond(seen, 1.0)
+                if self._loop.draining:
+                    raise Draining("the registry is going away")
         finally:
             self._watchers -= 1
 

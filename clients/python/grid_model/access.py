@@ -85,6 +85,13 @@ class Principal:
         """All its roles, for whatever ids."""
         return frozenset(role for grant in self.grants for role in grant.role.included)
 
+    @property
+    def can_be_carried(self) -> bool:
+        """Whether a relay may speak for it: it has the role agent, and no other but observer. Operators and
+        administrators send their own credentials."""
+        roles = self.roles
+        return Role.AGENT in roles and roles <= {Role.AGENT, Role.OBSERVER}
+
     def may(self, role: Role, *texts: str) -> bool:
         """Whether it has the role for each of these ids and names, by any of its grants."""
         return all(_any_matches(self.grants, role, text) for text in texts)

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import pytest
 from grid_model.access import LOCAL, Grant, Principal, Role
-from grid_model.errors import Unauthenticated
+from grid_model.errors import Draining, TronError, Unauthenticated
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -43,9 +43,16 @@ class Known:
     tokens: dict[str, Principal] = field(default_factory=lambda: {"worker": WORKER, "reader": READER})
     certificates: dict[str, Principal] = field(default_factory=dict)
     revisions: Watermark = field(default_factory=Watermark)
+    fails: TronError | None = None
+    failed: int = 0
+    asking: Watermark = field(default_factory=Watermark)
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
         """Return the principal of a known one."""
+        if self.fails is not None:
+            self.failed += 1
+            self.asking.step()
+            raise self.fails
         name = credential.token or credential.spiffe_id
         found = (self.tokens if credential.token else self.certificates).get(name)
         if found is None:
@@ -233,6 +240,36 @@ async def test_an_open_stream_ends_with_its_credential() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call.read()
         assert _status(failed.value)[1:] == ("CREDENTIAL_EXPIRED", "the credential of this call has ended")
+
+
+async def test_open_streams_go_on_for_a_while_if_their_credentials_cannot_be_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("grid_hosting.authentication.LOOK_EVERY", 0.01)
+    async with running() as server:
+        call, health = server.open("UnaryStream"), health_pb2_grpc.HealthStub(server.channel)
+        await call.read()
+        server.known.fails = Draining("the registry does not answer")
+        assert (await server.refused("UnaryUnary"))[:2] == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+        request = health_pb2.HealthCheckRequest()
+        assert (
+            await health.Check(request, metadata=BEARER, timeout=10)
+        ).status == health_pb2.HealthCheckResponse.SERVING
+        server.known.revisions.step()
+        assert await server.known.asking.until(lambda: server.known.failed >= 5, 10)
+        assert not call.done()
+        monkeypatch.setattr("grid_hosting.authentication.UNCONFIRMED_FOR", 0.0)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call.read()
+        assert _status(failed.value)[:2] == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
+
+
+async def test_a_new_call_on_the_open_connection_of_an_expired_certificate_is_refused() -> None:
+    known = Known()
+    known.tokens["reader"] = Principal("token:reader", READER.grants, ends_at=datetime.now(UTC) - timedelta(seconds=1))
+    async with running(known) as server:
+        for kind in KINDS:
+            assert (await server.refused(kind))[1] == "CREDENTIAL_EXPIRED"
 
 
 async def test_a_handler_with_its_own_end_is_asked_to_drain_before_and_is_then_ended_once() -> None:

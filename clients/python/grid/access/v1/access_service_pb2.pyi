@@ -507,6 +507,7 @@ class IdentifyRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     SPIFFE_ID_FIELD_NUMBER: _builtins.int
     COMMON_NAME_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
     PEER_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """A bearer token."""
@@ -514,6 +515,10 @@ class IdentifyRequest(_message.Message):
     """The URI of a client certificate that the server verified."""
     common_name: _builtins.str
     """The common name of a client certificate that the server verified, and that has no URI."""
+    principal: _builtins.str
+    """The name of a principal for which a relay may speak, with the role agent and no other but observer, such as the one
+    for clients of a network that need no credential.
+    """
     peer: _builtins.str
     """The address from which it came: failed attempts of an address are slowed down."""
     def __init__(
@@ -522,13 +527,14 @@ class IdentifyRequest(_message.Message):
         token: _builtins.str = ...,
         spiffe_id: _builtins.str = ...,
         common_name: _builtins.str = ...,
+        principal: _builtins.str = ...,
         peer: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["common_name", b"common_name", "credential", b"credential", "spiffe_id", b"spiffe_id", "token", b"token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["common_name", b"common_name", "credential", b"credential", "principal", b"principal", "spiffe_id", b"spiffe_id", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["common_name", b"common_name", "credential", b"credential", "peer", b"peer", "spiffe_id", b"spiffe_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common_name", b"common_name", "credential", b"credential", "peer", b"peer", "principal", b"principal", "spiffe_id", b"spiffe_id", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_credential: _TypeAlias = _typing.Literal["token", "spiffe_id", "common_name"]  # noqa: Y015
+    _WhichOneofReturnType_credential: _TypeAlias = _typing.Literal["token", "spiffe_id", "common_name", "principal"]  # noqa: Y015
     _WhichOneofArgType_credential: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_credential) -> _WhichOneofReturnType_credential | None: ...
 
@@ -579,7 +585,7 @@ Global___WatchAccessRequest: _TypeAlias = WatchAccessRequest  # noqa: Y015
 
 @_typing.final
 class WatchAccessResponse(_message.Message):
-    """The revision after a change. It grows, also across restarts."""
+    """The revision now. It grows with each change, also across restarts; that of a restored backup is lower."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

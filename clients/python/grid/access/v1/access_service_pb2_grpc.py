@@ -165,15 +165,17 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Identify(self, request, context):
-        """Returns the principal of a credential that a server of the system received. For the roles judge and relay.
+        """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
+        the roles judge and relay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchAccess(self, request, context):
-        """Follows the revision of all principals and tokens: the newest one now, and after each change. For the roles judge
-        and relay, which drop what they remember of Identify when it changes.
+        """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
+        silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
+        changes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,10 +52,13 @@ class AccessServiceStub:
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.WhoAmIRequest, _access_service_pb2.WhoAmIResponse]
     """Returns the principal of the caller."""
     Identify: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.IdentifyRequest, _access_service_pb2.IdentifyResponse]
-    """Returns the principal of a credential that a server of the system received. For the roles judge and relay."""
+    """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
+    the roles judge and relay.
+    """
     WatchAccess: _grpc.UnaryStreamMultiCallable[_access_service_pb2.WatchAccessRequest, _access_service_pb2.WatchAccessResponse]
-    """Follows the revision of all principals and tokens: the newest one now, and after each change. For the roles judge
-    and relay, which drop what they remember of Identify when it changes.
+    """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
+    silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
+    changes.
     """
     ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]
     """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
@@ -84,10 +87,13 @@ class AccessServiceAsyncStub(AccessServiceStub):
     WhoAmI: _aio.UnaryUnaryMultiCallable[_access_service_pb2.WhoAmIRequest, _access_service_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Returns the principal of the caller."""
     Identify: _aio.UnaryUnaryMultiCallable[_access_service_pb2.IdentifyRequest, _access_service_pb2.IdentifyResponse]  # type: ignore[assignment]
-    """Returns the principal of a credential that a server of the system received. For the roles judge and relay."""
+    """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
+    the roles judge and relay.
+    """
     WatchAccess: _aio.UnaryStreamMultiCallable[_access_service_pb2.WatchAccessRequest, _access_service_pb2.WatchAccessResponse]  # type: ignore[assignment]
-    """Follows the revision of all principals and tokens: the newest one now, and after each change. For the roles judge
-    and relay, which drop what they remember of Identify when it changes.
+    """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
+    silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
+    changes.
     """
     ListAuditRecords: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
     """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
@@ -173,7 +179,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.IdentifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.IdentifyResponse, _abc.Awaitable[_access_service_pb2.IdentifyResponse]]:
-        """Returns the principal of a credential that a server of the system received. For the roles judge and relay."""
+        """Returns the principal of a credential that a server of the system received; NOT_FOUND for one that is not valid. For
+        the roles judge and relay.
+        """
 
     @_abc_1.abstractmethod
     def WatchAccess(
@@ -181,8 +189,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.WatchAccessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_access_service_pb2.WatchAccessResponse], _abc.AsyncIterator[_access_service_pb2.WatchAccessResponse]]:
-        """Follows the revision of all principals and tokens: the newest one now, and after each change. For the roles judge
-        and relay, which drop what they remember of Identify when it changes.
+        """Follows the revision of all principals and tokens: the newest one now, after each change, and each second, so that a
+        silent connection is noticed. For the roles judge and relay, which drop what they remember of Identify when it
+        changes.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,185 @@
+"""The authority of a server that keeps no principals: it asks the registry, and keeps the answers; see `answers`.
+
+The channel brings the credential of this program, which needs the role judge or relay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import grpc
+import structlog
+from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
+from grid_model import access_codec
+from grid_model.access import Principal
+from grid_model.errors import Draining, InvalidRequest, PrincipalNotFound, QuotaExceeded, TronError, Unauthenticated
+from tron_client.errors import from_rpc_error
+from tron_client.schedule import Backoff
+
+from grid_hosting.access.answers import GRACE, QUIET, Answer, Answers
+from grid_hosting.access.failed_attempts import LONGEST_DELAY
+from grid_hosting.credential import Credential
+from grid_hosting.watermark import Watermark
+
+log = structlog.get_logger("access")
+
+ANSWER_WITHIN = LONGEST_DELAY + 3.0
+"""Seconds for one answer; the registry delays the refusals of an address that fails often."""
+
+MOST_ASKED = 2000
+"""Credentials about which the registry is asked at the same time; it delays 1,000 refusals at most, so only a stalled
+registry lets so many wait. Overflow rule: a further call is refused with QUOTA_EXCEEDED, and its client tries again."""
+
+AWAY = "the registry does not answer, so callers cannot be identified"
+
+ATTEMPTS = 3
+"""How often a credential is asked about if everything changes meanwhile."""
+
+
+class RemoteAuthority:
+    """Asks the registry for principals; an `Authority` for the servers of this process. `run` keeps it current."""
+
+    def __init__(self, channel: grpc.aio.Channel, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stub = access_service_pb2_grpc.AccessServiceStub(channel)
+        self._clock = clock
+        self._answers = Answers()
+        self._asked: dict[Credential, asyncio.Task[Answer]] = {}
+        self._revisions = Watermark()
+
+    @property
+    def revisions(self) -> Watermark:
+        """Rises when principals may have changed, and when known callers may no longer go on."""
+        return self._revisions
+
+    async def identify(self, credential: Credential, peer: str) -> Principal:
+        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated; Draining if
+        the registry does not answer, and QuotaExceeded."""
+        answers = self._answers
+        for _ in range(ATTEMPTS):
+            now = self._clock()
+            found = answers.known if answers.away else answers.current
+            principal = found(credential, now, datetime.now(UTC))
+            if principal is not None:
+                return principal
+            try:
+                answer = await self._shared(credential, peer)
+            except Draining:
+                answers.away = True
+                principal = answers.known(credential, self._clock(), datetime.now(UTC))
+                if principal is None:
+                    raise
+                return principal
+            if answer.epoch == answers.epoch:
+                return answer.principal
+        raise Draining("principals and grants change too often; try again")
+
+    async def find(self, name: str) -> Principal:
+        """Return the principal with a name for which this program may speak without a credential of it, with the role
+        agent or observer only. Raises as `identify` does."""
+        return await self.identify(Credential(principal=name), "")
+
+    async def run(self) -> None:
+        """Follow all changes until cancelled."""
+        backoff = Backoff(cap=1.0)
+        last, ended, logged = self._clock(), False, False
+        try:
+            while True:
+                began = self._clock()
+                opened, why = await self._watch()
+                if opened:
+                    last, ended = self._clock(), False
+                if opened or not logged:
+                    logged = True
+                    log.warning("access_not_watched", why=why)
+                self._answers.lost()
+                if not ended and self._clock() - last > GRACE:
+                    ended = True
+                    self._revisions.step()  # open streams are checked, and end
+                backoff.ended(self._clock() - began)
+                await asyncio.sleep(backoff.next_delay(random.random()))
+        finally:
+            for task in self._asked.values():
+                task.cancel()
+
+    async def _watch(self) -> tuple[bool, str]:
+        """Follow one watch to its end; return whether it was open, and why it ended."""
+        call = self._stub.WatchAccess(access_service_pb2.WatchAccessRequest())
+        opened = False
+        try:
+            while True:
+                async with asyncio.timeout(QUIET if opened else ANSWER_WITHIN):
+                    message = await call.read()
+                if not isinstance(message, access_service_pb2.WatchAccessResponse):
+                    return opened, "the stream ended"
+                if self._answers.heard(message.revision, self._clock()):
+                    self._revisions.step()
+                if not opened:
+                    opened = True
+                    log.info("access_watched", revision=message.revision)
+        except TimeoutError:
+            return opened, "the registry is silent"
+        except grpc.aio.AioRpcError as error:
+            return opened, from_rpc_error(error).message
+        finally:
+            call.cancel()
+
+    async def _shared(self, credential: Credential, peer: str) -> Answer:
+        """Ask the registry; calls with the same credential share one question."""
+        task = self._asked.get(credential)
+        if task is None:
+            if len(self._asked) >= MOST_ASKED:
+                raise QuotaExceeded(f"{MOST_ASKED} callers wait to be identified; try again")
+            task = asyncio.create_task(self._ask(credential, peer))
+            self._asked[credential] = task
+            task.add_done_callback(lambda _: self._answered(credential))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():  # and not this call
+                raise Draining("this server is going away") from None
+            raise
+
+    def _answered(self, credential: Credential) -> None:
+        task = self._asked.pop(credential)
+        if not task.cancelled():
+            task.exception()  # the calls that wait for it may all have been cancelled
+
+    async def _ask(self, credential: Credential, peer: str) -> Answer:
+        epoch, now = self._answers.epoch, self._clock()
+        try:
+            message = await self._stub.Identify(_request(credential, peer), timeout=ANSWER_WITHIN)
+            principal = access_codec.decode_principal(message.principal)
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc_error(error)
+            if isinstance(failure, PrincipalNotFound):
+                self._answers.drop(credential)
+                raise Unauthenticated from None
+            self._log_failure(failure)
+            raise Draining(AWAY) from error
+        except InvalidRequest as error:  # a role of a newer registry
+            self._log_failure(error)
+            raise Draining(AWAY) from error
+        answer = Answer(principal, now, epoch)
+        self._answers.keep(credential, answer)
+        return answer
+
+    def _log_failure(self, failure: TronError) -> None:
+        if not self._answers.away:  # once, and not for each caller
+            log.error("callers_not_identified", why=failure.message)
+
+
+def _request(credential: Credential, peer: str) -> access_service_pb2.IdentifyRequest:
+    request = access_service_pb2.IdentifyRequest(peer=peer)
+    if credential.token:
+        request.token = credential.token
+    elif credential.spiffe_id:
+        request.spiffe_id = credential.spiffe_id
+    elif credential.common_name:
+        request.common_name = credential.common_name
+    else:
+        request.principal = credential.principal
+    return request

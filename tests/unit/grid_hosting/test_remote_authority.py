@@ -1,0 +1,265 @@
+"""A program that keeps no principals knows its callers from the registry, and learns of each change at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
+from grid_model import access_codec
+from grid_model.access import Grant, Principal, Role
+from grid_model.errors import Draining, PrincipalNotFound, Unauthenticated
+
+from grid_hosting.access import answers as answers_module
+from grid_hosting.access.answers import GRACE, QUIET, UNWATCHED, Answer, Answers
+from grid_hosting.access.remote import RemoteAuthority
+from grid_hosting.credential import Credential
+from grid_hosting.grpc_server import build_server
+from grid_hosting.watermark import Watermark
+
+READER = Principal("token:reader", (Grant(Role.OBSERVER, "*"),))
+OTHER = replace(READER, name="token:other")
+TOKEN = Credential(token="reader")
+WALL = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def kept(at: float = 0.0, *, revision: int | None = None, principal: Principal = READER) -> Answers:
+    """Answers with one about TOKEN."""
+    answers = Answers()
+    if revision is not None:
+        answers.heard(revision, at)
+    answers.keep(TOKEN, Answer(principal, at, answers.epoch))
+    return answers
+
+
+def test_an_answer_counts_while_the_watch_is_open() -> None:
+    answers = kept(0.0, revision=7)
+    for second in range(1, 1000):
+        assert not answers.heard(7, float(second))
+        assert answers.current(TOKEN, second + QUIET, WALL) == READER
+    assert answers.current(TOKEN, 999 + QUIET + 0.1, WALL) is None, "a silent watch does not count as open"
+
+
+@pytest.mark.parametrize("revision", [8, 6, 0])
+def test_every_other_revision_drops_all_answers(revision: int) -> None:
+    answers = kept(0.0, revision=7)
+    assert answers.heard(revision, 1.0)
+    assert answers.current(TOKEN, 1.0, WALL) is None
+    assert answers.known(TOKEN, 1.0, WALL) is None
+    assert len(answers) == 0
+
+
+def test_the_first_message_of_a_watch_drops_all_answers() -> None:
+    answers = kept(0.0, revision=7)
+    answers.lost()
+    assert answers.heard(7, 1.0)
+    assert len(answers) == 0
+
+
+def test_an_answer_that_was_asked_before_a_change_is_not_kept() -> None:
+    answers = kept(0.0, revision=7)
+    epoch = answers.epoch
+    answers.heard(8, 1.0)
+    answers.keep(TOKEN, Answer(READER, 0.5, epoch))
+    assert len(answers) == 0
+
+
+def test_without_a_watch_an_answer_counts_for_a_second() -> None:
+    answers = kept(0.0)
+    assert answers.current(TOKEN, UNWATCHED, WALL) == READER
+    assert answers.current(TOKEN, UNWATCHED + 0.01, WALL) is None
+
+
+def test_while_the_registry_is_away_known_callers_go_on_for_a_while_after_its_last_word() -> None:
+    answers = kept(0.0, revision=7)
+    answers.heard(7, 100.0)
+    answers.lost()
+    assert answers.known(TOKEN, 100.0 + GRACE, WALL) == READER
+    assert answers.known(TOKEN, 100.0 + GRACE + 0.1, WALL) is None
+    assert answers.known(Credential(token="new"), 100.0, WALL) is None
+
+
+def test_no_answer_outlives_its_credential() -> None:
+    ends = WALL + timedelta(minutes=1)
+    answers = kept(0.0, revision=7, principal=replace(READER, ends_at=ends))
+    assert answers.current(TOKEN, 1.0, WALL) is not None
+    assert answers.current(TOKEN, 1.0, ends) is None
+    assert answers.known(TOKEN, 1.0, WALL) is None, "it is dropped"
+
+
+def test_the_answers_are_bounded_and_the_least_used_one_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers_module, "MOST_KEPT", 3)
+    answers = kept(0.0, revision=7)
+    for number in range(5):
+        answers.keep(Credential(token=f"t{number}"), Answer(READER, 0.0, answers.epoch))
+        assert answers.current(TOKEN, 0.0, WALL) == READER
+    assert len(answers) == 3
+
+
+@dataclass
+class Registry:
+    """An AccessService whose answers a test decides."""
+
+    callers: dict[str, Principal] = field(default_factory=lambda: {"reader": READER})
+    revision: int = 1
+    asked: list[str] = field(default_factory=list)
+    asking: Watermark = field(default_factory=Watermark)
+    changed: Watermark = field(default_factory=Watermark)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    fails: Exception | None = None
+    silent: bool = False
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    async def Identify(self, request: Any, context: Any) -> access_service_pb2.IdentifyResponse:
+        """Answer by the token or name."""
+        which = request.WhichOneof("credential")
+        self.asked.append(getattr(request, which))
+        self.asking.step()
+        await self.gate.wait()
+        if self.fails is not None:
+            raise self.fails
+        found = self.callers.get(getattr(request, which))
+        if found is None:
+            raise PrincipalNotFound("the credential is not valid")
+        return access_service_pb2.IdentifyResponse(principal=access_codec.encode_principal(found))
+
+    async def WatchAccess(self, request: Any, context: Any) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
+        """Follow the revision."""
+        if self.fails is not None:
+            raise self.fails
+        while True:
+            seen = self.changed.value
+            if not self.silent:
+                yield access_service_pb2.WatchAccessResponse(revision=self.revision)
+            await self.changed.beyond(seen, 1.0)
+
+    def change(self, token: str, principal: Principal | None, revision: int) -> None:
+        """Replace or revoke a credential."""
+        self.callers.pop(token, None)
+        if principal is not None:
+            self.callers[token] = principal
+        self.revision = revision
+        self.changed.step()
+
+
+@dataclass
+class Running:
+    """A registry, and an authority that asks it."""
+
+    registry: Registry
+    authority: RemoteAuthority
+    server: grpc.aio.Server
+
+    async def watched(self) -> None:
+        """Wait until the authority follows the registry."""
+        assert await self.authority.revisions.until(lambda: self.authority.revisions.value > 0, 10)
+
+    async def moved(self, seen: int) -> None:
+        """Wait until the authority heard of a change."""
+        assert await self.authority.revisions.until(lambda: self.authority.revisions.value > seen, 10)
+
+
+@asynccontextmanager
+async def running(registry: Registry | None = None, *, follow: bool = True) -> AsyncIterator[Running]:
+    """A registry on a port, and an authority; `follow`: whether it watches."""
+    registry = registry or Registry()
+    service: Any = type("Service", (access_service_pb2_grpc.AccessServiceServicer,), {})()
+    service.Identify, service.WatchAccess = registry.Identify, registry.WatchAccess
+    bound = build_server(
+        "127.0.0.1:0",
+        register=lambda server: access_service_pb2_grpc.add_AccessServiceServicer_to_server(service, server),
+        services=(),
+        max_message_bytes=1 << 16,
+    )
+    await bound.server.start()
+    async with grpc.aio.insecure_channel(bound.address) as channel:
+        authority = RemoteAuthority(channel)
+        task = asyncio.create_task(authority.run()) if follow else None
+        try:
+            yield Running(registry, authority, bound.server)
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+            await bound.server.stop(None)
+
+
+async def test_a_known_caller_costs_no_call_and_a_revoked_one_is_refused_at_once() -> None:
+    async with running() as system:
+        await system.watched()
+        for _ in range(3):
+            assert await system.authority.identify(TOKEN, "ipv4:10.0.0.1:5") == READER
+        assert system.registry.asked == ["reader"]
+        seen = system.authority.revisions.value
+        system.registry.change("reader", None, 0)  # a backup was restored: the number is lower
+        await system.moved(seen)
+        with pytest.raises(Unauthenticated):
+            await system.authority.identify(TOKEN, "")
+
+
+async def test_callers_with_the_same_credential_share_one_question() -> None:
+    async with running(follow=False) as system:
+        system.registry.gate.clear()
+        calls = [asyncio.create_task(system.authority.identify(TOKEN, "")) for _ in range(20)]
+        assert await system.registry.asking.until(lambda: bool(system.registry.asked), 10)
+        calls[0].cancel()
+        system.registry.gate.set()
+        assert await asyncio.gather(*calls[1:]) == [READER] * 19
+        assert calls[0].cancelled()
+        assert system.registry.asked == ["reader"]
+
+
+async def test_an_answer_that_a_change_overtook_is_asked_again() -> None:
+    async with running() as system:
+        await system.watched()
+        system.registry.gate.clear()
+        call = asyncio.create_task(system.authority.identify(TOKEN, ""))
+        assert await system.registry.asking.until(lambda: bool(system.registry.asked), 10)
+        seen = system.authority.revisions.value
+        system.registry.change("reader", OTHER, 2)
+        await system.moved(seen)
+        system.registry.gate.set()
+        assert await call == OTHER
+        assert system.registry.asked == ["reader"] * 2
+
+
+async def test_while_the_registry_is_away_known_callers_go_on_and_others_are_not_refused_for_good() -> None:
+    async with running() as system:
+        await system.watched()
+        await system.authority.identify(TOKEN, "")
+        await system.server.stop(None)
+        assert await system.authority.identify(TOKEN, "") == READER
+        with pytest.raises(Draining):
+            await system.authority.identify(Credential(token="new"), "")
+        assert await system.authority.identify(TOKEN, "") == READER
+
+
+async def test_a_registry_that_refuses_this_program_is_no_reason_to_refuse_its_callers() -> None:
+    async with running(Registry(fails=Unauthenticated()), follow=False) as system:
+        with pytest.raises(Draining):
+            await system.authority.identify(TOKEN, "")
+
+
+async def test_a_principal_that_needs_no_credential_is_found_by_its_name() -> None:
+    async with running() as system:
+        system.registry.callers["token:legacy"] = OTHER
+        assert await system.authority.find("token:legacy") == OTHER
+        with pytest.raises(Unauthenticated):
+            await system.authority.find("token:none")
+
+
+async def test_a_silent_watch_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid_hosting.access.remote.QUIET", 0.05)
+    async with running() as system:
+        await system.watched()
+        seen = system.authority.revisions.value
+        await system.moved(seen)  # the next watch begins anew
+        assert await system.authority.identify(TOKEN, "") == READER
