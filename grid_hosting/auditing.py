@@ -87,7 +87,7 @@ def record_of(
     """Return a record about the call that runs now. `actor`: the caller if it is not the current principal."""
     principal = actor or current_principal()
     named = [value for name, value in context.invocation_metadata() or () if name == ON_BEHALF_OF]
-    spoken_for = str(named[0]) if len(named) == 1 and isinstance(named[0], str) else ""
+    spoken_for = _text(named[0]) if len(named) == 1 else ""
     return AuditRecord(
         time.time(),
         kind,
@@ -103,3 +103,7 @@ def record_of(
 def outcome_of(error: TronError) -> str:
     """Return the reason of an error without its prefix: `PERMISSION_DENIED`."""
     return error.reason.removeprefix("ERROR_REASON_")
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")

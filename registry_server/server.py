@@ -67,7 +67,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     def register(server: grpc.aio.Server) -> None:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(event_log, server)
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(access, loop), server)
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(access, loop, trail), server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop, callers), server)
 
     bound = build_server(

@@ -6,7 +6,10 @@ Both the registry and the commands that work without a server use it. Read in th
 - `book`             all principals and tokens, and every rule about them.
 - `store`            the file `access.db`.
 - `audit`            what the audit log records, and how refusals are counted.
+- `trail`            writes the records of one server.
 - `failed_attempts`  how long the answer to a failed attempt is delayed.
 - `answers`          what a program that keeps no principals remembers of the registry's answers.
 - `remote`           the authority of such a program.
+- `remote_audit`     writes its records to the registry.
+- `remote_access`    both, with the interceptors of a gRPC server.
 """

@@ -51,7 +51,7 @@ class AuditRecord:
     peer: str = ""
     """The address of the caller."""
     via: str = ""
-    """The relay that spoke for the actor."""
+    """The relay that spoke for the actor, or the server at which it called if that is not the registry."""
     count: int = 1
     """How many calls the record represents."""
     number: int = 0
@@ -76,18 +76,18 @@ class RefusalCounts:
         self._dropped = 0
 
     def refused(self, record: AuditRecord, now: float) -> list[AuditRecord]:
-        """Count a refusal. Return the records to store now: those of a window that has ended, and this one if it is the
-        first of its kind."""
+        """Count a refusal, or as many as the record represents. Return the records to store now: those of a window that
+        has ended, and this one if it is the first of its kind."""
         ended = self.advance(now)
         if self._ends_at is None:
             self._ends_at = now + WINDOW
         key = (record.actor, record.method, record.outcome)
         known = self._counts.get(key)
         if known is not None:
-            self._counts[key] = known[0] + 1, record
+            self._counts[key] = known[0] + record.count, record
             return ended
-        if len(self._counts) >= MOST_KINDS:
-            self._dropped += 1
+        if len(self._counts) >= MOST_KINDS or record.kind is AuditKind.DROPPED:
+            self._dropped += record.count
             return ended
         self._counts[key] = 0, record
         return [*ended, record]

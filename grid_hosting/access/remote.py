@@ -32,7 +32,7 @@ ANSWER_WITHIN = LONGEST_DELAY + 3.0
 
 MOST_ASKED = 2000
 """Credentials about which the registry is asked at the same time; it delays 1,000 refusals at most, so only a stalled
-registry lets so many wait. Overflow rule: a further call is refused with QUOTA_EXCEEDED, and its client tries again."""
+registry lets this many wait. Overflow rule: a further call is refused with QUOTA_EXCEEDED; its client tries again."""
 
 AWAY = "the registry does not answer, so callers cannot be identified"
 

@@ -8,30 +8,38 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import structlog
 from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
 from grid_model import access_codec, wire
 from grid_model.errors import Draining, FieldError, InvalidRequest, PrincipalNotFound, QuotaExceeded, Unauthenticated
 
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import Registered
+from grid_hosting.access.store import AccessStoreError
 from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
 from grid_hosting.authentication import current_principal
 from grid_hosting.credential import Credential
 from registry_server.io.access import Access
+from registry_server.io.audit import AuditTrail
 from registry_server.io.loop import RegistryLoop
+
+log = structlog.get_logger("access")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_WATCHERS = 100
 MAX_AUDIT = 1000
 DEFAULT_AUDIT = 100
+MOST_AUDIT_TEXT = 512
+MOST_AUDIT_COUNT = 1 << 40
 
 
 class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     """Converts requests, and waits for the disk; `grid_hosting.access` decides."""
 
-    def __init__(self, access: Access, loop: RegistryLoop) -> None:
+    def __init__(self, access: Access, loop: RegistryLoop, trail: AuditTrail) -> None:
         self._access = access
+        self._trail = trail
         self._loop = loop
         self._watchers = 0
 
@@ -162,6 +170,30 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
             records=map(_audit_record, page), next_after_number=page[-1].number if len(found) > limit else 0
         )
 
+    async def AppendAuditRecords(
+        self, request: access_service_pb2.AppendAuditRecordsRequest, context: Context
+    ) -> access_service_pb2.AppendAuditRecordsResponse:
+        """Store acts, and answer when they are on disk; count refusals."""
+        if len(request.records) > MAX_AUDIT:
+            raise InvalidRequest.of(
+                FieldError("records", f"are {len(request.records)}; at most {MAX_AUDIT} are allowed")
+            )
+        records = [
+            _reported(f"records[{number}]", each, current_principal().name)
+            for number, each in enumerate(request.records)
+        ]
+        for each in records:
+            if each.kind is not AuditKind.ACT:
+                self._trail.refused(each)
+        acts = [each for each in records if each.kind is AuditKind.ACT]
+        if acts:
+            try:
+                await self._access.append_audit(acts)
+            except AccessStoreError as error:
+                log.error("audit_not_written", why=str(error), acts=len(acts), via=current_principal().name)
+                raise Draining("the audit log cannot be written; see the log of the registry") from error
+        return access_service_pb2.AppendAuditRecordsResponse()
+
     async def WatchAccess(
         self, request: access_service_pb2.WatchAccessRequest, context: Context
     ) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
@@ -179,6 +211,22 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
                     raise Draining("the registry is going away")
         finally:
             self._watchers -= 1
+
+
+def _reported(field: str, message: access_pb2.AuditRecord, reporter: str) -> AuditRecord:
+    """Return a record that another server reports. Raises InvalidRequest."""
+    texts = {name: getattr(message, name) for name in ("actor", "method", "target", "outcome", "peer")}
+    errors = [
+        FieldError(f"{field}.{name}", f"must be at most {MOST_AUDIT_TEXT} printable characters")
+        for name, text in texts.items()
+        if len(text) > MOST_AUDIT_TEXT or not text.isprintable()
+    ]
+    if not message.kind:
+        errors.append(FieldError(f"{field}.kind", "is not set"))
+    if errors:
+        raise InvalidRequest.of(*errors)
+    kind = wire.known(f"{field}.kind", AuditKind, message.kind)
+    return AuditRecord(time.time(), kind, **texts, via=reporter, count=min(max(message.count, 1), MOST_AUDIT_COUNT))
 
 
 def _audit_record(record: AuditRecord) -> access_pb2.AuditRecord:

@@ -57,6 +57,7 @@ _ACCESS = {
     "Identify": _SERVERS,
     "WatchAccess": _SERVERS,
     "ListAuditRecords": _ADMINS,
+    "AppendAuditRecords": _SERVERS,
 }
 
 METHOD_ROLES: Mapping[str, frozenset[Role]] = {

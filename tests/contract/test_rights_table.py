@@ -107,6 +107,7 @@ DeletePrincipal       who     denied       denied    denied        denied       
 WhoAmI                who     ok           ok        ok            ok           ok      ok          ok        ok
 Identify              who     denied       denied    ok            ok           ok      denied      denied    denied
 WatchAccess           who     denied       denied    ok            ok           ok      denied      denied    denied
+AppendAuditRecords    who     denied       denied    ok            ok           ok      denied      denied    denied
 """
 
 

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from registry_server.config import Config
 from registry_server.io.access import Access
+from registry_server.io.audit import AuditTrail
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
@@ -199,7 +200,8 @@ class RegistryRig:
         event_service_pb2_grpc.add_EventServiceServicer_to_server(events, server)
         self._access = Access(self._folder)
         self._accessing = asyncio.create_task(self._access.run())
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(self._access, self.loop), server)
+        rights = AccessService(self._access, self.loop, AuditTrail(self._access))
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(rights, server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(self.loop, self.callers), server)
         self._bystander = OpenStream(await self.doors.handler(HEARTBEAT))
         service = service_pb2.Service(service_id=BYSTANDER, name=BYSTANDER, heartbeat_interval=wire.duration(3600.0))

@@ -3,4 +3,5 @@
 - `tron`          statistics, alerts, explanations, maintenance.
 - `policy`        thresholds.
 - `method_roles`  which roles may call each method.
+- `audited_acts`  which methods the audit log records.
 """

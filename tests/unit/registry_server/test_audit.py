@@ -2,123 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import structlog
-from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
-from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, registry_service_pb2_grpc, service_pb2
-from grid_model.access import Grant, Role
+from grid.access.v1 import access_pb2, access_service_pb2
+from grid.registry.v1 import heartbeat_pb2, registry_service_pb2, service_pb2
+from grid_model.access import ON_BEHALF_OF, Role
 from tron_cli.app import app
 from typer.testing import CliRunner
 
-from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
-from grid_hosting.access.store import AccessStore
-from grid_hosting.access.tokens import RANDOM_BYTES, make_secret
-from grid_hosting.auditing import Auditing
-from grid_hosting.authentication import Authentication
-from grid_hosting.grpc_server import build_server
-from registry_server.config import Config
-from registry_server.io.access import Access
-from registry_server.io.audit import AuditTrail
+from grid_hosting.access.audit import AuditFilter, AuditKind
 from registry_server.io.audited_acts import ACTS
-from registry_server.io.callers import Callers
-from registry_server.io.grpc_access import AccessService
-from registry_server.io.grpc_heartbeat import HeartbeatStreams
-from registry_server.io.grpc_registry import RegistryService
-from registry_server.io.loop import RegistryLoop
 from registry_server.io.method_roles import METHOD_ROLES
-from registry_server.io.store.sqlite import SqliteStore
-from tests.support.waiting import eventually
+from tests.support.secured import ADMIN, AGENT, GATEWAY, MONITOR, WRONG, bearer, secured, stored_records
 
-ADMIN, AGENT = (make_secret(bytes([number]) * RANDOM_BYTES) for number in (1, 2))
-WRONG = make_secret(bytes([3]) * RANDOM_BYTES)
 READING = {"ListTokens", "GetPrincipal", "ListPrincipals", "ListAuditRecords"}
-
-
-@dataclass
-class Secured:
-    """A registry with authentication, and its parts."""
-
-    folder: Path
-    access: Access
-    channel: grpc.aio.Channel
-
-    @property
-    def registry(self) -> Any:
-        return registry_service_pb2_grpc.RegistryServiceStub(self.channel)
-
-    @property
-    def rights(self) -> Any:
-        return access_service_pb2_grpc.AccessServiceStub(self.channel)
-
-    async def records(self, kind: AuditKind | None = None, count: int = 1) -> list[AuditRecord]:
-        """Wait until this many records are stored; return them."""
-        await eventually(lambda: len(stored_records(self.folder)) >= count, what="records")
-        return await self.access.read_audit(0, 100, AuditFilter(kind))
-
-
-def stored_records(folder: Path) -> list[AuditRecord]:
-    """What another process reads of the log."""
-    store = AccessStore(folder)
-    try:
-        return store.read_audit(0, 100, AuditFilter())
-    finally:
-        store.close()
-
-
-def bearer(secret: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {secret}"),)
-
-
-@asynccontextmanager
-async def secured(folder: Path) -> AsyncIterator[Secured]:
-    store = AccessStore(folder)
-    for secret, name, grant in (
-        (ADMIN, "token:root", Grant(Role.ADMIN, "*")),
-        (AGENT, "token:worker", Grant(Role.AGENT, "worker-*")),
-    ):
-        store.change(lambda book, s=secret, n=name, g=grant: book.create_token(s, n, now=1.0, grants=[g]))  # type: ignore[misc]
-    store.close()
-    loop = RegistryLoop(SqliteStore(folder), event_retention=60)
-    await loop.start()
-    access = Access(folder)
-    await access.open()
-    trail = AuditTrail(access)
-    callers = Callers(loop, access.find, trail.refused)
-    streams = HeartbeatStreams(loop, Config(data_dir=folder), callers)
-    authentication = Authentication(access, METHOD_ROLES, refused=trail.refused)
-
-    def register(server: grpc.aio.Server) -> None:
-        services = RegistryService(loop, streams, callers)
-        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(access, loop), server)
-
-    bound = build_server(
-        "127.0.0.1:0",
-        register=register,
-        services=(),
-        max_message_bytes=1 << 20,
-        interceptors=(authentication, Auditing(trail, ACTS)),
-    )
-    await bound.server.start()
-    running = [asyncio.create_task(each.run()) for each in (loop, access, trail)]
-    try:
-        async with grpc.aio.insecure_channel(bound.address) as channel:
-            yield Secured(folder, access, channel)
-    finally:
-        await bound.server.stop(None)
-        await streams.all_ended(2.0)
-        for task in reversed(running):
-            task.cancel()
-            await asyncio.wait({task})
-        await loop.close()
 
 
 def test_every_method_by_which_operators_and_administrators_change_something_is_an_act() -> None:
@@ -182,6 +84,50 @@ async def test_an_agent_outside_its_rights_is_in_the_log_with_each_attempt(tmp_p
         ("Heartbeat", "token:worker", "boss", "PERMISSION_DENIED"),
         ("ListServices", "network:127.0.0.0/24", "", "UNAUTHENTICATED"),
     }
+
+
+async def test_another_server_reports_what_it_has_to_record_and_the_log_names_that_server(tmp_path: Path) -> None:
+    async with secured(tmp_path) as system:
+        wrong_token = {"kind": 2, "actor": "network:10.0.0.0/24", "method": "/m", "outcome": "UNAUTHENTICATED"}
+        reports: list[dict[str, Any]] = [
+            {"kind": 1, "actor": "token:operator", "method": "/m", "target": "*", "outcome": "OK", "via": "x"},
+            {**wrong_token, "count": 3},
+            {**wrong_token, "count": 4},
+            {"kind": 3, "count": 9},
+        ]
+        records = [access_pb2.AuditRecord(**each) for each in reports]
+        request = access_service_pb2.AppendAuditRecordsRequest(records=records)
+        await system.rights.AppendAuditRecords(request, metadata=bearer(MONITOR))
+        (act,) = await system.access.read_audit(0, 10, AuditFilter(AuditKind.ACT))
+        assert (act.actor, act.via, act.method, act.target) == ("token:operator", "token:program/monitor", "/m", "*")
+        for secret in (ADMIN, AGENT):
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await system.rights.AppendAuditRecords(request, metadata=bearer(secret))
+            assert failed.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        too_many = access_service_pb2.AppendAuditRecordsRequest(records=records * 300)
+        unset = access_service_pb2.AppendAuditRecordsRequest(records=[access_pb2.AuditRecord(actor="a\nb")])
+        for wrong, why in ((too_many, "at most 1000"), (unset, "records\\[0\\].actor.*records\\[0\\].kind")):
+            with pytest.raises(grpc.aio.AioRpcError, match=why):
+                await system.rights.AppendAuditRecords(wrong, metadata=bearer(GATEWAY))
+    reported = [each for each in stored_records(tmp_path) if each.via]
+    assert [(each.kind, each.count) for each in reported] == [
+        (AuditKind.ACT, 1),
+        (AuditKind.REFUSAL, 3),
+        (AuditKind.REFUSAL, 4),
+    ]
+    (dropped,) = [each for each in stored_records(tmp_path) if each.kind is AuditKind.DROPPED]
+    assert dropped.count == 9
+
+
+async def test_a_record_names_the_principal_for_which_a_relay_speaks(tmp_path: Path) -> None:
+    async with secured(tmp_path) as system:
+        metadata = (*bearer(GATEWAY), (ON_BEHALF_OF, b"token:worker"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await system.registry.Deregister(
+                registry_service_pb2.DeregisterRequest(service_id="boss"), metadata=metadata
+            )
+        (record,) = await system.records(AuditKind.REFUSAL)
+        assert (record.actor, record.via, record.target) == ("token:worker", "token:program/gateway", "boss")
 
 
 async def test_many_wrong_credentials_are_two_records(tmp_path: Path) -> None:

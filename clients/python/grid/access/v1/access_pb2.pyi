@@ -222,7 +222,7 @@ class AuditRecord(_message.Message):
     actor: _builtins.str
     """The principal; for a caller that was not authenticated the network from which it called."""
     via: _builtins.str
-    """The relay that spoke for the actor. Empty: none."""
+    """The relay that spoke for the actor, or the server at which it called if that is not the registry. Empty: none."""
     method: _builtins.str
     """The full name of the method."""
     target: _builtins.str

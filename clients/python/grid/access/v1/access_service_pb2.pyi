@@ -21,6 +21,49 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class AppendAuditRecordsRequest(_message.Message):
+    """Acts and refusals at another server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.AuditRecord]:
+        """At most 1000. The registry sets `number`, `at`, and `via`, which is the principal of the server that reports them.
+        Refusals of one kind are counted together with those at the registry.
+        """
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[_access_pb2.AuditRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendAuditRecordsRequest: _TypeAlias = AppendAuditRecordsRequest  # noqa: Y015
+
+@_typing.final
+class AppendAuditRecordsResponse(_message.Message):
+    """Stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendAuditRecordsResponse: _TypeAlias = AppendAuditRecordsResponse  # noqa: Y015
+
+@_typing.final
 class ListAuditRecordsRequest(_message.Message):
     """Which records to read. An empty field admits all."""
 

@@ -95,6 +95,11 @@ class AccessServiceStub:
                 request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsRequest.SerializeToString,
                 response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsResponse.FromString,
                 _registered_method=True)
+        self.AppendAuditRecords = channel.unary_unary(
+                '/grid.access.v1.AccessService/AppendAuditRecords',
+                request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.AppendAuditRecordsRequest.SerializeToString,
+                response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.AppendAuditRecordsResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer:
@@ -188,6 +193,14 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AppendAuditRecords(self, request, context):
+        """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
+        and relay. A call that is repeated stores its acts again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -250,6 +263,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ListAuditRecords,
                     request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsRequest.FromString,
                     response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsResponse.SerializeToString,
+            ),
+            'AppendAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendAuditRecords,
+                    request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.AppendAuditRecordsRequest.FromString,
+                    response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.AppendAuditRecordsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -577,6 +595,33 @@ class AccessService:
             '/grid.access.v1.AccessService/ListAuditRecords',
             grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsRequest.SerializeToString,
             grid_dot_access_dot_v1_dot_access__service__pb2.ListAuditRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendAuditRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.access.v1.AccessService/AppendAuditRecords',
+            grid_dot_access_dot_v1_dot_access__service__pb2.AppendAuditRecordsRequest.SerializeToString,
+            grid_dot_access_dot_v1_dot_access__service__pb2.AppendAuditRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

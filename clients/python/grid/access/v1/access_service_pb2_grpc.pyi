@@ -62,6 +62,10 @@ class AccessServiceStub:
     """
     ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]
     """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
+    AppendAuditRecords: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AppendAuditRecordsRequest, _access_service_pb2.AppendAuditRecordsResponse]
+    """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
+    and relay. A call that is repeated stores its acts again.
+    """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -97,6 +101,10 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     ListAuditRecords: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAuditRecordsRequest, _access_service_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
     """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
+    AppendAuditRecords: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AppendAuditRecordsRequest, _access_service_pb2.AppendAuditRecordsResponse]  # type: ignore[assignment]
+    """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
+    and relay. A call that is repeated stores its acts again.
+    """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """The principals of a system, their rights and their tokens. Served by the registry."""
@@ -201,5 +209,15 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListAuditRecordsResponse, _abc.Awaitable[_access_service_pb2.ListAuditRecordsResponse]]:
         """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
+
+    @_abc_1.abstractmethod
+    def AppendAuditRecords(
+        self,
+        request: _access_service_pb2.AppendAuditRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.AppendAuditRecordsResponse, _abc.Awaitable[_access_service_pb2.AppendAuditRecordsResponse]]:
+        """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
+        and relay. A call that is repeated stores its acts again.
+        """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

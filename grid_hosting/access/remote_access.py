@@ -1,0 +1,40 @@
+"""Authenticates the callers of a gRPC server that is not the registry, and reports to the audit log of the registry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import grpc
+from grid_model.access import Role
+
+from grid_hosting.access.remote import RemoteAuthority
+from grid_hosting.access.remote_audit import RemoteAudit
+from grid_hosting.access.trail import AuditTrail
+from grid_hosting.auditing import Auditing, TargetOf
+from grid_hosting.authentication import Authentication
+from grid_hosting.credential import CertificateRules
+
+
+class RemoteAccess:
+    """What one such server needs: its interceptors, and the task that keeps them current. The channel leads to the
+    registry, and brings the credential of this program."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        roles: Mapping[str, frozenset[Role]],
+        acts: Mapping[str, TargetOf],
+        rules: CertificateRules,
+    ) -> None:
+        """`roles` and `acts`: see Authentication and Auditing."""
+        self.authority = RemoteAuthority(channel)
+        self.trail = AuditTrail(RemoteAudit(channel).append)
+        self._authentication = Authentication(self.authority, roles, rules, refused=self.trail.refused)
+        self.interceptors = (self._authentication, Auditing(self.trail, acts))
+
+    async def run(self) -> None:
+        """Follow changes of principals, end streams, and write records, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for each in (self.authority, self._authentication, self.trail):
+                tasks.create_task(each.run())

@@ -1,0 +1,106 @@
+"""Where the records of one server go: acts are written one by one, refusals when their window ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+from grid_model.errors import Draining, TronError
+
+from grid_hosting.access.audit import AuditRecord, RefusalCounts
+from grid_hosting.access.store import AccessStoreError
+
+log = structlog.get_logger("access")
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks for a window of refusals that has ended, and between two attempts to write."""
+
+MOST_WAITING = 2000
+"""Records of each kind, acts and refusals, that wait to be written. Overflow rule: further ones are dropped, which the
+log says."""
+
+MOST_AT_ONCE = 500
+"""Records that are written together."""
+
+FAILED = (AccessStoreError, TronError)
+
+
+class AuditTrail:
+    """Writes records by `append`, which returns once they are durable, and raises AccessStoreError or TronError. `run`
+    writes those that wait."""
+
+    def __init__(self, append: Callable[[Sequence[AuditRecord]], Awaitable[None]]) -> None:
+        self._append = append
+        self._counts = RefusalCounts()
+        self._acts: list[AuditRecord] = []
+        self._refusals: list[AuditRecord] = []
+        self._failing = False
+        self._wake = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """The number of records that wait to be written."""
+        return len(self._acts) + len(self._refusals)
+
+    async def act(self, record: AuditRecord) -> None:
+        """Write a record, and return once it is durable. Raises Draining if it cannot be written now: it is written
+        later, unless the process ends before."""
+        try:
+            await self._append([record])
+        except FAILED as error:
+            log.error(
+                "audit_not_written", why=str(error), method=record.method, actor=record.actor, target=record.target
+            )
+            self._keep(self._acts, [record])
+            raise Draining("done, but the audit log cannot be written now; see the log of the server") from error
+
+    def refused(self, record: AuditRecord) -> None:
+        """Count a refusal, or as many as the record represents."""
+        self._keep(self._refusals, self._counts.refused(record, time.monotonic()))
+
+    async def run(self) -> None:
+        """Write the records that wait until cancelled, then those that remain."""
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._wake.wait()
+                except TimeoutError:
+                    self._keep(self._refusals, self._counts.advance(time.monotonic()))
+                self._wake.clear()
+                await self._write()
+                if self._failing:
+                    await asyncio.sleep(LOOK_EVERY)
+        finally:
+            self._keep(self._refusals, self._counts.end())
+            await asyncio.shield(self._write_the_rest())
+
+    def _keep(self, waiting: list[AuditRecord], records: list[AuditRecord]) -> None:
+        if not records:
+            return
+        if len(waiting) + len(records) > MOST_WAITING:
+            log.error("audit_not_written", why=f"{MOST_WAITING} records wait to be written", dropped=len(records))
+            return
+        waiting += records
+        self._wake.set()
+
+    async def _write(self) -> None:
+        for waiting in (self._acts, self._refusals):
+            while waiting:
+                records = waiting[:MOST_AT_ONCE]
+                try:
+                    await self._append(records)
+                except FAILED as error:
+                    if not self._failing:
+                        log.error("audit_not_written", why=str(error), waiting=self.waiting)
+                    self._failing = True
+                    return
+                del waiting[: len(records)]
+        self._failing = False
+
+    async def _write_the_rest(self) -> None:
+        await self._write()
+        if self.waiting:
+            log.error("audit_not_written", why="the program ends", dropped=self.waiting)
