@@ -9,7 +9,7 @@
 - `authentication`, `credential`          the one interceptor that authenticates callers; reads their credentials.
 - `access/`                               principals, grants and tokens, and their file.
 - `auditing`                              records acts and refusals for the audit log.
-- `open_calls`                            who calls; ends open streams whose credential has ended.
+- `open_calls`, `open_call_checks`        the callers of open calls; ends calls whose credential has ended.
 - `handlers`                              what all interceptors of gRPC servers have in common.
 - `status`                                the gRPC codes of errors that a client can act on.
 - `identity`                              the programs of the system as agents.

@@ -11,9 +11,8 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 from grid_model.access import Principal, Role
@@ -23,10 +22,9 @@ from grid_hosting.access.audit import AuditKind, AuditRecord, network_of
 from grid_hosting.auditing import outcome_of, record_of
 from grid_hosting.credential import CertificateRules, Credential, read_credential
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
+from grid_hosting.open_call_checks import Authority, OpenCallChecks, principal_of
 from grid_hosting.open_calls import OpenCall, OpenCalls, act_as, current_call, current_principal
 from grid_hosting.status import abort
-from grid_hosting.turns import Turn
-from grid_hosting.watermark import Watermark
 
 __all__ = ["ANONYMOUS", "ANY_PRINCIPAL", "Authentication", "Authority", "current_call", "current_principal"]
 
@@ -35,12 +33,6 @@ ANONYMOUS = Principal("anonymous")
 
 ANY_PRINCIPAL: frozenset[Role] = frozenset()
 """In a table of roles: every authenticated caller may call the method."""
-
-LOOK_EVERY = 0.5
-"""Seconds between two looks for credentials that have ended."""
-
-UNCONFIRMED_FOR = 30.0
-"""Seconds for which open streams go on while it cannot be known whether their credentials are still valid."""
 
 WATCHES_PER_PEER = 4
 """Health watches that callers without a credential may have open from one address."""
@@ -52,20 +44,6 @@ _REFLECTION = {
 }
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-class Authority(Protocol):
-    """Knows which principal a credential belongs to."""
-
-    @property
-    def revisions(self) -> Watermark:
-        """Rises when an answer of `identify` may have changed: open streams are then checked again."""
-        ...
-
-    async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated, and another
-        TronError if it cannot be known now."""
-        ...
 
 
 class Authentication(WrappingInterceptor):
@@ -91,51 +69,7 @@ class Authentication(WrappingInterceptor):
 
     async def run(self) -> None:
         """End open streams whose credential ends, is revoked, or has other rights, until cancelled."""
-        seen = self._authority.revisions.value
-        unconfirmed_at: float | None = None
-        while True:
-            await self._authority.revisions.beyond(seen, LOOK_EVERY)
-            self.open_calls.check_time()
-            value = self._authority.revisions.value
-            if value == seen and unconfirmed_at is None:
-                continue
-            seen = value
-            late = unconfirmed_at is not None and time.monotonic() - unconfirmed_at > UNCONFIRMED_FOR
-            if await self._check_again(late=late):
-                unconfirmed_at = None
-            elif unconfirmed_at is None:
-                unconfirmed_at = time.monotonic()
-
-    async def _check_again(self, *, late: bool) -> bool:
-        """Check the callers of all open streams; return whether that was possible. `late`: end the streams for which it
-        is not."""
-        turn = Turn("credentials")
-        found: dict[Credential, Principal | TronError] = {}
-        async for call in turn.each(list(self.open_calls)):
-            credential = call.credential
-            if credential is None:
-                continue
-            if credential not in found:
-                try:
-                    found[credential] = await self._principal_of(credential, call.peer)
-                except Unauthenticated:
-                    found[credential] = CredentialExpired("the credential of this call was revoked")
-                except TronError as error:
-                    if not late:
-                        return False
-                    found[credential] = error
-            now = found[credential]
-            if isinstance(now, TronError):
-                call.stop(now)
-            elif now != call.principal:
-                call.stop(CredentialExpired("the rights of this caller have changed; connect again"))
-        turn.end()
-        return True
-
-    async def _principal_of(self, credential: Credential, peer: str) -> Principal:
-        principal = await self._authority.identify(credential, peer)
-        ends = [each for each in (principal.ends_at, credential.not_after) if each is not None]
-        return replace(principal, ends_at=min(ends)) if ends else principal
+        await OpenCallChecks(self._authority, self.open_calls).run()
 
     async def _admit(self, method: str, context: Context) -> tuple[Principal, Credential | None]:
         """Return the caller. Raises Unauthenticated, PermissionDenied."""
@@ -156,7 +90,7 @@ class Authentication(WrappingInterceptor):
                 return ANONYMOUS, None
             raise Unauthenticated
         try:
-            principal = await self._principal_of(credential, context.peer())
+            principal = await principal_of(self._authority, credential, context.peer())
         except Unauthenticated:
             raise
         except TronError:
@@ -204,7 +138,7 @@ class Authentication(WrappingInterceptor):
                 principal, credential = await self._admit(method, context)
             except TronError as error:
                 await abort(context, error)
-            act_as(principal)
+            act_as(principal, credential)
             if not streaming:
                 return await function(request, context)
             with self._opened(method, principal, credential, context) as call, call:
@@ -213,7 +147,7 @@ class Authentication(WrappingInterceptor):
         async def answer_many(request: Any, context: Context) -> AsyncIterator[Any]:
             try:
                 principal, credential = await self._admit(method, context)
-                act_as(principal)
+                act_as(principal, credential)
                 with self._opened(method, principal, credential, context) as call:
                     responses = function(request, context)
                     try:

@@ -53,9 +53,20 @@ def read_credential(
     """
     headers = [value for name, value in metadata if name.lower() == _HEADER]
     certificate = _of_certificate(tls, rules)
-    if not headers:
+    bearer = bearer_credential(headers)
+    if bearer is None:
         return certificate
-    if len(headers) > 1 or certificate is not None:
+    if certificate is not None:
+        raise Unauthenticated
+    return bearer
+
+
+def bearer_credential(headers: Sequence[str | bytes]) -> Credential | None:
+    """Return the credential in the values of the `authorization` headers of a call; None if it has none. Raises
+    Unauthenticated for two values, and for one that is not a bearer token."""
+    if not headers:
+        return None
+    if len(headers) > 1:
         raise Unauthenticated
     return Credential(token=bearer_token(headers[0]))
 

@@ -19,6 +19,7 @@ DRAIN_BEFORE = timedelta(seconds=30)
 
 _current: ContextVar[OpenCall | None] = ContextVar("open_call", default=None)
 _principal: ContextVar[Principal] = ContextVar("principal", default=LOCAL)
+_credential: ContextVar[Credential | None] = ContextVar("credential", default=None)
 
 
 def current_principal() -> Principal:
@@ -31,9 +32,15 @@ def current_call() -> OpenCall | None:
     return _current.get()
 
 
-def act_as(principal: Principal) -> None:
+def current_credential() -> Credential | None:
+    """Return the credential of the caller of the handler that runs now; None without one."""
+    return _credential.get()
+
+
+def act_as(principal: Principal, credential: Credential | None = None) -> None:
     """Set the caller of the handler that runs now: of this task, and of the tasks that it starts later."""
     _principal.set(principal)
+    _credential.set(credential)
 
 
 class OpenCall:

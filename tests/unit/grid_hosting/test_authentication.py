@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,58 +13,25 @@ from typing import Any
 import grpc
 import pytest
 from grid_model.access import LOCAL, Grant, Principal, Role
-from grid_model.errors import Draining, TronError, Unauthenticated
+from grid_model.errors import Draining
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tron_client.errors import from_rpc_error
 
 from grid_hosting.authentication import Authentication, current_call, current_principal
-from grid_hosting.credential import CertificateRules, Credential
+from grid_hosting.credential import CertificateRules
 from grid_hosting.grpc_server import build_server
 from grid_hosting.open_calls import OpenCalls
-from grid_hosting.watermark import Watermark
 from tests.support.authority import Authority as Ca
+from tests.support.known import READER, Known
 
 KINDS = {"UnaryUnary": (False, False), "UnaryStream": (False, True), "StreamUnary": (True, False),
          "StreamStream": (True, True), "ReadWrite": (True, True)}  # fmt: skip
 METHODS = {name: f"/test.Kinds/{name}" for name in KINDS}
 ROLES = dict.fromkeys(METHODS.values(), frozenset({Role.OBSERVER}))
-WORKER = Principal("token:worker", (Grant(Role.AGENT, "*"),))
-READER = Principal("token:reader", (Grant(Role.OBSERVER, "*"),))
 BEARER = (("authorization", "Bearer reader"),)
 START = datetime(2030, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Known:
-    """An authority that knows these credentials."""
-
-    tokens: dict[str, Principal] = field(default_factory=lambda: {"worker": WORKER, "reader": READER})
-    certificates: dict[str, Principal] = field(default_factory=dict)
-    revisions: Watermark = field(default_factory=Watermark)
-    fails: TronError | None = None
-    failed: int = 0
-    asking: Watermark = field(default_factory=Watermark)
-
-    async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a known one."""
-        if self.fails is not None:
-            self.failed += 1
-            self.asking.step()
-            raise self.fails
-        name = credential.token or credential.spiffe_id
-        found = (self.tokens if credential.token else self.certificates).get(name)
-        if found is None:
-            raise Unauthenticated
-        return found
-
-    def change(self, token: str, principal: Principal | None) -> None:
-        """Replace or revoke a token."""
-        self.tokens.pop(token, None)
-        if principal is not None:
-            self.tokens[token] = principal
-        self.revisions.step()
 
 
 async def one(request: Any, context: Any) -> bytes:
@@ -245,7 +212,7 @@ async def test_an_open_stream_ends_with_its_credential() -> None:
 async def test_open_streams_go_on_for_a_while_if_their_credentials_cannot_be_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("grid_hosting.authentication.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("grid_hosting.open_call_checks.LOOK_EVERY", 0.01)
     async with running() as server:
         call, health = server.open("UnaryStream"), health_pb2_grpc.HealthStub(server.channel)
         await call.read()
@@ -258,7 +225,7 @@ async def test_open_streams_go_on_for_a_while_if_their_credentials_cannot_be_che
         server.known.revisions.step()
         assert await server.known.asking.until(lambda: server.known.failed >= 5, 10)
         assert not call.done()
-        monkeypatch.setattr("grid_hosting.authentication.UNCONFIRMED_FOR", 0.0)
+        monkeypatch.setattr("grid_hosting.open_call_checks.UNCONFIRMED_FOR", 0.0)
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call.read()
         assert _status(failed.value)[:2] == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
