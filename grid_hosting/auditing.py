@@ -23,6 +23,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 TargetOf = Callable[[Any], str]
 """Returns the id or name that a request is about."""
 
+NO_TARGETS: Mapping[str, TargetOf] = {}
+
 
 class Trail(Protocol):
     """Where records go."""
@@ -37,19 +39,24 @@ class Trail(Protocol):
 
 
 class Auditing(WrappingInterceptor):
-    """The interceptor of one server. `acts`: the methods by which operators and administrators change something."""
+    """The interceptor of one server. `acts`: the methods by which operators and administrators change something;
+    `targets`: what the requests of other methods are about."""
 
-    def __init__(self, trail: Trail, acts: Mapping[str, TargetOf]) -> None:
+    def __init__(
+        self, trail: Trail, acts: Mapping[str, TargetOf], targets: Mapping[str, TargetOf] = NO_TARGETS
+    ) -> None:
         super().__init__()
         self._trail = trail
         self._acts = acts
+        self._targets = targets
 
     def _wrap(self, handler: Any, method: str) -> Handler:
         function, make = kind_of(handler)
         target_of = self._acts.get(method)
+        refused_at = target_of or self._targets.get(method)
 
         def refused(request: Any, context: Context, error: TronError) -> None:
-            target = "" if target_of is None else target_of(request)
+            target = "" if refused_at is None else refused_at(request)
             self._trail.refused(record_of(AuditKind.REFUSAL, method, context, target, outcome_of(error)))
 
         async def answer(request: Any, context: Context) -> Any:

@@ -23,7 +23,7 @@ from grid_hosting.transport_security import TransportSecurity
 from registry_server.config import Config
 from registry_server.io.access import Access
 from registry_server.io.audit import AuditTrail
-from registry_server.io.audited_acts import ACTS
+from registry_server.io.audited_acts import ACTS, TARGETS
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
@@ -76,7 +76,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         services=SERVICES,
         max_message_bytes=config.max_message_bytes,
         credentials=security.grpc_credentials(),
-        interceptors=(Auditing(trail, ACTS),),
+        interceptors=(Auditing(trail, ACTS, TARGETS),),
     )
     server, address = bound.server, bound.address
     security.admit(address)

@@ -107,6 +107,7 @@ class AgentStream:
         "listening_since",
         "outbox",
         "progress",
+        "refused_id",
         "session_id",
         "spoke",
     )
@@ -148,6 +149,8 @@ class AgentStream:
         acknowledgement of its heartbeats must not wait for the alerts of others."""
         self.failure: TronError | None = None
         """Why the stream must end; the writer tells the agent, after all that came before."""
+        self.refused_id = ""
+        """The service whose refusal is the `failure`."""
         self.spoke = False
         """Whether anything was ever said on it."""
         self.progress = 0
@@ -213,9 +216,6 @@ class AgentStream:
         alone = not (type(message) is Register or type(message) is Invalid) or not message.among
         if type(message) is Register and message.on_behalf_of:
             alone = False  # the relay speaks for others, too
-        if alone and not self._shared and not self._registry.carries(self.session_id):
-            self.end(error)
-            return
         service_id = instance_id = ""
         if type(message) is Register:
             service_id, instance_id = message.spec.service_id, message.instance_id[:MAX_INSTANCE_ID]
@@ -223,6 +223,10 @@ class AgentStream:
             service_id, instance_id = message.service_id, message.instance_id[:MAX_INSTANCE_ID]
         elif type(message) is Goodbye or type(message) is Abandoned:
             service_id = message.service_id
+        if alone and not self._shared and not self._registry.carries(self.session_id):
+            self.refused_id = service_id
+            self.end(error)
+            return
         fields = error.fields if isinstance(error, InvalidRequest) else (FieldError("", str(error)),)
         for field in fields:
             self.push(Rejected(service_id, field.field, field.description, error.reason, instance_id))

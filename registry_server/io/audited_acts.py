@@ -23,6 +23,14 @@ def _all_or_one(request: Any) -> str:
     return "*" if request.all else str(request.service_id or request.recipient)
 
 
+def _declared_id(request: Any) -> str:
+    return str(request.service.service_id)
+
+
+def _event_service(request: Any) -> str:
+    return str(request.event.service_id)
+
+
 _REGISTRY, _EVENTS, _ACCESS = (
     "/grid.registry.v1.RegistryService",
     "/grid.events.v1.EventService",
@@ -43,3 +51,9 @@ ACTS: Mapping[str, TargetOf] = {
     f"{_ACCESS}/DeletePrincipal": _field("name"),
 }
 """By the full name of the method. A test compares this with the table of roles."""
+
+TARGETS: Mapping[str, TargetOf] = {
+    f"{_REGISTRY}/Register": _declared_id,
+    f"{_EVENTS}/PublishEvent": _event_service,
+}
+"""What the requests of agents are about, for records of refusals."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import grpc
 import structlog
@@ -113,8 +113,7 @@ class HeartbeatStream:
             else:
                 await self._write_rest(writer)
             if agent.failure is not None and not self._told:
-                self._told = True
-                raise agent.failure
+                await self._tell(agent.failure)
         except TronError as error:
             agent.ended_by_us(error)
             raise
@@ -171,8 +170,14 @@ class HeartbeatStream:
                     self._loop.flush()
             self._written.set()
             if agent.failure is not None and not self._told:
-                self._told = True
-                await abort(self._context, agent.failure)
+                await self._tell(agent.failure)
+
+    async def _tell(self, failure: TronError) -> NoReturn:
+        """End the call with the reason why the stream ends. Raises AbortError."""
+        self._told = True
+        if failure.reason in _DENIED:
+            self._refused(self._context, self.agent.refused_id, failure.reason)
+        await abort(self._context, failure)
 
     def _wake(self) -> None:
         """There is something to write. Called for each acknowledgement: a future costs less than an event."""

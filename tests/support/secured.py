@@ -24,7 +24,7 @@ from grid_hosting.grpc_server import build_server
 from registry_server.config import Config
 from registry_server.io.access import Access
 from registry_server.io.audit import AuditTrail
-from registry_server.io.audited_acts import ACTS
+from registry_server.io.audited_acts import ACTS, TARGETS
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
@@ -117,7 +117,7 @@ async def secured(folder: Path) -> AsyncIterator[Secured]:
         register=register,
         services=(),
         max_message_bytes=1 << 20,
-        interceptors=(authentication, Auditing(trail, ACTS)),
+        interceptors=(authentication, Auditing(trail, ACTS, TARGETS)),
     )
     await bound.server.start()
     running = [asyncio.create_task(each.run()) for each in (loop, access, trail, authentication)]

@@ -80,10 +80,22 @@ async def test_an_agent_outside_its_rights_is_in_the_log_with_each_attempt(tmp_p
     assert found == {
         ("Promote", "token:worker", "", "PERMISSION_DENIED"),
         ("Deregister", "token:worker", "boss", "PERMISSION_DENIED"),
-        ("Register", "token:worker", "", "PERMISSION_DENIED"),
+        ("Register", "token:worker", "boss", "PERMISSION_DENIED"),
         ("Heartbeat", "token:worker", "boss", "PERMISSION_DENIED"),
         ("ListServices", "network:127.0.0.0/24", "", "UNAUTHENTICATED"),
     }
+
+
+async def test_a_stream_that_ends_because_its_only_agent_is_refused_is_one_record(tmp_path: Path) -> None:
+    async with secured(tmp_path) as system:
+        call = system.registry.Heartbeat(metadata=bearer(AGENT))
+        register = heartbeat_pb2.Register(service=service_pb2.Service(service_id="boss", name="boss"))
+        await call.write(heartbeat_pb2.HeartbeatRequest(register=register))
+        assert await call.code() is grpc.StatusCode.PERMISSION_DENIED
+        (record,) = await system.records(AuditKind.REFUSAL)
+    assert (record.actor, record.target, record.outcome) == ("token:worker", "boss", "PERMISSION_DENIED")
+    (stored,) = stored_records(tmp_path)
+    assert stored.count == 1
 
 
 async def test_another_server_reports_what_it_has_to_record_and_the_log_names_that_server(tmp_path: Path) -> None:
