@@ -16,7 +16,7 @@ from grid_model.errors import PermissionDenied, TronError
 
 from grid_hosting.access.audit import AuditKind, AuditRecord
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
-from grid_hosting.open_calls import current_principal
+from grid_hosting.open_calls import current_principal, current_relay
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -94,7 +94,7 @@ def record_of(
     """Return a record about the call that runs now. `actor`: the caller if it is not the current principal."""
     principal = actor or current_principal()
     named = [value for name, value in context.invocation_metadata() or () if name == ON_BEHALF_OF]
-    spoken_for = _text(named[0]) if len(named) == 1 else ""
+    spoken_for = _text(named[0]) if len(named) == 1 and Role.RELAY in principal.roles else ""
     return AuditRecord(
         time.time(),
         kind,
@@ -103,7 +103,7 @@ def record_of(
         target[:512],
         outcome,
         context.peer(),
-        principal.name if spoken_for else "",
+        principal.name if spoken_for else current_relay(),
     )
 
 

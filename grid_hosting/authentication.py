@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc
-from grid_model.access import Principal, Role
+from grid_model.access import ON_BEHALF_OF, Principal, Role
 from grid_model.errors import CredentialExpired, PermissionDenied, QuotaExceeded, TronError, Unauthenticated
 
 from grid_hosting.access.audit import AuditKind, AuditRecord, network_of
 from grid_hosting.auditing import outcome_of, record_of
-from grid_hosting.credential import CertificateRules, Credential, read_credential
+from grid_hosting.credential import CertificateRules, Credential, read_credential, read_forwarded
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
 from grid_hosting.open_call_checks import Authority, OpenCallChecks, principal_of
-from grid_hosting.open_calls import OpenCall, OpenCalls, act_as, current_call, current_principal
+from grid_hosting.open_calls import OpenCall, OpenCalls, act_as, current_call, current_principal, forwarded_by
 from grid_hosting.status import abort
 
 __all__ = ["ANONYMOUS", "ANY_PRINCIPAL", "Authentication", "Authority", "current_call", "current_principal"]
@@ -64,6 +64,7 @@ class Authentication(WrappingInterceptor):
         self._roles = {**_REFLECTION, **roles}
         self._rules = rules
         self._watches: dict[str, int] = {}
+        self._streams: set[str] = set()
         self.open_calls = OpenCalls()
         """The open streams."""
 
@@ -84,31 +85,54 @@ class Authentication(WrappingInterceptor):
 
     async def _identified(self, method: str, context: Context) -> tuple[Principal, Credential | None]:
         tls = {name: tuple(values) for name, values in context.auth_context().items()}
-        credential = read_credential(context.invocation_metadata() or (), tls, self._rules)
+        metadata = tuple(context.invocation_metadata() or ())
+        credential = read_credential(metadata, tls, self._rules)
         if credential is None:
             if method in _OPEN:
                 return ANONYMOUS, None
             raise Unauthenticated
         try:
-            principal = await principal_of(self._authority, credential, context.peer())
-        except Unauthenticated:
+            principal = await self._valid(credential, context)
+        except (Unauthenticated, CredentialExpired):
             raise
         except TronError:
             if method in _OPEN:  # a probe must not restart this server because the registry is away
                 return ANONYMOUS, None
             raise
-        if principal.ends_at is not None and datetime.now(UTC) >= principal.ends_at:
-            raise CredentialExpired("the credential of this call has ended")  # of an open connection
+        forwarded, named = read_forwarded(metadata), any(name == ON_BEHALF_OF for name, _ in metadata)
+        if (forwarded or named) and Role.RELAY not in principal.roles:
+            why = f"{principal.name} has no relay grant, so it cannot call for another principal"
+            raise self._denied(why, method, context, principal)
+        if forwarded is not None:
+            if method in self._streams:
+                why = "a relay forwards the token of a caller in single calls only, and not for a stream"
+                raise self._denied(why, method, context, principal)
+            forwarded_by(principal.name)
+            principal, credential = await self._valid(forwarded, context), forwarded
         if method in _OPEN:
             return principal, credential
         needed = self._roles.get(method)
         if needed is None or (needed and not needed & principal.roles):
             names = " or ".join(sorted(role.name.lower() for role in needed or ()))
             why = f"needs the role {names}, which {principal.name} does not have" if names else "no role may call it"
-            refusal = PermissionDenied(f"{method}: {why}")
-            self._refused(record_of(AuditKind.REFUSAL, method, context, "", outcome_of(refusal), principal))
-            raise refusal
+            raise self._denied(f"{method}: {why}", method, context, principal)
+        if named and needed and Role.RELAY not in needed:
+            raise self._denied(f"{method}: a relay cannot call it for another principal", method, context, principal)
         return principal, credential
+
+    async def _valid(self, credential: Credential, context: Context) -> Principal:
+        """Return the principal of a credential. Raises CredentialExpired if it has ended, as the certificate of an open
+        connection may have."""
+        principal = await principal_of(self._authority, credential, context.peer())
+        if principal.ends_at is not None and datetime.now(UTC) >= principal.ends_at:
+            raise CredentialExpired("the credential of this call has ended")
+        return principal
+
+    def _denied(self, why: str, method: str, context: Context, principal: Principal) -> PermissionDenied:
+        """Return the refusal of a call, which is counted for the audit log."""
+        refusal = PermissionDenied(why)
+        self._refused(record_of(AuditKind.REFUSAL, method, context, "", outcome_of(refusal), principal))
+        return refusal
 
     @contextmanager
     def _opened(
@@ -132,6 +156,8 @@ class Authentication(WrappingInterceptor):
     def _wrap(self, handler: Any, method: str) -> Handler:
         function, make = kind_of(handler)
         streaming = handler.request_streaming or handler.response_streaming
+        if streaming:
+            self._streams.add(method)
 
         async def answer(request: Any, context: Context) -> Any:
             try:

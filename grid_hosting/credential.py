@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
+from grid_model.access import CALLER_TOKEN, ON_BEHALF_OF
 from grid_model.errors import Unauthenticated
 
 MOST_BYTES = 8192
@@ -69,6 +70,19 @@ def bearer_credential(headers: Sequence[str | bytes]) -> Credential | None:
     if len(headers) > 1:
         raise Unauthenticated
     return Credential(token=bearer_token(headers[0]))
+
+
+def read_forwarded(metadata: Sequence[tuple[str, str | bytes]]) -> Credential | None:
+    """Return the credential that a relay forwards; None if it forwards none. Raises Unauthenticated for two of them,
+    for one that has not the form of a token, and if a principal is named too."""
+    names = [name for name, _ in metadata if name in (CALLER_TOKEN, ON_BEHALF_OF)]
+    if CALLER_TOKEN not in names:
+        return None
+    if len(names) > 1:
+        raise Unauthenticated
+    (value,) = (value for name, value in metadata if name == CALLER_TOKEN)
+    text = value if isinstance(value, str) else value.decode("ascii", "replace")
+    return Credential(token=bearer_token(f"Bearer {text}"))
 
 
 def bearer_token(header: str | bytes) -> str:

@@ -20,11 +20,22 @@ DRAIN_BEFORE = timedelta(seconds=30)
 _current: ContextVar[OpenCall | None] = ContextVar("open_call", default=None)
 _principal: ContextVar[Principal] = ContextVar("principal", default=LOCAL)
 _credential: ContextVar[Credential | None] = ContextVar("credential", default=None)
+_relay: ContextVar[str] = ContextVar("relay", default="")
 
 
 def current_principal() -> Principal:
     """Return the caller of the handler that runs now; LOCAL without authentication."""
     return _principal.get()
+
+
+def current_relay() -> str:
+    """Return the name of the relay that forwarded the token of the current caller; empty if it called itself."""
+    return _relay.get()
+
+
+def forwarded_by(relay: str) -> None:
+    """Set the relay of the call that runs now."""
+    _relay.set(relay)
 
 
 def current_call() -> OpenCall | None:

@@ -59,7 +59,7 @@ class Rights:
     """The rights of one caller: of a principal, or of a relay that speaks for a principal, which has only the rights
     that both have."""
 
-    __slots__ = ("_find", "_rate", "_registry", "_speakers", "admitted", "principal", "via")
+    __slots__ = ("_find", "_forwarded_by", "_rate", "_registry", "_speakers", "admitted", "principal", "via")
 
     def __init__(
         self,
@@ -69,11 +69,14 @@ class Rights:
         find: Callable[[str], Principal | None],
         rate: PublishRate,
         via: Principal | None = None,
+        forwarded_by: str = "",
     ) -> None:
-        """`find` returns the principal with a name, with its current grants; None if it may not act."""
+        """`find` returns the principal with a name, with its current grants; None if it may not act. `forwarded_by`:
+        the relay that forwards the principal's own credential, which restricts nothing."""
         self._registry = registry
         self._find = find
         self._rate = rate
+        self._forwarded_by = forwarded_by
         self._speakers: dict[str, Rights] = {}
         self.principal = principal
         """Whose rights these are."""
@@ -222,7 +225,7 @@ class Rights:
         if not self._rate.take(self.principal.name, now):
             raise QuotaExceeded(f"{self.principal.name} may publish {PUBLISHED_A_SECOND} events a second")
         alert_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.principal.owner}\0{event.alert_id}"))
-        via = "" if self.via is None else self.via.name
+        via = self._forwarded_by if self.via is None else self.via.name
         return replace(event, alert_id=alert_id, published_by=self.principal.name, via=via)
 
     # --- inside -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from grid_model.errors import PermissionDenied
 
 from grid_hosting.access.audit import AuditKind, AuditRecord
 from grid_hosting.auditing import record_of
-from grid_hosting.authentication import current_principal
+from grid_hosting.open_calls import current_principal, current_relay
 from registry_server.core.publish_rate import PublishRate
 from registry_server.core.reading_rights import ReadingRights, reading_rights
 from registry_server.core.rights import Rights
@@ -50,7 +50,8 @@ class Callers:
         principal = current_principal()
         if principal is LOCAL:
             return None
-        rights = Rights(self._loop.registry, principal, find=self._find, rate=self._rate)
+        registry, relay = self._loop.registry, current_relay()
+        rights = Rights(registry, principal, find=self._find, rate=self._rate, forwarded_by=relay)
         named = [value for name, value in context.invocation_metadata() or () if name == ON_BEHALF_OF]
         if len(named) > 1:
             raise PermissionDenied(f"{ON_BEHALF_OF} is named {len(named)} times")

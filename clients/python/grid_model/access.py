@@ -110,3 +110,6 @@ LOCAL = Principal("local", tuple(Grant(role, "*") for role in Role))
 
 ON_BEHALF_OF = "tron-on-behalf-of-bin"
 """The metadata of a call in which a relay names the principal for which it speaks, in UTF-8."""
+
+CALLER_TOKEN = "tron-caller-token"
+"""The metadata of a unary call in which a relay forwards the token of the caller for which it makes the call."""

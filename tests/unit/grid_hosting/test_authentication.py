@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from grid_model.access import LOCAL, Grant, Principal, Role
+from grid_model.access import CALLER_TOKEN, LOCAL, ON_BEHALF_OF, Grant, Principal, Role
 from grid_model.errors import Draining
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -22,7 +22,7 @@ from tron_client.errors import from_rpc_error
 from grid_hosting.authentication import Authentication, current_call, current_principal
 from grid_hosting.credential import CertificateRules
 from grid_hosting.grpc_server import build_server
-from grid_hosting.open_calls import OpenCalls
+from grid_hosting.open_calls import OpenCalls, current_relay
 from tests.support.authority import Authority as Ca
 from tests.support.known import READER, Known
 
@@ -39,7 +39,8 @@ async def one(request: Any, context: Any) -> bytes:
     if hasattr(request, "__aiter__"):
         async for _ in request:
             pass
-    return current_principal().name.encode()
+    relay = current_relay()
+    return f"{current_principal().name}{' by ' if relay else ''}{relay}".encode()
 
 
 async def many(request: Any, context: Any) -> AsyncIterator[bytes]:
@@ -207,6 +208,70 @@ async def test_an_open_stream_ends_with_its_credential() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call.read()
         assert _status(failed.value)[1:] == ("CREDENTIAL_EXPIRED", "the credential of this call has ended")
+
+
+RELAY = Principal("token:relay", (Grant(Role.RELAY, "*"), Grant(Role.OBSERVER, "*")))
+AS_RELAY = (("authorization", "Bearer relay"),)
+
+
+def with_relay() -> Known:
+    """An authority that knows a relay too."""
+    known = Known()
+    known.tokens["relay"] = RELAY
+    return known
+
+
+async def test_a_relay_forwards_the_token_of_a_caller_which_then_has_its_own_rights_and_no_more() -> None:
+    async with running(with_relay()) as server:
+        assert await server.call("UnaryUnary", (*AS_RELAY, (CALLER_TOKEN, "reader"))) == b"token:reader by token:relay"
+        code, reason, text = await server.refused("UnaryUnary", (*AS_RELAY, (CALLER_TOKEN, "worker")))
+    assert (code, reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERMISSION_DENIED")
+    assert "needs the role observer, which token:worker does not have" in text
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ((CALLER_TOKEN, "wrong"),),
+        ((CALLER_TOKEN, ""),),
+        ((CALLER_TOKEN, "two words"),),
+        ((CALLER_TOKEN, "reader"), (CALLER_TOKEN, "reader")),
+        ((CALLER_TOKEN, "reader"), (ON_BEHALF_OF, b"token:reader")),
+    ],
+)
+async def test_a_forwarded_token_is_one_valid_token(more: Any) -> None:
+    async with running(with_relay()) as server:
+        assert (await server.refused("UnaryUnary", (*AS_RELAY, *more)))[1] == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("more", [(CALLER_TOKEN, "relay"), (ON_BEHALF_OF, b"token:relay")])
+async def test_a_caller_that_is_no_relay_calls_only_for_itself(more: Any) -> None:
+    async with running(with_relay()) as server:
+        code, _, text = await server.refused("UnaryUnary", (*BEARER, more))
+    assert code is grpc.StatusCode.PERMISSION_DENIED
+    assert text == "token:reader has no relay grant, so it cannot call for another principal"
+
+
+async def test_a_relay_forwards_no_token_on_a_stream_and_names_nobody_where_relays_may_not_call() -> None:
+    async with running(with_relay()) as server:
+        for kind in ("UnaryStream", "StreamUnary", "StreamStream", "ReadWrite"):
+            assert "single calls only" in (await server.refused(kind, (*AS_RELAY, (CALLER_TOKEN, "reader"))))[2]
+        text = (await server.refused("UnaryUnary", (*AS_RELAY, (ON_BEHALF_OF, b"token:worker"))))[2]
+    assert text == "/test.Kinds/UnaryUnary: a relay cannot call it for another principal"
+
+
+async def test_a_relay_with_a_certificate_forwards_a_token_which_is_not_a_second_credential() -> None:
+    ca = Ca()
+    server, client = ca.issue(), ca.issue("gateway", uris=("spiffe://tron/gateway",))
+    known = Known(certificates={"spiffe://tron/gateway": Principal("spiffe:tron/gateway", RELAY.grants)})
+    async with running(
+        known,
+        rules=CertificateRules(frozenset({"tron"})),
+        server_credentials=grpc.ssl_server_credentials([(server.key, server.cert)], ca.pem, require_client_auth=True),
+        client_credentials=grpc.ssl_channel_credentials(ca.pem, client.key, client.cert),
+    ) as system:
+        assert await system.call("UnaryUnary", ((CALLER_TOKEN, "reader"),)) == b"token:reader by spiffe:tron/gateway"
+        assert (await system.refused("UnaryUnary", BEARER))[1] == "UNAUTHENTICATED"
 
 
 async def test_open_streams_go_on_for_a_while_if_their_credentials_cannot_be_checked(
