@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from tron_client import AsyncRegistryClient
+from tron_client import AsyncRegistryClient, Endpoint
 from tron_client.channel import open_aio_channel
 
 from gateway_http.config import Config
@@ -20,6 +20,7 @@ from gateway_http.replica.replica import Replica
 from gateway_http.replica.watch_log import WatchLog
 from gateway_http.upstream.actions import Actions
 from gateway_http.upstream.beat_relay import BeatRelay
+from gateway_http.upstream.caller_credentials import CallerCredentials
 from gateway_http.upstream.events_feed import EventsFeed
 from gateway_http.upstream.frame_pacer import FramePacer
 from gateway_http.upstream.registry_writes import RegistryWrites
@@ -36,18 +37,24 @@ class Runner(Protocol):
 
 
 @asynccontextmanager
-async def connected(config: Config) -> AsyncIterator[Gateway]:
-    """Yield a gateway that follows the registry and TRON until the block ends."""
+async def connected(config: Config, *, authentication: bool = False) -> AsyncIterator[Gateway]:
+    """Yield a gateway that follows the registry and TRON until the block ends. `authentication`: calls for a client are
+    made in its name."""
+
+    def for_callers(address: str) -> str | Endpoint:
+        return Endpoint(address, interceptors=(CallerCredentials(),)) if authentication else address
+
     async with (
         open_aio_channel(config.registry) as channel,
-        open_aio_channel(config.tron) as tron_channel,
-        AsyncRegistryClient(config.registry) as client,
+        open_aio_channel(for_callers(config.registry)) as callers_channel,
+        open_aio_channel(for_callers(config.tron)) as tron_channel,
+        AsyncRegistryClient(for_callers(config.registry)) as client,
         asyncio.TaskGroup() as tasks,
     ):
         replica, relay, closing = Replica(time.monotonic, LEGACY_ALERTS), BeatRelay(channel), asyncio.Event()
         tron = TronStatusPoller(tron_channel, replica.news.step)
         watched = WatchLog()
-        actions = Actions(replica, client, RegistryWrites(channel), relay)
+        actions = Actions(replica, client, RegistryWrites(callers_channel, channel), relay)
         gateway = Gateway(config, replica, client, actions, tron, watched, EventStreams(closing), closing)
         runners: list[Runner] = [
             ServicesFeed(channel, replica),

@@ -20,10 +20,12 @@ UNSET_DEPTH = -(2**63)
 
 
 class BeatBatch:
-    """The heartbeats of the next message; `columns`: whether the registry reads columns."""
+    """The heartbeats of the next message; `columns`: whether the registry reads columns; `on_behalf_of`: the principal
+    for which they are sent, empty without authentication."""
 
-    def __init__(self, sequence: int, *, columns: bool) -> None:
+    def __init__(self, sequence: int, *, columns: bool, on_behalf_of: str = "") -> None:
         self._sequence = sequence
+        self._on_behalf_of = on_behalf_of
         self._columns = columns
         self._beats: list[heartbeat_pb2.Beat] = []
         self._size = 0
@@ -52,7 +54,13 @@ class BeatBatch:
 
     def message(self) -> heartbeat_pb2.HeartbeatRequest:
         """Return all heartbeats as one message that requests an acknowledgement."""
-        beats = heartbeat_pb2.Beats(beats=self._beats, ack_requested=True, relayed=True, replaces_figures=True)
+        beats = heartbeat_pb2.Beats(
+            beats=self._beats,
+            ack_requested=True,
+            relayed=True,
+            replaces_figures=True,
+            on_behalf_of=self._on_behalf_of,
+        )
         if self.in_columns:
             columns, reported = beats.columns, self._reported
             columns.sequence = self._sequence

@@ -2,7 +2,8 @@
 
 One batch is in flight at a time; heartbeats that arrive meanwhile form the next batch. So a single heartbeat leaves at
 once, and many heartbeats leave as a few large messages. A client is answered when the registry has acknowledged its
-batch.
+batch. With authentication, a batch has the heartbeats of one principal, for which the gateway speaks; principals take
+turns.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import Any
 
 import grpc
 import structlog
-from grid.registry.v1 import registry_service_pb2_grpc
+from grid.registry.v1 import error_reason_pb2, heartbeat_pb2, registry_service_pb2_grpc
 from grid_model import wire
+from grid_model.access import LOCAL
+from grid_model.errors import NotOwner, PermissionDenied, TronError
 from tron_client import RegistryUnavailable, ServiceNotFound
 from tron_client.errors import from_rpc_error
 from tron_client.schedule import Backoff
 
 from gateway_http.replica.entry import Reported
 from gateway_http.upstream.beat_batch import BeatBatch
+from grid_hosting.open_calls import current_principal
 
 log = structlog.get_logger("gateway")
 
@@ -40,6 +44,13 @@ ANSWER_WITHIN = 5.0
 """Seconds that a batch may stay unanswered before the stream is replaced by a new one."""
 
 
+_DENIED: dict[int, type[TronError]] = {
+    error_reason_pb2.ERROR_REASON_PERMISSION_DENIED: PermissionDenied,
+    error_reason_pb2.ERROR_REASON_NOT_OWNER: NotOwner,
+}
+"""The refusals that a client can act on, by their reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
     """The registry received the heartbeat."""
@@ -52,6 +63,8 @@ class Acknowledged:
 class _Waiting:
     """The newest heartbeat of one service, and the requests that wait for its acknowledgement."""
 
+    principal: str
+    """The principal whose clients send it; empty without authentication."""
     service_id: str
     incarnation: int
     """The incarnation that the replica knew; 0: the heartbeat names only the id."""
@@ -84,8 +97,10 @@ class BeatRelay:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
-        self._next: dict[str, _Waiting] = {}
+        self._next: dict[str, dict[str, _Waiting]] = {}
+        """By principal, and by service."""
         self._sent: dict[str, _Waiting] = {}
+        """The heartbeats of the batch in flight, by service."""
         self._sequence = 0
         self._columns = False
         """Whether the registry reads beats in columns."""
@@ -111,19 +126,24 @@ class BeatRelay:
         """Relay one heartbeat; return when the registry has received it. `incarnation`: the known one; the heartbeat
         counts for any incarnation that holds the id.
 
-        Raises ServiceNotFound if the registry knows no such service, RegistryUnavailable if it did not answer in time.
+        Raises ServiceNotFound if the registry knows no such service, RegistryUnavailable if it did not answer in time,
+        and PermissionDenied or NotOwner if the caller may not send it.
         """
         if not self._connected and time.monotonic() - self._lost_at > AWAY_AFTER:
             raise RegistryUnavailable("the registry is away")
         if self._waiting >= MOST_WAITING:
             raise RegistryUnavailable(f"{self._waiting} heartbeats wait for the registry")
         future: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
-        waiting = self._next.get(service_id)
+        caller = current_principal()
+        principal = "" if caller is LOCAL else caller.name
+        beat = _Waiting(principal, service_id, incarnation, reported, [future])
+        group = self._next.setdefault(principal, {})
+        waiting = group.get(service_id)
         if waiting is None:
-            self._next[service_id] = _Waiting(service_id, incarnation, reported, [future])
+            group[service_id] = beat
             self._work.set()
         else:
-            waiting.merge(_Waiting(service_id, incarnation, reported, [future]))
+            waiting.merge(beat)
         self._waiting += 1
         timer = asyncio.get_running_loop().call_later(PATIENCE, _too_late, future)
         try:
@@ -213,7 +233,7 @@ class BeatRelay:
             elif kind == "superseded":
                 self._ask_by_id(answer.superseded.superseded_incarnation)
             elif kind == "rejected":
-                log.warning("beat_rejected", service_id=answer.rejected.service_id, why=answer.rejected.description)
+                self._rejected(answer.rejected)
             elif kind == "ack" and answer.ack.sequence >= self._sequence:
                 self._columns = answer.ack.batches
                 acknowledged = Acknowledged(wire.moment(answer.ack.heard_at), answer.ack.revision)
@@ -222,19 +242,40 @@ class BeatRelay:
                     waiting.resolve(acknowledged)
                 self._answered.set()
 
+    def _rejected(self, rejected: heartbeat_pb2.Rejected) -> None:
+        """Answer the clients of a heartbeat that the registry refuses; one with invalid figures counts nevertheless."""
+        denied = _DENIED.get(rejected.reason)
+        if denied is None:
+            log.warning("beat_rejected", service_id=rejected.service_id, why=rejected.description)
+            return  # the audit log of the registry has the others
+        if rejected.service_id:
+            if (refused := self._sent.pop(rejected.service_id, None)) is not None:
+                refused.resolve(denied(rejected.description))
+            return
+        # The gateway may not speak for the principal: the batch is not acknowledged.
+        sent, self._sent = self._sent, {}
+        for waiting in sent.values():
+            waiting.resolve(denied(rejected.description))
+        self._answered.set()
+
     def _take_batch(self) -> BeatBatch:
-        """Return the heartbeats of the next message; they count as sent from now on."""
-        if self._next:
-            self._sequence += 1
+        """Return the heartbeats of the next message, which are empty if none wait; they count as sent from now on."""
         batch = BeatBatch(self._sequence, columns=self._columns)
-        for service_id in list(self._next):
-            waiting = self._next.pop(service_id)
-            if not waiting.wanted:
-                continue  # its clients no longer wait
-            batch.add(service_id, waiting.incarnation, waiting.reported)
-            self._sent[service_id] = waiting
-            if batch.full:
-                break
+        while self._next and not batch:
+            principal = next(iter(self._next))
+            group = self._next.pop(principal)
+            batch = BeatBatch(self._sequence + 1, columns=self._columns, on_behalf_of=principal)
+            for service_id in list(group):
+                waiting = group.pop(service_id)
+                if not waiting.wanted:
+                    continue  # its clients no longer wait
+                batch.add(service_id, waiting.incarnation, waiting.reported)
+                self._sent[service_id] = waiting
+                if batch.full:
+                    break
+            if group:
+                self._next[principal] = group  # behind the other principals
+        self._sequence += bool(batch)
         self._in_columns = batch.in_columns
         return batch
 
@@ -255,10 +296,11 @@ class BeatRelay:
             self._work.set()
 
     def _put_back(self, waiting: _Waiting) -> None:
-        later = self._next.get(waiting.service_id)
+        group = self._next.setdefault(waiting.principal, {})
+        later = group.get(waiting.service_id)
         if later is not None:
             waiting.merge(later)
-        self._next[waiting.service_id] = waiting
+        group[waiting.service_id] = waiting
         self._work.set()
 
 

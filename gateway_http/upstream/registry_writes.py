@@ -18,26 +18,30 @@ class RegistryWrites:
     """The calls of the gateway that change data in the registry. Each call raises the errors of the SDK. The revision
     is 0 if the registry does not send it."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+    def __init__(self, callers: grpc.aio.Channel, own: grpc.aio.Channel) -> None:
+        """`callers`: the channel for calls in the name of the caller; `own`: the one in the name of the gateway."""
+        self._callers = registry_service_pb2_grpc.RegistryServiceStub(callers)
+        self._own = registry_service_pb2_grpc.RegistryServiceStub(own)
 
     async def register(self, declared: service_pb2.Service) -> tuple[Service, int]:
         """Register a service as a legacy client declared it; return the record, and its revision."""
         # With an instance id, a retry by the transport is the same registration.
         word = uuid.uuid4().hex
         request = registry_service_pb2.RegisterRequest(service=declared, instance_id=word, as_sent=True)
-        answer = await self._call("Register", request)
+        answer = await self._call(self._callers.Register, request)
         return Service.from_proto(answer.service), answer.revision
 
     async def get_service(self, service_id: str) -> tuple[Service, int]:
         """Read a service directly from the registry; return the record, and its revision. Raises ServiceNotFound."""
-        answer = await self._call("GetService", registry_service_pb2.GetServiceRequest(service_id=service_id))
+        # For the replica, which must not keep the part that a caller may see.
+        wanted = registry_service_pb2.GetServiceRequest(service_id=service_id)
+        answer = await self._call(self._own.GetService, wanted)
         return Service.from_proto(answer.service), answer.revision
 
     async def deregister(self, service_id: str, reason: str) -> int:
         """Remove a service; return the revision of its removal. Raises ServiceNotFound."""
         request = registry_service_pb2.DeregisterRequest(service_id=service_id, reason=reason, with_revision=True)
-        revision: int = (await self._call("Deregister", request)).revision
+        revision: int = (await self._call(self._callers.Deregister, request)).revision
         return revision
 
     async def promote(self, name: str, from_role: str, to_role: str) -> tuple[int, int]:
@@ -49,11 +53,11 @@ class RegistryWrites:
             to_role=words.ROLES.number(to_role),
             with_revision=True,
         )
-        answer = await self._call("Promote", request)
+        answer = await self._call(self._callers.Promote, request)
         return answer.updated_instances, answer.revision
 
-    async def _call(self, method: str, request: Any) -> Any:
+    async def _call(self, method: Any, request: Any) -> Any:
         try:
-            return await getattr(self._stub, method)(request, timeout=CALL_TIMEOUT)
+            return await method(request, timeout=CALL_TIMEOUT)
         except grpc.RpcError as error:
             raise from_rpc_error(error) from error

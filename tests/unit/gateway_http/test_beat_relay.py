@@ -11,11 +11,14 @@ from typing import Any, cast
 import pytest
 from grid.registry.v1 import heartbeat_pb2
 from grid_model import wire
+from grid_model.access import Principal
+from grid_model.errors import NotOwner, PermissionDenied
 from tron_client import ServiceNotFound
 
 from gateway_http.replica.entry import Reported
 from gateway_http.upstream.beat_batch import BATCH_BEATS, UNSET_DEPTH, BeatBatch
 from gateway_http.upstream.beat_relay import BeatRelay
+from grid_hosting.open_calls import act_as
 
 OK = Reported("ok")
 
@@ -208,3 +211,77 @@ async def test_a_new_stream_begins_without_columns() -> None:
         assert [beat.service_id for beat in (await second.sent.get()).beats] == ["a"]
         second.acknowledge(1, batches=False)
         await answer
+
+
+# --- with authentication --------------------------------------------------------------------------------------------
+
+
+def beat_as(relay: BeatRelay, name: str, service_id: str, incarnation: int) -> asyncio.Future[Any]:
+    """A heartbeat of a client that authenticates as this principal."""
+
+    async def beat() -> Any:
+        act_as(Principal(name))
+        return await relay.beat(service_id, incarnation, OK)
+
+    return asyncio.ensure_future(beat())
+
+
+async def test_a_message_has_the_heartbeats_of_one_principal_and_principals_take_turns() -> None:
+    streams = Streams()
+    with running(streams) as relay:
+        stream = await connected(streams)
+        answers = [
+            beat_as(relay, "token:a", "a-1", 1),
+            beat_as(relay, "token:b", "b-1", 2),
+            beat_as(relay, "token:a", "a-2", 3),
+        ]
+        for sequence, (principal, incarnations) in enumerate((("token:a", [1, 3]), ("token:b", [2])), 1):
+            sent = await stream.sent.get()
+            assert (sent.on_behalf_of, list(sent.columns.incarnations)) == (principal, incarnations)
+            stream.acknowledge(sequence)
+        assert [(await each).revision for each in answers] == [5, 5, 5]
+
+
+async def test_heartbeats_of_two_principals_for_one_service_are_answered_apart() -> None:
+    streams = Streams()
+    with running(streams) as relay:
+        stream = await connected(streams)
+        foreign, own = beat_as(relay, "token:foreign", "a", 1), beat_as(relay, "token:owner", "a", 1)
+        await stream.sent.get()
+        stream.answer(unknown_service=heartbeat_pb2.UnknownService(incarnation=1))  # as for one that was never used
+        stream.acknowledge(1)
+        assert (await stream.sent.get()).on_behalf_of == "token:owner"
+        stream.acknowledge(2)
+        assert (await own).revision == 5
+        again = await stream.sent.get()
+        assert (again.on_behalf_of, [beat.service_id for beat in again.beats]) == ("token:foreign", ["a"])
+        stream.answer(rejected=heartbeat_pb2.Rejected(service_id="a", description="not yours", reason=16))  # type: ignore[arg-type]
+        stream.acknowledge(3)
+        with pytest.raises(NotOwner, match="not yours"):
+            await foreign
+
+
+async def test_a_principal_for_which_the_gateway_may_not_speak_delays_nobody() -> None:
+    streams = Streams()
+    with running(streams) as relay:
+        stream = await connected(streams)
+        refused, other = beat_as(relay, "token:operator", "a", 1), beat_as(relay, "token:b", "b", 2)
+        await stream.sent.get()
+        field, reason = "beats.on_behalf_of", 15
+        stream.answer(rejected=heartbeat_pb2.Rejected(field=field, description="no", reason=reason))  # type: ignore[arg-type]
+        assert (await stream.sent.get()).on_behalf_of == "token:b", "without an acknowledgement of the first one"
+        stream.acknowledge(2)
+        assert (await other).revision == 5
+        with pytest.raises(PermissionDenied, match="no"):
+            await refused
+
+
+async def test_what_is_invalid_is_no_reason_to_refuse_a_heartbeat() -> None:
+    streams = Streams()
+    with running(streams) as relay:
+        stream = await connected(streams)
+        answer = beat_as(relay, "token:a", "a", 1)
+        await stream.sent.get()
+        stream.answer(rejected=heartbeat_pb2.Rejected(service_id="a", field="beat.load", reason=1))  # type: ignore[arg-type]
+        stream.acknowledge(1)
+        assert (await answer).revision == 5

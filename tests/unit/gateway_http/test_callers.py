@@ -1,0 +1,127 @@
+"""What the gateway does for a client at the registry and at TRON, it does with the rights of that client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from grid.registry.v1 import service_pb2
+from grid_model.access import LOCAL, Grant, Principal, Role
+from grid_model.errors import NotOwner, PermissionDenied, TronError
+
+from gateway_http.config import Config
+from gateway_http.gateway import Gateway
+from gateway_http.replica.entry import Reported
+from gateway_http.runtime import connected
+from gateway_http.upstream.caller_credentials import caller_metadata
+from grid_hosting.access.audit import AuditKind
+from grid_hosting.access.book import Registered
+from grid_hosting.credential import Credential
+from grid_hosting.open_calls import act_as, current_principal
+from tests.support.secured import ADMIN, AGENT, CALLERS, GATEWAY, OPERATOR, Secured, secured
+
+T = TypeVar("T")
+
+LEGACY = Principal("token:legacy", (Grant(Role.AGENT, "old-*"),))
+OK = Reported("ok")
+
+
+def service(name: str) -> service_pb2.Service:
+    """A declaration as a legacy client sends it."""
+    return service_pb2.Service(service_id=name, name=name)
+
+
+@asynccontextmanager
+async def gateway(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Secured, Gateway]]:
+    """A registry with authentication, and a gateway that authenticates its clients. The gateway has its token from the
+    environment."""
+    async with secured(folder / "registry") as registry:
+        await registry.access.change(lambda book: book.put(Registered(LEGACY.name, "", LEGACY.grants)))
+        monkeypatch.setenv("TRON_TOKEN", GATEWAY)
+        config = Config(registry=registry.address, tron="127.0.0.1:1", data_dir=folder / "gateway", alert_file_days=0)
+        async with connected(config, authentication=True) as served:
+            assert await served.replica.news.until(lambda: served.replica.live, 10)
+            yield registry, served
+
+
+async def by(secret: str, act: Callable[[], Awaitable[T]]) -> T:
+    """Do something in a request of a client with this token; without one, of the principal that needs none."""
+    name, grants = CALLERS[secret] if secret else (LEGACY.name, LEGACY.grants)
+
+    async def request() -> T:
+        act_as(Principal(name, grants), Credential(token=secret) if secret else Credential(principal=name))
+        return await act()
+
+    return await asyncio.create_task(request())
+
+
+async def refused(secret: str, act: Callable[[], Awaitable[Any]], kind: type[TronError]) -> None:
+    """Do something that the client may not do."""
+    with pytest.raises(kind):
+        await by(secret, act)
+
+
+def test_only_what_no_client_caused_is_said_in_the_name_of_the_gateway() -> None:
+    assert current_principal() is LOCAL
+    assert caller_metadata() == ()
+
+
+async def test_a_client_does_what_its_own_grants_allow_and_nothing_that_the_gateway_could_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as (registry, served):
+        actions = served.actions
+        await by(AGENT, lambda: actions.register(service("worker-1")))
+        assert registry.loop.registry.owner_of("worker-1") == "token:worker"
+        await by("", lambda: actions.register(service("old-1")))
+        assert registry.loop.registry.owner_of("old-1") == LEGACY.name
+        for secret in (AGENT, "", OPERATOR):
+            await refused(secret, lambda: actions.register(service("service-gateway")), PermissionDenied)
+        await refused(AGENT, lambda: actions.deregister("old-1"), PermissionDenied)
+        await refused(AGENT, lambda: actions.promote("worker-1", "staging", "production"), PermissionDenied)
+        event = await by(AGENT, lambda: actions.publish("note", {}, service_id="worker-1"))
+        assert (event.published_by, event.via) == ("token:worker", "token:program/gateway")
+
+
+async def test_heartbeats_of_clients_count_only_for_services_that_are_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as (_, served):
+        actions = served.actions
+        await by(AGENT, lambda: actions.register(service("worker-1")))
+        await by("", lambda: actions.register(service("old-1")))
+        assert (await by(AGENT, lambda: actions.beat("worker-1", OK))).revision > 0
+        assert (await by("", lambda: actions.beat("old-1", OK))).revision > 0
+        await refused("", lambda: actions.beat("worker-1", OK), PermissionDenied)
+        await refused(AGENT, lambda: actions.beat("old-1", OK), PermissionDenied)
+        await refused(OPERATOR, lambda: actions.beat("old-1", OK), PermissionDenied)
+
+
+async def test_the_act_of_an_operator_through_the_gateway_is_recorded_as_its_own_with_the_gateway_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as (registry, served):
+        await by(AGENT, lambda: served.actions.register(service("worker-1")))
+        await by(OPERATOR, lambda: served.actions.deregister("worker-1", "retired"))
+        await by(ADMIN, lambda: served.actions.acknowledge_all())
+        acts = await registry.records(AuditKind.ACT, 2)
+        assert [(each.actor, each.via, each.method.rpartition("/")[2]) for each in acts] == [
+            ("token:operator", "token:program/gateway", "Deregister"),
+            ("token:root", "token:program/gateway", "AcknowledgeEvents"),
+        ]
+
+
+async def test_an_id_that_belongs_to_another_owner_is_refused_with_that_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as (registry, served):
+        await registry.access.change(
+            lambda book: book.put(Registered(LEGACY.name, "", (Grant(Role.AGENT, "worker-*"),)))
+        )
+        await by(AGENT, lambda: served.actions.register(service("worker-1")))
+        await refused("", lambda: served.actions.register(service("worker-1")), NotOwner)
+        await refused("", lambda: served.actions.beat("worker-1", OK), NotOwner)
