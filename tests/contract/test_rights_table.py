@@ -22,18 +22,22 @@ from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
 from grid.events.v1 import event_service_pb2_grpc
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
 from grid.tron.v1 import tron_service_pb2_grpc
-from grid_model.access import ON_BEHALF_OF, Grant, Principal, Role
+from grid_model import access_codec
+from grid_model.access import CALLER_TOKEN, ON_BEHALF_OF, Grant, Principal, Role
 from grid_model.declaration import Declaration
-from grid_model.errors import CredentialExpired, Unauthenticated
+from grid_model.errors import CredentialExpired, PrincipalNotFound, Unauthenticated
 from grid_model.event import Event
 from grid_model.service import Maintenance, ServiceRole
 from grpc_health.v1 import health_pb2_grpc
+from tron_client.channel import open_aio_channel
+from tron_client.endpoint import Endpoint
 from tron_client.errors import from_rpc_error
 
 import registry_server.server
 import tron.server
+from grid_hosting.access.remote_access import RemoteAccess
 from grid_hosting.authentication import Authentication
-from grid_hosting.credential import Credential
+from grid_hosting.credential import CertificateRules, Credential
 from grid_hosting.grpc_server import BoundServer, build_server
 from grid_hosting.sinks.dispatcher import Dispatcher
 from grid_hosting.watermark import Watermark
@@ -62,52 +66,53 @@ OBSERVER = "tron-heartbeat-monitor"
 
 # ok: done, or answered in full. part: only the liveness. none: not found, or not among what is answered. denied:
 # PERMISSION_DENIED. owner: NOT_OWNER. who: UNAUTHENTICATED. Two words: with the own id, and with the foreign one; the
-# grants of the agent match both ids. `carried` is a relay that speaks for the agent, `team` an operator of own-* only.
+# grants of the agent match both ids. `carried` is a relay that speaks for the agent, `forwarded` a relay that forwards
+# the token of the operator, `team` an operator of own-* only.
 TABLE = """
-                      nobody  agent        observer  relay         carried      judge   team        operator  admin
-Register              who     ok/owner     denied    denied        ok/owner     denied  denied      denied    denied
-Deregister            who     ok/owner     denied    denied        ok/owner     denied  ok/denied   ok        ok
-Heartbeat             who     ok/owner     denied    denied        ok/owner     denied  denied      denied    denied
-GetService            who     ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-ListServices          who     ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-ListGoneServices      who     ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-WatchServices         who     ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-ListMaintenance       who     ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-Promote               who     denied       denied    denied        denied       denied  ok/denied   ok        ok
-RecordMaintenance     who     denied       denied    denied        denied       ok      ok/denied   ok        ok
-ReleaseOwner          who     denied       denied    denied        denied       denied  ok/denied   ok        ok
-ObserveLiveness       who     denied       denied    denied        denied       ok      denied      denied    denied
-GetObservation        who     denied       denied    denied        denied       ok      denied      denied    denied
-ApplyVerdicts         who     denied       denied    denied        denied       ok      denied      denied    denied
-SubscribeEvents       who     ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-ListEvents            who     ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-PublishEvent          who     ok/owner     denied    denied        ok/owner     denied  denied      denied    denied
-AcknowledgeEvent      who     ok/owner     denied    denied        ok/owner     denied  ok/denied   ok        ok
-AcknowledgeEvents     who     ok/owner     denied    denied        ok/owner     denied  ok/denied   ok        ok
-Check                 none    ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-Watch                 none    ok/none      ok        none          ok/none      ok      ok/none     ok        ok
-List                  who     denied       denied    denied        denied       denied  denied      denied    denied
-GetStats              who     denied       ok        denied        denied       denied  ok          ok        ok
-ListAlerts            who     denied       ok        denied        denied       denied  ok/denied   ok        ok
-GetPolicy             who     denied       ok        denied        denied       denied  ok/denied   ok        ok
-SetPolicy             who     denied       denied    denied        denied       denied  ok/denied   ok        ok
-ListPolicyOverrides   who     denied       ok        denied        denied       denied  ok/none     ok        ok
-TronService/ListMaintenance who denied     ok        denied        denied       denied  ok/none     ok        ok
-SetMaintenance        who     denied       denied    denied        denied       denied  ok/denied   ok        ok
-Explain               who     denied       ok        denied        denied       denied  ok/denied   ok        ok
-CreateToken           who     denied       denied    denied        denied       denied  denied      denied    ok
-ListAuditRecords      who     denied       denied    denied        denied       denied  denied      denied    ok
-ListTokens            who     denied       denied    denied        denied       denied  denied      denied    ok
-RevokeToken           who     denied       denied    denied        denied       denied  denied      denied    ok
-PutPrincipal          who     denied       denied    denied        denied       denied  denied      denied    ok
-ChangeGrants          who     denied       denied    denied        denied       denied  denied      denied    ok
-GetPrincipal          who     denied       denied    denied        denied       denied  denied      denied    ok
-ListPrincipals        who     denied       denied    denied        denied       denied  denied      denied    ok
-DeletePrincipal       who     denied       denied    denied        denied       denied  denied      denied    ok
-WhoAmI                who     ok           ok        ok            ok           ok      ok          ok        ok
-Identify              who     denied       denied    ok            ok           ok      denied      denied    denied
-WatchAccess           who     denied       denied    ok            ok           ok      denied      denied    denied
-AppendAuditRecords    who     denied       denied    ok            ok           ok      denied      denied    denied
+                            nobody agent     observer relay  carried   forwarded judge  team       operator admin
+Register                    who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
+Deregister                  who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
+Heartbeat                   who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
+GetService                  who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
+ListServices                who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
+ListGoneServices            who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
+WatchServices               who    ok/none   ok       none   ok/none   denied    ok     ok/none    ok       ok
+ListMaintenance             who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
+Promote                     who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
+RecordMaintenance           who    denied    denied   denied denied    ok        ok     ok/denied  ok       ok
+ReleaseOwner                who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
+ObserveLiveness             who    denied    denied   denied denied    denied    ok     denied     denied   denied
+GetObservation              who    denied    denied   denied denied    denied    ok     denied     denied   denied
+ApplyVerdicts               who    denied    denied   denied denied    denied    ok     denied     denied   denied
+SubscribeEvents             who    ok/none   ok       none   ok/none   denied    ok     ok/none    ok       ok
+ListEvents                  who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
+PublishEvent                who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
+AcknowledgeEvent            who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
+AcknowledgeEvents           who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
+Check                       none   ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
+Watch                       none   ok/none   ok       none   ok/none   denied    ok     ok/none    ok       ok
+List                        who    denied    denied   denied denied    denied    denied denied     denied   denied
+GetStats                    who    denied    ok       denied denied    ok        denied ok         ok       ok
+ListAlerts                  who    denied    ok       denied denied    ok        denied ok/denied  ok       ok
+GetPolicy                   who    denied    ok       denied denied    ok        denied ok/denied  ok       ok
+SetPolicy                   who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
+ListPolicyOverrides         who    denied    ok       denied denied    ok        denied ok/none    ok       ok
+TronService/ListMaintenance who    denied    ok       denied denied    ok        denied ok/none    ok       ok
+SetMaintenance              who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
+Explain                     who    denied    ok       denied denied    ok        denied ok/denied  ok       ok
+CreateToken                 who    denied    denied   denied denied    denied    denied denied     denied   ok
+ListAuditRecords            who    denied    denied   denied denied    denied    denied denied     denied   ok
+ListTokens                  who    denied    denied   denied denied    denied    denied denied     denied   ok
+RevokeToken                 who    denied    denied   denied denied    denied    denied denied     denied   ok
+PutPrincipal                who    denied    denied   denied denied    denied    denied denied     denied   ok
+ChangeGrants                who    denied    denied   denied denied    denied    denied denied     denied   ok
+GetPrincipal                who    denied    denied   denied denied    denied    denied denied     denied   ok
+ListPrincipals              who    denied    denied   denied denied    denied    denied denied     denied   ok
+DeletePrincipal             who    denied    denied   denied denied    denied    denied denied     denied   ok
+WhoAmI                      who    ok        ok       ok     ok        ok        ok     ok         ok       ok
+Identify                    who    denied    denied   ok     ok        denied    ok     denied     denied   denied
+WatchAccess                 who    denied    denied   ok     ok        denied    ok     denied     denied   denied
+AppendAuditRecords          who    denied    denied   ok     ok        denied    ok     denied     denied   denied
 """
 
 
@@ -125,7 +130,7 @@ CALLERS = {
     "operator": caller("operator", (Role.OPERATOR, "*")),
     "admin": caller("admin", (Role.ADMIN, "*")),
 }
-NOBODY, CARRIED = "nobody", "carried"
+NOBODY, CARRIED, FORWARDED = "nobody", "carried", "forwarded"
 
 
 def read_table() -> dict[str, dict[str, tuple[str, str]]]:
@@ -171,14 +176,6 @@ class Known:
         """The credential of a caller is no longer valid."""
         del self.callers[name]
         self.revisions.step()
-
-
-class AsJudge(grpc.aio.UnaryUnaryClientInterceptor):
-    """TRON's own calls to the registry."""
-
-    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        """Add the credential of TRON."""
-        return await continuation(details._replace(metadata=(("authorization", "Bearer judge"),)), request)
 
 
 class System:
@@ -281,6 +278,8 @@ def metadata(who: str) -> tuple[tuple[str, str | bytes], ...]:
         return ()
     if who == CARRIED:
         return (("authorization", "Bearer relay"), (ON_BEHALF_OF, CALLERS["agent"].name.encode()))
+    if who == FORWARDED:
+        return (("authorization", "Bearer relay"), (CALLER_TOKEN, "operator"))
     return (("authorization", f"Bearer {who}"),)
 
 
@@ -352,8 +351,9 @@ async def error_of(call: Any) -> grpc.aio.AioRpcError:
     )
 
 
-def everything_is_done() -> Any:
-    """An AccessService that answers whatever it is asked: its rights are those of its methods."""
+def access_of(known: Known) -> Any:
+    """An AccessService that answers whatever it is asked, because its rights are those of its methods. It knows the
+    callers, for TRON."""
 
     def unary(name: str) -> Callable[..., Awaitable[Any]]:
         async def answer(self: Any, request: Any, context: Any) -> Any:
@@ -361,11 +361,23 @@ def everything_is_done() -> Any:
 
         return answer
 
+    async def identify(self: Any, request: Any, context: Any) -> Any:
+        if not request.token:
+            return access_service_pb2.IdentifyResponse()
+        try:
+            found = await known.identify(Credential(token=request.token), request.peer)
+        except Unauthenticated as error:
+            raise PrincipalNotFound("the credential is not valid") from error
+        return access_service_pb2.IdentifyResponse(principal=access_codec.encode_principal(found))
+
     async def watch(self: Any, request: Any, context: Any) -> AsyncIterator[Any]:
-        yield access_service_pb2.WatchAccessResponse()
+        while True:
+            yield access_service_pb2.WatchAccessResponse(revision=known.revisions.value)
+            await known.revisions.beyond(known.revisions.value, 1.0)
 
     names = [method.name for method in access_service_pb2.DESCRIPTOR.services_by_name["AccessService"].methods]
-    methods = {name: watch if name == "WatchAccess" else unary(name) for name in names}
+    methods: dict[str, Any] = {name: unary(name) for name in names}
+    methods |= {"Identify": identify, "WatchAccess": watch}
     return type("Answers", (access_service_pb2_grpc.AccessServiceServicer,), methods)()
 
 
@@ -387,7 +399,7 @@ async def running(folder: Path) -> AsyncIterator[System]:
     def register(server: grpc.aio.Server) -> None:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(loop, callers), server)
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(everything_is_done(), server)
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(access_of(known), server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop, callers), server)
 
     registry = build_server(
@@ -398,8 +410,12 @@ async def running(folder: Path) -> AsyncIterator[System]:
         interceptors=(authentication,),
     )
     await registry.server.start()
-    checking = asyncio.create_task(authentication.run())
-    own = grpc.aio.insecure_channel(registry.address, interceptors=[AsJudge()])
+    checking = [asyncio.create_task(authentication.run())]
+    token = folder / "monitor.token"
+    token.write_text("judge")
+    token.chmod(0o600)
+    own = open_aio_channel(Endpoint(registry.address, token_file=token))
+    access = RemoteAccess(own, tron_roles.METHOD_ROLES, {}, CertificateRules())
     store = PolicyStore(folder / "tron")
     layers = store.load(TronConfig().thresholds())
     dispatcher = cast("Dispatcher", SimpleNamespace(stats=dict))
@@ -410,22 +426,25 @@ async def running(folder: Path) -> AsyncIterator[System]:
         register=lambda server: tron_service_pb2_grpc.add_TronServiceServicer_to_server(judge, server),
         services=(tron.server.TRON_SERVICE,),
         max_message_bytes=1 << 20,
-        interceptors=(Authentication(known, tron_roles.METHOD_ROLES),),
+        interceptors=access.interceptors,
     )
     await tron_server.server.start()
+    checking.append(asyncio.create_task(access.run()))
     system = System(loop, registry, tron_server, known)
     try:
         yield system
     finally:
         await system.close()
-        await own.close()
         await tron_server.server.stop(0)
+        checking[1].cancel()
+        await asyncio.wait({checking[1]})
+        await own.close()
         loop.draining = True
         await registry.server.stop(0)
         await streams.all_ended(2.0)
         keeper.cancel()
-        checking.cancel()
-        await asyncio.wait({keeper, checking})
+        checking[0].cancel()
+        await asyncio.wait({keeper, checking[0]})
         await loop.close()
 
 
@@ -438,7 +457,7 @@ def test_every_rpc_has_a_row_in_the_table_and_roles() -> None:
 
 @pytest.mark.parametrize("method", [name for name in read_table() if name in ALL])
 def test_the_table_names_callers_that_exist(method: str) -> None:
-    assert set(read_table()[method]) == {NOBODY, CARRIED, *CALLERS}
+    assert set(read_table()[method]) == {NOBODY, CARRIED, FORWARDED, *CALLERS}
 
 
 async def test_each_role_may_do_what_the_table_says_with_its_own_and_with_a_foreign_id(
