@@ -1,8 +1,8 @@
 """The rules for every request on every HTTP port, in every mode. Pure.
 
 - `Host` must be a name of the port, so that a page whose name was rebound to this machine gets no answer.
-- Only pages of the port's own origin may act: change something, or open a stream. Programs send none of the headers by
-  which browsers say what a page is, and the rule does not concern them.
+- Only pages of the port's own origin, and of origins that are listed, may act: change something, or open a stream.
+  Programs send none of the headers by which browsers say what a page is, and the rule does not concern them.
 """
 
 from __future__ import annotations
@@ -70,15 +70,22 @@ class HttpRules:
     """The rules of one port."""
 
     def __init__(
-        self, hosts: HostNames, *, tls: bool = False, trusted_proxies: Iterable[Network] = (), same_host: bool = False
+        self,
+        hosts: HostNames,
+        *,
+        tls: bool = False,
+        trusted_proxies: Iterable[Network] = (),
+        same_host: bool = False,
+        origins: Iterable[str] = (),
     ) -> None:
         """`tls`: the port speaks TLS. `trusted_proxies`: the networks of reverse proxies whose X-Forwarded-Host and
         X-Forwarded-Proto are believed. `same_host`: pages of other ports of the same host may act too, because the
-        legacy contract of the port says so."""
+        legacy contract of the port says so. `origins`: further origins whose pages may act."""
         self._hosts = hosts
         self._tls = tls
         self._trusted = tuple(trusted_proxies)
         self._same_host = same_host
+        self._origins = frozenset(each.encode() for each in origins)
         self._remembered: dict[bytes, Authority] = {}
 
     def refuse(self, asked: Asked, *, client: str = "", version: str = "1.1", acts: bool = False) -> Refusal | None:
@@ -87,19 +94,49 @@ class HttpRules:
         host = self._host(asked.get(HOST, ()), version)
         if isinstance(host, Refusal):
             return host
-        if self._trusted and self._is_trusted(client):
-            outside = b",".join(asked.get(FORWARDED_HOST, ()))
-            for text in reversed(outside.split(b",") if outside else []):
-                host = self._known(text.strip())  # the first one, which the client asked for, remains
-                if isinstance(host, Refusal):
-                    return host
-            scheme = b",".join(asked.get(FORWARDED_PROTO, ())).split(b",")[0].strip().lower()
-            tls = scheme == b"https" if scheme else self._tls
-        else:
-            tls = self._tls
-        if acts and (ORIGIN in asked or SITE in asked) and self._is_foreign(asked, host, tls=tls):
+        if self._believes(client):
+            host = self._outside(asked, host)
+            if isinstance(host, Refusal):
+                return host
+        if acts and self.is_of_page(asked) and self._is_foreign(asked, host, tls=self.is_tls(asked, client)):
             return FOREIGN
         return None
+
+    def is_tls(self, asked: Asked, client: str) -> bool:
+        """Return whether the client reached the port, or a trusted proxy in front of it, over TLS."""
+        if self._believes(client):
+            scheme = b",".join(asked.get(FORWARDED_PROTO, ())).split(b",")[0].strip().lower()
+            if scheme:
+                return scheme == b"https"
+        return self._tls
+
+    def is_own_page(self, asked: Asked, client: str) -> bool:
+        """Return whether a request, which `refuse` has admitted, is shown to come from a page of the port's own origin:
+        by Sec-Fetch-Site, or by Origin if a browser does not send it."""
+        origins, sites = asked.get(ORIGIN, ()), asked.get(SITE, ())
+        if sites:
+            return set(sites) == {b"same-origin"}
+        host = self._host(asked.get(HOST, ()), "1.1")
+        if self._believes(client) and not isinstance(host, Refusal):
+            host = self._outside(asked, host)
+        if host is None or isinstance(host, Refusal) or len(origins) != 1:
+            return False
+        return _is_origin_of(origins[0], host, tls=self.is_tls(asked, client))
+
+    @staticmethod
+    def is_of_page(asked: Asked) -> bool:
+        """Return whether a request has a header by which browsers say what a page is."""
+        return ORIGIN in asked or SITE in asked
+
+    def _outside(self, asked: Asked, host: Authority | None) -> Authority | Refusal | None:
+        """Return the host that the client asked a proxy for; `host` if the proxy does not say it."""
+        outside = b",".join(asked.get(FORWARDED_HOST, ()))
+        for text in reversed(outside.split(b",") if outside else []):
+            known = self._known(text.strip())  # the first one, which the client asked for, remains
+            if isinstance(known, Refusal):
+                return known
+            host = known
+        return host
 
     def _host(self, values: Sequence[bytes], version: str) -> Authority | Refusal | None:
         if len(values) == 1:
@@ -127,8 +164,8 @@ class HttpRules:
             self._remembered[value] = authority
         return authority
 
-    def _is_trusted(self, client: str) -> bool:
-        return in_networks(client, self._trusted)
+    def _believes(self, client: str) -> bool:
+        return bool(self._trusted) and in_networks(client, self._trusted)
 
     def _is_foreign(self, asked: Asked, host: Authority | None, *, tls: bool) -> bool:
         """Return whether a request comes from a page that may not act.
@@ -137,6 +174,8 @@ class HttpRules:
         the origin of the page, which must be the requested one. A page cannot set these headers.
         """
         origins, sites = asked.get(ORIGIN, ()), asked.get(SITE, ())
+        if len(origins) == 1 and origins[0] in self._origins:
+            return False
         if self._same_host and origins:
             return not (len(origins) == 1 and host is not None and _on_same_host(origins[0], host, tls=tls))
         if sites:
@@ -152,6 +191,21 @@ def in_networks(client: str, networks: Iterable[Network]) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return any((mapped or address) in each or address in each for each in networks)
+
+
+def parse_origin(text: str) -> str:
+    """Return an origin as browsers send it: `https://HOST`, with its port unless that is the usual one. Raises
+    ValueError that explains the mistake."""
+    parts = urlsplit(text.strip())
+    try:
+        page = parse_authority(parts.netloc)
+        if parts.scheme not in ("http", "https") or parts.path or {"?", "#"} & set(text):
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{text!r} is not an origin; write, for example, https://hmi.example:8443") from None
+    host = f"[{page.host}]" if ":" in page.host else page.host
+    port = "" if page.port.lstrip("0") in ("", _PORTS[parts.scheme]) else f":{int(page.port)}"
+    return f"{parts.scheme}://{host}{port}"
 
 
 def parse_network(text: str) -> Network:

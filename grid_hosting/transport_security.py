@@ -13,7 +13,7 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import grpc
 import structlog
@@ -65,9 +65,9 @@ class TransportSecurity:
         """Return the scheme of the program's HTTP addresses."""
         return "http" if self.tls is None else "https"
 
-    def http_rules(self, address: str, *, same_host: bool = False) -> HttpRules:
+    def http_rules(self, address: str, *, same_host: bool = False, origins: Iterable[str] = ()) -> HttpRules:
         """Return the rules for the requests of one HTTP port. `address`: the one that it is bound to; `same_host`:
-        pages of other ports of the same host may act."""
+        pages of other ports of the same host may act; `origins`: further origins whose pages may act."""
         exposed = bound_beyond_loopback(address)
         own = [parse_listen(address).host, *([socket.gethostname()] if exposed else [])]
         return HttpRules(
@@ -79,6 +79,7 @@ class TransportSecurity:
             tls=self.tls is not None,
             trusted_proxies=map(ipaddress.ip_network, self._settings.trusted_proxies),
             same_host=same_host,
+            origins=origins,
         )
 
     def admit(self, *addresses: str) -> None:

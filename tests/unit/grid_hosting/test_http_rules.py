@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from grid_hosting.http_hosts import Authority, HostNames, check_host_name, parse_authority
-from grid_hosting.http_rules import HttpRules, in_networks, parse_network
+from grid_hosting.http_rules import HttpRules, in_networks, parse_network, parse_origin
 from grid_hosting.security import SecuritySettings
 
 Headers = dict[str, str | list[str]]
@@ -256,3 +256,75 @@ def test_a_trusted_proxy_says_whether_the_page_used_tls() -> None:
 )
 def test_an_address_is_in_a_network(client: str, inside: bool) -> None:
     assert in_networks(client, [parse_network("10.1.0.0/16"), parse_network("fe80::/16")]) is inside
+
+
+# --- pages with a session ---------------------------------------------------------------------------------------------
+
+
+def test_pages_of_listed_origins_may_act() -> None:
+    some = HttpRules(HostNames((), any_address=False), tls=True, origins=("https://hmi.example:8443",))
+    for origin, reason in (
+        ("https://hmi.example:8443", ""),
+        ("https://hmi.example", "FOREIGN_PAGE"),
+        ("http://hmi.example:8443", "FOREIGN_PAGE"),
+        (["https://hmi.example:8443"] * 2, "FOREIGN_PAGE"),
+    ):
+        headers: Headers = {"host": "localhost", "origin": origin, "sec-fetch-site": "cross-site"}
+        assert outcome(some, headers, acts=True) == reason
+    assert outcome(some, {"host": "evil.test", "origin": "https://hmi.example:8443"}, acts=True) == "HOST_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [
+        ({}, False),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": ["same-origin", "cross-site"]}, False),
+        ({"sec-fetch-site": "none"}, False),
+        ({"origin": "https://localhost:6101"}, True),
+        ({"origin": "https://localhost"}, False),
+        ({"origin": ["https://localhost:6101"] * 2}, False),
+        ({"origin": "https://tron.example"}, False),
+        ({"origin": "https://tron.example", "x-forwarded-host": "tron.example"}, False),
+    ],
+)
+def test_only_the_page_of_the_port_itself_has_its_sessions(headers: Headers, own: bool) -> None:
+    asked_for = asked({"host": "localhost:6101", **headers})
+    assert rules(tls=True).is_own_page(asked_for, "127.0.0.1") == own
+
+
+def test_behind_a_trusted_proxy_the_page_is_that_of_the_proxy() -> None:
+    some = rules(proxies=("10.0.0.1",))
+    headers: Headers = {
+        "host": "localhost:6101",
+        "x-forwarded-host": "tron.test",
+        "x-forwarded-proto": "https",
+        "origin": "https://tron.test",
+    }
+    assert some.is_own_page(asked(headers), "10.0.0.1")
+    assert not some.is_own_page(asked(headers), "10.0.0.2")
+    assert some.is_tls(asked(headers), "10.0.0.1")
+    assert not some.is_tls(asked(headers), "10.0.0.2")
+    assert not some.is_own_page(asked({**headers, "x-forwarded-host": "evil.test"}), "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://hmi.example", "https://hmi.example"),
+        (" HTTPS://HMI.example:443 ", "https://hmi.example"),
+        ("http://hmi.example:8080", "http://hmi.example:8080"),
+        ("http://[::1]:080", "http://[::1]"),
+    ],
+)
+def test_an_origin_is_read_as_browsers_send_it(text: str, origin: str) -> None:
+    assert parse_origin(text) == origin
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "*", "null", "hmi.example", "https://", "https://a/", "https://a/b", "https://u@a", "ws://a", "https://a?"],
+)
+def test_what_is_no_origin_is_said_to_be_none(text: str) -> None:
+    with pytest.raises(ValueError, match="is not an origin; write, for example, https://"):
+        parse_origin(text)
