@@ -18,13 +18,19 @@ from gateway_http.config import Config
 from gateway_http.gateway import Gateway
 from gateway_http.http.admission import Admission
 from gateway_http.http.asgi import App
+from gateway_http.http.authentication import HttpAuthentication
+from gateway_http.http.cors import ListedOrigins
 from gateway_http.http.front import Front
+from gateway_http.http.problems import refusal_body
 from gateway_http.http.prompt_requests import PromptProtocol
+from gateway_http.http.route_table import RouteTable
 from gateway_http.legacy import events, hmi, registry, tron
 from gateway_http.legacy.socket_io import MOST_PACKET
 from gateway_http.metrics import PortState, gateway_metrics
 from gateway_http.metrics import router as metrics_router
 from gateway_http.page import routes as page
+from gateway_http.page import session
+from gateway_http.route_roles import READ, ROUTE_ROLES
 from gateway_http.runtime import connected
 from gateway_http.v1 import api, overview
 from grid_hosting.identity import own_agent
@@ -143,27 +149,42 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
 
 def applications(
-    gateway: Gateway, security: TransportSecurity, listeners: list[Listener], metrics: APIRouter
+    gateway: Gateway,
+    security: TransportSecurity,
+    listeners: list[Listener],
+    metrics: APIRouter,
+    authentication: HttpAuthentication | None = None,
 ) -> dict[Listener, App]:
     """Return the application of each port: its legacy contract; on 6121 also /v1 and /metrics, and on 6101 also /v1 and
-    the dashboard."""
+    the dashboard. `authentication`: that of the callers; None: every caller may do everything."""
     config = gateway.config
     registry_http, tron_http, events_http, hmi_http = listeners
     names = ("registry", "heartbeat_monitor", "event_stream")
     neighbours = {name: listener.port for name, listener in zip(names, listeners, strict=False)}
     v1, (below_v1, below_api) = api.router(gateway), overview.routers(gateway)
-    dashboard = page.router(config.root_path)
+    # Pages of the legacy HMI, which is another port of the same host, read and act on two ports by the legacy contract.
+    open_to_pages = (tron_http, events_http) if authentication is None else ()
+    origins = () if authentication is None else authentication.origins
+    rules = {
+        each: security.http_rules(each.address, same_host=each in open_to_pages, origins=origins) for each in listeners
+    }
+    dashboard = [page.router(config.root_path, secured=authentication is not None)]
+    if authentication is not None:
+        dashboard.append(session.router(authentication, rules[hmi_http], READ))
     apps: dict[Listener, App] = {
         registry_http: registry.RegistryPort(gateway, registry_http.port, [v1, below_v1, metrics]),
-        tron_http: tron.build(gateway, tron_http.port),
-        events_http: events.build(gateway, events_http.port),
-        hmi_http: hmi.build(gateway, hmi_http.port, neighbours, [v1, below_v1, below_api, dashboard]),
+        tron_http: tron.build(gateway, tron_http.port, open_to_pages=tron_http in open_to_pages),
+        events_http: events.build(gateway, events_http.port, open_to_pages=events_http in open_to_pages),
+        hmi_http: hmi.build(gateway, hmi_http.port, neighbours, [v1, below_v1, below_api, *dashboard]),
     }
-    open_by_contract = (tron_http, events_http)  # for pages of the legacy HMI, which is another port of the same host
 
     def around(listener: Listener, app: App) -> App:
-        rules = security.http_rules(listener.address, same_host=listener in open_by_contract)
-        return Admission(Front(app, config.max_body_bytes, config.root_path), rules)
+        if authentication is not None:
+            routes = RouteTable(ROUTE_ROLES[listener.key])
+            refusals = events.refusal_body if listener is events_http else refusal_body
+            app = authentication.around(app, routes, rules[listener], refusals)
+            app = ListedOrigins(app, origins)
+        return Admission(Front(app, config.max_body_bytes, config.root_path), rules[listener])
 
     return {listener: around(listener, app) for listener, app in apps.items()}
 

@@ -3,7 +3,7 @@ FastAPI."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -21,6 +21,23 @@ async def send_bytes(send: Send, body: bytes, headers: Headers = (JSON_TYPE,), s
     length = (b"content-length", b"%d" % len(body))
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(
+    scope: Scope, receive: Receive, send: Send, body: bytes, headers: Headers, status: int, *, reason: str
+) -> None:
+    """Answer a request, or the handshake of a WebSocket, with a refusal. `reason`: the text of the close frame, for
+    servers that cannot answer a handshake with a body."""
+    if scope["type"] == "http":
+        await send_bytes(send, body, headers, status)
+        return
+    await receive()  # the handshake
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
+        return
+    all_headers = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": all_headers})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 async def read_small(receive: Receive, limit: int) -> tuple[bytes, list[Message]]:
@@ -48,6 +65,21 @@ def replay(messages: list[Message], receive: Receive) -> Receive:
         return await receive()
 
     return again
+
+
+def headers_of(scope: Scope, names: Container[bytes]) -> dict[bytes, list[bytes]]:
+    """Return the headers of a request that have one of these names, each with all of its values."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in scope["headers"]:
+        if name in names:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def client_of(scope: Scope) -> str:
+    """Return the IP address of the connection; empty if it has none."""
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def is_json(scope: Scope) -> bool:

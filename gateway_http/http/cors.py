@@ -1,8 +1,11 @@
-"""Lets pages of any origin read a port, with the headers that the legacy services sent. No request needs a cookie."""
+"""Lets pages of other origins read a port: of any origin, with the headers that the legacy services sent, or of those
+that are listed. No request needs a cookie."""
 
 from __future__ import annotations
 
-from gateway_http.http.asgi import App, Message, Receive, Scope, Send, send_bytes
+from collections.abc import Iterable
+
+from gateway_http.http.asgi import App, Message, Receive, Scope, Send, headers_of, send_bytes
 
 METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
@@ -38,3 +41,33 @@ class AnyOrigin:
             await send(message)
 
         await self._app(scope, receive, open_to_all)
+
+
+class ListedOrigins:
+    """Wraps the application of a port with authentication: pages of the listed origins may read it. They send a token;
+    the answers do not allow them to use the cookie of a session."""
+
+    def __init__(self, app: App, origins: Iterable[str]) -> None:
+        self._app = app
+        self._origins = frozenset(each.encode() for each in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request. A preflight request, which has no credential, is answered here."""
+        asked = headers_of(scope, {b"origin", b"access-control-request-method"}) if scope["type"] == "http" else {}
+        origins = asked.get(b"origin", [])
+        if len(origins) != 1 or origins[0] not in self._origins:
+            await self._app(scope, receive, send)
+            return
+        allowed = [(b"access-control-allow-origin", origins[0]), (b"vary", b"origin")]
+        if scope["method"] == "OPTIONS" and b"access-control-request-method" in asked:
+            headers = (b"access-control-allow-headers", b"authorization, content-type, last-event-id")
+            preflight = ((b"access-control-allow-methods", METHODS), headers)
+            await send_bytes(send, b"", (*allowed, *preflight, (b"access-control-max-age", b"600")), 204)
+            return
+
+        async def open_to_it(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *allowed]
+            await send(message)
+
+        await self._app(scope, receive, open_to_it)

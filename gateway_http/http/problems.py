@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from tron_client import AlertNotFound, InvalidRequest, NotImplementedYet, ServiceNotFound, TronError
-from tron_client.errors import RETRYABLE
+from tron_client.errors import RETRYABLE, CredentialExpired, PermissionDenied, Unauthenticated
 
 from gateway_http.http.json_bounds import showable
 
@@ -27,6 +27,10 @@ def status_of(error: TronError) -> int:
             return 404
         case InvalidRequest():
             return 422
+        case Unauthenticated() | CredentialExpired():
+            return 401
+        case PermissionDenied():
+            return 403
         case NotImplementedYet():
             return 501
         case _ if isinstance(error, RETRYABLE):
@@ -81,6 +85,20 @@ def error_response(
         "errors": wrong,
     }
     return SafeJSONResponse(problem, status, headers, media_type=PROBLEM_TYPE)
+
+
+def refusal_body(path: str, status: int, text: str, reason: str) -> tuple[bytes, bytes]:
+    """Return the body of a refusal and its content type, in the format of `error_response`; below /v1 with `reason`."""
+    if not path.startswith("/v1/"):
+        return json.dumps({"detail": text}, ensure_ascii=False).encode(), b"application/json"
+    return problem_body(status, text, reason), PROBLEM_TYPE.encode()
+
+
+def problem_body(status: int, text: str, reason: str) -> bytes:
+    """Return the body of a refusal in the format of RFC 9457, with the field `reason`."""
+    title = HTTPStatus(status).phrase
+    document = {"type": "about:blank", "title": title, "status": status, "detail": text, "reason": reason, "errors": []}
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 def what_is_wrong(error: HTTPException) -> str:

@@ -79,11 +79,11 @@ class Refusal(BaseModel):
 class EventsPort:
     """The state of this port: its connected clients, and the gateway whose events it passes on."""
 
-    def __init__(self, gateway: Gateway, port: int) -> None:
+    def __init__(self, gateway: Gateway, port: int, *, open_to_pages: bool) -> None:
         self._gateway = gateway
         self._port = port
         self._buffer = EventBuffer(gateway.replica)
-        self.clients = SocketIoClients(self._buffer)
+        self.clients = SocketIoClients(self._buffer, open_to_pages=open_to_pages)
 
     def recent(self, limit: int) -> list[dict[str, Any]]:
         """Return the newest events in the flat format, oldest first."""
@@ -136,9 +136,9 @@ class EventsPort:
 class _Entry:
     """Serves Socket.IO beside the application."""
 
-    def __init__(self, clients: SocketIoClients, app: App) -> None:
+    def __init__(self, clients: SocketIoClients, app: App, *, open_to_pages: bool) -> None:
         self._clients = clients
-        self._app = AnyOrigin(app, always=True)
+        self._app: App = AnyOrigin(app, always=True) if open_to_pages else app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not scope["path"].startswith("/socket.io/"):
@@ -147,9 +147,10 @@ class _Entry:
             await self._clients(scope, receive, send)
 
 
-def build(gateway: Gateway, port: int) -> App:
-    """Return the application; `port` is the port on which it is served. Its lifespan sends events to the clients."""
-    events = EventsPort(gateway, port)
+def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> App:
+    """Return the application; `port` is the port on which it is served. Its lifespan sends events to the clients.
+    `open_to_pages`: pages of any origin may read it, as the legacy contract says."""
+    events = EventsPort(gateway, port, open_to_pages=open_to_pages)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -211,7 +212,12 @@ def build(gateway: Gateway, port: int) -> App:
         after = int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 19 else None
         return EventStream(gateway.streams, events.follow(after))
 
-    return _Entry(events.clients, app)
+    return _Entry(events.clients, app, open_to_pages=open_to_pages)
+
+
+def refusal_body(_path: str, _status: int, text: str, _reason: str) -> tuple[bytes, bytes]:
+    """Return the body of a refusal and its content type, in the format of this port."""
+    return to_json({"error": text}), b"application/json"
 
 
 def _install_errors(app: FastAPI) -> None:

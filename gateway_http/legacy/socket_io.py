@@ -63,12 +63,14 @@ class CheckedPacket(Packet):  # type: ignore[misc]
 class SocketIoClients:
     """All clients. Events are sent while `run` runs."""
 
-    def __init__(self, buffer: EventBuffer) -> None:
+    def __init__(self, buffer: EventBuffer, *, open_to_pages: bool = True) -> None:
+        """`open_to_pages`: pages of any origin may read the answers; the layers around it decide who may connect."""
         self._buffer = buffer
         self._sids: set[str] = set()
         self._sio: Any = socketio.AsyncServer(
             async_mode="asgi",
-            cors_allowed_origins="*",
+            # An empty list disables the headers and the check of the library: the layers around it have both.
+            cors_allowed_origins="*" if open_to_pages else [],
             cors_credentials=False,
             ping_interval=25,
             ping_timeout=20,

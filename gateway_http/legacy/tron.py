@@ -139,8 +139,9 @@ class TronPort:
         return [legacy_alert(event, self._replica.mirror.last_seen(event.service_id)) for event in newest]
 
 
-def build(gateway: Gateway, port: int) -> FastAPI:
-    """Return the application; `port` is the port on which it is served."""
+def build(gateway: Gateway, port: int, *, open_to_pages: bool = True) -> FastAPI:
+    """Return the application; `port` is the port on which it is served. `open_to_pages`: pages of any origin may read
+    it, as the legacy contract says."""
     answers = TronPort(gateway, port)
     app = FastAPI(
         docs_url=None,
@@ -150,7 +151,8 @@ def build(gateway: Gateway, port: int) -> FastAPI:
         summary="The legacy contract of TRON (port 6109).",
         max_body_size=gateway.max_body_bytes,
     )
-    app.add_middleware(AnyOrigin)
+    if open_to_pages:
+        app.add_middleware(AnyOrigin)
     install_errors(app)
     describe(app)
     add_docs(app)

@@ -11,10 +11,11 @@ from gateway_http.http.problems import Refused
 from gateway_http.page.files import HEADERS, load_page
 
 
-def router(root_path: str = "") -> APIRouter:
-    """Return the routes `/` and `/dashboard/...`; `root_path`: the prefix under which a proxy serves them."""
+def router(root_path: str = "", *, secured: bool = False) -> APIRouter:
+    """Return the routes `/` and `/dashboard/...`; `root_path`: the prefix under which a proxy serves them; `secured`:
+    the page has to log in."""
     routes = APIRouter(include_in_schema=False)
-    files = load_page(root_path=root_path)
+    files = load_page(root_path=root_path, secured=secured)
 
     def send_file(name: str, if_none_match: str) -> Response:
         file = files.get(name)

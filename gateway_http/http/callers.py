@@ -1,0 +1,157 @@
+"""Finds out who sent a request: by its bearer token, the cookie of a session, or its address if old clients may call
+from there without a credential."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from grid_model.access import Principal
+from grid_model.errors import PermissionDenied, Unauthenticated
+
+from gateway_http.http.asgi import Scope, client_of, headers_of
+from gateway_http.http.route_table import Need
+from gateway_http.http.sessions import LONGEST, Session, Sessions
+from grid_hosting.credential import Credential, bearer_credential, bearer_token
+from grid_hosting.http_rules import READ, HttpRules, Network, in_networks
+from grid_hosting.open_call_checks import Authority, principal_of
+
+LEGACY = "token:legacy"
+"""The principal of callers that `legacy_open_to` admits. What it may do is granted like any other right."""
+
+COOKIE = "__Host-tron-session"
+"""A browser accepts this name over TLS only, sends it to this host only, and takes it from no other."""
+
+PLAIN_COOKIE = "tron-session"
+"""The name without TLS, where browsers do not accept the other one."""
+
+NUMBER_BYTES = 32
+
+_AUTHORIZATION, _COOKIE = b"authorization", b"cookie"
+_PROXY = (b"forwarded", b"via", b"x-real-ip")
+_PROXY_PREFIX = b"x-forwarded-"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of one request."""
+
+    principal: Principal
+    credential: Credential = field(repr=False)
+    peer: str
+    """The address of the connection, as gRPC writes it."""
+    session: Session | None = None
+
+
+class Callers:
+    """Identifies the callers of all ports of a gateway, and keeps their sessions."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        legacy_open_to: Iterable[Network] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`legacy_open_to`: the networks from which requests without a credential are those of `LEGACY`."""
+        self._authority = authority
+        self._legacy_networks = tuple(legacy_open_to)
+        self._clock = clock
+        self.sessions = Sessions()
+
+    async def identify(self, scope: Scope, rules: HttpRules, need: Need | None, *, acts: bool) -> Caller:
+        """Return the caller of a request that `rules` has admitted. `need`: that of its route, None if there is none;
+        `acts`: the request changes something, or opens a stream.
+
+        Raises Unauthenticated; PermissionDenied for an act by a cookie that is not shown to come from the page of the
+        port; and another TronError if the caller cannot be known now.
+        """
+        asked = headers_of(scope, READ | {_AUTHORIZATION, _COOKIE})
+        client, peer = client_of(scope), peer_of(scope)
+        numbers = _numbers(asked.get(_COOKIE, ()), _cookie_name(tls=rules.is_tls(asked, client)))
+        credential = bearer_credential(asked.get(_AUTHORIZATION, ()))
+        if credential is not None and not numbers:
+            return Caller(await principal_of(self._authority, credential, peer), credential, peer)
+        if numbers:
+            if len(numbers) > 1 or credential is not None:
+                raise Unauthenticated
+            if acts and not rules.is_own_page(asked, client):
+                raise PermissionDenied("a session may act from the page of this port only")
+            return await self._of_session(numbers[0], peer)
+        if need is not None and need.legacy and self._is_legacy(scope, rules):
+            credential = Credential(principal=LEGACY)
+            return Caller(await principal_of(self._authority, credential, peer), credential, peer)
+        raise Unauthenticated
+
+    async def log_in(self, token: str, peer: str, need: Need) -> tuple[str, Caller, list[Session]]:
+        """Open a session; return its number for the cookie, its caller, and the sessions that ended for it.
+
+        Raises Unauthenticated; PermissionDenied if the principal cannot use what the session is for.
+        """
+        credential = Credential(token=bearer_token(f"Bearer {token}"))
+        principal = await principal_of(self._authority, credential, peer)
+        if not need.permits(principal):
+            raise PermissionDenied(f"the dashboard needs the role {need}, which {principal.name} does not have")
+        number = secrets.token_urlsafe(NUMBER_BYTES)
+        session, ended = self.sessions.begin(number, principal.name, credential, self._clock())
+        return number, Caller(principal, credential, peer, session), ended
+
+    def expire(self, in_use: Iterable[Session]) -> list[Session]:
+        """End the sessions whose time has passed, and return them."""
+        return self.sessions.expire(self._clock(), in_use)
+
+    async def _of_session(self, number: str, peer: str) -> Caller:
+        session = self.sessions.find(number, self._clock())
+        if session is None:
+            raise Unauthenticated
+        try:
+            principal = await principal_of(self._authority, session.credential, peer)
+        except Unauthenticated:
+            self.sessions.end(session)
+            raise
+        return Caller(principal, session.credential, peer, session)
+
+    def _is_legacy(self, scope: Scope, rules: HttpRules) -> bool:
+        """Return whether a request comes from a legacy client: a proxy or a browser on an address that is listed would
+        bring the requests of others."""
+        client = client_of(scope)
+        if not self._legacy_networks or not in_networks(client, self._legacy_networks):
+            return False
+        names = {name for name, _ in scope["headers"]}
+        if any(each in _PROXY or each.startswith(_PROXY_PREFIX) for each in names):
+            return False
+        asked = headers_of(scope, READ)
+        return not rules.is_of_page(asked) or rules.is_own_page(asked, client)
+
+
+def peer_of(scope: Scope) -> str:
+    """Return the address of the connection of a request, as gRPC writes it."""
+    client = scope.get("client")
+    if not client:
+        return "unknown:"
+    host, port = client
+    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+def cookie(number: str, *, tls: bool) -> str:
+    """Return the value of the header that gives a browser the number of its session; that takes it away, if the number
+    is empty."""
+    age = int(LONGEST) if number else 0
+    secure = "; Secure" if tls else ""
+    return f"{_cookie_name(tls=tls)}={number}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}"
+
+
+def _cookie_name(*, tls: bool) -> str:
+    return COOKIE if tls else PLAIN_COOKIE
+
+
+def _numbers(headers: Iterable[bytes], name: str) -> list[str]:
+    """Return the values of all cookies with a name."""
+    found = []
+    for header in headers:
+        for each in header.decode("latin-1").split(";"):
+            known, separator, value = each.strip().partition("=")
+            if separator and known == name:
+                found.append(value)
+    return found

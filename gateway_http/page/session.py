@@ -1,0 +1,70 @@
+"""The login of the dashboard: a token is exchanged for the cookie of a session, which the page cannot read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from grid_model.errors import PermissionDenied, Unauthenticated
+from pydantic import BaseModel, Field
+
+from gateway_http.http.asgi import client_of, headers_of
+from gateway_http.http.authentication import CALLER, HttpAuthentication
+from gateway_http.http.callers import Caller, cookie, peer_of
+from gateway_http.http.problems import SafeJSONResponse
+from gateway_http.http.route_table import Need
+from grid_hosting.credential import MOST_BYTES
+from grid_hosting.http_rules import READ, HttpRules
+
+LOGIN = "POST /session"
+
+
+class Login(BaseModel):
+    """The body of POST /session."""
+
+    token: Annotated[str, Field(max_length=MOST_BYTES, repr=False)]
+
+
+def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> APIRouter:
+    """Return the routes `/session`. `rules`: those of the port; `need`: what the dashboard needs of a principal."""
+    routes = APIRouter(tags=["session"])
+
+    def is_tls(request: Request) -> bool:
+        return rules.is_tls(headers_of(request.scope, READ), client_of(request.scope))
+
+    @routes.get("/session")
+    async def who(request: Request) -> dict[str, Any]:
+        """Return the caller, and whether it is a session that can be logged out."""
+        return _shown(request.scope[CALLER])
+
+    @routes.post("/session")
+    async def log_in(request: Request, body: Login) -> Response:
+        """Log in with a token: open a session, and set its cookie. For the page of this port only."""
+        peer = peer_of(request.scope)
+        try:
+            if not rules.is_own_page(headers_of(request.scope, READ), client_of(request.scope)):
+                raise PermissionDenied("only the page of this port may log in; programs send Authorization: Bearer")
+            number, caller, ended = await authentication.callers.log_in(body.token, peer, need)
+        except (Unauthenticated, PermissionDenied) as error:
+            authentication.count_refusal(request.scope, LOGIN, error)
+            if isinstance(error, Unauthenticated):
+                raise Unauthenticated("this token is not valid") from None
+            raise
+        authentication.end(*ended)
+        return SafeJSONResponse(_shown(caller), headers={"set-cookie": cookie(number, tls=is_tls(request))})
+
+    @routes.delete("/session")
+    async def log_out(request: Request) -> Response:
+        """End the session of the cookie, and its open streams."""
+        caller: Caller = request.scope[CALLER]
+        if caller.session is not None:
+            authentication.end(caller.session)
+        return Response(status_code=204, headers={"set-cookie": cookie("", tls=is_tls(request))})
+
+    return routes
+
+
+def _shown(caller: Caller) -> dict[str, Any]:
+    roles = sorted(role.name.lower() for role in caller.principal.roles)
+    return {"principal": caller.principal.name, "roles": roles, "session": caller.session is not None}

@@ -1,0 +1,108 @@
+"""Which roles may use each route of the four ports. Pure. The registry and TRON, which the gateway asks in the name of
+the caller, decide what the caller may do with which id.
+
+Routes that answer from the gateway's own copy show all services, and need the role for all ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grid_model.access import Role
+
+from gateway_http.http.route_table import Need
+
+OPEN = Need(authenticated=False)
+ANYONE = Need()
+"""Any authenticated caller."""
+READ = Need(frozenset({Role.OBSERVER}), everywhere=True)
+FOLLOW = Need(frozenset({Role.OBSERVER}), everywhere=True, stream=True)
+AGENTS = Need(frozenset({Role.AGENT}))
+OWNERS = Need(frozenset({Role.AGENT, Role.OPERATOR}))
+"""The owners of an id, and the operators."""
+OPERATE = Need(frozenset({Role.OPERATOR}))
+
+_NEW_READ = Need(frozenset({Role.OBSERVER}), everywhere=True, legacy=False)
+_NEW_FOLLOW = Need(frozenset({Role.OBSERVER}), everywhere=True, legacy=False, stream=True)
+_NEW_OWNERS = Need(frozenset({Role.AGENT, Role.OPERATOR}), legacy=False)
+_NEW_ANYONE = Need(legacy=False)
+METRICS = Need(frozenset({Role.OBSERVER}), legacy=False)
+
+_DOCS = {
+    "GET /docs": ANYONE,
+    "GET /redoc": ANYONE,
+    "GET /openapi.json": ANYONE,
+    "GET /docs-assets/{file}": OPEN,
+}
+
+_V1 = {
+    "GET /v1/status": _NEW_READ,
+    "GET /v1/services": _NEW_READ,
+    "GET /v1/services/{service_id}/explain": _NEW_READ,
+    "GET /v1/services/{service_id}": _NEW_READ,
+    "GET /v1/events": _NEW_READ,
+    "GET /v1/alerts": _NEW_READ,
+    "POST /v1/alerts/{alert_id}/acknowledge": _NEW_OWNERS,
+    "POST /v1/alerts/acknowledge": _NEW_OWNERS,
+    "GET /v1/history": _NEW_READ,
+    "GET /v1/explain": _NEW_READ,
+    "GET /v1/stream": _NEW_FOLLOW,
+    "GET /v1/sd/prometheus": _NEW_READ,
+}
+
+_REGISTRY = {
+    "GET /": ANYONE,
+    "GET /health": OPEN,
+    "POST /register": AGENTS,
+    "PUT /heartbeat": AGENTS,
+    "GET /services": READ,
+    "GET /services/{service_id}": READ,
+    "GET /discover": READ,
+    "POST /deregister": OWNERS,
+    "POST /promote": OPERATE,
+    "GET /metrics": METRICS,
+}
+
+_TRON = {
+    "GET /": ANYONE,
+    "GET /health": OPEN,
+    "GET /stats": READ,
+    "GET /alerts": READ,
+}
+
+_EVENTS = {
+    "GET /health": OPEN,
+    "POST /broadcast": AGENTS,
+    "GET /events/recent": READ,
+    "GET /events/stream": FOLLOW,
+    "GET /socket.io/{rest}": FOLLOW,
+    "POST /socket.io/{rest}": FOLLOW,
+}
+
+_HMI = {
+    "GET /": OPEN,
+    "GET /dashboard/{file}": OPEN,
+    "GET /session": _NEW_ANYONE,
+    "POST /session": OPEN,
+    "DELETE /session": _NEW_ANYONE,
+    "GET /health": OPEN,
+    "GET /api/services": READ,
+    "GET /api/tree": READ,
+    "GET /api/alerts": READ,
+    "GET /api/agents": READ,
+    "GET /api/metrics": READ,
+    "GET /api/system/status": READ,
+    "GET /api/settings/hhmrs": READ,
+    "POST /api/settings/hhmrs": OPERATE,
+    "GET /api/history": _NEW_READ,
+    "GET /api/explain": _NEW_READ,
+    "POST /api/alerts/acknowledge": _NEW_OWNERS,
+}
+
+ROUTE_ROLES: Mapping[str, Mapping[str, Need]] = {
+    "registry_http": {**_DOCS, **_V1, **_REGISTRY},
+    "tron_http": {**_DOCS, **_TRON},
+    "events_http": {**_DOCS, **_EVENTS},
+    "hmi_http": {**_DOCS, **_V1, **_HMI},
+}
+"""The rows of each port, by its key in the ready file."""
