@@ -7,6 +7,7 @@ value is requested. Read the modules in this order.
 - `metrics`                               a metric: its name, its description, and the function that reads its value.
 - `program_metrics`                       the metrics that all programs have.
 - `exposition`                            the text that Prometheus reads.
+- `scrapers`                              with authentication, which callers the page is served to.
 - `guarded_page`                          which requests the page is served to, as on all HTTP ports.
 - `endpoint`                              serves that text for a program without HTTP of its own.
 - `otlp`                                  sends them to an OpenTelemetry collector.

@@ -21,6 +21,7 @@ from grid_hosting.listening import bind_socket
 from grid_hosting.security import SecuritySettings
 from grid_hosting.start import StartError
 from grid_hosting.telemetry.guarded_page import guarded, with_asked_host
+from grid_hosting.telemetry.scrapers import Scrapers
 from grid_hosting.transport_security import TransportSecurity
 
 log = structlog.get_logger("metrics")
@@ -96,9 +97,16 @@ class _Server(WSGIServer):
 
 class Endpoint:
     """Serves the page on one address, from now on until `close`. Raises StartError for an address that cannot be
-    used, and ExposedError for one that `security` does not admit."""
+    used, and ExposedError for one that `security` does not admit. `scrapers`: decides which callers are served; None:
+    all."""
 
-    def __init__(self, listen: str, page: CollectorRegistry, security: TransportSecurity | None = None) -> None:
+    def __init__(
+        self,
+        listen: str,
+        page: CollectorRegistry,
+        security: TransportSecurity | None = None,
+        scrapers: Scrapers | None = None,
+    ) -> None:
         bound, self.address = bind_socket(listen)
         tls = None
         if security is not None:
@@ -111,7 +119,7 @@ class Endpoint:
         rules = (security or TransportSecurity("the program", SecuritySettings())).http_rules(self.address)
         host, _, port = self.address.rpartition(":")
         self._server = _Server(bound, (host.strip("[]"), int(port)), tls)
-        self._server.set_app(guarded(make_wsgi_app(page), rules))
+        self._server.set_app(guarded(make_wsgi_app(page), rules, scrapers))
         threading.Thread(target=self._serve, name="metrics", daemon=True).start()
 
     def close(self) -> None:

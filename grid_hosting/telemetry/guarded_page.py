@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from grid_hosting.http_rules import HEADERS, HOST, HttpRules
+from grid_hosting.telemetry.scrapers import Scrapers
 
 Headers = list[tuple[str, str]]
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -16,8 +17,9 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _ADDED = [(name.decode(), value.decode()) for name, value in HEADERS]
 
 
-def guarded(page: Wsgi, rules: HttpRules) -> Wsgi:
-    """Return a WSGI application that serves a page, which changes nothing, to the requests that the rules admit."""
+def guarded(page: Wsgi, rules: HttpRules, scrapers: Scrapers | None = None) -> Wsgi:
+    """Return a WSGI application that serves a page, which changes nothing, to the requests that the rules admit.
+    `scrapers`: decides which callers are served; None: all."""
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: Headers, *rest: Any) -> Any:
@@ -26,12 +28,17 @@ def guarded(page: Wsgi, rules: HttpRules) -> Wsgi:
         asked = {HOST: [environ["HTTP_HOST"].encode("latin-1")]} if "HTTP_HOST" in environ else {}
         version = environ.get("SERVER_PROTOCOL", "").rpartition("/")[2]
         refusal = rules.refuse(asked, version=version)
+        if refusal is None and scrapers is not None:
+            refusal = scrapers.refuse(environ.get("HTTP_AUTHORIZATION", ""), _peer(environ))
         if refusal is None:
             return page(environ, start)
         title = HTTPStatus(refusal.status).phrase
         problem = {"type": "about:blank", "title": title, "status": refusal.status}
         body = json.dumps({**problem, "detail": refusal.detail, "reason": refusal.reason}).encode()
-        start(f"{refusal.status} {title}", [("content-type", "application/problem+json")])
+        headers = [("content-type", "application/problem+json")]
+        if refusal.status == 401:
+            headers.append(("www-authenticate", "Bearer"))
+        start(f"{refusal.status} {title}", headers)
         return [body]
 
     return serve
@@ -42,3 +49,9 @@ def with_asked_host(environ: dict[str, Any], target: str) -> dict[str, Any]:
     if target.startswith("/"):
         return environ
     return {**environ, "HTTP_HOST": urlsplit(target).netloc.rpartition("@")[2]}
+
+
+def _peer(environ: dict[str, Any]) -> str:
+    """Return the address of the client, as gRPC writes it; its port is not known."""
+    address = environ.get("REMOTE_ADDR", "")
+    return f"ipv6:[{address}]:0" if ":" in address else f"ipv4:{address}:0"

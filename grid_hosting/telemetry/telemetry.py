@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from grid_hosting.open_call_checks import Authority
 from grid_hosting.start import StartError
 from grid_hosting.telemetry.endpoint import Endpoint
 from grid_hosting.telemetry.exposition import page_of
 from grid_hosting.telemetry.metrics import Metric, Reading
+from grid_hosting.telemetry.scrapers import Scrapers
 from grid_hosting.transport_security import ExposedError, TransportSecurity
 
 if TYPE_CHECKING:
@@ -46,17 +48,20 @@ class Telemetry:
         listen: str = "",
         otlp_endpoint: str = "",
         security: TransportSecurity | None = None,
+        authority: Authority | None = None,
     ) -> None:
         """`listen`: the listen address of the page; empty: no page. `otlp_endpoint`: the base address of a collector to
         send the metrics to; if empty, the one that the environment names, if any. A failure is logged, and the program
-        runs without metrics. `security`: that of the page; None: plaintext, on any address. Raises ExposedError if it
-        does not admit the address of the page."""
+        runs without metrics. `security`: that of the page; None: plaintext, on any address. `authority`: knows the
+        callers of the page, of which it then serves those with the role observer; None: it serves all. Raises
+        ExposedError if `security` does not admit the address of the page."""
         self._metrics = tuple(metrics)
         self._loop = asyncio.get_running_loop()
         self._endpoint: Endpoint | None = None
         if listen:
             try:
-                self._endpoint = Endpoint(listen, page_of(self._read), security)
+                scrapers = None if authority is None else Scrapers(authority, self._loop)
+                self._endpoint = Endpoint(listen, page_of(self._read), security, scrapers)
             except ExposedError:
                 raise
             except StartError as error:

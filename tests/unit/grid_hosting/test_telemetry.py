@@ -13,12 +13,15 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from grid_model.access import Grant, Principal, Role
+from grid_model.errors import Draining
 
 from grid_hosting.telemetry import endpoint, telemetry
 from grid_hosting.telemetry.exposition import page_of, render
 from grid_hosting.telemetry.histogram import Histogram
 from grid_hosting.telemetry.metrics import Metric, counter, gauge, gauges, histogram
 from grid_hosting.telemetry.telemetry import Telemetry, read_all
+from tests.support.known import Known
 from tests.support.waiting import eventually
 
 ANY = "127.0.0.1:0"
@@ -206,3 +209,37 @@ async def test_nothing_is_served_after_the_end() -> None:
     )
     with pytest.raises(urllib.error.URLError):
         await asyncio.to_thread(get, served.address)
+
+
+async def test_with_authentication_a_scrape_needs_a_token_with_the_role_observer() -> None:
+    known = Known()
+    known.tokens["some"] = Principal("token:some", (Grant(Role.OBSERVER, "own-*"),))
+    served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY, authority=known)
+
+    def ask(*headers: str) -> str:
+        host, _, port = served.address.rpartition(":")
+        with socket.create_connection((host, int(port)), 10) as client:
+            lines = "".join(f"{each}\r\n" for each in ("Host: localhost", *headers))
+            client.sendall(f"GET /metrics HTTP/1.1\r\n{lines}\r\n".encode())
+            return client.makefile("rb").read().decode()
+
+    asked = {
+        (): "401",
+        ("Authorization: Bearer wrong",): "401",
+        ("Authorization: Basic some",): "401",
+        ("Authorization: Bearer some", "Authorization: Bearer some"): "401",
+        ("Authorization: Bearer some,Bearer some",): "401",
+        ("Authorization: Bearer worker",): "403",
+        ("Authorization: Bearer some",): "200",
+        ("authorization: bearer reader",): "200",
+    }
+    try:
+        for headers, status in asked.items():
+            answer = await asyncio.to_thread(ask, *headers)
+            assert answer.split(" ")[1] == status, answer
+            assert ("tron_x 1.0" in answer) == (status == "200")
+            assert ("www-authenticate: Bearer" in answer) == (status == "401")
+        known.fails = Draining("the registry does not answer")
+        assert (await asyncio.to_thread(ask, "Authorization: Bearer some")).split(" ")[1] == "503"
+    finally:
+        served.close()

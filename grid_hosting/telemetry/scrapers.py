@@ -1,0 +1,49 @@
+"""Decides who may read the metrics page of a program with authentication: any principal with the role observer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from grid_model.access import Role
+from grid_model.errors import PermissionDenied, TronError, Unauthenticated
+
+from grid_hosting.credential import bearer_credential
+from grid_hosting.http_rules import Refusal
+from grid_hosting.open_call_checks import Authority, principal_of
+
+ANSWER_WITHIN = 8.0
+"""Seconds for the authority, which delays the refusals of an address that fails often."""
+
+NO_CREDENTIAL = Refusal(401, "UNAUTHENTICATED", "a valid credential is required")
+AWAY = Refusal(503, "DRAINING", "callers cannot be identified now; try again")
+
+
+class Scrapers:
+    """The callers of one metrics page."""
+
+    def __init__(self, authority: Authority, loop: asyncio.AbstractEventLoop) -> None:
+        """`loop`: the one on which `authority` lives."""
+        self._authority = authority
+        self._loop = loop
+
+    def refuse(self, authorization: str, peer: str) -> Refusal | None:
+        """Return why a request is refused; None if it is served. For other threads than that of the loop."""
+        asking = asyncio.run_coroutine_threadsafe(self._check(authorization, peer), self._loop)
+        try:
+            asking.result(ANSWER_WITHIN)
+        except Unauthenticated:
+            return NO_CREDENTIAL
+        except PermissionDenied as error:
+            return Refusal(403, "PERMISSION_DENIED", error.message)
+        except (TronError, TimeoutError):
+            asking.cancel()
+            return AWAY
+        return None
+
+    async def _check(self, authorization: str, peer: str) -> None:
+        credential = bearer_credential([authorization] if authorization else [])
+        if credential is None:
+            raise Unauthenticated
+        principal = await principal_of(self._authority, credential, peer)
+        if Role.OBSERVER not in principal.roles:
+            raise PermissionDenied(f"the metrics need the role observer, which {principal.name} does not have")
