@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -113,7 +114,7 @@ class Registry:
     changed: Watermark = field(default_factory=Watermark)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     fails: Exception | None = None
-    silent: bool = False
+    watches: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -133,12 +134,13 @@ class Registry:
 
     async def WatchAccess(self, request: Any, context: Any) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
         """Follow the revision."""
+        self.watches += 1
+        self.asking.step()
         if self.fails is not None:
             raise self.fails
         while True:
             seen = self.changed.value
-            if not self.silent:
-                yield access_service_pb2.WatchAccessResponse(revision=self.revision)
+            yield access_service_pb2.WatchAccessResponse(revision=self.revision)
             await self.changed.beyond(seen, 1.0)
 
     def change(self, token: str, principal: Principal | None, revision: int) -> None:
@@ -157,6 +159,7 @@ class Running:
     registry: Registry
     authority: RemoteAuthority
     server: grpc.aio.Server
+    task: asyncio.Task[None]
 
     async def watched(self) -> None:
         """Wait until the authority follows the registry."""
@@ -168,7 +171,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(registry: Registry | None = None, *, follow: bool = True) -> AsyncIterator[Running]:
+async def running(
+    registry: Registry | None = None, *, follow: bool = True, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Running]:
     """A registry on a port, and an authority; `follow`: whether it watches."""
     registry = registry or Registry()
     service: Any = type("Service", (access_service_pb2_grpc.AccessServiceServicer,), {})()
@@ -181,14 +186,13 @@ async def running(registry: Registry | None = None, *, follow: bool = True) -> A
     )
     await bound.server.start()
     async with grpc.aio.insecure_channel(bound.address) as channel:
-        authority = RemoteAuthority(channel)
-        task = asyncio.create_task(authority.run()) if follow else None
+        authority = RemoteAuthority(channel, clock)
+        task = asyncio.create_task(authority.run() if follow else asyncio.sleep(0))
         try:
-            yield Running(registry, authority, bound.server)
+            yield Running(registry, authority, bound.server, task)
         finally:
-            if task is not None:
-                task.cancel()
-                await asyncio.wait({task})
+            task.cancel()
+            await asyncio.wait({task})
             await bound.server.stop(None)
 
 
@@ -263,3 +267,41 @@ async def test_a_silent_watch_is_replaced(monkeypatch: pytest.MonkeyPatch) -> No
         seen = system.authority.revisions.value
         await system.moved(seen)  # the next watch begins anew
         assert await system.authority.identify(TOKEN, "") == READER
+
+
+async def test_a_flood_of_credentials_is_bounded_and_known_callers_do_not_notice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("grid_hosting.access.remote.MOST_ASKED", 3)
+    async with running() as system:
+        await system.watched()
+        await system.authority.identify(TOKEN, "")
+        system.registry.gate.clear()
+        flood = [asyncio.create_task(system.authority.identify(Credential(token=f"x{each}"), "")) for each in range(9)]
+        assert await system.registry.asking.until(lambda: len(system.registry.asked) == 4, 10)
+        assert await system.authority.identify(TOKEN, "") == READER
+        system.registry.gate.set()
+        found = await asyncio.gather(*flood, return_exceptions=True)
+        assert sorted(type(each).__name__ for each in found) == ["QuotaExceeded"] * 6 + ["Unauthenticated"] * 3
+
+
+async def test_calls_that_wait_are_answered_when_the_server_stops() -> None:
+    async with running(Registry()) as system:
+        await system.watched()
+        system.registry.gate.clear()
+        call = asyncio.create_task(system.authority.identify(TOKEN, ""))
+        assert await system.registry.asking.until(lambda: bool(system.registry.asked), 10)
+        system.task.cancel()
+        with pytest.raises(Draining):
+            await call
+        system.registry.gate.set()
+
+
+async def test_open_streams_are_checked_once_known_callers_may_no_longer_go_on() -> None:
+    now = 0.0
+    async with running(Registry(fails=Draining("away")), clock=lambda: now) as system:
+        registry = system.registry
+        assert await registry.asking.until(lambda: registry.watches > 0, 10)
+        assert system.authority.revisions.value == 0
+        now = GRACE + 1
+        await system.moved(0)
