@@ -305,3 +305,20 @@ async def test_open_streams_are_checked_once_known_callers_may_no_longer_go_on()
         assert system.authority.revisions.value == 0
         now = GRACE + 1
         await system.moved(0)
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        Credential(spiffe_id="spiffe://tron/worker-1", not_after=WALL),
+        Credential(common_name="worker-1"),
+        Credential(token="worker-1"),
+    ],
+)
+async def test_every_kind_of_credential_is_asked_about(credential: Credential) -> None:
+    async with running() as system:
+        await system.watched()
+        text = credential.spiffe_id or credential.common_name or credential.token
+        system.registry.callers[text] = OTHER
+        assert await system.authority.identify(credential, "") == OTHER
+        assert system.registry.asked == [text]
