@@ -7,7 +7,7 @@ import sys
 
 from gateway_http.config import Config
 from gateway_http.server import serve
-from grid_hosting.program import host, read_config
+from grid_hosting.program import Dials, host, read_config
 
 
 def main() -> None:
@@ -17,7 +17,8 @@ def main() -> None:
     async def program(stop: asyncio.Event) -> None:
         await serve(config, stop)
 
-    host(config, "gateway", program, data_dir=config.data_dir)
+    dials = Dials(config.token_file, (config.registry, config.tron))
+    host(config, "gateway", program, data_dir=config.data_dir, dials=dials)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.dialing import Dial
 from grid_hosting.program import Listen, ProgramConfig
+from grid_hosting.security import OptionalFile
 
 
 def _without_last_slash(path: str) -> str:
@@ -24,6 +25,9 @@ class Config(ProgramConfig):
     """The address of the registry."""
     tron: Dial = "127.0.0.1:6123"
     """The address of TRON."""
+    token_file: OptionalFile = None
+    """File with the token that the gateway sends to the registry and TRON; only its owner may have access to it.
+    Default: the token of TRON_TOKEN_FILE or TRON_TOKEN."""
     registry_http_listen: Listen = "127.0.0.1:6121"
     """Listen address of the legacy Registry REST, and of the JSON API under /v1. Port 0: any free port. No HOST: all
     interfaces of the machine."""

@@ -1,4 +1,5 @@
-"""Creates a gateway with its connections and its replica, and runs the tasks that keep the replica current."""
+"""Creates a gateway with its connections and its replica, and runs the tasks that keep the replica current; and the
+authentication of its callers."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from tron_client.channel import open_aio_channel
 
 from gateway_http.config import Config
 from gateway_http.gateway import Gateway
+from gateway_http.http.authentication import HttpAuthentication
 from gateway_http.http.event_streams import EventStreams
 from gateway_http.legacy.alert_file import AlertFiles
 from gateway_http.legacy.alerts import LEGACY_ALERTS
@@ -27,6 +29,9 @@ from gateway_http.upstream.registry_writes import RegistryWrites
 from gateway_http.upstream.services_feed import ServicesFeed
 from gateway_http.upstream.tron_status import TronStatusPoller
 from gateway_http.upstream.watch_recorder import WatchRecorder
+from grid_hosting.access.remote import RemoteAuthority
+from grid_hosting.access.remote_audit import RemoteAudit
+from grid_hosting.access.trail import AuditTrail
 
 
 class Runner(Protocol):
@@ -72,5 +77,23 @@ async def connected(config: Config, *, authentication: bool = False) -> AsyncIte
             yield gateway
         finally:
             closing.set()
+            for task in running:
+                task.cancel()
+
+
+@asynccontextmanager
+async def authenticating(config: Config) -> AsyncIterator[HttpAuthentication | None]:
+    """Yield the authentication of the callers of all ports until the block ends; None if they do not authenticate."""
+    if not config.authentication:
+        yield None
+        return
+    async with open_aio_channel(config.registry) as channel, asyncio.TaskGroup() as tasks:
+        authority, trail = RemoteAuthority(channel), AuditTrail(RemoteAudit(channel).append)
+        authentication = HttpAuthentication(authority, refused=trail.refused)
+        runners: tuple[Runner, ...] = (authority, trail, authentication)
+        running = [tasks.create_task(each.run()) for each in runners]
+        try:
+            yield authentication
+        finally:
             for task in running:
                 task.cancel()

@@ -31,7 +31,7 @@ from gateway_http.metrics import router as metrics_router
 from gateway_http.page import routes as page
 from gateway_http.page import session
 from gateway_http.route_roles import READ, ROUTE_ROLES
-from gateway_http.runtime import connected
+from gateway_http.runtime import authenticating, connected
 from gateway_http.v1 import api, overview
 from grid_hosting.identity import own_agent
 from grid_hosting.listening import bind_socket
@@ -113,11 +113,16 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     addresses = {each.key: each.address for each in listeners}
     security.admit(*addresses.values())
     security.log_mode()
-    async with connected(config) as gateway, asyncio.TaskGroup() as tasks:
+    async with (
+        authenticating(config) as authentication,
+        connected(config, authentication=config.authentication) as gateway,
+        asyncio.TaskGroup() as tasks,
+    ):
         states: dict[str, PortState] = {}
         metrics = [*gateway_metrics(gateway, states), *tls_metrics(security.tls)]
         telemetry = Telemetry("gateway", metrics, otlp_endpoint=config.otlp_endpoint)
-        apps = applications(gateway, security, listeners, metrics_router(lambda: read_all(metrics)))
+        router = metrics_router(lambda: read_all(metrics))
+        apps = applications(gateway, security, listeners, router, authentication)
         ports = {listener: port_of(app, gateway, security.ssl_context()) for listener, app in apps.items()}
         states |= {listener.key: port.server_state for listener, port in ports.items()}
         serving = [tasks.create_task(port.serve(sockets=[listener.socket])) for listener, port in ports.items()]

@@ -7,6 +7,7 @@
 - `http_hosts`, `http_rules`              which requests an HTTP port serves.
 - `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.
 - `authentication`, `credential`          the one interceptor that authenticates callers; reads their credentials.
+- `own_credential`                        how a program authenticates to the other programs.
 - `access/`                               principals, grants and tokens, and their file.
 - `auditing`                              records acts and refusals for the audit log.
 - `open_calls`, `open_call_checks`        the callers of open calls; ends calls whose credential has ended.

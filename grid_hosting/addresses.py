@@ -85,28 +85,42 @@ def is_loopback(ip: str) -> bool:
     return parsed.is_loopback
 
 
-def exposure_refusal(what: str, *addresses: str) -> str:
-    """Return the line that explains why a server without TLS does not listen where other machines can reach it."""
+def exposure_refusal(what: str, *addresses: str, tls: bool, authentication: bool, insecure: bool) -> str | None:
+    """Return the line that explains why a server does not listen where other machines can reach it; None if it does.
+
+    `tls`, `authentication`: whether they are configured; `insecure`: whether the user allows it without them. Tokens in
+    plaintext are never allowed.
+    """
+    if (tls and authentication) or (insecure and not authentication):
+        return None
+    where = f"{what} does not listen on {', '.join(addresses)}: other machines can reach that address, and"
+    if authentication:
+        return (
+            f"{where} without TLS the tokens of callers would be readable on the network. Set [security] cert and key, "
+            "or listen on 127.0.0.1"
+        )
+    missing = "callers do not authenticate" if tls else "TLS and authentication are not configured"
     return (
-        f"{what} does not listen on {', '.join(addresses)}: other machines can reach that address, and TLS is not "
-        "configured. Set [security] cert and key, or listen on 127.0.0.1; --insecure-listen allows it without TLS"
+        f"{where} {missing}. Set [security] cert and key, and authentication (tron security enable does that), or "
+        "listen on 127.0.0.1; --insecure-listen allows it without them"
     )
 
 
 def exposure_warning(what: str, address: str, *, tls: bool = False) -> str:
-    """Return the sentences that warn about a server that other machines can reach. `tls`: whether its connections are
-    encrypted."""
+    """Return the sentences that warn about a server that other machines can reach, and that does not authenticate its
+    callers. `tls`: whether its connections are encrypted."""
     port = address.rpartition(":")[2]
     if tls:
         return (
-            f"{what} listens on {address}, which other machines can reach. Connections are encrypted, but there is no "
-            "authentication without client certificates: anyone who reaches it can register, change and remove "
-            "services and acknowledge alerts. Set [security] client_ca to require client certificates."
+            f"{what} listens on {address}, which other machines can reach. Connections are encrypted, but callers do "
+            "not authenticate: anyone who can connect can register, change and remove services and acknowledge "
+            "alerts. Set [security] authentication."
         )
     return (
         f"{what} listens on {address} without TLS, and other machines can reach it: anyone who reaches it can "
-        "read everything, register, change and remove services, and acknowledge alerts. Set [security] cert and key, "
-        f"or listen on 127.0.0.1 and connect through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} HOST)."
+        "read everything, register, change and remove services, and acknowledge alerts. Set [security] cert, key and "
+        f"authentication, or listen on 127.0.0.1 and connect through an SSH tunnel (ssh -L {port}:127.0.0.1:{port} "
+        "HOST)."
     )
 
 

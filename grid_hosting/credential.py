@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 from grid_model.access import CALLER_TOKEN, ON_BEHALF_OF
 from grid_model.errors import Unauthenticated
 
@@ -98,6 +99,27 @@ def bearer_token(header: str | bytes) -> str:
 def principal_of_spiffe(spiffe_id: str) -> str:
     """Return the name of the principal: `spiffe:tron/worker-1` for `spiffe://tron/worker-1`."""
     return "spiffe:" + spiffe_id.removeprefix("spiffe://")
+
+
+def principal_of_certificate(pem: bytes, rules: CertificateRules) -> str:
+    """Return the principal that a client certificate authenticates, which is the first one of a PEM file; empty if it
+    authenticates none. Raises ValueError for a file without certificates."""
+    certificate = x509.load_pem_x509_certificates(pem)[0]
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except x509.ExtensionNotFound:
+        uris = []
+    commons = [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    tls = {
+        "peer_spiffe_id": [each.encode() for each in uris if len(uris) == 1],
+        "peer_uri": [each.encode() for each in uris],
+        "x509_common_name": [each.encode() for each in commons],
+    }
+    found = _of_certificate(tls, rules)
+    if found is None:
+        return ""
+    return principal_of_spiffe(found.spiffe_id) if found.spiffe_id else f"cn:{found.common_name}"
 
 
 def _of_certificate(tls: Mapping[str, Sequence[bytes]], rules: CertificateRules) -> Credential | None:

@@ -61,6 +61,9 @@ STATE = (
 )
 """What must be kept. Everything else can be made again, or is a copy that was set aside."""
 
+TOKENS = "*.token"
+"""Credentials of the programs, and of an administrator. They are made again, and never copied."""
+
 LOCKS = ("tron-up.lock", "registry.lock", "operator-queue.lock")
 """Held by the program that uses the folder, for as long as it lives."""
 
@@ -79,4 +82,5 @@ def state_file(path: PurePath) -> DataFile | None:
 def known(path: PurePath) -> bool:
     """Return whether one of the programs keeps a file with this name."""
     passing = any(fnmatchcase(path.name, pattern) for pattern in PASSING)
-    return passing or path.name in (*LOCKS, RESTORED) or state_file(path) is not None
+    secret = fnmatchcase(path.name, TOKENS)
+    return passing or secret or path.name in (*LOCKS, RESTORED) or state_file(path) is not None

@@ -4,13 +4,14 @@ service."""
 from __future__ import annotations
 
 from tron_client.agent import Agent
+from tron_client.endpoint import Endpoint
 
 BEAT_EVERY = 5.0
 """Seconds between beats of our own programs."""
 
 
 def own_agent(
-    service_id: str, name: str, address: str, registry: str, caps: tuple[str, ...], scheme: str = "grpc"
+    service_id: str, name: str, address: str, registry: str | Endpoint, caps: tuple[str, ...], scheme: str = "grpc"
 ) -> Agent:
     """Return an agent, not yet started, for a program of the system that serves on `address`."""
     port = int(address.rsplit(":", 1)[1])

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TextIO, TypeVar, cast
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from pydantic_settings import (
 
 from grid_hosting.addresses import parse_listen
 from grid_hosting.collector import COLLECTOR
+from grid_hosting.own_credential import use_own_credential
 from grid_hosting.pauses import PAUSES
 from grid_hosting.security import SecuritySettings, client_environment, from_environment, from_file, problems_of
 from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
@@ -222,6 +224,15 @@ def write_ready(path: Path | None, facts: dict[str, object]) -> None:
     write_whole(path, json.dumps({**facts, "pid": os.getpid()}) + "\n")
 
 
+@dataclass(frozen=True, slots=True)
+class Dials:
+    """The servers that a program connects to, and the file with the token that it sends them; None: the token of the
+    environment, if it has one."""
+
+    token_file: Path | None
+    servers: tuple[str, ...]
+
+
 def host(
     config: ProgramConfig,
     table: str,
@@ -229,18 +240,21 @@ def host(
     *,
     data_dir: Path,
     known: tuple[type[Exception], ...] = (),
+    dials: Dials | None = None,
 ) -> None:
     """Run a program to its end. Exits with 1, and one line that names what is wrong, if the program cannot start or
     continue.
 
     `known` are further exceptions whose text is such a line; any other exception is a bug, and is printed with its
-    traceback.
+    traceback. `dials`: the servers that the program connects to, if there are any.
     """
     set_up_logs(config)
     try:
         prepare_data_dir(data_dir)
         claim_ready_file(config.ready_file)
         os.environ.update(client_environment(config, os.environ))
+        if dials is not None:
+            use_own_credential(table, config, dials.token_file, dials.servers, os.environ)
         run(serve)
     except Exception as error:
         found = list(_leaves(error))

@@ -1,8 +1,9 @@
-"""The settings of transport security, which all programs share: table `[security]` of `tron.toml`, environment
-TRON_SECURITY_*, and flags."""
+"""The settings of security, which all programs share: table `[security]` of `tron.toml`, environment TRON_SECURITY_*,
+and flags."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_settings import CliImplicitFlag, NoDecode
 
+from grid_hosting.credential import CertificateRules
 from grid_hosting.http_hosts import check_host_name
 from grid_hosting.http_rules import parse_network
 from grid_hosting.start import SECURITY, StartError
@@ -42,6 +44,23 @@ NetworkList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Afte
 """IP addresses and networks; in a variable or a flag, they are separated by commas."""
 
 
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+
+
+def _checked_domains(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        if not _TRUST_DOMAIN.fullmatch(text):
+            why = (
+                "it has 1 to 255 of a-z, 0-9, dots, dashes and underscores, such as the NAME in spiffe://NAME/worker-1"
+            )
+            raise ValueError(f"{text!r} is not a trust domain: {why}")
+    return tuple(dict.fromkeys(texts))
+
+
+TrustDomainList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_domains)]
+"""SPIFFE trust domains; in a variable or a flag, they are separated by commas."""
+
+
 class SecuritySettings(BaseModel):
     """How the ports of a program are secured, and which servers its own clients trust."""
 
@@ -56,9 +75,17 @@ class SecuritySettings(BaseModel):
     """CA bundle in PEM. With it, all ports require a client certificate that one of these CAs issued."""
     ca: OptionalFile = None
     """CA bundle in PEM by which the program verifies the servers that it connects to. Default: `client_ca`."""
+    authentication: CliImplicitFlag[bool] = False
+    """Serve only callers that authenticate, by a token or a client certificate, and only what their grants allow.
+    Without it, every caller may do everything."""
+    trust_domains: TrustDomainList = ()
+    """SPIFFE trust domains: a client certificate with one URI `spiffe://TRUST_DOMAIN/NAME` authenticates the principal
+    `spiffe:TRUST_DOMAIN/NAME`. Needs `client_ca`."""
+    accept_common_name: CliImplicitFlag[bool] = False
+    """Let a client certificate without any URI authenticate the principal `cn:COMMON_NAME`. Needs `client_ca`."""
     insecure_listen: CliImplicitFlag[bool] = False
-    """Allow addresses that other machines can reach without TLS. Anyone who reaches them can act as any service, and
-    can read everything."""
+    """Allow addresses that other machines can reach without TLS, or without authentication. Without authentication,
+    anyone who reaches them can act as any service, and can read everything."""
     http_hosts: HostNameList = ()
     """Further host names, and IP addresses, for which the HTTP ports answer: the names by which clients or a reverse
     proxy reach them. `*.NAME` is every name below NAME. `localhost`, loopback addresses, the host of the listen address
@@ -74,7 +101,17 @@ class SecuritySettings(BaseModel):
             raise ValueError("[security] cert: is missing; `key` needs the certificate that belongs to it")
         if self.client_ca is not None and self.cert is None:
             raise ValueError("[security] cert: is missing; `client_ca` needs a server certificate and its key")
+        for name in ("trust_domains", "accept_common_name"):
+            if getattr(self, name) and not self.authentication:
+                raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
+            if getattr(self, name) and self.client_ca is None:
+                raise ValueError(f"[security] client_ca: is missing; `{name}` needs client certificates")
         return self
+
+    @property
+    def certificate_rules(self) -> CertificateRules:
+        """Which client certificates authenticate their holders."""
+        return CertificateRules(frozenset(self.trust_domains), self.accept_common_name)
 
     @property
     def trusted(self) -> Path | None:

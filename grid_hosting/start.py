@@ -11,7 +11,12 @@ from typing import Any
 PROGRAMS = frozenset({"registry", "monitor", "gateway"})
 """The programs that one settings file may have tables for."""
 
-SECURITY = frozenset({"cert", "key", "client_ca", "ca", "insecure_listen", "http_hosts", "trusted_proxies"})
+SECURITY = frozenset(
+    {
+        *("cert", "key", "client_ca", "ca", "insecure_listen", "http_hosts", "trusted_proxies"),
+        *("authentication", "trust_domains", "accept_common_name"),
+    }
+)
 """The names in the table `[security]`, which all programs read."""
 
 

@@ -1,9 +1,10 @@
-"""How the ports of one program are secured: with TLS, in plaintext on loopback, or not at all, which stops the start.
+"""How the ports of one program are secured: with TLS and authentication, in plaintext on loopback, or not at all, which
+stops the start.
 
-- Development: no certificate is configured, and every port is bound to loopback.
-- Secured: a certificate is configured, and every port speaks TLS.
-- Refused: a port is bound to another address without TLS; unless `insecure_listen` allows that, with a warning each
-  minute.
+- Development: no certificate is configured, callers do not authenticate, and every port is bound to loopback.
+- Secured: every port speaks TLS, and every caller authenticates. On loopback, either may be missing.
+- Refused: a port is bound to another address without TLS or without authentication; unless `insecure_listen` allows it
+  to serve without authentication, with a warning each minute.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import grpc
 import structlog
 
 from grid_hosting.addresses import exposure_refusal, exposure_warning, parse_listen
+from grid_hosting.credential import CertificateRules
 from grid_hosting.http_hosts import HostNames, check_host_name
 from grid_hosting.http_rules import HttpRules
 from grid_hosting.listening import bound_beyond_loopback
@@ -31,11 +33,14 @@ log = structlog.get_logger("security")
 WARN_EVERY = 60.0
 """Seconds between two warnings of a port without TLS that other machines can reach."""
 
-NO_CREDENTIALS = "TLS is not configured, and the program listens on loopback only: all local users have full access"
+NO_CREDENTIALS = (
+    "neither TLS nor authentication is configured, and the program listens on loopback only: all local users have full "
+    "access"
+)
 
 
 class ExposedError(StartError):
-    """A port is bound to an address that other machines can reach, without TLS."""
+    """A port is bound to an address that other machines can reach, without TLS or without authentication."""
 
 
 class TransportSecurity:
@@ -44,7 +49,8 @@ class TransportSecurity:
     def __init__(self, what: str, settings: SecuritySettings) -> None:
         """`what`: the program, as sentences name it."""
         self._what, self._settings = what, settings
-        self._allowed = settings.insecure_listen
+        self.authentication = settings.authentication
+        """Whether callers must authenticate."""
         self._exposed: dict[str, None] = {}
         self.tls = None if settings.cert is None else ServerTls(settings)
         """The certificate; None in plaintext."""
@@ -52,6 +58,11 @@ class TransportSecurity:
             raise StartError(
                 "[security] ca: is missing; with cert, name the CA bundle by which the programs verify each other"
             )
+
+    @property
+    def certificate_rules(self) -> CertificateRules:
+        """Which client certificates authenticate their holders."""
+        return self._settings.certificate_rules
 
     def grpc_credentials(self) -> grpc.ServerCredentials | None:
         """Return the credentials of one gRPC port; None for plaintext."""
@@ -85,27 +96,35 @@ class TransportSecurity:
     def admit(self, *addresses: str) -> None:
         """Check ports that are bound, before they serve. Raises ExposedError."""
         exposed = [address for address in addresses if bound_beyond_loopback(address)]
-        if exposed and self.tls is None and not self._allowed:
-            raise ExposedError(exposure_refusal(self._what, *exposed))
+        if exposed and (
+            refusal := exposure_refusal(
+                self._what,
+                *exposed,
+                tls=self.tls is not None,
+                authentication=self.authentication,
+                insecure=self._settings.insecure_listen,
+            )
+        ):
+            raise ExposedError(refusal)
         self._exposed |= dict.fromkeys(exposed)
 
     def log_mode(self) -> None:
         """Log how the program is secured, once all ports are bound."""
-        if self.tls is None and not self._exposed:
+        if self.tls is None and not self.authentication and not self._exposed:
             log.info("development_mode", why=NO_CREDENTIALS)
         self._warn()
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Take up renewed files, and repeat the warning about ports without TLS, until cancelled."""
-        if self.tls is not None:
-            await self.tls.watch()
-        while self._exposed:
-            await sleep(WARN_EVERY)
-            self._warn()
+        """Take up renewed files, and repeat the warning about ports without authentication, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.tls is not None:
+                tasks.create_task(self.tls.watch())
+            while self._exposed and not self.authentication:
+                await sleep(WARN_EVERY)
+                self._warn()
 
     def _warn(self) -> None:
-        client_certificates = self.tls is not None and bool(self.tls.certificate.material.client_ca)
-        for address in () if client_certificates else self._exposed:
+        for address in () if self.authentication else self._exposed:
             why = exposure_warning(self._what, address, tls=self.tls is not None)
             log.warning("listening_beyond_loopback", address=address, why=why)
 

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid_hosting.addresses import reachable_here
 from grid_hosting.auditing import Auditing
+from grid_hosting.authentication import Authentication
 from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
@@ -31,7 +32,9 @@ from registry_server.io.grpc_health import HealthService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
 from registry_server.io.loop import RegistryLoop
+from registry_server.io.method_roles import METHOD_ROLES
 from registry_server.io.metrics import registry_metrics, registry_queues
+from registry_server.io.own_credential import own_endpoint
 from registry_server.io.store.sqlite import SqliteStore
 from registry_server.io.watchdog import watch_the_watcher
 
@@ -61,6 +64,11 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     access = Access(config.data_dir)
     trail = AuditTrail(access)
     callers = Callers(loop, access.find, trail.refused)
+    authentication: Authentication | None = None
+    if config.authentication:
+        await access.open()
+        loop.registry.follow_parents()
+        authentication = Authentication(access, METHOD_ROLES, config.certificate_rules, trail.refused)
     streams = HeartbeatStreams(loop, config, callers)
     services, event_log = RegistryService(loop, streams, callers), EventService(loop, callers)
 
@@ -76,7 +84,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         services=SERVICES,
         max_message_bytes=config.max_message_bytes,
         credentials=security.grpc_credentials(),
-        interceptors=(Auditing(trail, ACTS, TARGETS),),
+        interceptors=() if authentication is None else (authentication, Auditing(trail, ACTS, TARGETS)),
     )
     server, address = bound.server, bound.address
     security.admit(address)
@@ -92,11 +100,17 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         *tls_metrics(security.tls),
     ]
     telemetry = Telemetry(
-        "registry", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint, security=security
+        "registry",
+        metrics,
+        listen=config.metrics_listen,
+        otlp_endpoint=config.otlp_endpoint,
+        security=security,
+        authority=access if config.authentication else None,
     )
     security.log_mode()
     caps = ("service_registry", "event_stream")
-    agent = own_agent(SERVICE_ID, "Service Registry", address, reachable_here(address), caps)
+    endpoint = await own_endpoint(access, config, reachable_here(address))
+    agent = own_agent(SERVICE_ID, "Service Registry", address, endpoint, caps)
     events = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         keeper = tasks.create_task(loop.run())
@@ -106,6 +120,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         securing = tasks.create_task(security.run())
         accessing = tasks.create_task(access.run())
         auditing = tasks.create_task(trail.run())
+        authenticating = None if authentication is None else tasks.create_task(authentication.run())
         try:
             await server.start()
             log.info("registry_serving", address=address, data_dir=str(config.data_dir))
@@ -133,6 +148,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             watchdog.cancel()
             messenger.cancel()
             securing.cancel()
+            if authenticating is not None:
+                authenticating.cancel()
             auditing.cancel()
             await asyncio.wait({auditing})  # it stores what remains
             accessing.cancel()

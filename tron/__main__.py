@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from grid_hosting.program import host, read_config
+from grid_hosting.program import Dials, host, read_config
 from grid_hosting.sinks.journal import JournalError
 from tron.config import Config
 from tron.server import serve
@@ -18,7 +18,8 @@ def main() -> None:
     async def program(stop: asyncio.Event) -> None:
         await serve(config, stop)
 
-    host(config, "monitor", program, data_dir=config.data_dir, known=(JournalError,))
+    dials = Dials(config.token_file, (config.registry,))
+    host(config, "monitor", program, data_dir=config.data_dir, known=(JournalError,), dials=dials)
 
 
 if __name__ == "__main__":

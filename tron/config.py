@@ -11,6 +11,7 @@ from pydantic_settings import CliImplicitFlag
 
 from grid_hosting.dialing import Dial
 from grid_hosting.program import Listen, OptionalListen, ProgramConfig
+from grid_hosting.security import OptionalFile
 from grid_hosting.sinks.config import SinksConfig
 from tron.policy import Policy
 from tron.registry_loss import LOST_AFTER, LOST_AFTER_DRAIN
@@ -80,6 +81,9 @@ class Config(ProgramConfig):
     """Listen address, HOST:PORT. Port 0: any free port. No HOST: all interfaces of the machine."""
     registry: Dial = "127.0.0.1:6122"
     """The address of the registry."""
+    token_file: OptionalFile = None
+    """File with the token that TRON sends to the registry; only its owner may have access to it. Default: the token
+    of TRON_TOKEN_FILE or TRON_TOKEN."""
     data_dir: Path = Path("tron-data")
     """Directory for thresholds that operators set, and for notices that wait for a sink. The registry stores TRON's
     verdicts."""

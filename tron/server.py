@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from tron_client.channel import open_aio_channel
 
+from grid_hosting.access.remote_access import RemoteAccess
 from grid_hosting.grpc_server import build_server
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
@@ -27,6 +28,8 @@ from tron.operator_relay import OperatorRelay
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
+from tron.rpc.audited_acts import ACTS
+from tron.rpc.method_roles import METHOD_ROLES
 from tron.rpc.tron import TronService
 from tron.stats import Stats
 
@@ -63,6 +66,9 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             tron_service_pb2_grpc.add_TronServiceServicer_to_server(service, server)
             health_pb2_grpc.add_HealthServicer_to_server(health, server)
 
+        access: RemoteAccess | None = None
+        if security.authentication:
+            access = RemoteAccess(channel, METHOD_ROLES, ACTS, security.certificate_rules)
         services = (TRON_SERVICE, "grpc.health.v1.Health")
         bound = build_server(
             config.listen,
@@ -70,6 +76,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             services=services,
             max_message_bytes=MAX_MESSAGE,
             credentials=security.grpc_credentials(),
+            interceptors=() if access is None else access.interceptors,
         )
         server, address = bound.server, bound.address
         security.admit(address)
@@ -80,7 +87,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             *tls_metrics(security.tls),
         ]
         telemetry = Telemetry(
-            "monitor", metrics, listen=config.metrics_listen, otlp_endpoint=config.otlp_endpoint, security=security
+            "monitor",
+            metrics,
+            listen=config.metrics_listen,
+            otlp_endpoint=config.otlp_endpoint,
+            security=security,
+            authority=None if access is None else access.authority,
         )
         security.log_mode()
         caps = ("health_monitoring", "timeout_detection", "service_alerts")
@@ -93,6 +105,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 tasks.create_task(relay.run()),
                 tasks.create_task(dispatcher.run()),
                 tasks.create_task(security.run()),
+                *([] if access is None else [tasks.create_task(access.run())]),
             ]
             try:
                 await server.start()

@@ -1,4 +1,4 @@
-"""The sessions of browsers: a random number in a cookie stands for the credential with which a person logged in. Pure:
+"""The sessions of browsers: a random number in a cookie represents the credential with which a person logged in. Pure:
 the caller draws the numbers, and brings the time in monotonic seconds.
 
 A session ends IDLE after its last use, and LONGEST after its login. Sessions are lost when the gateway stops.

@@ -4,6 +4,7 @@ Both the registry and the commands that work without a server use it. Read in th
 
 - `tokens`           bearer tokens: how they are made, and what is stored of them.
 - `book`             all principals and tokens, and every rule about them.
+- `programs`         the principals of the programs, and of the first administrator.
 - `store`            the file `access.db`.
 - `audit`            what the audit log records, and how refusals are counted.
 - `trail`            writes the records of one server.

@@ -8,6 +8,7 @@
 - `grpc_observer`                                 TRON's stream and calls.
 - `grpc_registry`, `grpc_listing`                 the other calls about services.
 - `grpc_events`                                   the event log.
+- `own_credential`                                how the registry, as an agent, authenticates to itself.
 - `access`, `grpc_access`                         the principals, their grants and tokens.
 - `audit`, `audited_acts`                         the audit log, and the methods that are acts.
 - `grpc_health`                                   the standard health service.

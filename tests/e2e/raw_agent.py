@@ -46,8 +46,9 @@ def a_service(service_id: str, **fields: Any) -> service_pb2.Service:
 class RawAgent:
     """One stream. Everything that was heard on it is kept, in order."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = open_channel(address)
+    def __init__(self, address: str, channel: grpc.Channel | None = None) -> None:
+        """`channel`: a connection of its own, in place of one in plaintext to the address."""
+        self.channel = channel or open_channel(address)
         self.heard: list[heartbeat_pb2.HeartbeatResponse] = []
         self._up: queue.SimpleQueue[heartbeat_pb2.HeartbeatRequest | None] = queue.SimpleQueue()
         self._ended = threading.Event()

@@ -6,10 +6,12 @@
 - `tls_options`                                   the options for TLS and profiles, for all commands that connect.
 - `system`                                        `tron up` and the commands that run one program each.
 - `system_security`                               TLS of `tron up`, and the addresses that it may listen on.
+- `system_access`                                 the credentials of the programs of `tron up`.
 - `process_policy`, `process_supervisor`          when `tron up` starts a child again: the decisions, and the processes.
 - `tether`                                        a program that dies with its parent.
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
 - `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
+- `security`                                      `tron security`: offline, on the data directory.
 - `access`, `audit`                               `tron token`, `tron grant`, `tron whoami` and `tron audit`.
 - `ca`                                            `tron ca`: a private CA.
 - `ca_contents`, `ca_signing`, `ca_files`         what a certificate says (pure), its signature, and its files.

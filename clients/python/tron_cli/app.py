@@ -18,6 +18,7 @@ from tron_cli import (
     judgement,
     policy,
     probing,
+    security,
     selftest,
     services,
     support_bundle,
@@ -60,6 +61,7 @@ app.command(rich_help_panel=CHANGE)(probing.probe)
 app.command(rich_help_panel=CHANGE)(services.register)
 app.command(rich_help_panel=CHANGE)(services.deregister)
 app.command(rich_help_panel=CHANGE)(services.release)
+app.add_typer(security.app, name="security", rich_help_panel=SECURE)
 app.add_typer(ca.app, name="ca", rich_help_panel=SECURE)
 app.add_typer(access.tokens, name="token", rich_help_panel=SECURE)
 app.add_typer(access.grants, name="grant", rich_help_panel=SECURE)

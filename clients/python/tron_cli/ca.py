@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tron_cli.ca_signing import Authority
 
 CA_FOLDER = Path("tron-ca")
+SERVERS = "servers"
+"""The name of the certificate of all programs of one system."""
 
 app = typer.Typer(no_args_is_help=True, help="Make certificates for TLS, with a private CA of your own.")
 
@@ -128,6 +130,21 @@ def renew(
         contents = renewed_contents(_signing().read_contents(former), authority.contents, _now(), days)
         write_certificate(pair.cert, authority.renew(former, contents))
     _report(folder, pair, contents, as_json)
+
+
+def server_files(folder: Path, *, dns: Sequence[str], ips: Sequence[str]) -> tuple[Path, Path, Path]:
+    """Return the files of the CA, of a server certificate and of its key; each is made if it is missing. Raises
+    ValueError and OSError; ends the command if the CA cannot be used."""
+    ca, servers = pair_in(folder, "ca"), pair_in(folder, SERVERS)
+    if not (servers.cert.exists() and servers.key.exists()):
+        if not ca.cert.exists():
+            created = _signing().Authority.create(ca_contents(secrets.token_hex(8), _now()))
+            make_folder(folder)
+            write_pair(ca, *created.files, force=False)
+        authority = _load(folder)
+        contents = leaf_contents(SERVERS, authority.contents, _now(), dns=dns, ips=ips, server=True)
+        write_pair(servers, *authority.issue(contents), force=False)
+    return ca.cert, servers.cert, servers.key
 
 
 def _now() -> datetime:

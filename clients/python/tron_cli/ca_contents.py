@@ -61,6 +61,11 @@ def checked_name(text: str) -> str:
     return text
 
 
+def is_dns_name(text: str) -> bool:
+    """Return whether a certificate may have this text as a DNS name."""
+    return bool(_DNS.fullmatch(text)) and len(text) <= 253
+
+
 def ca_contents(trust_domain: str, now: datetime) -> Contents:
     """Return the contents of the CA's own certificate. Raises ValueError for an invalid trust domain."""
     return Contents(
@@ -92,7 +97,7 @@ def leaf_contents(
     if (dns or ips) and not server:
         raise ValueError("host names belong to servers: add --server, or leave out --dns and --ip")
     for each in dns:
-        if not _DNS.fullmatch(each) or len(each) > 253:
+        if not is_dns_name(each):
             raise ValueError(f"{each!r} is not a DNS name")
     found_ips = tuple(_checked_ip(each) for each in ips)
     if server and not dns and not ips:

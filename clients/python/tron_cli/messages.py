@@ -442,3 +442,61 @@ def token_file_exists(path: str) -> str:
 
 def no_folder(path: str) -> str:
     return f"{path}: there is no such directory"
+
+
+# --- tron security ----------------------------------------------------------------------------------------------------
+
+AUTHENTICATION_DIFFERS = "authentication: the programs of tron up need the same value; set it in [security]"
+TOKEN_OF_ONE_HOUR = "Wrote a token of an administrator, valid for one hour, to {}"
+
+
+def secured_already(settings: str) -> str:
+    return f"{settings}: authentication is enabled already; for a token, run: tron security admin-token"
+
+
+def settings_written(settings: str) -> str:
+    return f"Wrote [security] to {settings}"
+
+
+def settings_to_write(settings: str) -> str:
+    return f"Add these lines to [security] in {settings}:"
+
+
+def secured_next(ca: str, token: str) -> tuple[str, ...]:
+    trust = f"TRON_CA={ca} " if ca else ""
+    return (
+        "Then restart the system: tron up",
+        "To manage it:",
+        f"  export {trust}TRON_TOKEN_FILE={token}",
+        "For each kind of agent, make a token:",
+        "  tron token create --role agent --ids 'worker-*' --out worker.token",
+        "Agents need the CA certificate and their token:",
+        f"  {trust}TRON_TOKEN_FILE=worker.token",
+        "For yourself, make a token that lasts longer: tron token create --role admin --out me.token",
+    )
+
+
+def no_registry_in(folder: str) -> str:
+    return f"{folder}: no registry has run in this directory; name the one of tron up, or of the registry"
+
+
+def not_your_directory(folder: str, owner: str) -> str:
+    return f"{folder} belongs to {owner}, who could not read the new files; run this command as {owner}"
+
+
+def not_a_program(name: str) -> str:
+    return f"{name!r} is neither monitor nor gateway; the registry makes a token of its own"
+
+
+def program_token_made(program: str, file: str) -> str:
+    return f"Wrote the token of the {program} to {file}; name it in the settings: [{program}] token_file"
+
+
+def admin_now(principal: str) -> str:
+    return f"{principal} is an administrator now."
+
+
+def authenticate_first(command: str, *, certificates: bool) -> str:
+    if certificates:
+        return f"Callers authenticate. For an administrator, run: {command} security grant-admin PRINCIPAL"
+    return f"Callers authenticate. For a token of an administrator, run: {command} security admin-token"

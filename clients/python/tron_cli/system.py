@@ -26,6 +26,7 @@ from tron_cli.process_policy import RestartPolicy
 from tron_cli.process_supervisor import Supervisor, child
 from tron_cli.registering import load_catalogue
 from tron_cli.streams import even_unread
+from tron_cli.system_access import issue_credentials
 from tron_cli.system_security import as_flags, check_security, exports, scheme, warn_of_exposure
 
 if TYPE_CHECKING:
@@ -137,8 +138,22 @@ def up(
     trusted_proxies: Annotated[
         str, typer.Option(help="Addresses of reverse proxies whose X-Forwarded-Host is believed, separated by commas.")
     ] = "",
+    authentication: Annotated[
+        bool,
+        typer.Option("--authentication", help="Serve only callers that authenticate; see: tron security enable"),
+    ] = False,
+    trust_domains: Annotated[
+        str, typer.Option(help="SPIFFE trust domains whose client certificates authenticate, separated by commas.")
+    ] = "",
+    accept_common_name: Annotated[
+        bool,
+        typer.Option("--accept-common-name", help="Let client certificates without a URI authenticate by common name."),
+    ] = False,
     insecure_listen: Annotated[
-        bool, typer.Option("--insecure-listen", help="Allow addresses that other machines can reach without TLS.")
+        bool,
+        typer.Option(
+            "--insecure-listen", help="Allow addresses that other machines can reach without TLS or authentication."
+        ),
     ] = False,
 ) -> None:
     """Run the whole system: registry, TRON and gateway.
@@ -166,9 +181,14 @@ def up(
     _check_addresses(listens, pages)
     files = {"cert": cert, "key": key, "client_ca": client_ca, "ca": ca}
     given: dict[str, Path | bool | str] = {name: path for name, path in files.items() if path is not None}
-    given |= {name: text for name, text in (("http_hosts", http_hosts), ("trusted_proxies", trusted_proxies)) if text}
-    if insecure_listen:
-        given["insecure_listen"] = True
+    lists = {"http_hosts": http_hosts, "trusted_proxies": trusted_proxies, "trust_domains": trust_domains}
+    given |= {name: text for name, text in lists.items() if text}
+    switches = {
+        "authentication": authentication,
+        "accept_common_name": accept_common_name,
+        "insecure_listen": insecure_listen,
+    }
+    given |= {name: True for name, wanted in switches.items() if wanted}
     security = check_security(tables, given, listens | pages)
     _log_no_handshakes()
     _prepare(data_dir, ready_file)
@@ -184,7 +204,7 @@ def up(
         folder, registry_address = str(data_dir / "monitor"), reachable_here(addresses["registry_grpc"])
         arguments = ["--listen", listen, "--registry", registry_address, "--data-dir", folder]
         arguments += ["--metrics-listen", addresses["tron_metrics"]]
-        return program("tron", [*arguments, "--ready-file", str(ready), *shared])
+        return program("tron", [*arguments, "--ready-file", str(ready), *own_token("monitor"), *shared])
 
     def demo_command(_: str, ready: Path, addresses: dict[str, str]) -> list[str]:
         arguments = ["--registry", reachable_here(addresses["registry_grpc"]), "--catalogue", catalogue]
@@ -195,8 +215,13 @@ def up(
         arguments += ["--events-http-listen", addresses["events_http"], "--hmi-listen", addresses["hmi_http"]]
         arguments += ["--registry", reachable_here(addresses["registry_grpc"])]
         arguments += ["--tron", reachable_here(addresses["tron_grpc"])]
-        folder = str(data_dir / "gateway")
-        return program("gateway_http", [*arguments, "--data-dir", folder, "--ready-file", str(ready), *shared])
+        arguments += ["--data-dir", str(data_dir / "gateway"), *own_token("gateway")]
+        return program("gateway_http", [*arguments, "--ready-file", str(ready), *shared])
+
+    tokens: dict[str, Path] = {}
+
+    def own_token(name: str) -> list[str]:
+        return [] if name not in tokens else ["--token-file", absolute(tokens[name])]
 
     async def supervise(scratch: Path) -> int:
         children = [
@@ -222,6 +247,9 @@ def up(
 
     with _only_one(data_dir), _scratch_folder() as scratch:
         warn_of_exposure(security, listens | pages)
+        tokens |= issue_credentials(data_dir, security, ("monitor", "gateway", *(("demo",) if demo else ())))
+        if "demo" in tokens:  # the other programs are given theirs by a flag
+            os.environ["TRON_TOKEN_FILE"] = absolute(tokens["demo"])
         code = asyncio.run(supervise(scratch))
     raise typer.Exit(code)
 
@@ -320,7 +348,7 @@ def _welcome(
     elsewhere = "" if address == DEFAULT_REGISTRY else f" --registry {address}"
     with even_unread():
         state = f"{_state(serving[0])}: {absolute(data_dir)}"
-        _print_welcome(table, state, exports(security), commands, elsewhere)
+        _print_welcome(table, state, exports(security), commands, elsewhere, security["registry"])
 
 
 def _state(registry: Serving) -> str:
@@ -349,11 +377,17 @@ def _as_typed() -> str:
     return str(own)
 
 
-def _print_welcome(table: Table, state: str, first: str, commands: Sequence[str], elsewhere: str) -> None:
+def _print_welcome(
+    table: Table, state: str, first: str, commands: Sequence[str], elsewhere: str, registry: SecuritySettings
+) -> None:
     out.print(table)
     command_name = _as_typed()
     out.print(f"\n{state}", highlight=False, markup=False, soft_wrap=True)
     out.print(messages.STOP_AND_TRY, highlight=False, markup=False)
+    if registry.authentication:
+        certificates = bool(registry.certificate_rules.trust_domains or registry.accept_common_name)
+        hint = messages.authenticate_first(command_name, certificates=certificates)
+        out.print(f"  # {hint}", highlight=False, markup=False, soft_wrap=True)
     if first:
         out.print(f"  {first}", highlight=False, markup=False, soft_wrap=True)
     for command in commands:

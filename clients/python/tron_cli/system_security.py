@@ -6,12 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from tron_client.bearer import FILE_VARIABLE, VARIABLE
 from tron_client.profiles import VARIABLE as PROFILE
 from tron_client.tls import SERVER_NAME, VARIABLES
 
 from grid_hosting.addresses import exposure_refusal, exposure_warning
 from grid_hosting.listening import is_exposed
 from grid_hosting.start import StartError
+from tron_cli import messages
 from tron_cli.output import fail
 
 if TYPE_CHECKING:
@@ -52,8 +54,17 @@ def check_security(
         fail(str(error), code=2)
     for flag, address in listens.items():
         settings = security[LISTENERS[flag]]
-        if settings.cert is None and not settings.insecure_listen and is_exposed(address):
-            fail(f"{flag}: {exposure_refusal(PROGRAMS[LISTENERS[flag]], address)}")
+        refusal = exposure_refusal(
+            PROGRAMS[LISTENERS[flag]],
+            address,
+            tls=settings.cert is not None,
+            authentication=settings.authentication,
+            insecure=settings.insecure_listen,
+        )
+        if refusal is not None and is_exposed(address):
+            fail(f"{flag}: {refusal}")
+    if len({each.authentication for each in security.values()}) > 1:
+        fail(messages.AUTHENTICATION_DIFFERS, code=2)
     if any(each.cert is not None for each in security.values()):
         from grid_hosting.transport_security import TransportSecurity  # it takes gRPC
 
@@ -73,14 +84,16 @@ def check_security(
         for name in (*VARIABLES.values(), SERVER_NAME, PROFILE):
             os.environ.pop(name, None)
     os.environ.update(client_environment(security["registry"], os.environ))
+    for name in (FILE_VARIABLE, VARIABLE):
+        os.environ.pop(name, None)  # the token of the user: the programs have their own
     return security
 
 
 def warn_of_exposure(security: Mapping[str, SecuritySettings], listens: Mapping[str, str]) -> None:
-    """Print a warning for each address that other machines can reach without a client certificate."""
+    """Print a warning for each address that other machines can reach without authentication."""
     for flag, address in listens.items():
         name = LISTENERS[flag]
-        if security[name].client_ca is None and is_exposed(address):
+        if not security[name].authentication and is_exposed(address):
             text = exposure_warning(PROGRAMS[name], address, tls=security[name].cert is not None)
             print(f"tron up: WARNING: {text}", file=sys.stderr, flush=True)
 
@@ -103,5 +116,9 @@ def exports(security: Mapping[str, SecuritySettings]) -> str:
     """Return the shell command after which clients reach the system; empty if none is needed."""
     from grid_hosting.security import client_environment
 
-    variables = client_environment(security["registry"], {})
+    registry = security["registry"]
+    variables = client_environment(registry, {})
+    if registry.authentication:
+        # The certificate of the servers would make every client one of the programs.
+        variables = {name: path for name, path in variables.items() if name == VARIABLES["ca"]}
     return f"export {' '.join(f'{name}={path}' for name, path in variables.items())}" if variables else ""

@@ -97,7 +97,7 @@ def test_the_warning_says_who_can_do_what_and_what_to_do_instead() -> None:
     for part in ("0.0.0.0:6122", "anyone who reaches it can", "listen on 127.0.0.1", "ssh -L 6122:127.0.0.1:6122"):
         assert part in told
     told = exposure_warning("the registry", "0.0.0.0:6122", tls=True)
-    for part in ("0.0.0.0:6122", "anyone who reaches it can", "no authentication", "[security] client_ca"):
+    for part in ("0.0.0.0:6122", "anyone who can connect can", "do not authenticate", "[security] authentication"):
         assert part in told
 
 

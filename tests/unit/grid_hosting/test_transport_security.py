@@ -106,17 +106,40 @@ async def test_insecure_listen_warns_at_the_start_and_every_minute() -> None:
     assert "without TLS" in logged[0]["why"]
 
 
-def test_with_tls_a_port_beyond_loopback_serves_and_the_missing_authentication_is_said(
-    secured: SecuritySettings,
+@pytest.mark.parametrize(
+    ("tls", "given", "said"),
+    [
+        (True, {"authentication": True}, None),
+        (True, {}, "callers do not authenticate"),
+        (True, {"insecure_listen": True}, None),
+        (False, {}, "TLS and authentication are not configured"),
+        (False, {"insecure_listen": True}, None),
+        (False, {"authentication": True}, "the tokens of callers would be readable"),
+        (False, {"authentication": True, "insecure_listen": True}, "the tokens of callers would be readable"),
+    ],
+)
+def test_a_port_beyond_loopback_needs_tls_and_authentication(
+    secured: SecuritySettings, tls: bool, given: dict[str, bool], said: str | None
 ) -> None:
-    with bound("0.0.0.0:0") as address:
-        for settings, warnings in ((secured, 1), (secured.model_copy(update={"client_ca": secured.ca}), 0)):
-            security = TransportSecurity("the registry", settings)
-            with capture_logs() as logged:
+    settings = (secured if tls else SecuritySettings()).model_copy(update=given)
+    security = TransportSecurity("the registry", settings)
+    with bound("0.0.0.0:0") as address, capture_logs() as logged:
+        if said is not None:
+            with pytest.raises(ExposedError, match=said) as refused:
                 security.admit(address)
-                security.log_mode()
-            assert len(logged) == warnings
-            assert all("no authentication without client certificates" in each["why"] for each in logged)
+            assert "[security] cert and key" in str(refused.value)
+            return
+        security.admit(address)
+        security.log_mode()
+    assert [each["event"] for each in logged] == ([] if settings.authentication else ["listening_beyond_loopback"])
+
+
+def test_on_loopback_authentication_needs_no_tls() -> None:
+    security = TransportSecurity("the registry", SecuritySettings(authentication=True))
+    with bound("127.0.0.1:0") as address, capture_logs() as logged:
+        security.admit(address)
+        security.log_mode()
+    assert logged == [], "users of the machine no longer have full access"
 
 
 def test_a_refused_port_of_metrics_is_closed() -> None:
@@ -165,14 +188,18 @@ def test_tron_up_finds_the_settings_that_each_program_will_have(monkeypatch: pyt
     [
         (
             '[security]\ncret = "x"\n',
-            "[security] has no setting cret; it has ca, cert, client_ca, http_hosts, "
-            "insecure_listen, key, trusted_proxies",
+            "[security] has no setting cret; it has accept_common_name, authentication, ca, cert, client_ca, "
+            "http_hosts, insecure_listen, key, trust_domains, trusted_proxies",
         ),
         ('security = "on"\n', "security is not a table"),
         ('[security]\ncert = "x"\n', "[security] key: is missing"),
         ('[security]\nkey = "x"\n', "[security] cert: is missing"),
         ('[security]\nclient_ca = "x"\n', "[security] cert: is missing"),
         ("[security]\ncert = 7\n", "cert: "),
+        ("[security]\nauthentication = 7\n", "authentication: "),
+        ('[security]\nauthentication = true\ntrust_domains = ["Tron"]\n', "'Tron' is not a trust domain"),
+        ('[security]\nauthentication = true\ntrust_domains = ["tron"]\n', "[security] client_ca: is missing"),
+        ("[security]\naccept_common_name = true\n", "[security] authentication: is false"),
     ],
 )
 def test_a_wrong_or_incomplete_table_stops_the_start_in_one_line(

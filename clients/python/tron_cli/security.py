@@ -1,0 +1,260 @@
+"""The commands `tron security`: they work on the data directory, and need no server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grid_hosting.start import StartError, absolute, read_settings, reason
+from grid_hosting.whole_file import write_whole
+from tron_cli import messages
+from tron_cli.ca import CA_FOLDER, server_files
+from tron_cli.output import fail, out
+from tron_cli.system_access import REGISTRY_FOLDER, new_secret, write_token
+
+if TYPE_CHECKING:
+    from grid_hosting.access.store import AccessStore
+
+app = typer.Typer(no_args_is_help=True, help="Secure a system, and make its first tokens; no server is needed.")
+
+DATA_DIR = Path("tron-data")
+SETTINGS = Path("tron.toml")
+ADMIN_FILE = "admin.token"
+_DATABASE = "registry.db"
+_OFFLINE = "offline"
+"""The actor of what is done on the data directory, in the audit log."""
+
+DataDirOption = Annotated[
+    Path, typer.Option("--data-dir", metavar="DIR", help="The data directory of tron up, or that of a registry.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="The file for the token, of mode 0600.", show_default=False),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+
+
+@app.command()
+def enable(
+    data_dir: DataDirOption = DATA_DIR,
+    config: Annotated[
+        Path, typer.Option("--config", metavar="FILE", help="The settings file, which is written.")
+    ] = SETTINGS,
+    ca_dir: Annotated[
+        Path,
+        typer.Option("--ca-dir", metavar="DIR", help="The directory of the private CA, if the settings name no cert."),
+    ] = CA_FOLDER,
+    dns: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A DNS name of the servers. May be repeated.")
+    ] = None,
+    ip: Annotated[
+        list[str] | None, typer.Option(metavar="ADDR", help="An IP address of the servers. May be repeated.")
+    ] = None,
+) -> None:
+    """Secure a system: TLS on all ports, and authentication of all callers.
+
+    Registrations and events are kept. Without a certificate in the settings,
+    this makes one, with a private CA (see: tron ca). The token for the first
+    steps is valid for one hour.
+    """
+    with _failing():
+        folder = _registry_folder(data_dir)
+        tables = read_settings(config)
+        before = _security(config, tables)
+        if before.get("authentication") is True:
+            fail(messages.secured_already(absolute(config)))
+        wanted: dict[str, str | bool] = {}
+        if "cert" not in before:
+            ca, cert, key = server_files(ca_dir, dns=_names(dns), ips=["127.0.0.1", "::1", *(ip or ())])
+            wanted |= {"cert": absolute(cert), "key": absolute(key), "ca": absolute(ca)}
+        wanted["authentication"] = True
+        trusted = _check({**before, **wanted})
+        token = _admin_token(folder, data_dir / ADMIN_FILE)
+        text = "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in wanted.items())
+        written = "security" not in (tables or {})
+        if written:
+            _add_table(config, text)
+    _print(messages.TOKEN_OF_ONE_HOUR.format(absolute(token)))
+    if written:
+        _print(messages.settings_written(absolute(config)))
+    else:
+        _print(messages.settings_to_write(absolute(config)), *(f"  {line}" for line in text.splitlines()))
+    _print(*messages.secured_next(trusted, absolute(token)))
+
+
+@app.command("admin-token")
+def admin_token(data_dir: DataDirOption = DATA_DIR, file: OutOption = None, force: ForceOption = False) -> None:
+    """Make a token of an administrator that is valid for one hour.
+
+    It needs no other token, but write access to the data directory of the
+    registry: for the first token, and if all others are lost. The registry may
+    run meanwhile. The audit log has a record of it.
+    """
+    with _failing():
+        folder = _registry_folder(data_dir, existing=True)
+        path = _admin_token(folder, file or data_dir / ADMIN_FILE, force=force)
+    _print(messages.TOKEN_OF_ONE_HOUR.format(absolute(path)), messages.token_use(absolute(path)))
+
+
+@app.command("grant-admin")
+def grant_admin(
+    principal: Annotated[
+        str, typer.Argument(metavar="PRINCIPAL", help="The principal, such as spiffe:tron/alice or token:ops.")
+    ],
+    data_dir: DataDirOption = DATA_DIR,
+) -> None:
+    """Make a principal an administrator: that of a client certificate.
+
+    If client certificates authenticate, nobody can send a token beside one.
+    Otherwise use: tron security admin-token
+    """
+    from grid_hosting.access import programs
+
+    with _failing(), _store(_registry_folder(data_dir, existing=True)) as store:
+        store.change(lambda book: programs.make_admin(book, principal))
+        _record(store, "grant-admin", principal)
+    _print(messages.admin_now(principal))
+
+
+@app.command("program-token")
+def program_token(
+    program: Annotated[str, typer.Argument(metavar="PROGRAM", help="monitor or gateway.")],
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file for the token, of mode 0600.")],
+    data_dir: DataDirOption = DATA_DIR,
+    force: ForceOption = False,
+) -> None:
+    """Make the token by which TRON or the gateway authenticates.
+
+    Only for programs that run without tron up, which makes the tokens of its
+    programs. Former tokens of the program are revoked.
+    """
+    from grid_hosting.access import programs
+
+    if program not in (programs.MONITOR, programs.GATEWAY):
+        raise typer.BadParameter(messages.not_a_program(program), param_hint="PROGRAM")
+    with _failing():
+        folder = _registry_folder(data_dir, existing=True)
+        _check_file(file, force=force)
+        secret = new_secret()
+        with _store(folder) as store:
+            store.change(lambda book: programs.issue(book, program, secret, time.time()))
+            _record(store, "program-token", programs.principal_of(program))
+        write_token(file, secret)
+    _print(messages.program_token_made(program, absolute(file)))
+
+
+def _admin_token(folder: Path, path: Path, *, force: bool = False) -> Path:
+    from grid_hosting.access import programs
+
+    if not (path.name == ADMIN_FILE and path.parent.resolve() in (folder.resolve(), folder.resolve().parent)):
+        _check_file(path, force=force)  # ours is replaced, because its token has ended or ends soon
+    secret = new_secret()
+    with _store(folder) as store:
+        store.change(lambda book: programs.issue_admin(book, secret, time.time(), _OFFLINE))
+        _record(store, "admin-token", programs.ADMIN)
+    return write_token(path, secret)
+
+
+@contextmanager
+def _store(folder: Path) -> Iterator[AccessStore]:
+    from grid_hosting.access.store import AccessStore
+
+    store = AccessStore(folder)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _record(store: AccessStore, command: str, target: str) -> None:
+    from grid_hosting.access.audit import AuditKind, AuditRecord
+
+    store.append_audit([AuditRecord(time.time(), AuditKind.ACT, _OFFLINE, f"tron security {command}", target)])
+
+
+def _registry_folder(data_dir: Path, *, existing: bool = False) -> Path:
+    """Return the folder of the registry. Ends the command unless this user owns it: the registry could not read files
+    of another user."""
+    folder = data_dir if (data_dir / _DATABASE).exists() else data_dir / REGISTRY_FOLDER
+    if existing and not folder.is_dir():
+        fail(messages.no_registry_in(absolute(data_dir)))
+    owned = next(each for each in (folder, data_dir, *data_dir.absolute().parents) if each.exists())
+    owner = owned.stat().st_uid
+    if owned in (folder, data_dir) and owner != os.geteuid():
+        fail(messages.not_your_directory(absolute(owned), _user_name(owner)))
+    return folder
+
+
+def _user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"
+
+
+def _security(config: Path, tables: Mapping[str, Any] | None) -> dict[str, Any]:
+    if tables is None and config != SETTINGS and not config.absolute().parent.is_dir():
+        fail(messages.no_folder(absolute(config.absolute().parent)))
+    return dict((tables or {}).get("security", {}))
+
+
+def _check(security: Mapping[str, Any]) -> str:
+    """Return the path of the CA bundle that clients need. Raises StartError if the programs would refuse these
+    settings."""
+    from grid_hosting.security import read_security
+    from grid_hosting.transport_security import TransportSecurity
+
+    settings = read_security("registry", {"security": security}, {}, {})
+    TransportSecurity("the registry", settings)
+    return "" if settings.trusted is None else absolute(settings.trusted)
+
+
+def _names(given: list[str] | None) -> list[str]:
+    from tron_cli.ca_contents import is_dns_name
+
+    own = socket.gethostname()
+    return ["localhost", *([own] if is_dns_name(own) else []), *(given or ())]
+
+
+def _add_table(config: Path, text: str) -> None:
+    try:
+        before = config.read_text(encoding="utf-8") if config.exists() else ""
+        gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
+        mode = config.stat().st_mode & 0o777 if before else 0o644
+        write_whole(config, f"{before}{gap}[security]\n{text}", durable=True, mode=mode)
+    except OSError as error:
+        raise StartError(f"{absolute(config)}: {reason(error)}") from error
+
+
+def _check_file(path: Path, *, force: bool) -> None:
+    if not force and os.path.lexists(path):
+        fail(messages.token_file_exists(absolute(path)))
+    if not path.absolute().parent.is_dir():
+        fail(messages.no_folder(absolute(path.absolute().parent)))
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """End the command with one line for a file or a directory that cannot be used."""
+    from grid_model.errors import TronError
+
+    try:
+        yield
+    except (StartError, TronError, ValueError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename}: {reason(error)}" if error.filename else str(error))
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,90 @@
+"""The principals of the programs of a system, and of the administrator who has no token yet. Pure.
+
+The programs authenticate as all callers do. They own their ids together, so that a program may change from a token to
+a certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from grid_model.access import Grant, Role
+
+from grid_hosting.access.book import AccessBook, Registered
+from grid_hosting.access.tokens import Token
+
+REGISTRY, MONITOR, GATEWAY, DEMO = "registry", "monitor", "gateway", "demo"
+
+GROUP = "programs"
+
+GRANTS: Mapping[str, tuple[Grant, ...]] = {
+    REGISTRY: (
+        Grant(Role.AGENT, "service-registry"),
+        Grant(Role.AGENT, "Service Registry"),
+    ),
+    MONITOR: (
+        Grant(Role.JUDGE, "tron-heartbeat-monitor"),
+        Grant(Role.AGENT, "tron-heartbeat-monitor"),
+        Grant(Role.AGENT, "TRON Heartbeat Monitor"),
+    ),
+    GATEWAY: (
+        Grant(Role.RELAY, "*"),
+        Grant(Role.OBSERVER, "*"),
+        *(Grant(Role.AGENT, each) for each in ("service-gateway", "Gateway")),
+        *(Grant(Role.AGENT, each) for each in ("service-event-stream", "Event Stream")),
+        *(Grant(Role.AGENT, each) for each in ("service-hmi", "HMI Dashboard")),
+    ),
+    DEMO: (Grant(Role.AGENT, "*"),),
+}
+"""What each program needs: its ids and names as agents, and the role of its work."""
+
+ADMIN = "token:admin"
+ADMIN_LIFETIME = 3600.0
+"""Seconds for which a token of ADMIN that was made without a server is valid."""
+
+
+def principal_of(program: str) -> str:
+    """Return the principal of a program that has a token."""
+    return f"token:program/{program}"
+
+
+def admit(book: AccessBook, program: str, principal: str) -> Registered:
+    """Add the grants of a program to a principal, which is created if it is not known: to that of its certificate."""
+    before = book.principals.get(principal) or Registered(principal, GROUP, (), f"the {program} of this system")
+    more = tuple(each for each in GRANTS[program] if each not in before.grants)
+    return book.put(replace(before, group=before.group or GROUP, grants=(*before.grants, *more)))
+
+
+def issue(book: AccessBook, program: str, secret: str, now: float) -> Token:
+    """Create the token of a program, and revoke its former ones. `secret`: a new token; `now`: seconds since the epoch.
+    Raises QuotaExceeded."""
+    name = principal_of(program)
+    # The agents of the demo are no programs of the system, and do not own their ids.
+    group = "" if program == DEMO else GROUP
+    book.put(Registered(name, group, GRANTS[program], f"the {program} of this system"))
+    _revoke(book, name)
+    return book.create_token(secret, name, now=now, description="replaced at each start", created_by=name)
+
+
+def make_admin(book: AccessBook, principal: str) -> Registered:
+    """Make a principal an administrator, whatever was done to it before. Raises InvalidRequest, QuotaExceeded."""
+    everything = Grant(Role.ADMIN, "*")
+    before = book.principals.get(principal, Registered(principal))
+    grants = before.grants if everything in before.grants else (*before.grants, everything)
+    return book.put(replace(before, grants=grants, disabled=False))
+
+
+def issue_admin(book: AccessBook, secret: str, now: float, created_by: str) -> Token:
+    """Create a token of ADMIN for ADMIN_LIFETIME, whatever was done to that principal before. Raises QuotaExceeded."""
+    make_admin(book, ADMIN)
+    for each in list(book.tokens.values()):
+        if each.principal == ADMIN and not each.valid_at(now):
+            book.revoke(each.token_id)
+    return book.create_token(secret, ADMIN, now=now, lifetime=ADMIN_LIFETIME, created_by=created_by)
+
+
+def _revoke(book: AccessBook, principal: str) -> None:
+    for each in list(book.tokens.values()):
+        if each.principal == principal:
+            book.revoke(each.token_id)

@@ -1,0 +1,88 @@
+"""The credential of a program towards the other programs: a token in a file, or its client certificate."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
+
+from tron_client import bearer
+from tron_client.address import parse_address
+
+from grid_hosting.credential import principal_of_certificate
+from grid_hosting.security import SecuritySettings
+from grid_hosting.start import StartError, absolute, reason
+
+
+def own_principal(settings: SecuritySettings, environ: Mapping[str, str]) -> str:
+    """Return the principal that the certificate of our clients authenticates at the servers of this system; empty if it
+    authenticates none. Raises StartError for a file that cannot be read."""
+    path = environ.get("TRON_CERT", "").strip() or settings.cert
+    if settings.client_ca is None or path is None:
+        return ""
+    try:
+        pem = Path(path).read_bytes()
+        return principal_of_certificate(pem, settings.certificate_rules)
+    except OSError as error:
+        raise StartError(f"{absolute(Path(path))}: {reason(error)}") from error
+    except ValueError as error:
+        raise StartError(f"{absolute(Path(path))}: {error}") from error
+
+
+def use_own_credential(
+    table: str,
+    settings: SecuritySettings,
+    token_file: Path | None,
+    servers: Iterable[str],
+    environ: MutableMapping[str, str],
+) -> None:
+    """Let the clients of a program send its token to the servers with these addresses: that of the setting, else that
+    of the environment. Raises StartError if the program needs a credential and has none, for a token beside a
+    certificate that authenticates it too, and for a token that cannot be used or would be sent in plaintext.
+
+    `table`: the name of the program in settings.
+    """
+    setting = f"[{table}] token_file"
+    if token_file is not None:
+        check_token_file(setting, token_file)
+        environ[bearer.FILE_VARIABLE] = absolute(token_file)
+        environ.pop(bearer.VARIABLE, None)
+    certified = own_principal(settings, environ) if settings.authentication else ""
+    try:
+        token = bearer.of_environment(environ)
+        if token is not None:
+            bearer.read_token(token)
+            tls = settings.trusted is not None or bool(environ.get("TRON_CA"))
+            for each in servers:
+                bearer.require_protected(parse_address(each, "address"), token, tls=tls)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    if settings.authentication and token is None and not certified:
+        raise StartError(
+            f"{setting}: is missing; with [security] authentication, {table} needs a token of its own "
+            "(tron security program-token makes one)"
+        )
+    if token is not None and certified:
+        raise StartError(
+            f"{setting}: a caller has one credential, and the certificate that {table} presents is already that of "
+            f"{certified}; leave the token out"
+        )
+
+
+def check_token_file(setting: str, path: Path) -> None:
+    """Raise StartError, which names the setting, unless a file has one token, and only its owner has access to it."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(bearer.MOST_BYTES + 3)
+    except OSError as error:
+        raise StartError(f"{setting}: {absolute(path)}: {reason(error)}") from error
+    if mode & 0o077:
+        raise StartError(
+            f"{setting}: {absolute(path)} may be used by others than its owner (mode {mode:04o}); run chmod 600 {path}"
+        )
+    try:
+        bearer.checked_token(bearer.TokenSource(absolute(path), named=f"{setting}:"), content)
+    except ValueError as error:
+        raise StartError(str(error)) from error

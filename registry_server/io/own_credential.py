@@ -1,0 +1,32 @@
+"""The credential by which the registry, as an agent, authenticates to itself."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+
+from tron_client.address import parse_address
+from tron_client.bearer import TokenSource
+from tron_client.endpoint import Endpoint
+from tron_client.tls import NO_FILES
+
+from grid_hosting.access import programs
+from grid_hosting.access.tokens import RANDOM_BYTES, make_secret
+from grid_hosting.own_credential import own_principal
+from grid_hosting.security import SecuritySettings
+from registry_server.io.access import Access
+
+
+async def own_endpoint(access: Access, settings: SecuritySettings, address: str) -> str | Endpoint:
+    """Return how the registry reaches itself: with a token that is new at each start and only in memory, or with the
+    certificate that its clients present. Raises AccessStoreError."""
+    if not settings.authentication:
+        return address
+    if certified := own_principal(settings, os.environ):
+        await access.change(lambda book: programs.admit(book, programs.REGISTRY, certified))
+        return address
+    secret = make_secret(secrets.token_bytes(RANDOM_BYTES))
+    await access.change(lambda book: programs.issue(book, programs.REGISTRY, secret, time.time()))
+    token = TokenSource(text=secret, named="the registry's own token")
+    return Endpoint.with_files(parse_address(address, "listen"), NO_FILES, token)

@@ -1,0 +1,335 @@
+"""A whole system whose callers authenticate: made of a development one by `tron security enable`, run by `tron up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
+from grid.liveness.v1 import liveness_pb2
+from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tron_client.channel import open_channel
+from tron_client.endpoint import Endpoint
+
+from tests.e2e.raw_agent import RawAgent, a_service, seconds
+from tests.e2e.refusals import read_refusal
+from tests.support.binaries import find_binary
+from tests.support.processes import System, start_registry, start_system
+from tests.support.waiting import wait_until
+
+WORKER, TWIN, BOSS, ADMIN = "worker", "twin", "boss", "admin"
+GRANTS = {WORKER: "worker-*", TWIN: "worker-*", BOSS: "boss"}
+CORE = {"service-registry", "tron-heartbeat-monitor", "service-gateway", "service-event-stream", "service-hmi"}
+DENIED, FOREIGN, ENDED = "PERMISSION_DENIED", "NOT_OWNER", "CREDENTIAL_EXPIRED"
+METHODS = "/grid.registry.v1.RegistryService/"
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """A running system, the folder with its settings, and the tokens of callers: `NAME.token`."""
+
+    system: System
+    folder: Path
+
+    @property
+    def ca(self) -> Path:
+        """The CA bundle that clients trust."""
+        return self.folder / "ca" / "ca.pem"
+
+    def token(self, name: str) -> Path:
+        """The file with a token."""
+        return self.folder / ("data/admin.token" if name == ADMIN else f"{name}.token")
+
+    def environment(self, name: str) -> dict[str, str]:
+        """The variables of a client."""
+        registry, tron = self.system.registry_address, self.system.tron_address
+        files = {"TRON_CA": str(self.ca), "TRON_TOKEN_FILE": str(self.token(name))}
+        return {**files, "TRON_REGISTRY": registry, "TRON_MONITOR": tron}
+
+    def tron(self, name: str, *words: str) -> str:
+        """Run a command as a principal; return what it printed."""
+        done = run_tron(*words, env=self.environment(name))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def http(self) -> httpx.Client:
+        """An HTTP client that trusts the CA."""
+        return httpx.Client(verify=ssl.create_default_context(cafile=str(self.ca)), timeout=10)
+
+    def bearer(self, name: str) -> dict[str, str]:
+        """The header with the token of a principal."""
+        return {"authorization": f"Bearer {self.token(name).read_text().strip()}"}
+
+    def channel(self, name: str, address: str | None = None) -> grpc.Channel:
+        """A connection of its own with the token of a principal."""
+        return open_channel(
+            Endpoint(address or self.system.registry_address, ca=self.ca, token_file=self.token(name))
+        )  # fmt: skip
+
+    @contextmanager
+    def registry(self, name: str) -> Iterator[Any]:
+        """The stub of RegistryService for a principal."""
+        with self.channel(name) as channel:
+            yield registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+    @contextmanager
+    def agent(self, name: str) -> Iterator[RawAgent]:
+        """A Heartbeat stream of a principal."""
+        with RawAgent(self.system.registry_address, self.channel(name)) as agent:
+            yield agent
+
+    def refusals(self) -> set[tuple[str, str, str, str]]:
+        """The refusals in the audit log: actor, method, target and outcome."""
+        printed = self.tron(ADMIN, "audit", "--kind", "refusal", "--json")
+        records = [json.loads(line) for line in printed.splitlines()]
+        return {(each["actor"], each["method"], each["target"], each["outcome"]) for each in records}
+
+
+def run_tron(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command."""
+    return subprocess.run(
+        [sys.executable, "-m", "tron_cli", *words],
+        capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A development system with a registration, which becomes a secured one."""
+    folder = tmp_path_factory.mktemp("secured")
+    before = a_service("worker-before", heartbeat_interval=seconds(3600))
+    with (
+        start_registry(folder / "data" / "registry", "--no-self-register") as registry,
+        grpc.insecure_channel(registry.address) as channel,
+    ):
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        stub.Register(registry_service_pb2.RegisterRequest(service=before))
+    settings = folder / "tron.toml"
+    words = ("--data-dir", str(folder / "data"), "--config", str(settings), "--ca-dir", str(folder / "ca"))
+    done = run_tron("security", "enable", *words)
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(settings.read_text())["security"]["authentication"] is True
+    fleet = folder / "fleet.toml"
+    fleet.write_text('[[service]]\nservice_id = "demo-1"\nname = "demo-1"\ntype = "agent"\n')
+    with start_system(folder, "--config", str(settings), "--demo", "--catalogue", str(fleet)) as system:
+        found = Secured(system, folder)
+        for name, pattern in GRANTS.items():
+            words = ("--role", "agent", "--ids", pattern, "--out", str(found.token(name)))
+            found.tron(ADMIN, "token", "create", *words)
+        yield found
+        assert "Traceback" not in system.log, system.log
+
+
+def test_all_programs_authenticate_to_each_other_and_no_registration_is_lost(secured: Secured) -> None:
+    with secured.registry(ADMIN) as registry:
+
+        def live() -> bool:
+            services = registry.ListServices(registry_service_pb2.ListServicesRequest()).services
+            alive = {each.service_id for each in services if each.liveness == liveness_pb2.LIVENESS_ALIVE}
+            return alive >= CORE and "worker-before" in {each.service_id for each in services}
+
+        wait_until(live, 30, "the programs are live, and the service of before is there")
+
+
+@pytest.mark.needs("grpcurl")
+@pytest.mark.parametrize(
+    ("port", "method"),
+    [
+        ("registry_grpc", "grid.registry.v1.RegistryService/ListServices"),
+        ("tron_grpc", "grid.tron.v1.TronService/GetStats"),
+    ],
+)
+def test_a_call_without_a_credential_learns_nothing_and_health_is_open(
+    secured: Secured, port: str, method: str
+) -> None:
+    address = str(secured.system.ready[port])
+    grpcurl = find_binary("grpcurl")
+    assert grpcurl is not None
+
+    def call(name: str, *flags: str) -> subprocess.CompletedProcess[str]:
+        command = [grpcurl, "-cacert", str(secured.ca), "-max-time", "10", *flags, address, name]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    credentials = grpc.ssl_channel_credentials(secured.ca.read_bytes())
+    with grpc.secure_channel(address, credentials) as channel:
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
+    assert "Unauthenticated" in call(method).stderr
+    assert "Unauthenticated" in call(method, "-H", f"authorization: Bearer tron_{'x' * 43}").stderr
+    right = call(method, "-H", f"authorization: Bearer {secured.token(ADMIN).read_text().strip()}")
+    assert right.returncode == 0, right.stderr
+
+
+def test_an_agent_acts_for_its_own_ids_only_and_each_attempt_is_recorded(secured: Secured) -> None:
+    with secured.agent(BOSS) as boss, secured.agent(WORKER) as worker, secured.agent(TWIN) as twin:
+        incarnation = boss.register("boss").incarnation
+        worker.register("worker-1", parent="boss")
+        with secured.registry(WORKER) as registry:
+            for method, request in (
+                (registry.Register, registry_service_pb2.RegisterRequest(service=a_service("boss"))),
+                (registry.Deregister, registry_service_pb2.DeregisterRequest(service_id="boss")),
+            ):
+                with pytest.raises(grpc.RpcError) as refused:
+                    method(request)
+                assert read_refusal(refused.value).reason == DENIED
+        acknowledge = event_service_pb2.AcknowledgeEventRequest(alert_id="any", recipient="boss")
+        with secured.channel(WORKER) as channel, pytest.raises(grpc.RpcError) as refused:
+            event_service_pb2_grpc.EventServiceStub(channel).AcknowledgeEvent(acknowledge)
+        assert read_refusal(refused.value).reason == DENIED
+        worker.beat("boss")
+        assert worker.wait("rejected")[0].service_id == "boss"
+        twin.announce(a_service("worker-1"))
+        assert twin.wait_refused().reason == FOREIGN
+        with secured.registry(ADMIN) as registry:
+            found = registry.GetService(registry_service_pb2.GetServiceRequest(service_id="boss")).service
+        assert (found.incarnation, found.connected) == (incarnation, True)
+        worker.beat("worker-1")
+        worker.wait("ack")
+    expected = {
+        ("token:worker", METHODS + "Register", "boss", "PERMISSION_DENIED"),
+        ("token:worker", METHODS + "Deregister", "boss", "PERMISSION_DENIED"),
+        ("token:worker", METHODS + "Heartbeat", "boss", "PERMISSION_DENIED"),
+        ("token:worker", "/grid.events.v1.EventService/AcknowledgeEvent", "any", "PERMISSION_DENIED"),
+        ("token:twin", METHODS + "Heartbeat", "worker-1", "NOT_OWNER"),
+    }
+    wait_until(lambda: expected <= secured.refusals(), 10, f"{expected} in {secured.refusals()}")
+
+
+def test_a_revoked_token_ends_its_streams_with_a_reason(secured: Secured) -> None:
+    name = "brief"
+    words = ("--role", "agent", "--ids", "brief-*", "--out", str(secured.token(name)), "--json")
+    token_id = json.loads(secured.tron(ADMIN, "token", "create", *words))["token_id"]
+    with secured.agent(name) as agent, secured.channel(name) as channel:
+        agent.register("brief-1")
+        watching = registry_service_pb2_grpc.RegistryServiceStub(channel).WatchServices(
+            registry_service_pb2.WatchServicesRequest()
+        )
+        next(watching)
+        ended = threading.Event()
+        errors: list[grpc.RpcError] = []
+
+        def read() -> None:
+            try:
+                for _ in watching:
+                    pass
+            except grpc.RpcError as error:
+                errors.append(error)
+            ended.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        secured.tron(ADMIN, "token", "revoke", token_id)
+        assert agent.wait_refused(5).reason == ENDED
+        assert ended.wait(5)
+        assert read_refusal(errors[0]).reason == ENDED
+        with pytest.raises(grpc.RpcError) as refused:
+            registry_service_pb2_grpc.RegistryServiceStub(channel).ListServices(
+                registry_service_pb2.ListServicesRequest()
+            )
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_an_operation_at_tron_needs_a_grant(secured: Secured) -> None:
+    request = tron_service_pb2.SetMaintenanceRequest(service_id="worker-before")
+    with secured.channel(WORKER, secured.system.tron_address) as channel, pytest.raises(grpc.RpcError) as refused:
+        tron_service_pb2_grpc.TronServiceStub(channel).SetMaintenance(request)
+    assert read_refusal(refused.value).reason == DENIED
+    secured.tron(ADMIN, "maintenance", "worker-before", "--for", "1")
+
+
+@pytest.mark.parametrize(
+    ("port", "path"),
+    [
+        ("registry_http", "/services"),
+        ("registry_http", "/v1/services"),
+        ("registry_http", "/metrics"),
+        ("tron_http", "/alerts"),
+        ("events_http", "/events/recent"),
+        ("hmi_http", "/api/tree"),
+        ("registry_metrics", "/metrics"),
+        ("tron_metrics", "/metrics"),
+    ],
+)
+def test_http_ports_need_a_token(secured: Secured, port: str, path: str) -> None:
+    with secured.http() as http:
+        url = f"https://{secured.system.ready[port]}{path}"
+        assert http.get(url).status_code == 401
+        assert http.get(url, headers=secured.bearer(ADMIN)).status_code == 200
+
+
+def test_a_legacy_client_acts_under_its_own_name(secured: Secured) -> None:
+    with secured.http() as http:
+        base = f"https://{secured.system.ready['registry_http']}"
+
+        def register(service_id: str, name: str) -> int:
+            row = {
+                "service_id": service_id,
+                "name": service_id,
+                "type": "agent",
+                "role": "production",
+                "url": "http://x:1",
+                "caps": ["a"],
+            }
+            return http.post(f"{base}/register", json=row, headers=secured.bearer(name)).status_code
+
+        assert register("worker-legacy", WORKER) == 200
+        assert register("captain", TWIN) == 403
+        assert register("worker-legacy", TWIN) == 403
+        beat = {"service_id": "worker-legacy", "status": "ok"}
+        assert http.put(f"{base}/heartbeat", json=beat, headers=secured.bearer(WORKER)).status_code == 200
+        assert http.get(f"{base}/services", headers=secured.bearer(WORKER)).status_code == 403
+    with secured.registry(ADMIN) as registry:
+        found = registry.GetService(registry_service_pb2.GetServiceRequest(service_id="worker-legacy")).service
+    assert found.incarnation
+    expected = {
+        ("token:twin", METHODS + "Register", "captain", "PERMISSION_DENIED"),
+        ("token:twin", METHODS + "Register", "worker-legacy", "NOT_OWNER"),
+    }
+    wait_until(lambda: expected <= secured.refusals(), 10, f"{expected} in {secured.refusals()}")
+
+
+def test_no_secret_occurs_anywhere_but_in_its_file(secured: Secured) -> None:
+    files = [*secured.folder.glob("*.token"), *(secured.folder / "data").glob("*.token")]
+    names = {each.name for each in files}
+    assert names >= {"monitor.token", "gateway.token", "demo.token", "admin.token", "worker.token"}
+    assert all(each.stat().st_mode & 0o077 == 0 for each in files)
+    secrets = {each.read_text().strip() for each in files}
+    # A part of a secret is a leak too; the first 8 characters are the id of the token.
+    parts = [re.escape(each.removeprefix("tron_")[8:20]).encode() for each in secrets]
+    leaked = re.compile(b"|".join(parts))
+    shown: dict[str, str] = {"the log": secured.system.log}
+    with secured.http() as http:
+        malformed = {"authorization": secured.bearer(WORKER)["authorization"] + " x"}
+        shown["an error"] = http.get(
+            f"https://{secured.system.ready['registry_http']}/v1/services", headers=malformed
+        ).text
+        for port in ("registry_http", "registry_metrics", "tron_metrics"):
+            shown[port] = http.get(f"https://{secured.system.ready[port]}/metrics", headers=secured.bearer(ADMIN)).text
+    for words in (("audit",), ("token", "list"), ("grant", "list"), ("alerts",), ("services",), ("stats",)):
+        shown[" ".join(words)] = secured.tron(ADMIN, *words, "--json")
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                shown[f"arguments of {process.name}"] = (process / "cmdline").read_text(errors="replace")
+            except OSError:
+                continue  # it has ended
+    for where, text in shown.items():
+        assert leaked.search(text.encode()) is None, where
+    for path in secured.folder.rglob("*"):
+        if path.is_file() and path not in files:
+            assert leaked.search(path.read_bytes()) is None, path
