@@ -163,7 +163,7 @@ class Monitor:
             async for message, newer in ahead:
                 self._record_contact()
                 with PAUSES.turn("frame"):
-                    decides = session.read(decode_frame(message), newer)
+                    decides = session.read(decode_frame(message))
                 if not decides:
                     continue
                 began = time.perf_counter()

@@ -21,7 +21,7 @@ REPORT_EVERY = 0.2
 """Attentive seconds between two calls that tell the registry that it is watched."""
 
 REPORT_AT = 2
-"""Messages of facts without a call after which one is due, however little time passed: the registry sends few frames
+"""Frames without a call after which one is due, however little time passed: the registry sends few frames
 ahead of judgement, and would wait for the call that waits for its next frame."""
 
 _REFUSED = (VerdictOutcome.STALE, VerdictOutcome.INVALID)
@@ -59,20 +59,16 @@ class Session:
         self._called_at = float("-inf")
         self._unreported = 0
 
-    def read(self, frame: Frame, newer: Callable[[], bool]) -> bool:
-        """Add a message of facts. Return whether to `decide` on it.
-
-        Returns False until the snapshot is complete, and while more messages of the same frame wait, because only the
-        last one advances the time. `newer`: whether another message waits.
-        """
-        judged_to = self.judge.now
+    def read(self, frame: Frame) -> bool:
+        """Add a message of facts. Return whether to `decide` on it: on the last message of each frame after the
+        snapshot, because only that one advances the time. Rulings in the middle of a frame would delay its end."""
         self.judge.learn(frame)
         self._hearing_since = frame.hearing_since
         # The next urgent frame comes once the registry knows that this one was judged.
         self._urgent = self._urgent or bool(frame.observations or frame.removed)
         self._called = False
-        self._unreported += 1
-        return self.judge.complete and not (self.judge.now == judged_to and newer())
+        self._unreported += not frame.continues
+        return self.judge.complete and not frame.continues
 
     def decide(self, wall: float, newer: Callable[[], bool]) -> Iterator[None]:
         """Decide on the frame, part by part; other work may run between two parts. `newer`: whether another message

@@ -80,7 +80,7 @@ class ObserverStream:
         most = None if self._snapshot else self._most_in_frame
         *parts, last = self._feed.take(most).parts(self._max_in_frame)
         for part in parts:
-            yield self._read(part, hearing_since)
+            yield replace(self._read(part, hearing_since), continues=True)
         self._until = now.attentive
         self._registry.frame_sent(self.feed_id, self._until)
         frame = self._read(last, hearing_since)

@@ -165,7 +165,7 @@ class SimTron(Process):
             return False
         frame = self._frames.popleft()
         self._registry.observers.read(self._connection)
-        if self._session.read(self._translator.frame(frame), self._has_frames):
+        if self._session.read(self._translator.frame(frame)):
             self._attempt = 0
             self._parts = self._session.decide(self.wall(), self._has_frames)
             self._all_decided = False

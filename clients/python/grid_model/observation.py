@@ -120,3 +120,5 @@ class Frame:
     snapshot_complete: bool = False
     takes_deadlines: bool = False
     """Whether the registry takes `ReportDeadline`s; it says so when the snapshot is complete."""
+    continues: bool = False
+    """Whether more parts of this moment follow: only the last one advances the time."""

@@ -44,6 +44,7 @@ def encode_frame(frame: Frame) -> observation_pb2.ObserveLivenessResponse:
         cascade_alert_id=frame.cascade_alert_id,
         snapshot_complete=frame.snapshot_complete,
         takes_deadlines=frame.takes_deadlines,
+        continues=frame.continues,
     )
     for alert_id, recipient in frame.deliveries_ended:
         message.deliveries_ended.add(alert_id=alert_id, recipient=recipient)
@@ -72,6 +73,7 @@ def decode_frame(message: observation_pb2.ObserveLivenessResponse) -> Frame:
         cascade_alert_id=message.cascade_alert_id,
         snapshot_complete=message.snapshot_complete,
         takes_deadlines=message.takes_deadlines,
+        continues=message.continues,
     )
 
 

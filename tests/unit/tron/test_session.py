@@ -44,36 +44,35 @@ def call_for_all(session: Session) -> list[VerdictOutcome | None]:
 
 
 def test_nothing_is_decided_before_the_snapshot_is_complete(session: Session) -> None:
-    assert not session.read(Frame(now=1.0, hearing_since=0.0), nothing_waits)
-    assert session.read(frame(1.0), nothing_waits)
+    assert not session.read(Frame(now=1.0, hearing_since=0.0))
+    assert session.read(frame(1.0))
 
 
-def test_all_messages_of_a_frame_that_have_come_are_read_before_anything_is_decided(session: Session) -> None:
-    session.read(frame(1.0), nothing_waits)
-    assert not session.read(frame(1.0), lambda: True)
-    assert session.read(frame(1.0), nothing_waits)
-    assert session.read(frame(2.0), lambda: True)
+def test_all_messages_of_a_frame_are_read_before_anything_is_decided(session: Session) -> None:
+    session.read(frame(1.0))
+    assert not session.read(replace(frame(1.0), continues=True))
+    assert session.read(frame(1.0))
 
 
 def test_a_frame_with_facts_is_reported_at_once_and_a_quiet_one_once_in_a_while(
     session: Session,
 ) -> None:
-    session.read(frame(100.0, make_facts(heard_at=100.0)), nothing_waits)
+    session.read(frame(100.0, make_facts(heard_at=100.0)))
     assert session.report_is_due
     call_for_all(session)
     assert not session.report_is_due, "this frame was reported"
-    session.read(frame(100.0 + REPORT_EVERY / 2), nothing_waits)
+    session.read(frame(100.0 + REPORT_EVERY / 2))
     assert not session.report_is_due
-    session.read(frame(100.0 + REPORT_EVERY), nothing_waits)
+    session.read(frame(100.0 + REPORT_EVERY))
     assert session.report_is_due
 
 
 def test_frames_that_follow_each_other_at_once_are_reported_though_no_time_passes(session: Session) -> None:
-    session.read(frame(100.0, make_facts(heard_at=100.0)), nothing_waits)
+    session.read(frame(100.0, make_facts(heard_at=100.0)))
     call_for_all(session)
     due = []
     for _ in range(MOST_UNJUDGED):
-        session.read(frame(100.001), nothing_waits)
+        session.read(frame(100.001))
         due.append(session.report_is_due)
     assert any(due), "the registry sends no more before it hears of one of them"
 
@@ -98,10 +97,10 @@ def test_a_call_without_orders_is_one_call(session: Session) -> None:
 
 def test_what_the_registry_refuses_is_taken_back_and_nothing_else(session: Session) -> None:
     both = [make_facts(each, incarnation=n, heard_at=100.0) for n, each in enumerate(("a", "b"), 1)]
-    session.read(frame(100.0, *both), nothing_waits)
+    session.read(frame(100.0, *both))
     call_for_all(session)
     gone = [replace(each, connected=False, detached_at=101.0, observation=each.observation + 1) for each in both]
-    session.read(frame(101.0, *gone), nothing_waits)
+    session.read(frame(101.0, *gone))
     for _ in session.decide(0.0, nothing_waits):
         pass
     orders = session.take()

@@ -127,12 +127,15 @@ class ObserveLivenessResponse(_message.Message):
     FOREBEARS_FIELD_NUMBER: _builtins.int
     CASCADE_ALERT_ID_FIELD_NUMBER: _builtins.int
     TAKES_DEADLINES_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
     snapshot_complete: _builtins.bool
     """Whether this frame ends the snapshot that each stream starts with."""
     cascade_alert_id: _builtins.str
     """At the end of the snapshot: the alert of the mass failure that the observer last said to be in; empty where in none."""
     takes_deadlines: _builtins.bool
     """At the end of the snapshot: whether the registry takes ApplyVerdictsRequest.report_deadlines."""
+    continues: _builtins.bool
+    """Whether more messages of this moment follow. Evaluate after the last one: the time of the facts stands still until then."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
         """The attentive time of these facts. A moment with many facts comes in several messages: only the last of them carries
@@ -192,10 +195,11 @@ class ObserveLivenessResponse(_message.Message):
         forebears: _abc.Iterable[Global___Forebear] | None = ...,
         cascade_alert_id: _builtins.str = ...,
         takes_deadlines: _builtins.bool = ...,
+        continues: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hearing_since", b"hearing_since", "now", b"now"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ages_ms", b"beat_ages_ms", "beat_incarnations", b"beat_incarnations", "beat_observations", b"beat_observations", "cascade_alert_id", b"cascade_alert_id", "deliveries", b"deliveries", "deliveries_ended", b"deliveries_ended", "forebears", b"forebears", "hearing_since", b"hearing_since", "now", b"now", "observations", b"observations", "removed", b"removed", "snapshot_complete", b"snapshot_complete", "takes_deadlines", b"takes_deadlines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ages_ms", b"beat_ages_ms", "beat_incarnations", b"beat_incarnations", "beat_observations", b"beat_observations", "cascade_alert_id", b"cascade_alert_id", "continues", b"continues", "deliveries", b"deliveries", "deliveries_ended", b"deliveries_ended", "forebears", b"forebears", "hearing_since", b"hearing_since", "now", b"now", "observations", b"observations", "removed", b"removed", "snapshot_complete", b"snapshot_complete", "takes_deadlines", b"takes_deadlines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
