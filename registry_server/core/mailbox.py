@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
+from itertools import islice
 
 from grid_model.event import OPERATORS, Event
 from grid_model.observation import Delivery
@@ -34,6 +35,9 @@ class Mailboxes:
         self._window = in_flight
         self._boxes: dict[str, OrderedDict[str, Delivery]] = {}
         self._sent: dict[str, set[str]] = {}
+        self._unsent: dict[str, dict[str, None]] = {}
+        """By recipient: the alerts that wait and are not in flight, oldest first; absent until `take` needs it. Without
+        it, each `take` would pass over everything in flight."""
         self._recipients: dict[str, set[str]] = {}
         self._about: dict[str, dict[tuple[str, str], None]] = {}
         """By service: the copies (alert_id, recipient) that tell of it, or list it."""
@@ -43,6 +47,8 @@ class Mailboxes:
         """Keep a copy for its recipient; return the copy that was dropped to make room, if any."""
         event = copy.event
         box = self._boxes.setdefault(event.recipient, OrderedDict())
+        if event.alert_id not in box and event.recipient in self._unsent:
+            self._unsent[event.recipient][event.alert_id] = None
         box[event.alert_id] = copy
         self.unacknowledged.put(event)
         self._recipients.setdefault(event.alert_id, set()).add(event.recipient)
@@ -117,22 +123,24 @@ class Mailboxes:
         if not box:
             return []
         sent = self._sent.setdefault(recipient, set())
-        ready: list[Event] = []
-        for alert_id, copy in box.items():
-            if len(sent) >= self._window:
-                break
-            if alert_id not in sent:
-                sent.add(alert_id)
-                ready.append(copy.event)
-        return ready
+        unsent = self._unsent.get(recipient)
+        if unsent is None:
+            unsent = self._unsent[recipient] = dict.fromkeys(each for each in box if each not in sent)
+        ready = list(islice(unsent, max(0, self._window - len(sent))))
+        for alert_id in ready:
+            del unsent[alert_id]
+        sent.update(ready)
+        return [box[alert_id].event for alert_id in ready]
 
     def not_sent(self, alert_id: str, recipient: str) -> None:
         """Record that this alert is not in flight after all and must be sent again."""
         self._sent.get(recipient, set()).discard(alert_id)
+        self._unsent.pop(recipient, None)
 
     def connection_lost(self, recipient: str) -> None:
         """Record that nothing is in flight any more: unacknowledged alerts will be sent again."""
         self._sent.pop(recipient, None)
+        self._unsent.pop(recipient, None)
 
     def _unlink(self, event: Event) -> None:
         alert_id, recipient = event.alert_id, event.recipient
@@ -144,6 +152,7 @@ class Mailboxes:
                     del self._about[service_id]
         self.unacknowledged.remove(event)
         self._sent.get(recipient, set()).discard(alert_id)
+        self._unsent.get(recipient, {}).pop(alert_id, None)
         waiting = self._recipients.get(alert_id)
         if waiting is not None:
             waiting.discard(recipient)
@@ -152,6 +161,7 @@ class Mailboxes:
         if not self._boxes.get(recipient, True):
             del self._boxes[recipient]
             self._sent.pop(recipient, None)
+            self._unsent.pop(recipient, None)
 
 
 def _services_in(event: Event) -> set[str]:

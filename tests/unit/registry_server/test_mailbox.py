@@ -167,3 +167,37 @@ def test_what_is_counted_as_unacknowledged_is_what_waits_and_the_oldest_of_it_is
         assert boxes.unacknowledged.counts()[label] == len(waiting)
         oldest = min((event.occurred_at for event in waiting), default=100.0)
         assert boxes.unacknowledged.ages(100.0)[label] == 100.0 - oldest
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "put", "put", "take", "acknowledge", "not_sent", "connection_lost", "stop"]),
+            st.integers(0, 7),
+        ),
+        max_size=60,
+    )
+)
+def test_what_is_sent_is_always_the_oldest_that_waits_and_is_not_in_flight(actions: list[tuple[str, int]]) -> None:
+    boxes = Mailboxes(waiting=6, in_flight=3)
+    in_flight: set[str] = set()
+    for action, number in actions:
+        alert_id = str(number)
+        if action == "put" and boxes.get(alert_id, "boss") is None:
+            boxes.put(make_copy(alert_id, recipient="boss"))
+        elif action == "acknowledge":
+            boxes.acknowledge(alert_id, "boss")
+        elif action == "not_sent":
+            boxes.not_sent(alert_id, "boss")
+            in_flight.discard(alert_id)
+        elif action == "connection_lost":
+            boxes.connection_lost("boss")
+            in_flight.clear()
+        elif action == "stop":
+            boxes.stop_escalation(alert_id, "boss")
+        waiting = [copy.event.alert_id for copy in boxes.waiting_for("boss")]
+        in_flight &= set(waiting)
+        if action == "take":
+            due = [each for each in waiting if each not in in_flight][: max(0, 3 - len(in_flight))]
+            assert taken(boxes) == due
+            in_flight.update(due)
