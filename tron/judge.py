@@ -15,7 +15,8 @@ keeps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 from grid_model.event import OPERATORS, Event
@@ -44,6 +45,8 @@ from tron.unreached import Unreached
 
 ORPHANS_AT_ONCE = 200
 """Orphans that are notified in the transaction of the verdict; the others a tick later, if it was not refused."""
+
+ALL = sys.maxsize
 
 PART = 200
 """Orders that are decided in one go: 10 ms, and one call."""
@@ -129,20 +132,19 @@ class Judge:
     def decide(self, hearing_since: float, wall: float) -> Orders:
         """Return all orders that follow from the known facts, in one piece; see `decide_in_parts`."""
         whole = Orders()
-        for orders in self.decide_in_parts(hearing_since, wall):
+        for orders in self.decide_in_parts(hearing_since, wall, ALL):
             whole.add(orders)
         return whole
 
-    def decide_in_parts(
-        self, hearing_since: float, wall: float, size: int = PART, *, newer: Callable[[], bool] = lambda: False
-    ) -> Iterator[Orders]:
+    def decide_in_parts(self, hearing_since: float, wall: float, size: int = PART) -> Iterator[Orders]:
         """Yield the orders that follow from all known facts, in parts of about `size` orders. Other work may run
         between two parts; an empty part only gives that opportunity. `wall`: the epoch time of the newest frame. Call
         this once for each frame, after the snapshot is complete; the orders count as accepted until `refused` is
         called.
 
-        `newer`: whether a newer frame can be read. Rulings then end after `size` of them; the rest waits for the next
-        call, which also considers that frame.
+        At most `size` transitions are ruled on; the rest waits for the next frame, and takes turns with the transitions
+        of that frame. So in a mass failure TRON reads a new frame after each call, and the alert about a service of
+        another parent waits for one call, not for thousands of rulings.
         """
         orders = Orders()
         more = True
@@ -160,7 +162,7 @@ class Judge:
         orders.copies += held_deaths
         released = {each.notified_about for each in held_deaths}
         ruled = weight = 0
-        while self._pending and not (ruled >= size and newer()):
+        while self._pending and ruled < size:
             transition = self._pending.take()
             ruled += 1
             if transition.kind is Kind.DEREGISTER and self._must_wait(transition.service_id, released):

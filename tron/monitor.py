@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -160,14 +160,14 @@ class Monitor:
         session = Session(judge)
         call = self._stub.ObserveLiveness(observation_pb2.ObserveLivenessRequest(observer=self._observer))
         async with aclosing(_read_ahead(call)) as ahead:
-            async for message, newer in ahead:
+            async for message in ahead:
                 self._record_contact()
                 with PAUSES.turn("frame"):
                     decides = session.read(decode_frame(message))
                 if not decides:
                     continue
                 began = time.perf_counter()
-                await self._judge_frame(session, newer)
+                await self._judge_frame(session)
                 self.stats.judgement_seconds.add(time.perf_counter() - began)
                 self._record_suspected(judge)
                 for alert in judge.undelivered():
@@ -180,12 +180,12 @@ class Monitor:
                     log.info("watching", services=len(judge.detector))
                 yield
 
-    async def _judge_frame(self, session: Session, newer: Callable[[], bool]) -> None:
+    async def _judge_frame(self, session: Session) -> None:
         """Decide part by part, and send the orders to the registry; see `Session`."""
         applying: asyncio.Task[None] | None = None
         turn = Turn("judgement")
         try:
-            for _ in session.decide(time.time(), newer):
+            for _ in session.decide(time.time()):
                 turn.end()
                 if applying is not None and (applying.done() or session.must_wait):
                     await applying
@@ -302,14 +302,13 @@ def _sizes(messages: Sequence[Message]) -> list[int]:
 
 async def _read_ahead(
     call: grpc.aio.UnaryStreamCall[Any, observation_pb2.ObserveLivenessResponse],
-) -> AsyncGenerator[tuple[observation_pb2.ObserveLivenessResponse, Callable[[], bool]], None]:
-    """Yield the messages of a stream, each with a function that returns whether the next one has arrived. Raises
-    AioRpcError."""
+) -> AsyncGenerator[observation_pb2.ObserveLivenessResponse, None]:
+    """Yield the messages of a stream, and receive the next one meanwhile. Raises AioRpcError."""
     reading = asyncio.ensure_future(call.read())
     try:
         while isinstance(message := await reading, observation_pb2.ObserveLivenessResponse):  # else it is EOF
             reading = asyncio.ensure_future(call.read())
-            yield message, reading.done
+            yield message
     finally:
         reading.cancel()
         if reading.done() and not reading.cancelled():

@@ -7,7 +7,7 @@ decisions are sent with the next one. So calls are small under light load, and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -70,10 +70,9 @@ class Session:
         self._unreported += not frame.continues
         return self.judge.complete and not frame.continues
 
-    def decide(self, wall: float, newer: Callable[[], bool]) -> Iterator[None]:
-        """Decide on the frame, part by part; other work may run between two parts. `newer`: whether another message
-        waits to be read."""
-        for orders in self.judge.decide_in_parts(self._hearing_since, wall, self._part, newer=newer):
+    def decide(self, wall: float) -> Iterator[None]:
+        """Decide on the frame, part by part; other work may run between two parts."""
+        for orders in self.judge.decide_in_parts(self._hearing_since, wall, self._part):
             self._decided.add(orders)
             yield
 

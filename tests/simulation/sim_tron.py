@@ -167,12 +167,9 @@ class SimTron(Process):
         self._registry.observers.read(self._connection)
         if self._session.read(self._translator.frame(frame)):
             self._attempt = 0
-            self._parts = self._session.decide(self.wall(), self._has_frames)
+            self._parts = self._session.decide(self.wall())
             self._all_decided = False
         return True
-
-    def _has_frames(self) -> bool:
-        return bool(self._frames)
 
     def _send(self) -> None:
         orders = self._orders = self._session.take()

@@ -37,9 +37,10 @@ def judge() -> Judge:
 
 
 def dying(judge: Judge) -> Iterator[Orders]:
-    """What follows once the grace of all is over."""
-    judge.learn(Frame(now=101.1 + PATIENT.reconnect_grace, hearing_since=0.0))
-    return judge.decide_in_parts(0.0, 0.0)
+    """What follows once the grace of all is over, frame after frame."""
+    for n in range(-(-LENGTH // PART)):
+        judge.learn(Frame(now=101.1 + PATIENT.reconnect_grace + n / 10, hearing_since=0.0))
+        yield from judge.decide_in_parts(0.0, 0.0)
 
 
 def test_every_death_lists_all_below_it(judge: Judge) -> None:

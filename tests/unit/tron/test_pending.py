@@ -63,7 +63,7 @@ def judge_in_which_many_are_due(
     judge.learn(frame_at(110.0, *died.values()))
     list(judge.decide_in_parts(0.0, 0.0))
     judge.learn(frame_at(110.0 + GRACE))
-    ruled = rulings(judge.decide_in_parts(0.0, 0.0, newer=lambda: True))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
     assert ruled == [(Kind.DOWN, f"many-{number:04}") for number in range(PART)]
     return judge, died
 
@@ -71,7 +71,7 @@ def judge_in_which_many_are_due(
 def test_a_newer_frame_is_read_after_a_part_and_the_rest_is_ruled_on_later() -> None:
     judge, died = judge_in_which_many_are_due({})
     judge.learn(frame_at(112.5))
-    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    ruled = rulings([judge.decide(0.0, 0.0)])
     assert ruled == [(Kind.DOWN, service_id) for service_id in islice(died, PART, None)]
 
 
@@ -79,7 +79,7 @@ def test_a_death_under_another_parent_does_not_wait_for_all() -> None:
     bystanders = make_fleet(2, "other", 50_000)
     judge, _ = judge_in_which_many_are_due(bystanders)
     judge.learn(frame_at(112.5, *(broken(each, 112.4) for each in bystanders.values())))
-    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    ruled = rulings([judge.decide(0.0, 0.0)])
     assert len(ruled) == MANY - PART + 2
     assert {(Kind.SUSPECT, "other-0000"), (Kind.SUSPECT, "other-0001")} <= set(ruled[:4])
 
@@ -99,7 +99,7 @@ def test_a_service_that_is_heard_before_its_ruling_is_not_accused() -> None:
     back, heard = died["many-0700"], died["many-0800"]
     again = make_facts("many-0700", parent="many", incarnation=back.incarnation, observation=50, heard_at=112.4)
     judge.learn(frame_at(112.5, again, beats=((heard.incarnation, 51, 112.4),)))
-    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    ruled = rulings([judge.decide(0.0, 0.0)])
     assert (Kind.DOWN, "many-0700") not in ruled
     assert (Kind.DOWN, "many-0800") in ruled  # decided again on the newer observation, for its stream is still broken
     assert len(ruled) == MANY - PART - 1
@@ -108,16 +108,16 @@ def test_a_service_that_is_heard_before_its_ruling_is_not_accused() -> None:
 def test_facts_that_leave_a_decision_as_it_is_do_not_decide_it_twice() -> None:
     judge, died = judge_in_which_many_are_due({})
     judge.learn(frame_at(112.5, replace(died["many-0700"], maintenance=HELD)))
-    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
+    ruled = rulings([judge.decide(0.0, 0.0)])
     assert ruled.count((Kind.DOWN, "many-0700")) == 1
     judge.learn(frame_at(112.6))
-    assert rulings(judge.decide_in_parts(0.0, 0.0)) == []
+    assert rulings([judge.decide(0.0, 0.0)]) == []
 
 
 def test_a_service_that_is_gone_is_not_ruled_on() -> None:
     judge, _ = judge_in_which_many_are_due({})
     judge.learn(frame_at(112.5, removed=("many-0700",)))
-    assert (Kind.DOWN, "many-0700") not in rulings(judge.decide_in_parts(0.0, 0.0))
+    assert (Kind.DOWN, "many-0700") not in rulings([judge.decide(0.0, 0.0)])
 
 
 def test_a_suspicion_that_waits_is_counted_once_when_the_registry_suspects_first() -> None:
@@ -125,7 +125,7 @@ def test_a_suspicion_that_waits_is_counted_once_when_the_registry_suspects_first
     judge, _ = judge_in_which_many_are_due(bystanders)
     (one,) = bystanders.values()
     judge.learn(frame_at(112.5, broken(one, 112.4)))
-    parts = judge.decide_in_parts(0.0, 0.0, newer=lambda: True)
+    parts = judge.decide_in_parts(0.0, 0.0)
     while not judge.damping.count("other-0000", 112.5, 60.0):
         next(parts)
     judge.learn(frame_at(112.6, suspect(one, 112.4)))
@@ -138,11 +138,11 @@ def test_a_suspicion_that_is_taken_back_does_not_mark_a_later_one_as_the_last_be
     judge, _ = judge_in_which_many_are_due({"late": one}, policy)
     judge.damping.suspected("late", 112.0, judge.policies)
     judge.learn(frame_at(112.5, broken(one, 112.4)))
-    ruled = rulings(judge.decide_in_parts(0.0, 0.0, newer=lambda: True))
+    ruled = rulings(judge.decide_in_parts(0.0, 0.0))
     assert judge.damping.count("late", 112.5, 5.0) == policy.flap_count, "the suspicion reached the limit"
     assert (Kind.SUSPECT, "late") not in ruled, "and waits for its ruling"
     judge.learn(frame_at(112.6, replace(one, attached_at=112.5, heard_at=112.5, observation=60)))
-    assert (Kind.SUSPECT, "late") not in rulings(judge.decide_in_parts(0.0, 0.0))
+    assert (Kind.SUSPECT, "late") not in rulings([judge.decide(0.0, 0.0)])
     judge.learn(frame_at(113.0, replace(one, connected=False, detached_at=113.0, heard_at=112.5, observation=61)))
     (later,) = [
         ruling

@@ -27,14 +27,9 @@ def frame(now: float, *facts: Facts) -> Frame:
     return Frame(now=now, hearing_since=0.0, observations=facts, snapshot_complete=True)
 
 
-def nothing_waits() -> bool:
-    """No newer message waits to be read."""
-    return False
-
-
 def call_for_all(session: Session) -> list[VerdictOutcome | None]:
     """Decide, and send all of it in one call that is applied; return the outcomes."""
-    for _ in session.decide(0.0, nothing_waits):
+    for _ in session.decide(0.0):
         pass
     orders = session.take()
     outcomes: list[VerdictOutcome | None] = [VerdictOutcome.APPLIED for _ in orders.rulings]
@@ -101,7 +96,7 @@ def test_what_the_registry_refuses_is_taken_back_and_nothing_else(session: Sessi
     call_for_all(session)
     gone = [replace(each, connected=False, detached_at=101.0, observation=each.observation + 1) for each in both]
     session.read(frame(101.0, *gone))
-    for _ in session.decide(0.0, nothing_waits):
+    for _ in session.decide(0.0):
         pass
     orders = session.take()
     assert [each.transition.service_id for each in orders.rulings] == ["a", "b"]
