@@ -78,11 +78,12 @@ class ObserverStream:
             raise ReaderTooSlow("too much happened while nothing was read; start again from a snapshot")
         self._feed.report(now.attentive)
         most = None if self._snapshot else self._most_in_frame
-        *parts, last = self._feed.take(most).parts(self._max_in_frame)
+        unread = self._feed.take(most)
+        *parts, last = unread.parts(self._max_in_frame)
         for part in parts:
             yield replace(self._read(part, hearing_since), continues=True)
         self._until = now.attentive
-        self._registry.frame_sent(self.feed_id, self._until)
+        self._registry.frame_sent(self.feed_id, self._until, facts=bool(unread.changed or unread.removed))
         frame = self._read(last, hearing_since)
         if self._snapshot:
             self._snapshot = False

@@ -26,6 +26,8 @@ PATIENT_TICKS = 5
 """Ticks without a frame after which one is sent whatever was judged: an observer that confirms now and then, by the
 time of the frames, must not wait for the frame that waits for its word."""
 
+NOTHING = float("-inf")
+
 SAME_TIME = 1e-6
 """Seconds by which a time may differ after it was a Duration on the wire."""
 
@@ -40,13 +42,16 @@ die at once are judged one after another: an observer that sends meanwhile is la
 class Pacing:
     """Decides when one observer may be sent its next frame, so that frames cannot queue on their way.
 
-    An urgent frame is sent only once all earlier frames were evaluated: if thousands of services register or die at
-    once, frames follow each other as fast as they are evaluated, and each contains more. An observer that never issued
-    a verdict gets one frame each tick.
+    An urgent frame is sent only once all earlier frames were evaluated, and after a frame with facts, which the
+    observer confirms at once, no frame is sent before that: if thousands of services register or die at once, frames
+    follow each other as fast as they are evaluated, each contains more, and none is old when it is read. An observer
+    that never issued a verdict gets one frame each tick.
     """
 
     def __init__(self) -> None:
         self._unjudged: deque[float] = deque()
+        self._facts_until = NOTHING
+        """The time of the newest frame with facts."""
         self._judges = False
         self._ticks_without = 0
 
@@ -57,11 +62,15 @@ class Pacing:
         if urgent:
             return not self._unjudged
         self._ticks_without += 1
-        return len(self._unjudged) < MOST_UNJUDGED or self._ticks_without > PATIENT_TICKS
+        confirmed = not self._unjudged or self._facts_until < self._unjudged[0]
+        return (confirmed and len(self._unjudged) < MOST_UNJUDGED) or self._ticks_without > PATIENT_TICKS
 
-    def sent(self, until: float) -> None:
-        """Record that a frame with all facts up to the attentive time `until` was sent."""
+    def sent(self, until: float, *, facts: bool) -> None:
+        """Record that a frame with all facts up to the attentive time `until` was sent. `facts`: it has facts about
+        services, not only the time, heartbeats and copies of alerts."""
         self._ticks_without = 0
+        if facts:
+            self._facts_until = until
         if self._judges:
             if len(self._unjudged) >= MOST_UNJUDGED:
                 self._unjudged.pop()
@@ -123,9 +132,10 @@ class Observers:
         pacing = self._pacing[feed_id]
         return (feed[1].urgent and pacing.may_send(urgent=True)) or (tick and pacing.may_send(urgent=False))
 
-    def sent(self, feed_id: int, until: float) -> None:
-        """Record that the observer was sent a frame with all facts up to the attentive time `until`."""
-        self._pacing[feed_id].sent(until)
+    def sent(self, feed_id: int, until: float, *, facts: bool) -> None:
+        """Record that the observer was sent a frame with all facts up to the attentive time `until`; see
+        `Pacing.sent`."""
+        self._pacing[feed_id].sent(until, facts=facts)
 
     def judged(self, observer: str, now: Instant, until: float | None) -> bool | None:
         """Record that the observer has evaluated all facts up to the attentive time `until` (None: now); return whether

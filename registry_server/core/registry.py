@@ -358,9 +358,10 @@ class Registry(RegistryReads):
         """Return whether to send the observer a frame: at a `tick`, or for an urgent fact; see `Observers.is_due`."""
         return self._observers.is_due(feed_id, tick=tick)
 
-    def frame_sent(self, feed_id: int, until: float) -> None:
-        """Record that the observer was sent a frame with all facts up to the attentive time `until`."""
-        self._observers.sent(feed_id, until)
+    def frame_sent(self, feed_id: int, until: float, *, facts: bool) -> None:
+        """Record that the observer was sent a frame with all facts up to the attentive time `until`; see
+        `Pacing.sent`."""
+        self._observers.sent(feed_id, until, facts=facts)
 
     def judged(self, observer: str, now: Instant, until: float | None = None) -> None:
         """Record that the observer has evaluated all facts up to the attentive time `until` (None: now); see

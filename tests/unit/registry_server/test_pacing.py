@@ -8,7 +8,7 @@ from registry_server.core.observers import MOST_UNJUDGED, PATIENT_TICKS, Pacing
 def judging() -> Pacing:
     """An observer that has judged its first frame."""
     pacing = Pacing()
-    pacing.sent(1.0)
+    pacing.sent(1.0, facts=False)
     pacing.judged(1.0)
     return pacing
 
@@ -16,7 +16,7 @@ def judging() -> Pacing:
 def test_an_urgent_frame_waits_until_the_one_before_was_judged() -> None:
     pacing = judging()
     assert pacing.may_send(urgent=True)
-    pacing.sent(2.0)
+    pacing.sent(2.0, facts=False)
     assert not pacing.may_send(urgent=True)
     pacing.judged(1.5)
     assert not pacing.may_send(urgent=True)
@@ -26,7 +26,7 @@ def test_an_urgent_frame_waits_until_the_one_before_was_judged() -> None:
 
 def test_a_time_that_was_rounded_on_the_wire_is_the_same_time() -> None:
     pacing = judging()
-    pacing.sent(2.000000000123)
+    pacing.sent(2.000000000123, facts=False)
     pacing.judged(2.0)
     assert pacing.may_send(urgent=True)
 
@@ -35,22 +35,38 @@ def test_frames_of_the_tick_go_on_for_a_while_and_no_longer() -> None:
     pacing = judging()
     for n in range(MOST_UNJUDGED):
         assert pacing.may_send(urgent=False)
-        pacing.sent(2.0 + n)
+        pacing.sent(2.0 + n, facts=False)
     assert not pacing.may_send(urgent=False)
     pacing.judged(2.0)
     assert pacing.may_send(urgent=False)
 
 
+def test_after_a_frame_with_facts_none_is_sent_before_it_was_judged() -> None:
+    pacing = judging()
+    pacing.sent(2.0, facts=True)
+    assert not pacing.may_send(urgent=False)
+    pacing.judged(2.0)
+    assert pacing.may_send(urgent=False)
+    pacing.sent(2.1, facts=False)
+    assert pacing.may_send(urgent=False), "the observer does not confirm each frame without facts"
+
+
+def test_an_observer_that_does_not_confirm_a_frame_with_facts_is_sent_a_frame_after_some_ticks() -> None:
+    pacing = judging()
+    pacing.sent(2.0, facts=True)
+    assert [pacing.may_send(urgent=False) for _ in range(PATIENT_TICKS + 1)] == [False] * PATIENT_TICKS + [True]
+
+
 def test_an_observer_that_waits_for_time_to_pass_is_sent_a_frame_after_some_ticks() -> None:
     pacing = judging()
     for _ in range(MOST_UNJUDGED):
-        pacing.sent(2.0)
+        pacing.sent(2.0, facts=False)
     for _ in range(3):
         ticks = 1
         while not pacing.may_send(urgent=False):
             ticks += 1
         assert ticks == PATIENT_TICKS + 1
-        pacing.sent(3.0)
+        pacing.sent(3.0, facts=False)
     pacing.judged(3.0)
     assert pacing.may_send(urgent=True)
 
@@ -60,4 +76,4 @@ def test_an_onlooker_is_sent_a_frame_each_tick_and_none_between() -> None:
     for n in range(10 * MOST_UNJUDGED):
         assert pacing.may_send(urgent=False)
         assert not pacing.may_send(urgent=True)
-        pacing.sent(float(n))
+        pacing.sent(float(n), facts=False)
