@@ -61,6 +61,8 @@ class ObservationFeed:
         for service_id in service_ids:
             self._enter(service_id, "")
         self._copies: dict[tuple[str, str], None] = dict.fromkeys(copies)
+        self._sent_copies: set[tuple[str, str]] = set()
+        """The copies that the observer was sent and that have not ended for it; bounded by what waits in mailboxes."""
         self._beats: dict[str, Heard] = {}
         self._removed: dict[str, None] = {}
         self._deadlines = Deadlines()
@@ -98,6 +100,16 @@ class ObservationFeed:
         facts too."""
         if not self.overflowed:
             self._copies[alert_id, recipient] = None
+
+    def knows_copy(self, alert_id: str, recipient: str, *, ended: bool) -> bool:
+        """Return whether the observer was sent this copy before, and record that it is sent now, or that it ended."""
+        key = (alert_id, recipient)
+        known = key in self._sent_copies
+        if ended:
+            self._sent_copies.discard(key)
+        else:
+            self._sent_copies.add(key)
+        return known
 
     def heard(self, record: Record) -> None:
         """Record that a heartbeat of this service arrived; ignored if the observer asked for a report at a deadline

@@ -21,7 +21,7 @@ MAX_IN_FRAME = 500
 """Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
 
 
-MOST_IN_FRAME = 2000
+MOST_IN_FRAME = 1000
 """Services whose facts changed in one frame, and copies of alerts; the snapshot has all. The rest follows in the next
 frame, in which the parents take turns: what happens to one service does not wait for thousands of others."""
 
@@ -105,10 +105,13 @@ class ObserverStream:
         for alert_id, recipient in unread.copies:
             delivery = registry.copy(alert_id, recipient)
             if delivery is None:
-                ended.append((alert_id, recipient))
+                # What came and ended between two frames, as most do in a mass failure, is no fact for an observer.
+                if self._feed.knows_copy(alert_id, recipient, ended=True):
+                    ended.append((alert_id, recipient))
             elif delivery.event.sequence > self._commits.sequence:
                 self._feed.copy(alert_id, recipient)  # operators must not be notified before it is durable
             else:
+                self._feed.knows_copy(alert_id, recipient, ended=False)
                 deliveries.append(delivery)
         changed = [records[each] for each in unread.changed if each in records]
         known = [facts_of(record, registry.maintenance_of(record.spec.service_id)) for record in changed]

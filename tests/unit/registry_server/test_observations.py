@@ -220,3 +220,19 @@ def test_the_snapshot_is_whole_and_later_frames_are_bounded() -> None:
         assert frame.now == grid.time
         sizes.append(len(frame.observations))
     assert sizes == [2, 2, 1]
+
+
+def test_a_copy_that_comes_and_ends_between_two_frames_is_in_neither() -> None:
+    grid = Grid()
+    grid.register("boss", 1)
+    stream = ObserverStream(grid.registry, Commits(sequence=1000), 9, "another")
+    list(stream.frame(grid.later(), lambda: 0.0))
+    for alert_id in ("kept", "brief"):
+        grid.registry.publish(make_event(alert_id, recipient="boss"), grid.later())
+    grid.registry.acknowledge("brief", "boss", grid.later())
+    (frame,) = stream.frame(grid.later(), lambda: 0.0)
+    assert [each.event.alert_id for each in frame.deliveries] == ["kept"]
+    assert frame.deliveries_ended == ()
+    grid.registry.acknowledge("kept", "boss", grid.later())
+    (frame,) = stream.frame(grid.later(), lambda: 0.0)
+    assert frame.deliveries_ended == (("kept", "boss"),)
