@@ -23,8 +23,9 @@ from grid_hosting.pauses import PAUSES, Moment, Pauses
 THRESHOLDS = (5_000, 5, 2)
 """In a burst, a full collection comes after about 5,000 x 6 x 3 new containers: it visits these and FREEZE_AT."""
 
-FREEZE_AT = 20_000
-"""Survivors of a full collection that are still visited by the next one: about 8 ms."""
+FREEZE_AT = 2_000
+"""Survivors of a full collection that are still visited by the next one: about 1 ms. In a burst there are many full
+collections, so what each visits again is most of their cost."""
 
 MIDDLE_AFTER = 0.003
 """Seconds of young collections after which the middle generation is collected: what they visited comes again."""
