@@ -56,6 +56,10 @@ def _checked_unless_off(listen: str) -> str:
     return "" if listen in ("", OFF) else _checked(listen)
 
 
+SWITCH_EVERY = 0.001
+"""Seconds for which a thread keeps the interpreter while another one waits. A commit needs it several times, and with
+Python's 5 ms an alert waited for it beside a busy event loop."""
+
 OFF = "off"
 """In place of an address: listen nowhere. An empty flag or variable counts as not given."""
 
@@ -249,6 +253,7 @@ def host(
     traceback. `dials`: the servers that the program connects to, if there are any.
     """
     set_up_logs(config)
+    sys.setswitchinterval(SWITCH_EVERY)
     try:
         prepare_data_dir(data_dir)
         claim_ready_file(config.ready_file)
