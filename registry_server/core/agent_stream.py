@@ -158,6 +158,11 @@ class AgentStream:
         self.listening_since = float("inf")
         """The attentive second since which it is read from."""
 
+    def close(self) -> None:
+        """Record that the stream is over: nobody is called any more. The stream that owns this object and this object
+        would keep each other in memory otherwise, with all that belongs to the call."""
+        self._owes = self._wake = _call_nobody
+
     # --- up ---------------------------------------------------------------------------------------------------------
 
     def receive(self, message: AgentMessage, now: Instant, monotonic: float, *, draining: bool = False) -> None:
@@ -419,3 +424,7 @@ class AgentStream:
         self._unacked = False
         self._acked_at = monotonic
         self._wake()
+
+
+def _call_nobody() -> None:
+    """Take the place of a callback of a stream that is over."""

@@ -125,6 +125,7 @@ class HeartbeatStream:
         finally:
             self._over = True
             self._loop.close_session(agent.session_id)
+            agent.close()
             writer.cancel()
             await asyncio.wait({writer})
 

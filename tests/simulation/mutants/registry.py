@@ -503,6 +503,6 @@ MISTAKES = (
         seeds=30000,
     ),
     Mutant(
-        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=8700
+        "owes_a_beat_untold", "silence counts before the answer", ("P2",), _owes_a_beat_before_it_was_told, first=11500
     ),
 )
