@@ -125,8 +125,8 @@ class ObserverRig:
                 frame = decode_frame(message)
             except InvalidRequest:
                 return
-            if session.read(frame, lambda: False):
-                for _part in session.decide(1e9, lambda: False):
+            if session.read(frame):
+                for _part in session.decide(1e9):
                     pass
                 session.take()
 

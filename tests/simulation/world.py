@@ -124,7 +124,7 @@ class World:
         agent.next_beat = self.now + agent.interval
 
     def stall(self, seconds: float) -> None:
-        """The registry stands still; nobody's beat is read meanwhile."""
+        """The registry is stopped; no heartbeat is read meanwhile."""
         self.now += seconds
 
     def restart(self) -> None:

@@ -135,7 +135,7 @@ class ObserveLivenessResponse(_message.Message):
     takes_deadlines: _builtins.bool
     """At the end of the snapshot: whether the registry takes ApplyVerdictsRequest.report_deadlines."""
     continues: _builtins.bool
-    """Whether more messages of this moment follow. Evaluate after the last one: the time of the facts stands still until then."""
+    """Whether more messages of this moment follow. Evaluate after the last one: the time of the facts advances with it."""
     @_builtins.property
     def now(self) -> _duration_pb2.Duration:
         """The attentive time of these facts. A moment with many facts comes in several messages: only the last of them carries
