@@ -31,8 +31,8 @@ FLAGS = [
     "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
 ]
 
-# What a browser prints when a server is away, which is what some tests are about.
-EXPECTED = re.compile(r"Failed to load resource: (net::ERR_|the server responded with a status of (404|50\d))")
+# What a browser prints when a server is away or refuses something, which is what some tests are about.
+EXPECTED = re.compile(r"Failed to load resource: (net::ERR_|the server responded with a status of (40[134]|50\d))")
 
 OpenPage = Callable[..., Page]
 
@@ -72,8 +72,10 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         calm: bool = True,
         wait: bool = True,
         prepare: Callable[[Page], None] | None = None,
+        insecure: bool = False,
     ) -> Page:
         context = browser.new_context(
+            ignore_https_errors=insecure,  # of the certificate of a test
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce" if calm else "no-preference",

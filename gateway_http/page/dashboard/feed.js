@@ -62,10 +62,18 @@ export function follow(url, { onMessage, onBroken, now = Date.now, random = Math
   };
 }
 
+let unauthorized = () => {};
+
+/** Call `action` when the gateway answers that nobody is logged in. */
+export function onUnauthorized(action) {
+  unauthorized = action;
+}
+
 /** Ask one of the gateway's JSON endpoints. Answers {ok, status, body}; status 0 if there was no answer. */
 export async function ask(url, options = {}) {
   try {
     const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(8000), ...options });
+    if (response.status === 401) unauthorized();
     const body = await response.json().catch(() => null);
     return { ok: response.ok, status: response.status, body };
   } catch {

@@ -1,6 +1,7 @@
 // Puts the page together: one state, one connection, one timer, and a view that draws what changed.
 
 import { ask, send } from "./feed.js";
+import { logIn } from "./login.js";
 import * as messages from "./messages.js";
 import { broke, createState, receive, takeHistory, takeOpen, woke } from "./state.js";
 import { followTogether } from "./tabs.js";
@@ -13,6 +14,9 @@ const ASK_OPEN_EVERY = 5000;
 
 /** An address of the gateway, wherever a proxy serves it: this module is in /dashboard/ below its root. */
 const at = (path) => new URL(`../${path}`, import.meta.url).href;
+
+/** Whether the session goes on; nothing without authentication. */
+const checkSession = document.documentElement.dataset.secured === "true" ? await logIn(at("session")) : () => {};
 
 const state = createState(Date.now());
 const view = createView(state, { acknowledge, acknowledgeAll, acknowledgeLost, explain });
@@ -29,6 +33,7 @@ const feed = followTogether(at("v1/"), {
   },
   onBroken() {
     broke(state, Date.now());
+    checkSession();
     view.changed();
   },
 });

@@ -16,6 +16,12 @@ export const FOLDED = "Some branches are folded; services in trouble are always 
 /** A request that the gateway refused. */
 export const refused = (status) => `The gateway refused the request (${status}).`;
 
+/** Why a login failed, in the words of the gateway. */
+export const notLoggedIn = (said) => `${said.charAt(0).toUpperCase()}${said.slice(1)}${said.endsWith(".") ? "" : "."}`;
+
+/** The roles of the caller. */
+export const rolesOf = (roles) => (roles.length === 0 ? "no roles" : `${roles.length === 1 ? "role" : "roles"}: ${roles.join(", ")}`);
+
 /** How many alerts are not acknowledged. */
 export const openAlerts = (number) => (number > 0 ? `${count(number, "alert is", "alerts are")} not acknowledged` : "All alerts are acknowledged");
 

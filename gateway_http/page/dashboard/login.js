@@ -1,0 +1,95 @@
+// The login, if the gateway has authentication: a token is exchanged for the cookie of a session, which no script can read. The
+// page keeps no token. When the session ends, the page is loaded again, so that nothing remains of what it showed.
+
+import { byId, setAttribute, setText } from "./dom.js";
+import { ask, onUnauthorized, send } from "./feed.js";
+import * as messages from "./messages.js";
+
+/** Time between two attempts to learn whether there is a session, in ms. */
+const AGAIN = 2000;
+
+/**
+ * Wait until somebody is logged in; `url` is where the session is. Returns `check`, which is to be called when a stream breaks: it
+ * may have ended with its session.
+ */
+export async function logIn(url) {
+  // Tabs share the cookie, so all of them change together.
+  const channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(`tron session ${url}`);
+  let over = false;
+  const reload = () => {
+    if (over) return;
+    over = true;
+    window.location.reload();
+  };
+  const changed = () => {
+    if (!over) channel?.postMessage("changed");
+  };
+  channel?.addEventListener("message", reload);
+
+  const { ok, body } = await known(url);
+  let caller = body;
+  if (!ok) {
+    caller = await fillIn(url);
+    changed();
+  }
+  onUnauthorized(() => {
+    changed();
+    reload();
+  });
+  showCaller(caller, async () => {
+    const { ok: done, status } = await ask(url, { method: "DELETE" });
+    if (!done) return setText(byId("caller-problem"), status === 0 ? messages.GATEWAY_SILENT : messages.refused(status));
+    changed();
+    return reload();
+  });
+  return () => void ask(url);
+}
+
+/** The answer about the session, as soon as there is one. */
+async function known(url) {
+  for (;;) {
+    const answer = await ask(url);
+    if (answer.ok || answer.status === 401) return answer;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+  }
+}
+
+/** Show the form until a token was accepted. Answers the caller. */
+function fillIn(url) {
+  const [section, form, token, problem] = ["login", "login-form", "token", "login-problem"].map(byId);
+  const others = [...document.body.children].filter((each) => each !== section);
+  const show = (shown) => {
+    section.hidden = !shown;
+    for (const each of others) each.inert = shown;
+    setAttribute(document.documentElement, "data-login", shown ? "true" : null);
+  };
+  show(true);
+  token.focus();
+  return new Promise((resolve) => {
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const button = form.querySelector("button");
+      button.disabled = true;
+      setText(problem, "");
+      const { ok, status, body } = await send(url, { token: token.value.trim() });
+      button.disabled = false;
+      if (!ok) {
+        const said = typeof body?.detail === "string" ? body.detail : messages.refused(status);
+        setText(problem, status === 0 ? messages.GATEWAY_SILENT : messages.notLoggedIn(said));
+        token.select();
+        return;
+      }
+      token.value = "";
+      show(false);
+      resolve(body);
+    });
+  });
+}
+
+function showCaller({ principal, roles, session }, logOut) {
+  setText(byId("caller-name"), principal);
+  setAttribute(byId("caller-name"), "title", messages.rolesOf(roles));
+  byId("log-out").addEventListener("click", logOut);
+  byId("log-out").hidden = !session;
+  byId("caller").hidden = false;
+}
