@@ -90,11 +90,13 @@ def record_of(
     target: str = "",
     outcome: str = "OK",
     actor: Principal | None = None,
+    named: str = "",
 ) -> AuditRecord:
-    """Return a record about the call that runs now. `actor`: the caller if it is not the current principal."""
+    """Return a record about the call that runs now. `actor`: the caller if it is not the current principal; `named`:
+    the principal for which it speaks if it is a relay, else that of the metadata."""
     principal = actor or current_principal()
-    named = [value for name, value in context.invocation_metadata() or () if name == ON_BEHALF_OF]
-    spoken_for = _text(named[0]) if len(named) == 1 and Role.RELAY in principal.roles else ""
+    names = [named] if named else [_text(value) for name, value in _metadata(context) if name == ON_BEHALF_OF]
+    spoken_for = names[0] if len(names) == 1 and Role.RELAY in principal.roles else ""
     return AuditRecord(
         time.time(),
         kind,
@@ -110,6 +112,10 @@ def record_of(
 def outcome_of(error: TronError) -> str:
     """Return the reason of an error without its prefix: `PERMISSION_DENIED`."""
     return error.reason.removeprefix("ERROR_REASON_")
+
+
+def _metadata(context: Context) -> tuple[tuple[str, str | bytes], ...]:
+    return tuple(context.invocation_metadata() or ())
 
 
 def _text(value: str | bytes) -> str:

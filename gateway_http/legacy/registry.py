@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, FastAPI, Query, Response
 from starlette.exceptions import HTTPException
-from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
+from tron_client import InvalidRequest, PermissionDenied, Service, ServiceNotFound, TronError
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
@@ -98,8 +98,9 @@ class RegistryPort:
             await send_bytes(send, to_json({"detail": _not_found(beat[0])}), status=404)
         except TronError as error:
             answer = to_json({"detail": error.message or error.reason})
-            retry = tuple((name.lower().encode(), value.encode()) for name, value in headers_of(503).items())
-            await send_bytes(send, answer, (JSON_TYPE, *retry), 503)
+            status = 403 if isinstance(error, PermissionDenied) else 503
+            retry = tuple((name.lower().encode(), value.encode()) for name, value in headers_of(status).items())
+            await send_bytes(send, answer, (JSON_TYPE, *retry), status)
         else:
             await send_bytes(send, done)
 

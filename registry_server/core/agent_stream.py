@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice, takewhile
 from typing import cast
 
@@ -221,9 +222,10 @@ class AgentStream:
         alone = not (type(message) is Register or type(message) is Invalid) or not message.among
         if type(message) is Register and message.on_behalf_of:
             alone = False  # the relay speaks for others, too
-        service_id = instance_id = ""
+        service_id = instance_id = on_behalf_of = ""
         if type(message) is Register:
             service_id, instance_id = message.spec.service_id, message.instance_id[:MAX_INSTANCE_ID]
+            on_behalf_of = message.on_behalf_of
         elif type(message) is Invalid:
             service_id, instance_id = message.service_id, message.instance_id[:MAX_INSTANCE_ID]
         elif type(message) is Goodbye or type(message) is Abandoned:
@@ -234,7 +236,7 @@ class AgentStream:
             return
         fields = error.fields if isinstance(error, InvalidRequest) else (FieldError("", str(error)),)
         for field in fields:
-            self.push(Rejected(service_id, field.field, field.description, error.reason, instance_id))
+            self.push(Rejected(service_id, field.field, field.description, error.reason, instance_id, on_behalf_of))
 
     def _share(self, process: str) -> None:
         errors = check_text("register.shared", process, 0, MAX_INSTANCE_ID)
@@ -284,12 +286,14 @@ class AgentStream:
             try:
                 rights = rights.speaking_for(message.on_behalf_of)
             except PermissionDenied as error:
-                self.push(Rejected("", "beats.on_behalf_of", str(error), error.reason))
+                self.push(
+                    Rejected("", "beats.on_behalf_of", str(error), error.reason, on_behalf_of=message.on_behalf_of)
+                )
                 return
         for rejected in self._registry.beats(
             self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces, rights=rights
         ):
-            self.push(rejected)
+            self.push(replace(rejected, on_behalf_of=message.on_behalf_of) if message.on_behalf_of else rejected)
         for beat in beats:
             if beat.service_id:
                 sequence = beat.sequence

@@ -69,6 +69,8 @@ class Rejected:
     """The reason of the error."""
     instance_id: str = ""
     """The instance_id of a refused registration; empty if another message was refused."""
+    on_behalf_of: str = ""
+    """The principal for which a relay sent it; for the audit log only."""
 
 
 @dataclass(frozen=True, slots=True)

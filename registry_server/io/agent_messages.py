@@ -118,7 +118,7 @@ def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:
         case effects.DeclaredDown(service_id, event):
             down = heartbeat_pb2.DeclaredDown(service_id=service_id, event=event_codec.encode(event))
             return response(declared_down=down)
-        case effects.Rejected(service_id, field, description, reason, instance_id):
+        case effects.Rejected(service_id, field, description, reason, instance_id, _):
             rejected = heartbeat_pb2.Rejected(
                 service_id=service_id,
                 field=field,

@@ -37,12 +37,13 @@ class Callers:
         self._find = find
         self._rate = PublishRate()
 
-    def refused(self, context: Context, service_id: str, error: str) -> None:
+    def refused(self, context: Context, service_id: str, error: str, on_behalf_of: str = "") -> None:
         """Record that an agent on the stream that runs now was refused, for the audit log; nothing without
-        authentication. `error`: the reason."""
+        authentication. `error`: the reason; `on_behalf_of`: the principal that a relay named."""
         if self._refused is not None and current_principal() is not LOCAL:
             outcome = error.removeprefix("ERROR_REASON_")
-            self._refused(record_of(AuditKind.REFUSAL, HEARTBEAT, context, service_id, outcome))
+            record = record_of(AuditKind.REFUSAL, HEARTBEAT, context, service_id, outcome, named=on_behalf_of)
+            self._refused(record)
 
     def rights(self, context: Context) -> Rights | None:
         """Return the rights of the caller; None if it may do everything. Raises PermissionDenied for a caller that

@@ -61,7 +61,7 @@ class HeartbeatStream:
         context: Context,
         owes: Callable[[HeartbeatStream], None],
         rights: Rights | None,
-        refused: Callable[[Context, str, str], None],
+        refused: Callable[..., None],
     ) -> None:
         self._refused = refused
         self._loop = loop
@@ -163,7 +163,7 @@ class HeartbeatStream:
                 await write(from_output(output))
                 agent.written(output)
                 if type(output) is effects.Rejected and output.reason in _DENIED:
-                    self._refused(self._context, output.service_id, output.reason)
+                    self._refused(self._context, output.service_id, output.reason, output.on_behalf_of)
                 if type(output) is effects.Alert:
                     event = output.event
                     self._loop.registry.alert_written(event.alert_id, event.recipient, self._loop.now())

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 from grid.registry.v1 import service_pb2
 from grid_model.access import LOCAL, Grant, Principal, Role
@@ -15,6 +16,7 @@ from grid_model.errors import NotOwner, PermissionDenied, TronError
 
 from gateway_http.config import Config
 from gateway_http.gateway import Gateway
+from gateway_http.legacy.registry import RegistryPort
 from gateway_http.replica.entry import Reported
 from gateway_http.runtime import connected
 from gateway_http.upstream.caller_credentials import caller_metadata
@@ -90,7 +92,7 @@ async def test_a_client_does_what_its_own_grants_allow_and_nothing_that_the_gate
 async def test_heartbeats_of_clients_count_only_for_services_that_are_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with gateway(tmp_path, monkeypatch) as (_, served):
+    async with gateway(tmp_path, monkeypatch) as (registry, served):
         actions = served.actions
         await by(AGENT, lambda: actions.register(service("worker-1")))
         await by("", lambda: actions.register(service("old-1")))
@@ -99,6 +101,13 @@ async def test_heartbeats_of_clients_count_only_for_services_that_are_their_own(
         await refused("", lambda: actions.beat("worker-1", OK), PermissionDenied)
         await refused(AGENT, lambda: actions.beat("old-1", OK), PermissionDenied)
         await refused(OPERATOR, lambda: actions.beat("old-1", OK), PermissionDenied)
+        refusals = await registry.records(AuditKind.REFUSAL, 3)
+        assert {(each.actor, each.target) for each in refusals} == {
+            (LEGACY.name, "worker-1"),
+            ("token:worker", "old-1"),
+            ("token:operator", ""),
+        }
+        assert {each.via for each in refusals} == {"token:program/gateway"}
 
 
 async def test_the_act_of_an_operator_through_the_gateway_is_recorded_as_its_own_with_the_gateway_beside_it(
@@ -125,3 +134,17 @@ async def test_an_id_that_belongs_to_another_owner_is_refused_with_that_reason(
         await by(AGENT, lambda: served.actions.register(service("worker-1")))
         await refused("", lambda: served.actions.register(service("worker-1")), NotOwner)
         await refused("", lambda: served.actions.beat("worker-1", OK), NotOwner)
+
+
+async def test_a_heartbeat_that_its_sender_may_not_send_is_answered_403_and_not_as_one_to_send_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as (_, served):
+        port = RegistryPort(served, 1, [])
+        await by("", lambda: served.actions.register(service("old-1")))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(port), base_url="http://gateway") as client:
+            body = {"service_id": "old-1", "status": "ok"}
+            assert (await by("", lambda: client.put("/heartbeat", json=body))).status_code == 200
+            answer = await by(AGENT, lambda: client.put("/heartbeat", json=body))
+        assert (answer.status_code, "retry-after" in answer.headers) == (403, False)
+        assert answer.json() == {"detail": "token:worker has no agent grant for the id 'old-1'"}
