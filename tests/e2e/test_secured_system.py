@@ -8,6 +8,7 @@ import re
 import ssl
 import subprocess
 import sys
+import tarfile
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -322,6 +323,13 @@ def test_no_secret_occurs_anywhere_but_in_its_file(secured: Secured) -> None:
             shown[port] = http.get(f"https://{secured.system.ready[port]}/metrics", headers=secured.bearer(ADMIN)).text
     for words in (("audit",), ("token", "list"), ("grant", "list"), ("alerts",), ("services",), ("stats",)):
         shown[" ".join(words)] = secured.tron(ADMIN, *words, "--json")
+    bundle = secured.folder / "bundle.tar.gz"
+    secured.tron(ADMIN, "support-bundle", "--ready-file", str(secured.system.ready_file), "--output", str(bundle))
+    with tarfile.open(bundle) as archive:
+        for member in archive.getmembers():
+            file = archive.extractfile(member)
+            shown[f"the bundle: {member.name}"] = "" if file is None else file.read().decode(errors="replace")
+    assert any(name.endswith("metrics/monitor.txt") for name in shown), "the bundle has what needs a token"
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:

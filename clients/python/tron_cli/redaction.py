@@ -18,7 +18,7 @@ HARMLESS = frozenset(
         *("listen", "metrics_listen", "registry_http_listen", "tron_http_listen", "events_http_listen", "hmi_listen"),
         *("registry_listen", "tron_listen", "registry_metrics_listen", "tron_metrics_listen", "registry", "tron"),
         *("data_dir", "ready_file", "root_path", "config", "catalogue", "log_level", "probe_targets"),
-        *("http_hosts", "trusted_proxies"),
+        *("http_hosts", "trusted_proxies", "trust_domains"),
         *("orphan_policy", "method", "name"),
     }
 )
@@ -29,6 +29,8 @@ _SECRET_NAME = re.compile(r"(?i)secret|token|passw(or)?d|api[_-]?key|credential|
 _PATTERNS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{6,}"), rf"\1 {REMOVED}"),
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=]+"), REMOVED),
+    # A token, and not the name of a metric.
+    (re.compile(r"\btron_(?=[a-z_]*[A-Z0-9-])[A-Za-z0-9_-]{43}(?![\w-])"), REMOVED),
     (
         re.compile(
             r"(?i)([\"']?[\w.-]*(?:secret|token|passw(?:or)?d|api[_-]?key|credential|authorization)[\w.-]*[\"']?"

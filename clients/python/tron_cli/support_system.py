@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import urllib.request
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tron_client.address import parse_address
+from tron_client.bearer import of_environment, read_token
 
 from tron_cli.redaction import host_of
 from tron_cli.tls_options import https_trust
@@ -88,11 +93,15 @@ def explanations(client: MonitorClient, failing: list[Service]) -> list[dict[str
 
 
 def read(url: str) -> str:
-    """Return the HTTP answer of a program; a proxy is never used, because the program belongs to this system. Raises
-    OSError, and ValueError for invalid certificates."""
+    """Return the HTTP answer of a program; a proxy is never used, because the program belongs to this system. The token
+    of this client is sent over TLS, or to this machine. Raises OSError, and ValueError for invalid files."""
     https = urllib.request.HTTPSHandler(context=https_trust())
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
-    with opener.open(url, timeout=PATIENCE) as answer:
+    request = urllib.request.Request(url)
+    parts, token = urlsplit(url), of_environment(os.environ)
+    if token is not None and (parts.scheme == "https" or parse_address(parts.netloc, "url").local):
+        request.add_unredirected_header("Authorization", f"Bearer {read_token(token)}")
+    with opener.open(request, timeout=PATIENCE) as answer:
         text: str = answer.read(4 << 20).decode(errors="replace")
     return text
 

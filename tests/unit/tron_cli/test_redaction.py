@@ -58,6 +58,7 @@ def test_the_files_and_variables_of_secrets_are_found() -> None:
     "text",
     [
         "Authorization: Bearer planted.token-1234",
+        f"refused tron_{'planted-' * 5}Abc at the port",
         'authorization="Basic planted1234567890=="',
         "whsec_planted0123456789abcdef",
         "https://planted:planted@example.org/planted?planted=planted#planted",
