@@ -52,7 +52,8 @@ class Answers:
         self.epoch = 0
         """Rises whenever all answers are dropped; an answer of an earlier epoch may no longer be true."""
         self.away = False
-        """Whether the registry did not answer the last time: known callers then do not wait for it."""
+        """Whether the registry did not answer the last call, or its watch fell silent or broke: known callers then
+        do not wait for it."""
         self._kept: OrderedDict[Credential, Answer] = OrderedDict()
         self._revision: int | None = None
         self._heard_at = -math.inf

@@ -17,7 +17,7 @@ from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
 from grid_model import access_codec
 from grid_model.access import Principal
 from grid_model.errors import Draining, InvalidRequest, PrincipalNotFound, QuotaExceeded, TronError, Unauthenticated
-from tron_client.errors import from_rpc_error
+from tron_client.errors import RegistryUnavailable, from_rpc_error
 from tron_client.schedule import Backoff
 
 from grid_hosting.access.answers import GRACE, QUIET, Answer, Answers
@@ -121,9 +121,12 @@ class RemoteAuthority:
                     opened = True
                     log.info("access_watched", revision=message.revision)
         except TimeoutError:
+            self._answers.away = True
             return opened, "the registry is silent"
         except grpc.aio.AioRpcError as error:
-            return opened, from_rpc_error(error).message
+            failure = from_rpc_error(error)
+            self._answers.away = isinstance(failure, Draining | RegistryUnavailable)
+            return opened, failure.message
         finally:
             call.cancel()
 

@@ -19,7 +19,7 @@ from grid_model.errors import Draining, PrincipalNotFound, Unauthenticated
 
 from grid_hosting.access import answers as answers_module
 from grid_hosting.access.answers import GRACE, QUIET, UNWATCHED, Answer, Answers
-from grid_hosting.access.remote import RemoteAuthority
+from grid_hosting.access.remote import ANSWER_WITHIN, RemoteAuthority
 from grid_hosting.credential import Credential
 from grid_hosting.grpc_server import build_server
 from grid_hosting.watermark import Watermark
@@ -115,6 +115,9 @@ class Registry:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     fails: Exception | None = None
     watches: int = 0
+    hung: bool = False
+    every: float = 1.0
+    """Seconds between two messages of a watch."""
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -139,9 +142,11 @@ class Registry:
         if self.fails is not None:
             raise self.fails
         while True:
+            if self.hung:
+                await asyncio.Event().wait()
             seen = self.changed.value
             yield access_service_pb2.WatchAccessResponse(revision=self.revision)
-            await self.changed.beyond(seen, 1.0)
+            await self.changed.beyond(seen, self.every)
 
     def change(self, token: str, principal: Principal | None, revision: int) -> None:
         """Replace or revoke a credential."""
@@ -244,6 +249,23 @@ async def test_while_the_registry_is_away_known_callers_go_on_and_others_are_not
         with pytest.raises(Draining):
             await system.authority.identify(Credential(token="new"), "")
         assert await system.authority.identify(TOKEN, "") == READER
+
+
+async def test_known_callers_do_not_wait_for_a_registry_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid_hosting.access.remote.QUIET", 0.5)
+    monkeypatch.setattr("grid_hosting.access.answers.QUIET", 0.5)
+    monkeypatch.setattr("grid_hosting.access.answers.UNWATCHED", 0.0)
+    async with running(Registry(every=0.01)) as system:
+        await system.watched()
+        await system.authority.identify(TOKEN, "")
+        registry = system.registry
+        registry.hung = True
+        registry.gate.clear()
+        assert await registry.asking.until(lambda: registry.watches > 1, 10)
+        async with asyncio.timeout(ANSWER_WITHIN / 2):
+            assert await system.authority.identify(TOKEN, "") == READER
+        assert registry.asked == ["reader"]
+        registry.gate.set()
 
 
 async def test_a_registry_that_refuses_this_program_is_no_reason_to_refuse_its_callers() -> None:
