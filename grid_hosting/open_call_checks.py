@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import Protocol
 
 from grid_model.access import Principal
 from grid_model.errors import CredentialExpired, TronError, Unauthenticated
 
 from grid_hosting.credential import Credential
-from grid_hosting.open_calls import OpenCalls
+from grid_hosting.open_calls import OpenCall, OpenCalls
 from grid_hosting.turns import Turn
 from grid_hosting.watermark import Watermark
 
 LOOK_EVERY = 0.5
 """Seconds between two looks for credentials that have ended."""
+
+AT_ONCE = 50
+"""Credentials that are asked about at the same time."""
+
+NO_PEER = ""
 
 UNCONFIRMED_FOR = 30.0
 """Seconds for which open calls go on while it cannot be known whether their credentials are still valid."""
@@ -31,7 +38,7 @@ class Authority(Protocol):
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
         """Return the principal of a credential that came from the address `peer`. Raises Unauthenticated, and another
-        TronError if it cannot be known now."""
+        TronError if it cannot be known now. Without an address, a refusal is no failed attempt, and is not delayed."""
         ...
 
 
@@ -70,24 +77,37 @@ class OpenCallChecks:
         """Check the callers of all open calls; return whether that was possible. `late`: end the calls for which it is
         not."""
         turn = Turn("credentials")
-        found: dict[Credential, Principal | TronError] = {}
+        calls: dict[Credential, list[OpenCall]] = {}
         async for call in turn.each(list(self._open_calls)):
-            credential = call.credential
-            if credential is None:
-                continue
-            if credential not in found:
-                try:
-                    found[credential] = await principal_of(self._authority, credential, call.peer)
-                except Unauthenticated:
-                    found[credential] = CredentialExpired("the credential of this call was revoked")
-                except TronError as error:
-                    if not late:
-                        return False
-                    found[credential] = error
-            now = found[credential]
-            if isinstance(now, TronError):
-                call.stop(now)
-            elif now != call.principal:
-                call.stop(CredentialExpired("the rights of this caller have changed; connect again"))
+            if call.credential is not None:
+                calls.setdefault(call.credential, []).append(call)
+        credentials = iter(list(calls))
+        while group := list(islice(credentials, AT_ONCE)):
+            turn.end()
+            found = await asyncio.gather(*map(self._now, group))
+            turn = Turn("credentials")
+            possible = True
+            checked = ((call, now) for credential, now in zip(group, found, strict=True) for call in calls[credential])
+            async for call, now in turn.each(checked):
+                if isinstance(now, Principal):
+                    if now != call.principal:
+                        call.stop(CredentialExpired("the rights of this caller have changed; connect again"))
+                elif late or isinstance(now, CredentialExpired):
+                    call.stop(now)
+                else:
+                    possible = False
+            if not possible:
+                turn.end()
+                return False  # no further ones: each group would wait for the registry
         turn.end()
         return True
+
+    async def _now(self, credential: Credential) -> Principal | TronError:
+        """Return the principal of a credential, or why it has none now. This is no attempt of a caller, and so nothing
+        delays the answer."""
+        try:
+            return await principal_of(self._authority, credential, NO_PEER)
+        except Unauthenticated:
+            return CredentialExpired("the credential of this call was revoked")
+        except TronError as error:
+            return error

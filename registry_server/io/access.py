@@ -98,10 +98,12 @@ class Access:
         return await self._run(lambda store: store.read_audit(after, limit, wanted, newest=newest))
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often."""
+        """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often.
+        Without an address it is the check of an open call, which is no attempt."""
         found = self._find(credential)
         if found is None:
-            await self._delay(_host(peer))
+            if peer:
+                await self._delay(_host(peer))
             raise Unauthenticated
         return found
 

@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tron_client.errors import from_rpc_error
 
 from grid_hosting.authentication import Authentication, current_call, current_principal
-from grid_hosting.credential import CertificateRules
+from grid_hosting.credential import CertificateRules, Credential
 from grid_hosting.grpc_server import build_server
 from grid_hosting.open_calls import OpenCalls, current_relay
 from tests.support.authority import Authority as Ca
@@ -272,6 +272,39 @@ async def test_a_relay_with_a_certificate_forwards_a_token_which_is_not_a_second
     ) as system:
         assert await system.call("UnaryUnary", ((CALLER_TOKEN, "reader"),)) == b"token:reader by spiffe:tron/gateway"
         assert (await system.refused("UnaryUnary", BEARER))[1] == "UNAUTHENTICATED"
+
+
+async def test_many_open_streams_are_checked_together_and_a_check_is_no_attempt_of_their_caller() -> None:
+    asked: list[str] = []
+    waiting = asyncio.Event()
+
+    class Slow(Known):
+        async def identify(self, credential: Credential, peer: str) -> Principal:
+            """Answer the checks once all of them have come."""
+            if not peer:
+                asked.append(credential.token)
+                if len(asked) == 20:
+                    waiting.set()
+                await waiting.wait()
+            return await super().identify(credential, peer)
+
+    known = Slow()
+    for number in range(20):
+        known.tokens[str(number)] = READER
+    async with running(known) as server:
+        calls = [server.open("UnaryStream", (("authorization", f"Bearer {number}"),)) for number in range(20)]
+        for call in calls:
+            await call.read()
+        for number in range(10):
+            del known.tokens[str(number)]
+        known.revisions.step()
+        for call in calls[:10]:
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await call.read()
+            assert _status(failed.value)[1] == "CREDENTIAL_EXPIRED"
+        assert len(server.authentication.open_calls) == 10
+        for call in calls[10:]:
+            call.cancel()
 
 
 async def test_open_streams_go_on_for_a_while_if_their_credentials_cannot_be_checked(

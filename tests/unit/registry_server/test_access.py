@@ -172,6 +172,9 @@ async def test_failed_attempts_delay_no_valid_credential(tmp_path: Path, monkeyp
         with pytest.raises(Unauthenticated):
             await access.identify(Credential(token="tron_" + "B" * 43), "ipv4:10.0.0.1:1234")
     assert len(waits) == 3
+    for _ in range(FREE + 3):
+        with pytest.raises(Unauthenticated):  # the check of an open stream whose token was revoked
+            await access.identify(Credential(token="tron_" + "C" * 43), "")
     assert (await access.identify(Credential(token=secret), "ipv4:10.0.0.1:99")).name == "token:a"
     assert len(waits) == 3
     assert access.failed_attempts == FREE + 3

@@ -563,7 +563,9 @@ class IdentifyRequest(_message.Message):
     for clients of a network that need no credential.
     """
     peer: _builtins.str
-    """The address from which it came: failed attempts of an address are slowed down."""
+    """The address from which it came: failed attempts of an address are slowed down. Empty: the check of an open call, which
+    is no attempt.
+    """
     def __init__(
         self,
         *,
