@@ -476,6 +476,10 @@ def secured_next(ca: str, token: str) -> tuple[str, ...]:
     )
 
 
+def renew_certificate(name: str, days: int, option: str) -> str:
+    return f"The certificate of the servers is valid for {days} days. Before it ends, run: tron ca renew {name}{option}"
+
+
 def no_registry_in(folder: str) -> str:
     return f"{folder}: no registry has run in this directory; name the one of tron up, or of the registry"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shlex
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,8 @@ import typer
 from grid_hosting.start import StartError, absolute, read_settings, reason
 from grid_hosting.whole_file import write_whole
 from tron_cli import messages
-from tron_cli.ca import CA_FOLDER, server_files
+from tron_cli.ca import CA_FOLDER, SERVERS, server_files
+from tron_cli.ca_contents import LEAF_DAYS
 from tron_cli.output import fail, out
 from tron_cli.system_access import REGISTRY_FOLDER, new_secret, write_token
 
@@ -89,6 +91,9 @@ def enable(
     else:
         _print(messages.settings_to_write(absolute(config)), *(f"  {line}" for line in text.splitlines()))
     _print(*messages.secured_next(trusted, absolute(token)))
+    if "cert" in wanted:
+        folder_option = "" if ca_dir == CA_FOLDER else f" --dir {shlex.quote(str(ca_dir))}"
+        _print(messages.renew_certificate(SERVERS, LEAF_DAYS, folder_option))
 
 
 @app.command("admin-token")
