@@ -162,8 +162,9 @@ def test_every_file_that_a_running_system_writes_is_in_the_table_and_all_state_i
         assert len(matching) == 1, f"{path} is not in the table of docs/operations.md"
         assert matching == {state_file(Path(path)) is not None}, path
         assert (path in made.files) == (state_file(Path(path)) is not None), path
-    # The first is written by a restore only, the others with the first principal or token.
+    # The first is written by a restore only, the others with authentication, or with the first principal or token.
     access = {f"registry/access.db{end}" for end in ("", "-wal", "-shm")}
+    access |= {f"{name}.token" for name in ("monitor", "gateway", "demo", "admin")}
     for pattern in table.keys() - {"registry/registry.restored"} - access:
         assert any(fnmatchcase(path, pattern) for path in made.written), f"nobody writes {pattern}"
 
