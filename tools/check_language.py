@@ -39,7 +39,7 @@ HABITS = (
     Habit(r"\bso many\b", "at most N, this many", 2),
     Habit(r"\bwhoever\b", "a noun: the service that ..."),
     Habit(r"\bwhere (none|there|nobody|it|that|one)\b", "if", 10),
-    Habit(r"\bstands?\b", "is open, is active, remains", 5),
+    Habit(r"\bstands?\b", "is open, is active, remains", 4),
 )
 
 
