@@ -304,6 +304,45 @@ def test_a_legacy_client_acts_under_its_own_name(secured: Secured) -> None:
     wait_until(lambda: expected <= secured.refusals(), 10, f"{expected} in {secured.refusals()}")
 
 
+def test_an_operator_acts_over_http_and_at_tron_under_its_own_name_until_its_token_is_revoked(secured: Secured) -> None:
+    name, port = "oper", secured.system.ready["registry_http"]
+    words = ("--role", "operator", "--ids", "worker-*", "--out", str(secured.token(name)), "--json")
+    token_id = json.loads(secured.tron(ADMIN, "token", "create", *words))["token_id"]
+    with (
+        secured.agent(WORKER) as worker,
+        secured.http() as http,
+        secured.channel(name, secured.system.tron_address) as channel,
+    ):
+        tron = tron_service_pb2_grpc.TronServiceStub(channel)
+
+        def deregister(service_id: str) -> int:
+            request = {"service_id": service_id}
+            return http.post(f"https://{port}/deregister", json=request, headers=secured.bearer(name)).status_code
+
+        def refused_at_tron() -> bool:
+            try:
+                tron.GetStats(tron_service_pb2.GetStatsRequest())
+            except grpc.RpcError as error:
+                return bool(read_refusal(error).reason == "UNAUTHENTICATED")
+            return False
+
+        worker.register("worker-retired")
+        assert [deregister("boss"), deregister("worker-retired")] == [403, 200]
+        tron.SetMaintenance(tron_service_pb2.SetMaintenanceRequest(service_id="worker-before", enabled=False))
+        printed = secured.tron(ADMIN, "audit", "--actor", "token:oper", "--json")
+        records = [json.loads(line) for line in printed.splitlines()]
+        assert {
+            (each["method"].rpartition("/")[2], each["target"], each["outcome"], each["via"]) for each in records
+        } == {
+            ("Deregister", "boss", DENIED, "token:program/gateway"),
+            ("Deregister", "worker-retired", "OK", "token:program/gateway"),
+            ("SetMaintenance", "worker-before", "OK", "token:program/monitor"),
+        }
+        secured.tron(ADMIN, "token", "revoke", token_id)
+        wait_until(lambda: deregister("worker-1") == 401, 5, "the gateway refuses the token")
+        wait_until(refused_at_tron, 5, "TRON refuses the token")
+
+
 def test_no_secret_occurs_anywhere_but_in_its_file(secured: Secured) -> None:
     files = [*secured.folder.glob("*.token"), *(secured.folder / "data").glob("*.token")]
     names = {each.name for each in files}
