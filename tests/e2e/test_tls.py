@@ -113,28 +113,39 @@ def test_a_support_bundle_has_the_metrics_of_a_secured_system(secured: Secured) 
 
 def test_with_client_ca_every_port_requires_a_certificate_and_the_programs_present_theirs(tmp_path: Path) -> None:
     authority = Authority()
-    cert, key = authority.issue().write(tmp_path)
-    own_cert, own_key = authority.issue("operator").write(tmp_path, "operator")
+    cert, key = authority.issue(uris=("spiffe://tests/servers",)).write(tmp_path)
+    own_cert, own_key = authority.issue("operator", uris=("spiffe://tests/alice",)).write(tmp_path, "operator")
     bundle = authority.write(tmp_path)
-    with start_system(tmp_path, "--cert", str(cert), "--key", str(key), "--client-ca", str(bundle)) as system:
+    security = ("--client-ca", str(bundle), "--authentication", "--trust-domains", "tests")
+    with start_system(tmp_path, "--cert", str(cert), "--key", str(key), *security) as system:
         trust = ssl.create_default_context(cafile=str(bundle))
         for port, path in HTTP_PORTS.items():
             with pytest.raises(httpx.TransportError):
                 httpx.get(f"https://{system.ready[port]}{path}", verify=trust, timeout=10)
         trust.load_cert_chain(own_cert, own_key)
+        data = ("--data-dir", str(tmp_path / "data"))
+        assert _run("tron_cli", "security", "admin-token", *data).returncode == 0
+        bearer = {"authorization": f"Bearer {(tmp_path / 'data' / 'admin.token').read_text().strip()}"}
+        _wait_watched(system, trust, bearer)  # the registry looks twice a second for changes by a command
         for port, path in HTTP_PORTS.items():
-            assert httpx.get(f"https://{system.ready[port]}{path}", verify=trust, timeout=10).status_code == 200
-        _wait_watched(system, trust)
+            url = f"https://{system.ready[port]}{path}"
+            assert httpx.get(url, verify=trust, headers=bearer, timeout=10).status_code == 200
+        # The certificate is the credential of gRPC calls: of the programs, which have no tokens, and of people.
+        assert not list((tmp_path / "data").glob("[mg]*.token"))
+        assert _run("tron_cli", "security", "grant-admin", "spiffe:tests/alice", *data).returncode == 0
+        files = ("--ca", str(bundle), "--cert", str(own_cert), "--key", str(own_key))
+        listing = ("tron_cli", "token", "list", "--registry", system.registry_address, *files)
+        wait_until(lambda: "token:admin" in _run(*listing).stdout, 10, "an administrator lists the tokens")
 
 
-def _wait_watched(system: System, trust: ssl.SSLContext) -> None:
+def _wait_watched(system: System, trust: ssl.SSLContext, headers: dict[str, str] | None = None) -> None:
     """Wait until TRON watches, the gateway follows the registry, and the programs have registered."""
 
     def watched() -> bool:
-        answer = httpx.get(f"https://{system.ready['registry_http']}/v1/services", verify=trust, timeout=10)
-        headers = answer.headers
+        url = f"https://{system.ready['registry_http']}/v1/services"
+        answer = httpx.get(url, verify=trust, headers=headers, timeout=10)
         ids = {each["service_id"] for each in answer.json().get("services", [])}
-        live = (headers.get("x-registry-live"), headers.get("x-tron-watching")) == ("true", "true")
+        live = (answer.headers.get("x-registry-live"), answer.headers.get("x-tron-watching")) == ("true", "true")
         return live and {"service-registry", "tron-heartbeat-monitor", "service-gateway"} <= ids
 
     wait_until(watched, 30, "TRON watches, the gateway follows, and all programs have registered")
