@@ -32,6 +32,7 @@ from gateway_http.upstream.watch_recorder import WatchRecorder
 from grid_hosting.access.remote import RemoteAuthority
 from grid_hosting.access.remote_audit import RemoteAudit
 from grid_hosting.access.trail import AuditTrail
+from grid_hosting.http_rules import parse_network
 
 
 class Runner(Protocol):
@@ -89,7 +90,8 @@ async def authenticating(config: Config) -> AsyncIterator[HttpAuthentication | N
         return
     async with open_aio_channel(config.registry) as channel, asyncio.TaskGroup() as tasks:
         authority, trail = RemoteAuthority(channel), AuditTrail(RemoteAudit(channel).append)
-        authentication = HttpAuthentication(authority, refused=trail.refused)
+        networks = map(parse_network, config.legacy_open_to)
+        authentication = HttpAuthentication(authority, networks, config.http_origins, trail.refused)
         runners: tuple[Runner, ...] = (authority, trail, authentication)
         running = [tasks.create_task(each.run()) for each in runners]
         try:

@@ -13,7 +13,7 @@ from pydantic_settings import CliImplicitFlag, NoDecode
 
 from grid_hosting.credential import CertificateRules
 from grid_hosting.http_hosts import check_host_name
-from grid_hosting.http_rules import parse_network
+from grid_hosting.http_rules import parse_network, parse_origin
 from grid_hosting.start import SECURITY, StartError
 
 
@@ -43,6 +43,13 @@ HostNameList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Aft
 NetworkList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_networks)]
 """IP addresses and networks; in a variable or a flag, they are separated by commas."""
 
+
+def _checked_origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(parse_origin, texts))
+
+
+OriginList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_checked_origins)]
+"""Origins of pages; in a variable or a flag, they are separated by commas."""
 
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 
@@ -83,6 +90,12 @@ class SecuritySettings(BaseModel):
     `spiffe:TRUST_DOMAIN/NAME`. Needs `client_ca`."""
     accept_common_name: CliImplicitFlag[bool] = False
     """Let a client certificate without any URI authenticate the principal `cn:COMMON_NAME`. Needs `client_ca`."""
+    legacy_open_to: NetworkList = ()
+    """Addresses and networks from which clients of the legacy ports are served without a credential, as the principal
+    `token:legacy`, with the grants that it has; never through a proxy. Needs `authentication`."""
+    http_origins: OriginList = ()
+    """Origins, such as `https://hmi.example:8443`, whose pages may send requests with a token to the HTTP ports of the
+    gateway. Needs `authentication`."""
     insecure_listen: CliImplicitFlag[bool] = False
     """Allow addresses that other machines can reach without TLS, or without authentication. Without authentication,
     anyone who reaches them can act as any service, and can read everything."""
@@ -106,6 +119,9 @@ class SecuritySettings(BaseModel):
                 raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
             if getattr(self, name) and self.client_ca is None:
                 raise ValueError(f"[security] client_ca: is missing; `{name}` needs client certificates")
+        for name in ("legacy_open_to", "http_origins"):
+            if getattr(self, name) and not self.authentication:
+                raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
         return self
 
     @property

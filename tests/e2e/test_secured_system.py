@@ -39,6 +39,10 @@ GRANTS = {WORKER: "worker-*", TWIN: "worker-*", BOSS: "boss"}
 CORE = {"service-registry", "tron-heartbeat-monitor", "service-gateway", "service-event-stream", "service-hmi"}
 DENIED, FOREIGN, ENDED = "PERMISSION_DENIED", "NOT_OWNER", "CREDENTIAL_EXPIRED"
 METHODS = "/grid.registry.v1.RegistryService/"
+OLD_CLIENT = "127.0.0.2"
+"""The address from which a legacy client needs no token."""
+
+OWN_PAGE = {"sec-fetch-site": "same-origin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,10 @@ class Secured:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def http(self) -> httpx.Client:
-        """An HTTP client that trusts the CA."""
-        return httpx.Client(verify=ssl.create_default_context(cafile=str(self.ca)), timeout=10)
+    def http(self, address: str = "127.0.0.1") -> httpx.Client:
+        """An HTTP client at an address of this machine that trusts the CA."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        return httpx.Client(transport=httpx.HTTPTransport(verify=context, local_address=address), timeout=10)
 
     def bearer(self, name: str) -> dict[str, str]:
         """The header with the token of a principal."""
@@ -128,7 +133,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     assert tomllib.loads(settings.read_text())["security"]["authentication"] is True
     fleet = folder / "fleet.toml"
     fleet.write_text('[[service]]\nservice_id = "demo-1"\nname = "demo-1"\ntype = "agent"\n')
-    with start_system(folder, "--config", str(settings), "--demo", "--catalogue", str(fleet)) as system:
+    demo = ("--demo", "--catalogue", str(fleet))
+    with start_system(folder, "--config", str(settings), *demo, "--legacy-open-to", OLD_CLIENT) as system:
         found = Secured(system, folder)
         for name, pattern in GRANTS.items():
             words = ("--role", "agent", "--ids", pattern, "--out", str(found.token(name)))
@@ -271,6 +277,55 @@ def test_http_ports_need_a_token(secured: Secured, port: str, path: str) -> None
         url = f"https://{secured.system.ready[port]}{path}"
         assert http.get(url).status_code == 401
         assert http.get(url, headers=secured.bearer(ADMIN)).status_code == 200
+
+
+def test_a_session_of_the_page_acts_as_its_principal_and_ends_with_its_token(secured: Secured) -> None:
+    name, base = "viewer", f"https://{secured.system.ready['hmi_http']}"
+    words = ("--role", "observer", "--out", str(secured.token(name)), "--json")
+    token_id = json.loads(secured.tron(ADMIN, "token", "create", *words))["token_id"]
+    token = secured.token(name).read_text().strip()
+    with secured.http() as http:
+        assert http.post(f"{base}/session", json={"token": token}).status_code == 403, "no page"
+        assert http.post(f"{base}/session", json={"token": "tron_wrong"}, headers=OWN_PAGE).status_code == 401
+        assert http.post(f"{base}/session", json={"token": token}, headers=OWN_PAGE).status_code == 200
+        (cookie,) = http.cookies.jar
+        assert (cookie.name, cookie.secure) == ("__Host-tron-session", True)
+        assert http.get(f"{base}/session").json()["principal"] == "token:viewer"
+        act = http.post(f"{base}/v1/alerts/acknowledge", json={"all": True}, headers=OWN_PAGE)
+        assert (act.status_code, act.json()["reason"]) == (403, "PERMISSION_DENIED")
+        with http.stream("GET", f"{base}/v1/stream", headers=OWN_PAGE) as stream:
+            assert stream.status_code == 200
+            parts = stream.iter_raw()
+            next(parts)
+            secured.tron(ADMIN, "token", "revoke", token_id)
+            for _ in parts:  # it ends, or a read times out: a state follows each 5 s
+                pass
+        assert http.get(f"{base}/v1/status").status_code == 401
+
+
+def test_old_clients_of_a_listed_network_act_as_one_principal_with_its_grants(secured: Secured) -> None:
+    base = f"https://{secured.system.ready['registry_http']}"
+    row = {"type": "agent", "role": "production", "url": "http://x:1", "caps": ["a"]}
+    old, boss = ({"service_id": each, "name": each, **row} for each in ("old-1", "boss"))
+    with secured.http(OLD_CLIENT) as http:
+        assert http.post(f"{base}/register", json=old).status_code == 401, "nothing is granted"
+        secured.tron(ADMIN, "grant", "add", "token:legacy", "--role", "agent", "--ids", "old-*")
+
+        def registered() -> bool:
+            return http.post(f"{base}/register", json=old).status_code == 200
+
+        wait_until(registered, 10, "the grant counts")
+        beat = {"service_id": "old-1", "status": "ok"}
+        assert http.put(f"{base}/heartbeat", json=beat).status_code == 200
+        assert http.post(f"{base}/register", json=boss).status_code == 403
+        assert http.get(f"{base}/services").status_code == 403
+        assert http.get(f"{base}/v1/services").status_code == 401
+        for header in ("x-forwarded-for", "forwarded", "via"):
+            assert http.put(f"{base}/heartbeat", json=beat, headers={header: OLD_CLIENT}).status_code == 401
+    with secured.http() as http:
+        assert http.put(f"{base}/heartbeat", json=beat).status_code == 401
+    refused = ("token:legacy", METHODS + "Register", "boss", "PERMISSION_DENIED")
+    wait_until(lambda: refused in secured.refusals(), 10, f"{refused} in {secured.refusals()}")
 
 
 def test_a_legacy_client_acts_under_its_own_name(secured: Secured) -> None:

@@ -18,7 +18,7 @@ HARMLESS = frozenset(
         *("listen", "metrics_listen", "registry_http_listen", "tron_http_listen", "events_http_listen", "hmi_listen"),
         *("registry_listen", "tron_listen", "registry_metrics_listen", "tron_metrics_listen", "registry", "tron"),
         *("data_dir", "ready_file", "root_path", "config", "catalogue", "log_level", "probe_targets"),
-        *("http_hosts", "trusted_proxies", "trust_domains"),
+        *("http_hosts", "trusted_proxies", "trust_domains", "legacy_open_to", "http_origins"),
         *("orphan_policy", "method", "name"),
     }
 )

@@ -149,6 +149,13 @@ def up(
         bool,
         typer.Option("--accept-common-name", help="Let client certificates without a URI authenticate by common name."),
     ] = False,
+    legacy_open_to: Annotated[
+        str,
+        typer.Option(help="Networks from which legacy clients are served as token:legacy, separated by commas."),
+    ] = "",
+    http_origins: Annotated[
+        str, typer.Option(help="Origins whose pages may send requests with a token, separated by commas.")
+    ] = "",
     insecure_listen: Annotated[
         bool,
         typer.Option(
@@ -181,7 +188,13 @@ def up(
     _check_addresses(listens, pages)
     files = {"cert": cert, "key": key, "client_ca": client_ca, "ca": ca}
     given: dict[str, Path | bool | str] = {name: path for name, path in files.items() if path is not None}
-    lists = {"http_hosts": http_hosts, "trusted_proxies": trusted_proxies, "trust_domains": trust_domains}
+    lists = {
+        "http_hosts": http_hosts,
+        "trusted_proxies": trusted_proxies,
+        "trust_domains": trust_domains,
+        "legacy_open_to": legacy_open_to,
+        "http_origins": http_origins,
+    }
     given |= {name: text for name, text in lists.items() if text}
     switches = {
         "authentication": authentication,

@@ -189,7 +189,7 @@ def test_tron_up_finds_the_settings_that_each_program_will_have(monkeypatch: pyt
         (
             '[security]\ncret = "x"\n',
             "[security] has no setting cret; it has accept_common_name, authentication, ca, cert, client_ca, "
-            "http_hosts, insecure_listen, key, trust_domains, trusted_proxies",
+            "http_hosts, http_origins, insecure_listen, key, legacy_open_to, trust_domains, trusted_proxies",
         ),
         ('security = "on"\n', "security is not a table"),
         ('[security]\ncert = "x"\n', "[security] key: is missing"),
@@ -200,6 +200,13 @@ def test_tron_up_finds_the_settings_that_each_program_will_have(monkeypatch: pyt
         ('[security]\nauthentication = true\ntrust_domains = ["Tron"]\n', "'Tron' is not a trust domain"),
         ('[security]\nauthentication = true\ntrust_domains = ["tron"]\n', "[security] client_ca: is missing"),
         ("[security]\naccept_common_name = true\n", "[security] authentication: is false"),
+        ('[security]\nlegacy_open_to = ["10.1.0.0/16"]\n', "[security] authentication: is false; `legacy_open_to`"),
+        ('[security]\nhttp_origins = ["https://a"]\n', "[security] authentication: is false; `http_origins`"),
+        ('[security]\nauthentication = true\nlegacy_open_to = ["10.1.0.1/16"]\n', "legacy_open_to: '10.1.0.1/16' is"),
+        (
+            '[security]\nauthentication = true\nhttp_origins = ["https://a/"]\n',
+            "http_origins: 'https://a/' is not an origin",
+        ),
     ],
 )
 def test_a_wrong_or_incomplete_table_stops_the_start_in_one_line(
