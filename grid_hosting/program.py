@@ -255,7 +255,8 @@ def host(
     set_up_logs(config)
     sys.setswitchinterval(SWITCH_EVERY)
     try:
-        prepare_data_dir(data_dir)
+        # Else other users could read in the files what no grant allows them.
+        prepare_data_dir(data_dir, private=config.authentication)
         claim_ready_file(config.ready_file)
         os.environ.update(client_environment(config, os.environ))
         if dials is not None:

@@ -4,6 +4,7 @@ used."""
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,14 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def prepare_data_dir(path: Path) -> None:
-    """Create the directory if it is missing, and check that this program may write to it. Raises StartError."""
+def prepare_data_dir(path: Path, *, private: bool = False) -> None:
+    """Create the directory if it is missing, and check that this program may write to it. `private`: from now on, only
+    its owner may enter it. Raises StartError."""
     shown = absolute(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if private:
+            _make_private(path)
         _try_to_write(path)
     except FileExistsError:
         raise StartError(f"data directory {shown}: is a file, not a directory") from None
@@ -91,6 +95,16 @@ def absolute(path: Path) -> str:
         return str(path.absolute())
     except OSError:
         return str(path)
+
+
+def _make_private(path: Path) -> None:
+    mode = path.stat().st_mode
+    if mode & stat.S_ISVTX:
+        raise StartError(
+            f"data directory {absolute(path)}: is shared with other users; with authentication, name one of its own"
+        )
+    if mode & 0o077:
+        path.chmod(0o700)
 
 
 def _try_to_write(folder: Path) -> None:

@@ -204,7 +204,7 @@ def up(
     given |= {name: True for name, wanted in switches.items() if wanted}
     security = check_security(tables, given, listens | pages)
     _log_no_handshakes()
-    _prepare(data_dir, ready_file)
+    _prepare(data_dir, ready_file, private=security["registry"].authentication)
     also = {"tron_http": tron_http_listen, "events_http": events_http_listen, "hmi_http": hmi_listen}
     shared = [*([] if config is None else ["--config", str(config)]), *as_flags(given)]
 
@@ -307,10 +307,10 @@ def _check_addresses(listens: dict[str, str], spare: dict[str, str]) -> None:
             fail(f"{flag}: {error}")
 
 
-def _prepare(data_dir: Path, ready_file: Path | None) -> None:
+def _prepare(data_dir: Path, ready_file: Path | None, *, private: bool) -> None:
     """Create the folders; end with one line that names the path if one of them cannot be used."""
     try:
-        prepare_data_dir(data_dir)
+        prepare_data_dir(data_dir, private=private)
         for folder in ("registry", "monitor", "gateway"):
             prepare_data_dir(data_dir / folder)
         claim_ready_file(ready_file)

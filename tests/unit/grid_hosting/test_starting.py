@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import tests.support.unprivileged
+from grid_hosting.start import StartError, prepare_data_dir
 from tests.support.processes import start_registry
 
 SERVERS = {
@@ -142,6 +144,19 @@ def test_a_file_inside_the_data_directory_is_named(tmp_path: Path, program: str,
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
     assert str(path).removesuffix("-wal") in last
+
+
+def test_with_authentication_only_the_owner_enters_the_data_directory(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    prepare_data_dir(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    prepare_data_dir(folder, private=True)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o1777)
+    with pytest.raises(StartError, match="is shared with other users"):
+        prepare_data_dir(folder, private=True)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o1777
 
 
 def test_a_second_registry_on_a_data_directory_is_told_which(tmp_path: Path) -> None:
