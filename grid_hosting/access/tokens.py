@@ -44,7 +44,10 @@ def make_secret(random: bytes) -> str:
     """Return the token made of RANDOM_BYTES random bytes."""
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"a token is made of {RANDOM_BYTES} random bytes, not {len(random)}")
-    return PREFIX + base64.urlsafe_b64encode(random).rstrip(b"=").decode()
+    text = base64.urlsafe_b64encode(random).rstrip(b"=").decode()
+    if text.startswith("-"):
+        text = "A" + text[1:]  # an id that begins so would be an option of a command; it is no part of the secret
+    return PREFIX + text
 
 
 def id_of(secret: str) -> str:

@@ -32,6 +32,12 @@ def test_a_token_has_256_bits_and_is_recognized_by_its_first_characters() -> Non
         make_secret(bytes(31))
 
 
+def test_no_id_of_a_token_looks_like_an_option_of_a_command() -> None:
+    ids = {id_of(make_secret(bytes([first, *range(31)])))[0] for first in range(256)}
+    assert len(ids) == 63
+    assert "-" not in ids
+
+
 def test_only_the_hash_of_a_token_is_kept() -> None:
     book, token = AccessBook(), secret()
     kept = book.create_token(token, "token:ci", now=0)
