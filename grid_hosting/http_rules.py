@@ -21,7 +21,8 @@ Asked = Mapping[bytes, Sequence[bytes]]
 
 HOST, ORIGIN, SITE = b"host", b"origin", b"sec-fetch-site"
 FORWARDED_HOST, FORWARDED_PROTO = b"x-forwarded-host", b"x-forwarded-proto"
-READ = frozenset({HOST, ORIGIN, SITE, FORWARDED_HOST, FORWARDED_PROTO})
+FORWARDED_FOR = b"x-forwarded-for"
+READ = frozenset({HOST, ORIGIN, SITE, FORWARDED_HOST, FORWARDED_PROTO, FORWARDED_FOR})
 """The headers that the rules read."""
 
 OWN = frozenset({b"same-origin", b"none"})
@@ -79,8 +80,9 @@ class HttpRules:
         origins: Iterable[str] = (),
     ) -> None:
         """`tls`: the port speaks TLS. `trusted_proxies`: the networks of reverse proxies whose X-Forwarded-Host and
-        X-Forwarded-Proto are believed. `same_host`: pages of other ports of the same host may act too, because the
-        legacy contract of the port says so. `origins`: further origins whose pages may act."""
+        X-Forwarded-Proto are believed, and X-Forwarded-For for records. `same_host`: pages of other ports of the same
+        host may act too, because the legacy contract of the port says so. `origins`: further origins whose pages may
+        act."""
         self._hosts = hosts
         self._tls = tls
         self._trusted = tuple(trusted_proxies)
@@ -109,6 +111,20 @@ class HttpRules:
             if scheme:
                 return scheme == b"https"
         return self._tls
+
+    def reported_client(self, asked: Asked, client: str) -> str:
+        """Return the IP address of the client, for records and limits: that of the connection, or the one that trusted
+        proxies report."""
+        if not self._believes(client):
+            return client
+        chain = [each.strip() for each in b",".join(asked.get(FORWARDED_FOR, ())).decode("latin-1").split(",")]
+        for address in reversed(chain):  # each proxy has appended the address of its client
+            if not is_address(address):
+                break
+            client = address
+            if not self._believes(address):
+                break
+        return client
 
     def is_own_page(self, asked: Asked, client: str) -> bool:
         """Return whether a request, which `refuse` has admitted, is shown to come from a page of the port's own origin:
@@ -181,6 +197,15 @@ class HttpRules:
         if sites:
             return not OWN.issuperset(sites)
         return not (len(origins) == 1 and host is not None and _is_origin_of(origins[0], host, tls=tls))
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def in_networks(client: str, networks: Iterable[Network]) -> bool:

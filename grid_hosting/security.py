@@ -104,7 +104,8 @@ class SecuritySettings(BaseModel):
     proxy reach them. `*.NAME` is every name below NAME. `localhost`, loopback addresses, the host of the listen address
     and the names in `cert` need not be listed."""
     trusted_proxies: NetworkList = ()
-    """Addresses and networks of reverse proxies whose `X-Forwarded-Host` and `X-Forwarded-Proto` are believed."""
+    """Addresses and networks of reverse proxies whose `X-Forwarded-Host` and `X-Forwarded-Proto` are believed, and
+    whose `X-Forwarded-For` is recorded."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

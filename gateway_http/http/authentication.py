@@ -84,9 +84,11 @@ class HttpAuthentication:
         request."""
         return _Layer(self, app, routes, rules, refusals)
 
-    def count_refusal(self, scope: Scope, route: str, error: TronError, caller: Caller | None = None) -> None:
+    def count_refusal(
+        self, scope: Scope, rules: HttpRules, route: str, error: TronError, caller: Caller | None = None
+    ) -> None:
         """Report a refusal for the audit log."""
-        peer = peer_of(scope)
+        peer = peer_of(scope, rules)
         actor = network_of(peer) if caller is None else caller.principal.name
         record = AuditRecord(time.time(), AuditKind.REFUSAL, actor, route, "", outcome_of(error), peer)
         self._refused(record)
@@ -142,7 +144,7 @@ class _Layer:
                 raise PermissionDenied(f"{name} needs the role {need}, which {caller.principal.name} does not have")
         except TronError as error:
             if isinstance(error, Unauthenticated | PermissionDenied):
-                self._authentication.count_refusal(scope, name, error, caller)
+                self._authentication.count_refusal(scope, self._rules, name, error, caller)
             await self._refuse(scope, receive, send, error)
             return
         act_as(caller.principal, caller.credential)

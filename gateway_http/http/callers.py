@@ -15,7 +15,7 @@ from gateway_http.http.asgi import Scope, client_of, headers_of
 from gateway_http.http.route_table import Need
 from gateway_http.http.sessions import LONGEST, Session, Sessions
 from grid_hosting.credential import Credential, bearer_credential, bearer_token
-from grid_hosting.http_rules import READ, HttpRules, Network, in_networks
+from grid_hosting.http_rules import FORWARDED_FOR, READ, HttpRules, Network, in_networks
 from grid_hosting.open_call_checks import Authority, principal_of
 
 LEGACY = "token:legacy"
@@ -41,7 +41,7 @@ class Caller:
     principal: Principal
     credential: Credential = field(repr=False)
     peer: str
-    """The address of the connection, as gRPC writes it."""
+    """The address of the client, as gRPC writes it."""
     session: Session | None = None
 
 
@@ -68,7 +68,7 @@ class Callers:
         port; and another TronError if the caller cannot be known now.
         """
         asked = headers_of(scope, READ | {_AUTHORIZATION, _COOKIE})
-        client, peer = client_of(scope), peer_of(scope)
+        client, peer = client_of(scope), peer_of(scope, rules)
         numbers = _numbers(asked.get(_COOKIE, ()), _cookie_name(tls=rules.is_tls(asked, client)))
         credential = bearer_credential(asked.get(_AUTHORIZATION, ()))
         if credential is not None and not numbers:
@@ -125,12 +125,14 @@ class Callers:
         return not rules.is_of_page(asked) or rules.is_own_page(asked, client)
 
 
-def peer_of(scope: Scope) -> str:
-    """Return the address of the connection of a request, as gRPC writes it."""
+def peer_of(scope: Scope, rules: HttpRules) -> str:
+    """Return the address of the client of a request, as gRPC writes it; for a client of a trusted proxy with port 0."""
     client = scope.get("client")
     if not client:
         return "unknown:"
-    host, port = client
+    connected, port = client
+    host = rules.reported_client(headers_of(scope, {FORWARDED_FOR}), connected)
+    port = port if host == connected else 0
     return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
 

@@ -71,6 +71,9 @@ class RouteTable:
 
     def find(self, method: str, path: str) -> Route | NoRoute:
         """Return the row for a request. The longest pattern counts; slashes too many at the end are ignored."""
+        exact = self._exact.get(path, {}).get(method)
+        if exact is not None:
+            return exact  # as most requests
         allowed: dict[str, None] = {}
         for each in dict.fromkeys((path, path.rstrip("/") or "/")):
             for methods in self._matching(each):

@@ -41,13 +41,13 @@ def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> 
     @routes.post("/session")
     async def log_in(request: Request, body: Login) -> Response:
         """Log in with a token: open a session, and set its cookie. For the page of this port only."""
-        peer = peer_of(request.scope)
+        peer = peer_of(request.scope, rules)
         try:
             if not rules.is_own_page(headers_of(request.scope, READ), client_of(request.scope)):
                 raise PermissionDenied("only the page of this port may log in; programs send Authorization: Bearer")
             number, caller, ended = await authentication.callers.log_in(body.token, peer, need)
         except (Unauthenticated, PermissionDenied) as error:
-            authentication.count_refusal(request.scope, LOGIN, error)
+            authentication.count_refusal(request.scope, rules, LOGIN, error)
             if isinstance(error, Unauthenticated):
                 raise Unauthenticated("this token is not valid") from None
             raise

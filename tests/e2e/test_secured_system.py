@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import websocket
 from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.liveness.v1 import liveness_pb2
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
@@ -301,6 +302,53 @@ def test_a_session_of_the_page_acts_as_its_principal_and_ends_with_its_token(sec
             for _ in parts:  # it ends, or a read times out: a state follows each 5 s
                 pass
         assert http.get(f"{base}/v1/status").status_code == 401
+
+
+def test_socket_io_clients_need_a_token_and_end_with_it(secured: Secured) -> None:
+    name, address = "listener", secured.system.ready["events_http"]
+    words = ("--role", "observer", "--out", str(secured.token(name)), "--json")
+    token_id = json.loads(secured.tron(ADMIN, "token", "create", *words))["token_id"]
+    header = [f"Authorization: {secured.bearer(name)['authorization']}"]
+    url, trusted = f"wss://{address}/socket.io/?EIO=4&transport=websocket", {"ca_certs": str(secured.ca)}
+    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+        websocket.create_connection(url, timeout=10, sslopt=trusted)
+    assert refused.value.status_code == 401
+    connection = websocket.create_connection(url, timeout=10, sslopt=trusted, header=header)
+    connection.send("40")
+    while not str(connection.recv()).startswith("42"):  # the greeting of the application
+        pass
+    with secured.http() as http:
+        polling = f"https://{address}/socket.io/?EIO=4&transport=polling"
+        opened = http.get(polling, headers=secured.bearer(name))
+        assert opened.status_code == 200
+        session = json.loads(opened.text[1:])["sid"]
+        assert http.get(f"{polling}&sid={session}").status_code == 401
+        statuses: list[int] = []
+
+        def poll() -> None:
+            while True:
+                statuses.append(http.get(f"{polling}&sid={session}", headers=secured.bearer(name)).status_code)
+                if statuses[-1] != 200:
+                    return
+
+        waiting = threading.Thread(target=poll)
+        waiting.start()
+        secured.tron(ADMIN, "token", "revoke", token_id)
+        waiting.join(10)
+        assert not waiting.is_alive()
+        assert statuses[-1] in (400, 401)  # 400: the library ends a poll that was waiting
+        assert http.get(f"{polling}&sid={session}", headers=secured.bearer(name)).status_code == 401
+    opcode, data = 0, b""
+    while opcode != websocket.ABNF.OPCODE_CLOSE:
+        opcode, data = connection.recv_data()
+    assert int.from_bytes(data[:2], "big") == 1008
+    connection.shutdown()  # type: ignore[no-untyped-call]
+
+    def nobody_listens() -> bool:
+        with secured.http() as http:
+            return bool(http.get(f"https://{address}/health").json()["connected_clients"] == 0)
+
+    wait_until(nobody_listens, 10, "the client is gone")
 
 
 def test_old_clients_of_a_listed_network_act_as_one_principal_with_its_grants(secured: Secured) -> None:

@@ -185,6 +185,17 @@ async def test_refusals_are_reported_for_the_audit_log(rig: Rig) -> None:
     ]
 
 
+async def test_refusals_behind_a_trusted_proxy_are_those_of_its_clients(rig: Rig) -> None:
+    rig.rules = HttpRules(HostNames((), any_address=False), tls=True, trusted_proxies=[parse_network("10.0.0.1")])
+    rig.app = Admission(rig.authentication.around(application, ROUTES, rig.rules, refusal_body), rig.rules)
+    await rig.get("/read", {"x-forwarded-for": "192.0.2.7"})
+    await rig.get("/read", {"x-forwarded-for": "192.0.2.7"}, address="10.0.0.2")
+    assert [(each.actor, each.peer) for each in rig.refused] == [
+        ("network:192.0.2.0/24", "ipv4:192.0.2.7:0"),
+        ("network:10.0.0.0/24", "ipv4:10.0.0.2:1"),
+    ]
+
+
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 

@@ -309,6 +309,27 @@ def test_behind_a_trusted_proxy_the_page_is_that_of_the_proxy() -> None:
 
 
 @pytest.mark.parametrize(
+    ("client", "chain", "reported"),
+    [
+        ("10.0.0.1", "192.0.2.7", "192.0.2.7"),
+        ("10.0.0.1", "10.9.9.9, 192.0.2.7", "192.0.2.7"),  # what the client wrote itself does not count
+        ("10.0.0.1", "192.0.2.7, 10.0.0.2", "192.0.2.7"),
+        ("10.0.0.1", ["192.0.2.7", "10.0.0.2"], "192.0.2.7"),
+        ("10.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("10.0.0.1", "evil", "10.0.0.1"),
+        ("10.0.0.1", "192.0.2.7, unknown", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.9", "192.0.2.7", "10.0.0.9"),
+    ],
+)
+def test_only_trusted_proxies_report_the_address_of_a_client(
+    client: str, chain: str | list[str], reported: str
+) -> None:
+    headers: Headers = {"x-forwarded-for": chain}
+    assert rules(proxies=("10.0.0.1", "10.0.0.2")).reported_client(asked(headers), client) == reported
+
+
+@pytest.mark.parametrize(
     ("text", "origin"),
     [
         ("https://hmi.example", "https://hmi.example"),
