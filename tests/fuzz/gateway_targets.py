@@ -9,7 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +17,7 @@ from fastapi import APIRouter
 from hypothesis import strategies as st
 
 from gateway_http.config import Config
+from gateway_http.http.authentication import HttpAuthentication
 from gateway_http.runtime import connected
 from gateway_http.server import Listener, Port, applications, port_of
 from grid_hosting.transport_security import TransportSecurity
@@ -27,10 +28,13 @@ from tests.fuzz.memory_transport import Connection
 from tests.fuzz.registry_targets import BYSTANDER, memory_folder
 from tests.fuzz.targets import Target, sequences, step
 from tests.fuzz.tron_targets import TronRig
+from tests.support.known import Known
 
 KEYS = ("registry_http", "tron_http", "events_http", "hmi_http")
 FAR_EAST = "Pacific/Kiritimati"
 """A time zone 14 hours ahead: local times at the end of the year 9999 are in the year 10000 there."""
+
+HOST = b"host: localhost\r\n"
 
 _SID = re.compile(rb'"sid":"([^"]+)"')
 
@@ -80,6 +84,7 @@ ROUTES: Mapping[str, Mapping[str, Sequence[str]]] = {
         "GET": (
             "/",
             "/dashboard/{}",
+            "/session",
             "/health",
             "/api/services",
             "/api/tree",
@@ -93,7 +98,8 @@ ROUTES: Mapping[str, Mapping[str, Sequence[str]]] = {
             *DOCS,
             *V1["GET"],
         ),
-        "POST": ("/api/settings/hhmrs", "/api/alerts/acknowledge", *V1["POST"]),
+        "POST": ("/api/settings/hhmrs", "/api/alerts/acknowledge", "/session", *V1["POST"]),
+        "DELETE": ("/session",),
     },
 }
 BODIES: Mapping[str, Mapping[str, str]] = {
@@ -127,11 +133,15 @@ BODIES: Mapping[str, Mapping[str, str]] = {
     },
     "/v1/alerts/acknowledge": {"alert_id": '"1"'},
     "/api/alerts/acknowledge": {"all": "true"},
+    "/session": {"token": '"reader"'},
 }
 
 
 class GatewayRig(TronRig):
     """A gateway without sockets, with its registry and TRON."""
+
+    CREDENTIAL = b""
+    """The header that a request needs."""
 
     def __init__(self, runner: asyncio.Runner, folder: Path, alarms: Alarms) -> None:
         super().__init__(runner, folder, alarms)
@@ -164,7 +174,7 @@ class GatewayRig(TronRig):
     async def _check_listed(self) -> None:
         """The gateway still answers, by what the registry has now."""
         connection = Connection(self._ports["registry_http"])
-        await connection.send(b"GET /services HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await connection.send(b"GET /services HTTP/1.1\r\nhost: localhost\r\n" + self.CREDENTIAL + b"\r\n")
         connection.close()
         assert connection.statuses == [200], connection.received[:500]
         assert BYSTANDER.encode() in connection.received, "the bystander is not listed"
@@ -180,7 +190,8 @@ class GatewayRig(TronRig):
         gateway = await self._gateway_ends.enter_async_context(connected(config))
         # Never served: what the gateway says about its own ports needs addresses.
         listeners = [Listener(key, socket.socket(), f"127.0.0.1:{number}") for number, key in enumerate(KEYS, start=1)]
-        apps = applications(gateway, TransportSecurity("the gateway", config), listeners, APIRouter())
+        security = TransportSecurity("the gateway", config)
+        apps = applications(gateway, security, listeners, APIRouter(), self._authentication())
         self._ports: dict[str, Port] = {}
         for listener, app in apps.items():
             listener.socket.close()
@@ -194,6 +205,9 @@ class GatewayRig(TronRig):
             while not gateway.tron.status.watching:
                 await asyncio.sleep(0.01)
         self._gateway = gateway
+
+    def _authentication(self) -> HttpAuthentication | None:
+        return None
 
     async def stop(self) -> None:
         """End the gateway, then the others."""
@@ -211,8 +225,39 @@ class GatewayRig(TronRig):
         await asyncio.sleep(0)
 
 
+class SecuredGatewayRig(GatewayRig):
+    """The same with authentication: nobody without a credential learns anything of the fleet."""
+
+    CREDENTIAL = b"authorization: Bearer reader\r\n"
+
+    async def run_case(self, case: Case) -> None:
+        """Send the bytes, on connections whose names say whether the client is known."""
+        header = HOST + self.CREDENTIAL
+
+        def completed(each: Step) -> Step:
+            return each._replace(data=each.data.replace(HOST, header)) if each.name.endswith("known") else each
+
+        sent = tuple(map(completed, case))
+        # A client that sends the token itself is known as well.
+        self._strangers = {each.name for each in sent} - {each.name for each in sent if b"reader" in each.data.lower()}
+        await super().run_case(sent)
+
+    def _check(self, name: str, connection: Connection) -> None:
+        super()._check(name, connection)
+        if name in self._strangers:
+            assert BYSTANDER.encode() not in connection.received, f"{name}: {connection.received[:2000]!r}"
+
+    def _authentication(self) -> HttpAuthentication:
+        return HttpAuthentication(Known())
+
+
+def open_secured_gateway() -> AbstractContextManager[GatewayRig]:
+    """Run them with authentication."""
+    return open_gateway(SecuredGatewayRig)
+
+
 @contextmanager
-def open_gateway() -> Iterator[GatewayRig]:
+def open_gateway(kind: type[GatewayRig] = GatewayRig) -> Iterator[GatewayRig]:
     """Run a registry, a TRON and a gateway in a time zone far from UTC until the block ends."""
     with (
         _time_zone(FAR_EAST),
@@ -221,7 +266,7 @@ def open_gateway() -> Iterator[GatewayRig]:
         asyncio.Runner() as runner,
     ):
         alarms.watch_loop(runner.get_loop())
-        rig = GatewayRig(runner, Path(folder), alarms)
+        rig = kind(runner, Path(folder), alarms)
         try:
             yield rig
         finally:
@@ -243,14 +288,20 @@ def _time_zone(name: str) -> Iterator[None]:
         time.tzset()
 
 
-def _steps(key: str) -> list[st.SearchStrategy[Step]]:
+def _steps(key: str, connections: Sequence[str] = ("0", "1")) -> list[st.SearchStrategy[Step]]:
     sent = requests(ROUTES[key], BODIES)
     # Two requests on one connection, and one in two parts, are what proxies and slow clients send.
-    return [step(f"{key}#{number}", sent) for number in range(2)]
+    return [step(f"{key}#{name}", sent) for name in connections]
 
 
 HTTP_TARGET = Target(
     "gateway http", sequences(*(each for key in KEYS for each in _steps(key)), most=5), open_gateway, renewed_after=300
+)
+SECURED_TARGET = Target(
+    "gateway with authentication",
+    sequences(*(each for key in KEYS for each in _steps(key, ("known", "stranger"))), most=5),
+    open_secured_gateway,
+    renewed_after=300,
 )
 _OPENED = st.just((Step("events_http#ws", UPGRADE),))
 SOCKET_TARGET = Target(

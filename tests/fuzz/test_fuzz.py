@@ -16,6 +16,7 @@ EXAMPLES = {
     "heartbeat streams": 60,
     "tron calls": 25,
     "gateway http": 40,
+    "gateway with authentication": 30,
     "gateway socket.io": 25,
     "files": 80,
     "sdk heartbeat": 60,
