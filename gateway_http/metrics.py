@@ -8,7 +8,9 @@ from typing import Protocol
 from fastapi import APIRouter, Request, Response
 
 from gateway_http.gateway import Gateway
+from gateway_http.http.authentication import HttpAuthentication
 from gateway_http.http.event_streams import MOST_STREAMS
+from gateway_http.http.sessions import MOST_SESSIONS
 from gateway_http.upstream.beat_relay import MOST_WAITING
 from grid_hosting.telemetry.exposition import page_of, render
 from grid_hosting.telemetry.metrics import Metric, Reading, counter, counters, gauge
@@ -29,16 +31,20 @@ class PortState(Protocol):
         ...
 
 
-def gateway_metrics(gateway: Gateway, ports: Mapping[str, PortState]) -> list[Metric]:
+def gateway_metrics(
+    gateway: Gateway, ports: Mapping[str, PortState], authentication: HttpAuthentication | None = None
+) -> list[Metric]:
     """Return the metrics of the gateway's work since its start, and of its current state. `ports`: the ports by their
-    keys in the ready file; they may be added later."""
+    keys in the ready file; they may be added later. `authentication`: that of the callers, if there is one."""
 
     def queues() -> Queues:
         connections = {
             f"connections:{key}": (len(port.connections), gateway.config.max_connections) for key, port in ports.items()
         }
+        sessions = {} if authentication is None else {"sessions": (len(authentication.callers.sessions), MOST_SESSIONS)}
         return {
             **connections,
+            **sessions,
             "event_streams": (gateway.streams.count, MOST_STREAMS),
             "heartbeats": (gateway.actions.beats_waiting, MOST_WAITING),
         }

@@ -119,7 +119,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         states: dict[str, PortState] = {}
-        metrics = [*gateway_metrics(gateway, states), *tls_metrics(security.tls)]
+        metrics = [*gateway_metrics(gateway, states, authentication), *tls_metrics(security.tls)]
         telemetry = Telemetry("gateway", metrics, otlp_endpoint=config.otlp_endpoint)
         router = metrics_router(lambda: read_all(metrics))
         apps = applications(gateway, security, listeners, router, authentication)

@@ -292,6 +292,10 @@ def test_a_session_of_the_page_acts_as_its_principal_and_ends_with_its_token(sec
         (cookie,) = http.cookies.jar
         assert (cookie.name, cookie.secure) == ("__Host-tron-session", True)
         assert http.get(f"{base}/session").json()["principal"] == "token:viewer"
+        metrics = f"https://{secured.system.ready['registry_http']}/metrics"
+        with secured.http() as other:
+            shown = other.get(metrics, headers=secured.bearer(name)).text
+        assert re.search(r'tron_queue_length{.*queue="sessions".*} 1\.0', shown)
         act = http.post(f"{base}/v1/alerts/acknowledge", json={"all": True}, headers=OWN_PAGE)
         assert (act.status_code, act.json()["reason"]) == (403, "PERMISSION_DENIED")
         with http.stream("GET", f"{base}/v1/stream", headers=OWN_PAGE) as stream:
