@@ -96,7 +96,7 @@ class HttpRules:
         host = self._host(asked.get(HOST, ()), version)
         if isinstance(host, Refusal):
             return host
-        if self._believes(client):
+        if self.is_trusted_proxy(client):
             host = self._outside(asked, host)
             if isinstance(host, Refusal):
                 return host
@@ -106,7 +106,7 @@ class HttpRules:
 
     def is_tls(self, asked: Asked, client: str) -> bool:
         """Return whether the client reached the port, or a trusted proxy in front of it, over TLS."""
-        if self._believes(client):
+        if self.is_trusted_proxy(client):
             scheme = b",".join(asked.get(FORWARDED_PROTO, ())).split(b",")[0].strip().lower()
             if scheme:
                 return scheme == b"https"
@@ -115,14 +115,14 @@ class HttpRules:
     def reported_client(self, asked: Asked, client: str) -> str:
         """Return the IP address of the client, for records and limits: that of the connection, or the one that trusted
         proxies report."""
-        if not self._believes(client):
+        if not self.is_trusted_proxy(client):
             return client
         chain = [each.strip() for each in b",".join(asked.get(FORWARDED_FOR, ())).decode("latin-1").split(",")]
         for address in reversed(chain):  # each proxy has appended the address of its client
             if not is_address(address):
                 break
             client = address
-            if not self._believes(address):
+            if not self.is_trusted_proxy(address):
                 break
         return client
 
@@ -133,7 +133,7 @@ class HttpRules:
         if sites:
             return set(sites) == {b"same-origin"}
         host = self._host(asked.get(HOST, ()), "1.1")
-        if self._believes(client) and not isinstance(host, Refusal):
+        if self.is_trusted_proxy(client) and not isinstance(host, Refusal):
             host = self._outside(asked, host)
         if host is None or isinstance(host, Refusal) or len(origins) != 1:
             return False
@@ -180,7 +180,8 @@ class HttpRules:
             self._remembered[value] = authority
         return authority
 
-    def _believes(self, client: str) -> bool:
+    def is_trusted_proxy(self, client: str) -> bool:
+        """Return whether a connection comes from a reverse proxy whose headers are believed."""
         return bool(self._trusted) and in_networks(client, self._trusted)
 
     def _is_foreign(self, asked: Asked, host: Authority | None, *, tls: bool) -> bool:

@@ -31,6 +31,8 @@ from grid_hosting.open_calls import OpenCall, OpenCalls, act_as
 CALLER = "tron.caller"
 """The key of a scope under which an application finds the Caller; there is none on a route that is open."""
 
+NO_STORE = (b"cache-control", b"no-store")
+
 LOGGED_OUT = "the session has ended"
 ENDED_WITHIN = 1.0
 """Seconds for the last bytes of a stream that is ended."""
@@ -149,6 +151,7 @@ class _Layer:
             return
         act_as(caller.principal, caller.credential)
         scope[CALLER] = caller
+        send = _not_stored(send)
         if not route.need.stream:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
@@ -233,6 +236,19 @@ class _Layer:
         with self._authentication.opened(caller) as call:
             call.end = lambda _: ended.set()
             await self._app(scope, receive_unless_ended, send_unless_ended)
+
+
+def _not_stored(send: Send) -> Send:
+    """Return a `send` that forbids caches to keep an answer to this caller, unless the application says more."""
+
+    async def send_unstored(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if not any(name == b"cache-control" for name, _ in headers):
+                message = {**message, "headers": [*headers, NO_STORE]}
+        await send(message)
+
+    return send_unstored
 
 
 async def _next(receive: Receive, ended: asyncio.Event) -> Message | None:

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from grid_model.access import Principal
 from grid_model.errors import PermissionDenied, Unauthenticated
@@ -28,6 +29,9 @@ PLAIN_COOKIE = "tron-session"
 """The name without TLS, where browsers do not accept the other one."""
 
 NUMBER_BYTES = 32
+
+NOBODY_GUESSES = ""
+"""In place of the address of a caller that sent no secret: a refusal is then no failed attempt, and is not delayed."""
 
 _AUTHORIZATION, _COOKIE = b"authorization", b"cookie"
 _PROXY = (b"forwarded", b"via", b"x-real-ip")
@@ -72,7 +76,7 @@ class Callers:
         numbers = _numbers(asked.get(_COOKIE, ()), _cookie_name(tls=rules.is_tls(asked, client)))
         credential = bearer_credential(asked.get(_AUTHORIZATION, ()))
         if credential is not None and not numbers:
-            return Caller(await principal_of(self._authority, credential, peer), credential, peer)
+            return Caller(await self._principal(credential, peer), credential, peer)
         if numbers:
             if len(numbers) > 1 or credential is not None:
                 raise Unauthenticated
@@ -81,7 +85,7 @@ class Callers:
             return await self._of_session(numbers[0], peer)
         if need is not None and need.legacy and self._is_legacy(scope, rules):
             credential = Credential(principal=LEGACY)
-            return Caller(await principal_of(self._authority, credential, peer), credential, peer)
+            return Caller(await self._principal(credential, NOBODY_GUESSES), credential, peer)
         raise Unauthenticated
 
     async def log_in(self, token: str, peer: str, need: Need) -> tuple[str, Caller, list[Session]]:
@@ -90,7 +94,7 @@ class Callers:
         Raises Unauthenticated; PermissionDenied if the principal cannot use what the session is for.
         """
         credential = Credential(token=bearer_token(f"Bearer {token}"))
-        principal = await principal_of(self._authority, credential, peer)
+        principal = await self._principal(credential, peer)
         if not need.permits(principal):
             raise PermissionDenied(f"the dashboard needs the role {need}, which {principal.name} does not have")
         number = secrets.token_urlsafe(NUMBER_BYTES)
@@ -106,17 +110,23 @@ class Callers:
         if session is None:
             raise Unauthenticated
         try:
-            principal = await principal_of(self._authority, session.credential, peer)
+            principal = await self._principal(session.credential, NOBODY_GUESSES)
         except Unauthenticated:
             self.sessions.end(session)
             raise
         return Caller(principal, session.credential, peer, session)
 
+    async def _principal(self, credential: Credential, peer: str) -> Principal:
+        principal = await principal_of(self._authority, credential, peer)
+        if principal.ends_at is not None and datetime.now(UTC) >= principal.ends_at:
+            raise Unauthenticated
+        return principal
+
     def _is_legacy(self, scope: Scope, rules: HttpRules) -> bool:
         """Return whether a request comes from a legacy client: a proxy or a browser on an address that is listed would
         bring the requests of others."""
         client = client_of(scope)
-        if not self._legacy_networks or not in_networks(client, self._legacy_networks):
+        if not in_networks(client, self._legacy_networks) or rules.is_trusted_proxy(client):
             return False
         names = {name for name, _ in scope["headers"]}
         if any(each in _PROXY or each.startswith(_PROXY_PREFIX) for each in names):

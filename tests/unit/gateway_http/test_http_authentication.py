@@ -6,7 +6,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -111,6 +112,16 @@ async def test_the_application_runs_in_the_name_of_its_caller(rig: Rig) -> None:
     assert (await rig.get("/read", {"authorization": "bEaReR reader"})).json() == ["token:reader", "reader"]
     assert (await rig.get("/open")).json() == ["anonymous", None]
     assert (await rig.get("/open", {"authorization": "Bearer wrong"})).json() == ["anonymous", None]
+
+
+async def test_no_cache_keeps_an_answer_to_a_caller(rig: Rig) -> None:
+    assert (await rig.get("/read", BEARER)).headers["cache-control"] == "no-store"
+    assert "cache-control" not in (await rig.get("/open", BEARER)).headers
+
+
+async def test_a_credential_that_has_ended_is_refused_whatever_the_authority_remembers(rig: Rig) -> None:
+    rig.known.tokens["reader"] = replace(READER, ends_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert (await rig.get("/read", BEARER)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -329,6 +340,14 @@ async def test_a_request_of_a_proxy_or_a_foreign_page_is_none_of_an_old_client(h
     rig = legacy_rig()
     assert (await rig.get("/read", headers, address="10.1.2.3")).status_code == 401
     assert (await rig.get("/act", headers, "POST", address="10.1.2.3")).status_code in (401, 403)
+
+
+async def test_a_trusted_proxy_is_no_old_client_even_if_it_adds_no_header() -> None:
+    rig = legacy_rig()
+    rig.rules = HttpRules(HostNames((), any_address=False), tls=True, trusted_proxies=[parse_network("10.1.2.3")])
+    rig.app = Admission(rig.authentication.around(application, ROUTES, rig.rules, refusal_body), rig.rules)
+    assert (await rig.get("/read", address="10.1.2.3")).status_code == 401
+    assert (await rig.get("/read", address="10.1.2.4")).status_code == 200
 
 
 async def test_a_token_of_an_old_clients_network_is_the_one_that_counts() -> None:
