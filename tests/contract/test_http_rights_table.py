@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from grid_model.access import Grant, Principal, Role
@@ -244,3 +245,23 @@ async def test_a_route_without_a_row_is_served_to_nobody(tmp_path: Path, monkeyp
     async with ports(tmp_path) as apps:
         statuses = [await outcome(apps["registry_http"], "GET /services", who) for who in EVERYBODY]
     assert statuses == ["who", *(["ok"] * len(CALLERS)), "who"]  # ok: 404
+
+
+@pytest.mark.parametrize("port", ROUTE_ROLES)
+async def test_pages_of_other_origins_and_rebound_names_get_nothing_even_with_a_token(
+    tmp_path: Path, port: str
+) -> None:
+    token = {"authorization": "Bearer admin"}
+    async with ports(tmp_path) as apps:
+        transport = httpx.ASGITransport(apps[port], client=("10.9.9.9", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:1") as http:
+            for row in ROUTE_ROLES[port]:
+                method, _, path = row.partition(" ")
+                path = re.sub(r"\{\w+\}", "x", path)
+                rebound = await http.request(method, path, headers={**token, "host": "rebound.test"})
+                assert rebound.status_code == 421, row
+                for page in ({"origin": "http://localhost:2"}, {"origin": "null"}, {"sec-fetch-site": "same-site"}):
+                    if method != "GET" or ROUTE_ROLES[port][row].stream:
+                        answer = await http.request(method, path, headers={**token, **page})
+                        assert (answer.status_code, answer.json()["reason"]) == (403, "FOREIGN_PAGE"), row
+                        assert not [name for name in answer.headers if name.startswith("access-control-")]
