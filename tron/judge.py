@@ -48,8 +48,9 @@ ORPHANS_AT_ONCE = 200
 
 ALL = sys.maxsize
 
-PART = 200
-"""Orders that are decided in one go: 10 ms, and one call."""
+PART = 100
+"""Orders that are decided in one go: 5 ms, and one call. In a mass failure this is what a death under another parent
+waits for, at most twice; larger calls shorten the whole, and lengthen that wait."""
 
 LISTED_PER_ORDER = 16
 """Listed services that take as long as one order."""

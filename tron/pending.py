@@ -13,7 +13,7 @@ from grid_model.round_robin import RoundRobin
 
 from tron.facts import Kind, Transition
 
-FAIR_ABOVE = 200
+FAIR_ABOVE = 100
 """With at most this many there is nothing to be fair about: one call has room for all of them."""
 
 _Key = tuple[str, Kind]

@@ -18,7 +18,7 @@ from tron.messages import HELD_FLAPPING
 from tron.orders import Orders
 from tron.policy import Policies, Policy
 
-MANY = 5 * PART
+MANY = 1000
 GRACE = POLICY.reconnect_grace
 
 
