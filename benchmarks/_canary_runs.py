@@ -94,7 +94,8 @@ def row(result: dict[str, Any], bare: dict[str, Any] | None) -> dict[str, str]:
         "registry [% cpu]": beside(f"{cpu['registry']:.0f}", f"{other['cpu_percent'].get('bare', 0):.0f}"),
         "TRON [% cpu]": f"{cpu['monitor']:.0f}",
         "driver [% cpu]": f"{cpu['driver']:.0f}",
-        "removals in time": f"{result['removals_in_time']} of {result['alerts_due'] // 2}",
+        "overtaken": f"{result['suspicions_overtaken']}",
+        "removals in time": f"{result['removals_in_time']} of {result['deaths']}",
         "longest pauses [ms]": ", ".join(
             f"{name} {result['pauses_ms'][name][cause]:.0f} ({cause})" for name, cause in pauses.items()
         )

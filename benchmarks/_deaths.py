@@ -45,7 +45,9 @@ def due(
     A cut is counted from the reset of the connection, silence from the last beat or, if it is later, from when the
     agent heard that it is registered. Two alerts for each death must come in time: the suspicion (`service_suspect` or
     `heartbeat_miss`) and `service_down`. `service_deregistered` is returned apart: it is not urgent. Nobody can be told
-    before the parent is (back) on its stream, which is `parent_since`, in seconds since the epoch.
+    before the parent is (back) on its stream, which is `parent_since`, in seconds since the epoch. If that is after the
+    death, a parent that hears of the death is not sent the suspicion any more, which the death has overtaken: such a
+    suspicion that did not come is in neither list.
     """
     heard: dict[tuple[str, str], float] = {}
     for alert in alerts:
@@ -61,11 +63,12 @@ def due(
     for death in deaths:
         beat = death["last_beat_at"]
         if death["how"] == "cut":
-            down = death["at"] + GRACE
-            add(urgent, death, "service_suspect", death["at"])
+            suspicion, suspect, down = "service_suspect", death["at"], death["at"] + GRACE
         else:
-            down = beat + silence(2, interval)
-            add(urgent, death, "heartbeat_miss", beat + silence(1, interval))
+            suspicion, suspect, down = "heartbeat_miss", beat + silence(1, interval), beat + silence(2, interval)
+        overtaken = down < parent_since and (death["id"], "service_down") in heard
+        if not overtaken or (death["id"], suspicion) in heard:
+            add(urgent, death, suspicion, suspect)
         add(urgent, death, "service_down", down)
         add(removals, death, "service_deregistered", max(beat + silence(3, interval), down + interval))
     return urgent, removals

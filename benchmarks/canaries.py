@@ -131,7 +131,9 @@ def _judge(scenario: Scenario, servers: Servers, driver: Driver, deaths: int) ->
     mass = _mass(driver)
     stalls = [line["seconds"] for line in servers.logged("registry_stalled")]
     return {
-        "alerts_due": 2 * deaths,
+        "deaths": deaths,
+        "alerts_due": len(urgent) + 2 * (deaths - len(died)),
+        "suspicions_overtaken": 2 * len(died) - len(urgent),
         "alerts_in_time": sum(each.in_time for each in urgent),
         "alerts_lost": sum(each.late is None for each in urgent) + 2 * (deaths - len(died)),
         "latest_s": max((each.late for each in urgent if each.late is not None), default=None),
