@@ -3,9 +3,7 @@ headers that restrict what a browser may do with an answer."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from gateway_http.http.asgi import App, Message, Receive, Scope, Send, client_of, headers_of, refuse
+from gateway_http.http.asgi import App, Receive, Scope, Send, client_of, headers_of, refuse, with_headers
 from gateway_http.http.problems import problem_body
 from grid_hosting.http_rules import HEADERS, READ, SAFE_METHODS, HttpRules
 
@@ -29,7 +27,7 @@ class Admission:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        send = _with_headers(send)
+        send = with_headers(send, defaults=HEADERS)
         asked = headers_of(scope, READ)
         refusal = self._rules.refuse(asked, client=client_of(scope), version=scope["http_version"], acts=acts(scope))
         if refusal is None:
@@ -45,15 +43,3 @@ def acts(scope: Scope) -> bool:
         return True
     path: str = scope["path"]
     return scope["method"] != "OPTIONS" and (path.rstrip("/").endswith(STREAMS) or SOCKET_IO in path)
-
-
-def _with_headers(send: Send) -> Send:
-    async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            given: list[Any] = list(message.get("headers", ()))
-            names = {name for name, _ in given}
-            given += [each for each in HEADERS if each[0] not in names]
-            message = {**message, "headers": given}
-        await send(message)
-
-    return send_with_headers

@@ -23,6 +23,20 @@ async def send_bytes(send: Send, body: bytes, headers: Headers = (JSON_TYPE,), s
     await send({"type": "http.response.body", "body": body})
 
 
+def with_headers(send: Send, added: Headers = (), defaults: Headers = ()) -> Send:
+    """Return a `send` that adds headers to the answer: `added` always, and those of `defaults` that it does not set."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = [*message.get("headers", ()), *added]
+            names = {name for name, _ in given}
+            given += [each for each in defaults if each[0] not in names]
+            message = {**message, "headers": given}
+        await send(message)
+
+    return send_with_headers
+
+
 async def refuse(
     scope: Scope, receive: Receive, send: Send, body: bytes, headers: Headers, status: int, *, reason: str
 ) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from grid_model.errors import CredentialExpired, PermissionDenied, TronError, Unauthenticated
 
 from gateway_http.http.admission import acts
-from gateway_http.http.asgi import App, Message, Receive, Scope, Send, refuse
+from gateway_http.http.asgi import App, Message, Receive, Scope, Send, refuse, with_headers
 from gateway_http.http.callers import Caller, Callers, peer_of
 from gateway_http.http.problems import headers_of, status_of
 from gateway_http.http.route_table import NoRoute, RouteTable
@@ -31,7 +31,8 @@ from grid_hosting.open_calls import OpenCall, OpenCalls, act_as
 CALLER = "tron.caller"
 """The key of a scope under which an application finds the Caller; there is none on a route that is open."""
 
-NO_STORE = (b"cache-control", b"no-store")
+NO_STORE = ((b"cache-control", b"no-store"),)
+"""Caches do not keep an answer to one caller, unless the application says more."""
 
 LOGGED_OUT = "the session has ended"
 ENDED_WITHIN = 1.0
@@ -151,7 +152,7 @@ class _Layer:
             return
         act_as(caller.principal, caller.credential)
         scope[CALLER] = caller
-        send = _not_stored(send)
+        send = with_headers(send, defaults=NO_STORE)
         if not route.need.stream:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
@@ -236,19 +237,6 @@ class _Layer:
         with self._authentication.opened(caller) as call:
             call.end = lambda _: ended.set()
             await self._app(scope, receive_unless_ended, send_unless_ended)
-
-
-def _not_stored(send: Send) -> Send:
-    """Return a `send` that forbids caches to keep an answer to this caller, unless the application says more."""
-
-    async def send_unstored(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = list(message.get("headers", ()))
-            if not any(name == b"cache-control" for name, _ in headers):
-                message = {**message, "headers": [*headers, NO_STORE]}
-        await send(message)
-
-    return send_unstored
 
 
 async def _next(receive: Receive, ended: asyncio.Event) -> Message | None:

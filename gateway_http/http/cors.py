@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway_http.http.asgi import App, Message, Receive, Scope, Send, headers_of, send_bytes
+from gateway_http.http.asgi import App, Receive, Scope, Send, headers_of, send_bytes, with_headers
 
 METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
@@ -35,12 +35,7 @@ class AnyOrigin:
             await send_bytes(send, b"OK", (*allowed, *preflight, (b"access-control-max-age", b"600")))
             return
 
-        async def open_to_all(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *allowed]
-            await send(message)
-
-        await self._app(scope, receive, open_to_all)
+        await self._app(scope, receive, with_headers(send, tuple(allowed)))
 
 
 class ListedOrigins:
@@ -58,16 +53,11 @@ class ListedOrigins:
         if len(origins) != 1 or origins[0] not in self._origins:
             await self._app(scope, receive, send)
             return
-        allowed = [(b"access-control-allow-origin", origins[0]), (b"vary", b"origin")]
+        allowed = ((b"access-control-allow-origin", origins[0]), (b"vary", b"origin"))
         if scope["method"] == "OPTIONS" and b"access-control-request-method" in asked:
             headers = (b"access-control-allow-headers", b"authorization, content-type, last-event-id")
             preflight = ((b"access-control-allow-methods", METHODS), headers)
             await send_bytes(send, b"", (*allowed, *preflight, (b"access-control-max-age", b"600")), 204)
             return
 
-        async def open_to_it(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *allowed]
-            await send(message)
-
-        await self._app(scope, receive, open_to_it)
+        await self._app(scope, receive, with_headers(send, allowed))
