@@ -42,7 +42,7 @@ def check_host_name(text: str) -> str:
     """Return a host name or an IP address of the setting `http_hosts` as `HostNames` compares it. Raises ValueError
     that explains the mistake."""
     host = text.strip().lower()
-    if (address := _address(host.removeprefix("[").removesuffix("]"))) is not None:
+    if (address := usual_address(host.removeprefix("[").removesuffix("]"))) is not None:
         return address
     host = host.removesuffix(".")
     if host == "*":
@@ -71,7 +71,7 @@ class HostNames:
         """Whether the port answers for a host, as `parse_authority` returns it."""
         if host == "localhost" or is_loopback(host):
             return True
-        if _address(host) is not None:
+        if usual_address(host) is not None:
             return self._any_address or host in self._names
         return _named(host, self._names) or _named(host, self._certified())
 
@@ -80,7 +80,8 @@ def _named(host: str, names: Iterable[str]) -> bool:
     return any(host == each or (each.startswith("*.") and host.endswith(each[1:])) for each in names)
 
 
-def _address(text: str) -> str | None:
+def usual_address(text: str) -> str | None:
+    """Return an IP address in its usual form; None for what is none."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

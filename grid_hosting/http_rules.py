@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from grid_hosting.addresses import is_loopback
-from grid_hosting.http_hosts import Authority, HostNames, parse_authority
+from grid_hosting.http_hosts import Authority, HostNames, parse_authority, usual_address
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Asked = Mapping[bytes, Sequence[bytes]]
@@ -93,13 +93,9 @@ class HttpRules:
     def refuse(self, asked: Asked, *, client: str = "", version: str = "1.1", acts: bool = False) -> Refusal | None:
         """Return why a request is refused; None if it is served. `client`: the IP address of the connection; `version`:
         that of HTTP; `acts`: the request changes something, or opens a stream."""
-        host = self._host(asked.get(HOST, ()), version)
+        host = self._requested_host(asked, client, version)
         if isinstance(host, Refusal):
             return host
-        if self.is_trusted_proxy(client):
-            host = self._outside(asked, host)
-            if isinstance(host, Refusal):
-                return host
         if acts and self.is_of_page(asked) and self._is_foreign(asked, host, tls=self.is_tls(asked, client)):
             return FOREIGN
         return None
@@ -119,7 +115,7 @@ class HttpRules:
             return client
         chain = [each.strip() for each in b",".join(asked.get(FORWARDED_FOR, ())).decode("latin-1").split(",")]
         for address in reversed(chain):  # each proxy has appended the address of its client
-            if not is_address(address):
+            if usual_address(address) is None:
                 break
             client = address
             if not self.is_trusted_proxy(address):
@@ -132,9 +128,7 @@ class HttpRules:
         origins, sites = asked.get(ORIGIN, ()), asked.get(SITE, ())
         if sites:
             return set(sites) == {b"same-origin"}
-        host = self._host(asked.get(HOST, ()), "1.1")
-        if self.is_trusted_proxy(client) and not isinstance(host, Refusal):
-            host = self._outside(asked, host)
+        host = self._requested_host(asked, client, "1.1")
         if host is None or isinstance(host, Refusal) or len(origins) != 1:
             return False
         return _is_origin_of(origins[0], host, tls=self.is_tls(asked, client))
@@ -143,6 +137,11 @@ class HttpRules:
     def is_of_page(asked: Asked) -> bool:
         """Return whether a request has a header by which browsers say what a page is."""
         return ORIGIN in asked or SITE in asked
+
+    def _requested_host(self, asked: Asked, client: str, version: str) -> Authority | Refusal | None:
+        """Return the host that a client asked for, also through a trusted proxy; None if HTTP/1.0 names none."""
+        host = self._host(asked.get(HOST, ()), version)
+        return self._outside(asked, host) if self.is_trusted_proxy(client) and not isinstance(host, Refusal) else host
 
     def _outside(self, asked: Asked, host: Authority | None) -> Authority | Refusal | None:
         """Return the host that the client asked a proxy for; `host` if the proxy does not say it."""
@@ -198,15 +197,6 @@ class HttpRules:
         if sites:
             return not OWN.issuperset(sites)
         return not (len(origins) == 1 and host is not None and _is_origin_of(origins[0], host, tls=tls))
-
-
-def is_address(text: str) -> bool:
-    """Return whether a text is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def in_networks(client: str, networks: Iterable[Network]) -> bool:

@@ -10,7 +10,6 @@ stops the start.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 import ssl
@@ -22,7 +21,7 @@ import structlog
 from grid_hosting.addresses import exposure_refusal, exposure_warning, parse_listen
 from grid_hosting.credential import CertificateRules
 from grid_hosting.http_hosts import HostNames, check_host_name
-from grid_hosting.http_rules import HttpRules
+from grid_hosting.http_rules import HttpRules, parse_network
 from grid_hosting.listening import bound_beyond_loopback
 from grid_hosting.security import SecuritySettings
 from grid_hosting.start import StartError
@@ -88,7 +87,7 @@ class TransportSecurity:
                 certified=lambda: () if self.tls is None else self.tls.certificate.names,
             ),
             tls=self.tls is not None,
-            trusted_proxies=map(ipaddress.ip_network, self._settings.trusted_proxies),
+            trusted_proxies=map(parse_network, self._settings.trusted_proxies),
             same_host=same_host,
             origins=origins,
         )
