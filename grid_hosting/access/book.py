@@ -138,12 +138,10 @@ class AccessBook:
     def delete(self, name: str) -> int:
         """Delete a principal and its tokens; return the number of its tokens. Raises PrincipalNotFound."""
         self.get(name)
-        tokens = [each for each in self.tokens.values() if each.principal == name]
-        for each in tokens:
-            self.revoke(each.token_id)
+        count = self.revoke_all(name)
         del self.principals[name]
         self._writes.append(Deleted(principal=name))
-        return len(tokens)
+        return count
 
     def create_token(
         self,
@@ -178,7 +176,7 @@ class AccessBook:
         self._drop_expired(now)
         if len(self.tokens) >= MOST_TOKENS:
             raise QuotaExceeded(f"there are {MOST_TOKENS} tokens; no more are allowed")
-        if sum(each.principal == principal for each in self.tokens.values()) >= MOST_TOKENS_EACH:
+        if len(self.tokens_of(principal)) >= MOST_TOKENS_EACH:
             raise QuotaExceeded(f"{principal} has {MOST_TOKENS_EACH} tokens; no more are allowed")
         if id_of(secret) in self.tokens:
             raise QuotaExceeded("the id of the new token is used already; try again")
@@ -196,6 +194,17 @@ class AccessBook:
             raise TokenNotFound(f"there is no token {token_id!r}")
         self._writes.append(Deleted(token_id=token_id))
         return self.tokens.pop(token_id)
+
+    def tokens_of(self, principal: str) -> list[Token]:
+        """Return the tokens of a principal, also those that have expired."""
+        return [each for each in self.tokens.values() if each.principal == principal]
+
+    def revoke_all(self, principal: str) -> int:
+        """Remove the tokens of a principal; return their number."""
+        tokens = self.tokens_of(principal)
+        for each in tokens:
+            self.revoke(each.token_id)
+        return len(tokens)
 
     def _drop_expired(self, now: float) -> None:
         for each in list(self.tokens.values()):

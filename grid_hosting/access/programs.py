@@ -63,7 +63,7 @@ def issue(book: AccessBook, program: str, secret: str, now: float) -> Token:
     # The agents of the demo are no programs of the system, and do not own their ids.
     group = "" if program == DEMO else GROUP
     book.put(Registered(name, group, GRANTS[program], f"the {program} of this system"))
-    _revoke(book, name)
+    book.revoke_all(name)
     return book.create_token(secret, name, now=now, description="replaced at each start", created_by=name)
 
 
@@ -78,13 +78,7 @@ def make_admin(book: AccessBook, principal: str) -> Registered:
 def issue_admin(book: AccessBook, secret: str, now: float, created_by: str) -> Token:
     """Create a token of ADMIN for ADMIN_LIFETIME, whatever was done to that principal before. Raises QuotaExceeded."""
     make_admin(book, ADMIN)
-    for each in list(book.tokens.values()):
-        if each.principal == ADMIN and not each.valid_at(now):
+    for each in book.tokens_of(ADMIN):
+        if not each.valid_at(now):
             book.revoke(each.token_id)
     return book.create_token(secret, ADMIN, now=now, lifetime=ADMIN_LIFETIME, created_by=created_by)
-
-
-def _revoke(book: AccessBook, principal: str) -> None:
-    for each in list(book.tokens.values()):
-        if each.principal == principal:
-            book.revoke(each.token_id)

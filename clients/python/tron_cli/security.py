@@ -9,7 +9,7 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -169,15 +169,10 @@ def _admin_token(folder: Path, path: Path, *, force: bool = False) -> Path:
     return write_token(path, secret)
 
 
-@contextmanager
-def _store(folder: Path) -> Iterator[AccessStore]:
+def _store(folder: Path) -> closing[AccessStore]:
     from grid_hosting.access.store import AccessStore
 
-    store = AccessStore(folder)
-    try:
-        yield store
-    finally:
-        store.close()
+    return closing(AccessStore(folder))
 
 
 def _record(store: AccessStore, command: str, target: str) -> None:

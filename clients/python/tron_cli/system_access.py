@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,7 @@ def issue_credentials(
     files = {}
     try:
         certified = own_principal(settings, os.environ)
-        store = AccessStore(data_dir / REGISTRY_FOLDER)
-        try:
+        with closing(AccessStore(data_dir / REGISTRY_FOLDER)) as store:
             for program in programs:
                 if certified:
                     store.change(partial(rights.admit, program=program, principal=certified))
@@ -50,8 +50,6 @@ def issue_credentials(
                 secret = new_secret()
                 store.change(partial(rights.issue, program=program, secret=secret, now=time.time()))
                 files[program] = write_token(data_dir / f"{program}.token", secret)
-        finally:
-            store.close()
     except StartError as error:
         fail(str(error))
     return files
