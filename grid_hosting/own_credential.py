@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from tron_client.address import parse_address
 
 from grid_hosting.credential import principal_of_certificate
 from grid_hosting.security import SecuritySettings
-from grid_hosting.start import StartError, absolute, reason
+from grid_hosting.start import StartError, absolute, reason, shared_file
 
 
 def own_principal(settings: SecuritySettings, environ: Mapping[str, str]) -> str:
@@ -74,14 +73,12 @@ def check_token_file(setting: str, path: Path) -> None:
     """Raise StartError, which names the setting, unless a file has one token, and only its owner has access to it."""
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            why = shared_file(path, os.fstat(file.fileno()).st_mode)
             content = file.read(bearer.MOST_BYTES + 3)
     except OSError as error:
         raise StartError(f"{setting}: {absolute(path)}: {reason(error)}") from error
-    if mode & 0o077:
-        raise StartError(
-            f"{setting}: {absolute(path)} may be used by others than its owner (mode {mode:04o}); run chmod 600 {path}"
-        )
+    if why:
+        raise StartError(f"{setting}: {why}")
     try:
         bearer.checked_token(bearer.TokenSource(absolute(path), named=f"{setting}:"), content)
     except ValueError as error:

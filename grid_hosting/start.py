@@ -30,6 +30,15 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def shared_file(path: Path, mode: int) -> str | None:
+    """Return why a file with a secret is refused, and how to mend it; None if only its owner may use it. `mode`: as
+    `stat` returns it."""
+    if not mode & 0o077:
+        return None
+    shown = f"{stat.S_IMODE(mode):04o}"
+    return f"{absolute(path)} may be used by others than its owner (mode {shown}); run chmod 600 {path}"
+
+
 def prepare_data_dir(path: Path, *, private: bool = False) -> None:
     """Create the directory if it is missing, and check that this program may write to it. `private`: from now on, only
     its owner may enter it. Raises StartError."""

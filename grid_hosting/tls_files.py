@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from tron_client.tls_files import MOST_BYTES, FileStamp, file_stamp
 
 from grid_hosting.certificates import CertificateError, Material
 from grid_hosting.security import SecuritySettings
-from grid_hosting.start import absolute, reason
+from grid_hosting.start import absolute, reason, shared_file
 
 Signature = tuple[FileStamp | None, ...]
 """Changes if one of the files was replaced or written."""
@@ -32,13 +31,8 @@ def read_file(setting: str, path: Path, *, private: bool = False) -> bytes:
     """Return the content of a file. Raises CertificateError. `private`: only its owner may have access to it."""
     try:
         with path.open("rb") as file:
-            state = os.fstat(file.fileno())
-            if private and state.st_mode & 0o077:
-                mode = stat.S_IMODE(state.st_mode)
-                raise CertificateError(
-                    f"{setting}: {absolute(path)} may be used by others than its owner (mode {mode:04o}); "
-                    f"run chmod 600 {path}"
-                )
+            if private and (why := shared_file(path, os.fstat(file.fileno()).st_mode)):
+                raise CertificateError(f"{setting}: {why}")
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise CertificateError(f"{setting}: {absolute(path)}: {reason(error)}") from error
