@@ -85,6 +85,11 @@ def is_loopback(ip: str) -> bool:
     return parsed.is_loopback
 
 
+def grpc_peer(host: str, port: int) -> str:
+    """Return the address of a connection as gRPC writes it; `host` is an IP address."""
+    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
 def exposure_refusal(what: str, *addresses: str, tls: bool, authentication: bool, insecure: bool) -> str | None:
     """Return the line that explains why a server does not listen where other machines can reach it; None if it does.
 

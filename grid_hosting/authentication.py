@@ -124,7 +124,7 @@ class Authentication(WrappingInterceptor):
         """Return the principal of a credential. Raises CredentialExpired if it has ended, as the certificate of an open
         connection may have."""
         principal = await principal_of(self._authority, credential, context.peer())
-        if principal.ends_at is not None and datetime.now(UTC) >= principal.ends_at:
+        if principal.has_ended(datetime.now(UTC)):
             raise CredentialExpired("the credential of this call has ended")
         return principal
 

@@ -89,8 +89,7 @@ class OpenCall:
 
     def check_time(self, now: datetime) -> None:
         """End the stream if its credential has ended; ask the client to connect again shortly before."""
-        ends_at = self.principal.ends_at
-        if ends_at is not None and now >= ends_at:
+        if self.principal.has_ended(now):
             self.stop(CredentialExpired("the credential of this call has ended"))
         elif self._drain_at is not None and now >= self._drain_at:
             self._drain_at = None

@@ -15,6 +15,7 @@ from grid_model.errors import PermissionDenied, Unauthenticated
 from gateway_http.http.asgi import Scope, client_of, headers_of
 from gateway_http.http.route_table import Need
 from gateway_http.http.sessions import LONGEST, Session, Sessions
+from grid_hosting.addresses import grpc_peer
 from grid_hosting.credential import Credential, bearer_credential, bearer_token
 from grid_hosting.http_rules import FORWARDED_FOR, READ, HttpRules, Network, in_networks
 from grid_hosting.open_call_checks import Authority, principal_of
@@ -118,7 +119,7 @@ class Callers:
 
     async def _principal(self, credential: Credential, peer: str) -> Principal:
         principal = await principal_of(self._authority, credential, peer)
-        if principal.ends_at is not None and datetime.now(UTC) >= principal.ends_at:
+        if principal.has_ended(datetime.now(UTC)):
             raise Unauthenticated
         return principal
 
@@ -142,8 +143,7 @@ def peer_of(scope: Scope, rules: HttpRules) -> str:
         return "unknown:"
     connected, port = client
     host = rules.reported_client(headers_of(scope, {FORWARDED_FOR}), connected)
-    port = port if host == connected else 0
-    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+    return grpc_peer(host, port if host == connected else 0)
 
 
 def cookie(number: str, *, tls: bool) -> str:

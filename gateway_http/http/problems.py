@@ -77,14 +77,8 @@ def error_response(
     if not path.startswith("/v1/"):
         return SafeJSONResponse({"detail": detail}, status, headers)
     wrong = detail if isinstance(detail, list) else []
-    problem = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": "; ".join(str(each["msg"]) for each in wrong) if wrong else detail,
-        "errors": wrong,
-    }
-    return SafeJSONResponse(problem, status, headers, media_type=PROBLEM_TYPE)
+    text = "; ".join(str(each["msg"]) for each in wrong) if wrong else detail
+    return SafeJSONResponse({**_problem(status, text), "errors": wrong}, status, headers, media_type=PROBLEM_TYPE)
 
 
 def refusal_body(path: str, status: int, text: str, reason: str) -> tuple[bytes, bytes]:
@@ -96,9 +90,12 @@ def refusal_body(path: str, status: int, text: str, reason: str) -> tuple[bytes,
 
 def problem_body(status: int, text: str, reason: str) -> bytes:
     """Return the body of a refusal in the format of RFC 9457, with the field `reason`."""
-    title = HTTPStatus(status).phrase
-    document = {"type": "about:blank", "title": title, "status": status, "detail": text, "reason": reason, "errors": []}
+    document = {**_problem(status, text), "reason": reason, "errors": []}
     return json.dumps(document, ensure_ascii=False).encode()
+
+
+def _problem(status: int, detail: object) -> dict[str, object]:
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
 
 def what_is_wrong(error: HTTPException) -> str:

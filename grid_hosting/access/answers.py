@@ -113,8 +113,7 @@ class Answers:
         found = self._kept.get(credential)
         if found is None:
             return None
-        ends_at = found.principal.ends_at
-        if ends_at is not None and wall >= ends_at:
+        if found.principal.has_ended(wall):
             del self._kept[credential]
             return None
         self._kept.move_to_end(credential)

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from grid_hosting.addresses import grpc_peer
 from grid_hosting.http_rules import HEADERS, HOST, HttpRules
 from grid_hosting.telemetry.scrapers import Scrapers
 
@@ -29,7 +30,10 @@ def guarded(page: Wsgi, rules: HttpRules, scrapers: Scrapers | None = None) -> W
         version = environ.get("SERVER_PROTOCOL", "").rpartition("/")[2]
         refusal = rules.refuse(asked, version=version)
         if refusal is None and scrapers is not None:
-            refusal = scrapers.refuse(environ.get("HTTP_AUTHORIZATION", ""), _peer(environ))
+            refusal = scrapers.refuse(
+                environ.get("HTTP_AUTHORIZATION", ""),
+                grpc_peer(environ.get("REMOTE_ADDR", ""), 0),  # its port is not known
+            )
         if refusal is None:
             return page(environ, start)
         title = HTTPStatus(refusal.status).phrase
@@ -49,9 +53,3 @@ def with_asked_host(environ: dict[str, Any], target: str) -> dict[str, Any]:
     if target.startswith("/"):
         return environ
     return {**environ, "HTTP_HOST": urlsplit(target).netloc.rpartition("@")[2]}
-
-
-def _peer(environ: dict[str, Any]) -> str:
-    """Return the address of the client, as gRPC writes it; its port is not known."""
-    address = environ.get("REMOTE_ADDR", "")
-    return f"ipv6:[{address}]:0" if ":" in address else f"ipv4:{address}:0"

@@ -85,6 +85,10 @@ class Principal:
         """All its roles, for whatever ids."""
         return frozenset(role for grant in self.grants for role in grant.role.included)
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its credential has ended."""
+        return self.ends_at is not None and now >= self.ends_at
+
     @property
     def can_be_carried(self) -> bool:
         """Whether a relay may speak for it: it has the role agent, and no other but observer. Operators and
