@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from operator import attrgetter
 from typing import Any, Protocol
 
 import grpc
@@ -22,6 +23,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 TargetOf = Callable[[Any], str]
 """Returns the id or name that a request is about."""
+
+
+def field_of(path: str) -> TargetOf:
+    """Return what reads a field of a request, such as `service.service_id`, as text."""
+    read = attrgetter(path)
+    return lambda request: str(read(request))
+
 
 NO_TARGETS: Mapping[str, TargetOf] = {}
 

@@ -11,6 +11,7 @@ from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from grid_hosting.access.trail import AuditTrail
 from grid_hosting.addresses import reachable_here
 from grid_hosting.auditing import Auditing
 from grid_hosting.authentication import Authentication
@@ -23,7 +24,6 @@ from grid_hosting.telemetry.telemetry import Telemetry
 from grid_hosting.transport_security import TransportSecurity
 from registry_server.config import Config
 from registry_server.io.access import Access
-from registry_server.io.audit import AuditTrail
 from registry_server.io.audited_acts import ACTS, TARGETS
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
@@ -62,7 +62,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: loop.registry.watched
     )
     access = Access(config.data_dir)
-    trail = AuditTrail(access)
+    trail = AuditTrail(access.append_audit)
     callers = Callers(loop, access.find, trail.refused)
     authentication: Authentication | None = None
     if config.authentication:

@@ -7,6 +7,7 @@ Both the registry and the commands that work without a server use it. Read in th
 - `programs`         the principals of the programs, and of the first administrator.
 - `store`            the file `access.db`.
 - `audit`            what the audit log records, and how refusals are counted.
+- `audit_codec`      encodes its records.
 - `trail`            writes the records of one server.
 - `failed_attempts`  how long the answer to a failed attempt is delayed.
 - `answers`          what a program that keeps no principals remembers of the registry's answers.

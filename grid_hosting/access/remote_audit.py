@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grpc
-from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
+from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
 from tron_client.errors import from_rpc_error
 
+from grid_hosting.access import audit_codec
 from grid_hosting.access.audit import AuditRecord
 
 ANSWER_WITHIN = 3.0
@@ -22,20 +23,8 @@ class RemoteAudit:
 
     async def append(self, records: Sequence[AuditRecord]) -> None:
         """Store records, and return once the acts are on disk. Raises TronError."""
-        request = access_service_pb2.AppendAuditRecordsRequest(records=map(_encoded, records))
+        request = access_service_pb2.AppendAuditRecordsRequest(records=map(audit_codec.encode, records))
         try:
             await self._stub.AppendAuditRecords(request, timeout=ANSWER_WITHIN)
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
-
-
-def _encoded(record: AuditRecord) -> access_pb2.AuditRecord:
-    return access_pb2.AuditRecord(
-        kind=record.kind.value,  # type: ignore[arg-type]
-        actor=record.actor,
-        method=record.method,
-        target=record.target,
-        outcome=record.outcome,
-        peer=record.peer,
-        count=record.count,
-    )

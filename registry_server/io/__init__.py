@@ -10,7 +10,7 @@
 - `grpc_events`                                   the event log.
 - `own_credential`                                how the registry, as an agent, authenticates to itself.
 - `access`, `grpc_access`                         the principals, their grants and tokens.
-- `audit`, `audited_acts`                         the audit log, and the methods that are acts.
+- `audited_acts`                                  the methods that the audit log records.
 - `grpc_health`                                   the standard health service.
 - `metrics`                                       the metrics, and where each is read.
 - `watchdog`                                      reports that TRON is lost, and that it is back.

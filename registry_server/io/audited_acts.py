@@ -5,30 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from grid_hosting.auditing import TargetOf
-
-
-def _field(name: str) -> TargetOf:
-    def target(request: Any) -> str:
-        return str(getattr(request, name))
-
-    return target
-
-
-def _principal_name(request: Any) -> str:
-    return str(request.principal.name)
+from grid_hosting.auditing import TargetOf, field_of
 
 
 def _all_or_one(request: Any) -> str:
     return "*" if request.all else str(request.service_id or request.recipient)
-
-
-def _declared_id(request: Any) -> str:
-    return str(request.service.service_id)
-
-
-def _event_service(request: Any) -> str:
-    return str(request.event.service_id)
 
 
 _REGISTRY, _EVENTS, _ACCESS = (
@@ -38,22 +19,22 @@ _REGISTRY, _EVENTS, _ACCESS = (
 )
 
 ACTS: Mapping[str, TargetOf] = {
-    f"{_REGISTRY}/Deregister": _field("service_id"),
-    f"{_REGISTRY}/Promote": _field("name"),
-    f"{_REGISTRY}/RecordMaintenance": _field("service_id"),
-    f"{_REGISTRY}/ReleaseOwner": _field("service_id"),
-    f"{_EVENTS}/AcknowledgeEvent": _field("alert_id"),
+    f"{_REGISTRY}/Deregister": field_of("service_id"),
+    f"{_REGISTRY}/Promote": field_of("name"),
+    f"{_REGISTRY}/RecordMaintenance": field_of("service_id"),
+    f"{_REGISTRY}/ReleaseOwner": field_of("service_id"),
+    f"{_EVENTS}/AcknowledgeEvent": field_of("alert_id"),
     f"{_EVENTS}/AcknowledgeEvents": _all_or_one,
-    f"{_ACCESS}/CreateToken": _field("principal"),
-    f"{_ACCESS}/RevokeToken": _field("token_id"),
-    f"{_ACCESS}/PutPrincipal": _principal_name,
-    f"{_ACCESS}/ChangeGrants": _field("principal"),
-    f"{_ACCESS}/DeletePrincipal": _field("name"),
+    f"{_ACCESS}/CreateToken": field_of("principal"),
+    f"{_ACCESS}/RevokeToken": field_of("token_id"),
+    f"{_ACCESS}/PutPrincipal": field_of("principal.name"),
+    f"{_ACCESS}/ChangeGrants": field_of("principal"),
+    f"{_ACCESS}/DeletePrincipal": field_of("name"),
 }
 """By the full name of the method. A test compares this with the table of roles."""
 
 TARGETS: Mapping[str, TargetOf] = {
-    f"{_REGISTRY}/Register": _declared_id,
-    f"{_EVENTS}/PublishEvent": _event_service,
+    f"{_REGISTRY}/Register": field_of("service.service_id"),
+    f"{_EVENTS}/PublishEvent": field_of("event.service_id"),
 }
 """What the requests of agents are about, for records of refusals."""

@@ -13,14 +13,15 @@ from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_gr
 from grid_model import access_codec, wire
 from grid_model.errors import Draining, FieldError, InvalidRequest, PrincipalNotFound, QuotaExceeded, Unauthenticated
 
+from grid_hosting.access import audit_codec
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import Registered
 from grid_hosting.access.store import AccessStoreError
 from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
+from grid_hosting.access.trail import AuditTrail
 from grid_hosting.authentication import current_principal
 from grid_hosting.credential import Credential
 from registry_server.io.access import Access
-from registry_server.io.audit import AuditTrail
 from registry_server.io.loop import RegistryLoop
 
 log = structlog.get_logger("access")
@@ -167,7 +168,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         found = await self._access.read_audit(request.after_number, limit + more, wanted, newest=request.newest)
         page = found[:limit]
         return access_service_pb2.ListAuditRecordsResponse(
-            records=map(_audit_record, page), next_after_number=page[-1].number if len(found) > limit else 0
+            records=map(audit_codec.encode, page), next_after_number=page[-1].number if len(found) > limit else 0
         )
 
     async def AppendAuditRecords(
@@ -227,21 +228,6 @@ def _reported(field: str, message: access_pb2.AuditRecord, reporter: str) -> Aud
         raise InvalidRequest.of(*errors)
     kind = wire.known(f"{field}.kind", AuditKind, message.kind)
     return AuditRecord(time.time(), kind, **texts, via=reporter, count=min(max(message.count, 1), MOST_AUDIT_COUNT))
-
-
-def _audit_record(record: AuditRecord) -> access_pb2.AuditRecord:
-    return access_pb2.AuditRecord(
-        number=record.number,
-        at=wire.timestamp_at(record.at),
-        kind=record.kind.value,  # type: ignore[arg-type]
-        actor=record.actor,
-        via=record.via,
-        method=record.method,
-        target=record.target,
-        outcome=record.outcome,
-        peer=record.peer,
-        count=record.count,
-    )
 
 
 def _principal(found: Registered) -> access_pb2.Principal:

@@ -24,9 +24,9 @@ from grid_model import wire
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import strategies as st
 
+from grid_hosting.access.trail import AuditTrail
 from registry_server.config import Config
 from registry_server.io.access import Access
-from registry_server.io.audit import AuditTrail
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
@@ -200,7 +200,7 @@ class RegistryRig:
         event_service_pb2_grpc.add_EventServiceServicer_to_server(events, server)
         self._access = Access(self._folder)
         self._accessing = asyncio.create_task(self._access.run())
-        rights = AccessService(self._access, self.loop, AuditTrail(self._access))
+        rights = AccessService(self._access, self.loop, AuditTrail(self._access.append_audit))
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(rights, server)
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(self.loop, self.callers), server)
         self._bystander = OpenStream(await self.doors.handler(HEARTBEAT))

@@ -18,12 +18,12 @@ from grid_model.access import Grant, Role
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.store import AccessStore
 from grid_hosting.access.tokens import RANDOM_BYTES, make_secret
+from grid_hosting.access.trail import AuditTrail
 from grid_hosting.auditing import Auditing
 from grid_hosting.authentication import Authentication
 from grid_hosting.grpc_server import build_server
 from registry_server.config import Config
 from registry_server.io.access import Access
-from registry_server.io.audit import AuditTrail
 from registry_server.io.audited_acts import ACTS, TARGETS
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
@@ -101,7 +101,7 @@ async def secured(folder: Path) -> AsyncIterator[Secured]:
     await loop.start()
     access = Access(folder)
     await access.open()
-    trail = AuditTrail(access)
+    trail = AuditTrail(access.append_audit)
     callers = Callers(loop, access.find, trail.refused)
     streams = HeartbeatStreams(loop, Config(data_dir=folder), callers)
     authentication = Authentication(access, METHOD_ROLES, refused=trail.refused)

@@ -25,10 +25,10 @@ from typer.testing import CliRunner
 from grid_hosting.access.book import Registered
 from grid_hosting.access.failed_attempts import FREE
 from grid_hosting.access.store import FILE, AccessStore
+from grid_hosting.access.trail import AuditTrail
 from grid_hosting.credential import Credential
 from grid_hosting.grpc_server import build_server
 from registry_server.io.access import Access
-from registry_server.io.audit import AuditTrail
 from registry_server.io.grpc_access import AccessService
 from tests.support.waiting import wait_until
 
@@ -50,7 +50,7 @@ class Served:
 
     async def _serve(self) -> None:
         self.access = Access(self.folder)
-        service: Any = AccessService(self.access, SimpleNamespace(draining=False), AuditTrail(self.access))  # type: ignore[arg-type]
+        service: Any = AccessService(self.access, SimpleNamespace(draining=False), AuditTrail(self.access.append_audit))  # type: ignore[arg-type]
 
         def register(server: grpc.aio.Server) -> None:
             access_service_pb2_grpc.add_AccessServiceServicer_to_server(service, server)
