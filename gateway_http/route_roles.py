@@ -7,6 +7,7 @@ Routes that answer from the gateway's own copy show all services, and need the r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from grid_model.access import Role
 
@@ -16,16 +17,15 @@ OPEN = Need(authenticated=False)
 ANYONE = Need()
 """Any authenticated caller."""
 READ = Need(frozenset({Role.OBSERVER}), everywhere=True)
-FOLLOW = Need(frozenset({Role.OBSERVER}), everywhere=True, stream=True)
+FOLLOW = replace(READ, stream=True)
 AGENTS = Need(frozenset({Role.AGENT}))
 OWNERS = Need(frozenset({Role.AGENT, Role.OPERATOR}))
 """The owners of an id, and the operators."""
 OPERATE = Need(frozenset({Role.OPERATOR}))
 
-_NEW_READ = Need(frozenset({Role.OBSERVER}), everywhere=True, legacy=False)
-_NEW_FOLLOW = Need(frozenset({Role.OBSERVER}), everywhere=True, legacy=False, stream=True)
-_NEW_OWNERS = Need(frozenset({Role.AGENT, Role.OPERATOR}), legacy=False)
-_NEW_ANYONE = Need(legacy=False)
+_NEW_READ, _NEW_FOLLOW, _NEW_OWNERS, _NEW_ANYONE = (
+    replace(each, legacy=False) for each in (READ, FOLLOW, OWNERS, ANYONE)
+)
 METRICS = Need(frozenset({Role.OBSERVER}), legacy=False)
 
 _DOCS = {

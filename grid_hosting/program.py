@@ -40,6 +40,10 @@ from grid_hosting.whole_file import write_whole
 
 log = structlog.get_logger("program")
 
+SWITCH_EVERY = 0.001
+"""Seconds for which a thread keeps the interpreter while another one waits. A commit needs it several times, and with
+Python's 5 ms an alert waited for it beside a busy event loop."""
+
 C = TypeVar("C", bound="ProgramConfig")
 
 
@@ -55,10 +59,6 @@ Listen = Annotated[str, AfterValidator(_checked)]
 def _checked_unless_off(listen: str) -> str:
     return "" if listen in ("", OFF) else _checked(listen)
 
-
-SWITCH_EVERY = 0.001
-"""Seconds for which a thread keeps the interpreter while another one waits. A commit needs it several times, and with
-Python's 5 ms an alert waited for it beside a busy event loop."""
 
 OFF = "off"
 """In place of an address: listen nowhere. An empty flag or variable counts as not given."""

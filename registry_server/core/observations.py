@@ -101,14 +101,14 @@ class ObservationFeed:
         if not self.overflowed:
             self._copies[alert_id, recipient] = None
 
-    def knows_copy(self, alert_id: str, recipient: str, *, ended: bool) -> bool:
-        """Return whether the observer was sent this copy before, and record that it is sent now, or that it ended."""
-        key = (alert_id, recipient)
-        known = key in self._sent_copies
-        if ended:
-            self._sent_copies.discard(key)
-        else:
-            self._sent_copies.add(key)
+    def copy_sent(self, alert_id: str, recipient: str) -> None:
+        """Record that the observer is sent this copy."""
+        self._sent_copies.add((alert_id, recipient))
+
+    def copy_ended(self, alert_id: str, recipient: str) -> bool:
+        """Record that a copy no longer waits; return whether the observer was sent it."""
+        known = (alert_id, recipient) in self._sent_copies
+        self._sent_copies.discard((alert_id, recipient))
         return known
 
     def heard(self, record: Record) -> None:

@@ -106,12 +106,12 @@ class ObserverStream:
             delivery = registry.copy(alert_id, recipient)
             if delivery is None:
                 # What came and ended between two frames, as most do in a mass failure, is no fact for an observer.
-                if self._feed.knows_copy(alert_id, recipient, ended=True):
+                if self._feed.copy_ended(alert_id, recipient):
                     ended.append((alert_id, recipient))
             elif delivery.event.sequence > self._commits.sequence:
                 self._feed.copy(alert_id, recipient)  # operators must not be notified before it is durable
             else:
-                self._feed.knows_copy(alert_id, recipient, ended=False)
+                self._feed.copy_sent(alert_id, recipient)
                 deliveries.append(delivery)
         changed = [records[each] for each in unread.changed if each in records]
         known = [facts_of(record, registry.maintenance_of(record.spec.service_id)) for record in changed]
