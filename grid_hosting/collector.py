@@ -50,8 +50,7 @@ class Collector:
 
     def install(self) -> None:
         """Collect once, freeze all objects that exist, and observe each later collection."""
-        gc.collect()
-        gc.freeze()
+        _freeze_all()
         gc.set_threshold(*THRESHOLDS)
         gc.callbacks.append(self._collecting)
 
@@ -66,8 +65,7 @@ class Collector:
         if self._left_behind >= LEFT_BEHIND:
             self._left_behind = 0
             gc.unfreeze()
-            gc.collect()
-            gc.freeze()
+            _freeze_all()
             return
         self._young += _timed(0)
         if self._young >= MIDDLE_AFTER:
@@ -85,6 +83,17 @@ class Collector:
             gc.freeze()
             self._left_behind += self.calls
         self._pauses.since(self._began, "collector")
+
+
+def _freeze_all() -> None:
+    """Collect, freeze what survives, and collect again, when nothing is left to visit.
+
+    Python puts a full collection off until a quarter of the survivors of the last one were added. The second collection
+    sets that number to zero; without it the next would wait for a quarter of all objects that are frozen.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()
 
 
 def _timed(generation: int) -> float:

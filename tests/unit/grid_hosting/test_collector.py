@@ -55,6 +55,27 @@ def test_no_collection_visits_what_a_fleet_left_before_it() -> None:
     assert max(visited) < MOST_VISITED < 900_000 / 2
 
 
+def test_the_first_full_collection_does_not_wait_for_a_quarter_of_what_was_there_before(pauses: Pauses) -> None:
+    there_before = [[n] for n in range(2_000_000)]
+    collector = Collector(pauses)
+    collector.install()
+    visited: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            visited.append(sum(len(gc.get_objects(generation)) for generation in range(3)))
+
+    gc.callbacks.append(note)
+    try:
+        fleet = [[n] for n in range(300_000)]
+    finally:
+        gc.callbacks.remove(note)
+        collector.uninstall()
+    assert len(there_before) + len(fleet) == 2_300_000
+    assert len(visited) >= 1
+    assert max(visited) < MOST_VISITED
+
+
 @pytest.mark.usefixtures("collector")
 def test_cycles_are_freed_while_nothing_grows() -> None:
     lost = weakref.ref(Knot())
