@@ -64,6 +64,12 @@ class FollowUp:
         self._escalations.look_at(facts.service_id, facts.name)
         self._orphans += orphans
 
+    def after_held_death(self, facts: Facts, alert: Event) -> None:
+        """Handle a death whose alert is held: alerts about other services that wait for this one escalate all the
+        same."""
+        self.note_notified(facts.service_id, (), alert)
+        self._escalations.look_at(facts.service_id, facts.name)
+
     def notify_orphans(self) -> list[AlertCopy]:
         """Notify, in the next frame, the orphans for which the verdict had no room, unless the verdict is refused."""
         orphans, self._orphans = self._orphans, []

@@ -313,7 +313,7 @@ class Judge:
         alert, *further = alerts
         if why.reason:
             if transition.kind is Kind.DOWN:  # it is sent later; no other alert is
-                self._follow_up.note_notified(transition.service_id, (), alert)
+                self._follow_up.after_held_death(transition.facts, alert)
             return Ruling(transition, alert, why.reason)
         if transition.kind is Kind.RESTORE:
             self._follow_up.note_notified(transition.service_id, (), None)

@@ -250,6 +250,20 @@ def test_an_alert_that_is_not_acknowledged_escalates_no_further_during_maintenan
     assert pair.about("grandpa") == ["kid"]
 
 
+def test_an_alert_that_waits_for_a_recipient_escalates_at_once_though_the_death_of_the_recipient_is_held(
+    pair: CorePair,
+) -> None:
+    pair.kill("kid")
+    pair.run(2.5)
+    pair.maintain("pa")
+    pair.kill("pa")
+    pair.run(2.5)
+    assert pair.kinds("pa") == [DOWN]
+    (told,) = pair.mail("grandpa")
+    assert (told.service_id, told.details["escalated_from"]) == ("kid", ["pa"])
+    assert pair.told("grandpa", "service_down") == [told]
+
+
 def test_a_death_under_maintenance_is_told_when_it_ends(pair: CorePair) -> None:
     pair.maintain("kid")
     pair.run(0.2)
