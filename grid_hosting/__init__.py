@@ -6,6 +6,7 @@
 - `certificates`, `tls_files`, `tls`      decide whether a certificate can be used; files; TLS of all ports.
 - `http_hosts`, `http_rules`              which requests an HTTP port serves.
 - `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.
+- `health`                                the standard health service of gRPC.
 - `authentication`, `credential`          the one interceptor that authenticates callers; reads their credentials.
 - `own_credential`                        how a program authenticates to the other programs.
 - `access/`                               principals, grants and tokens, and their file.

@@ -16,6 +16,7 @@ from grid_hosting.addresses import reachable_here
 from grid_hosting.auditing import Auditing
 from grid_hosting.authentication import Authentication
 from grid_hosting.grpc_server import build_server
+from grid_hosting.health import HealthService
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
 from grid_hosting.sinks.build import build
@@ -28,7 +29,7 @@ from registry_server.io.audited_acts import ACTS, TARGETS
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
-from registry_server.io.grpc_health import HealthService
+from registry_server.io.grpc_health import RegistryHealth
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
 from registry_server.io.loop import RegistryLoop
@@ -76,7 +77,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(event_log, server)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(AccessService(access, loop, trail), server)
-        health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop, callers), server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService(RegistryHealth(loop, callers)), server)
 
     bound = build_server(
         config.listen,

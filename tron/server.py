@@ -6,13 +6,13 @@ import asyncio
 
 import grpc
 import structlog
-from grid.tron.v1 import tron_service_pb2, tron_service_pb2_grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
+from grid.tron.v1 import tron_service_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from tron_client.channel import open_aio_channel
 
 from grid_hosting.access.remote_access import RemoteAccess
 from grid_hosting.grpc_server import build_server
+from grid_hosting.health import HealthService
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
 from grid_hosting.sinks.build import build
@@ -29,6 +29,7 @@ from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.registry_loss import RegistryLoss
 from tron.rpc.audited_acts import ACTS
+from tron.rpc.health import TRON_SERVICE, TronHealth
 from tron.rpc.method_roles import METHOD_ROLES
 from tron.rpc.tron import TronService
 from tron.stats import Stats
@@ -36,7 +37,6 @@ from tron.stats import Stats
 log = structlog.get_logger("tron")
 
 SERVICE_ID = "tron-heartbeat-monitor"
-TRON_SERVICE = tron_service_pb2.DESCRIPTOR.services_by_name["TronService"].full_name
 MAX_MESSAGE = 1 << 20
 
 
@@ -58,13 +58,12 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         relay = OperatorRelay(channel, dispatcher)
         loss = RegistryLoss(config.registry_lost_after, config.registry_lost_after_drain)
         monitor = Monitor(channel, SERVICE_ID, policies, relay, prober, stats, loss)
-        health = HealthServicer()
-        await health.set(TRON_SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
+        health = TronHealth()
         service = TronService(monitor, LivePolicy(monitor, store, layers), channel, dispatcher)
 
         def register(server: grpc.aio.Server) -> None:
             tron_service_pb2_grpc.add_TronServiceServicer_to_server(service, server)
-            health_pb2_grpc.add_HealthServicer_to_server(health, server)
+            health_pb2_grpc.add_HealthServicer_to_server(HealthService(health), server)
 
         access: RemoteAccess | None = None
         if security.authentication:
@@ -117,7 +116,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             finally:  # also if one of the tasks failed: threads of gRPC would keep the process alive
                 if stop.is_set():
                     log.info("tron_draining")
-                await health.enter_graceful_shutdown()
+                health.drain()
                 for task in running:
                     task.cancel()
                 if config.self_register:
@@ -129,13 +128,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     log.info("tron_stopped")
 
 
-async def _report_health(monitor: Monitor, health: HealthServicer) -> None:
+async def _report_health(monitor: Monitor, health: TronHealth) -> None:
     """Report SERVING only while TRON is watching: without data from the registry the health is NOT_SERVING."""
-    last: int | None = None
     while True:
-        serving = monitor.stats.watching
-        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        if status != last:
-            last = status
-            await health.set(TRON_SERVICE, status)
+        health.watching(monitor.stats.watching)
         await asyncio.sleep(0.1)

@@ -11,7 +11,7 @@
 - `own_credential`                                how the registry, as an agent, authenticates to itself.
 - `access`, `grpc_access`                         the principals, their grants and tokens.
 - `audited_acts`                                  the methods that the audit log records.
-- `grpc_health`                                   the standard health service.
+- `grpc_health`                                   what the standard health service answers.
 - `metrics`                                       the metrics, and where each is read.
 - `watchdog`                                      reports that TRON is lost, and that it is back.
 """

@@ -34,18 +34,18 @@ from tron_client.endpoint import Endpoint
 from tron_client.errors import from_rpc_error
 
 import registry_server.server
-import tron.server
 from grid_hosting.access.remote_access import RemoteAccess
 from grid_hosting.authentication import Authentication
 from grid_hosting.credential import CertificateRules, Credential
 from grid_hosting.grpc_server import BoundServer, build_server
+from grid_hosting.health import HealthService
 from grid_hosting.sinks.dispatcher import Dispatcher
 from grid_hosting.watermark import Watermark
 from registry_server.config import Config
 from registry_server.core.publish_rate import PUBLISHED_A_SECOND
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_events import EventService
-from registry_server.io.grpc_health import HealthService
+from registry_server.io.grpc_health import RegistryHealth
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
 from registry_server.io.loop import RegistryLoop
@@ -58,6 +58,7 @@ from tron.operator_relay import OperatorRelay
 from tron.policy_store import PolicyStore
 from tron.probe import Prober
 from tron.rpc import method_roles as tron_roles
+from tron.rpc.health import TRON_SERVICE
 from tron.rpc.tron import TronService
 from tron.stats import Stats
 
@@ -155,7 +156,7 @@ def methods(*services: str) -> dict[str, MethodDescriptor]:
     return found
 
 
-SERVICES = (*registry_server.server.SERVICES, tron.server.TRON_SERVICE)
+SERVICES = (*registry_server.server.SERVICES, TRON_SERVICE)
 ALL = methods(*dict.fromkeys((*SERVICES, "grid.access.v1.AccessService")))
 
 
@@ -400,7 +401,7 @@ async def running(folder: Path) -> AsyncIterator[System]:
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(services, server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(EventService(loop, callers), server)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(access_of(known), server)
-        health_pb2_grpc.add_HealthServicer_to_server(HealthService(loop, callers), server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService(RegistryHealth(loop, callers)), server)
 
     registry = build_server(
         "127.0.0.1:0",
@@ -424,7 +425,7 @@ async def running(folder: Path) -> AsyncIterator[System]:
     tron_server = build_server(
         "127.0.0.1:0",
         register=lambda server: tron_service_pb2_grpc.add_TronServiceServicer_to_server(judge, server),
-        services=(tron.server.TRON_SERVICE,),
+        services=(TRON_SERVICE,),
         max_message_bytes=1 << 20,
         interceptors=access.interceptors,
     )

@@ -25,12 +25,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import strategies as st
 
 from grid_hosting.access.trail import AuditTrail
+from grid_hosting.health import HealthService
 from registry_server.config import Config
 from registry_server.io.access import Access
 from registry_server.io.callers import Callers
 from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
-from registry_server.io.grpc_health import HealthService
+from registry_server.io.grpc_health import RegistryHealth
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
 from registry_server.io.loop import RegistryLoop
@@ -202,7 +203,7 @@ class RegistryRig:
         self._accessing = asyncio.create_task(self._access.run())
         rights = AccessService(self._access, self.loop, AuditTrail(self._access.append_audit))
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(rights, server)
-        health_pb2_grpc.add_HealthServicer_to_server(HealthService(self.loop, self.callers), server)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthService(RegistryHealth(self.loop, self.callers)), server)
         self._bystander = OpenStream(await self.doors.handler(HEARTBEAT))
         service = service_pb2.Service(service_id=BYSTANDER, name=BYSTANDER, heartbeat_interval=wire.duration(3600.0))
         await self._bystander.send(H.HeartbeatRequest(register=H.Register(service=service)).SerializeToString())

@@ -2,6 +2,7 @@
 
 - `tron`          statistics, alerts, explanations, maintenance.
 - `policy`        thresholds.
+- `health`        what the standard health service answers.
 - `method_roles`  which roles may call each method.
 - `audited_acts`  which methods the audit log records.
 """

@@ -1,0 +1,40 @@
+"""The health that TRON knows: SERVING only while it is watching the registry."""
+
+from __future__ import annotations
+
+from grid.tron.v1 import tron_service_pb2
+
+from grid_hosting.health import Context, Status, StatusOf
+from grid_hosting.watermark import Watermark
+
+TRON_SERVICE = tron_service_pb2.DESCRIPTOR.services_by_name["TronService"].full_name
+
+
+class TronHealth:
+    """The state of TRON, as the health service reads it."""
+
+    def __init__(self) -> None:
+        self.changes = Watermark()
+        self.draining = False
+        self._watching = False
+
+    def watching(self, watching: bool) -> None:
+        """Report whether TRON evaluates the current state of the registry."""
+        if watching != self._watching:
+            self._watching = watching
+            self.changes.step()
+
+    def drain(self) -> None:
+        """Report NOT_SERVING, and end all watches."""
+        self.draining = True
+        self.changes.wake()
+
+    def seen_by(self, context: Context) -> StatusOf:
+        """Return the health of TRON, which every caller may know."""
+        return self._status
+
+    def _status(self, name: str) -> int | None:
+        if name not in ("", TRON_SERVICE):
+            return None
+        serving = not self.draining and (self._watching or not name)
+        return int(Status.SERVING if serving else Status.NOT_SERVING)
