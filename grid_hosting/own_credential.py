@@ -37,8 +37,9 @@ def use_own_credential(
     environ: MutableMapping[str, str],
 ) -> None:
     """Let the clients of a program send its token to the servers with these addresses: that of the setting, else that
-    of the environment. Raises StartError if the program needs a credential and has none, for a token beside a
-    certificate that authenticates it too, and for a token that cannot be used or would be sent in plaintext.
+    of the environment. Raises StartError if the program needs a credential and has none, for a token of a program that
+    serves everyone, for a token beside a certificate that authenticates it too, and for a token that cannot be used or
+    would be sent in plaintext.
 
     `table`: the name of the program in settings.
     """
@@ -61,6 +62,12 @@ def use_own_credential(
         raise StartError(
             f"{setting}: is missing; with [security] authentication, {table} needs a token of its own "
             "(tron security program-token makes one)"
+        )
+    if token is not None and not settings.authentication and not settings.open_on_purpose:
+        raise StartError(
+            f"[security] authentication: is missing, but {table} has a token of its own ({token}), so everyone who "
+            "reaches it would act with its rights; set authentication to true, or to false if that is meant "
+            "(--no-authentication)"
         )
     if token is not None and certified:
         raise StartError(

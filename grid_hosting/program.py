@@ -34,7 +34,8 @@ from grid_hosting.collector import COLLECTOR
 from grid_hosting.own_credential import use_own_credential
 from grid_hosting.pauses import PAUSES
 from grid_hosting.security import SecuritySettings, client_environment, from_environment, from_file, problems_of
-from grid_hosting.start import StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
+from grid_hosting.start import SECURITY, StartError, absolute, claim_ready_file, prepare_data_dir, read_settings, reason
+from grid_hosting.variables import named_variables, unknown_variables
 from grid_hosting.wakeups import read_wakeups_at_once
 from grid_hosting.whole_file import write_whole
 
@@ -85,7 +86,7 @@ class ProgramConfig(BaseSettings, SecuritySettings):
     """The settings of one program, in increasing priority: defaults, tron.toml, environment, flags. They are read once,
     and never change. Those of transport security are also read from the table and the variables of all programs.
 
-    An unknown name, in the file or as a flag, is an error, and the program does not start.
+    An unknown name, in the file, as a variable or as a flag, is an error, and the program does not start.
     """
 
     model_config = SettingsConfigDict(
@@ -143,6 +144,10 @@ def read_config(kind: type[C], table: str, argv: Sequence[str]) -> C:
     except (ValidationError, SettingsError) as error:
         problems = problems_of(error) if isinstance(error, ValidationError) else [str(error)]
         _refuse(table, "; ".join(problems), code=2)
+    unknown = unknown_variables(os.environ, "security", SECURITY)
+    named = named_variables(config.model_dump())
+    if unknown := unknown + unknown_variables(os.environ, table, kind.model_fields, also=named):
+        _refuse(table, "; ".join(unknown), code=2)
     return config
 
 

@@ -15,6 +15,7 @@ from grid_hosting.credential import CertificateRules
 from grid_hosting.http_hosts import check_host_name
 from grid_hosting.http_rules import parse_network, parse_origin
 from grid_hosting.start import SECURITY, StartError
+from grid_hosting.variables import unknown_variables
 
 
 def _none_if_empty(path: Any) -> Any:
@@ -84,7 +85,8 @@ class SecuritySettings(BaseModel):
     """CA bundle in PEM by which the program verifies the servers that it connects to. Default: `client_ca`."""
     authentication: CliImplicitFlag[bool] = False
     """Serve only callers that authenticate, by a token or a client certificate, and only what their grants allow.
-    Without it, every caller may do everything."""
+    Without it, every caller may do everything. A registry whose data directory has principals, and a program with a
+    token of its own, start without it only if it is set to false."""
     trust_domains: TrustDomainList = ()
     """SPIFFE trust domains: a client certificate with one URI `spiffe://TRUST_DOMAIN/NAME` authenticates the principal
     `spiffe:TRUST_DOMAIN/NAME`. Needs `client_ca`."""
@@ -126,6 +128,11 @@ class SecuritySettings(BaseModel):
         return self
 
     @property
+    def open_on_purpose(self) -> bool:
+        """True if somebody has set `authentication` to false: it is not merely missing."""
+        return not self.authentication and "authentication" in self.model_fields_set
+
+    @property
     def certificate_rules(self) -> CertificateRules:
         """Which client certificates authenticate their holders."""
         return CertificateRules(frozenset(self.trust_domains), self.accept_common_name)
@@ -141,10 +148,11 @@ def from_file(tables: Mapping[str, Any]) -> dict[str, Any]:
     return dict(tables.get("security", {}))
 
 
-def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of the variables TRON_SECURITY_*; an empty variable counts as not given."""
-    found = {name: environ.get(f"TRON_SECURITY_{name.upper()}", "") for name in SECURITY}
-    return {name: value for name, value in found.items() if value}
+def from_environment(environ: Mapping[str, str], table: str = "security") -> dict[str, str]:
+    """Return the settings of the variables TRON_SECURITY_*, or of those of one program; an empty variable counts as not
+    given. As for all settings, lower case counts too."""
+    names = {f"TRON_{table}_{name}".upper(): name for name in SECURITY}
+    return {names[name.upper()]: value for name, value in environ.items() if value and name.upper() in names}
 
 
 def read_security(
@@ -152,9 +160,10 @@ def read_security(
 ) -> SecuritySettings:
     """Return the settings that a program will have, from all of its sources. Raises StartError."""
     own = {name: value for name, value in tables.get(table, {}).items() if name in SECURITY}
-    named = {name: environ.get(f"TRON_{table.upper()}_{name.upper()}", "") for name in SECURITY}
-    given = {name: value for name, value in named.items() if value}
+    given = from_environment(environ, table)
     merged = {**from_file(tables), **own, **from_environment(environ), **given, **flags}
+    if unknown := unknown_variables(environ, "security", SECURITY):
+        raise StartError("; ".join(unknown))
     try:
         return SecuritySettings.model_validate(merged)
     except ValidationError as error:

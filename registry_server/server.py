@@ -11,6 +11,7 @@ from grid.events.v1 import event_service_pb2, event_service_pb2_grpc
 from grid.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from grid_hosting.access.store import FILE, principals_in
 from grid_hosting.access.trail import AuditTrail
 from grid_hosting.addresses import reachable_here
 from grid_hosting.auditing import Auditing
@@ -20,6 +21,7 @@ from grid_hosting.health import HealthService
 from grid_hosting.identity import own_agent
 from grid_hosting.program import write_ready
 from grid_hosting.sinks.build import build
+from grid_hosting.start import StartError, absolute
 from grid_hosting.telemetry.program_metrics import Queues, program_metrics, sink_metrics, sink_queues, tls_metrics
 from grid_hosting.telemetry.telemetry import Telemetry
 from grid_hosting.transport_security import TransportSecurity
@@ -56,6 +58,7 @@ SERVICES = (
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run one registry until `stop` is set. Raises StoreError, JournalError, or StartError for an address."""
     security = TransportSecurity("the registry", config)
+    _check_principals(config)
     loop = RegistryLoop(SqliteStore(config.data_dir), event_retention=config.event_retention_days * 86_400)
     await loop.start()
     found = {"services": len(loop.registry.records), "events": loop.events_found}
@@ -158,3 +161,16 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             telemetry.close()
     await loop.close()
     log.info("registry_stopped")
+
+
+def _check_principals(config: Config) -> None:
+    """Raise StartError if the data directory is that of a registry with authentication, and this one would serve
+    everyone."""
+    if config.authentication or config.open_on_purpose:
+        return
+    if found := principals_in(config.data_dir):
+        raise StartError(
+            f"[security] authentication: is missing, but {absolute(config.data_dir / FILE)} has {found} "
+            f"{'principal' if found == 1 else 'principals'}, so their grants would protect nothing; set authentication "
+            "to true, or to false if that is meant (--no-authentication)"
+        )

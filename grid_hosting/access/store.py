@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -54,6 +54,14 @@ _COLUMNS = "number, at, kind, actor, method, target, outcome, peer, via, count"
 
 class AccessStoreError(StartError):
     """The file cannot be used. The text is one line for people, and names the path."""
+
+
+def principals_in(folder: Path) -> int:
+    """Return how many principals are stored; 0 if there is no file. Raises AccessStoreError."""
+    if not (folder / FILE).exists():
+        return 0
+    with closing(AccessStore(folder)) as store:
+        return len(store.book.principals)
 
 
 class AccessStore:

@@ -139,9 +139,13 @@ def up(
         str, typer.Option(help="Addresses of reverse proxies whose X-Forwarded-Host is believed, separated by commas.")
     ] = "",
     authentication: Annotated[
-        bool,
-        typer.Option("--authentication", help="Serve only callers that authenticate; see: tron security enable"),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--authentication/--no-authentication",
+            help="Serve only callers that authenticate; see: tron security enable",
+            show_default=False,
+        ),
+    ] = None,
     trust_domains: Annotated[
         str, typer.Option(help="SPIFFE trust domains whose client certificates authenticate, separated by commas.")
     ] = "",
@@ -196,8 +200,9 @@ def up(
         "http_origins": http_origins,
     }
     given |= {name: text for name, text in lists.items() if text}
+    if authentication is not None:
+        given["authentication"] = authentication
     switches = {
-        "authentication": authentication,
         "accept_common_name": accept_common_name,
         "insecure_listen": insecure_listen,
     }

@@ -102,8 +102,8 @@ def as_flags(given: Mapping[str, Path | bool | str]) -> list[str]:
     """Return the flags by which a program receives the settings that `tron up` was given as flags."""
     words = []
     for name, value in given.items():
-        flag = f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [flag, str(value)]
+        name = name.replace("_", "-")
+        words += [f"--{'' if value else 'no-'}{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
     return words
 
 

@@ -77,6 +77,17 @@ def test_without_authentication_a_program_needs_no_credential() -> None:
     use_own_credential("monitor", SecuritySettings(), None, ("registry.example:6122",), {})
 
 
+def test_a_program_with_a_token_serves_everyone_only_if_that_is_said(token: Path) -> None:
+    meant = SecuritySettings(authentication=False)
+    for path, environ in ((token, {}), (None, {"TRON_TOKEN": TOKEN}), (None, {"TRON_TOKEN_FILE": str(token)})):
+        with pytest.raises(
+            StartError, match=r"^\[security\] authentication: is missing, .*--no-authentication"
+        ) as refused:
+            use_own_credential("gateway", SecuritySettings(), path, ("127.0.0.1:1",), dict(environ))
+        assert TOKEN not in str(refused.value)
+        use_own_credential("gateway", meant, path, ("127.0.0.1:1",), dict(environ))
+
+
 def test_a_certificate_in_a_trust_domain_is_the_only_credential(tmp_path: Path, token: Path) -> None:
     authority = Authority()
     cert, key = authority.issue(uris=("spiffe://tron/servers",)).write(tmp_path)
