@@ -72,9 +72,9 @@ class Callers:
         Raises Unauthenticated; PermissionDenied for an act by a cookie that is not shown to come from the page of the
         port; and another TronError if the caller cannot be known now.
         """
-        asked = headers_of(scope, READ | {_AUTHORIZATION, _COOKIE})
+        asked = headers_of(scope, READ | {_AUTHORIZATION})
         client, peer = client_of(scope), peer_of(scope, rules)
-        numbers = _numbers(asked.get(_COOKIE, ()), _cookie_name(tls=rules.is_tls(asked, client)))
+        numbers = session_numbers(scope, rules)
         credential = bearer_credential(asked.get(_AUTHORIZATION, ()))
         if credential is not None and not numbers:
             return Caller(await self._principal(credential, peer), credential, peer)
@@ -89,18 +89,25 @@ class Callers:
             return Caller(await self._principal(credential, NOBODY_GUESSES), credential, peer)
         raise Unauthenticated
 
-    async def log_in(self, token: str, peer: str, need: Need) -> tuple[str, Caller, list[Session]]:
+    async def log_in(
+        self, token: str, peer: str, need: Need, former: Iterable[str] = ()
+    ) -> tuple[str, Caller, list[Session]]:
         """Open a session; return its number for the cookie, its caller, and the sessions that ended for it.
 
-        Raises Unauthenticated; PermissionDenied if the principal cannot use what the session is for.
+        `former`: the numbers of the sessions that the browser has had until now; they end. Raises Unauthenticated;
+        PermissionDenied if the principal cannot use what the session is for.
         """
         credential = Credential(token=bearer_token(f"Bearer {token}"))
         principal = await self._principal(credential, peer)
         if not need.permits(principal):
             raise PermissionDenied(f"the dashboard needs the role {need}, which {principal.name} does not have")
+        now = self._clock()
+        replaced = [each for old in former if (each := self.sessions.find(old, now)) is not None]
+        for each in replaced:
+            self.sessions.end(each)
         number = secrets.token_urlsafe(NUMBER_BYTES)
-        session, ended = self.sessions.begin(number, principal.name, credential, self._clock())
-        return number, Caller(principal, credential, peer, session), ended
+        session, ended = self.sessions.begin(number, principal.name, credential, now)
+        return number, Caller(principal, credential, peer, session), [*replaced, *ended]
 
     def expire(self, in_use: Iterable[Session]) -> list[Session]:
         """End the sessions whose time has passed, and return them."""
@@ -115,6 +122,8 @@ class Callers:
         except Unauthenticated:
             self.sessions.end(session)
             raise
+        if not self.sessions.is_open(session, self._clock()):  # it has ended while the authority was asked
+            raise Unauthenticated
         return Caller(principal, session.credential, peer, session)
 
     async def _principal(self, credential: Credential, peer: str) -> Principal:
@@ -144,6 +153,12 @@ def peer_of(scope: Scope, rules: HttpRules) -> str:
     connected, port = client
     host = rules.reported_client(headers_of(scope, {FORWARDED_FOR}), connected)
     return grpc_peer(host, port if host == connected else 0)
+
+
+def session_numbers(scope: Scope, rules: HttpRules) -> list[str]:
+    """Return the numbers of sessions in the cookies of a request."""
+    asked = headers_of(scope, READ | {_COOKIE})
+    return _numbers(asked.get(_COOKIE, ()), _cookie_name(tls=rules.is_tls(asked, client_of(scope))))
 
 
 def cookie(number: str, *, tls: bool) -> str:

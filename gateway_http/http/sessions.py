@@ -72,6 +72,10 @@ class Sessions:
         self.use(session, now)
         return session
 
+    def is_open(self, session: Session, now: float) -> bool:
+        """Return whether a session has not ended."""
+        return session.key in self._open and not _has_ended(session, now)
+
     def use(self, session: Session, now: float) -> None:
         """Record that an open session is used."""
         if session.key in self._open:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from gateway_http.http.asgi import client_of, headers_of
 from gateway_http.http.authentication import CALLER, HttpAuthentication
-from gateway_http.http.callers import Caller, cookie, peer_of
+from gateway_http.http.callers import Caller, cookie, peer_of, session_numbers
 from gateway_http.http.problems import SafeJSONResponse
 from gateway_http.http.route_table import Need
 from grid_hosting.credential import MOST_BYTES
@@ -40,12 +40,14 @@ def router(authentication: HttpAuthentication, rules: HttpRules, need: Need) -> 
 
     @routes.post("/session")
     async def log_in(request: Request, body: Login) -> Response:
-        """Log in with a token: open a session, and set its cookie. For the page of this port only."""
+        """Log in with a token: open a session, and set its cookie. The former session of the browser ends. For the page
+        of this port only."""
         peer = peer_of(request.scope, rules)
         try:
             if not rules.is_own_page(headers_of(request.scope, READ), client_of(request.scope)):
                 raise PermissionDenied("only the page of this port may log in; programs send Authorization: Bearer")
-            number, caller, ended = await authentication.callers.log_in(body.token, peer, need)
+            former = session_numbers(request.scope, rules)
+            number, caller, ended = await authentication.callers.log_in(body.token, peer, need, former)
         except (Unauthenticated, PermissionDenied) as error:
             authentication.count_refusal(request.scope, rules, LOGIN, error)
             if isinstance(error, Unauthenticated):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from grid_model.access import Grant, Principal, Role
@@ -25,9 +26,14 @@ class Known:
     fails: TronError | None = None
     failed: int = 0
     asking: Watermark = field(default_factory=Watermark)
+    answering: asyncio.Event | None = None
+    """With it, answers wait until it is set; `asking` rises with each question."""
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
         """Return the principal of a known one."""
+        if self.answering is not None:
+            self.asking.step()
+            await self.answering.wait()
         if self.fails is not None:
             self.failed += 1
             self.asking.step()

@@ -484,6 +484,31 @@ async def test_the_handshake_of_a_web_socket_needs_a_caller_too(rig: Rig) -> Non
     assert (b"www-authenticate", b"Bearer") in message["headers"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "path"), [("http", "/v1/stream"), ("websocket", "/socket.io/"), ("http", "/read")], ids=str
+)
+@pytest.mark.parametrize("how", ["logout", "expiry"])
+async def test_a_request_that_arrives_during_the_end_of_its_session_is_refused(
+    rig: Rig, kind: str, path: str, how: str
+) -> None:
+    session = await rig.log_in()
+    rig.known.answering = asyncio.Event()
+    async with stream(rig, {**session, **OWN}, path, kind) as opening:
+        await rig.known.asking.beyond(0, 10)
+        sessions = rig.authentication.callers.sessions
+        if how == "logout":
+            found = sessions.find(session["cookie"].partition("=")[2], rig.now)
+            assert found is not None
+            rig.authentication.end(found)
+        else:
+            rig.now += LONGEST
+        rig.known.answering.set()
+        message = await opening.message()
+        assert message["status"] == 401
+        await asyncio.wait_for(opening.done, 10)
+    assert rig.authentication.streaming_sessions() == []
+
+
 async def test_an_open_stream_keeps_its_session(rig: Rig) -> None:
     session = await rig.log_in()
     async with stream(rig, {**session, **OWN}) as opened:

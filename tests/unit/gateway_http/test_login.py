@@ -149,6 +149,24 @@ async def test_a_login_too_many_ends_the_oldest_session_of_the_principal() -> No
         assert (await log_in(first)).status_code == 200
 
 
+async def test_a_login_ends_the_former_session_of_the_browser() -> None:
+    rig = Rig()
+    rig.known.tokens["other"] = Principal("token:other", (Grant(Role.OBSERVER, "*"),))
+    async with rig.browser() as http, rig.browser() as elsewhere:
+        await log_in(elsewhere)
+        former = {"cookie": (await log_in(http)).headers["set-cookie"].partition(";")[0]}
+        assert (await log_in(http, "wrong")).status_code == 401
+        assert (await http.get("/session")).status_code == 200, "a login that fails ends nothing"
+        assert (await http.post("/session", json={"token": "other"})).status_code == 403
+        assert (await http.get("/session")).status_code == 200, "and neither does one of another page"
+        assert (await log_in(http, "other")).json()["principal"] == "token:other"
+        assert (await http.get("/session")).json()["principal"] == "token:other"
+        assert (await elsewhere.get("/session")).status_code == 200
+        assert len(rig.authentication.callers.sessions) == 2
+    async with rig.browser() as thief:
+        assert (await thief.get("/session", headers=former)).status_code == 401
+
+
 async def test_a_session_changes_something_only_from_its_own_page() -> None:
     rig = Rig()
     rig.known.tokens["reader"] = Principal("token:boss", (Grant(Role.OPERATOR, "*"),))
