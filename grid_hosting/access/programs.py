@@ -6,7 +6,7 @@ a certificate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from grid_model.access import Grant, Role
@@ -38,6 +38,10 @@ GRANTS: Mapping[str, tuple[Grant, ...]] = {
     DEMO: (Grant(Role.AGENT, "*"),),
 }
 """What each program needs: its ids and names as agents, and the role of its work."""
+
+OFFLINE = "offline"
+"""The creator of tokens, and the actor, of what is done on the data directory without a server. No caller has this
+name."""
 
 ADMIN = "token:admin"
 ADMIN_LIFETIME = 3600.0
@@ -75,10 +79,30 @@ def make_admin(book: AccessBook, principal: str) -> Registered:
     return book.put(replace(before, grants=grants, disabled=False))
 
 
-def issue_admin(book: AccessBook, secret: str, now: float, created_by: str) -> Token:
+def issue_admin(book: AccessBook, secret: str, now: float) -> Token:
     """Create a token of ADMIN for ADMIN_LIFETIME, whatever was done to that principal before. Raises QuotaExceeded."""
     make_admin(book, ADMIN)
     for each in book.tokens_of(ADMIN):
         if not each.valid_at(now):
             book.revoke(each.token_id)
-    return book.create_token(secret, ADMIN, now=now, lifetime=ADMIN_LIFETIME, created_by=created_by)
+    return book.create_token(secret, ADMIN, now=now, lifetime=ADMIN_LIFETIME, created_by=OFFLINE)
+
+
+def found_access(book: AccessBook, now: float) -> dict[str, tuple[Registered, int]]:
+    """Return the principals that can act once authentication is enabled, by name, each with the number of its valid
+    tokens. Left out are those that the commands on the data directory make and replace: of the programs, and ADMIN for
+    an hour."""
+    found = {}
+    for principal in book.principals.values():
+        tokens = [each for each in book.tokens_of(principal.name) if each.valid_at(now)]
+        if not _is_own(principal, {each.created_by for each in tokens}):
+            found[principal.name] = principal, len(tokens)
+    return found
+
+
+def _is_own(principal: Registered, creators: Collection[str]) -> bool:
+    """Whether nothing but the commands on the data directory has made a principal and its valid tokens."""
+    if principal.name == ADMIN:
+        return principal.grants == (Grant(Role.ADMIN, "*"),) and all(each == OFFLINE for each in creators)
+    of_program = {principal_of(program): grants for program, grants in GRANTS.items()}
+    return of_program.get(principal.name) == principal.grants and all(each == principal.name for each in creators)

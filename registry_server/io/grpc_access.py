@@ -11,7 +11,16 @@ import grpc
 import structlog
 from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
 from grid_model import access_codec, wire
-from grid_model.errors import Draining, FieldError, InvalidRequest, PrincipalNotFound, QuotaExceeded, Unauthenticated
+from grid_model.access import LOCAL
+from grid_model.errors import (
+    Draining,
+    FieldError,
+    InvalidRequest,
+    PermissionDenied,
+    PrincipalNotFound,
+    QuotaExceeded,
+    Unauthenticated,
+)
 
 from grid_hosting.access import audit_codec
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
@@ -48,6 +57,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.CreateTokenRequest, context: Context
     ) -> access_service_pb2.CreateTokenResponse:
         """Create a token, and answer when it is on disk."""
+        _check_authenticated()
         grants = access_codec.decode_grants("grants", request.grants)
         lifetime = wire.checked_seconds("lifetime", request.lifetime) if request.HasField("lifetime") else None
         secret = make_secret(secrets.token_bytes(RANDOM_BYTES))
@@ -83,6 +93,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.RevokeTokenRequest, context: Context
     ) -> access_service_pb2.RevokeTokenResponse:
         """Revoke a token, and answer when that is on disk."""
+        _check_authenticated()
         token = await self._access.change(lambda book: book.revoke(request.token_id))
         return access_service_pb2.RevokeTokenResponse(token=_token(token, None))
 
@@ -90,6 +101,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.PutPrincipalRequest, context: Context
     ) -> access_service_pb2.PutPrincipalResponse:
         """Create or replace a principal, and answer when it is on disk."""
+        _check_authenticated()
         given = request.principal
         grants = access_codec.decode_grants("grants", given.grants)
         wanted = Registered(given.name, given.group, grants, given.description, given.disabled)
@@ -100,6 +112,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.ChangeGrantsRequest, context: Context
     ) -> access_service_pb2.ChangeGrantsResponse:
         """Add and remove grants, and answer when the change is on disk."""
+        _check_authenticated()
         add = access_codec.decode_grants("add", request.add)
         remove = access_codec.decode_grants("remove", request.remove)
         if not add and not remove:
@@ -126,6 +139,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.DeletePrincipalRequest, context: Context
     ) -> access_service_pb2.DeletePrincipalResponse:
         """Delete a principal and its tokens, and answer when that is on disk."""
+        _check_authenticated()
         revoked = await self._access.change(lambda book: book.delete(request.name))
         return access_service_pb2.DeletePrincipalResponse(revoked_tokens=revoked)
 
@@ -175,6 +189,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.AppendAuditRecordsRequest, context: Context
     ) -> access_service_pb2.AppendAuditRecordsResponse:
         """Store acts, and answer when they are on disk; count refusals."""
+        _check_authenticated()
         if len(request.records) > MAX_AUDIT:
             raise InvalidRequest.of(
                 FieldError("records", f"are {len(request.records)}; at most {MAX_AUDIT} are allowed")
@@ -212,6 +227,15 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
                     raise Draining("the registry is going away")
         finally:
             self._watchers -= 1
+
+
+def _check_authenticated() -> None:
+    """Raise PermissionDenied without authentication: what everybody may write now would count once it is enabled."""
+    if current_principal() is LOCAL:
+        raise PermissionDenied(
+            "the registry runs without [security] authentication, so everybody could create tokens and grants that "
+            "remain valid later; to enable it, run: tron security enable"
+        )
 
 
 def _reported(field: str, message: access_pb2.AuditRecord, reporter: str) -> AuditRecord:

@@ -454,6 +454,33 @@ def secured_already(settings: str) -> str:
     return f"{settings}: authentication is enabled already; for a token, run: tron security admin-token"
 
 
+KEEP_OR_REVOKE = "--keep-access and --revoke-access exclude each other"
+
+
+def access_of(grants: Iterable[object], tokens: int) -> str:
+    """What a principal may do, and how many tokens it has."""
+    rights = ", ".join(map(str, grants)) or NO_RIGHTS
+    return f"{rights} ({tokens} valid {'token' if tokens == 1 else 'tokens'})"
+
+
+ACCESS_LISTED = "These principals exist already:"
+
+
+def access_exists(folder: str) -> str:
+    return (
+        f"{folder} has principals that would be valid from now on; nothing was changed. If you know all of them, add "
+        "--keep-access (tron token revoke ends a single token later); otherwise delete them with --revoke-access"
+    )
+
+
+def access_kept(count: int) -> str:
+    return f"Kept {count} {'principal' if count == 1 else 'principals'} and their tokens; see: tron grant list"
+
+
+def access_revoked(count: int) -> str:
+    return f"Deleted {count} {'principal' if count == 1 else 'principals'} and their tokens"
+
+
 def settings_written(settings: str) -> str:
     return f"Wrote [security] to {settings}"
 

@@ -8,7 +8,7 @@ import pwd
 import shlex
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +24,7 @@ from tron_cli.output import fail, out
 from tron_cli.system_access import REGISTRY_FOLDER, new_secret, write_token
 
 if TYPE_CHECKING:
+    from grid_hosting.access.book import AccessBook
     from grid_hosting.access.store import AccessStore
 
 app = typer.Typer(no_args_is_help=True, help="Secure a system, and make its first tokens; no server is needed.")
@@ -32,8 +33,6 @@ DATA_DIR = Path("tron-data")
 SETTINGS = Path("tron.toml")
 ADMIN_FILE = "admin.token"
 _DATABASE = "registry.db"
-_OFFLINE = "offline"
-"""The actor of what is done on the data directory, in the audit log."""
 
 DataDirOption = Annotated[
     Path, typer.Option("--data-dir", metavar="DIR", help="The data directory of tron up, or that of a registry.")
@@ -61,31 +60,51 @@ def enable(
     ip: Annotated[
         list[str] | None, typer.Option(metavar="ADDR", help="An IP address of the servers. May be repeated.")
     ] = None,
+    keep_access: Annotated[
+        bool, typer.Option("--keep-access", help="Keep the principals and tokens that exist already.")
+    ] = False,
+    revoke_access: Annotated[
+        bool, typer.Option("--revoke-access", help="Delete the principals and tokens that exist already.")
+    ] = False,
 ) -> None:
     """Secure a system: TLS on all ports, and authentication of all callers.
 
     Registrations and events are kept. Without a certificate in the settings,
     this makes one, with a private CA (see: tron ca). The token for the first
     steps is valid for one hour.
+
+    Principals and tokens that exist already would be valid from now on, and may
+    be those of anybody. This lists them, and changes nothing, until you decide
+    by --keep-access or --revoke-access.
     """
+    if keep_access and revoke_access:
+        raise typer.BadParameter(messages.KEEP_OR_REVOKE, param_hint="--keep-access")
     with _failing():
         folder = _registry_folder(data_dir)
         tables = read_settings(config)
         before = _security(config, tables)
         if before.get("authentication") is True:
             fail(messages.secured_already(absolute(config)))
+        found = _found_access(folder)
+        if found and not (keep_access or revoke_access):
+            _print(messages.ACCESS_LISTED, *(f"  {name}: {text}" for name, text in found.items()))
+            fail(messages.access_exists(absolute(folder)))
         wanted: dict[str, str | bool] = {}
         if "cert" not in before:
             ca, cert, key = server_files(ca_dir, dns=_names(dns), ips=["127.0.0.1", "::1", *(ip or ())])
             wanted |= {"cert": absolute(cert), "key": absolute(key), "ca": absolute(ca)}
         wanted["authentication"] = True
         trusted = _check({**before, **wanted})
+        if revoke_access:
+            _revoke(folder, found)
         token = _admin_token(folder, data_dir / ADMIN_FILE)
         text = "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in wanted.items())
         written = "security" not in (tables or {})
         if written:
             _add_table(config, text)
     _print(messages.TOKEN_OF_ONE_HOUR.format(absolute(token)))
+    if found:
+        _print(messages.access_kept(len(found)) if keep_access else messages.access_revoked(len(found)))
     if written:
         _print(messages.settings_written(absolute(config)))
     else:
@@ -164,9 +183,33 @@ def _admin_token(folder: Path, path: Path, *, force: bool = False) -> Path:
         _check_file(path, force=force)  # ours is replaced, because its token has ended or ends soon
     secret = new_secret()
     with _store(folder) as store:
-        store.change(lambda book: programs.issue_admin(book, secret, time.time(), _OFFLINE))
+        store.change(lambda book: programs.issue_admin(book, secret, time.time()))
         _record(store, "admin-token", programs.ADMIN)
     return write_token(path, secret)
+
+
+def _found_access(folder: Path) -> dict[str, str]:
+    """Return the principals that exist already, by name, each with its grants and tokens as text."""
+    from grid_hosting.access import programs
+    from grid_hosting.access.store import FILE
+
+    if not (folder / FILE).exists():
+        return {}
+    with _store(folder) as store:
+        found = programs.found_access(store.book, time.time())
+    return {name: messages.access_of(principal.grants, tokens) for name, (principal, tokens) in found.items()}
+
+
+def _revoke(folder: Path, principals: Iterable[str]) -> None:
+    def delete(book: AccessBook) -> None:
+        for each in principals:
+            if each in book.principals:
+                book.delete(each)
+
+    with _store(folder) as store:
+        store.change(delete)
+        for each in principals:
+            _record(store, "enable --revoke-access", each)
 
 
 def _store(folder: Path) -> closing[AccessStore]:
@@ -177,8 +220,9 @@ def _store(folder: Path) -> closing[AccessStore]:
 
 def _record(store: AccessStore, command: str, target: str) -> None:
     from grid_hosting.access.audit import AuditKind, AuditRecord
+    from grid_hosting.access.programs import OFFLINE
 
-    store.append_audit([AuditRecord(time.time(), AuditKind.ACT, _OFFLINE, f"tron security {command}", target)])
+    store.append_audit([AuditRecord(time.time(), AuditKind.ACT, OFFLINE, f"tron security {command}", target)])
 
 
 def _registry_folder(data_dir: Path, *, existing: bool = False) -> Path:

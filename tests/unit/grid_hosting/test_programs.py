@@ -64,11 +64,11 @@ def test_the_principal_of_a_certificate_keeps_what_it_has_and_is_of_the_same_gro
 
 def test_the_token_of_an_administrator_needs_nothing_and_ends_after_an_hour() -> None:
     book = AccessBook([Registered(programs.ADMIN, grants=(), disabled=True)])
-    token = programs.issue_admin(book, FIRST, NOW, "offline")
+    token = programs.issue_admin(book, FIRST, NOW)
     assert token.created_by == "offline"
     found = book.of_token(FIRST, NOW + 3599)
     assert found is not None
     assert Role.ADMIN in found[1].roles
     assert book.of_token(FIRST, NOW + 3600) is None
-    programs.issue_admin(book, SECOND, NOW + 3601, "offline")
+    programs.issue_admin(book, SECOND, NOW + 3601)
     assert len(book.tokens) == 1, "ended ones are removed"

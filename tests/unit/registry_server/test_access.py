@@ -14,32 +14,40 @@ from typing import Any
 
 import grpc
 import pytest
-from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
+from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
 from grid_model.access import LOCAL, Grant, Principal, Role
-from grid_model.errors import InvalidRequest, PrincipalNotFound, TokenNotFound, Unauthenticated
+from grid_model.errors import InvalidRequest, PermissionDenied, PrincipalNotFound, TokenNotFound, Unauthenticated
 from tron_cli.app import app
 from tron_client.access import AccessClient, PrincipalInfo
 from tron_client.errors import from_rpc_error
 from typer.testing import CliRunner
 
+from grid_hosting.access.audit import AuditFilter
 from grid_hosting.access.book import Registered
 from grid_hosting.access.failed_attempts import FREE
 from grid_hosting.access.store import FILE, AccessStore
 from grid_hosting.access.trail import AuditTrail
+from grid_hosting.authentication import Authentication
 from grid_hosting.credential import Credential
 from grid_hosting.grpc_server import build_server
 from registry_server.io.access import Access
 from registry_server.io.grpc_access import AccessService
+from registry_server.io.method_roles import METHOD_ROLES
 from tests.support.waiting import wait_until
 
 WORKER = Grant(Role.AGENT, "worker-*")
 
 
-class Served:
-    """AccessService on a loop of its own."""
+ROOT, SERVER = ("tron_" + letter * 43 for letter in "RS")
+"""The tokens of an administrator, and of a server that identifies callers."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Served:
+    """AccessService on a loop of its own. `authentication`: for callers with the tokens above; else for everybody."""
+
+    def __init__(self, folder: Path, *, authentication: bool = True) -> None:
         self.folder = folder
+        self._authentication = authentication
         self.address = ""
         self.access: Any = None
         self._started = threading.Event()
@@ -50,12 +58,25 @@ class Served:
 
     async def _serve(self) -> None:
         self.access = Access(self.folder)
+        authentication = Authentication(self.access, METHOD_ROLES)
+        if self._authentication:
+            for secret, name, role in ((ROOT, "token:root", Role.ADMIN), (SERVER, "token:server", Role.JUDGE)):
+                grants = (Grant(role, "*"),)
+                await self.access.change(
+                    lambda book, s=secret, n=name, g=grants: book.create_token(s, n, now=1, grants=g)
+                )
         service: Any = AccessService(self.access, SimpleNamespace(draining=False), AuditTrail(self.access.append_audit))  # type: ignore[arg-type]
 
         def register(server: grpc.aio.Server) -> None:
             access_service_pb2_grpc.add_AccessServiceServicer_to_server(service, server)
 
-        bound = build_server("127.0.0.1:0", register=register, services=(), max_message_bytes=1 << 20)
+        bound = build_server(
+            "127.0.0.1:0",
+            register=register,
+            services=(),
+            max_message_bytes=1 << 20,
+            interceptors=(authentication,) if self._authentication else (),
+        )
         await bound.server.start()
         self.address, self._stop = bound.address, asyncio.Event()
         running = asyncio.create_task(self.access.run())
@@ -73,9 +94,18 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """A server with an empty folder."""
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    """A server with authentication; clients have the token of an administrator."""
+    monkeypatch.setenv("TRON_TOKEN", ROOT)
     server = Served(tmp_path / "data")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def open_server(tmp_path: Path) -> Iterator[Served]:
+    """A server without authentication, with an empty folder."""
+    server = Served(tmp_path / "data", authentication=False)
     yield server
     server.stop()
 
@@ -87,33 +117,59 @@ def client(served: Served) -> Iterator[AccessClient]:
         yield found
 
 
-def test_no_file_is_made_until_it_is_needed(served: Served, client: AccessClient) -> None:
-    assert client.who_am_i() == LOCAL
-    assert not served.folder.exists()
-    assert client.list_principals() == ()
-    assert (served.folder / FILE).exists()
+def test_no_file_is_made_until_it_is_needed(open_server: Served) -> None:
+    with AccessClient(open_server.address) as client:
+        assert client.who_am_i() == LOCAL
+        assert not open_server.folder.exists()
+        assert client.list_principals() == ()
+        assert (open_server.folder / FILE).exists()
+
+
+def test_without_authentication_nobody_changes_who_may_do_what_later(open_server: Served) -> None:
+    with closing(AccessStore(open_server.folder)) as store:
+        store.change(lambda book: book.create_token(ROOT, "token:root", now=1, grants=(WORKER,)))
+    with AccessClient(open_server.address) as client:
+        for change in (
+            lambda: client.create_token("token:mine", [Grant(Role.ADMIN, "*")]),
+            lambda: client.revoke_token("RRRRRRRR"),
+            lambda: client.put_principal(PrincipalInfo("token:root", disabled=True)),
+            lambda: client.change_grants("token:mine", add=[Grant(Role.ADMIN, "*")]),
+            lambda: client.delete_principal("token:root"),
+        ):
+            with pytest.raises(PermissionDenied, match=r"\[security\] authentication"):
+                change()
+        (found,) = client.list_principals()
+        assert found == PrincipalInfo("token:root", grants=(WORKER,))
+        assert [each.principal for each in client.list_tokens()] == ["token:root"]
+    with grpc.insecure_channel(open_server.address) as channel:
+        stub: Any = access_service_pb2_grpc.AccessServiceStub(channel)
+        records = [access_pb2.AuditRecord(kind=access_pb2.AUDIT_KIND_ACT, actor="token:root", method="/m")]
+        with pytest.raises(grpc.RpcError, match=r"\[security\] authentication"):
+            stub.AppendAuditRecords(access_service_pb2.AppendAuditRecordsRequest(records=records), timeout=10)
+    with closing(AccessStore(open_server.folder)) as store:
+        assert store.read_audit(0, 10, AuditFilter()) == []
 
 
 def test_a_token_is_created_listed_and_revoked(client: AccessClient) -> None:
     created = client.create_token("token:ci", [WORKER], lifetime=3600, description="for CI")
     assert created.secret.startswith(f"tron_{created.info.token_id}")
     assert created.secret not in repr(created)
-    (listed,) = client.list_tokens()
+    (listed,) = client.list_tokens("token:ci")
     assert listed == created.info
-    assert (listed.principal, listed.description, listed.created_by) == ("token:ci", "for CI", "local")
+    assert (listed.principal, listed.description, listed.created_by) == ("token:ci", "for CI", "token:root")
     assert client.list_tokens("token:other") == ()
     assert client.get_principal("token:ci") == PrincipalInfo("token:ci", grants=(WORKER,))
     assert client.revoke_token(listed.token_id) == listed
     with pytest.raises(TokenNotFound):
         client.revoke_token(listed.token_id)
-    assert client.list_tokens() == ()
+    assert client.list_tokens("token:ci") == ()
 
 
 def test_principals_are_changed_and_deleted(client: AccessClient) -> None:
     wanted = PrincipalInfo("spiffe:tron/a", "jobs", (WORKER,), "a job", disabled=True)
     assert client.put_principal(wanted) == wanted
     assert client.change_grants("spiffe:tron/a", remove=[WORKER]).grants == ()
-    assert [each.name for each in client.list_principals()] == ["spiffe:tron/a"]
+    assert [each.name for each in client.list_principals()] == ["spiffe:tron/a", "token:root", "token:server"]
     assert client.delete_principal("spiffe:tron/a") == 0
     with pytest.raises(PrincipalNotFound):
         client.get_principal("spiffe:tron/a")
@@ -125,19 +181,20 @@ def test_a_server_learns_the_principal_of_a_token_and_each_change(served: Served
     created = client.create_token("token:ci", [WORKER])
     with grpc.insecure_channel(served.address) as channel:
         stub: Any = access_service_pb2_grpc.AccessServiceStub(channel)
-        watch = stub.WatchAccess(access_service_pb2.WatchAccessRequest(), timeout=30)
+        me = (("authorization", f"Bearer {SERVER}"),)
+        watch = stub.WatchAccess(access_service_pb2.WatchAccessRequest(), timeout=30, metadata=me)
         first = next(watch).revision
-        answer = stub.Identify(access_service_pb2.IdentifyRequest(token=created.secret), timeout=10)
+        answer = stub.Identify(access_service_pb2.IdentifyRequest(token=created.secret), timeout=10, metadata=me)
         assert (answer.principal.name, answer.revision) == ("token:ci", first)
         client.revoke_token(created.info.token_id)
         # It is sent each second too, so the first one may come again.
         assert next(each.revision for each in watch if each.revision != first) == first + 1
         with pytest.raises(grpc.RpcError) as failed:
-            stub.Identify(access_service_pb2.IdentifyRequest(token=created.secret), timeout=10)
+            stub.Identify(access_service_pb2.IdentifyRequest(token=created.secret), timeout=10, metadata=me)
         assert from_rpc_error(failed.value).reason == "ERROR_REASON_PRINCIPAL_NOT_FOUND"
         for request in (access_service_pb2.IdentifyRequest(), access_service_pb2.IdentifyRequest(token="")):
             with pytest.raises(grpc.RpcError) as failed:
-                stub.Identify(request, timeout=10)
+                stub.Identify(request, timeout=10, metadata=me)
             assert from_rpc_error(failed.value).reason == "ERROR_REASON_INVALID_REQUEST"
         watch.cancel()
 
@@ -146,7 +203,7 @@ def test_a_change_by_another_process_is_taken_up(served: Served, client: AccessC
     client.list_principals()
     with closing(AccessStore(served.folder)) as store:
         store.change(lambda book: book.change_grants("token:b", [WORKER], []))
-    wait_until(lambda: [each.name for each in client.list_principals()] == ["token:b"], 10, "the principal")
+    wait_until(lambda: "token:b" in [each.name for each in client.list_principals()], 10, "the principal")
 
 
 async def test_a_relay_finds_the_current_grants_of_a_principal_that_may_act(tmp_path: Path) -> None:
@@ -197,7 +254,7 @@ def test_the_commands_create_list_and_revoke_tokens(served: Served, tmp_path: Pa
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     secret = file.read_text().rstrip("\n")
     assert secret not in said
-    (listed,) = json.loads(run(served, "token", "list", "--json"))["tokens"]
+    (listed,) = json.loads(run(served, "token", "list", "--principal", "token:ci", "--json"))["tokens"]
     assert secret.startswith(f"tron_{listed['token_id']}")
     assert listed["token_id"] in run(served, "token", "list")
     assert "exists; --force replaces it" in run(
@@ -205,14 +262,14 @@ def test_the_commands_create_list_and_revoke_tokens(served: Served, tmp_path: Pa
     )
     assert "this is a token" in run(served, "token", "revoke", secret, code=2)
     assert f"Revoked the token {listed['token_id']} of token:ci." in run(served, "token", "revoke", listed["token_id"])
-    assert "There are no tokens." in run(served, "token", "list")
+    assert "There are no tokens." in run(served, "token", "list", "--principal", "token:ci")
 
 
 def test_the_commands_change_grants_and_say_who_calls(served: Served) -> None:
     assert "spiffe:tron/a now has: observer *." in run(served, "grant", "add", "spiffe:tron/a", "--role", "observer")
     assert "observer *" in run(served, "grant", "list")
     assert "no rights" in run(served, "grant", "remove", "spiffe:tron/a", "--role", "observer")
-    assert json.loads(run(served, "whoami", "--json"))["principal"] == "local"
+    assert json.loads(run(served, "whoami", "--json"))["principal"] == "token:root"
 
 
 @pytest.mark.parametrize(
@@ -227,10 +284,10 @@ def test_the_commands_change_grants_and_say_who_calls(served: Served) -> None:
     ],
 )
 def test_bad_arguments_get_a_precise_error(
-    arguments: tuple[str, ...], said: str, served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    arguments: tuple[str, ...], said: str, open_server: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, [*arguments, "--registry", served.address], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, [*arguments, "--registry", open_server.address], env={"COLUMNS": "200"})
     assert done.exit_code
     assert said in " ".join(done.output.replace("│", " ").split())
-    assert not served.folder.exists()
+    assert not open_server.folder.exists()

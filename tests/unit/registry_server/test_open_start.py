@@ -28,7 +28,7 @@ async def start_and_stop(folder: Path, *flags: str) -> None:
 def secured_before(folder: Path) -> None:
     """Leave the principals of an earlier run."""
     with closing(AccessStore(folder)) as store:
-        store.change(lambda book: programs.issue_admin(book, "tron_" + "x" * 43, time.time(), "test"))
+        store.change(lambda book: programs.issue_admin(book, "tron_" + "x" * 43, time.time()))
 
 
 async def test_a_registry_with_principals_does_not_start_without_authentication(

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from grid_model.access import Role
+from grid_model.access import Grant, Role
 from tron_cli.app import app
 from typer.testing import CliRunner, Result
 
@@ -72,6 +72,72 @@ def test_enable_keeps_the_certificate_and_the_table_that_are_there() -> None:
     assert "Add these lines" in done.output
     assert "\n  authentication = true\n" in done.output
     assert not Path("tron-ca/servers.pem").exists()
+
+
+def left_by_others() -> None:
+    """What somebody may have created while nobody authenticated."""
+    store = AccessStore(Path("tron-data/registry"))
+    grants = (Grant(Role.ADMIN, "*"),)
+    store.change(
+        lambda book: book.create_token("tron_" + "E" * 43, "token:eve", now=1, grants=grants, created_by="local")
+    )
+    store.change(lambda book: book.create_token("tron_" + "F" * 43, "token:admin", now=1, created_by="local"))
+    store.close()
+
+
+def principals() -> dict[str, int]:
+    """The principals, and how many tokens each has."""
+    store = AccessStore(Path("tron-data/registry"))
+    found = {name: len(store.book.tokens_of(name)) for name in store.book.principals}
+    store.close()
+    return found
+
+
+def test_enable_lists_what_others_may_have_created_and_refuses_until_that_is_decided() -> None:
+    left_by_others()
+    done = security("enable")
+    assert done.exit_code == 1
+    for part in ("token:eve: admin * (1 valid token)", "token:admin: no rights (1 valid token)", "--keep-access"):
+        assert part in done.output
+    assert not Path("tron.toml").exists()
+    assert not Path("tron-ca").exists()
+    assert principals() == {"token:eve": 1, "token:admin": 1}
+    both = security("enable", "--keep-access", "--revoke-access")
+    assert both.exit_code == 2
+    assert not Path("tron.toml").exists()
+
+
+def test_enable_deletes_what_others_may_have_created_if_it_is_told_to() -> None:
+    left_by_others()
+    done = security("enable", "--revoke-access")
+    assert done.exit_code == 0, done.output
+    assert "Deleted 2 principals" in done.output
+    assert principals() == {"token:admin": 1}
+    assert Role.ADMIN in roles_of(Path("tron-data/admin.token"))
+    store = AccessStore(Path("tron-data/registry"))
+    records = [each.target for each in store.read_audit(0, 10, AuditFilter()) if "revoke-access" in each.method]
+    store.close()
+    assert records == ["token:admin", "token:eve"]
+
+
+def test_enable_keeps_what_exists_if_it_is_told_to() -> None:
+    left_by_others()
+    done = security("enable", "--keep-access")
+    assert done.exit_code == 0, done.output
+    assert "Kept 2 principals" in done.output
+    assert principals() == {"token:eve": 1, "token:admin": 2}
+
+
+def test_a_second_enable_does_not_ask_about_what_the_first_one_and_the_programs_made() -> None:
+    Path("tron.toml").write_text('[security]\nhttp_hosts = ["tron.example"]\n')  # so the lines are only printed
+    assert security("enable").exit_code == 0
+    assert security("program-token", "monitor", "--out", "monitor.token").exit_code == 0
+    again = security("enable")
+    assert again.exit_code == 0, again.output
+    assert "exist already" not in again.output
+    assert Role.ADMIN in roles_of(Path("tron-data/admin.token"))
+    assert security("grant-admin", "spiffe:tron/alice").exit_code == 0
+    assert "spiffe:tron/alice: admin * (0 valid tokens)" in security("enable").output
 
 
 def test_settings_that_the_programs_would_refuse_change_nothing() -> None:
