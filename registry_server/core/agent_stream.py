@@ -395,6 +395,8 @@ class AgentStream:
 
     def written(self, output: Output) -> None:
         """Remove the message that was written."""
+        if type(output) is BeatAck:
+            return  # nothing else is written as often, and it never waited in a queue
         if type(output) is Registrations:
             for _ in output.registered:
                 self.outbox.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from grid_model.declaration import Declaration
 from grid_model.event import Event
@@ -10,9 +11,9 @@ from grid_model.liveness import Liveness, LivenessCause
 from grid_model.service import Maintenance, ServiceRole, ServiceStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
-    """One moment on two clocks: seconds since the epoch (UTC), and attentive seconds since the registry's start."""
+class Instant(NamedTuple):
+    """One moment on two clocks: seconds since the epoch (UTC), and attentive seconds since the registry's start. One is
+    made for each message, in a third of the time that a frozen dataclass takes."""
 
     wall: float
     attentive: float

@@ -1,9 +1,13 @@
-"""The messages of an agent's stream: what comes in, and what is written beside the effects of commands. Pure."""
+"""The messages of an agent's stream: what comes in, and what is written beside the effects of commands. Pure.
+
+What each heartbeat needs is a named tuple, because it is made in a third of the time of a frozen dataclass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from grid_model.declaration import Declaration
 from grid_model.errors import TronError
@@ -38,8 +42,7 @@ class Registers:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Beats:
+class Beats(NamedTuple):
     """Heartbeats. `relayed`: the stream only relays the heartbeats, and does not carry the services.
     `replaces_figures`: each heartbeat contains all figures of its service. `on_behalf_of`: the principal for which a
     relay sends them."""
@@ -91,8 +94,7 @@ class Invalid:
 AgentMessage = Register | Registers | Beats | AlertAck | Goodbye | Abandoned | Invalid
 
 
-@dataclass(frozen=True, slots=True)
-class BeatAck:
+class BeatAck(NamedTuple):
     """Acknowledges the highest heartbeat that was read; on a relay's stream it also names the newest revision, and the
     time of reading."""
 

