@@ -65,7 +65,7 @@ async def test_a_scrape_does_not_visit_the_services() -> None:
     measured.fill(900)
     assert measured.value("tron_queue_length", "services") == 900
     assert measured.value("tron_registry_unacknowledged_alerts", "critical") == 900
-    assert count_calls(measured.read) == few
+    assert count_calls(measured.read) < few + 90, "a tenth of the services; clocks are read when they are due"
 
 
 async def test_the_slowest_reader_counts() -> None:
