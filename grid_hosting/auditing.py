@@ -1,15 +1,16 @@
 """The interceptor that records the acts of operators and administrators, and what callers were refused.
 
-It comes after the authentication. An act is recorded before it is answered. Without authentication it does nothing.
+It comes after the authentication. An act is recorded before it is answered, also if its client cancels the call: what
+has begun to change must not be left without a record. Without authentication it does nothing.
 """
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grpc
 from grid_model.access import LOCAL, ON_BEHALF_OF, Principal, Role
@@ -18,6 +19,8 @@ from grid_model.errors import PermissionDenied, TronError
 from grid_hosting.access.audit import AuditKind, AuditRecord
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
 from grid_hosting.open_calls import current_principal, current_relay
+
+T = TypeVar("T")
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -45,6 +48,10 @@ class Trail(Protocol):
         """Count a refusal; never blocks."""
         ...
 
+    async def completed(self, act: Coroutine[Any, Any, T]) -> T:
+        """Return the result of an act and its record, which go on to their end if this call is cancelled."""
+        ...
+
 
 class Auditing(WrappingInterceptor):
     """The interceptor of one server. `acts`: the methods by which operators and administrators change something;
@@ -67,17 +74,24 @@ class Auditing(WrappingInterceptor):
             target = "" if refused_at is None else refused_at(request)
             self._trail.refused(record_of(AuditKind.REFUSAL, method, context, target, outcome_of(error)))
 
-        async def answer(request: Any, context: Context) -> Any:
-            if current_principal() is LOCAL:
-                return await function(request, context)
+        async def served(request: Any, context: Context) -> Any:
             try:
-                response = await function(request, context)
+                return await function(request, context)
             except PermissionDenied as error:
                 refused(request, context, error)
                 raise
-            if target_of is not None and Role.OPERATOR in current_principal().roles:
-                await self._trail.act(record_of(AuditKind.ACT, method, context, target_of(request)))
+
+        async def recorded(request: Any, context: Context, target: str) -> Any:
+            response = await served(request, context)
+            await self._trail.act(record_of(AuditKind.ACT, method, context, target))
             return response
+
+        async def answer(request: Any, context: Context) -> Any:
+            if current_principal() is LOCAL:
+                return await function(request, context)
+            if target_of is not None and Role.OPERATOR in current_principal().roles:
+                return await self._trail.completed(recorded(request, context, target_of(request)))
+            return await served(request, context)
 
         async def answer_many(request: Any, context: Context) -> AsyncIterator[Any]:
             try:

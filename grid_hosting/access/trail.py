@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import structlog
 from grid_model.errors import Draining, TronError
 
 from grid_hosting.access.audit import AuditRecord, RefusalCounts
 from grid_hosting.access.store import AccessStoreError
+from grid_hosting.uninterrupted import Uninterrupted
+
+T = TypeVar("T")
 
 log = structlog.get_logger("access")
 
@@ -23,6 +27,9 @@ log says."""
 
 MOST_AT_ONCE = 500
 """Records that are written together."""
+
+END_WITHIN = 3.0
+"""Seconds for which acts that are under way go on when the program ends."""
 
 FAILED = (AccessStoreError, TronError)
 
@@ -38,6 +45,7 @@ class AuditTrail:
         self._refusals: list[AuditRecord] = []
         self._failing = False
         self._wake = asyncio.Event()
+        self._acting = Uninterrupted()
 
     @property
     def waiting(self) -> int:
@@ -55,6 +63,11 @@ class AuditTrail:
             )
             self._keep(self._acts, [record])
             raise Draining("done, but the audit log cannot be written now; see the log of the server") from error
+
+    async def completed(self, act: Coroutine[Any, Any, T]) -> T:
+        """Return the result of an act and its record, which go on to their end if this call is cancelled. Raises the
+        errors of the act, and QuotaExceeded."""
+        return await self._acting.run(act)
 
     def refused(self, record: AuditRecord) -> None:
         """Count a refusal, or as many as the record represents."""
@@ -74,7 +87,6 @@ class AuditTrail:
                 if self._failing:
                     await asyncio.sleep(LOOK_EVERY)
         finally:
-            self._keep(self._refusals, self._counts.end())
             await asyncio.shield(self._write_the_rest())
 
     def _keep(self, waiting: list[AuditRecord], records: list[AuditRecord]) -> None:
@@ -101,6 +113,8 @@ class AuditTrail:
         self._failing = False
 
     async def _write_the_rest(self) -> None:
+        await self._acting.finish(END_WITHIN)
+        self._keep(self._refusals, self._counts.end())
         await self._write()
         if self.waiting:
             log.error("audit_not_written", why="the program ends", dropped=self.waiting)

@@ -21,6 +21,7 @@ from grid_hosting.access.book import AccessBook
 from grid_hosting.access.failed_attempts import FailedAttempts
 from grid_hosting.access.store import AccessStore, AccessStoreError
 from grid_hosting.credential import Credential, principal_of_spiffe
+from grid_hosting.uninterrupted import Uninterrupted
 from grid_hosting.watermark import Watermark
 
 T = TypeVar("T")
@@ -33,8 +34,14 @@ LOOK_EVERY = 0.5
 RECORD_EVERY = 60.0
 """Seconds between two writes of when tokens were last used."""
 
+CLOSE_WITHIN = 5.0
+"""Seconds for which changes that are under way go on when the registry ends."""
+
 MOST_DELAYED = 1000
 """Refusals that wait at the same time. Overflow rule: a further one is answered at once."""
+
+
+_EMPTY = AccessBook()
 
 
 class Access:
@@ -48,6 +55,8 @@ class Access:
         self._delayed = 0
         self._used: dict[str, float] = {}
         self._revisions = Watermark()
+        self._published = _EMPTY
+        self._changing = Uninterrupted()
         self._opened = asyncio.Event()
 
     @property
@@ -70,12 +79,15 @@ class Access:
         await self._run(lambda store: store)
 
     async def change(self, apply: Callable[[AccessBook], T]) -> T:
-        """Change the book by a function, and return its result once the change is on disk; see AccessStore.change."""
-        before = self.book
+        """Change the book by a function, and return its result once the change is on disk; see AccessStore.change. A
+        change that has begun is published although this call is cancelled: a revocation must end open streams."""
+        return await self._changing.run(self._changed(apply))
+
+    async def _changed(self, apply: Callable[[AccessBook], T]) -> T:
         try:
             return await self._run(lambda store: store.change(apply))
         finally:
-            self._publish(before)
+            self._publish()
 
     async def last_used(self) -> dict[str, float]:
         """Return when each token was last used, in seconds since the epoch, by id."""
@@ -114,7 +126,6 @@ class Access:
             recorded = time.monotonic()
             while True:
                 await asyncio.sleep(LOOK_EVERY)
-                before = self.book
                 try:
                     await self._run(lambda store: store.refresh())
                     if time.monotonic() - recorded >= RECORD_EVERY:
@@ -122,11 +133,12 @@ class Access:
                         await self._record_use()
                 except AccessStoreError as error:
                     log.error("access_store_failed", why=str(error))
-                self._publish(before)
+                self._publish()
         finally:
             await asyncio.shield(self._close())
 
     async def _close(self) -> None:
+        await self._changing.finish(CLOSE_WITHIN)
         if self._store is not None:
             try:
                 await self._record_use()
@@ -167,8 +179,10 @@ class Access:
         finally:
             self._delayed -= 1
 
-    def _publish(self, before: AccessBook) -> None:
-        if self.book is not before:
+    def _publish(self) -> None:
+        """Wake all checks if the book is not the one that they have seen."""
+        if self.book is not self._published:
+            self._published = self.book
             self._revisions.step()
 
     async def _run(self, call: Callable[[AccessStore], T]) -> T:
@@ -180,9 +194,6 @@ class Access:
         result = await asyncio.get_running_loop().run_in_executor(self._thread, on_thread)
         self._opened.set()
         return result
-
-
-_EMPTY = AccessBook()
 
 
 def _host(peer: str) -> str:

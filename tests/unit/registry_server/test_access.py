@@ -23,7 +23,7 @@ from tron_client.errors import from_rpc_error
 from typer.testing import CliRunner
 
 from grid_hosting.access.audit import AuditFilter
-from grid_hosting.access.book import Registered
+from grid_hosting.access.book import AccessBook, Registered
 from grid_hosting.access.failed_attempts import FREE
 from grid_hosting.access.store import FILE, AccessStore
 from grid_hosting.access.trail import AuditTrail
@@ -204,6 +204,27 @@ def test_a_change_by_another_process_is_taken_up(served: Served, client: AccessC
     with closing(AccessStore(served.folder)) as store:
         store.change(lambda book: book.change_grants("token:b", [WORKER], []))
     wait_until(lambda: "token:b" in [each.name for each in client.list_principals()], 10, "the principal")
+
+
+async def test_a_change_whose_call_is_cancelled_is_published(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    await access.open()
+    began, stored = threading.Event(), threading.Event()
+
+    def put(book: AccessBook) -> None:
+        began.set()
+        stored.wait(10)
+        book.put(Registered("token:a"))
+
+    seen = access.revisions.value
+    change = asyncio.create_task(access.change(put))
+    await asyncio.get_running_loop().run_in_executor(None, began.wait, 10)
+    change.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await change
+    stored.set()
+    assert await access.revisions.until(lambda: access.revisions.value > seen, 10)
+    assert "token:a" in access.book.principals
 
 
 async def test_a_relay_finds_the_current_grants_of_a_principal_that_may_act(tmp_path: Path) -> None:
