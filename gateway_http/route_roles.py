@@ -22,6 +22,8 @@ AGENTS = Need(frozenset({Role.AGENT}))
 OWNERS = Need(frozenset({Role.AGENT, Role.OPERATOR}))
 """The owners of an id, and the operators."""
 OPERATE = Need(frozenset({Role.OPERATOR}))
+CONFIGURE = replace(OPERATE, everywhere=True, recorded=True)
+"""What the gateway keeps for all."""
 
 _NEW_READ, _NEW_FOLLOW, _NEW_OWNERS, _NEW_ANYONE = (
     replace(each, legacy=False) for each in (READ, FOLLOW, OWNERS, ANYONE)
@@ -93,7 +95,7 @@ _HMI = {
     "GET /api/metrics": READ,
     "GET /api/system/status": READ,
     "GET /api/settings/hhmrs": READ,
-    "POST /api/settings/hhmrs": OPERATE,
+    "POST /api/settings/hhmrs": CONFIGURE,
     "GET /api/history": _NEW_READ,
     "GET /api/explain": _NEW_READ,
     "POST /api/alerts/acknowledge": _NEW_OWNERS,

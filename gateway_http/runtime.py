@@ -91,7 +91,7 @@ async def authenticating(config: Config) -> AsyncIterator[HttpAuthentication | N
     async with open_aio_channel(config.registry) as channel, asyncio.TaskGroup() as tasks:
         authority, trail = RemoteAuthority(channel), AuditTrail(RemoteAudit(channel).append)
         networks = map(parse_network, config.legacy_open_to)
-        authentication = HttpAuthentication(authority, networks, config.http_origins, trail.refused)
+        authentication = HttpAuthentication(authority, networks, config.http_origins, trail.refused, act=trail.act)
         runners: tuple[Runner, ...] = (authority, trail, authentication)
         running = [tasks.create_task(each.run()) for each in runners]
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from grid_model.errors import CredentialExpired, PermissionDenied, TronError, Unauthenticated
@@ -52,14 +52,17 @@ class HttpAuthentication:
         origins: Iterable[str] = (),
         refused: Callable[[AuditRecord], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        act: Callable[[AuditRecord], Awaitable[None]] | None = None,
     ) -> None:
         """`legacy_open_to`: the networks from which old clients may call without a credential. `origins`: those whose
-        pages may send requests with a token. `refused` receives each refusal, for the audit log; it must not block."""
+        pages may send requests with a token. `refused` receives each refusal, for the audit log; it must not block.
+        `act` stores a record of a change, and raises Draining if it cannot."""
         self.origins = tuple(origins)
         self.callers = Callers(authority, legacy_open_to, clock)
         self.open_calls = OpenCalls()
         """The open streams."""
         self._refused = refused
+        self._act = act
         self._checks = OpenCallChecks(authority, self.open_calls)
         self._streams: dict[Session, set[OpenCall]] = {}
 
@@ -95,6 +98,11 @@ class HttpAuthentication:
         actor = network_of(peer) if caller is None else caller.principal.name
         record = AuditRecord(time.time(), AuditKind.REFUSAL, actor, route, "", outcome_of(error), peer)
         self._refused(record)
+
+    async def record_act(self, caller: Caller, route: str) -> None:
+        """Store a record of a change, and return once it is durable. Raises Draining if it cannot be stored."""
+        if self._act is not None:
+            await self._act(AuditRecord(time.time(), AuditKind.ACT, caller.principal.name, route, peer=caller.peer))
 
     @contextmanager
     def opened(self, caller: Caller) -> Iterator[OpenCall]:
@@ -153,12 +161,31 @@ class _Layer:
         act_as(caller.principal, caller.credential)
         scope[CALLER] = caller
         send = with_headers(send, defaults=NO_STORE)
+        if route.need.recorded:
+            send = self._recording(scope, receive, send, caller, name)
         if not route.need.stream:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._stream(scope, receive, send, caller)
         else:
             await self._web_socket(scope, receive, send, caller)
+
+    def _recording(self, scope: Scope, receive: Receive, send: Send, caller: Caller, name: str) -> Send:
+        """Return a `send` that records a change before its answer is sent; if that fails, another answer is."""
+        failed = False
+
+        async def record_first(message: Message) -> None:
+            nonlocal failed
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                try:
+                    await self._authentication.record_act(caller, name)
+                except TronError as error:
+                    failed = True
+                    await self._refuse(scope, receive, send, error)
+            if not failed:
+                await send(message)
+
+        return record_first
 
     # --- refusals ---------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ class Need:
     """Whether callers of `legacy_open_to` are served."""
     stream: bool = False
     """Whether the answer goes on, and must end with the credential of its caller."""
+    recorded: bool = False
+    """Whether the route changes something of the gateway itself: the gateway records that in the audit log. Changes
+    at the registry and at TRON are recorded there."""
 
     def permits(self, principal: Principal) -> bool:
         """Return whether a principal is served."""

@@ -32,88 +32,89 @@ from grid_hosting.http_rules import parse_network
 from grid_hosting.transport_security import TransportSecurity
 from tests.support.known import Known
 
-# ok: the application answers. who: UNAUTHENTICATED. denied: PERMISSION_DENIED. `some` is an observer of own-* only, and
-# `old` an old client in a network of legacy_open_to, whose principal has the roles agent and observer.
+# ok: the application answers. who: UNAUTHENTICATED. denied: PERMISSION_DENIED. `some` is an observer and `team` an
+# operator of own-* only, and `old` an old client in a network of legacy_open_to, whose principal has the roles agent
+# and observer.
 TABLE = """
-                                                  nobody agent  observer some   relay  judge  operator admin  old
-registry GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok
-registry GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok
-registry GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok
-registry GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok
-registry GET    /v1/status                        who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/services                      who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/services/{service_id}/explain who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/services/{service_id}         who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/events                        who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/alerts                        who    denied ok       denied denied denied ok       ok     who
-registry POST   /v1/alerts/{alert_id}/acknowledge who    ok     denied   denied denied denied ok       ok     who
-registry POST   /v1/alerts/acknowledge            who    ok     denied   denied denied denied ok       ok     who
-registry GET    /v1/history                       who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/explain                       who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/stream                        who    denied ok       denied denied denied ok       ok     who
-registry GET    /v1/sd/prometheus                 who    denied ok       denied denied denied ok       ok     who
-registry GET    /                                 who    ok     ok       ok     ok     ok     ok       ok     ok
-registry GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok
-registry POST   /register                         who    ok     denied   denied denied denied denied   denied ok
-registry PUT    /heartbeat                        who    ok     denied   denied denied denied denied   denied ok
-registry GET    /services                         who    denied ok       denied denied denied ok       ok     ok
-registry GET    /services/{service_id}            who    denied ok       denied denied denied ok       ok     ok
-registry GET    /discover                         who    denied ok       denied denied denied ok       ok     ok
-registry POST   /deregister                       who    ok     denied   denied denied denied ok       ok     ok
-registry POST   /promote                          who    denied denied   denied denied denied ok       ok     denied
-registry GET    /metrics                          who    denied ok       ok     denied denied ok       ok     who
-tron     GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok
-tron     GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok
-tron     GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok
-tron     GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok
-tron     GET    /                                 who    ok     ok       ok     ok     ok     ok       ok     ok
-tron     GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok
-tron     GET    /stats                            who    denied ok       denied denied denied ok       ok     ok
-tron     GET    /alerts                           who    denied ok       denied denied denied ok       ok     ok
-events   GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok
-events   GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok
-events   GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok
-events   GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok
-events   GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok
-events   POST   /broadcast                        who    ok     denied   denied denied denied denied   denied ok
-events   GET    /events/recent                    who    denied ok       denied denied denied ok       ok     ok
-events   GET    /events/stream                    who    denied ok       denied denied denied ok       ok     ok
-events   GET    /socket.io/{rest}                 who    denied ok       denied denied denied ok       ok     ok
-events   POST   /socket.io/{rest}                 who    denied ok       denied denied denied ok       ok     ok
-hmi      GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok
-hmi      GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok
-hmi      GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok
-hmi      GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok
-hmi      GET    /v1/status                        who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/services                      who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/services/{service_id}/explain who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/services/{service_id}         who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/events                        who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/alerts                        who    denied ok       denied denied denied ok       ok     who
-hmi      POST   /v1/alerts/{alert_id}/acknowledge who    ok     denied   denied denied denied ok       ok     who
-hmi      POST   /v1/alerts/acknowledge            who    ok     denied   denied denied denied ok       ok     who
-hmi      GET    /v1/history                       who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/explain                       who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/stream                        who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /v1/sd/prometheus                 who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /                                 ok     ok     ok       ok     ok     ok     ok       ok     ok
-hmi      GET    /dashboard/{file}                 ok     ok     ok       ok     ok     ok     ok       ok     ok
-hmi      GET    /session                          who    ok     ok       ok     ok     ok     ok       ok     who
-hmi      POST   /session                          ok     ok     ok       ok     ok     ok     ok       ok     ok
-hmi      DELETE /session                          who    ok     ok       ok     ok     ok     ok       ok     who
-hmi      GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok
-hmi      GET    /api/services                     who    denied ok       denied denied denied ok       ok     ok
-hmi      GET    /api/tree                         who    denied ok       denied denied denied ok       ok     ok
-hmi      GET    /api/alerts                       who    denied ok       denied denied denied ok       ok     ok
-hmi      GET    /api/agents                       who    denied ok       denied denied denied ok       ok     ok
-hmi      GET    /api/metrics                      who    denied ok       denied denied denied ok       ok     ok
-hmi      GET    /api/system/status                who    denied ok       denied denied denied ok       ok     ok
-hmi      GET    /api/settings/hhmrs               who    denied ok       denied denied denied ok       ok     ok
-hmi      POST   /api/settings/hhmrs               who    denied denied   denied denied denied ok       ok     denied
-hmi      GET    /api/history                      who    denied ok       denied denied denied ok       ok     who
-hmi      GET    /api/explain                      who    denied ok       denied denied denied ok       ok     who
-hmi      POST   /api/alerts/acknowledge           who    ok     denied   denied denied denied ok       ok     who
-"""
+                                                  nobody agent  observer some   relay  judge  operator team   admin  old
+registry GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+registry GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+registry GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+registry GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+registry GET    /v1/status                        who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/services                      who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/services/{service_id}/explain who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/services/{service_id}         who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/events                        who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/alerts                        who    denied ok       denied denied denied ok       denied ok     who
+registry POST   /v1/alerts/{alert_id}/acknowledge who    ok     denied   denied denied denied ok       ok     ok     who
+registry POST   /v1/alerts/acknowledge            who    ok     denied   denied denied denied ok       ok     ok     who
+registry GET    /v1/history                       who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/explain                       who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/stream                        who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /v1/sd/prometheus                 who    denied ok       denied denied denied ok       denied ok     who
+registry GET    /                                 who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+registry GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+registry POST   /register                         who    ok     denied   denied denied denied denied   denied denied ok
+registry PUT    /heartbeat                        who    ok     denied   denied denied denied denied   denied denied ok
+registry GET    /services                         who    denied ok       denied denied denied ok       denied ok     ok
+registry GET    /services/{service_id}            who    denied ok       denied denied denied ok       denied ok     ok
+registry GET    /discover                         who    denied ok       denied denied denied ok       denied ok     ok
+registry POST   /deregister                       who    ok     denied   denied denied denied ok       ok     ok     ok
+registry POST   /promote                          who    denied denied   denied denied denied ok       ok     ok     denied
+registry GET    /metrics                          who    denied ok       ok     denied denied ok       ok     ok     who
+tron     GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+tron     GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+tron     GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+tron     GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+tron     GET    /                                 who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+tron     GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+tron     GET    /stats                            who    denied ok       denied denied denied ok       denied ok     ok
+tron     GET    /alerts                           who    denied ok       denied denied denied ok       denied ok     ok
+events   GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+events   GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+events   GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+events   GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+events   GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+events   POST   /broadcast                        who    ok     denied   denied denied denied denied   denied denied ok
+events   GET    /events/recent                    who    denied ok       denied denied denied ok       denied ok     ok
+events   GET    /events/stream                    who    denied ok       denied denied denied ok       denied ok     ok
+events   GET    /socket.io/{rest}                 who    denied ok       denied denied denied ok       denied ok     ok
+events   POST   /socket.io/{rest}                 who    denied ok       denied denied denied ok       denied ok     ok
+hmi      GET    /docs                             who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      GET    /redoc                            who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      GET    /openapi.json                     who    ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      GET    /docs-assets/{file}               ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      GET    /v1/status                        who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/services                      who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/services/{service_id}/explain who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/services/{service_id}         who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/events                        who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/alerts                        who    denied ok       denied denied denied ok       denied ok     who
+hmi      POST   /v1/alerts/{alert_id}/acknowledge who    ok     denied   denied denied denied ok       ok     ok     who
+hmi      POST   /v1/alerts/acknowledge            who    ok     denied   denied denied denied ok       ok     ok     who
+hmi      GET    /v1/history                       who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/explain                       who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/stream                        who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /v1/sd/prometheus                 who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /                                 ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      GET    /dashboard/{file}                 ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      GET    /session                          who    ok     ok       ok     ok     ok     ok       ok     ok     who
+hmi      POST   /session                          ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      DELETE /session                          who    ok     ok       ok     ok     ok     ok       ok     ok     who
+hmi      GET    /health                           ok     ok     ok       ok     ok     ok     ok       ok     ok     ok
+hmi      GET    /api/services                     who    denied ok       denied denied denied ok       denied ok     ok
+hmi      GET    /api/tree                         who    denied ok       denied denied denied ok       denied ok     ok
+hmi      GET    /api/alerts                       who    denied ok       denied denied denied ok       denied ok     ok
+hmi      GET    /api/agents                       who    denied ok       denied denied denied ok       denied ok     ok
+hmi      GET    /api/metrics                      who    denied ok       denied denied denied ok       denied ok     ok
+hmi      GET    /api/system/status                who    denied ok       denied denied denied ok       denied ok     ok
+hmi      GET    /api/settings/hhmrs               who    denied ok       denied denied denied ok       denied ok     ok
+hmi      POST   /api/settings/hhmrs               who    denied denied   denied denied denied ok       denied ok     denied
+hmi      GET    /api/history                      who    denied ok       denied denied denied ok       denied ok     who
+hmi      GET    /api/explain                      who    denied ok       denied denied denied ok       denied ok     who
+hmi      POST   /api/alerts/acknowledge           who    ok     denied   denied denied denied ok       ok     ok     who
+"""  # noqa: E501 - a table
 
 CALLERS = {
     "agent": (Role.AGENT, "*"),
@@ -122,6 +123,7 @@ CALLERS = {
     "relay": (Role.RELAY, "*"),
     "judge": (Role.JUDGE, "*"),
     "operator": (Role.OPERATOR, "*"),
+    "team": (Role.OPERATOR, "own-*"),
     "admin": (Role.ADMIN, "*"),
 }
 NOBODY, OLD = "nobody", "old"
@@ -245,6 +247,36 @@ async def test_a_route_without_a_row_is_served_to_nobody(tmp_path: Path, monkeyp
     async with ports(tmp_path) as apps:
         statuses = [await outcome(apps["registry_http"], "GET /services", who) for who in EVERYBODY]
     assert statuses == ["who", *(["ok"] * len(CALLERS)), "who"]  # ok: 404
+
+
+CHANGES = {
+    "POST /v1/alerts/{alert_id}/acknowledge": "registry",
+    "POST /v1/alerts/acknowledge": "registry",
+    "POST /api/alerts/acknowledge": "registry",
+    "POST /register": "registry",
+    "PUT /heartbeat": "registry",
+    "POST /deregister": "registry",
+    "POST /promote": "registry",
+    "POST /broadcast": "registry",
+    "POST /api/settings/hhmrs": "gateway",
+    "POST /session": "a session of the caller itself",
+    "DELETE /session": "a session of the caller itself",
+    "POST /socket.io/{rest}": "nothing: it is how a client reads",
+}
+"""Where each change is decided about and recorded: at the registry in the name of the caller, or at the gateway."""
+
+
+def test_every_route_that_changes_something_is_recorded_in_the_audit_log() -> None:
+    rows = {row: need for port in ROUTE_ROLES.values() for row, need in port.items()}
+    changing = {row for row in rows if not row.startswith("GET ")}
+    assert changing == set(CHANGES)
+    assert {row for row, need in rows.items() if need.recorded} == {
+        row for row, place in CHANGES.items() if place == "gateway"
+    }
+    for row, need in rows.items():
+        if need.recorded:
+            assert need.roles == {Role.OPERATOR}, row
+            assert need.everywhere, row
 
 
 @pytest.mark.parametrize("port", ROUTE_ROLES)

@@ -16,9 +16,10 @@ from grid_model.errors import NotOwner, PermissionDenied, TronError
 
 from gateway_http.config import Config
 from gateway_http.gateway import Gateway
+from gateway_http.http.callers import Caller
 from gateway_http.legacy.registry import RegistryPort
 from gateway_http.replica.entry import Reported
-from gateway_http.runtime import connected
+from gateway_http.runtime import authenticating, connected
 from gateway_http.upstream.caller_credentials import caller_metadata
 from grid_hosting.access.audit import AuditKind
 from grid_hosting.access.book import Registered
@@ -122,6 +123,25 @@ async def test_the_act_of_an_operator_through_the_gateway_is_recorded_as_its_own
             ("token:operator", "token:program/gateway", "Deregister"),
             ("token:root", "token:program/gateway", "AcknowledgeEvents"),
         ]
+
+
+async def test_a_change_at_the_gateway_itself_is_in_the_audit_log_of_the_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as (registry, served):
+        config = served.config.model_copy(update={"authentication": True})
+        async with authenticating(config) as authentication:
+            assert authentication is not None
+            name, grants = CALLERS[OPERATOR]
+            caller = Caller(Principal(name, grants), Credential(token=OPERATOR), "ipv4:10.0.0.1:1")
+            await authentication.record_act(caller, "POST /api/settings/hhmrs")
+        (act,) = await registry.records(AuditKind.ACT, 1)
+    assert (act.actor, act.via, act.method, act.peer) == (
+        "token:operator",
+        "token:program/gateway",
+        "POST /api/settings/hhmrs",
+        "ipv4:10.0.0.1:1",
+    )
 
 
 async def test_an_id_that_belongs_to_another_owner_is_refused_with_that_reason(

@@ -21,7 +21,7 @@ from gateway_http.http.callers import LEGACY, cookie
 from gateway_http.http.problems import refusal_body
 from gateway_http.http.route_table import Need, RouteTable
 from gateway_http.http.sessions import IDLE, LONGEST
-from grid_hosting.access.audit import AuditRecord
+from grid_hosting.access.audit import AuditKind, AuditRecord
 from grid_hosting.http_hosts import HostNames
 from grid_hosting.http_rules import HttpRules, parse_network
 from grid_hosting.open_calls import current_credential, current_principal
@@ -33,6 +33,7 @@ ROUTES = RouteTable(
         "GET /open": Need(authenticated=False),
         "GET /read": READ,
         "POST /act": Need(frozenset({Role.AGENT, Role.OBSERVER})),
+        "POST /change": Need(frozenset({Role.OPERATOR}), everywhere=True, recorded=True),
         "GET /v1/new": Need(frozenset({Role.AGENT}), legacy=False),
         "GET /v1/stream": Need(frozenset({Role.OBSERVER}), everywhere=True, stream=True),
         "GET /socket.io/{rest}": Need(frozenset({Role.OBSERVER}), everywhere=True, stream=True),
@@ -54,7 +55,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "websocket.send", "text": message["text"]})
         scope["left"] = True
         return
-    await send({"type": "http.response.start", "status": 200, "headers": []})
+    status = 400 if scope["query_string"] == b"wrong" else 200
+    await send({"type": "http.response.start", "status": status, "headers": []})
     if scope["path"] != "/v1/stream":
         await send({"type": "http.response.body", "body": who})
         return
@@ -70,15 +72,23 @@ class Rig:
     networks: tuple[str, ...] = ()
     tls: bool = True
     refused: list[AuditRecord] = field(default_factory=list)
+    acts: list[AuditRecord] = field(default_factory=list)
+    act_fails: Draining | None = None
     now: float = 0.0
 
     def __post_init__(self) -> None:
         self.rules = HttpRules(HostNames((), any_address=False), tls=self.tls)
         self.authentication = HttpAuthentication(
-            self.known, map(parse_network, self.networks), (), self.refused.append, lambda: self.now
+            self.known, map(parse_network, self.networks), (), self.refused.append, lambda: self.now, self.act
         )
         layer = self.authentication.around(application, ROUTES, self.rules, refusal_body)
         self.app = Admission(layer, self.rules)
+
+    async def act(self, record: AuditRecord) -> None:
+        """Store a record, unless that fails now."""
+        if self.act_fails is not None:
+            raise self.act_fails
+        self.acts.append(record)
 
     @asynccontextmanager
     async def client(self, address: str = "10.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
@@ -194,6 +204,28 @@ async def test_refusals_are_reported_for_the_audit_log(rig: Rig) -> None:
         ("token:worker", "GET /read", "PERMISSION_DENIED"),
         ("network:10.0.0.0/24", "HTTP", "UNAUTHENTICATED"),
     ]
+
+
+async def test_a_change_at_the_gateway_is_recorded_before_it_is_answered(rig: Rig) -> None:
+    rig.known.tokens["boss"] = Principal("token:boss", (Grant(Role.OPERATOR, "*"),))
+    rig.known.tokens["team"] = Principal("token:team", (Grant(Role.OPERATOR, "own-*"),))
+    boss, team = ({"authorization": f"Bearer {name}"} for name in ("boss", "team"))
+    assert (await rig.get("/change", team, "POST")).status_code == 403
+    assert (await rig.get("/change?wrong", boss, "POST")).status_code == 400
+    assert rig.acts == [], "nothing has changed"
+    assert (await rig.get("/change", boss, "POST")).json() == ["token:boss", "boss"]
+    (record,) = rig.acts
+    assert (record.kind, record.actor, record.method, record.outcome, record.peer) == (
+        AuditKind.ACT,
+        "token:boss",
+        "POST /change",
+        "OK",
+        "ipv4:10.0.0.1:1",
+    )
+    rig.act_fails = Draining("done, but the audit log cannot be written now")
+    answer = await rig.get("/change", boss, "POST")
+    assert (answer.status_code, answer.json()) == (503, {"detail": "done, but the audit log cannot be written now"})
+    assert len(rig.refused) == 1
 
 
 async def test_refusals_behind_a_trusted_proxy_are_those_of_its_clients(rig: Rig) -> None:
