@@ -103,10 +103,11 @@ class Authentication(WrappingInterceptor):
         if (forwarded or named) and Role.RELAY not in principal.roles:
             why = f"{principal.name} has no relay grant, so it cannot call for another principal"
             raise self._denied(why, method, context, principal)
+        if (forwarded or named) and method in self._streams:
+            # A stream is ended with the rights of its own principal, so it must have no others.
+            why = "a relay calls for another principal in single calls only, and not for a stream"
+            raise self._denied(why, method, context, principal)
         if forwarded is not None:
-            if method in self._streams:
-                why = "a relay forwards the token of a caller in single calls only, and not for a stream"
-                raise self._denied(why, method, context, principal)
             forwarded_by(principal.name)
             principal, credential = await self._valid(forwarded, context), forwarded
         if method in _OPEN:

@@ -67,8 +67,9 @@ OBSERVER = "tron-heartbeat-monitor"
 
 # ok: done, or answered in full. part: only the liveness. none: not found, or not among what is answered. denied:
 # PERMISSION_DENIED. owner: NOT_OWNER. who: UNAUTHENTICATED. Two words: with the own id, and with the foreign one; the
-# grants of the agent match both ids. `carried` is a relay that speaks for the agent, `forwarded` a relay that forwards
-# the token of the operator, `team` an operator of own-* only.
+# grants of the agent match both ids. `carried` is a relay that speaks for the agent, which it names in the message
+# on a Heartbeat stream, else in the metadata; `forwarded` a relay that forwards the token of the operator,
+# `team` an operator of own-* only.
 TABLE = """
                             nobody agent     observer relay  carried   forwarded judge  team       operator admin
 Register                    who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
@@ -77,7 +78,7 @@ Heartbeat                   who    ok/owner  denied   denied ok/owner  denied   
 GetService                  who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
 ListServices                who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
 ListGoneServices            who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-WatchServices               who    ok/none   ok       none   ok/none   denied    ok     ok/none    ok       ok
+WatchServices               who    ok/none   ok       none   denied    denied    ok     ok/none    ok       ok
 ListMaintenance             who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
 Promote                     who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
 RecordMaintenance           who    denied    denied   denied denied    ok        ok     ok/denied  ok       ok
@@ -85,13 +86,13 @@ ReleaseOwner                who    denied    denied   denied denied    ok       
 ObserveLiveness             who    denied    denied   denied denied    denied    ok     denied     denied   denied
 GetObservation              who    denied    denied   denied denied    denied    ok     denied     denied   denied
 ApplyVerdicts               who    denied    denied   denied denied    denied    ok     denied     denied   denied
-SubscribeEvents             who    ok/none   ok       none   ok/none   denied    ok     ok/none    ok       ok
+SubscribeEvents             who    ok/none   ok       none   denied    denied    ok     ok/none    ok       ok
 ListEvents                  who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
 PublishEvent                who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
 AcknowledgeEvent            who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
 AcknowledgeEvents           who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
 Check                       none   ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-Watch                       none   ok/none   ok       none   ok/none   denied    ok     ok/none    ok       ok
+Watch                       none   ok/none   ok       none   denied    denied    ok     ok/none    ok       ok
 List                        who    denied    denied   denied denied    denied    denied denied     denied   denied
 GetStats                    who    denied    ok       denied denied    ok        denied ok         ok       ok
 ListAlerts                  who    denied    ok       denied denied    ok        denied ok/denied  ok       ok
@@ -112,7 +113,7 @@ ListPrincipals              who    denied    denied   denied denied    denied   
 DeletePrincipal             who    denied    denied   denied denied    denied    denied denied     denied   ok
 WhoAmI                      who    ok        ok       ok     ok        ok        ok     ok         ok       ok
 Identify                    who    denied    denied   ok     ok        denied    ok     denied     denied   denied
-WatchAccess                 who    denied    denied   ok     ok        denied    ok     denied     denied   denied
+WatchAccess                 who    denied    denied   ok     denied    denied    ok     denied     denied   denied
 AppendAuditRecords          who    denied    denied   ok     ok        denied    ok     denied     denied   denied
 """
 
@@ -208,7 +209,8 @@ class System:
         )
         try:
             if streaming == (True, True):
-                return await self._heartbeat(stub(metadata=metadata(who), timeout=10), who, service_id)
+                sender = "relay" if who == CARRIED else who  # it names the agent in the message
+                return await self._heartbeat(stub(metadata=metadata(sender), timeout=10), who, service_id)
             call = stub(request_for(method, service_id), metadata=metadata(who), timeout=10)
             if streaming == (False, True):
                 return await self._read(call, method.name, service_id, who)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -105,13 +105,14 @@ def _status(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, str]:
 async def running(
     known: Known | None = None,
     *,
+    roles: Mapping[str, frozenset[Role]] = ROLES,
     rules: CertificateRules = CertificateRules(),  # noqa: B008 - a frozen value
     server_credentials: grpc.ServerCredentials | None = None,
     client_credentials: grpc.ChannelCredentials | None = None,
 ) -> AsyncIterator[Running]:
     """A server with a method of each kind, health and reflection."""
     known = known or Known()
-    authentication = Authentication(known, ROLES, rules)
+    authentication = Authentication(known, roles, rules)
 
     def register(server: grpc.aio.Server) -> None:
         handlers = {name: MAKE[KINDS[name]](FUNCTIONS[name], bytes, bytes) for name in KINDS}
@@ -252,10 +253,13 @@ async def test_a_caller_that_is_no_relay_calls_only_for_itself(more: Any) -> Non
     assert text == "token:reader has no relay grant, so it cannot call for another principal"
 
 
-async def test_a_relay_forwards_no_token_on_a_stream_and_names_nobody_where_relays_may_not_call() -> None:
+async def test_a_relay_calls_for_nobody_on_a_stream_and_names_nobody_where_relays_may_not_call() -> None:
+    roles = dict.fromkeys(METHODS.values(), frozenset({Role.OBSERVER, Role.RELAY}))
+    for more in ((CALLER_TOKEN, "reader"), (ON_BEHALF_OF, b"token:worker"), (ON_BEHALF_OF, b"")):
+        async with running(with_relay(), roles=roles) as server:
+            for kind in ("UnaryStream", "StreamUnary", "StreamStream", "ReadWrite"):
+                assert "single calls only" in (await server.refused(kind, (*AS_RELAY, more)))[2]
     async with running(with_relay()) as server:
-        for kind in ("UnaryStream", "StreamUnary", "StreamStream", "ReadWrite"):
-            assert "single calls only" in (await server.refused(kind, (*AS_RELAY, (CALLER_TOKEN, "reader"))))[2]
         text = (await server.refused("UnaryUnary", (*AS_RELAY, (ON_BEHALF_OF, b"token:worker"))))[2]
     assert text == "/test.Kinds/UnaryUnary: a relay cannot call it for another principal"
 
