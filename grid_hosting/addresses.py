@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import unquote
+
+IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 EXAMPLE = "127.0.0.1:6122"
 
@@ -88,6 +92,26 @@ def is_loopback(ip: str) -> bool:
 def grpc_peer(host: str, port: int) -> str:
     """Return the address of a connection as gRPC writes it; `host` is an IP address."""
     return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+def ip_of_peer(peer: str) -> IpAddress | None:
+    """Return the IP address of a peer as gRPC writes it; None if it has none. An IPv4 address that was mapped to IPv6
+    counts as IPv4."""
+    host = unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def client_block(peer: str) -> str:
+    """Return what one client has of addresses, as far as can be known: its IPv4 address, or the first 64 bits of its
+    IPv6 address, below which it may choose any; the peer without its port if it has no IP address."""
+    address = ip_of_peer(peer)
+    if address is None:
+        return peer.rpartition(":")[0] or peer
+    return str(ipaddress.ip_network((address, 32 if address.version == 4 else 64), strict=False))
 
 
 def exposure_refusal(what: str, *addresses: str, tls: bool, authentication: bool, insecure: bool) -> str | None:

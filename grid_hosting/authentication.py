@@ -19,6 +19,7 @@ from grid_model.access import ON_BEHALF_OF, Principal, Role
 from grid_model.errors import CredentialExpired, PermissionDenied, QuotaExceeded, TronError, Unauthenticated
 
 from grid_hosting.access.audit import AuditKind, AuditRecord, network_of
+from grid_hosting.addresses import client_block
 from grid_hosting.auditing import outcome_of, record_of
 from grid_hosting.credential import CertificateRules, Credential, read_credential, read_forwarded
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
@@ -140,7 +141,7 @@ class Authentication(WrappingInterceptor):
         self, method: str, principal: Principal, credential: Credential | None, context: Context
     ) -> Iterator[OpenCall]:
         """Keep the stream of this task. Raises QuotaExceeded for a health watch too many."""
-        host = context.peer().rpartition(":")[0] if method == _HEALTH_WATCH and principal is ANONYMOUS else ""
+        host = client_block(context.peer()) if method == _HEALTH_WATCH and principal is ANONYMOUS else ""
         if host and self._watches.get(host, 0) >= WATCHES_PER_PEER:
             raise QuotaExceeded(f"{WATCHES_PER_PEER} health watches without a credential are open from this address")
         if host:

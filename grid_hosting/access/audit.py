@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from ipaddress import ip_address, ip_network
-from urllib.parse import unquote
+from ipaddress import ip_network
+
+from grid_hosting.addresses import ip_of_peer
 
 WINDOW = 60.0
 """Seconds for which refusals of one kind are counted together."""
@@ -110,9 +111,7 @@ class RefusalCounts:
 def network_of(peer: str) -> str:
     """Return the network of a gRPC peer, which has many addresses of one attacker: `network:10.1.2.0/24`, or the first
     64 bits of an IPv6 address; the peer itself if it has no IP address."""
-    host = unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]").partition("%")[0]
-    try:
-        address = ip_address(host)
-    except ValueError:
+    address = ip_of_peer(peer)
+    if address is None:
         return f"network:{peer.partition(':')[0] or 'unknown'}"
     return f"network:{ip_network((address, 24 if address.version == 4 else 64), strict=False)}"

@@ -27,7 +27,7 @@ from grid_hosting.transport_security import TransportSecurity
 log = structlog.get_logger("metrics")
 
 ANSWER_WITHIN = 5.0
-"""Seconds that a client has to send its request, and to read the answer."""
+"""Seconds that a client has to send its request, with the TLS handshake, and again to read the answer."""
 
 BACKLOG = 16
 """Connections that wait to be served. Overflow rule: the system refuses the next."""
@@ -44,17 +44,31 @@ class _Handler(WSGIRequestHandler):
 
     def setup(self) -> None:
         """Perform the TLS handshake, within the deadline, if the page is served over TLS."""
-        if self.server.tls is not None:
-            self.request.settimeout(ANSWER_WITHIN)
-            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
-        super().setup()
+        tls = self.server.tls
+        if tls is not None:
+            self.request = tls.wrap_socket(self.request, server_side=True, do_handshake_on_connect=False)
+        # The timeout of a socket begins anew with each byte, so a client could take the thread forever.
+        self._deadline = threading.Timer(ANSWER_WITHIN, _end, (self.request,))
+        self._deadline.daemon = True
+        self._deadline.start()
+        self.request.settimeout(ANSWER_WITHIN)
+        try:
+            if tls is not None:
+                self.request.do_handshake()
+            super().setup()
+        except BaseException:
+            self._deadline.cancel()
+            self.request.close()
+            raise
 
     def get_environ(self) -> dict[str, Any]:
-        """Return the environment of the request."""
+        """Return the environment of the request, which has arrived."""
+        self._deadline.cancel()
         return with_asked_host(super().get_environ(), self.path)
 
     def finish(self) -> None:
         """Close the connection; the server knows only the socket below TLS."""
+        self._deadline.cancel()
         super().finish()
         if self.server.tls is not None:
             self.request.close()
@@ -66,6 +80,12 @@ class _Handler(WSGIRequestHandler):
         """Return a stream that discards the traceback which the library prints, because the reader of the values has
         logged the error."""
         return io.StringIO()
+
+
+def _end(connection: socket.socket) -> None:
+    """End a connection, so that the thread that waits for its client goes on."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of TLS is for the thread that uses it only
 
 
 class _Server(WSGIServer):

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from grid_hosting.addresses import grpc_peer
 from grid_hosting.http_rules import HEADERS, HOST, HttpRules
 from grid_hosting.telemetry.scrapers import Scrapers
 
@@ -30,10 +29,7 @@ def guarded(page: Wsgi, rules: HttpRules, scrapers: Scrapers | None = None) -> W
         version = environ.get("SERVER_PROTOCOL", "").rpartition("/")[2]
         refusal = rules.refuse(asked, version=version)
         if refusal is None and scrapers is not None:
-            refusal = scrapers.refuse(
-                environ.get("HTTP_AUTHORIZATION", ""),
-                grpc_peer(environ.get("REMOTE_ADDR", ""), 0),  # its port is not known
-            )
+            refusal = scrapers.refuse(environ.get("HTTP_AUTHORIZATION", ""))
         if refusal is None:
             return page(environ, start)
         title = HTTPStatus(refusal.status).phrase

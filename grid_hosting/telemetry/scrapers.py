@@ -9,10 +9,10 @@ from grid_model.errors import PermissionDenied, TronError, Unauthenticated
 
 from grid_hosting.credential import bearer_credential
 from grid_hosting.http_rules import Refusal
-from grid_hosting.open_call_checks import Authority, principal_of
+from grid_hosting.open_call_checks import NO_PEER, Authority, principal_of
 
 ANSWER_WITHIN = 8.0
-"""Seconds for the authority, which delays the refusals of an address that fails often."""
+"""Seconds for the authority, which may have to ask the registry."""
 
 NO_CREDENTIAL = Refusal(401, "UNAUTHENTICATED", "a valid credential is required")
 AWAY = Refusal(503, "DRAINING", "callers cannot be identified now; try again")
@@ -26,9 +26,9 @@ class Scrapers:
         self._authority = authority
         self._loop = loop
 
-    def refuse(self, authorization: str, peer: str) -> Refusal | None:
+    def refuse(self, authorization: str) -> Refusal | None:
         """Return why a request is refused; None if it is served. For other threads than that of the loop."""
-        asking = asyncio.run_coroutine_threadsafe(self._check(authorization, peer), self._loop)
+        asking = asyncio.run_coroutine_threadsafe(self._check(authorization), self._loop)
         try:
             asking.result(ANSWER_WITHIN)
         except Unauthenticated:
@@ -40,10 +40,11 @@ class Scrapers:
             return AWAY
         return None
 
-    async def _check(self, authorization: str, peer: str) -> None:
+    async def _check(self, authorization: str) -> None:
         credential = bearer_credential([authorization] if authorization else [])
         if credential is None:
             raise Unauthenticated
-        principal = await principal_of(self._authority, credential, peer)
+        # The page has one thread: a refusal that is delayed would delay the scrapes of others.
+        principal = await principal_of(self._authority, credential, NO_PEER)
         if Role.OBSERVER not in principal.roles:
             raise PermissionDenied(f"the metrics need the role observer, which {principal.name} does not have")

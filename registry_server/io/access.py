@@ -20,6 +20,7 @@ from grid_hosting.access.audit import AuditFilter, AuditRecord
 from grid_hosting.access.book import AccessBook
 from grid_hosting.access.failed_attempts import FailedAttempts
 from grid_hosting.access.store import AccessStore, AccessStoreError
+from grid_hosting.addresses import client_block
 from grid_hosting.credential import Credential, principal_of_spiffe
 from grid_hosting.uninterrupted import Uninterrupted
 from grid_hosting.watermark import Watermark
@@ -197,5 +198,5 @@ class Access:
 
 
 def _host(peer: str) -> str:
-    """Return the address in a peer of gRPC, without its port."""
-    return peer.rpartition(":")[0] or peer
+    """Return the addresses of the client at a peer of gRPC."""
+    return client_block(peer)

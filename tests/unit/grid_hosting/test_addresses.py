@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from grid_hosting.addresses import exposure_warning, is_loopback, parse_listen, reachable_here
+from grid_hosting.addresses import client_block, exposure_warning, is_loopback, parse_listen, reachable_here
 from grid_hosting.listening import bind_socket, check_bindable, is_exposed
 from grid_hosting.start import StartError
 
@@ -86,6 +86,25 @@ def test_no_host_is_every_interface_and_a_client_here_uses_loopback() -> None:
 )
 def test_an_address_that_other_machines_reach_is_known(address: str, exposed: bool) -> None:
     assert is_exposed(address) is exposed
+
+
+@pytest.mark.parametrize(
+    ("peer", "block"),
+    [
+        ("ipv4:10.0.0.1:5", "10.0.0.1/32"),
+        ("ipv4:10.0.0.2:5", "10.0.0.2/32"),
+        ("ipv6:[2001:db8:1:2::1]:5", "2001:db8:1:2::/64"),
+        ("ipv6:%5B2001:db8:1:2:ffff::9%5D:7", "2001:db8:1:2::/64"),
+        ("ipv6:[2001:db8:1:3::1]:5", "2001:db8:1:3::/64"),
+        ("ipv6:[::ffff:10.0.0.1]:5", "10.0.0.1/32"),
+        ("ipv6:[fe80::1%eth0]:5", "fe80::/64"),
+        ("unix:/run/tron.sock", "unix"),
+        ("unix:", "unix"),
+        ("unknown:", "unknown"),
+    ],
+)
+def test_a_client_that_may_choose_its_address_is_one_client(peer: str, block: str) -> None:
+    assert client_block(peer) == block
 
 
 def test_what_is_no_ip_address_is_not_taken_for_loopback() -> None:

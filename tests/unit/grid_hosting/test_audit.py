@@ -71,6 +71,7 @@ def test_a_million_refusals_of_many_callers_are_at_most_a_thousand_records_and_t
         ("ipv6:%5B2001:db8:1:2:3::9%5D:5000", "network:2001:db8:1:2::/64"),
         ("ipv6:[::1]:5000", "network:::/64"),
         ("ipv6:[fe80::1%25eth0]:5000", "network:fe80::/64"),
+        ("ipv6:[::ffff:10.1.2.3]:5000", "network:10.1.2.0/24"),
         ("unix:", "network:unix"),
         ("unix:/run/a:b", "network:unix"),
         ("", "network:unknown"),

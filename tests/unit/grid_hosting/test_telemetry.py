@@ -10,12 +10,15 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 import structlog
 from grid_model.access import Grant, Principal, Role
-from grid_model.errors import Draining
+from grid_model.errors import Draining, Unauthenticated
 
+from grid_hosting.credential import Credential
 from grid_hosting.telemetry import endpoint, telemetry
 from grid_hosting.telemetry.exposition import page_of, render
 from grid_hosting.telemetry.histogram import Histogram
@@ -211,17 +214,19 @@ async def test_nothing_is_served_after_the_end() -> None:
         await asyncio.to_thread(get, served.address)
 
 
+def ask(address: str, *headers: str) -> str:
+    """Send one request with these headers; return the answer."""
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), 10) as client:
+        lines = "".join(f"{each}\r\n" for each in ("Host: localhost", *headers))
+        client.sendall(f"GET /metrics HTTP/1.1\r\n{lines}\r\n".encode())
+        return client.makefile("rb").read().decode()
+
+
 async def test_with_authentication_a_scrape_needs_a_token_with_the_role_observer() -> None:
     known = Known()
     known.tokens["some"] = Principal("token:some", (Grant(Role.OBSERVER, "own-*"),))
     served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY, authority=known)
-
-    def ask(*headers: str) -> str:
-        host, _, port = served.address.rpartition(":")
-        with socket.create_connection((host, int(port)), 10) as client:
-            lines = "".join(f"{each}\r\n" for each in ("Host: localhost", *headers))
-            client.sendall(f"GET /metrics HTTP/1.1\r\n{lines}\r\n".encode())
-            return client.makefile("rb").read().decode()
 
     asked = {
         (): "401",
@@ -235,11 +240,61 @@ async def test_with_authentication_a_scrape_needs_a_token_with_the_role_observer
     }
     try:
         for headers, status in asked.items():
-            answer = await asyncio.to_thread(ask, *headers)
+            answer = await asyncio.to_thread(ask, served.address, *headers)
             assert answer.split(" ")[1] == status, answer
             assert ("tron_x 1.0" in answer) == (status == "200")
             assert ("www-authenticate: Bearer" in answer) == (status == "401")
         known.fails = Draining("the registry does not answer")
-        assert (await asyncio.to_thread(ask, "Authorization: Bearer some")).split(" ")[1] == "503"
+        assert (await asyncio.to_thread(ask, served.address, "Authorization: Bearer some")).split(" ")[1] == "503"
     finally:
+        served.close()
+
+
+@dataclass
+class Delaying(Known):
+    """An authority that delays the refusals of an address without end."""
+
+    async def identify(self, credential: Credential, peer: str) -> Principal:
+        """Return the principal of a known credential."""
+        try:
+            return await super().identify(credential, peer)
+        except Unauthenticated:
+            if peer:
+                await asyncio.Event().wait()
+            raise
+
+
+async def test_wrong_tokens_delay_no_scrape_of_others() -> None:
+    served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY, authority=Delaying())
+    try:
+        for token, status in (("wrong", "401"), ("reader", "200")):
+            answer = await asyncio.to_thread(ask, served.address, f"Authorization: Bearer {token}")
+            assert answer.split(" ")[1] == status
+    finally:
+        served.close()
+
+
+async def test_a_client_that_sends_its_request_bit_by_bit_delays_others_for_a_bounded_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(endpoint, "ANSWER_WITHIN", 0.2)
+    served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY)
+    ended = threading.Event()
+
+    def trickle(client: socket.socket) -> None:
+        with suppress(OSError):
+            client.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+            while not ended.wait(0.05):
+                client.sendall(b"x")
+
+    host, _, port = served.address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), 10) as client:
+            trickling = threading.Thread(target=trickle, args=(client,))
+            trickling.start()
+            assert (await asyncio.to_thread(ask, served.address)).split(" ")[1] == "200"
+            ended.set()
+            await asyncio.to_thread(trickling.join)
+    finally:
+        ended.set()
         served.close()
