@@ -7,6 +7,7 @@ is refused by a handler of another kind receives no answer.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -66,6 +67,8 @@ class Authentication(WrappingInterceptor):
         self._rules = rules
         self._watches: dict[str, int] = {}
         self._streams: set[str] = set()
+        self._aborting: set[asyncio.Future[Any]] = set()
+        """Ends of calls that wait for their clients, each for a bounded time: see `abort`."""
         self.open_calls = OpenCalls()
         """The open streams."""
 
@@ -155,6 +158,13 @@ class Authentication(WrappingInterceptor):
                 if not self._watches[host]:
                     del self._watches[host]
 
+    def _abandon(self, context: Context, error: TronError) -> None:
+        """Send the error to a client that does not read; it receives the error once it reads."""
+        aborting = asyncio.ensure_future(abort(context, error))
+        self._aborting.add(aborting)
+        aborting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        aborting.add_done_callback(self._aborting.discard)
+
     def _wrap(self, handler: Any, method: str) -> Handler:
         function, make = kind_of(handler)
         streaming = handler.request_streaming or handler.response_streaming
@@ -177,6 +187,7 @@ class Authentication(WrappingInterceptor):
                 principal, credential = await self._admit(method, context)
                 act_as(principal, credential)
                 with self._opened(method, principal, credential, context) as call:
+                    call.abandon = lambda error: self._abandon(context, error)
                     responses = function(request, context)
                     try:
                         while True:

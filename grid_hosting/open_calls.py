@@ -14,6 +14,9 @@ from grid_model.errors import CredentialExpired, TronError
 
 from grid_hosting.credential import Credential
 
+FAREWELL = 3.0
+"""Seconds that a client has to read the message that is on its way when its stream ends."""
+
 DRAIN_BEFORE = timedelta(seconds=30)
 """How long before the end of a credential a client is asked to connect again, with a renewed one."""
 
@@ -68,8 +71,13 @@ class OpenCall:
         """Asks the client to connect again; called once, DRAIN_BEFORE the end of the credential."""
         self.error: TronError | None = None
         """Why the stream is ended."""
+        self.abandon: Callable[[TronError], None] | None = None
+        """Sends the error to a client that does not read, FAREWELL seconds after the end, before the call is
+        cancelled."""
         self._task = asyncio.current_task()
         self._inside = False
+        self._cancelled = False
+        self._overdue: asyncio.TimerHandle | None = None
         ends_at = principal.ends_at
         self._drain_at = None if ends_at is None or ends_at - now <= DRAIN_BEFORE else ends_at - DRAIN_BEFORE
 
@@ -82,7 +90,7 @@ class OpenCall:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         """Leave it. Raises the error that ends the stream if that is why the handler was cancelled."""
         self._inside = False
-        if isinstance(error, asyncio.CancelledError) and self.error is not None and self._task is not None:
+        if isinstance(error, asyncio.CancelledError) and self._cancelled and self._task and self.error is not None:
             # gRPC sends no status for a cancelled handler, and its client would wait forever.
             self._task.uncancel()
             raise self.error from None
@@ -102,9 +110,25 @@ class OpenCall:
             self.error = error
             self.end(error)
 
+    def close(self) -> None:
+        """Record that the handler has ended."""
+        if self._overdue is not None:
+            self._overdue.cancel()
+
     def _cancel(self, _: TronError) -> None:
-        # Between two parts of the handler gRPC writes, and must not be cancelled; the next part raises the error.
-        if self._inside and self._task is not None:
+        # Between two parts of the handler gRPC writes, and must not be cancelled; the next part raises the error. A
+        # client that does not read would keep the handler between two parts.
+        if self._task is None:
+            return
+        if self._inside:
+            self._cancelled = True
+            self._task.cancel()
+        elif self.abandon is not None:
+            self._overdue = asyncio.get_running_loop().call_later(FAREWELL, self._abandon)
+
+    def _abandon(self) -> None:
+        if self.abandon is not None and self.error is not None and self._task is not None:
+            self.abandon(self.error)
             self._task.cancel()
 
 
@@ -130,6 +154,7 @@ class OpenCalls:
         try:
             yield call
         finally:
+            call.close()
             del self._calls[call]
 
     def check_time(self) -> None:

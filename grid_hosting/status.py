@@ -7,6 +7,7 @@ log one line with a traceback.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
@@ -88,10 +89,19 @@ def to_error(error: grpc.aio.AioRpcError) -> TronError | None:
     return PassedOn(error.details() or "", details.reason, details.metadata, fields)
 
 
+ABORT_WITHIN = 3.0
+"""Seconds that a client has to take the end of its call."""
+
+
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: TronError) -> NoReturn:
-    """End the call with the error. Raises AbortError."""
+    """End the call with the error. Raises AbortError; CancelledError if the client reads nothing, so that it keeps no
+    handler: gRPC sends it the error once it reads."""
     status = to_status(error)
-    await context.abort(status.code, status.details, status.trailing_metadata)
+    try:
+        async with asyncio.timeout(ABORT_WITHIN):
+            await context.abort(status.code, status.details, status.trailing_metadata)
+    except TimeoutError:
+        raise asyncio.CancelledError from None
 
 
 def _packed(message: Any) -> any_pb2.Any:

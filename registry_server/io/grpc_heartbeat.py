@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import grpc
 import structlog
@@ -45,7 +45,7 @@ RENEW_WITHIN = 15.0
 """Seconds over which clients spread whose credential ends soon, and which are asked to open a new stream."""
 
 FAREWELL = 3.0
-"""Seconds that an agent has to hear why its stream ends."""
+"""Seconds that an agent has to hear why its stream ends. After them, the registry no longer waits for its messages."""
 
 _DENIED = frozenset({PermissionDenied.reason, NotOwner.reason})
 
@@ -72,6 +72,10 @@ class HeartbeatStream:
         self._aborting: asyncio.Future[Any] | None = None
         self._over = False
         self._told = False
+        self._task = asyncio.current_task()
+        self._reading = False
+        self._stopped = False
+        self._left: asyncio.TimerHandle | None = None
         self.agent = AgentStream(
             loop.registry,
             loop.commits,
@@ -84,7 +88,7 @@ class HeartbeatStream:
         )
         if (call := current_call()) is not None:
             # The end of a credential is no evidence about the agents, so the stream ends in its own way.
-            call.end = self.agent.end
+            call.end = self.end
             call.drain = lambda: self.agent.drain(RENEW_WITHIN, loop.now())
 
     async def serve(self) -> None:
@@ -96,7 +100,10 @@ class HeartbeatStream:
             # Else the first write and an abort would both bring the headers, and the abort would be lost.
             await self._context.send_initial_metadata(())
             agent.listening_since = self._loop.now().attentive
-            while (request := cast(Any, await self._context.read())) is not grpc.aio.EOF:
+            while (request := await self._read()) is not grpc.aio.EOF:
+                if agent.failure is not None:  # what it sends from now on is not its right any more
+                    await asyncio.wait({writer}, timeout=FAREWELL)  # it tells the agent, after all that came before
+                    break
                 message = to_agent_message(request)
                 if type(message) is Registers:
                     await self._receive_many(message)
@@ -108,10 +115,11 @@ class HeartbeatStream:
                         raise error
                     agent.set_reading(self._loop.now(), paused=False)
                 if agent.failure is not None:
-                    await asyncio.wait({writer}, timeout=FAREWELL)  # it tells the agent, after all that came before
+                    await asyncio.wait({writer}, timeout=FAREWELL)
                     break
             else:
-                await self._write_rest(writer)
+                if not self._stopped:
+                    await self._write_rest(writer)
             if agent.failure is not None and not self._told:
                 await self._tell(agent.failure)
         except TronError as error:
@@ -124,15 +132,47 @@ class HeartbeatStream:
             raise
         finally:
             self._over = True
+            if self._left is not None:
+                self._left.cancel()
             self._loop.close_session(agent.session_id)
             agent.close()
             writer.cancel()
             await asyncio.wait({writer})
 
+    def end(self, error: TronError) -> None:
+        """End the stream for this reason: the agent has FAREWELL seconds to hear it."""
+        self.agent.end(error)
+        self._leave_later()
+
+    def _leave_later(self) -> None:
+        if self._left is None and not self._over:
+            self._left = asyncio.get_running_loop().call_later(FAREWELL, self._leave)
+
+    def _leave(self) -> None:
+        """Stop waiting for a message: an agent that neither reads nor writes must not keep its stream."""
+        if self._reading and self._task is not None:
+            self._stopped = True
+            self._task.cancel()
+
+    async def _read(self) -> Any:
+        """Return the next message; EOF at the end of the stream, and once `_leave` has stopped it."""
+        self._reading = True
+        try:
+            return await self._context.read()
+        except asyncio.CancelledError:
+            if not self._stopped or self._task is None:
+                raise
+            self._task.uncancel()
+            return grpc.aio.EOF
+        finally:
+            self._reading = False
+
     async def _receive_many(self, message: Registers) -> None:
         """Registrations that came in one message: others are served between two of them."""
         turn = Turn("register", before_rest=self._loop.flush)
         async for each in turn.each(self.agent.each_of(message)):
+            if self.agent.failure is not None:
+                break
             loop = self._loop
             self.agent.receive(each, loop.now(), time.monotonic(), draining=loop.draining)
         self._loop.flush()
@@ -150,6 +190,8 @@ class HeartbeatStream:
             log.warning("stream_reclaimed", peer=self._context.peer(), services=message.services, count=message.count)
         self._written.clear()
         self.agent.push(message)
+        if isinstance(message, effects.EndStream):
+            self._leave_later()
 
     async def _write_forever(self) -> None:
         agent, write = self.agent, self._context.write
@@ -286,7 +328,7 @@ class HeartbeatStreams:
             while self._unspoken and (stream := next(iter(self._unspoken))).agent.listening_since <= limit:
                 del self._unspoken[stream]
                 if not stream.agent.spoke:
-                    stream.agent.end(SilentStream(f"nothing was said for {self._config.first_message_timeout:g} s"))
+                    stream.end(SilentStream(f"nothing was said for {self._config.first_message_timeout:g} s"))
 
     def _owe(self, stream: HeartbeatStream) -> None:
         self._owing[stream] = None
@@ -300,7 +342,7 @@ class HeartbeatStreams:
         await asyncio.sleep(0.05)
         turn = Turn("drain")
         async for stream in turn.each(list(self._streams)):
-            stream.agent.end(Draining("the registry is going away"))
+            stream.end(Draining("the registry is going away"))
         turn.end()
         await self.all_ended(FAREWELL)
 

@@ -19,12 +19,15 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tron_client.errors import from_rpc_error
 
+from grid_hosting import open_calls
 from grid_hosting.authentication import Authentication, current_call, current_principal
 from grid_hosting.credential import CertificateRules, Credential
 from grid_hosting.grpc_server import build_server
 from grid_hosting.open_calls import OpenCalls, current_relay
+from grid_hosting.watermark import Watermark
 from tests.support.authority import Authority as Ca
 from tests.support.known import READER, Known
+from tests.support.waiting import eventually
 
 KINDS = {"UnaryUnary": (False, False), "UnaryStream": (False, True), "StreamUnary": (True, False),
          "StreamStream": (True, True), "ReadWrite": (True, True)}  # fmt: skip
@@ -72,6 +75,8 @@ class Running:
     known: Known
     authentication: Authentication
     channel: Any
+    flood: Watermark
+    """How many messages of Flood were written, or begun: each is more than a client takes that does not read."""
 
     async def call(self, kind: str, metadata: Any = BEARER) -> bytes:
         """Return the first answer of a method of this kind; a bidi call sends nothing."""
@@ -113,9 +118,16 @@ async def running(
     """A server with a method of each kind, health and reflection."""
     known = known or Known()
     authentication = Authentication(known, roles, rules)
+    written = Watermark()
+
+    async def flood(request: Any, context: Any) -> AsyncIterator[bytes]:
+        while True:
+            written.step()
+            yield bytes(3 << 20)
 
     def register(server: grpc.aio.Server) -> None:
         handlers = {name: MAKE[KINDS[name]](FUNCTIONS[name], bytes, bytes) for name in KINDS}
+        handlers["Flood"] = grpc.unary_stream_rpc_method_handler(flood, bytes, bytes)
         handlers["NoRow"] = grpc.unary_unary_rpc_method_handler(one, bytes, bytes)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Kinds", handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
@@ -133,7 +145,7 @@ async def running(
     )
     try:
         async with channel:
-            yield Running(known, authentication, channel)
+            yield Running(known, authentication, channel, written)
     finally:
         task.cancel()
         await bound.server.stop(None)
@@ -184,6 +196,22 @@ async def test_an_open_stream_ends_when_its_token_is_revoked_and_others_go_on(ki
         assert len(server.authentication.open_calls) == 1
         assert not other.done()
         other.cancel()
+
+
+async def test_a_client_that_does_not_read_keeps_no_stream_after_its_token_was_revoked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(open_calls, "FAREWELL", 0.05)
+    async with running(roles={"/test.Kinds/Flood": frozenset({Role.OBSERVER})}) as server:
+        call = server.channel.unary_stream("/test.Kinds/Flood")(b"x", metadata=BEARER, timeout=60)
+        opened = server.authentication.open_calls
+        await eventually(lambda: server.flood.value, what="a message on its way")
+        server.known.change("reader", None)
+        await eventually(lambda: not len(opened), what="the end of the stream")
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            async for _ in call:
+                pass
+        assert _status(failed.value)[:2] == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_EXPIRED")
 
 
 async def test_an_open_stream_ends_when_the_rights_of_its_caller_change() -> None:
