@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from grid.registry.v1 import service_pb2
-from tron_client import Acknowledged, AsyncRegistryClient, Event, RegistryUnavailable, Service, ServiceNotFound
+from grid_model.access import Role
+from tron_client import (
+    Acknowledged,
+    AsyncRegistryClient,
+    Event,
+    PermissionDenied,
+    RegistryUnavailable,
+    Service,
+    ServiceNotFound,
+)
 
 from gateway_http.replica.entry import Reported
 from gateway_http.replica.replica import Replica
 from gateway_http.upstream.beat_relay import Acknowledged as BeatAcknowledged
 from gateway_http.upstream.beat_relay import BeatRelay
 from gateway_http.upstream.registry_writes import RegistryWrites
+from grid_hosting.open_calls import current_principal
 
 SEEN_WITHIN = 1.0
 """Seconds to wait until the subscription delivers an event that we published."""
@@ -54,13 +64,17 @@ class Actions:
         return count
 
     async def beat(self, service_id: str, reported: Reported) -> BeatAcknowledged:
-        """Relay a heartbeat. Raises ServiceNotFound, RegistryUnavailable."""
+        """Relay a heartbeat. Raises ServiceNotFound, RegistryUnavailable, PermissionDenied."""
         known = self._replica.service(service_id)
         if known is None:
             if not self._relay.connected:
                 raise RegistryUnavailable("the registry is away")
             # Another client may have registered it just now: ask the registry.
-            known, revision = await self._writes.get_service(service_id)
+            try:
+                known, revision = await self._writes.get_service(service_id)
+            except ServiceNotFound:
+                _check_may_know(service_id)
+                raise
             self._replica.known(known, revision)
         acknowledged = await self._relay.beat(service_id, known.incarnation, reported)
         if self._replica.service(service_id) is None:
@@ -82,3 +96,11 @@ class Actions:
     async def acknowledge(self, alert_id: str, recipient: str = "") -> int:
         """Acknowledge an alert; return how many copies were waiting. Raises AlertNotFound."""
         return await self._client.acknowledge(alert_id, recipient)
+
+
+def _check_may_know(service_id: str) -> None:
+    """Return if the caller may know that no service has this id. Raises PermissionDenied with the text of the registry
+    for an id that is not the caller's, so that the answer does not tell whether it exists."""
+    caller = current_principal()
+    if not (caller.may(Role.AGENT, service_id) or caller.may(Role.OBSERVER, service_id)):
+        raise PermissionDenied(f"{caller.name} has no agent grant for the id {service_id!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -123,6 +124,41 @@ async def test_the_act_of_an_operator_through_the_gateway_is_recorded_as_its_own
             ("token:operator", "token:program/gateway", "Deregister"),
             ("token:root", "token:program/gateway", "AcknowledgeEvents"),
         ]
+
+
+async def test_nobody_learns_whether_a_foreign_id_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with gateway(tmp_path, monkeypatch) as (registry, served):
+        watching = Principal("token:watching", (Grant(Role.AGENT, "worker-*"), Grant(Role.OBSERVER, "*")))
+        both = "tron_" + "y" * 43
+        await registry.access.change(
+            lambda book: book.create_token(both, watching.name, now=1.0, grants=watching.grants)
+        )
+        monkeypatch.setitem(CALLERS, both, (watching.name, watching.grants))
+        port = RegistryPort(served, 1, [])
+        await by("", lambda: served.actions.register(service("old-1")))
+        requests: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("PUT", "/heartbeat", {"status": "ok"}),
+            ("PUT", "/heartbeat", {"status": "ok", "load": 0.5, "more": [1]}),
+            ("POST", "/deregister", {}),
+            (
+                "POST",
+                "/register",
+                {"name": "x", "type": "tool", "role": "production", "url": "http://a:1", "caps": ["x"]},
+            ),
+        )
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(port), base_url="http://gateway") as client:
+            for method, path, body in requests:
+                answers = []
+                for service_id in ("old-1", "old-2"):
+                    request = partial(client.request, method, path, json={"service_id": service_id, **body})
+                    answer = await by(AGENT, request)
+                    answers.append((answer.status_code, answer.text.replace(service_id, "ID")))
+                assert answers[0] == answers[1], path
+                assert answers[0][0] == 403, answers
+            heartbeat = partial(client.put, "/heartbeat", json={"service_id": "worker-9", "status": "ok"})
+            assert (await by(AGENT, heartbeat)).status_code == 404, "it may register it"
+            heartbeat = partial(client.put, "/heartbeat", json={"service_id": "old-2", "status": "ok"})
+            assert (await by(both, heartbeat)).status_code == 404, "it may read all"
 
 
 async def test_a_change_at_the_gateway_itself_is_in_the_audit_log_of_the_registry(
