@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,11 +71,22 @@ class CannedGateway:
             self._life += 1
             self._changed.notify_all()
 
-    def _wait(self, life: int, at: int) -> bool:
-        return self._changed.wait_for(lambda: self._life != life or len(self._messages) > at, timeout=2)
+    def _wait(self, life: int, at: int, left: threading.Event) -> bool:
+        return self._changed.wait_for(
+            lambda: self._life != life or len(self._messages) > at or left.is_set(), timeout=2
+        )
 
-    def stream(self, write: Any) -> None:
-        """One stream, until it is dropped."""
+    def _watch(self, connection: socket.socket, left: threading.Event) -> None:
+        with contextlib.suppress(OSError):
+            connection.recv(1)  # a browser sends nothing after its request: this returns at the end of the connection
+        with self._changed:
+            left.set()
+            self._changed.notify_all()
+
+    def stream(self, write: Any, connection: socket.socket) -> None:
+        """One stream, until it is dropped or the browser closes it."""
+        left = threading.Event()
+        threading.Thread(target=self._watch, args=(connection, left), daemon=True).start()
         with self._changed:
             self.opened += 1
             life, at = self._life, len(self._messages)
@@ -93,8 +105,8 @@ class CannedGateway:
                 write(_message("snapshot", json.dumps(part).encode(), "1" if last else ""))
         while True:
             with self._changed:
-                came = self._wait(life, at)
-                if self._life != life:
+                came = self._wait(life, at, left)
+                if self._life != life or left.is_set():
                     return
                 waiting, at = self._messages[at:], len(self._messages)
             if self.frozen:
@@ -157,8 +169,10 @@ def _handler(canned: CannedGateway) -> type[BaseHTTPRequestHandler]:
 
             canned.streams += 1
             with contextlib.suppress(OSError):  # the browser went away
-                canned.stream(write)
+                canned.stream(write, self.connection)
             canned.streams -= 1
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)  # the thread that watches it ends too
 
         def _answer(self, document: Any, code: int = 200) -> None:
             self._send(json.dumps(document).encode(), "application/json", {}, code)
