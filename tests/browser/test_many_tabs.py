@@ -44,7 +44,7 @@ def window(browser: Browser) -> Iterator[Window]:
 
 
 @pytest.fixture
-def tabs(window: Window, canned: CannedGateway) -> Iterator[Tabs]:
+def tabs(window: Window, canned: CannedGateway) -> Tabs:
     """As many tabs of one browser, all of them loaded; one of them leads. A test may close some, and open none."""
     added = [window.context.new_page() for _ in range(TABS - len(window.pages))]
     for page in added:
@@ -53,7 +53,7 @@ def tabs(window: Window, canned: CannedGateway) -> Iterator[Tabs]:
         page.wait_for_selector("html[data-ready]")
     window.pages += added
     _wait_for_one_leader(window.pages, canned)
-    yield window.pages
+    return window.pages
 
 
 def _leaders(pages: Tabs) -> Tabs:

@@ -42,6 +42,8 @@ class Alarms:
 
         def handler(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             error = context.get("exception")
+            if _is_of_an_earlier_loop(error):
+                return
             shown = "".join(traceback.format_exception(error)) if error is not None else ""
             self.notice(f"event loop: {context.get('message')}\n{shown}")
 
@@ -56,6 +58,12 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._alarms.notice(self.format(record))
+
+
+def _is_of_an_earlier_loop(error: BaseException | None) -> bool:
+    """Whether gRPC could not report an end to the closed loop of an earlier test of this process. It raises that in the
+    loop that runs now, which is open."""
+    return isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
 
 
 def _is_exception(record: logging.LogRecord) -> bool:

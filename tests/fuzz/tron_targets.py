@@ -126,15 +126,6 @@ class TronRig(RegistryRig):
         await asyncio.sleep(0)
 
 
-async def _end_what_is_left() -> None:
-    """Collect channels and servers of earlier tests of this process: if they end while their own loop is closed, gRPC
-    raises an error in whatever loop runs then, and TRON has no part in it."""
-    gc.collect()
-    async with grpc.aio.insecure_channel("127.0.0.1:1"):  # gRPC reports to loops that use it
-        for _ in range(100):
-            await asyncio.sleep(0)
-
-
 @contextmanager
 def open_tron() -> Iterator[TronRig]:
     """Run a registry and a TRON until the block ends."""
@@ -143,7 +134,6 @@ def open_tron() -> Iterator[TronRig]:
         TemporaryDirectory(prefix="fuzz-", dir=memory_folder()) as folder,
         asyncio.Runner() as runner,
     ):
-        runner.run(_end_what_is_left())
         alarms.watch_loop(runner.get_loop())
         rig = TronRig(runner, Path(folder), alarms)
         try:
