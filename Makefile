@@ -10,13 +10,14 @@ BIN := $(VENV)/bin
 DATA_DIR ?= tron-data
 # It takes one processor to itself, and would starve those that run beside it.
 SHORT_TURNS := tests/unit/test_short_turns.py
-# A worker for each of two processors: with a third the programs under test stall. A file stays on one worker, which shares its servers.
-# The files with the longest tests come first, so that no worker waits for them at the end.
-PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# A file stays on one worker, which shares its servers. The files with the longest tests come first, so that no worker waits for them at the end.
+PARALLEL := -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
+# With this variable, which images of Python set, every program that the tests start compiles all of its modules.
+unexport PYTHONDONTWRITEBYTECODE
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
+.PHONY: help up demo setup test gates timed simulation lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,19 +30,26 @@ demo: $(VENV)/.installed  ## the same, with a fleet to play with
 
 setup: $(VENV)/.installed-dev  ## install everything for developing
 
-# Lint, types and the simulation need no wall-clock time: they run beside the tests, on what those leave of the processors.
+# Lint, types and the simulation have no deadlines: they run beside the tests, on what those leave of the processors.
+BESIDE := $(shell command -v setsid) tools/in_background.sh
 test: setup  ## everything that CI runs; sets itself up
-	$(BIN)/python -m pytest $(SHORT_TURNS)
-	$(BIN)/python -m benchmarks.per_message --gate --rounds 3 --seconds 1.5
 	printed=$$(mktemp); \
-	{ nice -n 19 $(MAKE) --no-print-directory lint types && nice -n 19 $(BIN)/python -m pytest --durations=5 tests/simulation; } \
-		>$$printed 2>&1 & beside=$$!; \
-	trap 'kill $$beside 2>/dev/null || true; rm -f $$printed' EXIT; \
+	$(BESIDE) $(MAKE) --no-print-directory lint types simulation >$$printed 2>&1 & beside=$$!; \
+	trap 'kill -- -$$beside 2>/dev/null || kill $$beside 2>/dev/null || true; rm -f $$printed' EXIT; \
 	status=0; \
-	$(BIN)/python -m pytest $(PARALLEL) --durations=$${DURATIONS:-15} --ignore $(SHORT_TURNS) --ignore tests/simulation tests/e2e tests/browser tests \
-		|| status=$$?; \
+	$(MAKE) --no-print-directory gates timed || status=$$?; \
 	wait $$beside || status=$$?; \
 	cat $$printed; exit $$status
+
+gates: setup
+	$(BIN)/python -m pytest $(SHORT_TURNS)
+	$(BIN)/python -m benchmarks.per_message --gate --rounds 3 --seconds 1.5
+
+timed: setup
+	$(BIN)/python -m pytest $(PARALLEL) --durations=$${DURATIONS:-15} --ignore $(SHORT_TURNS) --ignore tests/simulation tests/e2e tests/browser tests
+
+simulation: setup
+	$(BIN)/python -m pytest --durations=5 tests/simulation
 
 check: setup lint types fast  ## lint, types, fast tests
 
@@ -103,6 +111,7 @@ curve: setup  ## simulate false alarms against detection time; writes the tables
 
 clean:  ## remove the environment and all caches (not the data)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	python=$$(tools/find_python.sh) && "$$python" -m venv $(VENV)

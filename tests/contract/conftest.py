@@ -9,9 +9,9 @@ import pytest
 from tests.support.face import Face, check_no_traceback, start_face
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def face(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Face]:
-    """A running system."""
+    """A running system, as long as there are tests of this package."""
     with start_face(tmp_path_factory.mktemp("face")) as running:
         yield running
         check_no_traceback(running)

@@ -82,9 +82,9 @@ class Grid(Client):
     tron_address: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
-    """A system that judges. Tests use ids of their own and break nothing."""
+    """A system that judges, as long as there are tests of this package. They use ids of their own and break nothing."""
     folder = tmp_path_factory.mktemp("grid")
     with (
         start_registry(folder / "registry") as registry,
