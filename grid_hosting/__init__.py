@@ -14,6 +14,7 @@
 - `auditing`                              records acts and refusals for the audit log.
 - `open_calls`, `open_call_checks`        the callers of open calls; ends calls whose credential has ended.
 - `uninterrupted`                         work that goes on although the call that began it is cancelled.
+- `drain_time`                            when the client of a stream is asked for the next one.
 - `handlers`                              what all interceptors of gRPC servers have in common.
 - `status`                                the gRPC codes of errors that a client can act on.
 - `identity`                              the programs of the system as agents.

@@ -4,21 +4,20 @@ rights."""
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from grid_model.access import LOCAL, Principal
 from grid_model.errors import CredentialExpired, TronError
 
 from grid_hosting.credential import Credential
+from grid_hosting.drain_time import drain_before
 
 FAREWELL = 3.0
 """Seconds that a client has to read the message that is on its way when its stream ends."""
-
-DRAIN_BEFORE = timedelta(seconds=30)
-"""How long before the end of a credential a client is asked to connect again, with a renewed one."""
 
 _current: ContextVar[OpenCall | None] = ContextVar("open_call", default=None)
 _principal: ContextVar[Principal] = ContextVar("principal", default=LOCAL)
@@ -61,14 +60,18 @@ class OpenCall:
     """One open stream. A handler that has its own way to end replaces `end`, and may set `drain`. As a context
     manager, it surrounds each part of the handler that may be cancelled."""
 
-    def __init__(self, principal: Principal, credential: Credential | None, peer: str, now: datetime) -> None:
+    def __init__(
+        self, principal: Principal, credential: Credential | None, peer: str, now: datetime, draw: float = 0.5
+    ) -> None:
+        """`draw`: a random number, 0 to 1."""
         self.principal = principal
         self.credential = credential
         self.peer = peer
         self.end: Callable[[TronError], None] = self._cancel
         """Ends the stream with an error; called at most once."""
-        self.drain: Callable[[], None] | None = None
-        """Asks the client to connect again; called once, DRAIN_BEFORE the end of the credential."""
+        self.drain: Callable[[float], None] | None = None
+        """Asks the client to open its next stream, with a renewed credential, within this many seconds; called once, as
+        `drain_time` decides."""
         self.error: TronError | None = None
         """Why the stream is ended."""
         self.abandon: Callable[[TronError], None] | None = None
@@ -78,8 +81,8 @@ class OpenCall:
         self._inside = False
         self._cancelled = False
         self._overdue: asyncio.TimerHandle | None = None
-        ends_at = principal.ends_at
-        self._drain_at = None if ends_at is None or ends_at - now <= DRAIN_BEFORE else ends_at - DRAIN_BEFORE
+        self._opened_at, self._draw = now, draw
+        self._drained = False
 
     def __enter__(self) -> None:
         """Enter a part of the handler that may be cancelled. Raises the error that ends the stream."""
@@ -95,14 +98,19 @@ class OpenCall:
             self._task.uncancel()
             raise self.error from None
 
-    def check_time(self, now: datetime) -> None:
-        """End the stream if its credential has ended; ask the client to connect again shortly before."""
+    def check_time(self, now: datetime, streams: int) -> None:
+        """End the stream if its credential has ended; ask the client to open its next one before. `streams`: the open
+        streams whose credentials end."""
+        ends_at = self.principal.ends_at
+        if ends_at is None:
+            return
         if self.principal.has_ended(now):
             self.stop(CredentialExpired("the credential of this call has ended"))
-        elif self._drain_at is not None and now >= self._drain_at:
-            self._drain_at = None
-            if self.drain is not None:
-                self.drain()
+        elif self.drain is not None and not self._drained:
+            left = (ends_at - now).total_seconds()
+            if left <= drain_before((ends_at - self._opened_at).total_seconds(), streams, self._draw):
+                self._drained = True
+                self.drain(left)
 
     def stop(self, error: TronError) -> None:
         """End the stream, once."""
@@ -135,8 +143,10 @@ class OpenCall:
 class OpenCalls:
     """All open streams of one server."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._now = now
+    def __init__(
+        self, now: Callable[[], datetime] = lambda: datetime.now(UTC), draw: Callable[[], float] = random.random
+    ) -> None:
+        self._now, self._draw = now, draw
         self._calls: dict[OpenCall, None] = {}
 
     def __len__(self) -> int:
@@ -148,7 +158,7 @@ class OpenCalls:
     @contextmanager
     def opened(self, principal: Principal, credential: Credential | None, peer: str) -> Iterator[OpenCall]:
         """Keep the stream of this task while the block runs."""
-        call = OpenCall(principal, credential, peer, self._now())
+        call = OpenCall(principal, credential, peer, self._now(), self._draw())
         self._calls[call] = None
         _current.set(call)
         try:
@@ -158,8 +168,8 @@ class OpenCalls:
             del self._calls[call]
 
     def check_time(self) -> None:
-        """End the streams whose credentials have ended."""
+        """End the streams whose credentials have ended, and ask the clients of those that end soon to move."""
         now = self._now()
-        for call in self:
-            if call.principal.ends_at is not None:
-                call.check_time(now)
+        ending = [call for call in self if call.principal.ends_at is not None]
+        for call in ending:
+            call.check_time(now, len(ending))

@@ -18,6 +18,7 @@ from grid_model import wire
 from tron_client.alerts import Alert, AlertInbox
 from tron_client.protocol import codec, happened
 from tron_client.protocol.answers import StreamError
+from tron_client.protocol.handover import Handover
 from tron_client.protocol.session import AgentSession
 from tron_client.protocol.shared_stream import SharedStream
 from tron_client.reporting import checked_figures
@@ -47,7 +48,10 @@ class Driver:
         self._draw = 0.5
         self._instance_ids = (f"instance-{number}" for number in count(1))
         self._said: list[str] = []
+        self._process = ""
         self._stream = SharedStream()
+        self._former = self._stream
+        self._handover: Handover | None = None
         self._programs: list[Program] = []
         self._begin("", [{"service": {}}])
 
@@ -93,12 +97,25 @@ class Driver:
             before = self._stream.sessions
             self._tell(self._stream.receive(message, self._now, self._draw))
             self._finish(each for each in before if each.over and self._shared)
+        if (renewal := self._stream.renewal) is not None:
+            self._stream.renewal = None
+            self._said.append(f"renew {renewal.ends_at - self._now:g}")
+
+    def _do_next(self, _: None) -> None:
+        self._former, self._stream = self._stream, SharedStream(self._process)
+        self._handover = Handover(self._former, self._stream)
+        self._handover.begin()
+        self._stream.stream_opened()
 
     def _do_end(self, given: dict[str, Any] | None) -> None:
         error = None
         if given is not None:
             fields = tuple((each["field"], each["description"]) for each in given.get("fields", ()))
             error = StreamError(given.get("reason", ""), given.get("message", ""), given.get("incarnation", 0), fields)
+        if self._handover is not None:
+            self._handover.give_back()
+            self._stream, self._handover = self._former, None
+            return
         self._sending = False
         end = self._stream.stream_ended(error, self._now, self._draw)
         for session, then in end.agents:
@@ -140,8 +157,8 @@ class Driver:
 
     def _begin(self, process: str, given: list[dict[str, Any]]) -> None:
         self._now, self._selected, self._sending = 0.0, 0, False
-        self._shared = bool(process)
-        self._stream = SharedStream(process)
+        self._shared, self._process = bool(process), process
+        self._stream, self._handover = SharedStream(process), None
         self._programs = []
         for each in given:
             self._do_join(each)
@@ -162,19 +179,29 @@ class Driver:
         program.session.acknowledge(alert_id)
 
     def _pump(self) -> None:
+        if self._handover is not None:
+            self._handover.advance()
+            self._send_all(self._former, "send_former")
         stream = self._stream
-        for session in stream.sessions:
-            stream.poke(session)
-        while (message := stream.next_message(self._now)) is not None:
-            encoded = MessageToDict(codec.encode(message), preserving_proto_field_name=True)
-            self._said.append(f"send {json.dumps(encoded)}")
-        self._tell(stream.take_told())
+        self._send_all(stream, "send")
+        if self._handover is not None and self._handover.complete:
+            self._handover.finish()
+            self._handover = None
+            self._said.append("close_former")
         if self._sending and stream.is_dead:
             self._sending = False
             self._said.append("break")
         if self._sending and not stream.sending:
             self._sending = False
             self._said.append("close")
+
+    def _send_all(self, stream: SharedStream, word: str) -> None:
+        for session in stream.sessions:
+            stream.poke(session)
+        while (message := stream.next_message(self._now)) is not None:
+            encoded = MessageToDict(codec.encode(message), preserving_proto_field_name=True)
+            self._said.append(f"{word} {json.dumps(encoded)}")
+        self._tell(stream.take_told())
 
     def _tell(self, told: Iterable[tuple[AgentSession, Iterable[happened.Happened]]]) -> None:
         for session, events in told:

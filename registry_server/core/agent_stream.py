@@ -354,6 +354,13 @@ class AgentStream:
         self._drain = Drain(reconnect_after)
         self._wake()
 
+    def renew(self, ends_after: float, reason: str, now: Instant) -> None:
+        """Ask the agent to open its next stream before this one ends, for this error reason, in `ends_after` seconds.
+        An agent that does not know such a request leaves this stream first."""
+        self._registry.drain_session(self.session_id, min(ends_after, PATIENCE), now)
+        self._drain = Drain(0.0, ends_after, reason)
+        self._wake()
+
     def flush_ack(self, monotonic: float) -> bool:
         """Acknowledge waiting heartbeats, at most once in a while. Return whether none wait any more."""
         if self._unacked and monotonic - self._acked_at >= ACK_EVERY:

@@ -112,9 +112,15 @@ class Registrations:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Asks the agent to reconnect within this many seconds."""
+    """Asks the agent to reconnect within this many seconds.
+
+    `ends_after`: the seconds for which this stream goes on, so that the agent can open the next one first; None: the
+    registry is going away. `reason`: the error reason with which the stream ends then.
+    """
 
     reconnect_after: float
+    ends_after: float | None = None
+    reason: str = ""
 
 
 Output = Message | Registrations | BeatAck | Drain

@@ -131,8 +131,12 @@ def from_output(output: Output) -> heartbeat_pb2.HeartbeatResponse:
             return response(rejected=rejected)
         case effects.Left(service_id, incarnation):
             return response(left=heartbeat_pb2.Left(service_id=service_id, incarnation=incarnation))
-        case Drain(reconnect_after):
-            return response(drain=heartbeat_pb2.Drain(reconnect_after=duration(reconnect_after)))
+        case Drain(reconnect_after, ends_after, reason):
+            drain = heartbeat_pb2.Drain(reconnect_after=duration(reconnect_after))
+            if ends_after is not None:
+                drain.ends_after.CopyFrom(duration(ends_after))
+                drain.reason = error_reason_pb2.ErrorReason.Value(reason)
+            return response(drain=drain)
 
 
 def _registered(answer: effects.Registered) -> heartbeat_pb2.Registered:

@@ -12,6 +12,7 @@ import grpc
 import structlog
 from grid.registry.v1 import heartbeat_pb2
 from grid_model.errors import (
+    CredentialExpired,
     Draining,
     InternalError,
     NotOwner,
@@ -40,9 +41,6 @@ Context = grpc.aio.ServicerContext[heartbeat_pb2.HeartbeatRequest, heartbeat_pb2
 
 SWEEP_EVERY = 0.25
 """Seconds between two looks for acknowledgements that wait, and for streams on which nothing was said."""
-
-RENEW_WITHIN = 15.0
-"""Seconds over which clients spread whose credential ends soon, and which are asked to open a new stream."""
 
 FAREWELL = 3.0
 """Seconds that an agent has to hear why its stream ends. After them, the registry no longer waits for its messages."""
@@ -89,7 +87,7 @@ class HeartbeatStream:
         if (call := current_call()) is not None:
             # The end of a credential is no evidence about the agents, so the stream ends in its own way.
             call.end = self.end
-            call.drain = lambda: self.agent.drain(RENEW_WITHIN, loop.now())
+            call.drain = lambda left: self.agent.renew(left, CredentialExpired.reason, loop.now())
 
     async def serve(self) -> None:
         """Read and write until either side ends the stream. Raises the error that ends the stream, if there is one."""

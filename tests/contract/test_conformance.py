@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import ParseDict
 from grid.registry.v1 import error_reason_pb2, heartbeat_pb2
+from tron_client.protocol.handover import Handover
 from tron_client.protocol.members import Members
 from tron_client.protocol.session import AgentSession
 from tron_client.protocol.shared_stream import SharedStream
@@ -87,6 +88,8 @@ def test_the_line_protocol_is_written_down() -> None:
         (SharedStream, "abandon", lambda self, session: self.leave(session), "shared_abandoned"),
         (AgentSession, "_unremembered", lambda *_: None, "shared_columns"),
         (SharedStream, "_learn", lambda *_: None, "shared_not_offered"),
+        (Handover, "give_back", lambda self: self.finish(), "renewal"),
+        (Handover, "begin", lambda self: self._move(list(self._former.sessions)), "shared_renewal"),
     ],
 )
 def test_an_sdk_with_a_mistake_fails(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import grpc
 
 from tron_client import forks
+from tron_client.bearer import read_token
 from tron_client.endpoint import Endpoint
-from tron_client.profiles import files_for
+from tron_client.profiles import files_for, token_for
 from tron_client.tls_files import exposed_key, read_files, stamp_of
 
 if TYPE_CHECKING:
@@ -105,3 +106,20 @@ def credentials_of(address: Address) -> grpc.ChannelCredentials | None:
         return address.credentials
     files = files_for(address, os.environ)
     return None if files is None else _store.newest(files)
+
+
+Presented = tuple[object, str]
+"""What a client presents: the credentials of its connection, and the token of its calls; compared with `==`."""
+
+
+def presented_to(address: Address) -> Presented:
+    """Return what is presented to this address now; it differs once a file was renewed. Raises as `credentials_of`
+    does."""
+    source = token_for(address, os.environ)
+    return credentials_of(address), "" if source is None else read_token(source)
+
+
+def renews_unseen(address: Address) -> bool:
+    """Return whether the program itself provides what is presented to this address, so that `presented_to` does not
+    show when it was renewed."""
+    return isinstance(address, Endpoint) and (address.credentials is not None or bool(address.interceptors))

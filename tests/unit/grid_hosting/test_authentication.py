@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -371,23 +371,33 @@ async def test_a_new_call_on_the_open_connection_of_an_expired_certificate_is_re
 
 async def test_a_handler_with_its_own_end_is_asked_to_drain_before_and_is_then_ended_once() -> None:
     now, said = [START], list[str]()
-    calls = OpenCalls(lambda: now[0])
+    calls = OpenCalls(lambda: now[0], lambda: 0.5)
     with calls.opened(Principal("token:a", ends_at=START + timedelta(minutes=5)), None, "") as call:
-        call.end, call.drain = lambda error: said.append(error.reason), lambda: said.append("drain")
-        for seconds in (0, 269, 270, 299, 300, 301):
+        call.end = lambda error: said.append(error.reason)
+        call.drain = lambda left: said.append(f"drain: {left:g} s are left")
+        for seconds in (0, 237, 238, 299, 300, 301):
             now[0] = START + timedelta(seconds=seconds)
             calls.check_time()
-    assert said == ["drain", "ERROR_REASON_CREDENTIAL_EXPIRED"]
+    assert said == ["drain: 62 s are left", "ERROR_REASON_CREDENTIAL_EXPIRED"]
     assert not len(calls)
 
 
-async def test_a_credential_that_ends_soon_is_not_drained_again() -> None:
-    now, said = [START], list[str]()
-    calls = OpenCalls(lambda: now[0])
-    with calls.opened(Principal("token:a", ends_at=START + timedelta(seconds=29)), None, "") as call:
-        call.end, call.drain = lambda error: said.append(error.reason), lambda: said.append("drain")
-        calls.check_time()
-    assert said == []
+async def test_the_streams_of_one_credential_are_asked_to_drain_at_different_times() -> None:
+    now, drained = [START], list[float]()
+    draws = iter([each / 500 for each in range(500)])
+    calls = OpenCalls(lambda: now[0], lambda: next(draws))
+    with ExitStack() as opened:
+        for _ in range(500):
+            call = opened.enter_context(calls.opened(Principal("a", ends_at=START + timedelta(hours=1)), None, ""))
+            call.drain = drained.append
+        most = 0
+        for seconds in range(3000, 3600):
+            now[0], before = START + timedelta(seconds=seconds), len(drained)
+            calls.check_time()
+            most = max(most, len(drained) - before)
+    assert len(drained) == 500
+    assert most <= 2, "in a second"
+    assert min(drained) > 149
 
 
 async def test_health_is_open_but_only_for_a_few_watches_of_one_address() -> None:

@@ -11,10 +11,13 @@ Read in this order.
 - `turns`             the order in which the agents of one stream send.
 - `members`           the agent for which a message of a shared stream is meant.
 - `shared_stream`     `SharedStream`, which makes the decisions about a stream and its agents.
+- `handover`          the move of agents from one stream to the next.
 - `codec`             the conversion of messages to protobuf.
 - `stream_log`        the log lines of a stream.
 - `hooks`             the calls of the program's callbacks.
 - `agent_transport`   the part of an `Agent` that connects its session, its inbox, and its stream.
+- `agent_channel`     the channel of a stream, which is renewed with its credential.
+- `stream_move`       the preparation of the next stream before the present one ends.
 - `thread_transport`  a `SharedStream` over gRPC: threads and a channel.
 - `connection`        the choice of a stream for each agent, and the lock that guards the streams.
 

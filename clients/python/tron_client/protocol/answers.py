@@ -73,9 +73,15 @@ class DeclaredDown:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """The registry is about to stop: reconnect within this many seconds."""
+    """The registry is about to stop: reconnect within this many seconds.
+
+    `ends_after`: the registry goes on, and ends this stream after this many seconds; None: it stops. `renews`: the next
+    stream needs another credential.
+    """
 
     reconnect_after: float
+    ends_after: float | None = None
+    renews: bool = False
 
 
 @dataclass(frozen=True, slots=True)

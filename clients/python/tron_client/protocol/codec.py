@@ -107,7 +107,7 @@ def decode(response: heartbeat_pb2.HeartbeatResponse) -> Incoming | None:
             declared = response.declared_down
             return answers.DeclaredDown(Event.from_proto(declared.event), declared.service_id)
         case "drain":
-            return answers.Drain(wire.seconds(response.drain.reconnect_after))
+            return _drain(response.drain)
         case "rejected":
             refused = response.rejected
             reason = _REASONS.get(refused.reason, f"ERROR_REASON_{refused.reason}")
@@ -125,6 +125,12 @@ def stream_error(error: TronError | None) -> StreamError | None:
     refused = error.fields if isinstance(error, InvalidRequest) else ()
     fields = tuple((each.field, each.description) for each in refused)
     return StreamError(error.reason, error.message, incarnation, fields)
+
+
+def _drain(told: heartbeat_pb2.Drain) -> answers.Drain:
+    ends_after = wire.seconds(told.ends_after) if told.HasField("ends_after") else None
+    renews = told.reason == error_reason_pb2.ERROR_REASON_CREDENTIAL_EXPIRED
+    return answers.Drain(wire.seconds(told.reconnect_after), ends_after, renews)
 
 
 def _registered(told: heartbeat_pb2.Registered) -> answers.Registered:

@@ -57,9 +57,14 @@ class Connection:
         self._offered = False
         self.carry(agent)
 
+    def opened(self, stream: ThreadTransport) -> None:
+        """Record that this stream carries agents, too, which another one carried. Called with the lock held."""
+        self._streams.append(stream)
+
     def ended(self, stream: ThreadTransport) -> None:
         """Record that the stream carries no agent any more. Called with the lock held."""
-        self._streams.remove(stream)
+        if stream in self._streams:  # one to which no agent has moved was never counted
+            self._streams.remove(stream)
 
     def after_fork(self) -> None:
         """Drop the streams and the threads in a forked child, because they belong to the parent process."""

@@ -43,6 +43,10 @@ class Members:
         self._names[session] = name
         self._list(session)
 
+    def name_of(self, session: AgentSession) -> str:
+        """Return the name of an agent's service."""
+        return self._names.get(session, "")
+
     def remove(self, session: AgentSession) -> None:
         """Remove an agent that this stream no longer carries."""
         self._unlist(session)

@@ -95,6 +95,11 @@ class SendQueue:
         self._goodbye = goodbye
 
     @property
+    def awaits_answer(self) -> bool:
+        """Whether a registration was sent on this stream and is not answered yet."""
+        return self._leaving or self._unanswered_since is not None
+
+    @property
     def leaving(self) -> bool:
         """Whether a goodbye waits or has been sent."""
         return self._goodbye is not None

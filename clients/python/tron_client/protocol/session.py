@@ -167,6 +167,11 @@ class AgentSession:
         return self._queue.registration_sent and not self._queue.confirmed and self.refused is None
 
     @property
+    def movable(self) -> bool:
+        """Whether another stream may carry the agent now: nothing that would follow it is on its way on this one."""
+        return not (self.over or self._queue.goodbye_sent or self._queue.awaits_answer)
+
+    @property
     def leaving(self) -> bool:
         """Whether the program stopped the agent: its goodbye waits or has been sent."""
         return self._queue.leaving
@@ -226,7 +231,7 @@ class AgentSession:
                     self._step_down(message.incarnation)
             case DeclaredDown():
                 self._happened.append(DownDeclared(message.event))
-            case Drain():
+            case Drain() if message.ends_after is None:
                 self._drain_within = max(0.0, message.reconnect_after)
                 self._queue.close()
                 self._happened.append(DrainBegan())

@@ -36,6 +36,15 @@ Told = list[tuple["AgentSession", "list[Happened]"]]
 
 
 @dataclass(frozen=True, slots=True)
+class Renewal:
+    """The registry ends the stream at this time, and asks for the next one before. `renews`: the next one needs another
+    credential."""
+
+    ends_at: float
+    renews: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEnd:
     """The consequences of the end of a stream."""
 
@@ -72,8 +81,12 @@ class SharedStream:
         self._heard_at: float | None = None
         self._registered_at: float | None = None
         self._drain_within: float | None = None
+        self.held = False
+        """Whether the stream stays open although it carries no agent, because some may come back."""
         self._backoff = Backoff()
         self._told: Told = []
+        self.renewal: Renewal | None = None
+        """What the registry asked for on the stream that is open; None if it did not."""
 
     # --- agents -----------------------------------------------------------------------------------------------------
 
@@ -119,6 +132,14 @@ class SharedStream:
             if self._opened and not self._closing:
                 self._begin_first()
 
+    def hand_over(self, session: AgentSession, to: SharedStream) -> None:
+        """Let another stream carry an agent, which registers there. The registry follows it, and this stream says
+        nothing of it any more."""
+        name = self._members.name_of(session)
+        self.leave(session)
+        self._ahead = deque(each for each in self._ahead if each[0] is not session)
+        to.join(session, name)
+
     def abandon(self, session: AgentSession) -> bool:
         """End an agent without a goodbye: TRON must treat it as if a stream of its own had broken.
 
@@ -148,7 +169,7 @@ class SharedStream:
         self._batches = False
         self._reported.clear()
         self._sequence = 0
-        self._heard_at = self._registered_at = self._drain_within = None
+        self._heard_at = self._registered_at = self._drain_within = self.renewal = None
         self._begin_first()
 
     @property
@@ -156,6 +177,8 @@ class SharedStream:
         """Whether more may be sent on this stream; if not, the transport half-closes it."""
         if not self._opened or self._closing or self._dead:
             return False
+        if self.held and not self._members:
+            return True
         if self.offered is False:
             return any(each.sending for each in self._begun)
         return bool(self._members or self._ahead)
@@ -217,6 +240,9 @@ class SharedStream:
         kind = type(message)
         if kind is BeatAck:
             self._acknowledged(message, now)  # type: ignore[arg-type]
+            return self.take_told()
+        if type(message) is Drain and message.ends_after is not None:
+            self.renewal = Renewal(now + message.ends_after, message.renews)
             return self.take_told()
         if kind is Drain:
             self._drain_within, self._closing = max(0.0, message.reconnect_after), True  # type: ignore[union-attr]

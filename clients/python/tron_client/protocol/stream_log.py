@@ -54,6 +54,22 @@ def ended(service_id: str, address: Address, then: Reconnect | Stop, error: Tron
     _log.log(level, "stream_ended service_id=%s error=%r retry_in=%.3f", service_id, error, then.delay)
 
 
+def asked_to_move(address: Address, ends_in: float, *, renews: bool) -> None:
+    """Log that the registry asks for the next stream before this one ends."""
+    because = "the credential ends" if renews else "the connection is old"
+    _log.info("next_stream_asked registry=%s ends_in=%.1f because=%s", address, ends_in, because)
+
+
+def moved(address: Address, agents: int) -> None:
+    """Log that the next stream carries the agents of one that is about to end."""
+    _log.info("stream_moved registry=%s services=%d", address, agents)
+
+
+def not_moved(address: Address, why: str) -> None:
+    """Log that the next stream could not take up the agents; it is tried again."""
+    _log.info("stream_not_moved registry=%s why=%s", address, why)
+
+
 def not_connected(service_id: str, address: Address, why: str) -> None:
     """Log why the agent is not registered."""
     _log.warning("not_connected service_id=%s registry=%s why=%s", service_id, address, why)

@@ -16,26 +16,28 @@ import grpc
 from grid.registry.v1 import heartbeat_pb2, registry_service_pb2_grpc
 
 from tron_client import forks
-from tron_client.channel import TRUST, open_agent_channel
-from tron_client.credentials import credentials_of
 from tron_client.errors import from_rpc_error
 from tron_client.outages import OUTAGES
 from tron_client.protocol import codec, happened, stream_log
+from tron_client.protocol.agent_channel import AgentChannel
 from tron_client.protocol.agent_transport import Streams
 from tron_client.protocol.answers import Alert, BeatAck
 from tron_client.protocol.happened import Stop
 from tron_client.protocol.messages import Beats
 from tron_client.protocol.shared_stream import SharedStream
+from tron_client.protocol.stream_move import StreamMove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from tron_client.address import Address
     from tron_client.errors import TronError
     from tron_client.protocol.agent_transport import AgentTransport, Call
     from tron_client.protocol.happened import Happened
     from tron_client.protocol.messages import OutgoingShared
     from tron_client.protocol.session import AgentSession
     from tron_client.protocol.shared_stream import Told
+    from tron_client.protocol.stream_move import MovingStream
     from tron_client.reachability import Answer
 
 _DRAIN_PATIENCE = 0.5
@@ -53,6 +55,9 @@ class AllStreams(Streams, Protocol):
     def carry_alone(self, agent: AgentTransport) -> None:
         """Carry the agent on a stream of its own, because the registry does not offer shared streams."""
 
+    def opened(self, stream: ThreadTransport) -> None:
+        """Record that this stream carries agents, too, which another one carried."""
+
     def ended(self, stream: ThreadTransport) -> None:
         """Record that the stream carries no agent any more."""
 
@@ -64,18 +69,21 @@ class ThreadTransport:
     def __init__(self, connection: AllStreams, process: str) -> None:
         """`process` has the same meaning as in `SharedStream`."""
         self._connection = connection
-        self._address = connection.address
-        self._changed = threading.Condition(connection.lock)
+        self._process = process
+        self.address: Address = connection.address
+        self.changed = threading.Condition(connection.lock)
         """Notified when there is something to send, or no agent is left."""
-        self._stream = SharedStream(process)
+        self.stream = SharedStream(process)
         self._agents: dict[AgentSession, AgentTransport] = {}
         self._waits: list[int] = []
-        self._channel: grpc.Channel | None = None
-        self._credentials: grpc.ChannelCredentials | None = None
-        self._generation = 0
+        self._channel = AgentChannel(self.address)
         self._streams = 0
         self._call: Any = None
         self._broken_off = False
+        self._move: StreamMove | None = None
+        """Moves the agents to the next stream; None while the registry did not ask for it."""
+        self._beside: StreamMove | None = None
+        """Moves agents to this stream; None once it has ended."""
         self.over = False
         """Whether no agent is left, and none can be added any more."""
         self._worker = threading.Thread(target=self._run, name="tron-stream", daemon=True)
@@ -86,7 +94,7 @@ class ThreadTransport:
     @property
     def offered(self) -> bool | None:
         """Whether the registry offers shared streams; None while that is unknown."""
-        return self._stream.offered
+        return self.stream.offered
 
     def start(self) -> None:
         """Start the worker thread."""
@@ -101,28 +109,29 @@ class ThreadTransport:
         """Carry this agent from now on."""
         self._agents[agent.session] = agent
         agent.carried(self)
-        self._stream.join(agent.session, agent.name)
-        if self._streams and self._stream.offered is not True:
+        self.stream.join(agent.session, agent.name)
+        if self._streams and self.stream.offered is not True:
             self._look_for_causes(_FIRST_PATIENCE)
-        self._changed.notify_all()
+        self.changed.notify_all()
 
     def poke(self, agent: AgentTransport) -> None:
         """Send what this agent's session has to send."""
-        self._stream.poke(agent.session)
-        self._changed.notify_all()
+        self.stream.poke(agent.session)
+        self.changed.notify_all()
 
     def abandon(self, agent: AgentTransport) -> Call | None:
         """Stop carrying this agent, without a goodbye. Return the call to cancel, if there is one."""
         if agent.session not in self._agents:
             return None
-        break_off = self._stream.abandon(agent.session)
+        break_off = self.stream.abandon(agent.session)
         self._remove(agent)
         self._broken_off = self._broken_off or break_off
         return self._call if break_off or self.over else None
 
     def forget(self) -> None:
         """Drop the stream in a forked child, because it belongs to the parent process."""
-        forks.keep(self._call, self._channel)
+        forks.keep(self._call, self._move)
+        self._channel.forget()
 
     # --- the worker -------------------------------------------------------------------------------------------------
 
@@ -130,19 +139,20 @@ class ThreadTransport:
         delay = 0.0
         try:
             while True:
-                with self._changed:
-                    if self._changed.wait_for(lambda: self.over, delay):
+                with self.changed:
+                    if self.changed.wait_for(lambda: self.over, delay):
                         return
+                    # Its agents are on the next stream, and may come back.
+                    self.changed.wait_for(lambda: self.over or self._agents)
                 delay = self._hold_stream()
         finally:
-            with self._changed:
+            with self.changed:
                 agents = tuple(self._agents.values())
                 for agent in agents:
                     self._remove(agent)
             for agent in agents:
                 agent.finish()
-            if self._channel is not None:
-                self._channel.close()
+            self._channel.close()
 
     def _hold_stream(self) -> float:
         """Open one stream and read it to its end; return the seconds until the next one should be opened."""
@@ -150,46 +160,42 @@ class ThreadTransport:
         try:
             self._read()
         except grpc.RpcError as failed:
-            error = None if self._broken_off else from_rpc_error(failed, self._address)
+            error = None if self._broken_off else from_rpc_error(failed, self.address)
         except Exception:
             if not self.over:
                 stream_log.failed(",".join(agent.service_id for agent in tuple(self._agents.values())))
-        with self._changed:
+        with self.changed:
             self._call = None
-            end = self._stream.stream_ended(codec.stream_error(error), time.monotonic(), random.random())
+            self._stop_moving()
+            end = self.stream.stream_ended(codec.stream_error(error), time.monotonic(), random.random())
             outcomes = [(self._agents[session], then) for session, then in end.agents]
             for agent, then in outcomes:
                 if isinstance(then, Stop):
                     self._remove(agent)
                 agent.notify()
-            self._changed.notify_all()
+            self.changed.notify_all()
         for agent, then in outcomes:
-            stream_log.ended(agent.service_id, self._address, then, error)
+            stream_log.ended(agent.service_id, self.address, then, error)
             if isinstance(then, Stop):
                 agent.handle(() if then.because is None else (then.because,))
                 agent.finish()
         return end.delay or 0.0
 
     def _read(self) -> None:
-        with self._changed:
+        with self.changed:
             if self.over:
                 return
-            generation = TRUST.generation
-            credentials = credentials_of(self._address)
-            if self._channel is None or self._generation != generation or self._credentials is not credentials:
-                if self._channel is not None:
-                    self._channel.close()
-                self._channel = open_agent_channel(self._address, generation)
-                self._generation, self._credentials = generation, credentials
+            channel = self._channel.open()
             self._broken_off = False
-            self._stream.stream_opened()
+            self.stream.stream_opened()
             self._streams += 1
-            stub = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
+            stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
             # Waits for the connection: the channel tries at most 2 s apart, and a refusal would only add our own wait.
             call = stub.Heartbeat(self._requests(self._streams), wait_for_ready=True)
             self._call = call
             known = any(session.incarnation for session in self._agents)
-            self._look_for_causes(_LATER_PATIENCE if known else _FIRST_PATIENCE)
+            if self._beside is None:
+                self._look_for_causes(_LATER_PATIENCE if known else _FIRST_PATIENCE)
         try:
             for response in call:
                 self._receive(response)
@@ -201,13 +207,14 @@ class ThreadTransport:
 
     def _receive(self, response: heartbeat_pb2.HeartbeatResponse) -> None:
         for message in codec.decode_all(response):
-            with self._changed:
-                events = self._agents_of(self._stream.receive(message, time.monotonic(), random.random()))
+            with self.changed:
+                events = self._agents_of(self.stream.receive(message, time.monotonic(), random.random()))
                 if type(message) is BeatAck:
                     return
                 # An alert has nothing sent before the program has handled it: the thread that sends must not delay it.
                 if type(message) is not Alert:
-                    self._changed.notify_all()
+                    self.changed.notify_all()
+                self._move_if_asked()
             self._handle(events)
 
     # --- what goes up -----------------------------------------------------------------------------------------------
@@ -224,16 +231,16 @@ class ThreadTransport:
         message: OutgoingShared | None = None
         going_on = True
         while message is None and going_on:
-            with self._changed:
+            with self.changed:
                 now = time.monotonic()
                 if stream != self._streams:
                     return None
-                message = self._stream.next_message(now)
-                events = self._agents_of(self._stream.take_told())
-                dead, going_on = self._stream.is_dead, self._stream.sending
+                message = self.stream.next_message(now)
+                events = self._agents_of(self.stream.take_told())
+                dead, going_on = self.stream.is_dead, self.stream.sending
                 if message is None and going_on and not events:
-                    deadline = self._stream.deadline(now)
-                    self._changed.wait(None if deadline is None else deadline - now)
+                    deadline = self.stream.deadline(now)
+                    self.changed.wait(None if deadline is None else deadline - now)
             self._handle(events)
             if dead:
                 self._break_connection()
@@ -264,43 +271,123 @@ class ThreadTransport:
                     case happened.RegistrationConfirmed() if event.first:
                         self._stop_looking()
                     case happened.DrainBegan() if agent is events[0][0]:
-                        timer = threading.Timer(_DRAIN_PATIENCE, self._call.cancel)
-                        timer.daemon = True
-                        timer.start()
+                        self._cancel_soon(self._call)
             if agent.session.over:
                 agent.finish()
 
     def _remove(self, agent: AgentTransport) -> None:
         del self._agents[agent.session]
-        self._stream.leave(agent.session)
+        self.stream.leave(agent.session)
         agent.carried(None)
+        if not self.stream.held:
+            self._end_if_empty()
+        self.changed.notify_all()
+
+    def _end_if_empty(self) -> None:
         if not self._agents and not self.over:
             self.over = True
             self._connection.ended(self)
-        self._changed.notify_all()
 
     def _break_connection(self) -> None:
         """Break the stream, because the registry does not answer on it, and do not use its connection again."""
-        with self._changed:
+        with self.changed:
             call = self._call
-        TRUST.give_up(self._generation)
+        self._channel.give_up()
         if call is not None:
             call.cancel()
+
+    @staticmethod
+    def _cancel_soon(call: Call) -> None:
+        """Cancel a call that was half-closed, in case the registry does not end it."""
+        timer = threading.Timer(_DRAIN_PATIENCE, call.cancel)
+        timer.daemon = True
+        timer.start()
+
+    # --- the next stream --------------------------------------------------------------------------------------------
+
+    def _move_if_asked(self) -> None:
+        renewal = self.stream.renewal
+        if renewal is not None and (self._move is None or not self._move.running) and self._agents:
+            self.stream.renewal = None
+            self._move = StreamMove(self, renewal)
+            self._move.start()
+
+    def _stop_moving(self) -> None:
+        """The stream has ended: nothing moves from it any more, and what does not stay here returns."""
+        if self._move is not None:
+            self._move.stop()
+        if self._beside is not None:
+            self._beside.give_back()
+            self._beside = None
+            self._end_if_empty()
+
+    def may_renew(self) -> bool:
+        """Return whether the next stream may present another credential."""
+        return self._channel.may_renew()
+
+    def following(self) -> ThreadTransport:
+        """Return the next stream, on a new connection that is not open yet. All streams of the process that are asked
+        to move share it."""
+        self._channel.give_up()
+        return ThreadTransport(self._connection, self._process)
+
+    def connect(self, timeout: float) -> bool:
+        """Wait for the connection; return whether it is open. If not, it is closed."""
+        try:
+            with self.changed:
+                self._channel.open()
+            if self._channel.wait_ready(timeout):
+                return True
+        except ValueError:
+            pass  # the files are being written
+        self._channel.close()
+        return False
+
+    def start_beside(self, move: StreamMove) -> None:
+        """Open the stream, to which `move` moves agents. Called with the lock held."""
+        self._beside = move
+        self._connection.opened(self)
+        self.start()
+
+    def pass_on(self, sessions: Iterable[AgentSession], to: MovingStream) -> None:
+        """Let the other stream carry these agents, which the `SharedStream` has handed over. Called with the lock
+        held."""
+        assert isinstance(to, ThreadTransport)
+        for session in sessions:
+            to.take_up(self._agents.pop(session))
+        self.changed.notify_all()
+
+    def take_up(self, agent: AgentTransport) -> None:
+        """Carry an agent that another stream has passed on. Called with the lock held."""
+        self._agents[agent.session] = agent
+        agent.carried(self)
+        self.changed.notify_all()
+
+    def wind_up(self) -> None:
+        """End the stream if it carries no agent. Called with the lock held."""
+        if self._agents:
+            return
+        self._end_if_empty()
+        if self._worker.ident is None:
+            self._channel.close()  # it was never opened
+        if self._call is not None:
+            self._cancel_soon(self._call)
+        self.changed.notify_all()
 
     # --- why there is no registration -------------------------------------------------------------------------------
 
     def _look_for_causes(self, patience: float) -> None:
-        self._waits.append(OUTAGES.begin(self._address, self._found, patience))
+        self._waits.append(OUTAGES.begin(self.address, self._found, patience))
 
     def _stop_looking(self) -> None:
-        with self._changed:
+        with self.changed:
             waits, self._waits = self._waits, []
         for number in waits:
             OUTAGES.end(number)
 
     def _found(self, answer: Answer) -> None:
         words = answer.words if answer.kind != "grpc" else f"{answer.words}, and the registration has no answer yet"
-        with self._changed:
+        with self.changed:
             hindered = [agent for session, agent in self._agents.items() if session.hindered(words)]
         for agent in hindered:
-            stream_log.not_connected(agent.service_id, self._address, words)
+            stream_log.not_connected(agent.service_id, self.address, words)

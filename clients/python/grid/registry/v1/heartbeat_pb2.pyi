@@ -693,21 +693,38 @@ Global___DeclaredDown: _TypeAlias = DeclaredDown  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):
-    """The registry is going away: reconnect, at a random moment within this time."""
+    """Leave this stream. Without `ends_after` the registry is going away: send nothing more, and reconnect, at a random moment
+    within `reconnect_after`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RECONNECT_AFTER_FIELD_NUMBER: _builtins.int
+    ENDS_AFTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _error_reason_pb2.ErrorReason.ValueType
+    """Why, if `ends_after` is set. CREDENTIAL_EXPIRED: the credential of this stream ends then, so the next one needs another.
+    DRAINING: the connection is old.
+    """
     @_builtins.property
     def reconnect_after(self) -> _duration_pb2.Duration: ...
+    @_builtins.property
+    def ends_after(self) -> _duration_pb2.Duration:
+        """The registry goes on, and this stream does so for this long. Until then, open the next stream on a new connection,
+        re-attach there each service with the incarnation that it holds, and close this stream once they are registered there.
+        Until then, go on with this one.
+        """
+
     def __init__(
         self,
         *,
         reconnect_after: _duration_pb2.Duration | None = ...,
+        ends_after: _duration_pb2.Duration | None = ...,
+        reason: _error_reason_pb2.ErrorReason.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reconnect_after", b"reconnect_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ends_after", b"ends_after", "reconnect_after", b"reconnect_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reconnect_after", b"reconnect_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_after", b"ends_after", "reason", b"reason", "reconnect_after", b"reconnect_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
