@@ -33,7 +33,7 @@ from gateway_http.page import session
 from gateway_http.route_roles import READ, ROUTE_ROLES
 from gateway_http.runtime import authenticating, connected
 from gateway_http.v1 import api, overview
-from grid_hosting.identity import own_agent
+from grid_hosting.identity import end_own_agent, own_agent
 from grid_hosting.listening import bind_socket
 from grid_hosting.program import write_ready
 from grid_hosting.telemetry.program_metrics import tls_metrics
@@ -147,9 +147,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             securing.cancel()
             for port in ports.values():
                 port.should_exit = True
-            for agent in agents:
-                # The gateway comes back after a restart: it does not leave, it is away for a moment.
-                await loop.run_in_executor(None, agent.abandon)
+            await asyncio.gather(*(end_own_agent(each, leaves=stop.is_set()) for each in agents))
     log.info("gateway_stopped")
 
 

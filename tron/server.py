@@ -13,7 +13,7 @@ from tron_client.channel import open_aio_channel
 from grid_hosting.access.remote_access import RemoteAccess
 from grid_hosting.grpc_server import build_server
 from grid_hosting.health import HealthService
-from grid_hosting.identity import own_agent
+from grid_hosting.identity import end_own_agent, own_agent
 from grid_hosting.program import write_ready
 from grid_hosting.sinks.build import build
 from grid_hosting.start import StartError
@@ -120,8 +120,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 for task in running:
                     task.cancel()
                 if config.self_register:
-                    # TRON goes on watching after a restart: it does not leave, it is away for a moment.
-                    await loop.run_in_executor(None, agent.abandon)
+                    await end_own_agent(agent, leaves=stop.is_set())
                 await server.stop(1.0)
                 await prober.close()
                 telemetry.close()

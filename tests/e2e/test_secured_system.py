@@ -33,6 +33,7 @@ from tests.e2e.raw_agent import RawAgent, a_service, seconds
 from tests.e2e.refusals import read_refusal
 from tests.support.binaries import find_binary
 from tests.support.processes import System, start_registry, start_system
+from tests.support.stored_events import stored_alerts
 from tests.support.waiting import wait_until
 
 WORKER, TWIN, BOSS, ADMIN = "worker", "twin", "boss", "admin"
@@ -142,6 +143,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             found.tron(ADMIN, "token", "create", *words)
         yield found
         assert "Traceback" not in system.log, system.log
+    alerts = stored_alerts(folder / "data" / "registry")
+    assert [each for each in alerts if each[1] in CORE | {"demo-1"}] == [], "programs that stop say goodbye"
 
 
 def test_all_programs_authenticate_to_each_other_and_no_registration_is_lost(secured: Secured) -> None:
