@@ -34,6 +34,9 @@ def field_of(path: str) -> TargetOf:
     return lambda request: str(read(request))
 
 
+Find = Callable[[str], Principal | None]
+"""Returns the principal with a name; None if there is none."""
+
 NO_TARGETS: Mapping[str, TargetOf] = {}
 
 
@@ -58,9 +61,15 @@ class Auditing(WrappingInterceptor):
     `targets`: what the requests of other methods are about."""
 
     def __init__(
-        self, trail: Trail, acts: Mapping[str, TargetOf], targets: Mapping[str, TargetOf] = NO_TARGETS
+        self,
+        trail: Trail,
+        acts: Mapping[str, TargetOf],
+        targets: Mapping[str, TargetOf] = NO_TARGETS,
+        find: Find = lambda _: None,
     ) -> None:
+        """`find`: see record_of."""
         super().__init__()
+        self._find = find
         self._trail = trail
         self._acts = acts
         self._targets = targets
@@ -72,7 +81,9 @@ class Auditing(WrappingInterceptor):
 
         def refused(request: Any, context: Context, error: TronError) -> None:
             target = "" if refused_at is None else refused_at(request)
-            self._trail.refused(record_of(AuditKind.REFUSAL, method, context, target, outcome_of(error)))
+            self._trail.refused(
+                record_of(AuditKind.REFUSAL, method, context, target, outcome_of(error), find=self._find)
+            )
 
         async def served(request: Any, context: Context) -> Any:
             try:
@@ -113,21 +124,23 @@ def record_of(
     outcome: str = "OK",
     actor: Principal | None = None,
     named: str = "",
+    find: Find = lambda _: None,
 ) -> AuditRecord:
     """Return a record about the call that runs now. `actor`: the caller if it is not the current principal; `named`:
-    the principal for which it speaks if it is a relay, else that of the metadata."""
+    the principal for which it speaks if it is a relay, else that of the metadata. The actor is the named one only if
+    `find` knows it, else the relay: a name that nobody has is only a text."""
     principal = actor or current_principal()
     names = [named] if named else [_text(value) for name, value in _metadata(context) if name == ON_BEHALF_OF]
-    spoken_for = names[0] if len(names) == 1 and Role.RELAY in principal.roles else ""
+    found = find(names[0]) if len(names) == 1 and Role.RELAY in principal.roles else None
     return AuditRecord(
         time.time(),
         kind,
-        spoken_for[:512] or principal.name,
+        principal.name if found is None else found.name,
         method,
         target[:512],
         outcome,
         context.peer(),
-        principal.name if spoken_for else current_relay(),
+        current_relay() if found is None else principal.name,
     )
 
 

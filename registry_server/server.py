@@ -88,7 +88,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         services=SERVICES,
         max_message_bytes=config.max_message_bytes,
         credentials=security.grpc_credentials(),
-        interceptors=() if authentication is None else (authentication, Auditing(trail, ACTS, TARGETS)),
+        interceptors=() if authentication is None else (authentication, Auditing(trail, ACTS, TARGETS, access.find)),
     )
     server, address = bound.server, bound.address
     security.admit(address)

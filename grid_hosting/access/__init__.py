@@ -9,6 +9,7 @@ Both the registry and the commands that work without a server use it. Read in th
 - `audit`            what the audit log records, and how refusals are counted.
 - `audit_codec`      encodes its records.
 - `trail`            writes the records of one server.
+- `reports`          what the registry believes of the records of other servers.
 - `failed_attempts`  how long the answer to a failed attempt is delayed.
 - `answers`          what a program that keeps no principals remembers of the registry's answers.
 - `remote`           the authority of such a program.

@@ -69,9 +69,12 @@ class AuditFilter:
 
 
 class RefusalCounts:
-    """The refusals of the current window. `now`: monotonic seconds."""
+    """The refusals of the current window. `now`: monotonic seconds; `via`: the server that reports them, if it has a
+    count of its own; `most`: kinds within one window."""
 
-    def __init__(self) -> None:
+    def __init__(self, via: str = "", most: int = MOST_KINDS) -> None:
+        self._via = via
+        self._most = most
         self._ends_at: float | None = None
         self._counts: dict[tuple[str, str, str], tuple[int, AuditRecord]] = {}
         self._dropped = 0
@@ -87,11 +90,16 @@ class RefusalCounts:
         if known is not None:
             self._counts[key] = known[0] + record.count, record
             return ended
-        if len(self._counts) >= MOST_KINDS or record.kind is AuditKind.DROPPED:
+        if len(self._counts) >= self._most or record.kind is AuditKind.DROPPED:
             self._dropped += record.count
             return ended
         self._counts[key] = 0, record
         return [*ended, record]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no window is open."""
+        return self._ends_at is None
 
     def advance(self, now: float) -> list[AuditRecord]:
         """Return the records of a window that has ended; none while it goes on."""
@@ -103,7 +111,9 @@ class RefusalCounts:
         records = [replace(last, count=count) for count, last in self._counts.values() if count]
         if self._dropped:
             newest = max((each.at for _, each in self._counts.values()), default=0.0)
-            records.append(AuditRecord(newest, AuditKind.DROPPED, "", "", outcome="", count=self._dropped))
+            records.append(
+                AuditRecord(newest, AuditKind.DROPPED, "", "", outcome="", via=self._via, count=self._dropped)
+            )
         self._ends_at, self._counts, self._dropped = None, {}, 0
         return records
 

@@ -212,12 +212,18 @@ class AccessBook:
                 self.revoke(each.token_id)
 
 
+def is_principal_name(name: str) -> bool:
+    """Whether a text has the form of the name of a principal: KIND:NAME, which people can read."""
+    kind, colon, rest = name.partition(":")
+    seen = bool(colon and rest) and len(name) <= MOST_NAME and not _unseen(name) and rest == rest.strip()
+    return seen and kind in KINDS and unicodedata.is_normalized("NFC", name)
+
+
 def _checked(principal: Registered) -> Registered:
     """Return the principal in its normal form. Raises InvalidRequest."""
     name = unicodedata.normalize("NFC", principal.name)
-    kind, colon, rest = name.partition(":")
     errors = []
-    if not colon or kind not in KINDS or not rest or len(name) > MOST_NAME or _unseen(name) or rest != rest.strip():
+    if not is_principal_name(name):
         why = f"is {principal.name!r}; write KIND:NAME, where KIND is {', '.join(KINDS[:-1])} or {KINDS[-1]}"
         errors.append(FieldError("name", why))
     errors += [*_text_errors("group", principal.group), *_text_errors("description", principal.description)]

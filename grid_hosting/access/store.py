@@ -46,8 +46,12 @@ CREATE TABLE IF NOT EXISTS audit (
 
 MOST_ACTS = 1_000_000
 MOST_REFUSALS = 100_000
-"""Records that are kept of acts, and of refusals, which cannot push out those of acts. Overflow rule: the oldest ones
-are deleted; numbers are never used again."""
+MOST_REPORTED = 50_000
+"""Records that are kept of acts, of refusals, and of what relays report, none of which can push out those of another
+kind. Overflow rule: the oldest ones are deleted; numbers are never used again."""
+
+_REPORTED = "(via <> '' AND method NOT GLOB '/grid.*')"
+"""What relays report: they report no methods of the registry and of TRON; see `reports`."""
 
 _COLUMNS = "number, at, kind, actor, method, target, outcome, peer, via, count"
 
@@ -158,7 +162,11 @@ class AccessStore:
             self._db.executemany(
                 f"INSERT INTO audit ({_COLUMNS.partition(', ')[2]}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
-            for most, test in ((MOST_ACTS, "kind = 1"), (MOST_REFUSALS, "kind <> 1")):
+            for most, test in (
+                (MOST_ACTS, f"kind = 1 AND NOT {_REPORTED}"),
+                (MOST_REFUSALS, f"kind <> 1 AND NOT {_REPORTED}"),
+                (MOST_REPORTED, _REPORTED),
+            ):
                 self._db.execute(
                     f"DELETE FROM audit WHERE {test} AND number <="
                     f" (SELECT number FROM audit WHERE {test} ORDER BY number DESC LIMIT 1 OFFSET ?)",

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from grid_model.errors import Draining, TronError
+from grid_model.errors import Draining, InvalidRequest, TronError
 
 from grid_hosting.access.audit import AuditRecord, RefusalCounts
 from grid_hosting.access.store import AccessStoreError
@@ -25,11 +25,19 @@ MOST_WAITING = 2000
 """Records of each kind, acts and refusals, that wait to be written. Overflow rule: further ones are dropped, which the
 log says."""
 
+MOST_KINDS_OF_RELAY = 50
+"""Kinds of refusals that one relay may report within one window; see `RefusalCounts`."""
+
+MOST_RELAYS = 20
+"""Relays whose refusals are counted apart. Overflow rule: the others share one count."""
+
 MOST_AT_ONCE = 500
 """Records that are written together."""
 
 END_WITHIN = 3.0
 """Seconds for which acts that are under way go on when the program ends."""
+
+SEVERAL = "several relays"
 
 FAILED = (AccessStoreError, TronError)
 
@@ -41,6 +49,7 @@ class AuditTrail:
     def __init__(self, append: Callable[[Sequence[AuditRecord]], Awaitable[None]]) -> None:
         self._append = append
         self._counts = RefusalCounts()
+        self._of_relays: dict[str, RefusalCounts] = {}
         self._acts: list[AuditRecord] = []
         self._refusals: list[AuditRecord] = []
         self._failing = False
@@ -69,9 +78,15 @@ class AuditTrail:
         errors of the act, and QuotaExceeded."""
         return await self._acting.run(act)
 
-    def refused(self, record: AuditRecord) -> None:
-        """Count a refusal, or as many as the record represents."""
-        self._keep(self._refusals, self._counts.refused(record, time.monotonic()))
+    def refused(self, record: AuditRecord, relay: str = "") -> None:
+        """Count a refusal, or as many as the record represents. `relay`: the one that reports it; it has a count of its
+        own, so that it cannot drop the refusals of others."""
+        counts = self._counts
+        if relay:
+            if relay not in self._of_relays and len(self._of_relays) >= MOST_RELAYS:
+                relay = SEVERAL
+            counts = self._of_relays.setdefault(relay, RefusalCounts(relay, MOST_KINDS_OF_RELAY))
+        self._keep(self._refusals, counts.refused(record, time.monotonic()))
 
     async def run(self) -> None:
         """Write the records that wait until cancelled, then those that remain."""
@@ -81,13 +96,20 @@ class AuditTrail:
                     async with asyncio.timeout(LOOK_EVERY):
                         await self._wake.wait()
                 except TimeoutError:
-                    self._keep(self._refusals, self._counts.advance(time.monotonic()))
+                    self._advance(time.monotonic())
                 self._wake.clear()
                 await self._write()
                 if self._failing:
                     await asyncio.sleep(LOOK_EVERY)
         finally:
             await asyncio.shield(self._write_the_rest())
+
+    def _advance(self, now: float) -> None:
+        self._keep(self._refusals, self._counts.advance(now))
+        for relay, counts in list(self._of_relays.items()):
+            self._keep(self._refusals, counts.advance(now))
+            if counts.is_empty:
+                del self._of_relays[relay]
 
     def _keep(self, waiting: list[AuditRecord], records: list[AuditRecord]) -> None:
         if not records:
@@ -104,6 +126,8 @@ class AuditTrail:
                 records = waiting[:MOST_AT_ONCE]
                 try:
                     await self._append(records)
+                except InvalidRequest as error:  # it will never be taken, and must not keep the others
+                    log.error("audit_not_written", why=error.message, dropped=len(records))
                 except FAILED as error:
                     if not self._failing:
                         log.error("audit_not_written", why=str(error), waiting=self.waiting)
@@ -114,7 +138,8 @@ class AuditTrail:
 
     async def _write_the_rest(self) -> None:
         await self._acting.finish(END_WITHIN)
-        self._keep(self._refusals, self._counts.end())
+        for counts in (self._counts, *self._of_relays.values()):
+            self._keep(self._refusals, counts.end())
         await self._write()
         if self.waiting:
             log.error("audit_not_written", why="the program ends", dropped=self.waiting)

@@ -42,7 +42,9 @@ class Callers:
         authentication. `error`: the reason; `on_behalf_of`: the principal that a relay named."""
         if self._refused is not None and current_principal() is not LOCAL:
             outcome = error.removeprefix("ERROR_REASON_")
-            record = record_of(AuditKind.REFUSAL, HEARTBEAT, context, service_id, outcome, named=on_behalf_of)
+            record = record_of(
+                AuditKind.REFUSAL, HEARTBEAT, context, service_id, outcome, named=on_behalf_of, find=self._find
+            )
             self._refused(record)
 
     def rights(self, context: Context) -> Rights | None:

@@ -25,6 +25,7 @@ from grid_model.errors import (
 from grid_hosting.access import audit_codec
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import Registered
+from grid_hosting.access.reports import Reports, is_judge
 from grid_hosting.access.store import AccessStoreError
 from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
 from grid_hosting.access.trail import AuditTrail
@@ -52,6 +53,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self._trail = trail
         self._loop = loop
         self._watchers = 0
+        self._reports = Reports()
 
     async def CreateToken(
         self, request: access_service_pb2.CreateTokenRequest, context: Context
@@ -194,19 +196,18 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
             raise InvalidRequest.of(
                 FieldError("records", f"are {len(request.records)}; at most {MAX_AUDIT} are allowed")
             )
-        records = [
-            _reported(f"records[{number}]", each, current_principal().name)
-            for number, each in enumerate(request.records)
-        ]
+        reporter = current_principal()
+        reported = [_reported(f"records[{number}]", each) for number, each in enumerate(request.records)]
+        records = self._reports.accept(reported, reporter, time.monotonic(), time.time())
         for each in records:
             if each.kind is not AuditKind.ACT:
-                self._trail.refused(each)
+                self._trail.refused(each, "" if is_judge(reporter) else reporter.name)
         acts = [each for each in records if each.kind is AuditKind.ACT]
         if acts:
             try:
                 await self._access.append_audit(acts)
             except AccessStoreError as error:
-                log.error("audit_not_written", why=str(error), acts=len(acts), via=current_principal().name)
+                log.error("audit_not_written", why=str(error), acts=len(acts), via=reporter.name)
                 raise Draining("the audit log cannot be written; see the log of the registry") from error
         return access_service_pb2.AppendAuditRecordsResponse()
 
@@ -238,9 +239,9 @@ def _check_authenticated() -> None:
         )
 
 
-def _reported(field: str, message: access_pb2.AuditRecord, reporter: str) -> AuditRecord:
-    """Return a record that another server reports. Raises InvalidRequest."""
-    texts = {name: getattr(message, name) for name in ("actor", "method", "target", "outcome", "peer")}
+def _reported(field: str, message: access_pb2.AuditRecord) -> AuditRecord:
+    """Return a record as another server reports it. Raises InvalidRequest."""
+    texts = {name: getattr(message, name) for name in ("actor", "method", "target", "outcome", "peer", "via")}
     errors = [
         FieldError(f"{field}.{name}", f"must be at most {MOST_AUDIT_TEXT} printable characters")
         for name, text in texts.items()
@@ -251,7 +252,8 @@ def _reported(field: str, message: access_pb2.AuditRecord, reporter: str) -> Aud
     if errors:
         raise InvalidRequest.of(*errors)
     kind = wire.known(f"{field}.kind", AuditKind, message.kind)
-    return AuditRecord(time.time(), kind, **texts, via=reporter, count=min(max(message.count, 1), MOST_AUDIT_COUNT))
+    at = message.at.seconds + message.at.nanos / 1e9
+    return AuditRecord(at, kind, **texts, count=min(max(message.count, 1), MOST_AUDIT_COUNT))
 
 
 def _principal(found: Registered) -> access_pb2.Principal:

@@ -117,7 +117,7 @@ async def secured(folder: Path) -> AsyncIterator[Secured]:
         register=register,
         services=(),
         max_message_bytes=1 << 20,
-        interceptors=(authentication, Auditing(trail, ACTS, TARGETS)),
+        interceptors=(authentication, Auditing(trail, ACTS, TARGETS, access.find)),
     )
     await bound.server.start()
     running = [asyncio.create_task(each.run()) for each in (loop, access, trail, authentication)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from grid_model.errors import InvalidRequest
 
 from grid_hosting.access import store as access_store
 from grid_hosting.access.audit import (
@@ -19,6 +22,8 @@ from grid_hosting.access.audit import (
     network_of,
 )
 from grid_hosting.access.store import AccessStore
+from grid_hosting.access.trail import AuditTrail
+from tests.support.waiting import eventually
 
 METHOD = "/grid.registry.v1.RegistryService/Promote"
 
@@ -113,6 +118,18 @@ def test_records_are_numbered_and_survive_a_restart(tmp_path: Path) -> None:
         assert store.read_audit(2**64 - 1, 10, AuditFilter()) == []
 
 
+def test_what_a_relay_reports_pushes_out_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MOST_REFUSALS", "MOST_ACTS", "MOST_REPORTED"):
+        monkeypatch.setattr(access_store, name, 2)
+    with opened(tmp_path) as store:
+        forwarded = replace(act("a"), via="token:gateway")  # by the registry, which knows who called
+        store.append_audit([forwarded, act("b"), refusal(), replace(refusal(), via="token:gateway")])
+        for number in range(10):
+            reported = replace(act(str(number)), method="POST /api", via="token:gateway")
+            store.append_audit([reported, replace(reported, kind=AuditKind.REFUSAL)])
+        assert numbers(store.read_audit(0, 100, AuditFilter())) == [1, 2, 3, 4, 23, 24]
+
+
 def test_refusals_never_push_out_acts_and_no_number_is_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,3 +142,22 @@ def test_refusals_never_push_out_acts_and_no_number_is_used_again(
         assert numbers(store.read_audit(0, 100, AuditFilter())) == [1, 9, 10, 11]
         store.append_audit([act("b"), act("c")])
         assert numbers(store.read_audit(0, 100, AuditFilter(AuditKind.ACT))) == [12, 13]
+
+
+async def test_a_record_that_is_never_taken_does_not_keep_the_others() -> None:
+    written: list[AuditRecord] = []
+
+    async def append(records: Sequence[AuditRecord]) -> None:
+        if any(each.target == "bad" for each in records):
+            raise InvalidRequest("records[0].target: is bad")
+        written.extend(records)
+
+    trail = AuditTrail(append)
+    trail.refused(refusal(target="bad"))
+    running = asyncio.create_task(trail.run())
+    await eventually(lambda: not trail.waiting)
+    trail.refused(refusal("token:other"))
+    await eventually(lambda: bool(written))
+    running.cancel()
+    await asyncio.wait({running})
+    assert [each.actor for each in written] == ["token:other"]

@@ -15,7 +15,8 @@ from grid_model.access import ON_BEHALF_OF, Role
 from tron_cli.app import app
 from typer.testing import CliRunner
 
-from grid_hosting.access.audit import AuditFilter, AuditKind
+from grid_hosting.access.audit import MOST_KINDS, AuditFilter, AuditKind
+from grid_hosting.access.trail import MOST_KINDS_OF_RELAY
 from registry_server.io.audited_acts import ACTS
 from registry_server.io.method_roles import METHOD_ROLES
 from tests.support.secured import ADMIN, AGENT, GATEWAY, MONITOR, WRONG, bearer, secured, stored_records
@@ -102,7 +103,7 @@ async def test_another_server_reports_what_it_has_to_record_and_the_log_names_th
     async with secured(tmp_path) as system:
         wrong_token = {"kind": 2, "actor": "network:10.0.0.0/24", "method": "/m", "outcome": "UNAUTHENTICATED"}
         reports: list[dict[str, Any]] = [
-            {"kind": 1, "actor": "token:operator", "method": "/m", "target": "*", "outcome": "OK", "via": "x"},
+            {"kind": 1, "actor": "token:operator", "method": "/m", "target": "*", "outcome": "OK"},
             {**wrong_token, "count": 3},
             {**wrong_token, "count": 4},
             {"kind": 3, "count": 9},
@@ -129,6 +130,54 @@ async def test_another_server_reports_what_it_has_to_record_and_the_log_names_th
     ]
     (dropped,) = [each for each in stored_records(tmp_path) if each.kind is AuditKind.DROPPED]
     assert dropped.count == 9
+
+
+async def test_a_relay_reports_no_act_of_the_registry_and_drops_no_refusal_of_others(tmp_path: Path) -> None:
+    async with secured(tmp_path) as system:
+
+        def report(**fields: Any) -> Any:
+            records = [access_pb2.AuditRecord(**{"kind": 1, "actor": "token:root", "outcome": "OK", **fields})]
+            request = access_service_pb2.AppendAuditRecordsRequest(records=records)
+            return system.rights.AppendAuditRecords(request, metadata=bearer(GATEWAY))
+
+        with pytest.raises(grpc.aio.AioRpcError, match="records its calls itself"):
+            await report(method="/grid.access.v1.AccessService/CreateToken")
+        assert await system.access.read_audit(0, 10, AuditFilter()) == []
+        for number in range(MOST_KINDS):
+            await report(kind=2, method=f"GET /{number}", outcome="PERMISSION_DENIED")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await system.registry.ListServices(registry_service_pb2.ListServicesRequest(), metadata=bearer(WRONG))
+        request = access_service_pb2.AppendAuditRecordsRequest(
+            records=[
+                access_pb2.AuditRecord(
+                    kind=access_pb2.AUDIT_KIND_ACT, actor="token:operator", via="token:program/gateway",
+                    method="/grid.tron.v1.TronService/SetPolicy",
+                )
+            ]
+        )  # fmt: skip
+        request.records[0].at.GetCurrentTime()
+        request.records[0].at.seconds -= 60
+        await system.rights.AppendAuditRecords(request, metadata=bearer(MONITOR))
+        (act,) = await system.access.read_audit(0, 10, AuditFilter(AuditKind.ACT))
+        assert act.via == "token:program/gateway"
+        assert act.at == pytest.approx(request.records[0].at.ToNanoseconds() / 1e9)
+    stored = stored_records(tmp_path)
+    assert [each.actor for each in stored if each.kind is AuditKind.REFUSAL and not each.via] == [
+        "network:127.0.0.0/24"
+    ]
+    (dropped,) = [each for each in stored if each.kind is AuditKind.DROPPED]
+    assert (dropped.via, dropped.count) == ("token:program/gateway", MOST_KINDS - MOST_KINDS_OF_RELAY)
+
+
+@pytest.mark.parametrize("name", [b"token:nobody", b"offline", b"token:worker\x1b[2J", b"\xff"])
+async def test_a_name_that_no_principal_has_is_no_actor(name: bytes, tmp_path: Path) -> None:
+    async with secured(tmp_path) as system:
+        metadata = (*bearer(GATEWAY), (ON_BEHALF_OF, name))
+        request = registry_service_pb2.DeregisterRequest(service_id="boss")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await system.registry.Deregister(request, metadata=metadata)
+        (record,) = await system.records(AuditKind.REFUSAL)
+    assert (record.actor, record.via, record.target) == ("token:program/gateway", "", "boss")
 
 
 async def test_a_record_names_the_principal_for_which_a_relay_speaks(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ class AppendAuditRecordsRequest(_message.Message):
     RECORDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.AuditRecord]:
-        """At most 1000. The registry sets `number`, `at`, and `via`, which is the principal of the server that reports them.
-        Refusals of one kind are counted together with those at the registry.
+        """At most 1000. The registry sets `number`. It keeps `at` and `via` of a judge; of a relay, it sets them to the present
+        and the name of the relay. An empty `via` becomes the name of the reporter. Refusals of one kind are counted together.
         """
 
     def __init__(

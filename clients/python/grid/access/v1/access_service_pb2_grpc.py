@@ -195,7 +195,8 @@ class AccessServiceServicer:
 
     def AppendAuditRecords(self, request, context):
         """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-        and relay. A call that is repeated stores its acts again.
+        and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
+        stores its acts again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,7 +64,8 @@ class AccessServiceStub:
     """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
     AppendAuditRecords: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AppendAuditRecordsRequest, _access_service_pb2.AppendAuditRecordsResponse]
     """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-    and relay. A call that is repeated stores its acts again.
+    and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
+    stores its acts again.
     """
 
 @_typing.type_check_only
@@ -103,7 +104,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Reads the audit log: the acts of operators and administrators, and what callers were refused. For administrators."""
     AppendAuditRecords: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AppendAuditRecordsRequest, _access_service_pb2.AppendAuditRecordsResponse]  # type: ignore[assignment]
     """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-    and relay. A call that is repeated stores its acts again.
+    and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
+    stores its acts again.
     """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -217,7 +219,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.AppendAuditRecordsResponse, _abc.Awaitable[_access_service_pb2.AppendAuditRecordsResponse]]:
         """Stores what another server of the system has to record, and answers when the acts are on disk. For the roles judge
-        and relay. A call that is repeated stores its acts again.
+        and relay; a relay reports only acts of its own routes, and 60 of them within a minute. A call that is repeated
+        stores its acts again.
         """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
