@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.support.processes import Monitor, Program, Registry, start_monitor, start_registry, start_system
@@ -25,22 +26,25 @@ ENVIRONMENT = {
 class Servers:
     """A registry and TRON, or with `whole` all that `tron up` runs. Use it in a `with` block."""
 
-    def __init__(self, folder: Path, *, whole: bool) -> None:
+    def __init__(self, folder: Path, *, whole: bool, env: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`env`: further variables, such as those of `_secured`; the data directory of the registry is
+        `folder/registry/data`."""
         self._folder = folder
+        self._env = {**ENVIRONMENT, **env}
         self._whole = whole
         self._running = ExitStack()
         self._logs: list[Program] = []
 
     def __enter__(self) -> Servers:
         if self._whole:
-            system = self._running.enter_context(start_system(self._folder, env=ENVIRONMENT))
+            system = self._running.enter_context(start_system(self._folder, env=self._env))
             self._system, self.address = system, system.registry_address
             self._logs.append(system)
         else:
             self._registry = self._start_registry("127.0.0.1:0")
             self.address = self._registry.address
             self._monitor: Monitor = self._running.enter_context(
-                start_monitor(self._folder / "monitor" / "data", self.address, env=ENVIRONMENT)
+                start_monitor(self._folder / "monitor" / "data", self.address, env=self._env)
             )
             self._logs.append(self._monitor)
         wait_until(lambda: self.logged("watching"), 30, "TRON watches")
@@ -73,7 +77,7 @@ class Servers:
 
     def _start_registry(self, listen: str) -> Registry:
         registry = self._running.enter_context(
-            start_registry(self._folder / "registry" / "data", listen=listen, env=ENVIRONMENT)
+            start_registry(self._folder / "registry" / "data", listen=listen, env=self._env)
         )
         self._logs.append(registry)
         return registry
@@ -87,6 +91,11 @@ class Servers:
                     continue  # it is being written
                 if isinstance(found, dict):
                     yield {"program": type(program).__name__.lower(), **found}
+
+
+def memory(pid: int) -> float:
+    """What a process holds now, in kB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e3
 
 
 def cpu_seconds(pid: int) -> float:

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +19,6 @@ import (
 // write. A library would do, at four times the cost.
 
 const (
-	connectTimeout = 5 * time.Second
 	retryDial      = 100 * time.Millisecond // so long everyone on a link fails at once after one has failed to connect
 	readBuffer     = 32 << 10
 	ourWindow      = 1 << 30 // bytes that the other side may send; given back at the half
@@ -51,11 +49,11 @@ type stream struct {
 
 // link is one connection, opened again when somebody needs it, until it is cut.
 type link struct {
-	address string
-	header  []byte
+	to     target
+	header []byte
 
 	mu       sync.Mutex
-	socket   *net.TCPConn // nil while there is none
+	socket   *socket // nil while there is none
 	framer   *http2.Framer
 	out      bytes.Buffer
 	streams  map[uint32]*stream
@@ -70,19 +68,23 @@ type link struct {
 	dead     atomic.Bool
 }
 
-func newLink(address string) *link {
+func newLink(to target) *link {
 	var header bytes.Buffer
 	encoder := hpack.NewEncoder(&header)
 	encoder.SetMaxDynamicTableSize(0) // so that these bytes are the same for every stream
-	for _, each := range [][2]string{
-		{":method", "POST"}, {":scheme", "http"}, {":path", method}, {":authority", address},
+	fields := [][2]string{
+		{":method", "POST"}, {":scheme", to.scheme()}, {":path", method}, {":authority", to.address},
 		{"content-type", "application/grpc"}, {"te", "trailers"}, {"user-agent", "tron-driver"},
-	} {
+	}
+	if to.token != "" {
+		fields = append(fields, [2]string{"authorization", "Bearer " + to.token})
+	}
+	for _, each := range fields {
 		if err := encoder.WriteField(hpack.HeaderField{Name: each[0], Value: each[1]}); err != nil {
 			panic(err)
 		}
 	}
-	return &link{address: address, header: header.Bytes()}
+	return &link{to: to, header: header.Bytes()}
 }
 
 // open starts a call; it connects first where there is no connection. What comes is given to the receiver.
@@ -112,13 +114,12 @@ func (l *link) connect(ctx context.Context) error {
 	if time.Since(l.failedAt) < retryDial {
 		return l.failure
 	}
-	dialer := net.Dialer{Timeout: connectTimeout}
-	made, err := dialer.DialContext(ctx, "tcp", l.address)
+	made, err := l.to.dial(ctx)
 	if err != nil {
 		l.failedAt, l.failure = time.Now(), err
 		return err
 	}
-	l.socket = made.(*net.TCPConn)
+	l.socket = made
 	l.out.Reset()
 	l.framer = http2.NewFramer(&l.out, nil)
 	l.streams, l.waiting = map[uint32]*stream{}, nil
@@ -186,7 +187,7 @@ func (l *link) write(s *stream) {
 }
 
 // read tells every stream what comes, until the connection ends.
-func (l *link) read(socket *net.TCPConn, streams map[uint32]*stream) {
+func (l *link) read(socket *socket, streams map[uint32]*stream) {
 	framer := http2.NewFramer(nil, bufio.NewReaderSize(socket, readBuffer))
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	framer.SetReuseFrames()
@@ -216,7 +217,7 @@ func (l *link) read(socket *net.TCPConn, streams map[uint32]*stream) {
 	}
 }
 
-func (l *link) take(socket *net.TCPConn, streams map[uint32]*stream, frame http2.Frame) error {
+func (l *link) take(socket *socket, streams map[uint32]*stream, frame http2.Frame) error {
 	switch frame := frame.(type) {
 	case *http2.DataFrame:
 		l.mu.Lock()
@@ -349,8 +350,7 @@ func (l *link) cut() time.Time {
 	l.dead.Store(true)
 	at := time.Now()
 	if l.socket != nil {
-		l.socket.SetLinger(0)
-		l.socket.Close()
+		l.socket.reset()
 	}
 	return at
 }

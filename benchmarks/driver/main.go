@@ -56,6 +56,10 @@ func main() {
 	window := flag.Int("window", 2, "messages with registrations of a relay on their way")
 	form := flag.String("form", "columns", "the form of a relay's beats: columns, or beats")
 	limit := flag.Duration("limit", 20*time.Minute, "the longest it may run")
+	ca := flag.String("ca", "", "PEM file with the CA of the registry: TLS")
+	cert := flag.String("cert", "", "PEM file with the certificate that it presents")
+	key := flag.String("key", "", "PEM file with the key of -cert")
+	token := flag.String("token-file", "", "file with the token that it sends")
 	flag.Parse()
 	if *address == "" || *agents < 1 || *agents > mostAgents || *perStream < 1 || *perConnection < 1 {
 		fmt.Fprintln(os.Stderr, "driver: -address is needed, and counts above 0 and up to", mostAgents)
@@ -66,10 +70,15 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), *limit)
 	defer cancel()
 
+	to, err := newTarget(*address, *ca, *cert, *key, *token)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "driver:", err)
+		os.Exit(2)
+	}
 	out := newReport()
 	if *relayed > 0 {
 		one := &relay{
-			report: out, link: newLink(*address), instance: fmt.Sprintf("driver-%d", rand.Uint64()), services: *relayed,
+			report: out, link: newLink(to), instance: fmt.Sprintf("driver-%d", rand.Uint64()), services: *relayed,
 			perGroup: *perGroup, perCall: *perCall, window: *window, columns: *form == "columns", interval: *interval,
 		}
 		go func() {
@@ -86,7 +95,7 @@ func main() {
 	go all.acknowledge(ctx)
 	all.parentsDue.Store(2)
 	for _, id := range []string{canaryParent, massParent} {
-		go all.enlist(newLink(*address), "", true, id).run(ctx)
+		go all.enlist(newLink(to), "", true, id).run(ctx)
 	}
 	go func() {
 		select {
@@ -94,18 +103,18 @@ func main() {
 			return
 		case <-all.parentsUp:
 		}
-		all.open(ctx, all.assemble(*address, *agents, *perStream, *perConnection, *canaries, *earlyCut, *earlySilent), *ramp)
+		all.open(ctx, all.assemble(to, *agents, *perStream, *perConnection, *canaries, *earlyCut, *earlySilent), *ramp)
 	}()
 	obey(ctx, all)
 }
 
 // assemble makes everyone, in the order of the ramp: the early canaries lie between its 20 and 80 %.
-func (f *fleet) assemble(address string, agents, perStream, perConnection, canaries, earlyCut, earlySilent int) []*agent {
+func (f *fleet) assemble(to target, agents, perStream, perConnection, canaries, earlyCut, earlySilent int) []*agent {
 	var everyone []*agent
 	var on *link
 	for first := 0; first < agents; first += perStream {
 		if len(f.mass)%perConnection == 0 {
-			on = newLink(address)
+			on = newLink(to)
 		}
 		var ids []string
 		for number := first; number < min(first+perStream, agents); number++ {
@@ -117,14 +126,14 @@ func (f *fleet) assemble(address string, agents, perStream, perConnection, canar
 	var early []*agent
 	for number := 1; number <= max(earlyCut, earlySilent); number++ {
 		if number <= earlyCut {
-			early = append(early, f.canary(address, fmt.Sprintf("early-cut-%d", number)))
+			early = append(early, f.canary(to, fmt.Sprintf("early-cut-%d", number)))
 		}
 		if number <= earlySilent {
-			early = append(early, f.canary(address, fmt.Sprintf("early-silent-%d", number)))
+			early = append(early, f.canary(to, fmt.Sprintf("early-silent-%d", number)))
 		}
 	}
 	for number := 1; number <= canaries; number++ {
-		everyone = append(everyone, f.canary(address, fmt.Sprintf("canary-%d", number)))
+		everyone = append(everyone, f.canary(to, fmt.Sprintf("canary-%d", number)))
 	}
 	placed := 0
 	for index, each := range f.mass {
@@ -137,10 +146,10 @@ func (f *fleet) assemble(address string, agents, perStream, perConnection, canar
 	return append(everyone, early[placed:]...)
 }
 
-func (f *fleet) canary(address, id string) *agent {
+func (f *fleet) canary(to target, id string) *agent {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.canaries[id] = f.enlist(newLink(address), canaryParent, true, id)
+	f.canaries[id] = f.enlist(newLink(to), canaryParent, true, id)
 	return f.canaries[id]
 }
 

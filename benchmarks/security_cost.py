@@ -1,0 +1,207 @@
+"""What do TLS, authentication and rights cost? `python -m benchmarks.security_cost`; needs Go.
+
+The same load meets a registry that TRON watches in plaintext, with TLS and tokens, and with mutual TLS, by turns within
+each round. With both kinds of TLS every caller authenticates, and has rights.
+
+- Sparse: 10,000 agents with a connection each, which beat every 5 s (the driver in Go, `benchmarks/driver`).
+- Dense: 50 streams that send one heartbeat after the other, each of which is acknowledged (a client in this process).
+- Storm: the registry is killed with SIGKILL under the sparse agents, which then all connect at once.
+
+The cost is the processor time of the servers, TRON included, so the speed of the clients does not matter; the time of a
+storm is that of both, on one machine. The memory is that of the registry, for each agent with its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from grid.registry.v1 import registry_service_pb2_grpc
+from tron_client import RegistryClient
+from tron_client.endpoint import Endpoint
+
+from benchmarks._driver import Driver, is_built
+from benchmarks._report import arguments, conclude, table
+from benchmarks._secured import MUTUAL, PLAINTEXT, TLS, Way, secured
+from benchmarks._servers import Servers, memory, on_processor
+from benchmarks.canaries import JUDGEMENTS
+from benchmarks.per_message import SETTLE, STREAMS, Client
+
+WAYS = (PLAINTEXT, TLS, MUTUAL)
+GOALS = {"sparse": 0.9, "dense": 0.8}
+"""Heartbeats for each second of processor time, as a share of those in plaintext."""
+
+STORM_GOAL = 2.0
+"""The time of a storm, as a multiple of that in plaintext."""
+
+INTERVAL = 5.0
+PEACE = 5.0
+"""Seconds from when all are attached until the measurement, and after a storm until events are counted."""
+
+WITHIN = 300.0
+
+
+@contextmanager
+def running(name: str) -> Iterator[tuple[Way, Servers]]:
+    """The servers, secured in one way."""
+    with tempfile.TemporaryDirectory() as folder:
+        way = secured(name, Path(folder))
+        with Servers(Path(folder), whole=False, env=way.env) as servers:
+            yield way, servers
+
+
+def spent(servers: Servers) -> float:
+    """The processor time of the servers so far."""
+    return sum(map(on_processor, servers.pids.values()))
+
+
+def sparse_and_storm(name: str, agents: int, seconds: float, ramp: float, *, storm: bool) -> dict[str, Any]:
+    """Measure the sparse load, and then a storm of the same agents."""
+    with running(name) as (way, servers):
+        before = memory(servers.pids["registry"])
+        flags: dict[str, int | str] = {
+            "agents": agents,
+            "per_connection": 1,
+            "ramp": f"{ramp:g}s",
+            "interval": f"{INTERVAL:g}s",
+        }
+        with Driver(servers.address, **flags, **way.flags()) as driver:
+            attaching = time.monotonic()
+            if not driver.wait(lambda: driver.heard("attached"), WITHIN, "all to attach"):
+                raise RuntimeError(f"{name}: not all attached: {driver.ask('totals')}")
+            found: dict[str, Any] = {"attached_after_s": round(time.monotonic() - attaching, 2)}
+            time.sleep(PEACE)
+            found["memory_kB_per_agent"] = round((memory(servers.pids["registry"]) - before) / agents, 1)
+            cost = spent(servers)
+            time.sleep(seconds)
+            found["beats_per_cpu_s"] = agents * seconds / INTERVAL / (spent(servers) - cost)
+            if storm:
+                found |= _storm(servers, driver)
+            found["false_events"] = _false(servers, way)
+        return found
+
+
+def _storm(servers: Servers, driver: Driver) -> dict[str, Any]:
+    seen = len(driver.heard("attached"))
+    cost, killed_at = sum(on_processor(servers.pids[name]) for name in ("monitor",)), time.time()
+    servers.kill_registry()
+    serving_at = time.time()
+    driver.wait(lambda: len(driver.heard("attached")) > seen, WITHIN, "all to come back")
+    back = driver.heard("attached")[seen:]
+    time.sleep(PEACE)
+    return {
+        "storm_s": round(back[0]["at"] - serving_at, 2) if back else None,
+        "killed_s": round(serving_at - killed_at, 2),
+        "storm_cpu_s": round(spent(servers) - cost, 2),
+        "ends": driver.ask("totals"),
+    }
+
+
+def _false(servers: Servers, way: Way) -> int:
+    """How many events there are about agents, none of which has died."""
+    files: dict[str, Any] = {} if way.client is None else {"ca": way.client.ca}
+    if way.client is not None and way.token is None:
+        files = way.client.arguments
+    with RegistryClient(Endpoint(servers.address, **files, token_file=way.token)) as client:
+        return len(client.list_events(types=JUDGEMENTS, limit=1000).events)
+
+
+def dense(name: str, seconds: float) -> float:
+    """Heartbeats for each second of processor time, of a few streams that send as many as they can."""
+
+    async def flood(way: Way, servers: Servers) -> float:
+        async with way.channel(servers.address) as channel:
+            stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+            client = Client()
+            streams = [
+                asyncio.create_task(
+                    client.single(stub.Heartbeat(metadata=way.metadata()), number, acknowledged=True)
+                )
+                for number in range(STREAMS)
+            ]  # fmt: skip
+            await asyncio.sleep(SETTLE)
+            cost, sent = spent(servers), client.sent
+            await asyncio.sleep(seconds)
+            rate = (client.sent - sent) / (spent(servers) - cost)
+            client.over = True
+            await asyncio.gather(*streams)
+            return rate
+
+    with running(name) as (way, servers):
+        return asyncio.run(flood(way, servers))
+
+
+def row(name: str, sparse: list[dict[str, Any]], flooded: list[float]) -> dict[str, Any]:
+    """One way as it is printed: medians of the rounds."""
+
+    def middle(key: str) -> float | str:
+        found = [each[key] for each in sparse if each.get(key) is not None]
+        return median(found) if found else "-"
+
+    return {
+        "sparse / CPU-s": middle("beats_per_cpu_s"),
+        "dense / CPU-s": median(flooded) if flooded else "-",
+        "storm [s]": middle("storm_s"),
+        "storm [CPU-s]": middle("storm_cpu_s"),
+        "kB / agent": middle("memory_kB_per_agent"),
+        "false events": sum(each["false_events"] for each in sparse),
+    }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = arguments(__doc__)
+    parser.add_argument("--agents", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement of the sparse load")
+    parser.add_argument("--dense-seconds", type=float, default=4.0, help="of each measurement of the dense load")
+    parser.add_argument("--ramp", type=float, default=60.0, help="seconds over which the agents connect first")
+    parser.add_argument("--no-storm", action="store_true")
+    chosen = parser.parse_args()
+    if not is_built():
+        return
+    sparse: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
+    flooded: dict[str, list[float]] = {name: [] for name in WAYS}
+    for number in range(chosen.rounds):
+        for name in WAYS:
+            storm = not chosen.no_storm
+            sparse[name].append(sparse_and_storm(name, chosen.agents, chosen.seconds, chosen.ramp, storm=storm))
+            flooded[name].append(dense(name, chosen.dense_seconds))
+            print(f"round {number + 1}, {name}: {sparse[name][-1]} dense {flooded[name][-1]:.0f}", flush=True)
+    rows = {name: row(name, sparse[name], flooded[name]) for name in WAYS}
+    table(f"{chosen.agents:,} agents with a connection each; medians of {chosen.rounds} rounds", rows)
+    ratios = {
+        kind: {
+            name: [ours / plain for ours, plain in zip(rates[name], rates[PLAINTEXT], strict=True)]
+            for name in (TLS, MUTUAL)
+        }
+        for kind, rates in (
+            ("sparse", {name: [each["beats_per_cpu_s"] for each in sparse[name]] for name in WAYS}),
+            ("dense", flooded),
+        )
+    }
+    goals = {
+        f"{kind}, {name}: {median(found):.2f} of plaintext >= {GOALS[kind]}": median(found) >= GOALS[kind]
+        for kind, ways in ratios.items()
+        for name, found in ways.items()
+    }
+    if not chosen.no_storm:
+        plain = rows[PLAINTEXT]["storm [s]"]
+        for name in (TLS, MUTUAL):
+            took = rows[name]["storm [s]"]
+            times = took / plain if isinstance(took, float) and isinstance(plain, float) and plain else float("inf")
+            goals[f"storm, {name}: {times:.2f} times plaintext <= {STORM_GOAL:g}"] = times <= STORM_GOAL
+    goals["no event about any agent"] = not any(each["false events"] for each in rows.values())
+    conclude(
+        "security_cost", chosen.out, goals, {"figures": rows, "ratios": ratios, "sparse": sparse, "dense": flooded}
+    )
+
+
+if __name__ == "__main__":
+    main()
