@@ -6,13 +6,14 @@ import asyncio
 import sys
 
 from gateway_http.config import Config
-from gateway_http.server import serve
 from grid_hosting.program import Dials, host, read_config
 
 
 def main() -> None:
     """Run the gateway until SIGTERM or SIGINT. Exit with 1 if the gateway cannot start."""
     config = read_config(Config, "gateway", sys.argv[1:])
+    # The rest takes longer to import than a refused setting should take to report.
+    from gateway_http.server import serve
 
     async def program(stop: asyncio.Event) -> None:
         await serve(config, stop)

@@ -8,14 +8,15 @@ import sys
 from grid_hosting.program import host, read_config
 from grid_hosting.sinks.journal import JournalError
 from registry_server.config import Config
-from registry_server.io.store import StoreError
-from registry_server.server import serve
 
 
 def main() -> None:
     """Run the registry until SIGTERM or SIGINT. Exit with 1 if the registry cannot start, or can no longer write to its
     store."""
     config = read_config(Config, "registry", sys.argv[1:])
+    # The rest takes longer to import than a refused setting should take to report.
+    from registry_server.io.store import StoreError
+    from registry_server.server import serve
 
     async def program(stop: asyncio.Event) -> None:
         await serve(config, stop)
