@@ -11,13 +11,13 @@ DATA_DIR ?= tron-data
 # It takes one processor to itself, and would starve those that run beside it.
 SHORT_TURNS := tests/unit/test_short_turns.py
 # A file stays on one worker, which shares its servers. The files with the longest tests come first, so that no worker waits for them at the end.
-PARALLEL := -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
+PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 # With this variable, which images of Python set, every program that the tests start compiles all of its modules.
 unexport PYTHONDONTWRITEBYTECODE
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test gates timed simulation lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
+.PHONY: help up demo setup test gates timed fleets scenarios lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ setup: $(VENV)/.installed-dev  ## install everything for developing
 BESIDE := $(shell command -v setsid) tools/in_background.sh
 test: setup  ## everything that CI runs; sets itself up
 	printed=$$(mktemp); \
-	$(BESIDE) $(MAKE) --no-print-directory lint types simulation >$$printed 2>&1 & beside=$$!; \
+	$(BESIDE) $(MAKE) -k -j 2 $(if $(filter output-sync,$(.FEATURES)),-O) --no-print-directory lint types fleets scenarios >$$printed 2>&1 & beside=$$!; \
 	trap 'kill -- -$$beside 2>/dev/null || kill $$beside 2>/dev/null || true; rm -f $$printed' EXIT; \
 	status=0; \
 	$(MAKE) --no-print-directory gates timed || status=$$?; \
@@ -48,8 +48,12 @@ gates: setup
 timed: setup
 	$(BIN)/python -m pytest $(PARALLEL) --durations=$${DURATIONS:-15} --ignore $(SHORT_TURNS) --ignore tests/simulation tests/e2e tests/browser tests
 
-simulation: setup
-	$(BIN)/python -m pytest --durations=5 tests/simulation
+FLEETS := tests/simulation/test_simulation.py
+fleets: setup
+	$(BIN)/python -m pytest --durations=5 $(FLEETS)
+
+scenarios: setup
+	$(BIN)/python -m pytest --durations=5 --ignore $(FLEETS) tests/simulation
 
 check: setup lint types fast  ## lint, types, fast tests
 

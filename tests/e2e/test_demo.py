@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pytest
 from tron_cli.fleet_file import load
 from tron_client import Event, RegistryClient, TronError
 
+from tests.support.commands import run_tron
 from tests.support.processes import System, is_alive, start_system
 from tests.support.waiting import wait_until
 
@@ -35,8 +35,7 @@ class Demo:
 
     def tron(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `tron` to its end, in another terminal so to speak."""
-        command = [sys.executable, "-m", "tron_cli", *arguments, "--registry", self.system.registry_address]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=self.env)
+        return run_tron(*arguments, "--registry", self.system.registry_address, env=self.env)
 
     def play(self, what: str, service_id: str) -> dict[str, Any]:
         """Do something to an agent."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from itertools import groupby
@@ -15,6 +13,7 @@ import httpx
 import pytest
 from tron_client import RegistryClient
 
+from tests.support.commands import run_tron
 from tests.support.face import Face, clients, start_face
 from tests.support.processes import System, start_gateway, start_monitor, start_registry, start_system
 from tests.support.waiting import wait_until
@@ -57,8 +56,7 @@ def test_an_interval_reads_in_every_face_as_it_was_declared(face: Face) -> None:
     # It was registered beside the gateway, whose copy of the services follows.
     wait_until(lambda: face.rest.get("/v1/services/exact").status_code == 200, 10, "the gateway shows it")
     shown = face.rest.get("/v1/services/exact").json()
-    command = [sys.executable, "-m", "tron_cli", "services", "--json", "--registry", face.registry.address]
-    listed = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout)
+    listed = json.loads(run_tron("services", "--json", "--registry", face.registry.address).stdout)
     printed = next(each for each in listed["services"] if each["service_id"] == "exact")
     for one in (told, shown, printed):
         assert {name: one[name] for name in seconds} == seconds

@@ -9,46 +9,31 @@ does nothing but compute.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from tron_client import Agent
 
+from tests.support.warm import Piped
 
-class Agents:
+
+class Agents(Piped):
     """A process with agents in it."""
 
     def __init__(self, registry: str, declared: Sequence[dict[str, Any]], under: Sequence[str] = ()) -> None:
-        self.process = subprocess.Popen(
-            [*under, sys.executable, "-m", "tests.support.agents", registry, json.dumps(list(declared))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__("tests.support.agents", [registry, json.dumps(list(declared))], under)
 
     def wait(self) -> None:
         """Wait until all are registered."""
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline().strip() == "registered"
+        assert self.stdout.readline().strip() == "registered"
 
     def say(self, line: str) -> None:
         """Have it do something."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def kill(self) -> None:
-        """End it as a crash does."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        self.stdin.write(line + "\n")
+        self.stdin.flush()
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from tests.support import warm
 
 _PATIENCE = 60
 """Seconds: longer than any call takes, shorter than the limit of a test."""
@@ -16,5 +18,4 @@ def run_tron(
 ) -> subprocess.CompletedProcess[str]:
     """Run `tron` with these arguments; return how it ended, and what it printed. `env`: all of its variables; by
     default ours."""
-    command = [sys.executable, "-m", "tron_cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False, env=env, cwd=cwd)
+    return warm.run("tron_cli", arguments, os.environ if env is None else env, timeout=_PATIENCE, cwd=cwd)

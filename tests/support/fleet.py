@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support.warm import Piped, Process
+
 
 @contextmanager
-def agents(address: str, services: Sequence[dict[str, Any]]) -> Iterator[subprocess.Popen[str]]:
+def agents(address: str, services: Sequence[dict[str, Any]]) -> Iterator[Process]:
     """Run one process that carries these agents (the arguments of `Agent`); yields when all are registered.
 
     Agents take alerts only with `"hears": true`; they acknowledge what they take. The process is killed at the end.
     """
-    command = [sys.executable, "-m", "tests.support.fleet", address, json.dumps(services)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    running = Piped("tests.support.fleet", [address, json.dumps(services)])
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "registered\n"
-        yield process
+        assert running.stdout.readline() == "registered\n"
+        yield running.process
     finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+        running.kill()
 
 
 def main() -> None:

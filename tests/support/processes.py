@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tests.support import warm
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _STOP_SECONDS = 20.0
 class Program:
     """A running program, its log, and its ready file."""
 
-    process: subprocess.Popen[bytes]
+    process: warm.Process
     log_file: Path
     ready_file: Path
 
@@ -235,12 +236,9 @@ def _running(
     log_file, ready_file = scratch / "log", scratch / "ready.json"
     module, *arguments = command
     with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [*under, sys.executable, "-m", module, *arguments, "--ready-file", str(ready_file)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        process = warm.start(
+            module, [*arguments, "--ready-file", str(ready_file)], environment, log, under=under, fresh=kind is System
         )
     program = kind(process, log_file, ready_file)
     try:

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ MODULES = {
     "registry_server": ("registry_server.config", "registry_server.server"),
     "tron": ("tron.config", "tron.server"),
     "gateway_http": ("gateway_http.config", "gateway_http.server"),
+    "tests.support.agents": ("grpc", "tron_client.agent"),
+    "tests.support.fleet": ("grpc", "tron_client.agent"),
     "tron_cli": ("tron_cli.app", "grpc", "tron_client.client", "tron_client.agent", "tron_client.monitor"),
 }
 """What each program imports before it does anything."""
@@ -75,6 +78,9 @@ class WarmProcess:
             return self.returncode
 
 
+Process: TypeAlias = "WarmProcess | subprocess.Popen[bytes]"
+
+
 def start(
     module: str,
     arguments: Sequence[str],
@@ -82,25 +88,49 @@ def start(
     output: IO[bytes],
     errors: IO[bytes] | None = None,
     *,
+    given: IO[bytes] | None = None,
     under: Sequence[str] = (),
     cwd: Path | None = None,
     fresh: bool = False,
-) -> WarmProcess | subprocess.Popen[bytes]:
-    """Run `python -m MODULE` with nothing on its stdin; what it says goes to `output`, or errors to `errors`. `under`:
-    a command that runs another command in place of itself; `fresh`: start it as users do in any case."""
+) -> Process:
+    """Run `python -m MODULE`. It reads `given`, or nothing; what it says goes to `output`, or errors to `errors`.
+    `under`: a command that runs another command in place of itself; `fresh`: start it as users do in any case."""
     errors = errors or output
     alike = _of_the_interpreter(env) == _of_the_interpreter()
-    if fresh or under or module not in MODULES or not alike or not hasattr(os, "pidfd_open"):
-        command = [*under, sys.executable, "-m", module, *arguments]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=env, cwd=cwd)
-    wanted = {"module": module, "arguments": list(arguments), "env": dict(env), "cwd": str(cwd or Path.cwd())}
-    status, report = os.pipe()
-    try:
-        with Path(os.devnull).open("rb") as nothing:
-            streams = [nothing.fileno(), output.fileno(), errors.fileno()]
-            return WarmProcess(_forge(module).start(wanted, [*streams, report]), status)
-    finally:
-        os.close(report)
+    with Path(os.devnull).open("rb") as nothing:
+        if fresh or under or module not in MODULES or not alike or not hasattr(os, "pidfd_open"):
+            command = [*under, sys.executable, "-m", module, *arguments]
+            return subprocess.Popen(command, stdin=given or nothing, stdout=output, stderr=errors, env=env, cwd=cwd)
+        wanted = {"module": module, "arguments": list(arguments), "env": dict(env), "cwd": str(cwd or Path.cwd())}
+        status, report = os.pipe()
+        try:
+            descriptors = [(given or nothing).fileno(), output.fileno(), errors.fileno(), report]
+            return WarmProcess(_forge(module).start(wanted, descriptors), status)
+        finally:
+            os.close(report)
+
+
+class Piped:
+    """A program that we write lines to, and that writes lines to us. Its errors are printed with ours."""
+
+    def __init__(self, module: str, arguments: Sequence[str], under: Sequence[str] = ()) -> None:
+        theirs_in, ours_in = os.pipe()
+        ours_out, theirs_out = os.pipe()
+        self.stdin, self.stdout = os.fdopen(ours_in, "w"), os.fdopen(ours_out)
+        with (
+            os.fdopen(theirs_in, "rb") as given,
+            os.fdopen(theirs_out, "wb") as output,
+            os.fdopen(os.dup(2), "wb") as errors,
+        ):
+            self.process = start(module, arguments, os.environ, output, errors, given=given, under=under)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.stdin, self.stdout):
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 def run(
