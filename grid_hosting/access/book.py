@@ -116,6 +116,8 @@ class AccessBook:
     def put(self, principal: Registered) -> Registered:
         """Create or replace a principal. Raises InvalidRequest, QuotaExceeded."""
         checked = _checked(principal)
+        before = self.principals.get(checked.name)
+        _refuse_narrow_admins("grants", checked.grants, () if before is None else before.grants)
         if checked.name not in self.principals and len(self.principals) >= MOST_PRINCIPALS:
             raise QuotaExceeded(f"there are {MOST_PRINCIPALS} principals; no more are allowed")
         if self.principals.get(checked.name) != checked:
@@ -132,6 +134,7 @@ class AccessBook:
             shown = ", ".join(sorted(map(str, missing)))
             raise InvalidRequest.of(FieldError("remove", f"{name} does not have {shown}"))
         kept = [each for each in before.grants if each not in gone]
+        _refuse_narrow_admins("add", add := tuple(add), before.grants)
         added = [each for each in dict.fromkeys(_checked_grant("add", each) for each in add) if each not in kept]
         return self.put(replace(before, grants=(*kept, *added)))
 
@@ -245,6 +248,15 @@ def _checked_grant(field: str, grant: Grant) -> Grant:
         why = f"must be at most {MOST_PATTERN} visible characters"
         raise InvalidRequest.of(FieldError(f"{field}.pattern", why))
     return replace(grant, pattern=pattern)
+
+
+def _refuse_narrow_admins(field: str, grants: Iterable[Grant], known: Iterable[Grant]) -> None:
+    """Raise InvalidRequest for a new grant of the role admin for some ids only. Earlier versions stored such grants, so
+    a principal that has one can still be changed."""
+    for grant in grants:
+        if grant.is_narrow_admin and grant not in known:
+            why = f"is {grant.pattern!r}; an administrator manages all principals, so the pattern is '*'; the role for "
+            raise InvalidRequest.of(FieldError(f"{field}.pattern", why + "some ids is operator"))
 
 
 def _text_errors(field: str, text: str) -> list[FieldError]:

@@ -5,8 +5,8 @@
 | judge    | all                                         | counted with the registry's  | as reported         |
 | relay    | of its own routes, MOST_ACTS within WINDOW  | counted for this relay alone | now, and the relay  |
 
-TRON is trusted as the registry itself is. A relay is not: it could report acts that were never done, and so many
-records that others are dropped. Acts at the registry and at TRON are recorded by these, so no relay needs to report
+TRON is trusted as the registry itself is. A relay is not: it could report acts that were never done, and enough
+records to push out others. Acts at the registry and at TRON are recorded by these, so no relay needs to report
 them. The store keeps what relays report in a part of its own; see `store`.
 """
 

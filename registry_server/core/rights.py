@@ -191,16 +191,18 @@ class Rights:
             self.check_operator(service_id)
 
     def check_acknowledge(self, recipient: str) -> None:
-        """Return if the caller may acknowledge alerts for this recipient (empty: for any). Raises PermissionDenied,
-        NotOwner."""
-        if self._operates(*((recipient,) if recipient else ())) or (recipient == OPERATORS and self._judges()):
+        """Return if the caller may acknowledge alerts for this recipient (empty: for any). Alerts for the operators may
+        concern every service, so they need an operator of all. Raises PermissionDenied, NotOwner."""
+        if self._operates() or (recipient == OPERATORS and self._judges()):
             return
-        if recipient == OPERATORS and self.via is None and Role.OPERATOR in self.principal.roles:
-            return
+        if recipient == OPERATORS:
+            self.check_operator()
         if not recipient:
             raise PermissionDenied(f"{self.principal.name} must name a recipient that is one of its own services")
         record = self._registry.resolve(recipient)
-        self.check_acts_as(recipient if record is None else record.spec.service_id)
+        service_id = recipient if record is None else record.spec.service_id
+        if not self._operates(service_id):
+            self.check_acts_as(service_id)
 
     def check_observer(self, observer: str) -> None:
         """Return if the caller is this observer, whose verdicts are applied. Raises PermissionDenied."""
@@ -266,7 +268,7 @@ def ancestors(registry: Registry, service_id: str) -> Iterator[Record]:
 
 def _may(principal: Principal, role: Role, text: str) -> bool:
     if text in RESERVED:
-        return any(grant.pattern == text and role in grant.role.included for grant in principal.grants)
+        return any(grant.pattern == text and role in grant.roles for grant in principal.grants)
     return principal.may(role, text)
 
 

@@ -68,53 +68,53 @@ OBSERVER = "tron-heartbeat-monitor"
 # ok: done, or answered in full. part: only the liveness. none: not found, or not among what is answered. denied:
 # PERMISSION_DENIED. owner: NOT_OWNER. who: UNAUTHENTICATED. Two words: with the own id, and with the foreign one; the
 # grants of the agent match both ids. `carried` is a relay that speaks for the agent, which it names in the message
-# on a Heartbeat stream, else in the metadata; `forwarded` a relay that forwards the token of the operator,
-# `team` an operator of own-* only.
+# on a Heartbeat stream, else in the metadata; `forward` a relay that forwards the token of the operator, `team` an
+# operator of own-* only, `lead` an administrator of own-*, as earlier versions granted it.
 TABLE = """
-                            nobody agent     observer relay  carried   forwarded judge  team       operator admin
-Register                    who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
-Deregister                  who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
-Heartbeat                   who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
-GetService                  who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-ListServices                who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-ListGoneServices            who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-WatchServices               who    ok/none   ok       none   denied    denied    ok     ok/none    ok       ok
-ListMaintenance             who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-Promote                     who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
-RecordMaintenance           who    denied    denied   denied denied    ok        ok     ok/denied  ok       ok
-ReleaseOwner                who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
-ObserveLiveness             who    denied    denied   denied denied    denied    ok     denied     denied   denied
-GetObservation              who    denied    denied   denied denied    denied    ok     denied     denied   denied
-ApplyVerdicts               who    denied    denied   denied denied    denied    ok     denied     denied   denied
-SubscribeEvents             who    ok/none   ok       none   denied    denied    ok     ok/none    ok       ok
-ListEvents                  who    ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-PublishEvent                who    ok/owner  denied   denied ok/owner  denied    denied denied     denied   denied
-AcknowledgeEvent            who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
-AcknowledgeEvents           who    ok/owner  denied   denied ok/owner  ok        denied ok/denied  ok       ok
-Check                       none   ok/none   ok       none   ok/none   ok        ok     ok/none    ok       ok
-Watch                       none   ok/none   ok       none   denied    denied    ok     ok/none    ok       ok
-List                        who    denied    denied   denied denied    denied    denied denied     denied   denied
-GetStats                    who    denied    ok       denied denied    ok        denied ok         ok       ok
-ListAlerts                  who    denied    ok       denied denied    ok        denied ok/denied  ok       ok
-GetPolicy                   who    denied    ok       denied denied    ok        denied ok/denied  ok       ok
-SetPolicy                   who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
-ListPolicyOverrides         who    denied    ok       denied denied    ok        denied ok/none    ok       ok
-TronService/ListMaintenance who    denied    ok       denied denied    ok        denied ok/none    ok       ok
-SetMaintenance              who    denied    denied   denied denied    ok        denied ok/denied  ok       ok
-Explain                     who    denied    ok       denied denied    ok        denied ok/denied  ok       ok
-CreateToken                 who    denied    denied   denied denied    denied    denied denied     denied   ok
-ListAuditRecords            who    denied    denied   denied denied    denied    denied denied     denied   ok
-ListTokens                  who    denied    denied   denied denied    denied    denied denied     denied   ok
-RevokeToken                 who    denied    denied   denied denied    denied    denied denied     denied   ok
-PutPrincipal                who    denied    denied   denied denied    denied    denied denied     denied   ok
-ChangeGrants                who    denied    denied   denied denied    denied    denied denied     denied   ok
-GetPrincipal                who    denied    denied   denied denied    denied    denied denied     denied   ok
-ListPrincipals              who    denied    denied   denied denied    denied    denied denied     denied   ok
-DeletePrincipal             who    denied    denied   denied denied    denied    denied denied     denied   ok
-WhoAmI                      who    ok        ok       ok     ok        ok        ok     ok         ok       ok
-Identify                    who    denied    denied   ok     ok        denied    ok     denied     denied   denied
-WatchAccess                 who    denied    denied   ok     denied    denied    ok     denied     denied   denied
-AppendAuditRecords          who    denied    denied   ok     ok        denied    ok     denied     denied   denied
+                            nobody agent    observer relay  carried  forward judge  team      lead      operator admin
+Register                    who    ok/owner denied   denied ok/owner denied  denied denied    denied    denied   denied
+Deregister                  who    ok/owner denied   denied ok/owner ok      denied ok/denied ok/denied ok       ok
+Heartbeat                   who    ok/owner denied   denied ok/owner denied  denied denied    denied    denied   denied
+GetService                  who    ok/none  ok       none   ok/none  ok      ok     ok/none   ok/none   ok       ok
+ListServices                who    ok/none  ok       none   ok/none  ok      ok     ok/none   ok/none   ok       ok
+ListGoneServices            who    ok/none  ok       none   ok/none  ok      ok     ok/none   ok/none   ok       ok
+WatchServices               who    ok/none  ok       none   denied   denied  ok     ok/none   ok/none   ok       ok
+ListMaintenance             who    ok/none  ok       none   ok/none  ok      ok     ok/none   ok/none   ok       ok
+Promote                     who    denied   denied   denied denied   ok      denied ok/denied ok/denied ok       ok
+RecordMaintenance           who    denied   denied   denied denied   ok      ok     ok/denied ok/denied ok       ok
+ReleaseOwner                who    denied   denied   denied denied   ok      denied ok/denied ok/denied ok       ok
+ObserveLiveness             who    denied   denied   denied denied   denied  ok     denied    denied    denied   denied
+GetObservation              who    denied   denied   denied denied   denied  ok     denied    denied    denied   denied
+ApplyVerdicts               who    denied   denied   denied denied   denied  ok     denied    denied    denied   denied
+SubscribeEvents             who    ok/none  ok       none   denied   denied  ok     ok/none   ok/none   ok       ok
+ListEvents                  who    ok/none  ok       none   ok/none  ok      ok     ok/none   ok/none   ok       ok
+PublishEvent                who    ok/owner denied   denied ok/owner denied  denied denied    denied    denied   denied
+AcknowledgeEvent            who    ok/owner denied   denied ok/owner ok      denied ok/denied ok/denied ok       ok
+AcknowledgeEvents           who    ok/owner denied   denied ok/owner ok      denied ok/denied ok/denied ok       ok
+Check                       none   ok/none  ok       none   ok/none  ok      ok     ok/none   ok/none   ok       ok
+Watch                       none   ok/none  ok       none   denied   denied  ok     ok/none   ok/none   ok       ok
+List                        who    denied   denied   denied denied   denied  denied denied    denied    denied   denied
+GetStats                    who    denied   ok       denied denied   ok      denied ok        ok        ok       ok
+ListAlerts                  who    denied   ok       denied denied   ok      denied ok/denied ok/denied ok       ok
+GetPolicy                   who    denied   ok       denied denied   ok      denied ok/denied ok/denied ok       ok
+SetPolicy                   who    denied   denied   denied denied   ok      denied ok/denied ok/denied ok       ok
+ListPolicyOverrides         who    denied   ok       denied denied   ok      denied ok/none   ok/none   ok       ok
+TronService/ListMaintenance who    denied   ok       denied denied   ok      denied ok/none   ok/none   ok       ok
+SetMaintenance              who    denied   denied   denied denied   ok      denied ok/denied ok/denied ok       ok
+Explain                     who    denied   ok       denied denied   ok      denied ok/denied ok/denied ok       ok
+CreateToken                 who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+ListAuditRecords            who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+ListTokens                  who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+RevokeToken                 who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+PutPrincipal                who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+ChangeGrants                who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+GetPrincipal                who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+ListPrincipals              who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+DeletePrincipal             who    denied   denied   denied denied   denied  denied denied    denied    denied   ok
+WhoAmI                      who    ok       ok       ok     ok       ok      ok     ok        ok        ok       ok
+Identify                    who    denied   denied   ok     ok       denied  ok     denied    denied    denied   denied
+WatchAccess                 who    denied   denied   ok     denied   denied  ok     denied    denied    denied   denied
+AppendAuditRecords          who    denied   denied   ok     ok       denied  ok     denied    denied    denied   denied
 """
 
 
@@ -130,9 +130,10 @@ CALLERS = {
     "judge": caller("judge", (Role.JUDGE, OBSERVER)),
     "team": caller("team", (Role.OPERATOR, "own-*")),
     "operator": caller("operator", (Role.OPERATOR, "*")),
+    "lead": caller("lead", (Role.ADMIN, "own-*")),
     "admin": caller("admin", (Role.ADMIN, "*")),
 }
-NOBODY, CARRIED, FORWARDED = "nobody", "carried", "forwarded"
+NOBODY, CARRIED, FORWARDED = "nobody", "carried", "forward"
 
 
 def read_table() -> dict[str, dict[str, tuple[str, str]]]:

@@ -51,6 +51,18 @@ class Grant:
     role: Role
     pattern: str
 
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The role, and those whose rights it has too. Principals and tokens have no ids, so an administrator of some
+        ids is only their operator."""
+        role = Role.OPERATOR if self.is_narrow_admin else self.role
+        return role.included
+
+    @property
+    def is_narrow_admin(self) -> bool:
+        """Whether it is the role admin for some ids only, which the registry no longer grants."""
+        return self.role is Role.ADMIN and self.pattern != "*"
+
     def matches(self, text: str) -> bool:
         """Whether an id or a name matches. Compares code points; the caller normalizes."""
         if self.pattern.endswith("*"):
@@ -83,7 +95,7 @@ class Principal:
     @property
     def roles(self) -> frozenset[Role]:
         """All its roles, for whatever ids."""
-        return frozenset(role for grant in self.grants for role in grant.role.included)
+        return frozenset(role for grant in self.grants for role in grant.roles)
 
     def has_ended(self, now: datetime) -> bool:
         """Whether its credential has ended."""
@@ -102,11 +114,11 @@ class Principal:
 
     def may_everywhere(self, role: Role) -> bool:
         """Whether it has the role for all ids and names."""
-        return any(grant.pattern == "*" and role in grant.role.included for grant in self.grants)
+        return any(grant.pattern == "*" and role in grant.roles for grant in self.grants)
 
 
 def _any_matches(grants: Iterable[Grant], role: Role, text: str) -> bool:
-    return any(role in grant.role.included and grant.matches(text) for grant in grants)
+    return any(role in grant.roles and grant.matches(text) for grant in grants)
 
 
 LOCAL = Principal("local", tuple(Grant(role, "*") for role in Role))

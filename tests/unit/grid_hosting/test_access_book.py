@@ -198,3 +198,18 @@ def test_a_million_addresses_take_bounded_memory() -> None:
     for number in range(MOST_ADDRESSES + 5):
         attempts.failed(str(number), 0)
     assert len(attempts) == MOST_ADDRESSES
+
+
+def test_an_administrator_of_some_ids_is_refused_and_one_that_is_stored_can_be_changed() -> None:
+    narrow, book = Grant(Role.ADMIN, "team-*"), AccessBook()
+    for change, field in (
+        (lambda: book.put(Registered("token:a", grants=(narrow,))), "grants"),
+        (lambda: book.change_grants("token:a", [narrow], []), "add"),
+        (lambda: book.create_token(secret(), "token:a", now=0, grants=[narrow]), "grants"),
+    ):
+        with pytest.raises(InvalidRequest, match=f"{field}.pattern: is 'team-\\*'.*the role for some ids is operator"):
+            change()
+    assert book.principals == {}
+    old = AccessBook([Registered("token:a", grants=(narrow,))])
+    assert old.change_grants("token:a", [WORKER], []).grants == (narrow, WORKER)
+    assert old.change_grants("token:a", [], [narrow]).grants == (WORKER,)

@@ -48,6 +48,15 @@ def test_a_role_has_the_rights_of_those_that_it_includes_and_no_others() -> None
     assert not Principal("token:none").roles
 
 
+def test_an_administrator_of_some_ids_is_only_their_operator() -> None:
+    narrow = Principal("token:team", (Grant(Role.ADMIN, "team-*"),))
+    assert narrow.roles == {Role.OPERATOR, Role.OBSERVER}
+    assert narrow.may(Role.OPERATOR, "team-1")
+    assert not narrow.may(Role.OPERATOR, "boss")
+    assert not narrow.may(Role.ADMIN, "team-1")
+    assert not narrow.may_everywhere(Role.OBSERVER)
+
+
 def test_principals_of_a_group_are_one_owner() -> None:
     assert Principal("token:a", group="jobs").owner == Principal("token:b", group="jobs").owner
     assert Principal("token:a").owner == "token:a"

@@ -168,12 +168,16 @@ def test_an_operator_acts_on_the_ids_of_its_grants_and_an_agent_on_none(bench: B
     team.check_deregister("worker-1")
     team.check_maintenance("worker-1")
     team.check_acknowledge("worker-1")
-    team.check_acknowledge(OPERATORS)
+    bench.register(principal("any", "agent *"), "boss-1", name="worker-9")
     attempts: list[Callable[[], object]] = [
         lambda: team.check_operator(),
         lambda: team.check_operator("boss"),
         lambda: team.check_deregister("boss"),
         lambda: team.check_acknowledge(""),
+        lambda: team.check_acknowledge(OPERATORS),
+        lambda: bench.rights(principal("team", "operator o*")).check_acknowledge(OPERATORS),
+        lambda: bench.rights(principal("team", "admin worker-*")).check_acknowledge(OPERATORS),
+        lambda: team.check_acknowledge("worker-9"),  # a name, of the service boss-1
         lambda: bench.rights(WORKER).check_operator("worker-1"),
         lambda: bench.rights(WORKER).check_maintenance("worker-1"),
         lambda: bench.rights(WORKER).check_acknowledge(""),
@@ -185,6 +189,7 @@ def test_an_operator_acts_on_the_ids_of_its_grants_and_an_agent_on_none(bench: B
     for each in (OPERATOR, principal("admin", "admin *")):
         bench.rights(each).check_operator()
         bench.rights(each).check_acknowledge("")
+        bench.rights(each).check_acknowledge(OPERATORS)
 
 
 def test_an_agent_acknowledges_for_its_own_services_by_id_or_name(bench: Bench) -> None:
