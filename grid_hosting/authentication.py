@@ -39,6 +39,9 @@ ANY_PRINCIPAL: frozenset[Role] = frozenset()
 WATCHES_PER_PEER = 4
 """Health watches that callers without a credential may have open from one address."""
 
+MOST_WATCHES = 1000
+"""Health watches that all callers without a credential may have open."""
+
 _HEALTH_CHECK, _HEALTH_WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 _OPEN = frozenset({_HEALTH_CHECK, _HEALTH_WATCH})
 _REFLECTION = {
@@ -147,6 +150,8 @@ class Authentication(WrappingInterceptor):
         host = client_block(context.peer()) if method == _HEALTH_WATCH and principal is ANONYMOUS else ""
         if host and self._watches.get(host, 0) >= WATCHES_PER_PEER:
             raise QuotaExceeded(f"{WATCHES_PER_PEER} health watches without a credential are open from this address")
+        if host and sum(self._watches.values()) >= MOST_WATCHES:
+            raise QuotaExceeded(f"{MOST_WATCHES} health watches without a credential are open")
         if host:
             self._watches[host] = self._watches.get(host, 0) + 1
         try:

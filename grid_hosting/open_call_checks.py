@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Protocol
 
 from grid_model.access import Principal
-from grid_model.errors import CredentialExpired, TronError, Unauthenticated
+from grid_model.errors import CredentialExpired, QuotaExceeded, TronError, Unauthenticated
 
 from grid_hosting.credential import Credential
 from grid_hosting.open_calls import OpenCall, OpenCalls
@@ -90,9 +90,8 @@ class OpenCallChecks:
             checked = ((call, now) for credential, now in zip(group, found, strict=True) for call in calls[credential])
             async for call, now in turn.each(checked):
                 if isinstance(now, Principal):
-                    if now != call.principal:
-                        call.stop(CredentialExpired("the rights of this caller have changed; connect again"))
-                elif late or isinstance(now, CredentialExpired):
+                    _apply(call, now)
+                elif isinstance(now, CredentialExpired) or (late and not isinstance(now, QuotaExceeded)):
                     call.stop(now)
                 else:
                     possible = False
@@ -111,3 +110,15 @@ class OpenCallChecks:
             return CredentialExpired("the credential of this call was revoked")
         except TronError as error:
             return error
+
+
+def _apply(call: OpenCall, principal: Principal) -> None:
+    """Compare the principal of a call with the one that it has now. Further rights end no stream: a fleet with one
+    credential would connect again all at once."""
+    if call.principal != principal:
+        if not call.principal.is_extended_by(principal):
+            call.stop(CredentialExpired("the rights of this caller have changed; connect again"))
+            return
+        call.extend(principal)
+    if call.lost_rights is not None and (error := call.lost_rights()) is not None:
+        call.stop(error)

@@ -16,6 +16,9 @@ from grid_model.errors import CredentialExpired, TronError
 from grid_hosting.credential import Credential
 from grid_hosting.drain_time import drain_before
 
+EXTEND_WITHIN = 30.0
+"""Seconds over which clients connect again to use further rights."""
+
 FAREWELL = 3.0
 """Seconds that a client has to read the message that is on its way when its stream ends."""
 
@@ -74,6 +77,9 @@ class OpenCall:
         `drain_time` decides."""
         self.error: TronError | None = None
         """Why the stream is ended."""
+        self.lost_rights: Callable[[], TronError | None] | None = None
+        """Returns why the stream must end although the rights of its caller have not changed: those of others, for
+        which it speaks, have."""
         self.abandon: Callable[[TronError], None] | None = None
         """Sends the error to a client that does not read, FAREWELL seconds after the end, before the call is
         cancelled."""
@@ -111,6 +117,13 @@ class OpenCall:
             if left <= drain_before((ends_at - self._opened_at).total_seconds(), streams, self._draw):
                 self._drained = True
                 self.drain(left)
+
+    def extend(self, principal: Principal) -> None:
+        """Take note of further rights of the caller. The stream keeps those that it began with; a handler that can ask
+        its client to connect again does so."""
+        self.principal = principal
+        if self.drain is not None:
+            self.drain(EXTEND_WITHIN)
 
     def stop(self, error: TronError) -> None:
         """End the stream, once."""

@@ -31,10 +31,15 @@ ANSWER_WITHIN = LONGEST_DELAY + 3.0
 """Seconds for one answer; the registry delays the refusals of an address that fails often."""
 
 MOST_ASKED = 2000
-"""Credentials about which the registry is asked at the same time; it delays 1,000 refusals at most, so only a stalled
-registry lets this many wait. Overflow rule: a further call is refused with QUOTA_EXCEEDED; its client tries again."""
+"""Credentials of new calls about which the registry is asked at the same time; it delays 1,000 refusals at most, so
+only a stalled registry lets this many wait. Overflow rule: a further call is refused with QUOTA_EXCEEDED; its client
+tries again. The checks of open calls, which have no address, are not among them: callers with wrong credentials could
+end the streams of others. `OpenCallChecks` bounds them."""
 
 AWAY = "the registry does not answer, so callers cannot be identified"
+
+MOST_PEER = 128
+"""Characters of an address that the registry takes."""
 
 ATTEMPTS = 3
 """How often a credential is asked about if everything changes meanwhile."""
@@ -48,6 +53,8 @@ class RemoteAuthority:
         self._clock = clock
         self._answers = Answers()
         self._asked: dict[Credential, asyncio.Task[Answer]] = {}
+        self._waiting = 0
+        """The questions that new calls wait for."""
         self._revisions = Watermark()
 
     @property
@@ -134,11 +141,12 @@ class RemoteAuthority:
         """Ask the registry; calls with the same credential share one question."""
         task = self._asked.get(credential)
         if task is None:
-            if len(self._asked) >= MOST_ASKED:
+            if peer and self._waiting >= MOST_ASKED:
                 raise QuotaExceeded(f"{MOST_ASKED} callers wait to be identified; try again")
             task = asyncio.create_task(self._ask(credential, peer))
             self._asked[credential] = task
-            task.add_done_callback(lambda _: self._answered(credential))
+            self._waiting += bool(peer)
+            task.add_done_callback(lambda _: self._answered(credential, peer))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -146,8 +154,9 @@ class RemoteAuthority:
                 raise Draining("this server is going away") from None
             raise
 
-    def _answered(self, credential: Credential) -> None:
+    def _answered(self, credential: Credential, peer: str) -> None:
         task = self._asked.pop(credential)
+        self._waiting -= bool(peer)
         if not task.cancelled():
             task.exception()  # the calls that wait for it may all have been cancelled
 
@@ -176,7 +185,7 @@ class RemoteAuthority:
 
 
 def _request(credential: Credential, peer: str) -> access_service_pb2.IdentifyRequest:
-    request = access_service_pb2.IdentifyRequest(peer=peer)
+    request = access_service_pb2.IdentifyRequest(peer=peer[:MOST_PEER])
     if credential.token:
         request.token = credential.token
     elif credential.spiffe_id:

@@ -13,7 +13,9 @@ from dataclasses import replace
 from itertools import islice, takewhile
 from typing import cast
 
+from grid_model.access import Principal
 from grid_model.errors import (
+    CredentialExpired,
     Draining,
     FieldError,
     InvalidRequest,
@@ -102,6 +104,7 @@ class AgentStream:
         "_relays",
         "_rights",
         "_shared",
+        "_spoken_for",
         "_unacked",
         "_wake",
         "failure",
@@ -134,6 +137,8 @@ class AgentStream:
         self._broken = broken
         self._rights = rights
         self._held: dict[str, None] = {}
+        self._spoken_for: dict[str, Principal] = {}
+        """The principals for which a relay has put services on this stream, as they were then."""
         self._shared = False
         self._many = False
         self._ack: BeatAck | None = None
@@ -260,6 +265,8 @@ class AgentStream:
         if rights is not None:
             speaker = rights.speaking_for(message.on_behalf_of)
             owner = speaker.check_registration(spec, incarnation, instance_id)
+            if not message.relayed:
+                self._speak_for(speaker)
         try:
             if message.relayed:
                 self._registry.register_relayed(spec, incarnation, instance_id, session_id, now, owner=owner)
@@ -271,6 +278,21 @@ class AgentStream:
             self._registry.refuse_older(self.session_id, error)
         except UnknownIncarnation:
             self.push(UnknownService(spec.service_id))
+
+    def _speak_for(self, speaker: Rights) -> None:
+        if speaker.via is not None:
+            self._spoken_for.setdefault(speaker.principal.name, speaker.principal)
+
+    def lost_rights(self) -> TronError | None:
+        """Return why a relay must open a new stream: a principal, for which it has put services on this one, has lost
+        rights. What a stream carries is decided once."""
+        if self._rights is None:
+            return None
+        for name, before in self._spoken_for.items():
+            now = self._rights.find(name)
+            if now is None or not before.is_extended_by(now):
+                return CredentialExpired(f"the rights of {name}, for which this stream speaks, have changed")
+        return None
 
     def _receive_beats(self, message: Beats, now: Instant, monotonic: float) -> None:
         beats, columns = message.beats, message.columns
@@ -290,6 +312,8 @@ class AgentStream:
                     Rejected("", "beats.on_behalf_of", str(error), error.reason, on_behalf_of=message.on_behalf_of)
                 )
                 return
+            if not relayed:
+                self._speak_for(rights)
         for rejected in self._registry.beats(
             self.session_id, beats, self._read_report, now, relayed=relayed, replaces_figures=replaces, rights=rights
         ):

@@ -108,6 +108,10 @@ class Rights:
         self._speakers[name] = speaker
         return speaker
 
+    def find(self, name: str) -> Principal | None:
+        """Return the principal with a name, with its current grants; None if it may not act."""
+        return self._find(name)
+
     # --- acting as a service ----------------------------------------------------------------------------------------
 
     def matches(self, *texts: str) -> bool:

@@ -39,6 +39,10 @@ log = structlog.get_logger("access")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_WATCHERS = 100
+MAX_WATCHERS_EACH = 10
+"""Of one principal, so that no server takes the places of all others."""
+MOST_PEER = 128
+"""Characters of the address of a caller."""
 MAX_AUDIT = 1000
 DEFAULT_AUDIT = 100
 MOST_AUDIT_TEXT = 512
@@ -52,7 +56,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self._access = access
         self._trail = trail
         self._loop = loop
-        self._watchers = 0
+        self._watchers: dict[str, int] = {}
         self._reports = Reports()
 
     async def CreateToken(
@@ -160,6 +164,8 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         credential = Credential(request.token, request.spiffe_id, request.common_name, request.principal)
         if credential == Credential():
             raise InvalidRequest.of(FieldError("credential", "is empty"))
+        if len(request.peer) > MOST_PEER or not request.peer.isprintable():
+            raise InvalidRequest.of(FieldError("peer", f"must be at most {MOST_PEER} printable characters"))
         await self._access.open()
         revision = self._access.book.revision  # before the answer: it is at least as new
         try:
@@ -215,11 +221,14 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.WatchAccessRequest, context: Context
     ) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
         """Yield the revision now, after each change, and each second; a slow reader receives only the newest one."""
-        if self._watchers >= MAX_WATCHERS:
+        watchers, name = self._watchers, current_principal().name
+        if sum(watchers.values()) >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} servers watch; no more are allowed")
-        await self._access.open()
-        self._watchers += 1
+        if watchers.get(name, 0) >= MAX_WATCHERS_EACH:
+            raise QuotaExceeded(f"{name} has {MAX_WATCHERS_EACH} watches; no more are allowed")
+        watchers[name] = watchers.get(name, 0) + 1
         try:
+            await self._access.open()
             while True:
                 seen = self._access.revisions.value
                 yield access_service_pb2.WatchAccessResponse(revision=self._access.book.revision)
@@ -227,7 +236,9 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
                 if self._loop.draining:
                     raise Draining("the registry is going away")
         finally:
-            self._watchers -= 1
+            watchers[name] -= 1
+            if not watchers[name]:
+                del watchers[name]
 
 
 def _check_authenticated() -> None:

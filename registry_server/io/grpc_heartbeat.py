@@ -87,6 +87,7 @@ class HeartbeatStream:
         if (call := current_call()) is not None:
             # The end of a credential is no evidence about the agents, so the stream ends in its own way.
             call.end = self.end
+            call.lost_rights = self.agent.lost_rights
             call.drain = lambda left: self.agent.renew(left, CredentialExpired.reason, loop.now())
 
     async def serve(self) -> None:

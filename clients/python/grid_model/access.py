@@ -101,6 +101,11 @@ class Principal:
         """Whether its credential has ended."""
         return self.ends_at is not None and now >= self.ends_at
 
+    def is_extended_by(self, other: Principal) -> bool:
+        """Whether another principal has all its rights, and is otherwise the same."""
+        same = (self.name, self.group, self.ends_at) == (other.name, other.group, other.ends_at)
+        return same and set(self.grants) <= set(other.grants)
+
     @property
     def can_be_carried(self) -> bool:
         """Whether a relay may speak for it: it has the role agent, and no other but observer. Operators and

@@ -188,7 +188,7 @@ def add(
     ids: IdsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a right to a principal, which is created if it is not known. Its open streams end, and it connects again."""
+    """Add a right to a principal, which is created if it is not known. Its agents connect again within 30 seconds."""
     with _access(registry) as client:
         _report(client.change_grants(principal, add=_grants(role, ids)), as_json)
 

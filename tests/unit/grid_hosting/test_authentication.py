@@ -13,13 +13,13 @@ from typing import Any
 import grpc
 import pytest
 from grid_model.access import CALLER_TOKEN, LOCAL, ON_BEHALF_OF, Grant, Principal, Role
-from grid_model.errors import Draining
+from grid_model.errors import Draining, QuotaExceeded
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tron_client.errors import from_rpc_error
 
-from grid_hosting import open_calls
+from grid_hosting import authentication, open_calls
 from grid_hosting.authentication import Authentication, current_call, current_principal
 from grid_hosting.credential import CertificateRules, Credential
 from grid_hosting.grpc_server import build_server
@@ -117,7 +117,7 @@ async def running(
 ) -> AsyncIterator[Running]:
     """A server with a method of each kind, health and reflection."""
     known = known or Known()
-    authentication = Authentication(known, roles, rules)
+    interceptor = Authentication(known, roles, rules)
     written = Watermark()
 
     async def flood(request: Any, context: Any) -> AsyncIterator[bytes]:
@@ -134,10 +134,10 @@ async def running(
 
     bound = build_server(
         "127.0.0.1:0", register=register, services=("grpc.health.v1.Health",), max_message_bytes=1 << 16,
-        credentials=server_credentials, interceptors=[authentication],
+        credentials=server_credentials, interceptors=[interceptor],
     )  # fmt: skip
     await bound.server.start()
-    task = asyncio.create_task(authentication.run())
+    task = asyncio.create_task(interceptor.run())
     channel = (
         grpc.aio.insecure_channel(bound.address)
         if client_credentials is None
@@ -145,7 +145,7 @@ async def running(
     )
     try:
         async with channel:
-            yield Running(known, authentication, channel, written)
+            yield Running(known, interceptor, channel, written)
     finally:
         task.cancel()
         await bound.server.stop(None)
@@ -218,14 +218,32 @@ async def test_an_open_stream_ends_when_the_rights_of_its_caller_change() -> Non
     async with running() as server:
         call = server.open("UnaryStream")
         await call.read()
-        server.known.change("reader", Principal("token:reader", (Grant(Role.ADMIN, "*"),)))
+        server.known.change("reader", Principal("token:reader", (Grant(Role.OBSERVER, "a*"), Grant(Role.RELAY, "*"))))
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call.read()
         assert _status(failed.value)[1:] == (
             "CREDENTIAL_EXPIRED",
             "the rights of this caller have changed; connect again",
         )
-        assert await server.call("UnaryStream") == b"token:reader"
+        assert await server.call("UnaryUnary") == b"token:reader"
+
+
+async def test_further_rights_end_no_stream_and_the_loss_of_any_right_does() -> None:
+    more = Principal("token:reader", (*READER.grants, Grant(Role.AGENT, "*")))
+    async with running() as server:
+        call = server.open("UnaryStream")
+        await call.read()
+        (opened,) = server.authentication.open_calls
+        within: list[float] = []
+        opened.drain = within.append
+        server.known.change("reader", more)
+        await eventually(lambda: opened.principal == more, what="the further rights")
+        assert within == [open_calls.EXTEND_WITHIN], "a client that can connect again is asked to, and others go on"
+        assert not call.done()
+        server.known.change("reader", READER)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call.read()
+        assert _status(failed.value)[1] == "CREDENTIAL_EXPIRED"
 
 
 async def test_an_open_stream_ends_with_its_credential() -> None:
@@ -418,6 +436,35 @@ async def test_health_is_open_but_only_for_a_few_watches_of_one_address() -> Non
         assert _status(failed.value)[1] == "UNAUTHENTICATED"
         for each in (*watches, known):
             each.cancel()
+
+
+async def test_all_strangers_together_have_a_bounded_number_of_health_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "MOST_WATCHES", 2)
+    async with running() as server:
+        health = health_pb2_grpc.HealthStub(server.channel)
+        watches = [health.Watch(health_pb2.HealthCheckRequest(), timeout=10) for _ in range(2)]
+        for each in watches:
+            await each.read()
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await health.Watch(health_pb2.HealthCheckRequest(), timeout=10).read()
+        assert _status(failed.value)[1] == "QUOTA_EXCEEDED"
+        known = health.Watch(health_pb2.HealthCheckRequest(), metadata=BEARER, timeout=10)
+        assert (await known.read()).status == health_pb2.HealthCheckResponse.SERVING
+        for each in (*watches, known):
+            each.cancel()
+
+
+async def test_a_full_queue_of_questions_ends_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid_hosting.open_call_checks.LOOK_EVERY", 0.01)
+    monkeypatch.setattr("grid_hosting.open_call_checks.UNCONFIRMED_FOR", 0.0)
+    async with running() as server:
+        call = server.open("UnaryStream")
+        await call.read()
+        server.known.fails = QuotaExceeded("2000 callers wait")
+        server.known.revisions.step()
+        assert await server.known.asking.until(lambda: server.known.failed >= 5, 10)
+        assert not call.done()
+        call.cancel()
 
 
 async def test_reflection_needs_any_principal() -> None:

@@ -19,7 +19,7 @@ from grid_model.errors import Draining, PrincipalNotFound, Unauthenticated
 
 from grid_hosting.access import answers as answers_module
 from grid_hosting.access.answers import GRACE, QUIET, UNWATCHED, Answer, Answers
-from grid_hosting.access.remote import ANSWER_WITHIN, RemoteAuthority
+from grid_hosting.access.remote import ANSWER_WITHIN, MOST_PEER, RemoteAuthority
 from grid_hosting.credential import Credential
 from grid_hosting.grpc_server import build_server
 from grid_hosting.watermark import Watermark
@@ -110,6 +110,7 @@ class Registry:
     callers: dict[str, Principal] = field(default_factory=lambda: {"reader": READER})
     revision: int = 1
     asked: list[str] = field(default_factory=list)
+    peers: list[str] = field(default_factory=list)
     asking: Watermark = field(default_factory=Watermark)
     changed: Watermark = field(default_factory=Watermark)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -126,6 +127,7 @@ class Registry:
         """Answer by the token or name."""
         which = request.WhichOneof("credential")
         self.asked.append(getattr(request, which))
+        self.peers.append(request.peer)
         self.asking.step()
         await self.gate.wait()
         if self.fails is not None:
@@ -299,12 +301,34 @@ async def test_a_flood_of_credentials_is_bounded_and_known_callers_do_not_notice
         await system.watched()
         await system.authority.identify(TOKEN, "")
         system.registry.gate.clear()
-        flood = [asyncio.create_task(system.authority.identify(Credential(token=f"x{each}"), "")) for each in range(9)]
+        peer = "ipv4:10.0.0.1:1"
+        wrong = [Credential(token=f"x{each}") for each in range(9)]
+        flood = [asyncio.create_task(system.authority.identify(each, peer)) for each in wrong]
         assert await system.registry.asking.until(lambda: len(system.registry.asked) == 4, 10)
         assert await system.authority.identify(TOKEN, "") == READER
         system.registry.gate.set()
         found = await asyncio.gather(*flood, return_exceptions=True)
         assert sorted(type(each).__name__ for each in found) == ["QuotaExceeded"] * 6 + ["Unauthenticated"] * 3
+
+
+async def test_a_flood_of_credentials_refuses_no_check_of_an_open_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid_hosting.access.remote.MOST_ASKED", 1)
+    async with running() as system:
+        await system.watched()
+        system.registry.gate.clear()
+        flood = asyncio.create_task(system.authority.identify(Credential(token="x"), "ipv4:10.0.0.1:1"))
+        assert await system.registry.asking.until(lambda: len(system.registry.asked) == 1, 10)
+        checks = [asyncio.create_task(system.authority.identify(each, "")) for each in (TOKEN, Credential(token="y"))]
+        assert await system.registry.asking.until(lambda: len(system.registry.asked) == 3, 10)
+        system.registry.gate.set()
+        found = await asyncio.gather(flood, *checks, return_exceptions=True)
+        assert [type(each).__name__ for each in found] == ["Unauthenticated", "Principal", "Unauthenticated"]
+
+
+async def test_an_address_that_is_too_long_is_cut() -> None:
+    async with running() as system:
+        await system.authority.identify(TOKEN, "ipv4:" + "1" * 1000)
+        assert len(system.registry.peers[-1]) == MOST_PEER
 
 
 async def test_calls_that_wait_are_answered_when_the_server_stops() -> None:

@@ -31,7 +31,7 @@ from grid_hosting.authentication import Authentication
 from grid_hosting.credential import Credential
 from grid_hosting.grpc_server import build_server
 from registry_server.io.access import Access
-from registry_server.io.grpc_access import AccessService
+from registry_server.io.grpc_access import MAX_WATCHERS_EACH, AccessService
 from registry_server.io.method_roles import METHOD_ROLES
 from tests.support.waiting import wait_until
 
@@ -197,6 +197,39 @@ def test_a_server_learns_the_principal_of_a_token_and_each_change(served: Served
                 stub.Identify(request, timeout=10, metadata=me)
             assert from_rpc_error(failed.value).reason == "ERROR_REASON_INVALID_REQUEST"
         watch.cancel()
+        long = access_service_pb2.IdentifyRequest(token="x", peer="ipv4:" + "1" * 128)
+        with pytest.raises(grpc.RpcError, match="peer: must be at most 128"):
+            stub.Identify(long, timeout=10, metadata=me)
+
+
+def test_no_server_takes_the_watches_of_all_others(served: Served, client: AccessClient) -> None:
+    other = client.create_token("token:other", [Grant(Role.RELAY, "*")]).secret
+    with grpc.insecure_channel(served.address) as channel:
+        stub: Any = access_service_pb2_grpc.AccessServiceStub(channel)
+
+        def watch(secret: str) -> Any:
+            metadata = (("authorization", f"Bearer {secret}"),)
+            return stub.WatchAccess(access_service_pb2.WatchAccessRequest(), timeout=30, metadata=metadata)
+
+        watches = [watch(SERVER) for _ in range(MAX_WATCHERS_EACH)]
+        for each in watches:
+            next(each)
+        with pytest.raises(grpc.RpcError, match="token:server has 10 watches"):
+            next(watch(SERVER))
+        others = watch(other)
+        assert next(others).revision
+        watches.pop().cancel()
+        wait_until(lambda: answered(watch(SERVER)), 10, "the place of a watch that has ended")
+        for each in (*watches, others):
+            each.cancel()
+
+
+def answered(watch: Any) -> bool:
+    """Whether a watch is served."""
+    try:
+        return bool(next(watch).revision)
+    except grpc.RpcError:
+        return False
 
 
 def test_a_change_by_another_process_is_taken_up(served: Served, client: AccessClient) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from grid_model.access import Principal
-from grid_model.errors import NotOwner, PermissionDenied
+from grid_model.access import Grant, Principal, Role
+from grid_model.errors import CredentialExpired, NotOwner, PermissionDenied
 
 from registry_server.core.agent_stream import AgentStream
 from registry_server.core.columns import Columns
@@ -301,3 +302,31 @@ def test_a_relay_sends_heartbeats_only_of_services_of_the_principal_that_it_name
     columns = Columns((incarnation,), 0, {})
     assert streams.send(relay, Beats((), relayed=True, columns=columns, on_behalf_of="token:twin")) == []
     assert streams.heard("worker-1") == streams.grid.time == at(streams.grid.time).attentive
+
+
+def test_a_relay_keeps_no_service_of_a_principal_that_has_lost_rights(streams: Streams) -> None:
+    relay, other = streams.open(RELAY), streams.open(RELAY)
+    streams.send(relay, register("worker-1", on_behalf_of="token:worker"))
+    assert streams.streams[relay].lost_rights() is None
+    streams.principals["token:worker"] = replace(WORKER, grants=(*WORKER.grants, Grant(Role.OBSERVER, "*")))
+    assert streams.streams[relay].lost_rights() is None, "further rights are no reason"
+    for now in (replace(WORKER, grants=()), replace(WORKER, group="other"), None):
+        streams.principals.pop("token:worker")
+        if now is not None:
+            streams.principals["token:worker"] = now
+        error = streams.streams[relay].lost_rights()
+        assert error is not None
+        assert error.reason == CredentialExpired.reason
+        assert streams.streams[other].lost_rights() is None
+        streams.principals["token:worker"] = WORKER
+
+
+def test_a_relay_that_only_passes_heartbeats_on_keeps_its_stream(streams: Streams) -> None:
+    relay = streams.open(RELAY)
+    streams.register(TWIN, "worker-1")
+    columns = Columns((streams.incarnation("worker-1"),), 0, {})
+    assert streams.send(relay, Beats((), relayed=True, columns=columns, on_behalf_of="token:twin")) == []
+    del streams.principals["token:twin"]
+    assert streams.streams[relay].lost_rights() is None, "each message is decided anew"
+    answers = streams.send(relay, Beats((), relayed=True, columns=columns, on_behalf_of="token:twin"))
+    assert refusals(answers) == [("", DENIED)]
