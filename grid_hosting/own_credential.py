@@ -80,7 +80,7 @@ def check_token_file(setting: str, path: Path) -> None:
     """Raise StartError, which names the setting, unless a file has one token, and only its owner has access to it."""
     try:
         with path.open("rb") as file:
-            why = shared_file(path, os.fstat(file.fileno()).st_mode)
+            why = shared_file(path, os.fstat(file.fileno()))
             content = file.read(bearer.MOST_BYTES + 3)
     except OSError as error:
         raise StartError(f"{setting}: {absolute(path)}: {reason(error)}") from error

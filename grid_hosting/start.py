@@ -30,12 +30,16 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def shared_file(path: Path, mode: int) -> str | None:
-    """Return why a file with a secret is refused, and how to mend it; None if only its owner may use it. `mode`: as
-    `stat` returns it."""
-    if not mode & 0o077:
+def shared_file(path: Path, found: os.stat_result) -> str | None:
+    """Return why a file with a secret is refused, and how to mend it; None if only its owner may use it.
+
+    The group may read a file of root, which the program itself does not own: so Kubernetes shows a secret to a
+    container that does not run as root.
+    """
+    of_root = found.st_uid == 0 != os.geteuid()
+    if not found.st_mode & (0o037 if of_root else 0o077):
         return None
-    shown = f"{stat.S_IMODE(mode):04o}"
+    shown = f"{stat.S_IMODE(found.st_mode):04o}"
     return f"{absolute(path)} may be used by others than its owner (mode {shown}); run chmod 600 {path}"
 
 

@@ -31,7 +31,7 @@ def read_file(setting: str, path: Path, *, private: bool = False) -> bytes:
     """Return the content of a file. Raises CertificateError. `private`: only its owner may have access to it."""
     try:
         with path.open("rb") as file:
-            if private and (why := shared_file(path, os.fstat(file.fileno()).st_mode)):
+            if private and (why := shared_file(path, os.fstat(file.fileno()))):
                 raise CertificateError(f"{setting}: {why}")
             content = file.read(MOST_BYTES + 1)
     except OSError as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from grid_hosting.own_credential import check_token_file, own_principal, use_own_credential
 from grid_hosting.security import SecuritySettings
-from grid_hosting.start import StartError
+from grid_hosting.start import StartError, shared_file
 from tests.support.authority import Authority
 
 TOKEN = "tron_" + "x" * 43
@@ -48,6 +50,27 @@ def test_a_token_file_that_cannot_be_used_is_named(token: Path, content: str | N
         assert part in text
     assert "\n" not in text
     assert TOKEN not in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "program", "refused"),
+    [
+        (0o440, 0, 10001, False),
+        (0o640, 0, 10001, False),
+        (0o444, 0, 10001, True),
+        (0o460, 0, 10001, True),
+        (0o440, 0, 0, True),
+        (0o440, 10001, 10001, True),
+        (0o440, 10002, 10001, True),
+        (0o400, 10001, 10001, False),
+    ],
+)
+def test_the_group_may_read_a_secret_of_root_as_in_kubernetes(
+    mode: int, owner: int, program: int, refused: bool, token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: program)
+    found = os.stat_result((stat.S_IFREG | mode, 0, 0, 1, owner, 10001, 0, 0, 0, 0))
+    assert (shared_file(token, found) is not None) == refused
 
 
 def test_the_token_of_the_setting_takes_the_place_of_that_of_the_user(token: Path) -> None:
