@@ -120,13 +120,18 @@ clean:  ## remove the environment and all caches (not the data)
 $(BIN)/python:
 	python=$$(tools/find_python.sh) && "$$python" -m venv $(VENV)
 
+# The pip that comes with an older Python takes twice as long. A newer one prints the warnings of setuptools.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
 # The stamps make a second call instant; a change of the requirements makes them stale.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server]' -c constraints.txt
+	$(PIP) --upgrade pip
+	$(PIP) -e '.[server]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	$(PIP) --upgrade pip
+	$(PIP) -e '.[dev]'
 	tools/install_chromium.sh
 	tools/install_debian.sh $(BIN)
 	touch $@ $(VENV)/.installed
