@@ -34,6 +34,8 @@ class Credential:
     """The name of a principal for which a relay speaks; no caller sends it."""
     not_after: datetime | None = None
     """The end of the certificate, in UTC; None for a token."""
+    serial: str = ""
+    """The serial number of the certificate, in hexadecimal; empty for a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,13 @@ def _of_certificate(tls: Mapping[str, Sequence[bytes]], rules: CertificateRules)
         uri = _text(uris[0])
         domain, slash, path = uri.removeprefix("spiffe://").partition("/")
         known = uri.startswith("spiffe://") and bool(slash and path) and domain in rules.trust_domains
-        return Credential(spiffe_id=uri, not_after=_end(tls)) if known else None
+        end, serial = _end_and_serial(tls)
+        return Credential(spiffe_id=uri, not_after=end, serial=serial) if known else None
     names = tls.get("x509_common_name", ())
     if not rules.accept_common_name or uris or tls.get("peer_uri") or len(names) != 1 or not _text(names[0]):
         return None
-    return Credential(common_name=_text(names[0]), not_after=_end(tls))
+    end, serial = _end_and_serial(tls)
+    return Credential(common_name=_text(names[0]), not_after=end, serial=serial)
 
 
 def _text(value: bytes) -> str:
@@ -143,11 +147,12 @@ def _text(value: bytes) -> str:
     return text if text.isprintable() else ""
 
 
-def _end(tls: Mapping[str, Sequence[bytes]]) -> datetime | None:
+def _end_and_serial(tls: Mapping[str, Sequence[bytes]]) -> tuple[datetime | None, str]:
     pem = tls.get("x509_pem_cert", ())
-    return _end_of(bytes(pem[0])) if pem else None
+    return _parsed(bytes(pem[0])) if pem else (None, "")
 
 
 @lru_cache(maxsize=1024)  # it is asked for at each call; a fleet presents few certificates at a time
-def _end_of(pem: bytes) -> datetime:
-    return x509.load_pem_x509_certificate(pem).not_valid_after_utc
+def _parsed(pem: bytes) -> tuple[datetime, str]:
+    certificate = x509.load_pem_x509_certificate(pem)
+    return certificate.not_valid_after_utc, f"{certificate.serial_number:x}"

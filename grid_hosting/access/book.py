@@ -19,6 +19,13 @@ from grid_hosting.access.tokens import Token, digest_of, id_of
 KINDS = ("token", "spiffe", "cn", "jwt")
 """How a principal is authenticated; its name begins with one of these and a colon."""
 
+SERIAL = "serial:"
+"""How the name of a certificate begins that is refused, whatever its principal: its serial number in hexadecimal
+follows. It is stored as a principal without grants."""
+
+MOST_SERIAL = 40
+"""Digits of a serial number (RFC 5280)."""
+
 MOST_PRINCIPALS = 10_000
 MOST_TOKENS = 10_000
 MOST_TOKENS_EACH = 100
@@ -99,9 +106,12 @@ class AccessBook:
         found = self.principals.get(token.principal)
         return None if found is None or found.disabled else (token, found.principal(token.expires_at))
 
-    def of_certificate(self, name: str) -> Principal | None:
-        """Return the principal of a verified certificate: without grants if it is not registered, None if it is
-        disabled."""
+    def of_certificate(self, name: str, serial: str = "") -> Principal | None:
+        """Return the principal of a verified certificate: without grants if it is not registered, None if it, or the
+        certificate with this serial number, is refused."""
+        certificate = self.principals.get(SERIAL + serial)
+        if certificate is not None and certificate.disabled:
+            return None
         found = self.principals.get(name)
         if found is None:
             return Principal(name)
@@ -125,9 +135,12 @@ class AccessBook:
             self._writes.append(checked)
         return checked
 
-    def change_grants(self, name: str, add: Iterable[Grant], remove: Iterable[Grant]) -> Registered:
-        """Add grants to a principal and remove others. Raises InvalidRequest, which names grants that it does not have,
-        and QuotaExceeded."""
+    def change_grants(
+        self, name: str, add: Iterable[Grant], remove: Iterable[Grant], *, disabled: bool | None = None
+    ) -> Registered:
+        """Add grants to a principal and remove others. `disabled`: whether its credentials are refused from now on;
+        None leaves that as it is. Raises InvalidRequest, which names grants that it does not have, and
+        QuotaExceeded."""
         before = self.principals.get(name, Registered(name))
         gone = {_checked_grant("remove", each) for each in remove}
         if missing := gone - set(before.grants):
@@ -136,7 +149,8 @@ class AccessBook:
         kept = [each for each in before.grants if each not in gone]
         _refuse_narrow_admins("add", add := tuple(add), before.grants)
         added = [each for each in dict.fromkeys(_checked_grant("add", each) for each in add) if each not in kept]
-        return self.put(replace(before, grants=(*kept, *added)))
+        refused = before.disabled if disabled is None else disabled
+        return self.put(replace(before, grants=(*kept, *added), disabled=refused))
 
     def delete(self, name: str) -> int:
         """Delete a principal and its tokens; return the number of its tokens. Raises PrincipalNotFound."""
@@ -224,6 +238,8 @@ def is_principal_name(name: str) -> bool:
 
 def _checked(principal: Registered) -> Registered:
     """Return the principal in its normal form. Raises InvalidRequest."""
+    if principal.name.startswith(SERIAL):
+        return _checked_certificate(principal)
     name = unicodedata.normalize("NFC", principal.name)
     errors = []
     if not is_principal_name(name):
@@ -237,6 +253,18 @@ def _checked(principal: Registered) -> Registered:
     grants = tuple(dict.fromkeys(_checked_grant("grants", each) for each in principal.grants))
     group = unicodedata.normalize("NFC", principal.group)
     return replace(principal, name=name, group=group, grants=grants)
+
+
+def _checked_certificate(principal: Registered) -> Registered:
+    digits = principal.name.removeprefix(SERIAL).replace(":", "").lower()
+    errors = [*_text_errors("description", principal.description)]
+    if not 0 < len(digits) <= MOST_SERIAL or not set(digits) <= set("0123456789abcdef"):
+        errors.append(FieldError("name", f"is {principal.name!r}; write {SERIAL} and the serial number in hexadecimal"))
+    if principal.grants or principal.group:
+        errors.append(FieldError("grants", "a certificate has no rights of its own; grant them to its principal"))
+    if errors:
+        raise InvalidRequest.of(*errors)
+    return replace(principal, name=SERIAL + (digits.lstrip("0") or "0"))
 
 
 def _checked_grant(field: str, grant: Grant) -> Grant:

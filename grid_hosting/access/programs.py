@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from grid_model.access import Grant, Role
 
-from grid_hosting.access.book import AccessBook, Registered
+from grid_hosting.access.book import SERIAL, AccessBook, Registered
 from grid_hosting.access.tokens import Token
 
 REGISTRY, MONITOR, GATEWAY, DEMO = "registry", "monitor", "gateway", "demo"
@@ -95,7 +95,7 @@ def found_access(book: AccessBook, now: float) -> dict[str, tuple[Registered, in
     found = {}
     for principal in book.principals.values():
         tokens = [each for each in book.tokens_of(principal.name) if each.valid_at(now)]
-        if not _is_own(principal, {each.created_by for each in tokens}):
+        if not principal.name.startswith(SERIAL) and not _is_own(principal, {each.created_by for each in tokens}):
             found[principal.name] = principal, len(tokens)
     return found
 

@@ -185,7 +185,7 @@ class RemoteAuthority:
 
 
 def _request(credential: Credential, peer: str) -> access_service_pb2.IdentifyRequest:
-    request = access_service_pb2.IdentifyRequest(peer=peer[:MOST_PEER])
+    request = access_service_pb2.IdentifyRequest(peer=peer[:MOST_PEER], certificate_serial=credential.serial)
     if credential.token:
         request.token = credential.token
     elif credential.spiffe_id:

@@ -164,11 +164,11 @@ class Access:
             self._used[token.token_id] = now
             return principal
         if credential.spiffe_id:
-            return book.of_certificate(principal_of_spiffe(credential.spiffe_id))
+            return book.of_certificate(principal_of_spiffe(credential.spiffe_id), credential.serial)
         if credential.principal:
             named = self.find(credential.principal)
             return named if named is not None and named.can_be_carried else None
-        return book.of_certificate(f"cn:{credential.common_name}")
+        return book.of_certificate(f"cn:{credential.common_name}", credential.serial)
 
     async def _delay(self, host: str) -> None:
         delay = self._failed.failed(host, time.monotonic())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -24,7 +25,7 @@ from grid_model.errors import (
 
 from grid_hosting.access import audit_codec
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
-from grid_hosting.access.book import Registered
+from grid_hosting.access.book import MOST_SERIAL, Registered
 from grid_hosting.access.reports import Reports, is_judge
 from grid_hosting.access.store import AccessStoreError
 from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
@@ -121,9 +122,12 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         _check_authenticated()
         add = access_codec.decode_grants("add", request.add)
         remove = access_codec.decode_grants("remove", request.remove)
-        if not add and not remove:
+        disabled = request.disabled if request.HasField("disabled") else None
+        if not add and not remove and disabled is None:
             raise InvalidRequest.of(FieldError("add", "is empty, and so is remove: name a grant"))
-        found = await self._access.change(lambda book: book.change_grants(request.principal, add, remove))
+        found = await self._access.change(
+            lambda book: book.change_grants(request.principal, add, remove, disabled=disabled)
+        )
         return access_service_pb2.ChangeGrantsResponse(principal=_principal(found))
 
     async def GetPrincipal(
@@ -164,6 +168,9 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         credential = Credential(request.token, request.spiffe_id, request.common_name, request.principal)
         if credential == Credential():
             raise InvalidRequest.of(FieldError("credential", "is empty"))
+        if len(request.certificate_serial) > MOST_SERIAL:
+            raise InvalidRequest.of(FieldError("certificate_serial", f"must be at most {MOST_SERIAL} digits"))
+        credential = replace(credential, serial=request.certificate_serial)
         if len(request.peer) > MOST_PEER or not request.peer.isprintable():
             raise InvalidRequest.of(FieldError("peer", f"must be at most {MOST_PEER} printable characters"))
         await self._access.open()

@@ -207,6 +207,40 @@ def remove(
         _report(client.change_grants(principal, remove=_grants(role, ids)), as_json)
 
 
+DeniedArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PRINCIPAL",
+        help="The principal, such as token:ci or spiffe:tron/worker-1; or serial:HEX, the certificate with this serial "
+        "number (openssl x509 -noout -serial).",
+    ),
+]
+
+
+@grants.command()
+@connects
+def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
+    """Refuse the credentials of a principal, or one certificate. Open streams end within a second."""
+    with _access(registry) as client:
+        found = client.change_grants(principal, disabled=True)
+    if as_json:
+        print_json(_principal_document(found))
+    else:
+        _print(messages.denied_now(found.name))
+
+
+@grants.command()
+@connects
+def allow(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
+    """Accept the credentials of a principal, or one certificate, again."""
+    with _access(registry) as client:
+        found = client.change_grants(principal, disabled=False)
+    if as_json:
+        print_json(_principal_document(found))
+    else:
+        _print(messages.allowed_now(found.name))
+
+
 @connects
 def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Print as whom the registry knows this client, and its rights."""

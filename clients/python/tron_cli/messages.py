@@ -414,6 +414,14 @@ def token_use(file: str) -> str:
     return f"Clients use it with TRON_TOKEN_FILE={file}"
 
 
+def denied_now(name: str) -> str:
+    return f"{name} is refused from now on; to undo it, run: tron grant allow {name}"
+
+
+def allowed_now(name: str) -> str:
+    return f"{name} is no longer refused."
+
+
 def token_revoked(token_id: str, principal: str) -> str:
     return f"Revoked the token {token_id} of {principal}."
 

@@ -153,12 +153,24 @@ class AccessClient:
         answer = self._do("PutPrincipal", access_service_pb2.PutPrincipalRequest(principal=message))
         return _principal(answer.principal)
 
-    def change_grants(self, principal: str, add: Iterable[Grant] = (), remove: Iterable[Grant] = ()) -> PrincipalInfo:
-        """Add grants to a principal and remove others, in one step; a principal that is not known is created."""
+    def change_grants(
+        self,
+        principal: str,
+        add: Iterable[Grant] = (),
+        remove: Iterable[Grant] = (),
+        *,
+        disabled: bool | None = None,
+    ) -> PrincipalInfo:
+        """Add grants to a principal and remove others, in one step; a principal that is not known is created.
+
+        `disabled`: whether its credentials are refused from now on; None leaves that as it is. The principal
+        `serial:HEX` is the certificate with this serial number.
+        """
         request = access_service_pb2.ChangeGrantsRequest(
             principal=arguments.text("principal", principal),
             add=[access_codec.encode_grant(each) for each in add],
             remove=[access_codec.encode_grant(each) for each in remove],
+            disabled=disabled,
         )
         return _principal(self._do("ChangeGrants", request).principal)
 

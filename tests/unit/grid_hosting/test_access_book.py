@@ -213,3 +213,38 @@ def test_an_administrator_of_some_ids_is_refused_and_one_that_is_stored_can_be_c
     old = AccessBook([Registered("token:a", grants=(narrow,))])
     assert old.change_grants("token:a", [WORKER], []).grants == (narrow, WORKER)
     assert old.change_grants("token:a", [], [narrow]).grants == (WORKER,)
+
+
+def test_a_certificate_is_refused_by_its_serial_number_and_others_of_its_principal_are_not() -> None:
+    book = AccessBook([Registered("spiffe:tron/a", grants=(WORKER,))])
+    assert book.change_grants("serial:00:AB:12", [], [], disabled=True).name == "serial:ab12"
+    assert book.of_certificate("spiffe:tron/a", "ab12") is None
+    assert book.of_certificate("cn:other", "ab12") is None
+    for other in ("ab13", ""):
+        found = book.of_certificate("spiffe:tron/a", other)
+        assert found is not None
+        assert found.grants == (WORKER,)
+    book.change_grants("serial:ab12", [], [], disabled=False)
+    assert book.of_certificate("spiffe:tron/a", "ab12") is not None
+
+
+@pytest.mark.parametrize("name", ["serial:", "serial:xyz", "serial:" + "a" * 41, "serial:12 34"])
+def test_what_is_no_serial_number_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"name: .*the serial number in hexadecimal"):
+        AccessBook().change_grants(name, [], [], disabled=True)
+
+
+def test_a_certificate_has_no_grants_of_its_own_and_no_tokens() -> None:
+    with pytest.raises(InvalidRequest, match="grant them to its principal"):
+        AccessBook().change_grants("serial:12", [WORKER], [])
+    with pytest.raises(InvalidRequest, match="a token is for a principal token:NAME"):
+        AccessBook().create_token(secret(), "serial:12", now=0)
+
+
+def test_a_principal_is_refused_and_accepted_again_with_its_grants() -> None:
+    book = AccessBook([Registered("token:a", "team", (WORKER,))])
+    assert book.change_grants("token:a", [], [], disabled=True) == Registered(
+        "token:a", "team", (WORKER,), disabled=True
+    )
+    assert book.change_grants("token:a", [READER], []).disabled
+    assert not book.change_grants("token:a", [], [], disabled=False).disabled

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 from grid_model.access import CALLER_TOKEN, LOCAL, ON_BEHALF_OF, Grant, Principal, Role
 from grid_model.errors import Draining, QuotaExceeded
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -529,4 +530,6 @@ async def test_a_stream_ends_with_its_certificate() -> None:
         await call.read()
         (opened,) = system.authentication.open_calls
         assert opened.principal.ends_at == ends.replace(microsecond=0)
+        assert opened.credential is not None
+        assert int(opened.credential.serial, 16) == load_pem_x509_certificate(client.cert).serial_number
         call.cancel()

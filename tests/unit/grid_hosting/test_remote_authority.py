@@ -111,6 +111,7 @@ class Registry:
     revision: int = 1
     asked: list[str] = field(default_factory=list)
     peers: list[str] = field(default_factory=list)
+    serials: list[str] = field(default_factory=list)
     asking: Watermark = field(default_factory=Watermark)
     changed: Watermark = field(default_factory=Watermark)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -128,6 +129,7 @@ class Registry:
         which = request.WhichOneof("credential")
         self.asked.append(getattr(request, which))
         self.peers.append(request.peer)
+        self.serials.append(request.certificate_serial)
         self.asking.step()
         await self.gate.wait()
         if self.fails is not None:
@@ -356,7 +358,7 @@ async def test_open_streams_are_checked_once_known_callers_may_no_longer_go_on()
 @pytest.mark.parametrize(
     "credential",
     [
-        Credential(spiffe_id="spiffe://tron/worker-1", not_after=WALL),
+        Credential(spiffe_id="spiffe://tron/worker-1", not_after=WALL, serial="ab12"),
         Credential(common_name="worker-1"),
         Credential(token="worker-1"),
     ],
@@ -368,3 +370,4 @@ async def test_every_kind_of_credential_is_asked_about(credential: Credential) -
         system.registry.callers[text] = OTHER
         assert await system.authority.identify(credential, "") == OTHER
         assert system.registry.asked == [text]
+        assert system.registry.serials == [credential.serial]

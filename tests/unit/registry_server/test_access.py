@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.x509 import load_pem_x509_certificate
 from grid.access.v1 import access_pb2, access_service_pb2, access_service_pb2_grpc
 from grid_model.access import LOCAL, Grant, Principal, Role
 from grid_model.errors import InvalidRequest, PermissionDenied, PrincipalNotFound, TokenNotFound, Unauthenticated
@@ -28,12 +29,14 @@ from grid_hosting.access.failed_attempts import FREE
 from grid_hosting.access.store import FILE, AccessStore
 from grid_hosting.access.trail import AuditTrail
 from grid_hosting.authentication import Authentication
-from grid_hosting.credential import Credential
+from grid_hosting.credential import CertificateRules, Credential
 from grid_hosting.grpc_server import build_server
 from registry_server.io.access import Access
 from registry_server.io.grpc_access import MAX_WATCHERS_EACH, AccessService
 from registry_server.io.method_roles import METHOD_ROLES
+from tests.support.authority import Authority as Ca
 from tests.support.waiting import wait_until
+from tests.unit.grid_hosting.test_authentication import running
 
 WORKER = Grant(Role.AGENT, "worker-*")
 
@@ -200,6 +203,50 @@ def test_a_server_learns_the_principal_of_a_token_and_each_change(served: Served
         long = access_service_pb2.IdentifyRequest(token="x", peer="ipv4:" + "1" * 128)
         with pytest.raises(grpc.RpcError, match="peer: must be at most 128"):
             stub.Identify(long, timeout=10, metadata=me)
+
+
+def test_a_denied_certificate_is_no_credential_at_any_server(served: Served) -> None:
+    assert "serial:ab12 is refused from now on" in run(served, "grant", "deny", "serial:AB:12")
+    with grpc.insecure_channel(served.address) as channel:
+        stub: Any = access_service_pb2_grpc.AccessServiceStub(channel)
+
+        def identify(serial: str) -> str:
+            request = access_service_pb2.IdentifyRequest(spiffe_id="spiffe://tron/a", certificate_serial=serial)
+            answer = stub.Identify(request, timeout=10, metadata=(("authorization", f"Bearer {SERVER}"),))
+            return str(answer.principal.name)
+
+        assert identify("ab13") == "spiffe:tron/a"
+        with pytest.raises(grpc.RpcError) as failed:
+            identify("ab12")
+        assert from_rpc_error(failed.value).reason == "ERROR_REASON_PRINCIPAL_NOT_FOUND"
+        with pytest.raises(grpc.RpcError, match="certificate_serial: must be at most 40"):
+            identify("1" * 41)
+        assert "is no longer refused" in run(served, "grant", "allow", "serial:ab12")
+        assert identify("ab12") == "spiffe:tron/a"
+
+
+async def test_an_open_stream_ends_once_its_certificate_is_denied(tmp_path: Path) -> None:
+    access, ca, name = Access(tmp_path), Ca(), "spiffe:tron/reader"
+    await access.change(lambda book: book.put(Registered(name, grants=(Grant(Role.OBSERVER, "*"),))))
+    server, denied, other = ca.issue(), *(ca.issue("a", uris=("spiffe://tron/reader",)) for _ in range(2))
+    known: Any = access
+    async with running(
+        known,
+        rules=CertificateRules(frozenset({"tron"})),
+        server_credentials=grpc.ssl_server_credentials([(server.key, server.cert)], ca.pem, require_client_auth=True),
+        client_credentials=grpc.ssl_channel_credentials(ca.pem, denied.key, denied.cert),
+    ) as system:
+        call = system.open("UnaryStream", ())
+        assert await call.read() == name.encode()
+        serials = [load_pem_x509_certificate(each.cert).serial_number for each in (other, denied)]
+        for serial in serials:
+            assert not call.done()
+            wanted = f"serial:{serial:x}"
+            await access.change(lambda book, w=wanted: book.change_grants(w, [], [], disabled=True))  # type: ignore[misc]
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call.read()
+        assert from_rpc_error(failed.value).reason == "ERROR_REASON_CREDENTIAL_EXPIRED"
+        assert (await system.refused("UnaryUnary", ()))[1] == "UNAUTHENTICATED"
 
 
 def test_no_server_takes_the_watches_of_all_others(served: Served, client: AccessClient) -> None:

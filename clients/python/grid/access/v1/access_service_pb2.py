@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from grid.access.v1 import access_pb2 as grid_dot_access_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#grid/access/v1/access_service.proto\x12\x0egrid.access.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgrid/access/v1/access.proto\"I\n\x19\x41ppendAuditRecordsRequest\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.grid.access.v1.AuditRecord\"\x1c\n\x1a\x41ppendAuditRecordsResponse\"\xa6\x01\n\x17ListAuditRecordsRequest\x12\x14\n\x0c\x61\x66ter_number\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x0e\n\x06newest\x18\x03 \x01(\x08\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.grid.access.v1.AuditKind\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x0e\n\x06target\x18\x07 \x01(\t\"c\n\x18ListAuditRecordsResponse\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.grid.access.v1.AuditRecord\x12\x19\n\x11next_after_number\x18\x02 \x01(\x04\"\x90\x01\n\x12\x43reateTokenRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x06grants\x18\x04 \x03(\x0b\x32\x15.grid.access.v1.Grant\"K\n\x13\x43reateTokenResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12$\n\x05token\x18\x02 \x01(\x0b\x32\x15.grid.access.v1.Token\"&\n\x11ListTokensRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\";\n\x12ListTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.grid.access.v1.Token\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\";\n\x13RevokeTokenResponse\x12$\n\x05token\x18\x01 \x01(\x0b\x32\x15.grid.access.v1.Token\"C\n\x13PutPrincipalRequest\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"D\n\x14PutPrincipalResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"s\n\x13\x43hangeGrantsRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\"\n\x03\x61\x64\x64\x18\x02 \x03(\x0b\x32\x15.grid.access.v1.Grant\x12%\n\x06remove\x18\x03 \x03(\x0b\x32\x15.grid.access.v1.Grant\"D\n\x14\x43hangeGrantsResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"#\n\x13GetPrincipalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x14GetPrincipalResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"\x17\n\x15ListPrincipalsRequest\"G\n\x16ListPrincipalsResponse\x12-\n\nprincipals\x18\x01 \x03(\x0b\x32\x19.grid.access.v1.Principal\"&\n\x16\x44\x65letePrincipalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x17\x44\x65letePrincipalResponse\x12\x16\n\x0erevoked_tokens\x18\x01 \x01(\r\"\x0f\n\rWhoAmIRequest\">\n\x0eWhoAmIResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"\x7f\n\x0fIdentifyRequest\x12\x0f\n\x05token\x18\x01 \x01(\tH\x00\x12\x13\n\tspiffe_id\x18\x02 \x01(\tH\x00\x12\x15\n\x0b\x63ommon_name\x18\x03 \x01(\tH\x00\x12\x13\n\tprincipal\x18\x05 \x01(\tH\x00\x12\x0c\n\x04peer\x18\x04 \x01(\tB\x0c\n\ncredential\"R\n\x10IdentifyResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x14\n\x12WatchAccessRequest\"\'\n\x13WatchAccessResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x32\xb0\t\n\rAccessService\x12V\n\x0b\x43reateToken\x12\".grid.access.v1.CreateTokenRequest\x1a#.grid.access.v1.CreateTokenResponse\x12S\n\nListTokens\x12!.grid.access.v1.ListTokensRequest\x1a\".grid.access.v1.ListTokensResponse\x12V\n\x0bRevokeToken\x12\".grid.access.v1.RevokeTokenRequest\x1a#.grid.access.v1.RevokeTokenResponse\x12Y\n\x0cPutPrincipal\x12#.grid.access.v1.PutPrincipalRequest\x1a$.grid.access.v1.PutPrincipalResponse\x12Y\n\x0c\x43hangeGrants\x12#.grid.access.v1.ChangeGrantsRequest\x1a$.grid.access.v1.ChangeGrantsResponse\x12Y\n\x0cGetPrincipal\x12#.grid.access.v1.GetPrincipalRequest\x1a$.grid.access.v1.GetPrincipalResponse\x12_\n\x0eListPrincipals\x12%.grid.access.v1.ListPrincipalsRequest\x1a&.grid.access.v1.ListPrincipalsResponse\x12\x62\n\x0f\x44\x65letePrincipal\x12&.grid.access.v1.DeletePrincipalRequest\x1a\'.grid.access.v1.DeletePrincipalResponse\x12G\n\x06WhoAmI\x12\x1d.grid.access.v1.WhoAmIRequest\x1a\x1e.grid.access.v1.WhoAmIResponse\x12M\n\x08Identify\x12\x1f.grid.access.v1.IdentifyRequest\x1a .grid.access.v1.IdentifyResponse\x12X\n\x0bWatchAccess\x12\".grid.access.v1.WatchAccessRequest\x1a#.grid.access.v1.WatchAccessResponse0\x01\x12\x65\n\x10ListAuditRecords\x12\'.grid.access.v1.ListAuditRecordsRequest\x1a(.grid.access.v1.ListAuditRecordsResponse\x12k\n\x12\x41ppendAuditRecords\x12).grid.access.v1.AppendAuditRecordsRequest\x1a*.grid.access.v1.AppendAuditRecordsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#grid/access/v1/access_service.proto\x12\x0egrid.access.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgrid/access/v1/access.proto\"I\n\x19\x41ppendAuditRecordsRequest\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.grid.access.v1.AuditRecord\"\x1c\n\x1a\x41ppendAuditRecordsResponse\"\xa6\x01\n\x17ListAuditRecordsRequest\x12\x14\n\x0c\x61\x66ter_number\x18\x01 \x01(\x04\x12\r\n\x05limit\x18\x02 \x01(\r\x12\x0e\n\x06newest\x18\x03 \x01(\x08\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.grid.access.v1.AuditKind\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x0e\n\x06target\x18\x07 \x01(\t\"c\n\x18ListAuditRecordsResponse\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.grid.access.v1.AuditRecord\x12\x19\n\x11next_after_number\x18\x02 \x01(\x04\"\x90\x01\n\x12\x43reateTokenRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12+\n\x08lifetime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x06grants\x18\x04 \x03(\x0b\x32\x15.grid.access.v1.Grant\"K\n\x13\x43reateTokenResponse\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12$\n\x05token\x18\x02 \x01(\x0b\x32\x15.grid.access.v1.Token\"&\n\x11ListTokensRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\";\n\x12ListTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.grid.access.v1.Token\"&\n\x12RevokeTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\";\n\x13RevokeTokenResponse\x12$\n\x05token\x18\x01 \x01(\x0b\x32\x15.grid.access.v1.Token\"C\n\x13PutPrincipalRequest\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"D\n\x14PutPrincipalResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"\x97\x01\n\x13\x43hangeGrantsRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\"\n\x03\x61\x64\x64\x18\x02 \x03(\x0b\x32\x15.grid.access.v1.Grant\x12%\n\x06remove\x18\x03 \x03(\x0b\x32\x15.grid.access.v1.Grant\x12\x15\n\x08\x64isabled\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\x0b\n\t_disabled\"D\n\x14\x43hangeGrantsResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"#\n\x13GetPrincipalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x14GetPrincipalResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"\x17\n\x15ListPrincipalsRequest\"G\n\x16ListPrincipalsResponse\x12-\n\nprincipals\x18\x01 \x03(\x0b\x32\x19.grid.access.v1.Principal\"&\n\x16\x44\x65letePrincipalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"1\n\x17\x44\x65letePrincipalResponse\x12\x16\n\x0erevoked_tokens\x18\x01 \x01(\r\"\x0f\n\rWhoAmIRequest\">\n\x0eWhoAmIResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\"\x9b\x01\n\x0fIdentifyRequest\x12\x0f\n\x05token\x18\x01 \x01(\tH\x00\x12\x13\n\tspiffe_id\x18\x02 \x01(\tH\x00\x12\x15\n\x0b\x63ommon_name\x18\x03 \x01(\tH\x00\x12\x13\n\tprincipal\x18\x05 \x01(\tH\x00\x12\x1a\n\x12\x63\x65rtificate_serial\x18\x06 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\tB\x0c\n\ncredential\"R\n\x10IdentifyResponse\x12,\n\tprincipal\x18\x01 \x01(\x0b\x32\x19.grid.access.v1.Principal\x12\x10\n\x08revision\x18\x02 \x01(\x04\"\x14\n\x12WatchAccessRequest\"\'\n\x13WatchAccessResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x32\xb0\t\n\rAccessService\x12V\n\x0b\x43reateToken\x12\".grid.access.v1.CreateTokenRequest\x1a#.grid.access.v1.CreateTokenResponse\x12S\n\nListTokens\x12!.grid.access.v1.ListTokensRequest\x1a\".grid.access.v1.ListTokensResponse\x12V\n\x0bRevokeToken\x12\".grid.access.v1.RevokeTokenRequest\x1a#.grid.access.v1.RevokeTokenResponse\x12Y\n\x0cPutPrincipal\x12#.grid.access.v1.PutPrincipalRequest\x1a$.grid.access.v1.PutPrincipalResponse\x12Y\n\x0c\x43hangeGrants\x12#.grid.access.v1.ChangeGrantsRequest\x1a$.grid.access.v1.ChangeGrantsResponse\x12Y\n\x0cGetPrincipal\x12#.grid.access.v1.GetPrincipalRequest\x1a$.grid.access.v1.GetPrincipalResponse\x12_\n\x0eListPrincipals\x12%.grid.access.v1.ListPrincipalsRequest\x1a&.grid.access.v1.ListPrincipalsResponse\x12\x62\n\x0f\x44\x65letePrincipal\x12&.grid.access.v1.DeletePrincipalRequest\x1a\'.grid.access.v1.DeletePrincipalResponse\x12G\n\x06WhoAmI\x12\x1d.grid.access.v1.WhoAmIRequest\x1a\x1e.grid.access.v1.WhoAmIResponse\x12M\n\x08Identify\x12\x1f.grid.access.v1.IdentifyRequest\x1a .grid.access.v1.IdentifyResponse\x12X\n\x0bWatchAccess\x12\".grid.access.v1.WatchAccessRequest\x1a#.grid.access.v1.WatchAccessResponse0\x01\x12\x65\n\x10ListAuditRecords\x12\'.grid.access.v1.ListAuditRecordsRequest\x1a(.grid.access.v1.ListAuditRecordsResponse\x12k\n\x12\x41ppendAuditRecords\x12).grid.access.v1.AppendAuditRecordsRequest\x1a*.grid.access.v1.AppendAuditRecordsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,34 +57,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTPRINCIPALREQUEST']._serialized_end=984
   _globals['_PUTPRINCIPALRESPONSE']._serialized_start=986
   _globals['_PUTPRINCIPALRESPONSE']._serialized_end=1054
-  _globals['_CHANGEGRANTSREQUEST']._serialized_start=1056
-  _globals['_CHANGEGRANTSREQUEST']._serialized_end=1171
-  _globals['_CHANGEGRANTSRESPONSE']._serialized_start=1173
-  _globals['_CHANGEGRANTSRESPONSE']._serialized_end=1241
-  _globals['_GETPRINCIPALREQUEST']._serialized_start=1243
-  _globals['_GETPRINCIPALREQUEST']._serialized_end=1278
-  _globals['_GETPRINCIPALRESPONSE']._serialized_start=1280
-  _globals['_GETPRINCIPALRESPONSE']._serialized_end=1348
-  _globals['_LISTPRINCIPALSREQUEST']._serialized_start=1350
-  _globals['_LISTPRINCIPALSREQUEST']._serialized_end=1373
-  _globals['_LISTPRINCIPALSRESPONSE']._serialized_start=1375
-  _globals['_LISTPRINCIPALSRESPONSE']._serialized_end=1446
-  _globals['_DELETEPRINCIPALREQUEST']._serialized_start=1448
-  _globals['_DELETEPRINCIPALREQUEST']._serialized_end=1486
-  _globals['_DELETEPRINCIPALRESPONSE']._serialized_start=1488
-  _globals['_DELETEPRINCIPALRESPONSE']._serialized_end=1537
-  _globals['_WHOAMIREQUEST']._serialized_start=1539
-  _globals['_WHOAMIREQUEST']._serialized_end=1554
-  _globals['_WHOAMIRESPONSE']._serialized_start=1556
-  _globals['_WHOAMIRESPONSE']._serialized_end=1618
-  _globals['_IDENTIFYREQUEST']._serialized_start=1620
-  _globals['_IDENTIFYREQUEST']._serialized_end=1747
-  _globals['_IDENTIFYRESPONSE']._serialized_start=1749
-  _globals['_IDENTIFYRESPONSE']._serialized_end=1831
-  _globals['_WATCHACCESSREQUEST']._serialized_start=1833
-  _globals['_WATCHACCESSREQUEST']._serialized_end=1853
-  _globals['_WATCHACCESSRESPONSE']._serialized_start=1855
-  _globals['_WATCHACCESSRESPONSE']._serialized_end=1894
-  _globals['_ACCESSSERVICE']._serialized_start=1897
-  _globals['_ACCESSSERVICE']._serialized_end=3097
+  _globals['_CHANGEGRANTSREQUEST']._serialized_start=1057
+  _globals['_CHANGEGRANTSREQUEST']._serialized_end=1208
+  _globals['_CHANGEGRANTSRESPONSE']._serialized_start=1210
+  _globals['_CHANGEGRANTSRESPONSE']._serialized_end=1278
+  _globals['_GETPRINCIPALREQUEST']._serialized_start=1280
+  _globals['_GETPRINCIPALREQUEST']._serialized_end=1315
+  _globals['_GETPRINCIPALRESPONSE']._serialized_start=1317
+  _globals['_GETPRINCIPALRESPONSE']._serialized_end=1385
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_start=1387
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_end=1410
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_start=1412
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_end=1483
+  _globals['_DELETEPRINCIPALREQUEST']._serialized_start=1485
+  _globals['_DELETEPRINCIPALREQUEST']._serialized_end=1523
+  _globals['_DELETEPRINCIPALRESPONSE']._serialized_start=1525
+  _globals['_DELETEPRINCIPALRESPONSE']._serialized_end=1574
+  _globals['_WHOAMIREQUEST']._serialized_start=1576
+  _globals['_WHOAMIREQUEST']._serialized_end=1591
+  _globals['_WHOAMIRESPONSE']._serialized_start=1593
+  _globals['_WHOAMIRESPONSE']._serialized_end=1655
+  _globals['_IDENTIFYREQUEST']._serialized_start=1658
+  _globals['_IDENTIFYREQUEST']._serialized_end=1813
+  _globals['_IDENTIFYRESPONSE']._serialized_start=1815
+  _globals['_IDENTIFYRESPONSE']._serialized_end=1897
+  _globals['_WATCHACCESSREQUEST']._serialized_start=1899
+  _globals['_WATCHACCESSREQUEST']._serialized_end=1919
+  _globals['_WATCHACCESSRESPONSE']._serialized_start=1921
+  _globals['_WATCHACCESSRESPONSE']._serialized_end=1960
+  _globals['_ACCESSSERVICE']._serialized_start=1963
+  _globals['_ACCESSSERVICE']._serialized_end=3163
 # @@protoc_insertion_point(module_scope)

@@ -335,8 +335,13 @@ class ChangeGrantsRequest(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     ADD_FIELD_NUMBER: _builtins.int
     REMOVE_FIELD_NUMBER: _builtins.int
+    DISABLED_FIELD_NUMBER: _builtins.int
     principal: _builtins.str
     """The name of the principal."""
+    disabled: _builtins.bool
+    """Whether its credentials are refused from now on; open calls end within a second. Not set: as before. The principal
+    `serial:` and the serial number of a certificate in hexadecimal is that certificate, whatever its name.
+    """
     @_builtins.property
     def add(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.Grant]: ...
     @_builtins.property
@@ -347,12 +352,15 @@ class ChangeGrantsRequest(_message.Message):
         principal: _builtins.str = ...,
         add: _abc.Iterable[_access_pb2.Grant] | None = ...,
         remove: _abc.Iterable[_access_pb2.Grant] | None = ...,
+        disabled: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "disabled", b"disabled"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "principal", b"principal", "remove", b"remove"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled", b"_disabled", "add", b"add", "disabled", b"disabled", "principal", b"principal", "remove", b"remove"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__disabled: _TypeAlias = _typing.Literal["disabled"]  # noqa: Y015
+    _WhichOneofArgType__disabled: _TypeAlias = _typing.Literal["_disabled", b"_disabled"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled) -> _WhichOneofReturnType__disabled | None: ...
 
 Global___ChangeGrantsRequest: _TypeAlias = ChangeGrantsRequest  # noqa: Y015
 
@@ -551,6 +559,7 @@ class IdentifyRequest(_message.Message):
     SPIFFE_ID_FIELD_NUMBER: _builtins.int
     COMMON_NAME_FIELD_NUMBER: _builtins.int
     PRINCIPAL_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_SERIAL_FIELD_NUMBER: _builtins.int
     PEER_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     """A bearer token."""
@@ -562,8 +571,10 @@ class IdentifyRequest(_message.Message):
     """The name of a principal for which a relay may speak, with the role agent and no other but observer, such as the one
     for clients of a network that need no credential.
     """
+    certificate_serial: _builtins.str
+    """The serial number of a client certificate, in hexadecimal. Empty: not known."""
     peer: _builtins.str
-    """The address from which it came: failed attempts of an address are slowed down. Empty: the check of an open call, which
+    """The address from which it came, at most 128 characters: failed attempts of an address are slowed down. Empty: the check of an open call, which
     is no attempt.
     """
     def __init__(
@@ -573,11 +584,12 @@ class IdentifyRequest(_message.Message):
         spiffe_id: _builtins.str = ...,
         common_name: _builtins.str = ...,
         principal: _builtins.str = ...,
+        certificate_serial: _builtins.str = ...,
         peer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["common_name", b"common_name", "credential", b"credential", "principal", b"principal", "spiffe_id", b"spiffe_id", "token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["common_name", b"common_name", "credential", b"credential", "peer", b"peer", "principal", b"principal", "spiffe_id", b"spiffe_id", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_serial", b"certificate_serial", "common_name", b"common_name", "credential", b"credential", "peer", b"peer", "principal", b"principal", "spiffe_id", b"spiffe_id", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_credential: _TypeAlias = _typing.Literal["token", "spiffe_id", "common_name", "principal"]  # noqa: Y015
     _WhichOneofArgType_credential: _TypeAlias = _typing.Literal["credential", b"credential"]  # noqa: Y015
