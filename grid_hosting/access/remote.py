@@ -103,6 +103,8 @@ class RemoteAuthority:
                     logged = True
                     log.warning("access_not_watched", why=why)
                 self._answers.lost()
+                if not self._answers.away:
+                    self._revisions.step()  # no change would be heard, so open streams are checked each time
                 if not ended and self._clock() - last > GRACE:
                     ended = True
                     self._revisions.step()  # open streams are checked, and end

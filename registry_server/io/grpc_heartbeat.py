@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import grpc
 import structlog
@@ -99,26 +99,14 @@ class HeartbeatStream:
             # Else the first write and an abort would both bring the headers, and the abort would be lost.
             await self._context.send_initial_metadata(())
             agent.listening_since = self._loop.now().attentive
-            while (request := await self._read()) is not grpc.aio.EOF:
-                if agent.failure is not None:  # what it sends from now on is not its right any more
-                    await asyncio.wait({writer}, timeout=FAREWELL)  # it tells the agent, after all that came before
-                    break
-                message = to_agent_message(request)
-                if type(message) is Registers:
-                    await self._receive_many(message)
-                else:
-                    self._receive(message)
-                if agent.is_behind:
-                    agent.set_reading(self._loop.now(), paused=True)
-                    if (error := await self._wait_written()) is not None:
-                        raise error
-                    agent.set_reading(self._loop.now(), paused=False)
-                if agent.failure is not None:
-                    await asyncio.wait({writer}, timeout=FAREWELL)
-                    break
-            else:
-                if not self._stopped:
-                    await self._write_rest(writer)
+            try:
+                await self._receive_all(writer)
+            except asyncio.CancelledError:
+                if not self._stopped or self._task is None:
+                    raise
+                self._task.uncancel()  # the stream still ends with its error
+            finally:
+                self._reading = False
             if agent.failure is not None and not self._told:
                 await self._tell(agent.failure)
         except TronError as error:
@@ -153,18 +141,30 @@ class HeartbeatStream:
             self._stopped = True
             self._task.cancel()
 
-    async def _read(self) -> Any:
-        """Return the next message; EOF at the end of the stream, and once `_leave` has stopped it."""
+    async def _receive_all(self, writer: asyncio.Task[None]) -> None:
+        """Receive messages until either side ends the stream. Raises the error that ends a stream that is not read;
+        CancelledError once `_leave` has stopped it."""
+        agent, read, eof = self.agent, self._context.read, grpc.aio.EOF
         self._reading = True
-        try:
-            return await self._context.read()
-        except asyncio.CancelledError:
-            if not self._stopped or self._task is None:
-                raise
-            self._task.uncancel()
-            return grpc.aio.EOF
-        finally:
+        while (request := cast(Any, await read())) is not eof:
             self._reading = False
+            if agent.failure is None:  # else it is no longer the right of the agent
+                message = to_agent_message(request)
+                if type(message) is Registers:
+                    await self._receive_many(message)
+                else:
+                    self._receive(message)
+                if agent.is_behind:
+                    agent.set_reading(self._loop.now(), paused=True)
+                    if (error := await self._wait_written()) is not None:
+                        raise error
+                    agent.set_reading(self._loop.now(), paused=False)
+            if agent.failure is not None:
+                await asyncio.wait({writer}, timeout=FAREWELL)  # it tells the agent, after all that came before
+                return
+            self._reading = True
+        self._reading = False
+        await self._write_rest(writer)
 
     async def _receive_many(self, message: Registers) -> None:
         """Registrations that came in one message: others are served between two of them."""

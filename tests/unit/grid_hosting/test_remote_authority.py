@@ -15,7 +15,7 @@ import pytest
 from grid.access.v1 import access_service_pb2, access_service_pb2_grpc
 from grid_model import access_codec
 from grid_model.access import Grant, Principal, Role
-from grid_model.errors import Draining, PrincipalNotFound, Unauthenticated
+from grid_model.errors import Draining, PrincipalNotFound, QuotaExceeded, Unauthenticated
 
 from grid_hosting.access import answers as answers_module
 from grid_hosting.access.answers import GRACE, QUIET, UNWATCHED, Answer, Answers
@@ -116,6 +116,7 @@ class Registry:
     changed: Watermark = field(default_factory=Watermark)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     fails: Exception | None = None
+    watches_fail: Exception | None = None
     watches: int = 0
     hung: bool = False
     every: float = 1.0
@@ -143,8 +144,9 @@ class Registry:
         """Follow the revision."""
         self.watches += 1
         self.asking.step()
-        if self.fails is not None:
-            raise self.fails
+        for failure in (self.fails, self.watches_fail):
+            if failure is not None:
+                raise failure
         while True:
             if self.hung:
                 await asyncio.Event().wait()
@@ -343,6 +345,14 @@ async def test_calls_that_wait_are_answered_when_the_server_stops() -> None:
         with pytest.raises(Draining):
             await call
         system.registry.gate.set()
+
+
+async def test_open_streams_are_checked_again_and_again_while_the_registry_answers_but_no_watch_is_open() -> None:
+    async with running(Registry(watches_fail=QuotaExceeded("100 servers watch"))) as system:
+        for _ in range(3):
+            await system.moved(system.authority.revisions.value)
+        assert system.registry.watches >= 3
+        assert await system.authority.identify(TOKEN, "") == READER
 
 
 async def test_open_streams_are_checked_once_known_callers_may_no_longer_go_on() -> None:
