@@ -50,6 +50,9 @@ MOST_REPORTED = 50_000
 """Records that are kept of acts, of refusals, and of what relays report, none of which can push out those of another
 kind. Overflow rule: the oldest ones are deleted; numbers are never used again."""
 
+DELETE_EVERY = 100
+"""Records between two deletions of the oldest ones, which read the whole log; so there may be as many more."""
+
 _REPORTED = "(via <> '' AND method NOT GLOB '/grid.*')"
 """What relays report: they report no methods of the registry and of TRON; see `reports`."""
 
@@ -162,21 +165,26 @@ class AccessStore:
             self._db.executemany(
                 f"INSERT INTO audit ({_COLUMNS.partition(', ')[2]}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
-            for most, test in (
-                (MOST_ACTS, f"kind = 1 AND NOT {_REPORTED}"),
-                (MOST_REFUSALS, f"kind <> 1 AND NOT {_REPORTED}"),
-                (MOST_REPORTED, _REPORTED),
-            ):
-                self._db.execute(
-                    f"DELETE FROM audit WHERE {test} AND number <="
-                    f" (SELECT number FROM audit WHERE {test} ORDER BY number DESC LIMIT 1 OFFSET ?)",
-                    (most,),
-                )
+            (newest,) = self._db.execute("SELECT max(number) FROM audit").fetchone()
+            if newest is not None and newest // DELETE_EVERY != (newest - len(rows)) // DELETE_EVERY:
+                self._delete_oldest()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise AccessStoreError(f"{absolute(self._path)}: cannot write: {error}") from error
+
+    def _delete_oldest(self) -> None:
+        for most, test in (
+            (MOST_ACTS, f"kind = 1 AND NOT {_REPORTED}"),
+            (MOST_REFUSALS, f"kind <> 1 AND NOT {_REPORTED}"),
+            (MOST_REPORTED, _REPORTED),
+        ):
+            self._db.execute(
+                f"DELETE FROM audit WHERE {test} AND number <="
+                f" (SELECT number FROM audit WHERE {test} ORDER BY number DESC LIMIT 1 OFFSET ?)",
+                (most,),
+            )
 
     def read_audit(self, after: int, limit: int, wanted: AuditFilter, *, newest: bool = False) -> list[AuditRecord]:
         """Return up to `limit` matching records after the number `after`, oldest first; with `newest`, the last ones

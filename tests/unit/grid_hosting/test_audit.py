@@ -119,6 +119,7 @@ def test_records_are_numbered_and_survive_a_restart(tmp_path: Path) -> None:
 
 
 def test_what_a_relay_reports_pushes_out_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_store, "DELETE_EVERY", 1)
     for name in ("MOST_REFUSALS", "MOST_ACTS", "MOST_REPORTED"):
         monkeypatch.setattr(access_store, name, 2)
     with opened(tmp_path) as store:
@@ -130,9 +131,21 @@ def test_what_a_relay_reports_pushes_out_nothing_else(tmp_path: Path, monkeypatc
         assert numbers(store.read_audit(0, 100, AuditFilter())) == [1, 2, 3, 4, 23, 24]
 
 
+def test_the_log_is_bounded_although_old_records_are_not_deleted_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_store, "MOST_ACTS", 5)
+    with opened(tmp_path) as store:
+        for _ in range(2 * access_store.DELETE_EVERY // 7 + 3):
+            store.append_audit([act("a")] * 7)
+            assert len(store.read_audit(0, 1000, AuditFilter())) < access_store.DELETE_EVERY + 5 + 7
+        assert len(store.read_audit(0, 1000, AuditFilter())) < access_store.DELETE_EVERY
+
+
 def test_refusals_never_push_out_acts_and_no_number_is_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(access_store, "DELETE_EVERY", 1)
     monkeypatch.setattr(access_store, "MOST_REFUSALS", 3)
     monkeypatch.setattr(access_store, "MOST_ACTS", 2)
     with opened(tmp_path) as store:
