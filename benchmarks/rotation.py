@@ -206,7 +206,7 @@ def running(folder: Path, files: Files) -> Iterator[System]:
 
 
 def presented(address: str, files: Files, issued: Issued) -> str:
-    """Who issued the certificate that a new connection gets; empty if the connection is refused."""
+    """The issuer of the certificate that a new connection gets; empty if the connection is refused."""
     context = ssl.create_default_context(cafile=str(files.bundle))
     context.load_cert_chain(issued.cert, issued.key)
     context.set_alpn_protocols(["h2"])
