@@ -39,7 +39,7 @@ test: setup  ## everything that CI runs; sets itself up
 		>$$printed/checks 2>&1 & checks=$$!; \
 	trap 'for each in $$checks $$units; do kill -- -$$each 2>/dev/null || kill $$each 2>/dev/null || true; done; rm -rf $$printed' EXIT; \
 	$(MAKE) --no-print-directory gates || status=$$?; \
-	$(BESIDE) 5 $(MAKE) --no-print-directory units >$$printed/units 2>&1 & units=$$!; \
+	$(BESIDE) 12 $(MAKE) --no-print-directory units >$$printed/units 2>&1 & units=$$!; \
 	$(MAKE) --no-print-directory timed || status=$$?; \
 	wait $$units || status=$$?; \
 	wait $$checks || status=$$?; \
@@ -100,7 +100,7 @@ chaos: setup  ## faults on real processes, all scenarios; the table is left in b
 	$(BIN)/python -m tools.make_chaos_table --print; exit $$status
 
 browser: setup  ## tests of the dashboard in Chromium; they leave pictures in tests/browser/shots
-	$(BIN)/python -m pytest tests/browser
+	SHOTS=1 $(BIN)/python -m pytest tests/browser
 
 simulate: setup  ## the simulation under many seeds: SEEDS=N, 50000 by default
 	SEEDS=$${SEEDS:-50000} FAMILIES=$${FAMILIES:-10000} $(BIN)/python -m pytest -s tests/simulation/test_simulation.py

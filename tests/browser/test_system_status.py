@@ -363,7 +363,7 @@ def test_the_page_says_when_tron_is_not_watching(grid: Grid, open_page: OpenPage
         gaps = httpx.get(f"{grid.url}v1/history").json()["gaps"]
         return bool(gaps) and gaps[-1][1] is not None
 
-    wait_until(is_remembered, 5, "that nobody watched is remembered, also for a page that is opened later")
+    wait_until(is_remembered, 20, "that nobody watched is remembered, also for a page that is opened later")
     assert is_same(page)
 
 

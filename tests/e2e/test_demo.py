@@ -52,11 +52,12 @@ class Demo:
         """What parents did about an agent, oldest first."""
         return [event.type for event in self.story(service_id) if event.type in STORY]
 
-    def wait_told(self, service_id: str, what: str, timeout: float = 30.0) -> None:
-        """Wait until a parent did something about an agent."""
+    def wait_told(self, service_id: str, what: str, timeout: float = 75.0) -> None:
+        """Wait until a parent did something about an agent. After a stall of the registry TRON evaluates nobody for
+        15 s, and a restart that does not finish is tried again after 15 s."""
         wait_until(lambda: what in self.told(service_id), timeout, f"{what} about {service_id}")
 
-    def wait_alive(self, service_id: str, incarnation: int, timeout: float = 15.0) -> None:
+    def wait_alive(self, service_id: str, incarnation: int, timeout: float = 30.0) -> None:
         """Wait until an agent lives another life than the one before."""
 
         def anew() -> bool:
