@@ -189,7 +189,8 @@ def test_tron_up_finds_the_settings_that_each_program_will_have(monkeypatch: pyt
         (
             '[security]\ncret = "x"\n',
             "[security] has no setting cret; it has accept_common_name, authentication, ca, cert, client_ca, "
-            "http_hosts, http_origins, insecure_listen, key, legacy_open_to, trust_domains, trusted_proxies",
+            "http_hosts, http_origins, insecure_listen, key, legacy_open_to, max_connection_age, trust_domains, "
+            "trusted_proxies",
         ),
         ('security = "on"\n', "security is not a table"),
         ('[security]\ncert = "x"\n', "[security] key: is missing"),
