@@ -4,6 +4,7 @@
 - `addresses`, `listening`, `dialing`     addresses that a program listens on, and those of other servers.
 - `security`, `transport_security`        settings of transport security; which addresses a program may listen on.
 - `variables`                             variables of the environment that look like settings and are none.
+- `jwt_settings`, `issuer_http`           the issuers of JSON Web Tokens, and requests to them.
 - `certificates`, `tls_files`, `tls`      decide whether a certificate can be used; files; TLS of all ports.
 - `http_hosts`, `http_rules`              which requests an HTTP port serves.
 - `grpc_server`, `options`, `reflection`  the one place that creates a gRPC server, and its options.

@@ -17,7 +17,7 @@ from grid_model.access import CALLER_TOKEN, ON_BEHALF_OF
 from grid_model.errors import Unauthenticated
 
 MOST_BYTES = 8192
-"""Bytes of an `authorization` header."""
+"""Bytes of a token."""
 
 _HEADER = "authorization"
 _SCHEME = "bearer "
@@ -93,7 +93,7 @@ def bearer_token(header: str | bytes) -> str:
     text = header.decode("ascii", "replace") if isinstance(header, bytes) else header
     token = text[len(_SCHEME) :]
     printable = token.isascii() and token.isprintable() and " " not in token
-    if len(text) > MOST_BYTES or text[: len(_SCHEME)].lower() != _SCHEME or not token or not printable:
+    if len(token) > MOST_BYTES or text[: len(_SCHEME)].lower() != _SCHEME or not token or not printable:
         raise Unauthenticated
     return token
 

@@ -57,7 +57,7 @@ STATE = (
     REGISTRY,
     DataFile("operator-queue.db", Kind.DATABASE, Order.QUEUES, schema=1),
     DataFile("policy.json", Kind.WHOLE, Order.POLICY),
-    DataFile("access.db", Kind.DATABASE, Order.ACCESS, schema=1),
+    DataFile("access.db", Kind.DATABASE, Order.ACCESS, schema=2),
 )
 """What must be kept. Everything else can be made again, or is a copy that was set aside."""
 

@@ -23,13 +23,13 @@ SPEAK_WITHIN = 20
 attempt after 20 s too. Silent connections hold file descriptors that others need."""
 
 
-def server_options(max_message_bytes: int, max_connection_age: float | None = None) -> list[tuple[str, int]]:
-    """Return the options of a server that receives messages of at most this many bytes. `max_connection_age`: the
-    seconds, more or less a tenth, after which a connection takes no more calls; None: it always does. gRPC never ends
-    the open calls of such a connection, because that end would look like one by the client."""
-    age = [] if max_connection_age is None else [("grpc.max_connection_age_ms", int(max_connection_age * 1000))]
+MOST_METADATA = 24 << 10
+"""Bytes of the metadata of one call: room for two tokens of 8 KB, that of a relay and that of its caller."""
+
+
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """Return the options of a server that receives messages of at most this many bytes."""
     return [
-        *age,
         ("grpc.so_reuseport", 0),
         ("grpc.server.max_pending_requests", 20_000),
         ("grpc.server.max_pending_requests_hard_limit", 30_000),
@@ -45,4 +45,7 @@ def server_options(max_message_bytes: int, max_connection_age: float | None = No
         ("grpc.server_handshake_timeout_ms", SPEAK_WITHIN * 1000),
         ("grpc.http2.bdp_probe", 0),
         ("grpc.max_receive_message_length", max_message_bytes),
+        # Between the two limits gRPC refuses some of the calls, by chance.
+        ("grpc.max_metadata_size", MOST_METADATA),
+        ("grpc.absolute_max_metadata_size", MOST_METADATA),
     ]

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import CliImplicitFlag, NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_settings import CliImplicitFlag, CliSuppress, NoDecode
 
 from grid_hosting.credential import CertificateRules
 from grid_hosting.http_hosts import check_host_name
 from grid_hosting.http_rules import parse_network, parse_origin
+from grid_hosting.jwt_settings import JwtIssuers
 from grid_hosting.start import SECURITY, StartError
 from grid_hosting.variables import unknown_variables
 
@@ -92,12 +93,12 @@ class SecuritySettings(BaseModel):
     `spiffe:TRUST_DOMAIN/NAME`. Needs `client_ca`."""
     accept_common_name: CliImplicitFlag[bool] = False
     """Let a client certificate without any URI authenticate the principal `cn:COMMON_NAME`. Needs `client_ca`."""
-    max_connection_age: float = Field(default=3600.0, ge=0.0, le=30 * 86_400.0)
-    """Seconds after which clients of gRPC ports open another connection, so that a certificate that has ended, or whose
-    CA was removed, is noticed. 0: never. It has an effect with `client_ca` and `authentication`."""
     legacy_open_to: NetworkList = ()
     """Addresses and networks from which clients of the legacy ports are served without a credential, as the principal
     `token:legacy`, with the grants that it has; never through a proxy. Needs `authentication`."""
+    jwt: CliSuppress[Annotated[JwtIssuers, NoDecode]] = ()
+    """Issuers whose JSON Web Tokens authenticate callers at the registry, and through it everywhere; each is a table
+    `[[security.jwt]]`. Needs `authentication`."""
     http_origins: OriginList = ()
     """Origins, such as `https://hmi.example:8443`, whose pages may send requests with a token to the HTTP ports of the
     gateway. Needs `authentication`."""
@@ -125,7 +126,7 @@ class SecuritySettings(BaseModel):
                 raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
             if getattr(self, name) and self.client_ca is None:
                 raise ValueError(f"[security] client_ca: is missing; `{name}` needs client certificates")
-        for name in ("legacy_open_to", "http_origins"):
+        for name in ("legacy_open_to", "http_origins", "jwt"):
             if getattr(self, name) and not self.authentication:
                 raise ValueError(f"[security] authentication: is false; `{name}` has an effect only with it")
         return self

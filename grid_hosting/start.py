@@ -15,8 +15,7 @@ PROGRAMS = frozenset({"registry", "monitor", "gateway"})
 SECURITY = frozenset(
     {
         *("cert", "key", "client_ca", "ca", "insecure_listen", "http_hosts", "trusted_proxies"),
-        *("authentication", "trust_domains", "accept_common_name", "legacy_open_to", "http_origins"),
-        "max_connection_age",
+        *("authentication", "trust_domains", "accept_common_name", "legacy_open_to", "http_origins", "jwt"),
     }
 )
 """The names in the table `[security]`, which all programs read."""

@@ -34,6 +34,7 @@ from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_health import RegistryHealth
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
+from registry_server.io.jwt_verification import JwtVerification
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.method_roles import METHOD_ROLES
 from registry_server.io.metrics import registry_metrics, registry_queues
@@ -65,15 +66,14 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     dispatcher = build(
         config.sinks, config.data_dir / "sinks", source="/grid/registry", healthy=lambda: loop.registry.watched
     )
-    access = Access(config.data_dir)
+    access = Access(config.data_dir, JwtVerification(config.jwt) if config.jwt else None)
     trail = AuditTrail(access.append_audit)
     callers = Callers(loop, access.find, trail.refused)
     authentication: Authentication | None = None
     if config.authentication:
         await access.open()
         loop.registry.follow_parents()
-        rules = config.certificate_rules
-        authentication = Authentication(access, METHOD_ROLES, rules, trail.refused, security.longest_stream)
+        authentication = Authentication(access, METHOD_ROLES, config.certificate_rules, trail.refused)
     streams = HeartbeatStreams(loop, config, callers)
     services, event_log = RegistryService(loop, streams, callers), EventService(loop, callers)
 
@@ -89,7 +89,6 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         services=SERVICES,
         max_message_bytes=config.max_message_bytes,
         credentials=security.grpc_credentials(),
-        max_connection_age=security.max_connection_age,
         interceptors=() if authentication is None else (authentication, Auditing(trail, ACTS, TARGETS, access.find)),
     )
     server, address = bound.server, bound.address

@@ -3,8 +3,14 @@
 Both the registry and the commands that work without a server use it. Read in this order.
 
 - `tokens`           bearer tokens: how they are made, and what is stored of them.
+- `denied_jwts`      JSON Web Tokens that an administrator has denied.
 - `book`             all principals and tokens, and every rule about them.
 - `programs`         the principals of the programs, and of the first administrator.
+- `jwt_form`         reads a JSON Web Token before it is verified.
+- `jwt_keys`         reads the public keys of an issuer.
+- `jwt_issuers`      verifies a token, and decides what its claims grant.
+- `verified_jwts`    the tokens that were verified before.
+- `jwt_key_sources`  reads the keys of the issuers again, from files and URLs.
 - `store`            the file `access.db`.
 - `audit`            what the audit log records, and how refusals are counted.
 - `audit_codec`      encodes its records.

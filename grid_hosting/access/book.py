@@ -10,11 +10,16 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from grid_model.access import Grant, Principal, check_pattern
 from grid_model.errors import FieldError, InvalidRequest, PrincipalNotFound, QuotaExceeded, TokenNotFound
 
+from grid_hosting.access.denied_jwts import MOST_DENIED, DeniedJwt
 from grid_hosting.access.tokens import Token, digest_of, id_of
+
+if TYPE_CHECKING:
+    from grid_hosting.access.jwt_issuers import Proven
 
 KINDS = ("token", "spiffe", "cn", "jwt")
 """How a principal is authenticated; its name begins with one of these and a colon."""
@@ -67,29 +72,39 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A principal or a token that was deleted; the other one is empty."""
+    """A principal, a token or a denied JWT that was deleted; the others are empty."""
 
     principal: str = ""
     token_id: str = ""
+    denied: tuple[str, str] = ("", "")
+    """The issuer and the id of a JWT."""
 
 
-Write = Registered | Token | Deleted
-"""A principal or a token that is new, has changed, or was deleted."""
+Write = Registered | Token | DeniedJwt | Deleted
+"""What is new, has changed, or was deleted."""
 
 
 class AccessBook:
     """The principals by name, and the tokens by id."""
 
-    def __init__(self, principals: Iterable[Registered] = (), tokens: Iterable[Token] = (), revision: int = 0) -> None:
+    def __init__(
+        self,
+        principals: Iterable[Registered] = (),
+        tokens: Iterable[Token] = (),
+        revision: int = 0,
+        denied: Iterable[DeniedJwt] = (),
+    ) -> None:
         self.principals = {each.name: each for each in principals}
         self.tokens = {each.token_id: each for each in tokens}
+        self.denied = {(each.issuer, each.jwt_id): each for each in denied}
+        """The JWTs that are refused, by issuer and id."""
         self.revision = revision
         """Rises with each change."""
         self._writes: list[Write] = []
 
     def copy(self) -> AccessBook:
         """Return a book with the same content, without writes."""
-        return AccessBook(self.principals.values(), self.tokens.values(), self.revision)
+        return AccessBook(self.principals.values(), self.tokens.values(), self.revision, self.denied.values())
 
     def take_writes(self) -> list[Write]:
         """Return what has changed since the last call, and raise the revision if anything has."""
@@ -116,6 +131,35 @@ class AccessBook:
         if found is None:
             return Principal(name)
         return None if found.disabled else found.principal()
+
+    def of_jwt(self, proven: Proven, now: float) -> Principal | None:
+        """Return the principal of a verified JWT, with what its claims and what this book grants; None if the token or
+        the principal is denied, or the token has ended."""
+        ends_at = proven.end(now)
+        found = self.principals.get(proven.principal, Registered(proven.principal))
+        if ends_at is None or found.disabled or (proven.issuer, proven.jwt_id) in self.denied:
+            return None
+        both = tuple(dict.fromkeys((*proven.grants, *found.grants)))
+        return replace(found, group=found.group or proven.group, grants=both).principal(ends_at)
+
+    def deny(self, wanted: DeniedJwt, now: float) -> DeniedJwt:
+        """Refuse a JWT from now on. Raises InvalidRequest, QuotaExceeded."""
+        wanted.check()
+        for each in [each for each in self.denied.values() if each.has_ended(now)]:
+            self.allow(each.issuer, each.jwt_id)
+        key = wanted.issuer, wanted.jwt_id
+        if key not in self.denied and len(self.denied) >= MOST_DENIED:
+            raise QuotaExceeded(f"{MOST_DENIED} JWTs are denied; no more are allowed")
+        self.denied[key] = wanted
+        self._writes.append(wanted)
+        return wanted
+
+    def allow(self, issuer: str, jwt_id: str) -> DeniedJwt:
+        """Stop refusing a JWT; return what was denied. Raises TokenNotFound."""
+        if (issuer, jwt_id) not in self.denied:
+            raise TokenNotFound(f"no JWT with the id {jwt_id!r} of {issuer} is denied")
+        self._writes.append(Deleted(denied=(issuer, jwt_id)))
+        return self.denied.pop((issuer, jwt_id))
 
     def get(self, name: str) -> Registered:
         """Return one principal. Raises PrincipalNotFound."""
@@ -291,6 +335,12 @@ def _text_errors(field: str, text: str) -> list[FieldError]:
     if len(text) <= MOST_TEXT and not _unseen(text):
         return []
     return [FieldError(field, f"must be at most {MOST_TEXT} visible characters")]
+
+
+def is_distinct(text: str) -> bool:
+    """Whether people can tell a text from every other one: in normalization form C, without surrounding white space and
+    without characters that are not shown."""
+    return bool(text) and text == unicodedata.normalize("NFC", text.strip()) and not _unseen(text)
 
 
 def _unseen(text: str) -> bool:

@@ -172,6 +172,8 @@ class RemoteAuthority:
             if isinstance(failure, PrincipalNotFound):
                 self._answers.drop(credential)
                 raise Unauthenticated from None
+            if isinstance(failure, QuotaExceeded):  # the registry answers, but not this caller now
+                raise QuotaExceeded(failure.message) from None
             self._log_failure(failure)
             raise Draining(AWAY) from error
         except InvalidRequest as error:  # a role of a newer registry

@@ -1,4 +1,4 @@
-"""The file `access.db`: principals and tokens, in SQLite. Several processes may use it at the same time.
+"""The file `access.db`: principals, tokens and denied JWTs, in SQLite. Several processes may use it at the same time.
 
 It is a file of its own, so that no change of rights waits for the commits of registrations, and so that commands can
 change it without a server, or beside one: each change is one transaction that begins with what is stored.
@@ -19,13 +19,14 @@ from grid_model.access import Grant, Role
 
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import AccessBook, Deleted, Registered, Write
+from grid_hosting.access.denied_jwts import DeniedJwt
 from grid_hosting.access.tokens import Token
 from grid_hosting.start import StartError, absolute, reason
 
 T = TypeVar("T")
 
 FILE = "access.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x54524F41
 """The mark in the header of the file: "TROA"."""
 
@@ -38,6 +39,9 @@ CREATE TABLE IF NOT EXISTS principals (name TEXT PRIMARY KEY, record TEXT NOT NU
 CREATE TABLE IF NOT EXISTS tokens (
     token_id TEXT PRIMARY KEY, digest BLOB NOT NULL, principal TEXT NOT NULL, created_at REAL NOT NULL,
     expires_at REAL, description TEXT NOT NULL, created_by TEXT NOT NULL, last_used_at REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS denied_jwts (
+    issuer TEXT NOT NULL, jwt_id TEXT NOT NULL, denied_at REAL NOT NULL, ends_at REAL, description TEXT NOT NULL,
+    denied_by TEXT NOT NULL, PRIMARY KEY (issuer, jwt_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind INTEGER NOT NULL, actor TEXT NOT NULL,
     method TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL, peer TEXT NOT NULL, via TEXT NOT NULL,
@@ -220,7 +224,7 @@ class AccessStore:
             raise ValueError(f"has schema {version}; this program knows {SCHEMA_VERSION}")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
-        if not version:
+        if version < SCHEMA_VERSION:  # each version has only added tables
             self._db.executescript(_SCHEMA)
             self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
             self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -244,11 +248,15 @@ class AccessStore:
             "SELECT token_id, digest, principal, created_at, expires_at, description, created_by FROM tokens"
             " ORDER BY created_at, token_id"
         ).fetchall()
+        denied = self._db.execute(
+            "SELECT issuer, jwt_id, denied_at, ends_at, description, denied_by FROM denied_jwts ORDER BY denied_at"
+        ).fetchall()
         found = self._db.execute("SELECT value FROM meta WHERE key = 'revision'").fetchone()
         return AccessBook(
             (_decode(name, record) for name, record in principals),
             (Token(*row) for row in tokens),
             found[0] if found else 0,
+            (DeniedJwt(*row) for row in denied),
         )
 
 
@@ -263,8 +271,14 @@ def _write(db: sqlite3.Connection, writes: Iterable[Write]) -> None:
                     (each.token_id, each.digest, each.principal, each.created_at, each.expires_at, each.description,
                      each.created_by),
                 )  # fmt: skip
+            case DeniedJwt():
+                db.execute(
+                    "INSERT OR REPLACE INTO denied_jwts VALUES (?, ?, ?, ?, ?, ?)",
+                    (each.issuer, each.jwt_id, each.denied_at, each.ends_at, each.description, each.denied_by),
+                )
             case Deleted():
                 db.execute("DELETE FROM tokens WHERE token_id = ?", (each.token_id,))
+                db.execute("DELETE FROM denied_jwts WHERE issuer = ? AND jwt_id = ?", each.denied)
                 db.execute("DELETE FROM principals WHERE name = ?", (each.principal,))
 
 

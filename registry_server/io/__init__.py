@@ -9,6 +9,7 @@
 - `grpc_registry`, `grpc_listing`                 the other calls about services.
 - `grpc_events`                                   the event log.
 - `own_credential`                                how the registry, as an agent, authenticates to itself.
+- `jwt_verification`                              verifies JSON Web Tokens on a thread of its own.
 - `access`, `grpc_access`                         the principals, their grants and tokens.
 - `audited_acts`                                  the methods that the audit log records.
 - `grpc_health`                                   what the standard health service answers.

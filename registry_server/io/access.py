@@ -19,11 +19,13 @@ from grid_model.errors import Unauthenticated
 from grid_hosting.access.audit import AuditFilter, AuditRecord
 from grid_hosting.access.book import AccessBook
 from grid_hosting.access.failed_attempts import FailedAttempts
+from grid_hosting.access.jwt_form import is_jwt
 from grid_hosting.access.store import AccessStore, AccessStoreError
 from grid_hosting.addresses import client_block
 from grid_hosting.credential import Credential, principal_of_spiffe
 from grid_hosting.uninterrupted import Uninterrupted
 from grid_hosting.watermark import Watermark
+from registry_server.io.jwt_verification import JwtVerification
 
 T = TypeVar("T")
 
@@ -48,8 +50,10 @@ _EMPTY = AccessBook()
 class Access:
     """All principals and tokens; an `Authority` for the servers of this process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, jwts: JwtVerification | None = None) -> None:
+        """`jwts`: verifies JSON Web Tokens; None: they authenticate nobody."""
         self._folder = folder
+        self._jwts = jwts
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="access")
         self._store: AccessStore | None = None
         self._failed = FailedAttempts()
@@ -59,6 +63,13 @@ class Access:
         self._published = _EMPTY
         self._changing = Uninterrupted()
         self._opened = asyncio.Event()
+        if jwts is not None:
+            jwts.on_dropped(self._revisions.step)
+
+    @property
+    def revision(self) -> int:
+        """What servers compare to notice that answers about credentials may have changed."""
+        return self.book.revision + (0 if self._jwts is None else self._jwts.verified.generation)
 
     @property
     def revisions(self) -> Watermark:
@@ -97,6 +108,10 @@ class Access:
 
     def find(self, name: str) -> Principal | None:
         """Return the principal with a name, for a relay that speaks for it; None if it is not known, or is disabled."""
+        now = time.time()
+        proven = None if self._jwts is None else self._jwts.verified.of_principal(name, now)
+        if proven is not None:
+            return self.book.of_jwt(proven, now)
         found = self.book.principals.get(name)
         return None if found is None or found.disabled else found.principal()
 
@@ -111,9 +126,14 @@ class Access:
         return await self._run(lambda store: store.read_audit(after, limit, wanted, newest=newest))
 
     async def identify(self, credential: Credential, peer: str) -> Principal:
-        """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often.
+        """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often;
+        Draining if the keys of an issuer are not known now, and QuotaExceeded.
         Without an address it is the check of an open call, which is no attempt."""
-        found = self._find(credential)
+        if self._jwts is not None and is_jwt(credential.token):
+            proven = await self._jwts.verify(credential.token, _host(peer))
+            found = None if proven is None else self.book.of_jwt(proven, time.time())
+        else:
+            found = self._find(credential)
         if found is None:
             if peer:
                 await self._delay(_host(peer))
@@ -121,7 +141,14 @@ class Access:
         return found
 
     async def run(self) -> None:
-        """Take up changes by other processes, and record when tokens were last used, until cancelled."""
+        """Take up changes by other processes and the keys of issuers, and record when tokens were last used, until
+        cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._jwts is not None:
+                tasks.create_task(self._jwts.run())
+            await self._follow_store()
+
+    async def _follow_store(self) -> None:
         try:
             await self._opened.wait()
             recorded = time.monotonic()

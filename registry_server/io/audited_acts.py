@@ -12,6 +12,10 @@ def _all_or_one(request: Any) -> str:
     return "*" if request.all else str(request.service_id or request.recipient)
 
 
+def _jwt(request: Any) -> str:
+    return f"{request.jwt_id} of {request.issuer}"
+
+
 _REGISTRY, _EVENTS, _ACCESS = (
     "/grid.registry.v1.RegistryService",
     "/grid.events.v1.EventService",
@@ -27,6 +31,8 @@ ACTS: Mapping[str, TargetOf] = {
     f"{_EVENTS}/AcknowledgeEvents": _all_or_one,
     f"{_ACCESS}/CreateToken": field_of("principal"),
     f"{_ACCESS}/RevokeToken": field_of("token_id"),
+    f"{_ACCESS}/DenyJwt": _jwt,
+    f"{_ACCESS}/AllowJwt": _jwt,
     f"{_ACCESS}/PutPrincipal": field_of("principal.name"),
     f"{_ACCESS}/ChangeGrants": field_of("principal"),
     f"{_ACCESS}/DeletePrincipal": field_of("name"),

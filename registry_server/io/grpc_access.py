@@ -26,6 +26,7 @@ from grid_model.errors import (
 from grid_hosting.access import audit_codec
 from grid_hosting.access.audit import AuditFilter, AuditKind, AuditRecord
 from grid_hosting.access.book import MOST_SERIAL, Registered
+from grid_hosting.access.denied_jwts import DeniedJwt
 from grid_hosting.access.reports import Reports, is_judge
 from grid_hosting.access.store import AccessStoreError
 from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
@@ -104,6 +105,33 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         token = await self._access.change(lambda book: book.revoke(request.token_id))
         return access_service_pb2.RevokeTokenResponse(token=_token(token, None))
 
+    async def DenyJwt(
+        self, request: access_service_pb2.DenyJwtRequest, context: Context
+    ) -> access_service_pb2.DenyJwtResponse:
+        """Deny a JSON Web Token, and answer when that is on disk."""
+        _check_authenticated()
+        now = time.time()
+        ends_at = wire.moment(request.ends_at).timestamp() if request.HasField("ends_at") else None
+        wanted = DeniedJwt(request.issuer, request.jwt_id, now, ends_at, request.description, current_principal().name)
+        found = await self._access.change(lambda book: book.deny(wanted, now))
+        return access_service_pb2.DenyJwtResponse(denied=_denied(found))
+
+    async def AllowJwt(
+        self, request: access_service_pb2.AllowJwtRequest, context: Context
+    ) -> access_service_pb2.AllowJwtResponse:
+        """Stop denying a JSON Web Token, and answer when that is on disk."""
+        _check_authenticated()
+        found = await self._access.change(lambda book: book.allow(request.issuer, request.jwt_id))
+        return access_service_pb2.AllowJwtResponse(allowed=_denied(found))
+
+    async def ListDeniedJwts(
+        self, request: access_service_pb2.ListDeniedJwtsRequest, context: Context
+    ) -> access_service_pb2.ListDeniedJwtsResponse:
+        """Return the JSON Web Tokens that are denied, oldest first."""
+        await self._access.open()
+        found = sorted(self._access.book.denied.values(), key=lambda each: each.denied_at)
+        return access_service_pb2.ListDeniedJwtsResponse(denied=map(_denied, found))
+
     async def PutPrincipal(
         self, request: access_service_pb2.PutPrincipalRequest, context: Context
     ) -> access_service_pb2.PutPrincipalResponse:
@@ -174,7 +202,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         if len(request.peer) > MOST_PEER or not request.peer.isprintable():
             raise InvalidRequest.of(FieldError("peer", f"must be at most {MOST_PEER} printable characters"))
         await self._access.open()
-        revision = self._access.book.revision  # before the answer: it is at least as new
+        revision = self._access.revision  # before the answer: it is at least as new
         try:
             principal = await self._access.identify(credential, request.peer)
         except Unauthenticated as error:
@@ -238,7 +266,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
             await self._access.open()
             while True:
                 seen = self._access.revisions.value
-                yield access_service_pb2.WatchAccessResponse(revision=self._access.book.revision)
+                yield access_service_pb2.WatchAccessResponse(revision=self._access.revision)
                 await self._access.revisions.beyond(seen, 1.0)
                 if self._loop.draining:
                     raise Draining("the registry is going away")
@@ -292,4 +320,17 @@ def _token(token: Token, last_used_at: float | None) -> access_pb2.Token:
         message.expires_at.CopyFrom(wire.timestamp_at(token.expires_at))
     if last_used_at is not None:
         message.last_used_at.CopyFrom(wire.timestamp_at(last_used_at))
+    return message
+
+
+def _denied(found: DeniedJwt) -> access_pb2.DeniedJwt:
+    message = access_pb2.DeniedJwt(
+        issuer=found.issuer,
+        jwt_id=found.jwt_id,
+        description=found.description,
+        denied_at=wire.timestamp_at(found.denied_at),
+        denied_by=found.denied_by,
+    )
+    if found.ends_at is not None:
+        message.ends_at.CopyFrom(wire.timestamp_at(found.ends_at))
     return message

@@ -30,6 +30,7 @@ from registry_server.io.grpc_access import AccessService
 from registry_server.io.grpc_events import EventService
 from registry_server.io.grpc_heartbeat import HeartbeatStreams
 from registry_server.io.grpc_registry import RegistryService
+from registry_server.io.jwt_verification import JwtVerification
 from registry_server.io.loop import RegistryLoop
 from registry_server.io.method_roles import METHOD_ROLES
 from registry_server.io.store.sqlite import SqliteStore
@@ -91,15 +92,15 @@ def bearer(secret: str) -> tuple[tuple[str, str], ...]:
 
 
 @asynccontextmanager
-async def secured(folder: Path) -> AsyncIterator[Secured]:
-    """Run one, with the tokens of CALLERS."""
+async def secured(folder: Path, jwts: JwtVerification | None = None) -> AsyncIterator[Secured]:
+    """Run one, with the tokens of CALLERS. `jwts`: the issuers of further callers."""
     store = AccessStore(folder)
     for secret, (name, grants) in CALLERS.items():
         store.change(lambda book, s=secret, n=name, g=grants: book.create_token(s, n, now=1.0, grants=g))  # type: ignore[misc]
     store.close()
     loop = RegistryLoop(SqliteStore(folder), event_retention=60)
     await loop.start()
-    access = Access(folder)
+    access = Access(folder, jwts)
     await access.open()
     trail = AuditTrail(access.append_audit)
     callers = Callers(loop, access.find, trail.refused)

@@ -12,7 +12,7 @@
 - `services`, `alerts`, `judgement`, `policy`     the commands that read and change the state of a running system.
 - `backups`, `selftest`                           `tron backup`, `tron restore` and `tron selftest`.
 - `security`                                      `tron security`: offline, on the data directory.
-- `access`, `audit`                               `tron token`, `tron grant`, `tron whoami` and `tron audit`.
+- `access`, `jwts`, `audit`                       `tron token`, `tron grant`, `tron whoami` and `tron audit`.
 - `ca`                                            `tron ca`: a private CA.
 - `ca_contents`, `ca_signing`, `ca_files`         what a certificate says (pure), its signature, and its files.
 - `support_bundle`                                `tron support-bundle`: one file for a maintainer.

@@ -86,7 +86,7 @@ def create(
     wanted = _grants(role, ids)
     lifetime = _lifetime(expires)
     _check_target(file, force=force or to_stdout)
-    with _access(registry) as client:
+    with access(registry) as client:
         created = client.create_token(f"token:{name or file.stem}", wanted, lifetime=lifetime, description=description)
         try:
             if to_stdout:
@@ -103,7 +103,7 @@ def create(
     told = messages.token_created(
         created.info.token_id, created.info.principal, _shown(rights), clock_time(created.info.expires_at)
     )
-    print(told, file=sys.stderr) if to_stdout else _print(told, messages.token_use(absolute(file)))
+    print(told, file=sys.stderr) if to_stdout else show(told, messages.token_use(absolute(file)))
 
 
 @tokens.command("list")
@@ -114,7 +114,7 @@ def list_tokens(
     as_json: JsonOption = False,
 ) -> None:
     """List the tokens, without the tokens themselves."""
-    with _access(registry) as client:
+    with access(registry) as client:
         found = client.list_tokens(principal)
     if as_json:
         print_json({"tokens": [_token_document(each) for each in found]})
@@ -148,19 +148,19 @@ def revoke(
     """Revoke a token. Its open calls end within a second."""
     if token_id.startswith("tron_"):  # it is a secret, and now in the history of the shell
         fail(messages.TOKEN_AS_ARGUMENT, code=2)
-    with _access(registry) as client:
+    with access(registry) as client:
         found = client.revoke_token(token_id)
     if as_json:
         print_json(_token_document(found))
     else:
-        _print(messages.token_revoked(found.token_id, found.principal))
+        show(messages.token_revoked(found.token_id, found.principal))
 
 
 @grants.command("list")
 @connects
 def list_grants(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """List the principals and their grants."""
-    with _access(registry) as client:
+    with access(registry) as client:
         found = client.list_principals()
     if as_json:
         print_json({"principals": [_principal_document(each) for each in found]})
@@ -189,8 +189,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a right to a principal, which is created if it is not known. Its agents connect again within 30 seconds."""
-    with _access(registry) as client:
-        _report(client.change_grants(principal, add=_grants(role, ids)), as_json)
+    with access(registry) as client:
+        report(client.change_grants(principal, add=_grants(role, ids)), as_json)
 
 
 @grants.command()
@@ -203,8 +203,8 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Remove a right from a principal. Its open streams end within a second."""
-    with _access(registry) as client:
-        _report(client.change_grants(principal, remove=_grants(role, ids)), as_json)
+    with access(registry) as client:
+        report(client.change_grants(principal, remove=_grants(role, ids)), as_json)
 
 
 DeniedArgument = Annotated[
@@ -221,40 +221,40 @@ DeniedArgument = Annotated[
 @connects
 def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Refuse the credentials of a principal, or one certificate. Open streams end within a second."""
-    with _access(registry) as client:
+    with access(registry) as client:
         found = client.change_grants(principal, disabled=True)
     if as_json:
         print_json(_principal_document(found))
     else:
-        _print(messages.denied_now(found.name))
+        show(messages.denied_now(found.name))
 
 
 @grants.command()
 @connects
 def allow(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Accept the credentials of a principal, or one certificate, again."""
-    with _access(registry) as client:
+    with access(registry) as client:
         found = client.change_grants(principal, disabled=False)
     if as_json:
         print_json(_principal_document(found))
     else:
-        _print(messages.allowed_now(found.name))
+        show(messages.allowed_now(found.name))
 
 
 @connects
 def whoami(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Print as whom the registry knows this client, and its rights."""
-    with _access(registry) as client:
+    with access(registry) as client:
         found = client.who_am_i()
     if as_json:
         shown = [{"role": each.role.name.lower(), "ids": each.pattern} for each in found.grants]
         print_json({"principal": found.name, "group": found.group, "grants": shown, "ends_at": found.ends_at})
         return
-    _print(messages.who_you_are(found.name, found.group, _shown(found.grants), clock_time(found.ends_at)))
+    show(messages.who_you_are(found.name, found.group, _shown(found.grants), clock_time(found.ends_at)))
 
 
 @contextmanager
-def _access(address: str) -> Iterator[AccessClient]:
+def access(address: str) -> Iterator[AccessClient]:
     """Yield a client; a failed call ends the command with one line and code 1."""
     from tron_client.access import AccessClient
 
@@ -303,14 +303,16 @@ def _shown(given: Iterable[Grant]) -> str:
     return ", ".join(str(each) for each in given) or messages.NO_RIGHTS
 
 
-def _report(found: PrincipalInfo, as_json: bool) -> None:
+def report(found: PrincipalInfo, as_json: bool) -> None:
+    """Print a principal as it is now."""
     if as_json:
         print_json(_principal_document(found))
     else:
-        _print(messages.rights_now(found.name, _shown(found.grants)))
+        show(messages.rights_now(found.name, _shown(found.grants)))
 
 
-def _print(*lines: str) -> None:
+def show(*lines: str) -> None:
+    """Print lines as they are."""
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -16,6 +16,7 @@ from tron_cli import (
     ca,
     demo,
     judgement,
+    jwts,
     policy,
     probing,
     security,
@@ -63,6 +64,8 @@ app.command(rich_help_panel=CHANGE)(services.deregister)
 app.command(rich_help_panel=CHANGE)(services.release)
 app.add_typer(security.app, name="security", rich_help_panel=SECURE)
 app.add_typer(ca.app, name="ca", rich_help_panel=SECURE)
+for each in (jwts.deny, jwts.allow, jwts.denied):
+    access.tokens.command()(each)
 app.add_typer(access.tokens, name="token", rich_help_panel=SECURE)
 app.add_typer(access.grants, name="grant", rich_help_panel=SECURE)
 app.command(rich_help_panel=SECURE)(access.whoami)

@@ -430,6 +430,26 @@ def rights_now(principal: str, rights: str) -> str:
     return f"{principal} now has: {rights}."
 
 
+NO_DENIED = "No JWTs are denied."
+NAME_A_JWT = "name the JWT by --issuer and --jti, or by a file that contains it"
+
+
+def jwt_denied(jwt_id: str, issuer: str) -> str:
+    return f"Denied the JWT {jwt_id} of {issuer}."
+
+
+def jwt_allowed(jwt_id: str, issuer: str) -> str:
+    return f"The JWT {jwt_id} of {issuer} is no longer denied."
+
+
+def not_a_jwt(file: str) -> str:
+    return f"{file}: is not a JWT"
+
+
+def jwt_without_id(file: str, issuer: str, subject: str) -> str:
+    return f"{file}: has no id (jti), so deny its principal: tron grant deny 'jwt:{issuer}#{subject}'"
+
+
 def who_you_are(principal: str, group: str, rights: str, end: str) -> str:
     of_group = f" of the group {group}" if group else ""
     until = f"; the credential ends at {end}" if end else ""

@@ -56,6 +56,19 @@ class CreatedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class DeniedJwtInfo:
+    """A JSON Web Token that is refused, as its issuer names it."""
+
+    issuer: str
+    jwt_id: str
+    description: str = ""
+    denied_at: datetime | None = None
+    denied_by: str = ""
+    ends_at: datetime | None = None
+    """When the token ends on its own; None: it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class PrincipalInfo:
     """A principal as it is stored."""
 
@@ -145,6 +158,31 @@ class AccessClient:
         """Revoke a token; its open calls end within a second. Raises TokenNotFound."""
         request = access_service_pb2.RevokeTokenRequest(token_id=arguments.text("token_id", token_id))
         return _token(self._do("RevokeToken", request).token)
+
+    def deny_jwt(
+        self, issuer: str, jwt_id: str, *, description: str = "", ends_at: datetime | None = None
+    ) -> DeniedJwtInfo:
+        """Refuse a JSON Web Token, whose open calls end within a second. `jwt_id`: its claim `jti`; `ends_at`: when it
+        ends on its own, if that is known."""
+        request = access_service_pb2.DenyJwtRequest(
+            issuer=arguments.text("issuer", issuer),
+            jwt_id=arguments.text("jwt_id", jwt_id),
+            description=arguments.text("description", description),
+            ends_at=wire.timestamp(ends_at),
+        )
+        return _denied(self._do("DenyJwt", request).denied)
+
+    def allow_jwt(self, issuer: str, jwt_id: str) -> DeniedJwtInfo:
+        """Stop refusing a JSON Web Token. Raises TokenNotFound if it is not denied."""
+        request = access_service_pb2.AllowJwtRequest(
+            issuer=arguments.text("issuer", issuer), jwt_id=arguments.text("jwt_id", jwt_id)
+        )
+        return _denied(self._do("AllowJwt", request).allowed)
+
+    def list_denied_jwts(self) -> tuple[DeniedJwtInfo, ...]:
+        """Return the JSON Web Tokens that are refused, oldest first."""
+        answer = self._do("ListDeniedJwts", access_service_pb2.ListDeniedJwtsRequest())
+        return tuple(map(_denied, answer.denied))
 
     def put_principal(self, principal: PrincipalInfo) -> PrincipalInfo:
         """Create or replace a principal."""
@@ -239,6 +277,17 @@ def _audit_record(message: access_pb2.AuditRecord) -> AuditRecord:
         peer=message.peer,
         via=message.via,
         count=message.count,
+    )
+
+
+def _denied(message: access_pb2.DeniedJwt) -> DeniedJwtInfo:
+    return DeniedJwtInfo(
+        issuer=message.issuer,
+        jwt_id=message.jwt_id,
+        description=message.description,
+        denied_at=wire.moment(message.denied_at),
+        denied_by=message.denied_by,
+        ends_at=wire.moment(message.ends_at) if message.HasField("ends_at") else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from grid_model.access import Grant, Role
 from grid_model.errors import InvalidRequest
 
 from grid_hosting.access.book import AccessBook, Registered
-from grid_hosting.access.store import FILE, AccessStore, AccessStoreError
+from grid_hosting.access.denied_jwts import DeniedJwt
+from grid_hosting.access.store import FILE, SCHEMA_VERSION, AccessStore, AccessStoreError
 from grid_hosting.access.tokens import make_secret
 
 SECRET = make_secret(bytes(32))
@@ -38,6 +40,23 @@ def test_what_was_answered_is_there_again(tmp_path: Path) -> None:
     with closing(AccessStore(tmp_path)) as store:
         assert (list(store.book.tokens), list(store.book.principals)) == ([], ["token:a"])
         assert store.book.revision == 4
+
+
+def test_a_file_of_an_earlier_program_is_taken_over_and_denied_jwts_are_there_again(tmp_path: Path) -> None:
+    with closing(AccessStore(tmp_path)) as store:
+        token_id = store.change(create)
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.executescript("DROP TABLE denied_jwts; PRAGMA user_version=1")
+    denied = DeniedJwt("https://issuer.test", "1", 5.0, 60.0, "lost", "token:a")
+    with closing(AccessStore(tmp_path)) as store:
+        assert list(store.book.tokens) == [token_id]
+        store.change(lambda book: book.deny(denied, 5.0))
+        store.change(lambda book: book.deny(replace(denied, jwt_id="2"), 5.0))
+    with closing(AccessStore(tmp_path)) as store:
+        assert store.book.denied[("https://issuer.test", "1")] == denied
+        store.change(lambda book: book.allow("https://issuer.test", "1"))
+    with closing(AccessStore(tmp_path)) as store:
+        assert list(store.book.denied) == [("https://issuer.test", "2")]
 
 
 def test_only_the_owner_can_read_any_of_its_files_and_none_has_a_token(tmp_path: Path) -> None:
@@ -113,5 +132,5 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     AccessStore(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         db.execute("PRAGMA user_version=9")
-    with pytest.raises(AccessStoreError, match="has schema 9; this program knows 1"):
+    with pytest.raises(AccessStoreError, match=f"has schema 9; this program knows {SCHEMA_VERSION}"):
         AccessStore(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -183,14 +184,16 @@ def test_tron_up_finds_the_settings_that_each_program_will_have(monkeypatch: pyt
     assert read_security("monitor", tables, os.environ, {}).cert == Path("a")
 
 
+ISSUER_TABLE = '[[security.jwt]]\nissuer = "https://a"\naudience = "tron"\nalgorithm = "RS256"\n'
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (
             '[security]\ncret = "x"\n',
             "[security] has no setting cret; it has accept_common_name, authentication, ca, cert, client_ca, "
-            "http_hosts, http_origins, insecure_listen, key, legacy_open_to, max_connection_age, trust_domains, "
-            "trusted_proxies",
+            "http_hosts, http_origins, insecure_listen, jwt, key, legacy_open_to, trust_domains, trusted_proxies",
         ),
         ('security = "on"\n', "security is not a table"),
         ('[security]\ncert = "x"\n', "[security] key: is missing"),
@@ -204,6 +207,16 @@ def test_tron_up_finds_the_settings_that_each_program_will_have(monkeypatch: pyt
         ('[security]\nlegacy_open_to = ["10.1.0.0/16"]\n', "[security] authentication: is false; `legacy_open_to`"),
         ('[security]\nhttp_origins = ["https://a"]\n', "[security] authentication: is false; `http_origins`"),
         ('[security]\nauthentication = true\nlegacy_open_to = ["10.1.0.1/16"]\n', "legacy_open_to: '10.1.0.1/16' is"),
+        ('[[security.jwt]]\nissuer = "https://a"\n', "jwt.0.audience: "),
+        (ISSUER_TABLE + 'keys_file = "k"\n', "[security] authentication: is false; `jwt` has an effect only with it"),
+        (ISSUER_TABLE, "jwt.0: https://a: set one of keys_file and keys_url"),
+        (
+            ISSUER_TABLE + 'keys_url = "http://a/k"\n',
+            "jwt.0.keys_url: 'http://a/k' is not the URL of an issuer with TLS",
+        ),
+        (ISSUER_TABLE + 'key = "k"\n', "jwt.0.key: "),
+        ((ISSUER_TABLE + 'keys_file = "k"\n') * 2, "jwt: https://a is configured twice"),
+        ("[security]\njwt = 'x'\n", "jwt: is not JSON"),
         (
             '[security]\nauthentication = true\nhttp_origins = ["https://a/"]\n',
             "http_origins: 'https://a/' is not an origin",
@@ -219,6 +232,19 @@ def test_a_wrong_or_incomplete_table_stops_the_start_in_one_line(
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_issuers_are_read_from_the_file_and_from_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = ISSUER_TABLE + 'keys_file = "k"\nroles = { "groups=a" = ["operator *"] }\n'
+    Path("tron.toml").write_text(f"[security]\nauthentication = true\n{table}")
+    (found,) = read_config(Config, "registry", []).jwt
+    assert (found.issuer, found.roles) == ("https://a", {"groups=a": ["operator *"]})
+    given = {"issuer": "https://b", "audience": "tron", "algorithm": "ES256", "keys_url": "https://b/k"}
+    monkeypatch.setenv("TRON_SECURITY_JWT", json.dumps([given]))
+    Path("tron.toml").write_text("[security]\nauthentication = true\n")
+    (found,) = read_config(Config, "registry", []).jwt
+    assert (found.issuer, found.keys_url) == ("https://b", "https://b/k")
+    assert read_security("registry", {"security": {"authentication": True}}, dict(os.environ), {}).jwt == (found,)
 
 
 def test_empty_files_are_none() -> None:

@@ -35,6 +35,8 @@ from registry_server.io.access import Access
 from registry_server.io.grpc_access import MAX_WATCHERS_EACH, AccessService
 from registry_server.io.method_roles import METHOD_ROLES
 from tests.support.authority import Authority as Ca
+from tests.support.issuer import URL as ISSUER
+from tests.support.issuer import token as jwt
 from tests.support.waiting import wait_until
 from tests.unit.grid_hosting.test_authentication import running
 
@@ -373,9 +375,34 @@ def test_the_commands_change_grants_and_say_who_calls(served: Served) -> None:
     assert json.loads(run(served, "whoami", "--json"))["principal"] == "token:root"
 
 
+def test_the_commands_deny_jwts_and_allow_them_again(served: Served, tmp_path: Path) -> None:
+    file = tmp_path / "lost.jwt"
+    file.write_text(jwt("alice") + "\n")
+    assert f"Denied the JWT alice-1 of {ISSUER}." in run(served, "token", "deny", "--file", str(file))
+    run(served, "token", "deny", "--issuer", ISSUER, "--jti", "2", "--description", "lost")
+    first, second = json.loads(run(served, "token", "denied", "--json"))["denied"]
+    assert (first["jwt_id"], first["denied_by"], second["description"]) == ("alice-1", "token:root", "lost")
+    assert first["ends_at"]
+    assert second["ends_at"] is None
+    assert "alice-1" in run(served, "token", "denied")
+    assert "is no longer denied" in run(served, "token", "allow", "--file", str(file))
+    run(served, "token", "allow", "--issuer", ISSUER, "--jti", "2")
+    assert "No JWTs are denied." in run(served, "token", "denied")
+    assert "no JWT with the id '2'" in run(served, "token", "allow", "--issuer", ISSUER, "--jti", "2", code=1)
+    file.write_text(jwt("alice", jti=None))
+    assert f"tron grant deny 'jwt:{ISSUER}#alice'" in run(served, "token", "deny", "--file", str(file), code=1)
+    file.write_text("secret")
+    said = run(served, "token", "deny", "--file", str(file), code=1)
+    assert "is not a JWT" in said
+    assert "secret" not in said
+    assert "is refused from now on" in run(served, "grant", "deny", f"jwt:{ISSUER}#alice")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("token", "deny"), "name the JWT by --issuer and --jti"),
+        (("token", "deny", "--issuer", "https://a"), "name the JWT by --issuer and --jti"),
         (("grant", "add", "token:a", "--role", "boss"), "'boss' is none of agent, observer"),
         (("grant", "add", "token:a", "--role", "agent"), "the role agent needs the ids"),
         (("grant", "add", "token:a", "--role", "agent", "--ids", "a*b"), "one * at its end"),

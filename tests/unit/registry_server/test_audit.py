@@ -21,7 +21,7 @@ from registry_server.io.audited_acts import ACTS
 from registry_server.io.method_roles import METHOD_ROLES
 from tests.support.secured import ADMIN, AGENT, GATEWAY, MONITOR, WRONG, bearer, secured, stored_records
 
-READING = {"ListTokens", "GetPrincipal", "ListPrincipals", "ListAuditRecords"}
+READING = {"ListTokens", "ListDeniedJwts", "GetPrincipal", "ListPrincipals", "ListAuditRecords"}
 
 
 def test_every_method_by_which_operators_and_administrators_change_something_is_an_act() -> None:

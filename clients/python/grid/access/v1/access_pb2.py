@@ -25,23 +25,25 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgrid/access/v1/access.proto\x12\x0egrid.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x05Grant\x12\"\n\x04role\x18\x01 \x01(\x0e\x32\x14.grid.access.v1.Role\x12\x0f\n\x07pattern\x18\x02 \x01(\t\"\xa3\x01\n\tPrincipal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12%\n\x06grants\x18\x03 \x03(\x0b\x32\x15.grid.access.v1.Grant\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12+\n\x07\x65nds_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe7\x01\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x07 \x01(\t\"\xd8\x01\n\x0b\x41uditRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04kind\x18\x03 \x01(\x0e\x32\x19.grid.access.v1.AuditKind\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0b\n\x03via\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x0e\n\x06target\x18\x07 \x01(\t\x12\x0f\n\x07outcome\x18\x08 \x01(\t\x12\x0c\n\x04peer\x18\t \x01(\t\x12\r\n\x05\x63ount\x18\n \x01(\x04*\x82\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_OBSERVER\x10\x02\x12\x0e\n\nROLE_RELAY\x10\x03\x12\x0e\n\nROLE_JUDGE\x10\x04\x12\x11\n\rROLE_OPERATOR\x10\x05\x12\x0e\n\nROLE_ADMIN\x10\x06*k\n\tAuditKind\x12\x1a\n\x16\x41UDIT_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41UDIT_KIND_ACT\x10\x01\x12\x16\n\x12\x41UDIT_KIND_REFUSAL\x10\x02\x12\x16\n\x12\x41UDIT_KIND_DROPPED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgrid/access/v1/access.proto\x12\x0egrid.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"<\n\x05Grant\x12\"\n\x04role\x18\x01 \x01(\x0e\x32\x14.grid.access.v1.Role\x12\x0f\n\x07pattern\x18\x02 \x01(\t\"\xa3\x01\n\tPrincipal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12%\n\x06grants\x18\x03 \x03(\x0b\x32\x15.grid.access.v1.Grant\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12+\n\x07\x65nds_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe7\x01\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x07 \x01(\t\"\xaf\x01\n\tDeniedJwt\x12\x0e\n\x06issuer\x18\x01 \x01(\t\x12\x0e\n\x06jwt_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12-\n\tdenied_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tdenied_by\x18\x05 \x01(\t\x12+\n\x07\x65nds_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\x0b\x41uditRecord\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x04kind\x18\x03 \x01(\x0e\x32\x19.grid.access.v1.AuditKind\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0b\n\x03via\x18\x05 \x01(\t\x12\x0e\n\x06method\x18\x06 \x01(\t\x12\x0e\n\x06target\x18\x07 \x01(\t\x12\x0f\n\x07outcome\x18\x08 \x01(\t\x12\x0c\n\x04peer\x18\t \x01(\t\x12\r\n\x05\x63ount\x18\n \x01(\x04*\x82\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_OBSERVER\x10\x02\x12\x0e\n\nROLE_RELAY\x10\x03\x12\x0e\n\nROLE_JUDGE\x10\x04\x12\x11\n\rROLE_OPERATOR\x10\x05\x12\x0e\n\nROLE_ADMIN\x10\x06*k\n\tAuditKind\x12\x1a\n\x16\x41UDIT_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x41UDIT_KIND_ACT\x10\x01\x12\x16\n\x12\x41UDIT_KIND_REFUSAL\x10\x02\x12\x16\n\x12\x41UDIT_KIND_DROPPED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'grid.access.v1.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=762
-  _globals['_ROLE']._serialized_end=892
-  _globals['_AUDITKIND']._serialized_start=894
-  _globals['_AUDITKIND']._serialized_end=1001
+  _globals['_ROLE']._serialized_start=940
+  _globals['_ROLE']._serialized_end=1070
+  _globals['_AUDITKIND']._serialized_start=1072
+  _globals['_AUDITKIND']._serialized_end=1179
   _globals['_GRANT']._serialized_start=80
   _globals['_GRANT']._serialized_end=140
   _globals['_PRINCIPAL']._serialized_start=143
   _globals['_PRINCIPAL']._serialized_end=306
   _globals['_TOKEN']._serialized_start=309
   _globals['_TOKEN']._serialized_end=540
-  _globals['_AUDITRECORD']._serialized_start=543
-  _globals['_AUDITRECORD']._serialized_end=759
+  _globals['_DENIEDJWT']._serialized_start=543
+  _globals['_DENIEDJWT']._serialized_end=718
+  _globals['_AUDITRECORD']._serialized_start=721
+  _globals['_AUDITRECORD']._serialized_end=937
 # @@protoc_insertion_point(module_scope)

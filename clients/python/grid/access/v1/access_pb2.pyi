@@ -122,7 +122,7 @@ class Principal(_message.Message):
     DISABLED_FIELD_NUMBER: _builtins.int
     ENDS_AT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """With its kind: `token:ci`, `spiffe:tron/worker-1`, `cn:worker-1`."""
+    """With its kind: `token:ci`, `spiffe:tron/worker-1`, `cn:worker-1`, `jwt:https://issuer#subject`."""
     group: _builtins.str
     """The principals of a group own services together. Empty: the principal is its own owner."""
     description: _builtins.str
@@ -200,6 +200,49 @@ class Token(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Token: _TypeAlias = Token  # noqa: Y015
+
+@_typing.final
+class DeniedJwt(_message.Message):
+    """A JSON Web Token that is refused although its issuer has signed it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    JWT_ID_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    DENIED_AT_FIELD_NUMBER: _builtins.int
+    DENIED_BY_FIELD_NUMBER: _builtins.int
+    ENDS_AT_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    """Its claim `iss`."""
+    jwt_id: _builtins.str
+    """Its claim `jti`."""
+    description: _builtins.str
+    denied_by: _builtins.str
+    """The principal that denied it."""
+    @_builtins.property
+    def denied_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def ends_at(self) -> _timestamp_pb2.Timestamp:
+        """When the token ends on its own: an hour later it need not be denied. Not set: it is denied until it is allowed."""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        jwt_id: _builtins.str = ...,
+        description: _builtins.str = ...,
+        denied_at: _timestamp_pb2.Timestamp | None = ...,
+        denied_by: _builtins.str = ...,
+        ends_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["denied_at", b"denied_at", "ends_at", b"ends_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denied_at", b"denied_at", "denied_by", b"denied_by", "description", b"description", "ends_at", b"ends_at", "issuer", b"issuer", "jwt_id", b"jwt_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeniedJwt: _TypeAlias = DeniedJwt  # noqa: Y015
 
 @_typing.final
 class AuditRecord(_message.Message):

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from grid.access.v1 import access_pb2 as _access_pb2
 import builtins as _builtins
@@ -281,6 +282,147 @@ class RevokeTokenResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeTokenResponse: _TypeAlias = RevokeTokenResponse  # noqa: Y015
+
+@_typing.final
+class DenyJwtRequest(_message.Message):
+    """The token, as its issuer names it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    JWT_ID_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    ENDS_AT_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    jwt_id: _builtins.str
+    """Its claim `jti`. Tokens without one can be denied by disabling their principal."""
+    description: _builtins.str
+    @_builtins.property
+    def ends_at(self) -> _timestamp_pb2.Timestamp:
+        """When the token ends on its own, if that is known."""
+
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        jwt_id: _builtins.str = ...,
+        description: _builtins.str = ...,
+        ends_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ends_at", b"ends_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "ends_at", b"ends_at", "issuer", b"issuer", "jwt_id", b"jwt_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DenyJwtRequest: _TypeAlias = DenyJwtRequest  # noqa: Y015
+
+@_typing.final
+class DenyJwtResponse(_message.Message):
+    """It is denied."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENIED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def denied(self) -> _access_pb2.DeniedJwt: ...
+    def __init__(
+        self,
+        *,
+        denied: _access_pb2.DeniedJwt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["denied", b"denied"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denied", b"denied"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DenyJwtResponse: _TypeAlias = DenyJwtResponse  # noqa: Y015
+
+@_typing.final
+class AllowJwtRequest(_message.Message):
+    """The token, as its issuer names it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ISSUER_FIELD_NUMBER: _builtins.int
+    JWT_ID_FIELD_NUMBER: _builtins.int
+    issuer: _builtins.str
+    jwt_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        issuer: _builtins.str = ...,
+        jwt_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "jwt_id", b"jwt_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllowJwtRequest: _TypeAlias = AllowJwtRequest  # noqa: Y015
+
+@_typing.final
+class AllowJwtResponse(_message.Message):
+    """It is no longer denied."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def allowed(self) -> _access_pb2.DeniedJwt: ...
+    def __init__(
+        self,
+        *,
+        allowed: _access_pb2.DeniedJwt | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AllowJwtResponse: _TypeAlias = AllowJwtResponse  # noqa: Y015
+
+@_typing.final
+class ListDeniedJwtsRequest(_message.Message):
+    """Nothing to choose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeniedJwtsRequest: _TypeAlias = ListDeniedJwtsRequest  # noqa: Y015
+
+@_typing.final
+class ListDeniedJwtsResponse(_message.Message):
+    """All of them, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENIED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def denied(self) -> _containers.RepeatedCompositeFieldContainer[_access_pb2.DeniedJwt]: ...
+    def __init__(
+        self,
+        *,
+        denied: _abc.Iterable[_access_pb2.DeniedJwt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denied", b"denied"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDeniedJwtsResponse: _TypeAlias = ListDeniedJwtsResponse  # noqa: Y015
 
 @_typing.final
 class PutPrincipalRequest(_message.Message):
@@ -562,7 +704,7 @@ class IdentifyRequest(_message.Message):
     CERTIFICATE_SERIAL_FIELD_NUMBER: _builtins.int
     PEER_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """A bearer token."""
+    """A bearer token: of this system, or a JSON Web Token."""
     spiffe_id: _builtins.str
     """The URI of a client certificate that the server verified."""
     common_name: _builtins.str

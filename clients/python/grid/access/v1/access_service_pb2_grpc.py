@@ -50,6 +50,21 @@ class AccessServiceStub:
                 request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.RevokeTokenRequest.SerializeToString,
                 response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.RevokeTokenResponse.FromString,
                 _registered_method=True)
+        self.DenyJwt = channel.unary_unary(
+                '/grid.access.v1.AccessService/DenyJwt',
+                request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.DenyJwtRequest.SerializeToString,
+                response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.DenyJwtResponse.FromString,
+                _registered_method=True)
+        self.AllowJwt = channel.unary_unary(
+                '/grid.access.v1.AccessService/AllowJwt',
+                request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.AllowJwtRequest.SerializeToString,
+                response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.AllowJwtResponse.FromString,
+                _registered_method=True)
+        self.ListDeniedJwts = channel.unary_unary(
+                '/grid.access.v1.AccessService/ListDeniedJwts',
+                request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListDeniedJwtsRequest.SerializeToString,
+                response_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListDeniedJwtsResponse.FromString,
+                _registered_method=True)
         self.PutPrincipal = channel.unary_unary(
                 '/grid.access.v1.AccessService/PutPrincipal',
                 request_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.PutPrincipalRequest.SerializeToString,
@@ -127,6 +142,27 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DenyJwt(self, request, context):
+        """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AllowJwt(self, request, context):
+        """Stops denying a JSON Web Token. NOT_FOUND if it is not denied.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeniedJwts(self, request, context):
+        """Lists the JSON Web Tokens that are denied.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PutPrincipal(self, request, context):
         """Creates a principal, or replaces its group, grants, description and whether it is disabled.
         """
@@ -135,7 +171,7 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangeGrants(self, request, context):
-        """Adds grants to a principal and removes others, in one step. Idempotent; a principal that is not known is created.
+        """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -219,6 +255,21 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.RevokeToken,
                     request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.RevokeTokenRequest.FromString,
                     response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'DenyJwt': grpc.unary_unary_rpc_method_handler(
+                    servicer.DenyJwt,
+                    request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.DenyJwtRequest.FromString,
+                    response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.DenyJwtResponse.SerializeToString,
+            ),
+            'AllowJwt': grpc.unary_unary_rpc_method_handler(
+                    servicer.AllowJwt,
+                    request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.AllowJwtRequest.FromString,
+                    response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.AllowJwtResponse.SerializeToString,
+            ),
+            'ListDeniedJwts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeniedJwts,
+                    request_deserializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListDeniedJwtsRequest.FromString,
+                    response_serializer=grid_dot_access_dot_v1_dot_access__service__pb2.ListDeniedJwtsResponse.SerializeToString,
             ),
             'PutPrincipal': grpc.unary_unary_rpc_method_handler(
                     servicer.PutPrincipal,
@@ -353,6 +404,87 @@ class AccessService:
             '/grid.access.v1.AccessService/RevokeToken',
             grid_dot_access_dot_v1_dot_access__service__pb2.RevokeTokenRequest.SerializeToString,
             grid_dot_access_dot_v1_dot_access__service__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DenyJwt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.access.v1.AccessService/DenyJwt',
+            grid_dot_access_dot_v1_dot_access__service__pb2.DenyJwtRequest.SerializeToString,
+            grid_dot_access_dot_v1_dot_access__service__pb2.DenyJwtResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AllowJwt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.access.v1.AccessService/AllowJwt',
+            grid_dot_access_dot_v1_dot_access__service__pb2.AllowJwtRequest.SerializeToString,
+            grid_dot_access_dot_v1_dot_access__service__pb2.AllowJwtResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeniedJwts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/grid.access.v1.AccessService/ListDeniedJwts',
+            grid_dot_access_dot_v1_dot_access__service__pb2.ListDeniedJwtsRequest.SerializeToString,
+            grid_dot_access_dot_v1_dot_access__service__pb2.ListDeniedJwtsResponse.FromString,
             options,
             channel_credentials,
             insecure,

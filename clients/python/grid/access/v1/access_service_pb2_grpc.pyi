@@ -39,10 +39,16 @@ class AccessServiceStub:
     """Lists all tokens, without the tokens themselves."""
     RevokeToken: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeTokenRequest, _access_service_pb2.RevokeTokenResponse]
     """Revokes a token; its open calls end within a second. NOT_FOUND if there is no such token."""
+    DenyJwt: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.DenyJwtRequest, _access_service_pb2.DenyJwtResponse]
+    """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent."""
+    AllowJwt: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.AllowJwtRequest, _access_service_pb2.AllowJwtResponse]
+    """Stops denying a JSON Web Token. NOT_FOUND if it is not denied."""
+    ListDeniedJwts: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListDeniedJwtsRequest, _access_service_pb2.ListDeniedJwtsResponse]
+    """Lists the JSON Web Tokens that are denied."""
     PutPrincipal: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.PutPrincipalRequest, _access_service_pb2.PutPrincipalResponse]
     """Creates a principal, or replaces its group, grants, description and whether it is disabled."""
     ChangeGrants: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ChangeGrantsRequest, _access_service_pb2.ChangeGrantsResponse]
-    """Adds grants to a principal and removes others, in one step. Idempotent; a principal that is not known is created."""
+    """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created."""
     GetPrincipal: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.GetPrincipalRequest, _access_service_pb2.GetPrincipalResponse]
     """Reads one principal. NOT_FOUND if there is no such principal."""
     ListPrincipals: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListPrincipalsRequest, _access_service_pb2.ListPrincipalsResponse]
@@ -79,10 +85,16 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """Lists all tokens, without the tokens themselves."""
     RevokeToken: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeTokenRequest, _access_service_pb2.RevokeTokenResponse]  # type: ignore[assignment]
     """Revokes a token; its open calls end within a second. NOT_FOUND if there is no such token."""
+    DenyJwt: _aio.UnaryUnaryMultiCallable[_access_service_pb2.DenyJwtRequest, _access_service_pb2.DenyJwtResponse]  # type: ignore[assignment]
+    """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent."""
+    AllowJwt: _aio.UnaryUnaryMultiCallable[_access_service_pb2.AllowJwtRequest, _access_service_pb2.AllowJwtResponse]  # type: ignore[assignment]
+    """Stops denying a JSON Web Token. NOT_FOUND if it is not denied."""
+    ListDeniedJwts: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListDeniedJwtsRequest, _access_service_pb2.ListDeniedJwtsResponse]  # type: ignore[assignment]
+    """Lists the JSON Web Tokens that are denied."""
     PutPrincipal: _aio.UnaryUnaryMultiCallable[_access_service_pb2.PutPrincipalRequest, _access_service_pb2.PutPrincipalResponse]  # type: ignore[assignment]
     """Creates a principal, or replaces its group, grants, description and whether it is disabled."""
     ChangeGrants: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ChangeGrantsRequest, _access_service_pb2.ChangeGrantsResponse]  # type: ignore[assignment]
-    """Adds grants to a principal and removes others, in one step. Idempotent; a principal that is not known is created."""
+    """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created."""
     GetPrincipal: _aio.UnaryUnaryMultiCallable[_access_service_pb2.GetPrincipalRequest, _access_service_pb2.GetPrincipalResponse]  # type: ignore[assignment]
     """Reads one principal. NOT_FOUND if there is no such principal."""
     ListPrincipals: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListPrincipalsRequest, _access_service_pb2.ListPrincipalsResponse]  # type: ignore[assignment]
@@ -136,6 +148,30 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Revokes a token; its open calls end within a second. NOT_FOUND if there is no such token."""
 
     @_abc_1.abstractmethod
+    def DenyJwt(
+        self,
+        request: _access_service_pb2.DenyJwtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.DenyJwtResponse, _abc.Awaitable[_access_service_pb2.DenyJwtResponse]]:
+        """Denies a JSON Web Token: its open calls end within a second, and it is refused everywhere. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def AllowJwt(
+        self,
+        request: _access_service_pb2.AllowJwtRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.AllowJwtResponse, _abc.Awaitable[_access_service_pb2.AllowJwtResponse]]:
+        """Stops denying a JSON Web Token. NOT_FOUND if it is not denied."""
+
+    @_abc_1.abstractmethod
+    def ListDeniedJwts(
+        self,
+        request: _access_service_pb2.ListDeniedJwtsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListDeniedJwtsResponse, _abc.Awaitable[_access_service_pb2.ListDeniedJwtsResponse]]:
+        """Lists the JSON Web Tokens that are denied."""
+
+    @_abc_1.abstractmethod
     def PutPrincipal(
         self,
         request: _access_service_pb2.PutPrincipalRequest,
@@ -149,7 +185,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ChangeGrantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ChangeGrantsResponse, _abc.Awaitable[_access_service_pb2.ChangeGrantsResponse]]:
-        """Adds grants to a principal and removes others, in one step. Idempotent; a principal that is not known is created."""
+        """Adds grants to a principal and removes others, and disables or enables it, in one step. Idempotent; a principal that is not known is created."""
 
     @_abc_1.abstractmethod
     def GetPrincipal(

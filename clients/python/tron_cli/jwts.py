@@ -1,0 +1,128 @@
+"""The commands that refuse single JSON Web Tokens."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from tron_client.address import DEFAULT_REGISTRY
+
+from grid_hosting.start import absolute, reason
+from tron_cli import messages
+from tron_cli.access import NEVER, access, show
+from tron_cli.connection import JsonOption, RegistryOption
+from tron_cli.output import clock_time, fail, out, print_json
+from tron_cli.tls_options import connects
+
+if TYPE_CHECKING:
+    from tron_client.access import DeniedJwtInfo
+
+IssuerOption = Annotated[str, typer.Option("--issuer", metavar="URL", help="The issuer of the JWT, its claim iss.")]
+IdOption = Annotated[str, typer.Option("--jti", metavar="ID", help="The id of the JWT, its claim jti.")]
+FileOption = Annotated[
+    Path | None, typer.Option("--file", metavar="FILE", help="A file with the JWT itself, instead of its id.")
+]
+
+
+@connects
+def deny(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    issuer: IssuerOption = "",
+    jwt_id: IdOption = "",
+    file: FileOption = None,
+    description: Annotated[str, typer.Option(metavar="TEXT", help="Why it is denied.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Deny a JSON Web Token (JWT), which its issuer cannot revoke.
+
+    Its open calls end within a second, and it is refused everywhere. A JWT
+    without an id (jti) can be denied only with its principal; see: tron grant
+    deny
+    """
+    issuer, jwt_id, ends_at = _named(issuer, jwt_id, file)
+    with access(registry) as client:
+        found = client.deny_jwt(issuer, jwt_id, description=description, ends_at=ends_at)
+    _report(found, messages.jwt_denied(jwt_id, issuer), as_json)
+
+
+@connects
+def allow(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    issuer: IssuerOption = "",
+    jwt_id: IdOption = "",
+    file: FileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop denying a JSON Web Token."""
+    issuer, jwt_id, _ = _named(issuer, jwt_id, file)
+    with access(registry) as client:
+        found = client.allow_jwt(issuer, jwt_id)
+    _report(found, messages.jwt_allowed(jwt_id, issuer), as_json)
+
+
+@connects
+def denied(registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
+    """List the JSON Web Tokens that are denied."""
+    with access(registry) as client:
+        found = client.list_denied_jwts()
+    if as_json:
+        print_json({"denied": [_document(each) for each in found]})
+        return
+    if not found:
+        out.print(messages.NO_DENIED)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "issuer", "ends", "denied", "by", "description"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        times = clock_time(each.ends_at) or NEVER, clock_time(each.denied_at)
+        table.add_row(
+            escape(each.jwt_id), escape(each.issuer), *times, escape(each.denied_by), escape(each.description)
+        )
+    out.print(table)
+
+
+def _named(issuer: str, jwt_id: str, file: Path | None) -> tuple[str, str, datetime | None]:
+    """Return the issuer, the id and the end of a JWT. Ends the command if the options do not name one."""
+    if file is None:
+        if not issuer or not jwt_id:
+            raise typer.BadParameter(messages.NAME_A_JWT, param_hint="--file")
+        return issuer, jwt_id, None
+    if issuer or jwt_id:
+        raise typer.BadParameter(messages.NAME_A_JWT, param_hint="--file")
+    claims = _claims(file)
+    found = [claims.get(name) for name in ("iss", "jti")]
+    if not all(isinstance(each, str) and each for each in found):
+        fail(messages.jwt_without_id(absolute(file), str(claims.get("iss", "")), str(claims.get("sub", ""))))
+    try:
+        ends_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        ends_at = None
+    return str(found[0]), str(found[1]), ends_at
+
+
+def _claims(file: Path) -> dict[str, Any]:
+    """Return what a JWT in a file says; the command denies it, so nothing of it needs to be verified."""
+    from grid_hosting.access.jwt_form import InvalidJwtError, read_jwt
+
+    try:
+        return dict(read_jwt(file.read_text(encoding="ascii").strip()).claims)
+    except OSError as error:
+        fail(f"{absolute(file)}: {reason(error)}")
+    except (InvalidJwtError, UnicodeDecodeError):
+        fail(messages.not_a_jwt(absolute(file)))
+
+
+def _report(found: DeniedJwtInfo, said: str, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(found))
+    else:
+        show(said)
+
+
+def _document(each: DeniedJwtInfo) -> dict[str, object]:
+    return {name: getattr(each, name) for name in each.__dataclass_fields__}
