@@ -28,14 +28,17 @@ SERVERS = {
         *("--tron-http-listen", "127.0.0.1:0", "--events-http-listen", "127.0.0.1:0", "--hmi-listen", "127.0.0.1:0"),
     ),
 }
+MODULES = {"registry": "registry_server", "monitor": "tron", "gateway": "gateway_http"}
+"""What `tron registry`, `tron monitor` and `tron gateway` become."""
+
 SINKS = '[{program}.sinks]\napprise = ["json://127.0.0.1:1"]\n'
 
 
-def start(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `tron` to its end, as a user whom permission bits bind."""
+def start(folder: Path, *words: str, module: str = "tron_cli", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `tron`, or one of its programs, to its end, as a user whom permission bits bind."""
     plain = [sys.executable, "-I", "-S", tests.support.unprivileged.__file__]
     return subprocess.run(
-        [*plain, sys.executable, "-P", "-m", "tron_cli", *words],
+        [*plain, sys.executable, "-P", "-m", module, *words],
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,6 +46,14 @@ def start(folder: Path, *words: str, **environment: str) -> subprocess.Completed
         cwd=folder,
         env=os.environ | environment,
     )
+
+
+def start_one(folder: Path, program: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """Run `tron up`, or the program that a command becomes, to its end."""
+    command, *given = SERVERS[program]
+    if program in MODULES:
+        return start(folder, *given, *flags, module=MODULES[program])
+    return start(folder, command, *given, *flags)
 
 
 def make(folder: Path, trouble: str) -> tuple[list[str], str]:
@@ -112,7 +123,7 @@ CASES = [
 @pytest.mark.parametrize(("program", "trouble"), CASES)
 def test_a_file_that_a_start_needs_is_named_in_one_line(tmp_path: Path, program: str, trouble: str) -> None:
     flags, named = make(tmp_path, trouble)
-    done = start(tmp_path, *SERVERS[program], *flags)
+    done = start_one(tmp_path, program, *flags)
     assert done.returncode in (1, 2), done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("tron")
@@ -139,7 +150,7 @@ def test_a_file_inside_the_data_directory_is_named(tmp_path: Path, program: str,
     else:
         path.write_bytes(os.urandom(5000))
     (tmp_path / "tron.toml").write_text(SINKS.format(program=program))
-    done = start(tmp_path, *SERVERS[program], "--data-dir", "data")
+    done = start_one(tmp_path, program, "--data-dir", "data")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
