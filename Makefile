@@ -10,14 +10,14 @@ BIN := $(VENV)/bin
 DATA_DIR ?= tron-data
 # It takes one processor to itself, and would starve those that run beside it.
 SHORT_TURNS := tests/unit/test_short_turns.py
-# A file stays on one worker, which shares its servers. The files with the longest tests come first, so that no worker waits for them at the end.
-PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
+# A file stays on one worker, which shares its servers.
+PARALLEL := --dist loadfile --no-loadscope-reorder --durations=$${DURATIONS:-15}
 # With this variable, which images of Python set, every program that the tests start compiles all of its modules.
 unexport PYTHONDONTWRITEBYTECODE
 # The tools of the set-up (buf, grpcurl) stand in front of whatever the machine has.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help up demo setup test gates timed fleets scenarios lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
+.PHONY: help up demo setup test gates timed units fleets scenarios lint types fast check fix stubs e2e endurance chaos browser simulate fuzz conformance coverage bench curve clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,23 +30,30 @@ demo: $(VENV)/.installed  ## the same, with a fleet to play with
 
 setup: $(VENV)/.installed-dev  ## install everything for developing
 
-# Lint, types and the simulation have no deadlines: they run beside the tests, on what those leave of the processors.
+# Lint, types and the simulation have no deadlines: they run beside the tests, on what those leave of the processors. Unit tests have
+# few, and long ones: they may wait for the others.
 BESIDE := $(shell command -v setsid) tools/in_background.sh
 test: setup  ## everything that CI runs; sets itself up
-	printed=$$(mktemp); \
-	$(BESIDE) $(MAKE) -k -j 2 $(if $(filter output-sync,$(.FEATURES)),-O) --no-print-directory lint types fleets scenarios >$$printed 2>&1 & beside=$$!; \
-	trap 'kill -- -$$beside 2>/dev/null || kill $$beside 2>/dev/null || true; rm -f $$printed' EXIT; \
-	status=0; \
-	$(MAKE) --no-print-directory gates timed || status=$$?; \
-	wait $$beside || status=$$?; \
-	cat $$printed; exit $$status
+	printed=$$(mktemp -d); units=; status=0; \
+	$(BESIDE) 19 $(MAKE) -k -j 2 $(if $(filter output-sync,$(.FEATURES)),-O) --no-print-directory lint types fleets scenarios \
+		>$$printed/checks 2>&1 & checks=$$!; \
+	trap 'for each in $$checks $$units; do kill -- -$$each 2>/dev/null || kill $$each 2>/dev/null || true; done; rm -rf $$printed' EXIT; \
+	$(MAKE) --no-print-directory gates || status=$$?; \
+	$(BESIDE) 12 $(MAKE) --no-print-directory units >$$printed/units 2>&1 & units=$$!; \
+	$(MAKE) --no-print-directory timed || status=$$?; \
+	wait $$units || status=$$?; \
+	wait $$checks || status=$$?; \
+	cat $$printed/units $$printed/checks; exit $$status
 
 gates: setup
 	$(BIN)/python -m pytest $(SHORT_TURNS)
-	$(BIN)/python -m benchmarks.per_message --gate --rounds 3 --seconds 1.5
+	$(BIN)/python -m benchmarks.per_message --gate --rounds 3 --seconds 1
 
 timed: setup
-	$(BIN)/python -m pytest $(PARALLEL) --durations=$${DURATIONS:-15} --ignore $(SHORT_TURNS) --ignore tests/simulation tests/e2e tests/browser tests
+	$(BIN)/python -m pytest -n 3 $(PARALLEL) --ignore tests/unit --ignore tests/simulation tests
+
+units: setup
+	$(BIN)/python -m pytest -n 2 $(PARALLEL) --ignore $(SHORT_TURNS) tests/unit
 
 FLEETS := tests/simulation/test_simulation.py
 fleets: setup
@@ -93,7 +100,7 @@ chaos: setup  ## faults on real processes, all scenarios; the table is left in b
 	$(BIN)/python -m tools.make_chaos_table --print; exit $$status
 
 browser: setup  ## tests of the dashboard in Chromium; they leave pictures in tests/browser/shots
-	$(BIN)/python -m pytest tests/browser
+	SHOTS=1 $(BIN)/python -m pytest tests/browser
 
 simulate: setup  ## the simulation under many seeds: SEEDS=N, 50000 by default
 	SEEDS=$${SEEDS:-50000} FAMILIES=$${FAMILIES:-10000} $(BIN)/python -m pytest -s tests/simulation/test_simulation.py
@@ -105,7 +112,7 @@ conformance: setup  ## the transcripts of the heartbeat protocol, against the Py
 	$(BIN)/python -m clients.conformance.runner
 
 coverage: setup  ## which lines the tests run, programs that they start included; a report, not a gate
-	$(BIN)/python -m pytest -q $(PARALLEL) --cov --cov-report=html --cov-report=term tests/unit tests/contract tests/sinks
+	$(BIN)/python -m pytest -q -n 2 $(PARALLEL) --cov --cov-report=html --cov-report=term tests/unit tests/contract tests/sinks
 
 bench: setup  ## measure; each benchmark prints a table
 	for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python -m "benchmarks.$$(basename "$$benchmark" .py)"; done

@@ -157,7 +157,7 @@ class Fleet:
 
 
 class Watch(threading.Thread):
-    """Every state of every agent that a reader is told."""
+    """Every state of every agent that a reader sees."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         super().__init__(daemon=True)
@@ -206,7 +206,7 @@ def running(folder: Path, files: Files) -> Iterator[System]:
 
 
 def presented(address: str, files: Files, issued: Issued) -> str:
-    """Who issued the certificate that a new connection gets; empty if the connection is refused."""
+    """What tells the certificate that a new connection gets from others; empty if the connection is refused."""
     context = ssl.create_default_context(cafile=str(files.bundle))
     context.load_cert_chain(issued.cert, issued.key)
     context.set_alpn_protocols(["h2"])

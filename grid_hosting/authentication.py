@@ -12,7 +12,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -61,8 +61,10 @@ class Authentication(WrappingInterceptor):
         roles: Mapping[str, frozenset[Role]],
         rules: CertificateRules = CertificateRules(),  # noqa: B008 - a frozen value
         refused: Callable[[AuditRecord], None] = lambda _: None,
+        longest: timedelta | None = None,
     ) -> None:
-        """`refused` receives each refusal, for the audit log; it must not block."""
+        """`refused` receives each refusal, for the audit log; it must not block. `longest`: how long a stream may last;
+        None: as long as its credential."""
         super().__init__()
         self._authority = authority
         self._refused = refused
@@ -72,7 +74,7 @@ class Authentication(WrappingInterceptor):
         self._streams: set[str] = set()
         self._aborting: set[asyncio.Future[Any]] = set()
         """Ends of calls that wait for their clients, each for a bounded time: see `abort`."""
-        self.open_calls = OpenCalls()
+        self.open_calls = OpenCalls(longest=longest)
         """The open streams."""
 
     async def run(self) -> None:

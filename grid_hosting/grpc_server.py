@@ -31,14 +31,16 @@ def build_server(
     max_message_bytes: int,
     credentials: grpc.ServerCredentials | None = None,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    max_connection_age: float | None = None,
 ) -> BoundServer:
     """Create a server and bind its port. Raises StartError, with one line, if it cannot listen on the address.
 
     `register` adds the servicers; `services` are their full names, for reflection. Without credentials the port is
-    plaintext. An error that an interceptor raises is answered like an error of a servicer.
+    plaintext. `max_connection_age`: see `server_options`. An error that an interceptor raises is answered like an error
+    of a servicer.
     """
     server = grpc.aio.server(
-        interceptors=[ErrorInterceptor(), *interceptors], options=server_options(max_message_bytes)
+        interceptors=[ErrorInterceptor(), *interceptors], options=server_options(max_message_bytes, max_connection_age)
     )
     register(server)
     enable_reflection(services, server)

@@ -8,16 +8,19 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from grid_model.access import LOCAL, Principal
-from grid_model.errors import CredentialExpired, TronError
+from grid_model.errors import CredentialExpired, Draining, TronError
 
 from grid_hosting.credential import Credential
-from grid_hosting.drain_time import drain_before
+from grid_hosting.drain_time import LARGEST_SHARE, drain_before
+
+SOON = 2.0
+"""Seconds before the time at which a client is asked from which on its stream is looked at each time."""
 
 EXTEND_WITHIN = 30.0
-"""Seconds over which clients connect again to use further rights."""
+"""Seconds over which clients are asked to open their next streams, so that they can use further rights."""
 
 FAREWELL = 3.0
 """Seconds that a client has to read the message that is on its way when its stream ends."""
@@ -64,17 +67,23 @@ class OpenCall:
     manager, it surrounds each part of the handler that may be cancelled."""
 
     def __init__(
-        self, principal: Principal, credential: Credential | None, peer: str, now: datetime, draw: float = 0.5
+        self,
+        principal: Principal,
+        credential: Credential | None,
+        peer: str,
+        now: datetime,
+        draw: float = 0.5,
+        longest: timedelta | None = None,
     ) -> None:
-        """`draw`: a random number, 0 to 1."""
+        """`draw`: a random number, 0 to 1. `longest`: how long the stream may last; None: as long as its credential."""
         self.principal = principal
         self.credential = credential
         self.peer = peer
         self.end: Callable[[TronError], None] = self._cancel
         """Ends the stream with an error; called at most once."""
-        self.drain: Callable[[float], None] | None = None
-        """Asks the client to open its next stream, with a renewed credential, within this many seconds; called once, as
-        `drain_time` decides."""
+        self.drain: Callable[[float, str], None] | None = None
+        """Asks the client to open its next stream within this many seconds, after which this one ends with the given
+        error reason; called once, as `drain_time` decides."""
         self.error: TronError | None = None
         """Why the stream is ended."""
         self.lost_rights: Callable[[], TronError | None] | None = None
@@ -87,8 +96,13 @@ class OpenCall:
         self._inside = False
         self._cancelled = False
         self._overdue: asyncio.TimerHandle | None = None
+        self._extending: asyncio.TimerHandle | None = None
         self._opened_at, self._draw = now, draw
         self._drained = False
+        ends = [each for each in (principal.ends_at, None if longest is None else now + longest) if each is not None]
+        self._ends_at = min(ends) if ends else None
+        self.look_at = None if self._ends_at is None else now + (self._ends_at - now) * LARGEST_SHARE
+        """The time before which `check_time` does nothing; None: it never does."""
 
     def __enter__(self) -> None:
         """Enter a part of the handler that may be cancelled. Raises the error that ends the stream."""
@@ -105,25 +119,39 @@ class OpenCall:
             raise self.error from None
 
     def check_time(self, now: datetime, streams: int) -> None:
-        """End the stream if its credential has ended; ask the client to open its next one before. `streams`: the open
-        streams whose credentials end."""
-        ends_at = self.principal.ends_at
+        """End the stream if its credential has ended, or if it is too old; ask the client to open its next one before.
+        `streams`: the open streams that end."""
+        ends_at = self._ends_at
         if ends_at is None:
             return
-        if self.principal.has_ended(now):
+        of_credential = ends_at == self.principal.ends_at
+        if now >= ends_at and of_credential:
             self.stop(CredentialExpired("the credential of this call has ended"))
-        elif self.drain is not None and not self._drained:
+        elif now >= ends_at:
+            self.stop(Draining("the connection is old; connect again"))
+        elif self.drain is None or self._drained:
+            self.look_at = ends_at
+        else:
             left = (ends_at - now).total_seconds()
-            if left <= drain_before((ends_at - self._opened_at).total_seconds(), streams, self._draw):
-                self._drained = True
-                self.drain(left)
+            early = left - drain_before((ends_at - self._opened_at).total_seconds(), streams, self._draw)
+            if early <= 0.0:
+                self._drained, self.look_at = True, ends_at
+                self.drain(left, CredentialExpired.reason if of_credential else Draining.reason)
+            elif early > SOON:
+                self.look_at = now + timedelta(seconds=early / 2)  # more streams mean an earlier time
 
     def extend(self, principal: Principal) -> None:
         """Take note of further rights of the caller. The stream keeps those that it began with; a handler that can ask
-        its client to connect again does so."""
+        its client to open its next stream does so, at a random moment within EXTEND_WITHIN."""
         self.principal = principal
-        if self.drain is not None:
-            self.drain(EXTEND_WITHIN)
+        if self.drain is not None and self._extending is None:
+            loop = asyncio.get_running_loop()
+            self._extending = loop.call_later(EXTEND_WITHIN * self._draw, self._drain_to_extend)
+
+    def _drain_to_extend(self) -> None:
+        self._extending = None
+        if self.drain is not None and self.error is None:
+            self.drain(EXTEND_WITHIN, Draining.reason)  # the next stream needs no other credential
 
     def stop(self, error: TronError) -> None:
         """End the stream, once."""
@@ -133,8 +161,9 @@ class OpenCall:
 
     def close(self) -> None:
         """Record that the handler has ended."""
-        if self._overdue is not None:
-            self._overdue.cancel()
+        for timer in (self._overdue, self._extending):
+            if timer is not None:
+                timer.cancel()
 
     def _cancel(self, _: TronError) -> None:
         # Between two parts of the handler gRPC writes, and must not be cancelled; the next part raises the error. A
@@ -157,9 +186,13 @@ class OpenCalls:
     """All open streams of one server."""
 
     def __init__(
-        self, now: Callable[[], datetime] = lambda: datetime.now(UTC), draw: Callable[[], float] = random.random
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        draw: Callable[[], float] = random.random,
+        longest: timedelta | None = None,
     ) -> None:
-        self._now, self._draw = now, draw
+        """`longest`: how long a stream may last; None: as long as its credential."""
+        self._now, self._draw, self._longest = now, draw, longest
         self._calls: dict[OpenCall, None] = {}
 
     def __len__(self) -> int:
@@ -171,7 +204,7 @@ class OpenCalls:
     @contextmanager
     def opened(self, principal: Principal, credential: Credential | None, peer: str) -> Iterator[OpenCall]:
         """Keep the stream of this task while the block runs."""
-        call = OpenCall(principal, credential, peer, self._now(), self._draw())
+        call = OpenCall(principal, credential, peer, self._now(), self._draw(), self._longest)
         self._calls[call] = None
         _current.set(call)
         try:
@@ -181,8 +214,11 @@ class OpenCalls:
             del self._calls[call]
 
     def check_time(self) -> None:
-        """End the streams whose credentials have ended, and ask the clients of those that end soon to move."""
+        """End the streams whose credentials have ended, and those that are too old, and ask the clients of those that
+        end soon to move."""
         now = self._now()
-        ending = [call for call in self if call.principal.ends_at is not None]
+        # A server may have tens of thousands of streams: most of them cost one comparison.
+        ending = [call for call in self._calls if call.look_at is not None]
         for call in ending:
-            call.check_time(now, len(ending))
+            if call.look_at is not None and call.look_at <= now:
+                call.check_time(now, len(ending))

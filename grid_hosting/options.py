@@ -27,9 +27,13 @@ MOST_METADATA = 24 << 10
 """Bytes of the metadata of one call: room for two tokens of 8 KB, that of a relay and that of its caller."""
 
 
-def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Return the options of a server that receives messages of at most this many bytes."""
+def server_options(max_message_bytes: int, max_connection_age: float | None = None) -> list[tuple[str, int]]:
+    """Return the options of a server that receives messages of at most this many bytes. `max_connection_age`: the
+    seconds, more or less a tenth, after which a connection takes no more calls; None: it always does. gRPC never ends
+    the open calls of such a connection, because that end would look like one by the client."""
+    age = [] if max_connection_age is None else [("grpc.max_connection_age_ms", int(max_connection_age * 1000))]
     return [
+        *age,
         ("grpc.so_reuseport", 0),
         ("grpc.server.max_pending_requests", 20_000),
         ("grpc.server.max_pending_requests_hard_limit", 30_000),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import CliImplicitFlag, CliSuppress, NoDecode
 
 from grid_hosting.credential import CertificateRules
@@ -93,6 +93,9 @@ class SecuritySettings(BaseModel):
     `spiffe:TRUST_DOMAIN/NAME`. Needs `client_ca`."""
     accept_common_name: CliImplicitFlag[bool] = False
     """Let a client certificate without any URI authenticate the principal `cn:COMMON_NAME`. Needs `client_ca`."""
+    max_connection_age: float = Field(default=3600.0, ge=0.0, le=30 * 86_400.0)
+    """Seconds after which clients of gRPC ports open another connection, so that a certificate that has ended, or whose
+    CA was removed, is noticed. 0: never. It has an effect with `client_ca` and `authentication`."""
     legacy_open_to: NetworkList = ()
     """Addresses and networks from which clients of the legacy ports are served without a credential, as the principal
     `token:legacy`, with the grants that it has; never through a proxy. Needs `authentication`."""

@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 
 import grpc
 import structlog
@@ -28,6 +29,10 @@ from grid_hosting.start import StartError
 from grid_hosting.tls import ServerTls
 
 log = structlog.get_logger("security")
+
+LONGEST_STREAM = 1.2
+"""How long a stream may last, as a multiple of the time for which its connection takes new calls. gRPC varies that time
+by a tenth."""
 
 WARN_EVERY = 60.0
 """Seconds between two warnings of a port without TLS that other machines can reach."""
@@ -62,6 +67,20 @@ class TransportSecurity:
     def certificate_rules(self) -> CertificateRules:
         """Which client certificates authenticate their holders."""
         return self._settings.certificate_rules
+
+    @property
+    def max_connection_age(self) -> float | None:
+        """The seconds for which a connection of gRPC takes new calls; None: as long as it is open."""
+        settings = self._settings
+        mutual = settings.client_ca is not None and settings.authentication
+        return settings.max_connection_age if mutual and settings.max_connection_age else None
+
+    @property
+    def longest_stream(self) -> timedelta | None:
+        """How long a stream may last, so that a connection ends some time after it takes no new calls: longer than
+        those, so that the next stream needs a new connection. None: as long as its credential."""
+        age = self.max_connection_age
+        return None if age is None else timedelta(seconds=age * LONGEST_STREAM)
 
     def grpc_credentials(self) -> grpc.ServerCredentials | None:
         """Return the credentials of one gRPC port; None for plaintext."""

@@ -73,7 +73,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
     if config.authentication:
         await access.open()
         loop.registry.follow_parents()
-        authentication = Authentication(access, METHOD_ROLES, config.certificate_rules, trail.refused)
+        rules = config.certificate_rules
+        authentication = Authentication(access, METHOD_ROLES, rules, trail.refused, security.longest_stream)
     streams = HeartbeatStreams(loop, config, callers)
     services, event_log = RegistryService(loop, streams, callers), EventService(loop, callers)
 
@@ -89,6 +90,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         services=SERVICES,
         max_message_bytes=config.max_message_bytes,
         credentials=security.grpc_credentials(),
+        max_connection_age=security.max_connection_age,
         interceptors=() if authentication is None else (authentication, Auditing(trail, ACTS, TARGETS, access.find)),
     )
     server, address = bound.server, bound.address

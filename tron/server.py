@@ -67,7 +67,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
 
         access: RemoteAccess | None = None
         if security.authentication:
-            access = RemoteAccess(channel, METHOD_ROLES, ACTS, security.certificate_rules)
+            access = RemoteAccess(channel, METHOD_ROLES, ACTS, security.certificate_rules, security.longest_stream)
         services = (TRON_SERVICE, "grpc.health.v1.Health")
         bound = build_server(
             config.listen,
@@ -75,6 +75,7 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             services=services,
             max_message_bytes=MAX_MESSAGE,
             credentials=security.grpc_credentials(),
+            max_connection_age=security.max_connection_age,
             interceptors=() if access is None else access.interceptors,
         )
         server, address = bound.server, bound.address

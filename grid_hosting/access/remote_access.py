@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 
 import grpc
 from grid_model.access import Role
@@ -26,11 +27,12 @@ class RemoteAccess:
         roles: Mapping[str, frozenset[Role]],
         acts: Mapping[str, TargetOf],
         rules: CertificateRules,
+        longest: timedelta | None = None,
     ) -> None:
-        """`roles` and `acts`: see Authentication and Auditing."""
+        """`roles`, `acts` and `longest`: see Authentication and Auditing."""
         self.authority = RemoteAuthority(channel)
         self.trail = AuditTrail(RemoteAudit(channel).append)
-        self._authentication = Authentication(self.authority, roles, rules, refused=self.trail.refused)
+        self._authentication = Authentication(self.authority, roles, rules, refused=self.trail.refused, longest=longest)
         self.interceptors = (self._authentication, Auditing(self.trail, acts))
 
     async def run(self) -> None:

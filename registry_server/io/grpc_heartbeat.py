@@ -12,7 +12,6 @@ import grpc
 import structlog
 from grid.registry.v1 import heartbeat_pb2
 from grid_model.errors import (
-    CredentialExpired,
     Draining,
     InternalError,
     NotOwner,
@@ -88,7 +87,7 @@ class HeartbeatStream:
             # The end of a credential is no evidence about the agents, so the stream ends in its own way.
             call.end = self.end
             call.lost_rights = self.agent.lost_rights
-            call.drain = lambda left: self.agent.renew(left, CredentialExpired.reason, loop.now())
+            call.drain = lambda left, reason: self.agent.renew(left, reason, loop.now())
 
     async def serve(self) -> None:
         """Read and write until either side ends the stream. Raises the error that ends the stream, if there is one."""

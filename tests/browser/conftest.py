@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -114,7 +115,9 @@ def canned() -> Iterator[CannedGateway]:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Leave a picture of a page."""
+    """Leave a picture of a page, if somebody wants to look at it: SHOTS is set. Drawing all of them takes seconds."""
+    if not os.environ.get("SHOTS"):
+        return
     SHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png")
 

@@ -96,7 +96,7 @@ def test_all_tabs_show_the_fleet_over_one_stream(tabs: Tabs, canned: CannedGatew
     late.goto(canned.url)
     expect(late.locator(row(before))).to_be_visible(timeout=15_000)
     _register(canned, [*tabs, late])
-    assert canned.streams == 1
+    wait_until(lambda: canned.streams == 1, 5, "one stream is open, and stays")
     late.close()
 
 

@@ -17,6 +17,10 @@ from tests.support.agents import agents
 from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
 
+PATIENCE = 45.0
+"""Seconds. After a stall of the registry, on a busy machine, TRON evaluates nobody for 15 s, and again after the next
+stall."""
+
 
 class Ear:
     """An agent that notes its alerts, and acknowledges them."""
@@ -40,9 +44,8 @@ class Ear:
         """The types of all alerts so far, or of those about one service."""
         return [alert.type for _, alert in list(self.heard) if service_id in ("", alert.service_id)]
 
-    def wait(self, kind: str, service_id: str, timeout: float = 45.0) -> tuple[float, Alert]:
-        """When it received that, and the alert. After a stall of the registry, on a busy machine, judgement waits 15 s,
-        and again after the next one."""
+    def wait(self, kind: str, service_id: str, timeout: float = PATIENCE) -> tuple[float, Alert]:
+        """When it received that, and the alert."""
 
         def find() -> tuple[float, Alert] | None:
             found = [each for each in list(self.heard) if (each[1].type, each[1].service_id) == (kind, service_id)]
@@ -100,7 +103,7 @@ def test_a_parent_that_dies_with_thirty_children_is_one_notice_with_the_list(sys
             for kind in ("service_down", "service_deregistered"):
                 wait_until(
                     lambda kind=kind: {each.service_id for each in events(system, kind)} >= set(children),  # type: ignore[misc]
-                    15,
+                    PATIENCE,
                     f"{kind} of all children is on record",
                 )
             ear.wait("service_deregistered", parent)
@@ -153,7 +156,7 @@ def test_what_a_parent_does_not_acknowledge_climbs_and_ends_with_the_operators(t
         ):
             host.kill()
             down = partial(events, system, "service_down", service_id=child)
-            wait_until(lambda: "operators" in [each.recipient for each in down()], 15, "operators are notified")
+            wait_until(lambda: "operators" in [each.recipient for each in down()], PATIENCE, "operators are notified")
             wait_until(lambda: "operators_told" in system.log, 10, "the log says so")
 
             def open_copies() -> set[str]:
@@ -192,7 +195,7 @@ def test_the_death_of_most_is_one_alert_and_nobody_is_given_up_while_it_lasts(tm
             (cascade,) = events(system, "cascading_failure")
             assert cascade.details["affected_count"] == 120
             assert cascade.recipient == "operators"
-            wait_until(lambda: len(events(system, "service_deregistered")) == 120, 15, "all are deregistered at last")
+            wait_until(lambda: len(events(system, "service_deregistered")) == 120, PATIENCE, "all are deregistered")
             assert len(events(system, "cascading_failure")) == 1
             stats = tron.get_stats()
             core = [each for each in everybody(system) if not each.startswith("fleet-")]
@@ -248,7 +251,7 @@ def test_maintenance_holds_notices_through_a_new_registration_and_tells_what_sti
             with registry(system) as client:
                 assert client.get_service(child).maintenance == held.maintenance
             again.kill()
-            wait_until(lambda: events(system, "service_down", service_id=child), 10, "it is down on record")
+            wait_until(lambda: events(system, "service_down", service_id=child), PATIENCE, "it is down on record")
             assert ear.types(child) == []
             tron.set_maintenance(child, False)
             _, alert = ear.wait("service_down", child)
@@ -261,10 +264,10 @@ def test_a_parent_that_returns_is_sent_one_summary_for_each_child_that_lives(sys
     with agents(system.registry_address, *declared) as host:
         host.kill()
         for kid in kids:
-            wait_until(partial(events, system, "service_down", service_id=kid), 10, f"{kid} is down")
+            wait_until(partial(events, system, "service_down", service_id=kid), PATIENCE, f"{kid} is down")
     with agents(system.registry_address, *declared):
         for kid in kids:
-            wait_until(partial(events, system, "heartbeat_restored", service_id=kid), 10, f"{kid} is back")
+            wait_until(partial(events, system, "heartbeat_restored", service_id=kid), PATIENCE, f"{kid} is back")
         with Ear(system.registry_address, boss) as ear, registry(system) as client:
             client.publish_event("note", service_id=boss, recipient=boss)
             ear.wait("note", boss)

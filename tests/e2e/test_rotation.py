@@ -72,21 +72,26 @@ class Watch:
             return
 
 
-@contextmanager
-def servers(folder: Path, authority: TestAuthority) -> Iterator[tuple[Registry, Monitor]]:
-    """A registry that authenticates certificates, and TRON with one of its own."""
+def secured(folder: Path, authority: TestAuthority) -> dict[str, str]:
+    """Make the principals of a registry that authenticates certificates; return the variables of the servers."""
     store = AccessStore(folder / "registry")
     for name, grants in GRANTS.items():
         store.change(lambda book, n=f"spiffe:tests/{name}", g=grants: book.put(Registered(n, grants=g)))  # type: ignore[misc]
     store.close()
     server = authority.server()
-    security = {
+    return {
         "TRON_SECURITY_CERT": str(server.cert),
         "TRON_SECURITY_KEY": str(server.key),
         "TRON_SECURITY_CLIENT_CA": str(authority.ca),
         "TRON_SECURITY_AUTHENTICATION": "true",
         "TRON_SECURITY_TRUST_DOMAINS": "tests",
     }
+
+
+@contextmanager
+def servers(folder: Path, authority: TestAuthority) -> Iterator[tuple[Registry, Monitor]]:
+    """A registry that authenticates certificates, and TRON with one of its own."""
+    security = secured(folder, authority)
     with start_registry(folder / "registry", "--no-self-register", env=security) as registry:
         own = authority.issue("monitor", ends=LASTS - timedelta(seconds=1))
         with start_monitor(folder / "monitor", registry.address, env={**security, **own.environment}) as monitor:
@@ -122,6 +127,27 @@ def test_streams_move_to_renewed_certificates_before_the_old_ones_end_and_nobody
         with RegistryClient(Endpoint(registry.address, **reader.arguments)) as client:
             assert client.list_events(limit=100).events == ()
         assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_agents_move_to_another_connection_before_theirs_is_too_old(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tron_client")
+    authority = TestAuthority(tmp_path / "ca")
+    security = {**secured(tmp_path, authority), "TRON_SECURITY_MAX_CONNECTION_AGE": "2"}
+    worker, reader = authority.issue("worker"), authority.issue("reader")
+    with start_registry(tmp_path / "registry", "--no-self-register", env=security) as registry, ExitStack() as stack:
+        agents = [agent_of(registry, worker, number) for number in (0, SHARED)]
+        for agent in agents:
+            agent.start()
+            stack.callback(agent.stop)
+        watch = Watch(stack.enter_context(open_channel(Endpoint(registry.address, **reader.arguments))))
+        stack.callback(watch.close)
+        wait_until(lambda: moved(caplog) == 2, 10, f"both have moved: {caplog.text}")
+        assert watch.broken == []
+        assert [agent.incarnation for agent in agents] == [1, 2]
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+        assert caplog.text.count("because=the connection is old") == 2
 
 
 def agent_of(registry: Registry, worker: Issued, number: int) -> Agent:

@@ -7,6 +7,7 @@ small as it gets, and the one command that replays it.
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import time
@@ -146,7 +147,13 @@ def hunt_all() -> list[Catch]:
 
 def pool() -> ProcessPoolExecutor:
     """A worker for each core, each with an interpreter of its own. They leave the processors to timely tests."""
-    return ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), os.nice, (LOWEST_PRIORITY,))
+    return ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), _begin)
+
+
+def _begin() -> None:
+    os.nice(LOWEST_PRIORITY)
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # a seed leaves little to collect
 
 
 def cores() -> int:

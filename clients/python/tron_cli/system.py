@@ -153,6 +153,9 @@ def up(
         bool,
         typer.Option("--accept-common-name", help="Let client certificates without a URI authenticate by common name."),
     ] = False,
+    max_connection_age: Annotated[
+        float | None, typer.Option(help="Seconds after which clients of gRPC ports open another connection; 0: never.")
+    ] = None,
     legacy_open_to: Annotated[
         str,
         typer.Option(help="Networks from which legacy clients are served as token:legacy, separated by commas."),
@@ -191,7 +194,7 @@ def up(
     pages = {flag: address for flag, address in metrics.items() if address != _OFF}
     _check_addresses(listens, pages)
     files = {"cert": cert, "key": key, "client_ca": client_ca, "ca": ca}
-    given: dict[str, Path | bool | str] = {name: path for name, path in files.items() if path is not None}
+    given: dict[str, Path | bool | float | str] = {name: path for name, path in files.items() if path is not None}
     lists = {
         "http_hosts": http_hosts,
         "trusted_proxies": trusted_proxies,
@@ -200,8 +203,8 @@ def up(
         "http_origins": http_origins,
     }
     given |= {name: text for name, text in lists.items() if text}
-    if authentication is not None:
-        given["authentication"] = authentication
+    optional = {"authentication": authentication, "max_connection_age": max_connection_age}
+    given |= {name: value for name, value in optional.items() if value is not None}
     switches = {
         "accept_common_name": accept_common_name,
         "insecure_listen": insecure_listen,

@@ -39,7 +39,7 @@ LISTENERS = {
 
 
 def check_security(
-    tables: Mapping[str, Any], given: Mapping[str, Path | bool | str], listens: Mapping[str, str]
+    tables: Mapping[str, Any], given: Mapping[str, Path | bool | float | str], listens: Mapping[str, str]
 ) -> dict[str, SecuritySettings]:
     """Return the transport security of each program, and set the variables by which our own clients use it.
 
@@ -98,7 +98,7 @@ def warn_of_exposure(security: Mapping[str, SecuritySettings], listens: Mapping[
             print(f"tron up: WARNING: {text}", file=sys.stderr, flush=True)
 
 
-def as_flags(given: Mapping[str, Path | bool | str]) -> list[str]:
+def as_flags(given: Mapping[str, Path | bool | float | str]) -> list[str]:
     """Return the flags by which a program receives the settings that `tron up` was given as flags."""
     words = []
     for name, value in given.items():

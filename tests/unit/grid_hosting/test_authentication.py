@@ -229,17 +229,19 @@ async def test_an_open_stream_ends_when_the_rights_of_its_caller_change() -> Non
         assert await server.call("UnaryUnary") == b"token:reader"
 
 
-async def test_further_rights_end_no_stream_and_the_loss_of_any_right_does() -> None:
+async def test_further_rights_end_no_stream_and_the_loss_of_any_right_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_calls, "EXTEND_WITHIN", 0.05)
     more = Principal("token:reader", (*READER.grants, Grant(Role.AGENT, "*")))
     async with running() as server:
         call = server.open("UnaryStream")
         await call.read()
         (opened,) = server.authentication.open_calls
-        within: list[float] = []
-        opened.drain = within.append
+        asked: list[str] = []
+        opened.drain = lambda _, reason: asked.append(reason)
         server.known.change("reader", more)
         await eventually(lambda: opened.principal == more, what="the further rights")
-        assert within == [open_calls.EXTEND_WITHIN], "a client that can connect again is asked to, and others go on"
+        await eventually(lambda: asked, what="a client that can open another stream is asked to, and others go on")
+        assert asked == ["ERROR_REASON_DRAINING"], "the next stream needs no other credential"
         assert not call.done()
         server.known.change("reader", READER)
         with pytest.raises(grpc.aio.AioRpcError) as failed:
@@ -393,12 +395,26 @@ async def test_a_handler_with_its_own_end_is_asked_to_drain_before_and_is_then_e
     calls = OpenCalls(lambda: now[0], lambda: 0.5)
     with calls.opened(Principal("token:a", ends_at=START + timedelta(minutes=5)), None, "") as call:
         call.end = lambda error: said.append(error.reason)
-        call.drain = lambda left: said.append(f"drain: {left:g} s are left")
+        call.drain = lambda left, reason: said.append(f"{left:g} s until {reason}")
         for seconds in (0, 237, 238, 299, 300, 301):
             now[0] = START + timedelta(seconds=seconds)
             calls.check_time()
-    assert said == ["drain: 62 s are left", "ERROR_REASON_CREDENTIAL_EXPIRED"]
+    assert said == ["62 s until ERROR_REASON_CREDENTIAL_EXPIRED", "ERROR_REASON_CREDENTIAL_EXPIRED"]
     assert not len(calls)
+
+
+@pytest.mark.parametrize("credential_minutes", [None, 300])
+async def test_a_stream_that_is_too_old_is_asked_to_drain_and_then_ended(credential_minutes: int | None) -> None:
+    now, said = [START], list[str]()
+    calls = OpenCalls(lambda: now[0], lambda: 1.0, timedelta(hours=1))
+    ends = None if credential_minutes is None else START + timedelta(minutes=credential_minutes)
+    with calls.opened(Principal("a", ends_at=ends), None, "") as call:
+        call.end = lambda error: said.append(error.reason)
+        call.drain = lambda left, reason: said.append(f"{left:g} s until {reason}")
+        for seconds in range(3601):
+            now[0] = START + timedelta(seconds=seconds)
+            calls.check_time()
+    assert said == ["600 s until ERROR_REASON_DRAINING", "ERROR_REASON_DRAINING"]
 
 
 async def test_the_streams_of_one_credential_are_asked_to_drain_at_different_times() -> None:
@@ -408,7 +424,7 @@ async def test_the_streams_of_one_credential_are_asked_to_drain_at_different_tim
     with ExitStack() as opened:
         for _ in range(500):
             call = opened.enter_context(calls.opened(Principal("a", ends_at=START + timedelta(hours=1)), None, ""))
-            call.drain = drained.append
+            call.drain = lambda left, _: drained.append(left)
         most = 0
         for seconds in range(3000, 3600):
             now[0], before = START + timedelta(seconds=seconds), len(drained)

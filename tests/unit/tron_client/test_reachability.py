@@ -243,7 +243,7 @@ def test_an_address_is_looked_at_once_for_all_who_wait_for_it(caplog: pytest.Log
     with listening(count) as text, caplog.at_level(logging.ERROR):
         address = parse_address(text, "registry")
         waits = [outages.begin(address, told.append, 0.05) for _ in range(50)]
-        wait_until(lambda: len(told) == 50, 10, "everybody was told")
+        wait_until(lambda: len(told) == 50, 10, "everybody was notified")
         for each in waits:
             outages.end(each)
     assert len(asked) == 1
