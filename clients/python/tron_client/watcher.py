@@ -14,7 +14,7 @@ from grid.events.v1 import event_service_pb2
 from grid.registry.v1 import registry_service_pb2
 
 from tron_client import arguments
-from tron_client.errors import RETRYABLE, RevisionCompacted, TronError
+from tron_client.errors import RETRYABLE, CredentialExpired, RevisionCompacted, TronError, Unauthenticated
 from tron_client.models import Event, Service, ServiceChange
 from tron_client.requests import subscription
 from tron_client.schedule import Backoff
@@ -27,6 +27,11 @@ T = TypeVar("T")
 
 Draw = Callable[[], float]
 """Draws a random number, 0 to 1."""
+
+
+LATE_RENEWALS = 60
+"""Attempts without a valid credential after the credential of a stream has ended, because its renewal may be late:
+about a minute. Then the error is raised, because the credential may have been revoked."""
 
 
 class Resume(Protocol[T_co]):
@@ -52,8 +57,19 @@ class _Patience(Generic[T]):
         self.reconnect = arguments.flag("reconnect", reconnect)
         self._backoff = Backoff()
         self._draw = draw
+        self._late_renewals = 0
+
+    def _went_on(self) -> None:
+        """Forget the failures so far, because an answer came."""
+        self._backoff.reset()
+        self._late_renewals = 0
 
     def _wait(self, error: TronError | None) -> float:
+        if isinstance(error, CredentialExpired):
+            self._late_renewals = self._late_renewals or LATE_RENEWALS
+        if isinstance(error, Unauthenticated) and self._late_renewals > 1:
+            self._late_renewals -= 1
+            return self._backoff.next_delay(self._draw())
         # What is wrong with the request stays wrong; what we do not know is not ours to repeat.
         if error is not None and not isinstance(error, RETRYABLE):
             raise error
@@ -80,7 +96,7 @@ class ServiceResume(_Patience[ServiceChange]):
 
     def accept(self, answer: registry_service_pb2.WatchServicesResponse) -> ServiceChange:
         """Return the change in an answer, and record its revision."""
-        self._backoff.reset()
+        self._went_on()
         self._revision = max(self._revision, answer.revision)
         self._said_some = True
         match answer.WhichOneof("change"):
@@ -137,7 +153,7 @@ class EventResume(_Patience[Event]):
 
     def accept(self, answer: event_service_pb2.SubscribeEventsResponse) -> Event:
         """Return the event in an answer, and record its sequence number."""
-        self._backoff.reset()
+        self._went_on()
         self._request.after_sequence = answer.event.sequence
         self._request.only_new = False
         return Event.from_proto(answer.event)

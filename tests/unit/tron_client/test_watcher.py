@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 from grid.events.v1 import event_pb2, event_service_pb2
 from grid.registry.v1 import registry_service_pb2, service_pb2
-from tron_client.errors import InvalidRequest, RegistryUnavailable, RevisionCompacted
-from tron_client.watcher import EventResume, ServiceResume
+from tron_client.errors import (
+    CredentialExpired,
+    InvalidRequest,
+    RegistryUnavailable,
+    RevisionCompacted,
+    Unauthenticated,
+)
+from tron_client.watcher import LATE_RENEWALS, EventResume, ServiceResume
 
 Answer = registry_service_pb2.WatchServicesResponse
 
@@ -56,6 +62,21 @@ def test_what_can_not_be_mended_is_raised() -> None:
         ServiceResume(reconnect=False).ended(RegistryUnavailable())
     with pytest.raises(RevisionCompacted):
         EventResume(4).ended(RevisionCompacted())
+
+
+def test_after_the_end_of_a_credential_its_renewal_may_be_late_and_without_one_the_error_is_raised() -> None:
+    with pytest.raises(Unauthenticated):
+        EventResume().ended(Unauthenticated())
+    resume = EventResume(draw=lambda: 1.0)
+    resume.ended(CredentialExpired())
+    delays = [resume.ended(Unauthenticated())[0] for _ in range(LATE_RENEWALS - 1)]
+    assert max(delays) == 2.0
+    with pytest.raises(Unauthenticated):
+        resume.ended(Unauthenticated())
+    resume.ended(CredentialExpired())
+    resume.accept(event_service_pb2.SubscribeEventsResponse(event=event_pb2.Event(sequence=9)))
+    with pytest.raises(Unauthenticated):
+        resume.ended(Unauthenticated())
 
 
 def test_events_resume_after_the_last_sequence() -> None:
