@@ -8,12 +8,16 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from grid_model.access import Grant, Role
 from grid_model.errors import InvalidRequest, QuotaExceeded, TokenNotFound
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
 from pydantic import ValidationError
 
@@ -64,6 +68,11 @@ def hmac_of_public_key() -> str:
     return f"{content}.{encoded(digest)}"
 
 
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from([URL, AUDIENCE]),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=5), each, max_size=3),
+    max_leaves=5,
+)
 NOW = int(time.time())
 TWO_ALGORITHMS = b'{"alg": "none", "alg": "ES256"}'
 BAD_TOKENS: dict[str, Callable[[], str]] = {
@@ -159,6 +168,49 @@ def test_a_token_with_an_unusual_form_is_valid(text: Any) -> None:
     found = text()
     assert len(found) <= MOST_BYTES
     assert verify(known(), found).principal == f"jwt:{URL}#alice"
+
+
+def changed(text: str) -> st.SearchStrategy[str]:
+    """A text with some characters replaced, cut out or added."""
+    edits = st.tuples(st.integers(0, len(text)), st.integers(0, 40), st.text("AZaz09-_.=+{}\u00e9\x00", max_size=4))
+
+    def apply(found: list[tuple[int, int, str]]) -> str:
+        new = text
+        for start, length, more in found:
+            new = new[:start] + more + new[start + length :]
+        return new
+
+    return st.lists(edits, min_size=1, max_size=4).map(apply)
+
+
+UNCHANGED = token("fuzzed", lifetime=86_400)
+FUZZED = known()
+
+
+@given(
+    st.one_of(changed(UNCHANGED), st.text(max_size=60), st.binary(max_size=200).map(lambda b: f"{encoded(b)}.e30.A"))
+)
+@hypothesis_settings(max_examples=300, deadline=None)
+def test_no_changed_token_is_valid_and_none_raises_another_error(text: str) -> None:
+    if text == UNCHANGED:
+        return
+    with pytest.raises(InvalidJwtError):
+        verify(FUZZED, text)
+
+
+@given(st.dictionaries(st.sampled_from(["iss", "aud", "sub", "exp", "nbf", "iat", "jti", "groups"]), JSON_VALUES))
+@hypothesis_settings(max_examples=300, deadline=None)
+def test_signed_claims_of_any_type_raise_no_other_error(found: dict[str, Any]) -> None:
+    text = sign(json.dumps({**claims("fuzzed"), **found}).encode())
+    with suppress(InvalidJwtError):
+        assert verify(FUZZED, text).principal.startswith(f"jwt:{URL}#")
+
+
+@given(changed(key_set(ec_key()).decode()))
+@hypothesis_settings(max_examples=200, deadline=None)
+def test_no_changed_key_set_raises_another_error(text: str) -> None:
+    with suppress(ValueError):
+        read_keys(text.encode(), "ES256")
 
 
 def test_a_token_that_names_no_key_is_refused_if_there_are_several() -> None:
