@@ -7,7 +7,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -139,6 +139,12 @@ def key_source(settings: JwtIssuer, replace: Replace) -> FileKeys | UrlKeys:
     if settings.keys_file is not None:
         return FileKeys(settings, settings.keys_file, replace)
     return UrlKeys(settings, settings.keys_url or "", replace)
+
+
+def check_keys(issuers: Iterable[JwtIssuer]) -> None:
+    """Read the files of issuers as a registry does at its start. Raises StartError."""
+    for each in issuers:
+        key_source(each, lambda _, __: None).load()
 
 
 def setting_of(settings: JwtIssuer) -> str:

@@ -83,6 +83,13 @@ def check_security(
         # They are for another system: our programs would use TLS for the plaintext ports of each other.
         for name in (*VARIABLES.values(), SERVER_NAME, PROFILE):
             os.environ.pop(name, None)
+    if security["registry"].jwt:
+        from grid_hosting.access.jwt_key_sources import check_keys
+
+        try:
+            check_keys(security["registry"].jwt)
+        except StartError as error:
+            fail(str(error))
     os.environ.update(client_environment(security["registry"], os.environ))
     for name in (FILE_VARIABLE, VARIABLE):
         os.environ.pop(name, None)  # the token of the user: the programs have their own

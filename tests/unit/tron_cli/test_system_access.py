@@ -16,6 +16,7 @@ from tron_cli.system_security import check_security, exports
 from grid_hosting.access.store import AccessStore
 from grid_hosting.security import SecuritySettings
 from tests.support.authority import Authority
+from tests.support.issuer import settings as issuer
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,12 @@ def test_the_programs_do_not_get_the_token_of_the_user(monkeypatch: pytest.Monke
     ("tables", "listens", "said", "code"),
     [
         ({"monitor": {"authentication": True}}, {}, "the programs of tron up need the same value", 2),
+        (
+            {"security": {"authentication": True, "jwt": [issuer(keys_file="missing.json").model_dump()]}},
+            {},
+            "[[security.jwt]] https://issuer.test: keys_file: ",
+            1,
+        ),
         ({"security": {"authentication": True}}, {"--hmi-listen": "0.0.0.0:0"}, "--hmi-listen: the gateway", 1),
     ],
 )
