@@ -36,6 +36,6 @@ runpy.run_module(sys.argv[0], run_name="__main__")
 def test_the_program_ends_with_it(tmp_path: Path, program: str, package: str, task: tuple[str, str, str]) -> None:
     _, *flags = SERVERS[program]
     command = [sys.executable, "-c", SCRIPT, *task, package, *flags, "--data-dir", str(tmp_path / "data")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "RuntimeError: a task broke" in done.stderr
