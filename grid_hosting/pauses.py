@@ -21,6 +21,12 @@ log = structlog.get_logger("loop")
 SAMPLE_EVERY = 0.05
 """Seconds between two looks of the timer. It sees a pause of this length or more; shorter ones only by chance."""
 
+IDLE_EVERY = 0.2
+"""Seconds between two looks while the loop is idle: to look more often was a quarter of the work of an idle program."""
+
+BUSY = 0.1
+"""The share of the time from which on a loop is busy. An idle program works for a thirtieth of it."""
+
 WORTH_A_LINE = 0.05
 """A new longest pause of at least this many seconds is logged."""
 
@@ -93,14 +99,22 @@ class Pauses:
     async def watch(self, step: Callable[[], None] = lambda: None) -> None:
         """Sample, and call `step` each time, until cancelled; then log the longest pause of each cause."""
         try:
+            every = SAMPLE_EVERY
             while True:
                 began = Moment.now()
-                await asyncio.sleep(SAMPLE_EVERY)
+                await asyncio.sleep(every)
                 now = Moment.now()
-                self.sampled(now.at - began.at - SAMPLE_EVERY, now.worked - began.worked)
+                worked = now.worked - began.worked
+                self.sampled(now.at - began.at - every, worked)
+                every = look_every(worked, every)
                 step()
         finally:
             log.info("loop_pauses", **{cause: round(seconds, 4) for cause, seconds in sorted(self.longest.items())})
+
+
+def look_every(worked: float, every: float) -> float:
+    """Return the seconds until the next look, after a loop worked for `worked` of `every` seconds."""
+    return SAMPLE_EVERY if worked > every * BUSY else IDLE_EVERY
 
 
 PAUSES = Pauses()

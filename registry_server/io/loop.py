@@ -53,6 +53,7 @@ class RegistryLoop:
         self._reader = ThreadPoolExecutor(1, "registry-store-read")
         self._work = asyncio.Event()
         self._detaching = asyncio.Event()
+        self._ticked = asyncio.Event()
         self._failure: StoreError | None = None
         # Callers that wait for a commit; as many as there are calls.
         self._unreleased: set[asyncio.Future[None]] = set()
@@ -348,11 +349,14 @@ class RegistryLoop:
                 self.stalled_seconds += stall
                 log.warning("registry_stalled", seconds=round(stall, 3))
             self._wake_observers(tick=True)
+            self._ticked.set()
 
     async def _keep_up(self) -> None:
-        """Do the periodic work over all services, in parts."""
+        """Do the periodic work over all services, in parts, after ticks: a timer of its own would wake an idle program
+        as often again."""
         while True:
-            await asyncio.sleep(TICK)
+            await self._ticked.wait()
+            self._ticked.clear()
             now = time.monotonic()
             for part in self._upkeep.parts(now):
                 await self._in_parts(part)

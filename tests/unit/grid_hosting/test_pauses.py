@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grid_hosting.pauses import CALLBACKS, STARVED, Pauses
+from grid_hosting.pauses import CALLBACKS, IDLE_EVERY, SAMPLE_EVERY, STARVED, Pauses, look_every
 
 
 def test_the_longest_of_each_cause_is_kept() -> None:
@@ -42,3 +42,10 @@ def test_what_was_measured_is_not_blamed_on_something_else() -> None:
     assert pauses.longest == {"collector": 0.2}
     pauses.sampled(late=0.1, worked=0.1)
     assert pauses.longest[CALLBACKS] == 0.1
+
+
+def test_an_idle_loop_is_looked_at_less_often_until_it_works() -> None:
+    assert look_every(worked=0.001, every=SAMPLE_EVERY) == IDLE_EVERY
+    assert look_every(worked=0.004, every=IDLE_EVERY) == IDLE_EVERY
+    assert look_every(worked=0.05, every=IDLE_EVERY) == SAMPLE_EVERY
+    assert look_every(worked=0.02, every=SAMPLE_EVERY) == SAMPLE_EVERY
