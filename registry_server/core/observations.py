@@ -27,15 +27,21 @@ class Unread:
     """The copies of alerts to read, as (alert_id, recipient); a copy that is not found no longer waits."""
 
     def parts(self, size: int) -> list[Unread]:
-        """Return the facts in parts of at most `size` facts and copies: removed services first, heartbeats last."""
-        if len(self.changed) + len(self.copies) <= size:
+        """Return the facts in parts of at most `size` facts, where a copy counts as COPY_WEIGHT of them: removed
+        services first, heartbeats last."""
+        if len(self.changed) + COPY_WEIGHT * len(self.copies) <= size:
             return [self]
+        few = max(1, size // COPY_WEIGHT)
         facts = [Unread(self.changed[at : at + size], (), ()) for at in range(0, len(self.changed), size)]
-        copies = [Unread((), (), (), self.copies[at : at + size]) for at in range(0, len(self.copies), size)]
+        copies = [Unread((), (), (), self.copies[at : at + few]) for at in range(0, len(self.copies), few)]
         parts = facts + copies
         parts[0] = replace(parts[0], removed=self.removed)
         parts[-1] = replace(parts[-1], beats=self.beats)
         return parts
+
+
+COPY_WEIGHT = 5
+"""How many facts about services cost as much as a copy of an alert, which has the alert in it."""
 
 
 class ObservationFeed:

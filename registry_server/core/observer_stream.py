@@ -18,8 +18,7 @@ from registry_server.core.service import Instant
 from registry_server.core.validation import check_event, check_id
 
 MAX_IN_FRAME = 500
-"""Facts and copies of alerts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
-
+"""Facts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
 
 MOST_IN_FRAME = 1000
 """Services whose facts changed in one frame, and copies of alerts; the snapshot has all. The rest follows in the next

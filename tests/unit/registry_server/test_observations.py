@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry_server.core.commits import Commits
-from registry_server.core.observations import ObservationFeed, Unread
+from registry_server.core.observations import COPY_WEIGHT, ObservationFeed, Unread
 from registry_server.core.observer_stream import ObserverStream
 from registry_server.core.record import Record
 from registry_server.core.service import Report
@@ -153,14 +153,14 @@ def test_the_snapshot_names_every_copy_that_waits() -> None:
 
 def test_a_large_frame_is_told_in_parts_the_removed_first_and_the_beats_last() -> None:
     beat = (1, 1, 0.1)
-    frame = Unread(tuple("abcde"), (beat,), ("gone",), (("x", "a"), ("y", "a"), ("z", "b")))
-    parts = frame.parts(2)
-    assert [each for part in parts for each in part.changed] == list("abcde")
+    frame = Unread(tuple("abcdefghijklmno"), (beat,), ("gone",), (("x", "a"), ("y", "a"), ("z", "b")))
+    parts = frame.parts(2 * COPY_WEIGHT)
+    assert [each for part in parts for each in part.changed] == list("abcdefghijklmno")
     assert [each for part in parts for each in part.copies] == [("x", "a"), ("y", "a"), ("z", "b")]
-    assert all(len(part.changed) + len(part.copies) <= 2 for part in parts)
-    assert [part.removed for part in parts] == [("gone",), (), (), (), ()]
-    assert [part.beats for part in parts] == [(), (), (), (), (beat,)]
-    assert frame.parts(8) == [frame]
+    assert all(len(part.changed) + COPY_WEIGHT * len(part.copies) <= 2 * COPY_WEIGHT for part in parts)
+    assert [part.removed for part in parts] == [("gone",), (), (), ()]
+    assert [part.beats for part in parts] == [(), (), (), (beat,)]
+    assert frame.parts(15 + 3 * COPY_WEIGHT) == [frame]
 
 
 # --- more than one frame takes ---------------------------------------------------------------------------------------
