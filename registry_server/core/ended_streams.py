@@ -10,7 +10,9 @@ from __future__ import annotations
 from grid_model.round_robin import RoundRobin
 
 AT_ONCE = 16
-"""Services that may be detached the moment their streams end, within each `WINDOW`."""
+"""Services that may be detached the moment their streams end, within each `WINDOW`; none while more than that wait. The
+ends of further streams are read first then, because the service that ended one of them may be the only one of its
+parent."""
 
 WINDOW = 0.005
 """Seconds."""
@@ -21,6 +23,7 @@ class EndedStreams:
 
     def __init__(self) -> None:
         self._waiting: RoundRobin[tuple[int, str]] = RoundRobin()
+        self._count = 0
         self._window_began = float("-inf")
         self._at_once = 0
 
@@ -28,18 +31,21 @@ class EndedStreams:
         return bool(self._waiting)
 
     def put(self, parent: str, session_id: int, service_id: str) -> None:
-        """Add a service whose stream ended."""
+        """Add a service whose stream ended, which must not wait already."""
         self._waiting.put(parent, (session_id, service_id))
+        self._count += 1
 
     def take(self) -> tuple[int, str]:
         """Return the session and the service to detach next. Raises StopIteration if no service waits."""
-        return self._waiting.take()
+        taken = self._waiting.take()
+        self._count -= 1
+        return taken
 
     def admit(self, now: float) -> bool:
         """Return whether one more service may be detached at once. `now`: seconds of a monotonic clock."""
         if now - self._window_began >= WINDOW:
             self._window_began, self._at_once = now, AT_ONCE
-        if not self._at_once:
+        if not self._at_once or self._count > AT_ONCE:
             return False
         self._at_once -= 1
         return True

@@ -20,9 +20,10 @@ from registry_server.core.validation import check_event, check_id
 MAX_IN_FRAME = 500
 """Facts in one message: for services about 50 KB, and 5 ms for which nobody else is served."""
 
-MOST_IN_FRAME = 1000
+MOST_IN_FRAME = 300
 """Services whose facts changed in one frame, and copies of alerts; the snapshot has all. The rest follows in the next
-frame, in which the parents take turns: what happens to one service does not wait for thousands of others."""
+frame, in which the parents take turns: what happens to one service does not wait for thousands of others. The time
+advances with each frame, so deadlines are found late by the time that TRON takes for one: 0.1 s."""
 
 MAX_DEADLINES = 10_000
 """Report deadlines in one call: 5 ms."""

@@ -96,3 +96,12 @@ def test_a_few_are_detached_at_once_and_no_more_within_a_window() -> None:
     assert [ended.admit(1.0) for _ in range(AT_ONCE + 1)] == [True] * AT_ONCE + [False]
     assert not ended.admit(1.0 + WINDOW / 2)
     assert ended.admit(1.0 + 2 * WINDOW)
+
+
+def test_none_is_detached_at_once_while_many_wait() -> None:
+    ended = EndedStreams()
+    for number in range(AT_ONCE + 1):
+        ended.put("many", number, f"many-{number}")
+    assert not ended.admit(1.0)
+    ended.take()
+    assert ended.admit(1.0)
