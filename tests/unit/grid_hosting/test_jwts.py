@@ -73,7 +73,13 @@ JSON_VALUES = st.recursive(
     lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=5), each, max_size=3),
     max_leaves=5,
 )
-NOW = int(time.time())
+
+
+def at(offset: float = 0.0) -> int:
+    """Return the time `offset` seconds from now. Tests read it, because the module may be imported long before."""
+    return int(time.time() + offset)
+
+
 TWO_ALGORITHMS = b'{"alg": "none", "alg": "ES256"}'
 BAD_TOKENS: dict[str, Callable[[], str]] = {
     "none": lambda: f"{encoded({'alg': 'none'})}.{encoded(claims())}.",
@@ -101,14 +107,14 @@ BAD_TOKENS: dict[str, Callable[[], str]] = {
     "no audience": lambda: sign(claims(aud=None)),
     "an empty list of audiences": lambda: sign(claims(aud=[])),
     "no end": lambda: sign(claims(exp=None)),
-    "expired": lambda: sign(claims(exp=NOW - SKEW - 1)),
-    "an end that is a text": lambda: sign(claims(exp=str(NOW + 600))),
+    "expired": lambda: sign(claims(exp=at(-SKEW - 1))),
+    "an end that is a text": lambda: sign(claims(exp=str(at(600)))),
     "an end that is true": lambda: sign(claims(exp=True)),
     "an end that is no number": lambda: sign(json.dumps(claims(exp="X")).replace('"X"', "NaN").encode()),
     "an end that is infinite": lambda: sign(json.dumps(claims(exp="X")).replace('"X"', "1e999").encode()),
     "an end beyond all calendars": lambda: sign(claims(exp=10**30)),
-    "not yet valid": lambda: sign(claims(nbf=NOW + SKEW + 60)),
-    "issued in the future": lambda: sign(claims(iat=NOW + SKEW + 60)),
+    "not yet valid": lambda: sign(claims(nbf=at(SKEW + 60))),
+    "issued in the future": lambda: sign(claims(iat=at(SKEW + 60))),
     "no subject": lambda: sign(claims(sub=None)),
     "an empty subject": lambda: sign(claims(sub="")),
     "a subject that is a number": lambda: sign(claims(sub=1)),
@@ -153,8 +159,8 @@ def test_a_token_that_is_not_as_it_must_be_proves_nothing(name: str) -> None:
     "text",
     [
         pytest.param(lambda: sign(claims(aud=["other", AUDIENCE])), id="one of several audiences"),
-        pytest.param(lambda: sign(claims(exp=NOW - SKEW + 30)), id="ended within the skew"),
-        pytest.param(lambda: sign(claims(nbf=NOW + SKEW - 30, iat=NOW + SKEW - 30)), id="begins within the skew"),
+        pytest.param(lambda: sign(claims(exp=at(-SKEW + 30))), id="ended within the skew"),
+        pytest.param(lambda: sign(claims(nbf=at(SKEW - 30), iat=at(SKEW - 30))), id="begins within the skew"),
         pytest.param(lambda: sign(claims(), typ=None), id="no type"),
         pytest.param(lambda: sign(claims(), typ="at+jwt"), id="an access token"),
         pytest.param(lambda: sign(claims(), kid=None), id="no key named, and there is one"),
