@@ -23,7 +23,7 @@ MAX_IN_FRAME = 500
 MOST_IN_FRAME = 300
 """Services whose facts changed in one frame, and copies of alerts; the snapshot has all. The rest follows in the next
 frame, in which the parents take turns: what happens to one service does not wait for thousands of others. The time
-advances with each frame, so deadlines are found late by the time that TRON takes for one: 0.1 s."""
+advances with each frame, so a deadline may be found late by the time that TRON takes for one."""
 
 MAX_DEADLINES = 10_000
 """Report deadlines in one call: 5 ms."""
