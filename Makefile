@@ -39,7 +39,7 @@ test: setup  ## everything that CI runs; sets itself up
 		>$$printed/checks 2>&1 & checks=$$!; \
 	trap 'for each in $$checks $$units; do kill -- -$$each 2>/dev/null || kill $$each 2>/dev/null || true; done; rm -rf $$printed' EXIT; \
 	$(MAKE) --no-print-directory gates || status=$$?; \
-	$(BESIDE) 12 $(MAKE) --no-print-directory units >$$printed/units 2>&1 & units=$$!; \
+	$(BESIDE) 8 $(MAKE) --no-print-directory units >$$printed/units 2>&1 & units=$$!; \
 	$(MAKE) --no-print-directory timed || status=$$?; \
 	wait $$units || status=$$?; \
 	wait $$checks || status=$$?; \
