@@ -13,6 +13,7 @@
 - `own_credential`                        how a program authenticates to the other programs.
 - `access/`                               principals, grants and tokens, and their file.
 - `auditing`                              records acts and refusals for the audit log.
+- `open_counts`                           counts what is open, by client.
 - `open_calls`, `open_call_checks`        the callers of open calls; ends calls whose credential has ended.
 - `uninterrupted`                         work that goes on although the call that began it is cancelled.
 - `drain_time`                            when the client of a stream is asked for the next one.

@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,7 @@ from grid_hosting.credential import CertificateRules, Credential, read_credentia
 from grid_hosting.handlers import Handler, WrappingInterceptor, kind_of
 from grid_hosting.open_call_checks import Authority, OpenCallChecks, principal_of
 from grid_hosting.open_calls import OpenCall, OpenCalls, act_as, current_call, current_principal, forwarded_by
+from grid_hosting.open_counts import OpenCounts
 from grid_hosting.status import abort
 
 __all__ = ["ANONYMOUS", "ANY_PRINCIPAL", "Authentication", "Authority", "current_call", "current_principal"]
@@ -70,7 +71,7 @@ class Authentication(WrappingInterceptor):
         self._refused = refused
         self._roles = {**_REFLECTION, **roles}
         self._rules = rules
-        self._watches: dict[str, int] = {}
+        self._watches = OpenCounts()
         self._streams: set[str] = set()
         self._aborting: set[asyncio.Future[Any]] = set()
         """Ends of calls that wait for their clients, each for a bounded time: see `abort`."""
@@ -150,20 +151,13 @@ class Authentication(WrappingInterceptor):
     ) -> Iterator[OpenCall]:
         """Keep the stream of this task. Raises QuotaExceeded for a health watch too many."""
         host = client_block(context.peer()) if method == _HEALTH_WATCH and principal is ANONYMOUS else ""
-        if host and self._watches.get(host, 0) >= WATCHES_PER_PEER:
+        if host and self._watches.of(host) >= WATCHES_PER_PEER:
             raise QuotaExceeded(f"{WATCHES_PER_PEER} health watches without a credential are open from this address")
-        if host and sum(self._watches.values()) >= MOST_WATCHES:
+        if host and self._watches.total >= MOST_WATCHES:
             raise QuotaExceeded(f"{MOST_WATCHES} health watches without a credential are open")
-        if host:
-            self._watches[host] = self._watches.get(host, 0) + 1
-        try:
-            with self.open_calls.opened(principal, credential, context.peer()) as call:
-                yield call
-        finally:
-            if host:
-                self._watches[host] -= 1
-                if not self._watches[host]:
-                    del self._watches[host]
+        counted = self._watches.one(host) if host else nullcontext()
+        with counted, self.open_calls.opened(principal, credential, context.peer()) as call:
+            yield call
 
     def _abandon(self, context: Context, error: TronError) -> None:
         """Send the error to a client that does not read; it receives the error once it reads."""

@@ -33,6 +33,7 @@ from grid_hosting.access.tokens import RANDOM_BYTES, Token, make_secret
 from grid_hosting.access.trail import AuditTrail
 from grid_hosting.authentication import current_principal
 from grid_hosting.credential import Credential
+from grid_hosting.open_counts import OpenCounts
 from registry_server.io.access import Access
 from registry_server.io.loop import RegistryLoop
 
@@ -58,7 +59,7 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self._access = access
         self._trail = trail
         self._loop = loop
-        self._watchers: dict[str, int] = {}
+        self._watchers = OpenCounts()
         self._reports = Reports()
 
     async def CreateToken(
@@ -257,12 +258,11 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
     ) -> AsyncIterator[access_service_pb2.WatchAccessResponse]:
         """Yield the revision now, after each change, and each second; a slow reader receives only the newest one."""
         watchers, name = self._watchers, current_principal().name
-        if sum(watchers.values()) >= MAX_WATCHERS:
+        if watchers.total >= MAX_WATCHERS:
             raise QuotaExceeded(f"{MAX_WATCHERS} servers watch; no more are allowed")
-        if watchers.get(name, 0) >= MAX_WATCHERS_EACH:
+        if watchers.of(name) >= MAX_WATCHERS_EACH:
             raise QuotaExceeded(f"{name} has {MAX_WATCHERS_EACH} watches; no more are allowed")
-        watchers[name] = watchers.get(name, 0) + 1
-        try:
+        with watchers.one(name):
             await self._access.open()
             while True:
                 seen = self._access.revisions.value
@@ -270,10 +270,6 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
                 await self._access.revisions.beyond(seen, 1.0)
                 if self._loop.draining:
                     raise Draining("the registry is going away")
-        finally:
-            watchers[name] -= 1
-            if not watchers[name]:
-                del watchers[name]
 
 
 def _check_authenticated() -> None:

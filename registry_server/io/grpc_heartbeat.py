@@ -22,6 +22,7 @@ from grid_model.errors import (
 )
 
 from grid_hosting.authentication import current_call
+from grid_hosting.open_counts import OpenCounts
 from grid_hosting.status import abort
 from grid_hosting.turns import Turn
 from registry_server.config import Config
@@ -277,7 +278,7 @@ class HeartbeatStreams:
         # The sweep visits only whom it concerns: a fleet may have tens of thousands.
         self._owing: dict[HeartbeatStream, None] = {}
         self._unspoken: dict[HeartbeatStream, None] = {}
-        self._per_peer: dict[str, int] = {}
+        self._per_peer = OpenCounts()
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -291,26 +292,23 @@ class HeartbeatStreams:
         peer = context.peer()
         if len(self._streams) >= self._config.max_streams:
             raise QuotaExceeded(f"{len(self._streams)} streams are open; no more are allowed")
-        if self._per_peer.get(peer, 0) >= self._config.max_streams_per_peer:
+        if self._per_peer.of(peer) >= self._config.max_streams_per_peer:
             limit = self._config.max_streams_per_peer
             raise QuotaExceeded(f"{limit} streams are open on this connection; no more are allowed")
         rights = self._callers.rights(context)
-        self._per_peer[peer] = self._per_peer.get(peer, 0) + 1
-        stream = HeartbeatStream(self._loop, context, self._owe, rights, self._callers.refused)
-        self._streams.add(stream)
-        self._unspoken[stream] = None
-        self._none_left.clear()
-        try:
-            await stream.serve()
-        finally:
-            self._streams.discard(stream)
-            self._owing.pop(stream, None)
-            self._unspoken.pop(stream, None)
-            if not self._streams:
-                self._none_left.set()
-            self._per_peer[peer] -= 1
-            if not self._per_peer[peer]:
-                del self._per_peer[peer]
+        with self._per_peer.one(peer):
+            stream = HeartbeatStream(self._loop, context, self._owe, rights, self._callers.refused)
+            self._streams.add(stream)
+            self._unspoken[stream] = None
+            self._none_left.clear()
+            try:
+                await stream.serve()
+            finally:
+                self._streams.discard(stream)
+                self._owing.pop(stream, None)
+                self._unspoken.pop(stream, None)
+                if not self._streams:
+                    self._none_left.set()
 
     async def sweep_forever(self) -> None:
         """Send waiting acknowledgements, and end the streams that send no first message."""

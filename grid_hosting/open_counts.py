@@ -1,0 +1,31 @@
+"""Counts what is open, by the client that has opened it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class OpenCounts:
+    """How many calls or streams are open, in all and by key. Bounded by what is open."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._by_key: dict[str, int] = {}
+
+    def of(self, key: str) -> int:
+        """Return how many are open with this key."""
+        return self._by_key.get(key, 0)
+
+    @contextmanager
+    def one(self, key: str) -> Iterator[None]:
+        """Count one more while the block runs."""
+        self.total += 1
+        self._by_key[key] = self.of(key) + 1
+        try:
+            yield
+        finally:
+            self.total -= 1
+            self._by_key[key] -= 1
+            if not self._by_key[key]:
+                del self._by_key[key]
