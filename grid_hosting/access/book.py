@@ -276,8 +276,7 @@ class AccessBook:
 def is_principal_name(name: str) -> bool:
     """Whether a text has the form of the name of a principal: KIND:NAME, which people can read."""
     kind, colon, rest = name.partition(":")
-    seen = bool(colon and rest) and len(name) <= MOST_NAME and not _unseen(name) and rest == rest.strip()
-    return seen and kind in KINDS and unicodedata.is_normalized("NFC", name)
+    return bool(colon) and kind in KINDS and len(name) <= MOST_NAME and is_distinct(rest)
 
 
 def _checked(principal: Registered) -> Registered:

@@ -130,13 +130,13 @@ class Access:
         Draining if the keys of an issuer are not known now, and QuotaExceeded.
         Without an address it is the check of an open call, which is no attempt."""
         if self._jwts is not None and is_jwt(credential.token):
-            proven = await self._jwts.verify(credential.token, _host(peer))
+            proven = await self._jwts.verify(credential.token, client_block(peer))
             found = None if proven is None else self.book.of_jwt(proven, time.time())
         else:
             found = self._find(credential)
         if found is None:
             if peer:
-                await self._delay(_host(peer))
+                await self._delay(client_block(peer))
             raise Unauthenticated
         return found
 
@@ -222,8 +222,3 @@ class Access:
         result = await asyncio.get_running_loop().run_in_executor(self._thread, on_thread)
         self._opened.set()
         return result
-
-
-def _host(peer: str) -> str:
-    """Return the addresses of the client at a peer of gRPC."""
-    return client_block(peer)
