@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +24,7 @@ from tron_cli.output import clock_time, fail, out, print_json
 from tron_cli.tls_options import connects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tron_client.access import AccessClient, PrincipalInfo, TokenInfo
 
@@ -222,11 +223,7 @@ DeniedArgument = Annotated[
 def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Refuse the credentials of a principal, or one certificate. Open streams end within a second."""
     with access(registry) as client:
-        found = client.change_grants(principal, disabled=True)
-    if as_json:
-        print_json(_principal_document(found))
-    else:
-        show(messages.denied_now(found.name))
+        report(client.change_grants(principal, disabled=True), as_json, messages.denied_now)
 
 
 @grants.command()
@@ -234,11 +231,7 @@ def deny(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY,
 def allow(principal: DeniedArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False) -> None:
     """Accept the credentials of a principal, or one certificate, again."""
     with access(registry) as client:
-        found = client.change_grants(principal, disabled=False)
-    if as_json:
-        print_json(_principal_document(found))
-    else:
-        show(messages.allowed_now(found.name))
+        report(client.change_grants(principal, disabled=False), as_json, messages.allowed_now)
 
 
 @connects
@@ -303,12 +296,13 @@ def _shown(given: Iterable[Grant]) -> str:
     return ", ".join(str(each) for each in given) or messages.NO_RIGHTS
 
 
-def report(found: PrincipalInfo, as_json: bool) -> None:
-    """Print a principal as it is now."""
+def report(found: PrincipalInfo, as_json: bool, said_of: Callable[[str], str] | None = None) -> None:
+    """Print a principal as it is now. `said_of`: returns the sentence about a principal; None: the one that lists its
+    grants."""
     if as_json:
         print_json(_principal_document(found))
     else:
-        show(messages.rights_now(found.name, _shown(found.grants)))
+        show(messages.rights_now(found.name, _shown(found.grants)) if said_of is None else said_of(found.name))
 
 
 def show(*lines: str) -> None:

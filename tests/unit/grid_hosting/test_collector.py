@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -37,8 +38,9 @@ def collector(pauses: Pauses) -> Iterator[Collector]:
     collector.uninstall()
 
 
-@pytest.mark.usefixtures("collector")
-def test_no_collection_visits_what_a_fleet_left_before_it() -> None:
+@contextmanager
+def visits() -> Iterator[list[int]]:
+    """How many objects each full collection visits while the block runs."""
     visited: list[int] = []
 
     def note(phase: str, info: dict[str, int]) -> None:
@@ -47,9 +49,15 @@ def test_no_collection_visits_what_a_fleet_left_before_it() -> None:
 
     gc.callbacks.append(note)
     try:
-        fleet = [[n] for n in range(900_000)]
+        yield visited
     finally:
         gc.callbacks.remove(note)
+
+
+@pytest.mark.usefixtures("collector")
+def test_no_collection_visits_what_a_fleet_left_before_it() -> None:
+    with visits() as visited:
+        fleet = [[n] for n in range(900_000)]
     assert len(fleet) == 900_000
     assert len(visited) >= 4
     assert max(visited) < MOST_VISITED < 900_000 / 2
@@ -59,17 +67,10 @@ def test_the_first_full_collection_does_not_wait_for_a_quarter_of_what_was_there
     there_before = [[n] for n in range(2_000_000)]
     collector = Collector(pauses)
     collector.install()
-    visited: list[int] = []
-
-    def note(phase: str, info: dict[str, int]) -> None:
-        if phase == "start" and info["generation"] == 2:
-            visited.append(sum(len(gc.get_objects(generation)) for generation in range(3)))
-
-    gc.callbacks.append(note)
     try:
-        fleet = [[n] for n in range(300_000)]
+        with visits() as visited:
+            fleet = [[n] for n in range(300_000)]
     finally:
-        gc.callbacks.remove(note)
         collector.uninstall()
     assert len(there_before) + len(fleet) == 2_300_000
     assert len(visited) >= 1
