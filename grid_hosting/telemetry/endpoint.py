@@ -145,11 +145,15 @@ class Endpoint:
     def close(self) -> None:
         """Accept no more requests; the thread ends when the current request is answered."""
         self._server.ending.set()
-        with suppress(OSError):
-            self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread; elsewhere than on Linux it sleeps on
-        self._server.server_close()
+        try:
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        except OSError:  # elsewhere than on Linux: the thread sleeps on, without a port
+            self._server.server_close()
 
     def _serve(self) -> None:
-        while not self._server.ending.is_set():
-            with suppress(OSError, ValueError):  # the socket was closed
-                self._server.handle_request()
+        # The thread closes the socket that it waits for. If another one did, the number of the socket could belong to
+        # the next file of the process by then, and the thread would wait for that.
+        with self._server:
+            while not self._server.ending.is_set():
+                with suppress(OSError, ValueError):  # the socket was closed
+                    self._server.handle_request()

@@ -6,11 +6,12 @@ import asyncio
 import errno
 import socket
 import socketserver
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -28,6 +29,13 @@ from tests.support.known import Known
 from tests.support.waiting import eventually
 
 ANY = "127.0.0.1:0"
+
+
+async def thread_ended() -> None:
+    """Wait until no thread of this process serves metrics."""
+    await eventually(
+        lambda: not [each for each in threading.enumerate() if each.name == "metrics"], what="its thread ended"
+    )
 
 
 def page(*metrics: Metric) -> list[str]:
@@ -196,9 +204,7 @@ async def test_a_connection_that_cannot_be_accepted_does_not_take_a_processor(mo
     waiting = [socket.create_connection((host, int(port))) for _ in range(4)]
     await eventually(lambda: attempts, what="an attempt to accept")
     served.close()
-    await eventually(
-        lambda: not [each for each in threading.enumerate() if each.name == "metrics"], what="its thread ended"
-    )
+    await thread_ended()
     assert len(attempts) <= 2
     for each in waiting:
         each.close()
@@ -207,11 +213,24 @@ async def test_a_connection_that_cannot_be_accepted_does_not_take_a_processor(mo
 async def test_nothing_is_served_after_the_end() -> None:
     served = Telemetry("program", [], listen=ANY)
     served.close()
-    await eventually(
-        lambda: not [each for each in threading.enumerate() if each.name == "metrics"], what="its thread ended"
-    )
+    await thread_ended()
     with pytest.raises(urllib.error.URLError):
         await asyncio.to_thread(get, served.address)
+
+
+async def test_the_thread_ends_although_new_sockets_have_the_number_of_the_closed_one() -> None:
+    between = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that the thread is often interrupted between its look at the socket and its wait
+    try:
+        for _ in range(20):
+            served = Telemetry("program", [], listen=ANY)
+            served.close()
+            with ExitStack() as stack:
+                for end in [each for _ in range(4) for each in socket.socketpair()]:
+                    stack.enter_context(end)
+                await thread_ended()
+    finally:
+        sys.setswitchinterval(between)
 
 
 def ask(address: str, *headers: str) -> str:
