@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from grid_model.access import LOCAL, Role
 from tron_client import AsyncRegistryClient
 
 from gateway_http.config import Config
@@ -16,6 +17,7 @@ from gateway_http.replica.replica import Replica
 from gateway_http.replica.watch_log import WatchLog
 from gateway_http.upstream.actions import Actions
 from gateway_http.upstream.tron_status import TronStatusPoller
+from grid_hosting.open_calls import current_principal
 
 _LIVE = (b"x-registry-live", b"true")
 _NOT_LIVE = (b"x-registry-live", b"false")
@@ -32,7 +34,8 @@ class Gateway:
     config: Config
     replica: Replica
     registry: AsyncRegistryClient
-    """The client for reads that the replica cannot answer; its errors are those of `tron_client.errors`."""
+    """The client for reads that the replica cannot answer, in the name of the caller; its errors are those of
+    `tron_client.errors`."""
     actions: Actions
     """The operations that change something at the registry."""
     tron: TronStatusPoller
@@ -55,13 +58,20 @@ class Gateway:
     def freshness(self) -> Headers:
         """Return the headers of every read: whether the data is current, and whether TRON is watching."""
         watched = _WATCHED if self.tron.status.watching else _NOT_WATCHED
-        if self.replica.live:
+        if self.replica.live or not self.shows_everything():  # the registry has answered
             return (_LIVE, watched)
         return (_NOT_LIVE, watched, (b"age", b"%d" % self.replica.stale_for))
 
     def freshness_as_text(self) -> dict[str, str]:
         """Return the same headers as text, as FastAPI's responses need them."""
         return {name.decode(): value.decode() for name, value in self.freshness()}
+
+    @staticmethod
+    def shows_everything() -> bool:
+        """Return whether the caller of the request that is served now may read all services and events, as the replica
+        has them. For others the registry is asked in their name: it knows the owners of ids."""
+        caller = current_principal()
+        return caller is LOCAL or caller.may_everywhere(Role.OBSERVER)
 
     def need_snapshot(self) -> None:
         """Raise Refused (503) before the first snapshot, because there is no data yet, which does not mean an empty

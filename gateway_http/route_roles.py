@@ -1,7 +1,7 @@
 """Which roles may use each route of the four ports. Pure. The registry and TRON, which the gateway asks in the name of
 the caller, decide what the caller may do with which id.
 
-Routes that answer from the gateway's own copy show all services, and need the role for all ids.
+Routes that answer from the gateway's own copy alone show all services, and need the role for all ids.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ ANYONE = Need()
 """Any authenticated caller."""
 READ = Need(frozenset({Role.OBSERVER}), everywhere=True)
 FOLLOW = replace(READ, stream=True)
+READ_OWN = Need(frozenset({Role.AGENT, Role.OBSERVER}))
+"""Those who may read all services, and those who receive what the registry shows them."""
 AGENTS = Need(frozenset({Role.AGENT}))
 OWNERS = Need(frozenset({Role.AGENT, Role.OPERATOR}))
 """The owners of an id, and the operators."""
@@ -25,9 +27,11 @@ OPERATE = Need(frozenset({Role.OPERATOR}))
 CONFIGURE = replace(OPERATE, everywhere=True, recorded=True)
 """What the gateway keeps for all."""
 
-_NEW_READ, _NEW_FOLLOW, _NEW_OWNERS, _NEW_ANYONE = (
-    replace(each, legacy=False) for each in (READ, FOLLOW, OWNERS, ANYONE)
+_NEW_READ, _NEW_FOLLOW, _NEW_OWNERS, _NEW_ANYONE, _NEW_READ_OWN = (
+    replace(each, legacy=False) for each in (READ, FOLLOW, OWNERS, ANYONE, READ_OWN)
 )
+_NEW_EXPLAIN = Need(frozenset({Role.OBSERVER}), legacy=False)
+"""TRON decides about the id."""
 METRICS = Need(frozenset({Role.OBSERVER}), legacy=False)
 
 _DOCS = {
@@ -39,11 +43,11 @@ _DOCS = {
 
 _V1 = {
     "GET /v1/status": _NEW_READ,
-    "GET /v1/services": _NEW_READ,
-    "GET /v1/services/{service_id}/explain": _NEW_READ,
-    "GET /v1/services/{service_id}": _NEW_READ,
-    "GET /v1/events": _NEW_READ,
-    "GET /v1/alerts": _NEW_READ,
+    "GET /v1/services": _NEW_READ_OWN,
+    "GET /v1/services/{service_id}/explain": _NEW_EXPLAIN,
+    "GET /v1/services/{service_id}": _NEW_READ_OWN,
+    "GET /v1/events": _NEW_READ_OWN,
+    "GET /v1/alerts": _NEW_READ_OWN,
     "POST /v1/alerts/{alert_id}/acknowledge": _NEW_OWNERS,
     "POST /v1/alerts/acknowledge": _NEW_OWNERS,
     "GET /v1/history": _NEW_READ,
@@ -57,9 +61,9 @@ _REGISTRY = {
     "GET /health": OPEN,
     "POST /register": AGENTS,
     "PUT /heartbeat": AGENTS,
-    "GET /services": READ,
-    "GET /services/{service_id}": READ,
-    "GET /discover": READ,
+    "GET /services": READ_OWN,
+    "GET /services/{service_id}": READ_OWN,
+    "GET /discover": READ_OWN,
     "POST /deregister": OWNERS,
     "POST /promote": OPERATE,
     "GET /metrics": METRICS,

@@ -10,17 +10,30 @@ from urllib.parse import unquote
 
 from fastapi import APIRouter, FastAPI, Query, Response
 from starlette.exceptions import HTTPException
-from tron_client import InvalidRequest, PermissionDenied, Service, ServiceNotFound, TronError
+from tron_client import InvalidRequest, Service, ServiceNotFound, TronError
 
 from gateway_http.gateway import Gateway
 from gateway_http.http.api_docs import add_docs
 from gateway_http.http.asgi import JSON_TYPE, Message, Receive, Scope, Send, is_json, read_small, replay, send_bytes
 from gateway_http.http.openapi import describe
 from gateway_http.http.problems import Refused, headers_of, install_errors
+from gateway_http.http.problems import status_of as error_status
 from gateway_http.legacy import bodies
 from gateway_http.legacy.declarations import declared, wrong_fields
 from gateway_http.legacy.plain_beats import MOST_MESSAGE, plain_beat
-from gateway_http.legacy.rows import WHOLE, Listing, Rows, iso, sql_time, status_of, to_json
+from gateway_http.legacy.rows import (
+    DISCOVERED,
+    LISTED,
+    WHOLE,
+    Listing,
+    Rows,
+    iso,
+    row,
+    some_items,
+    sql_time,
+    status_of,
+    to_json,
+)
 from gateway_http.replica.entry import Reported
 
 BEAT_BYTES = 64 << 10
@@ -68,7 +81,7 @@ class RegistryPort:
                 await self._put_heartbeat(scope, receive, send)
                 return
             if method == "GET" and self._replica.loaded:
-                if path == "/services":
+                if path == "/services" and self._gateway.shows_everything():
                     await send_bytes(send, self._listing.body(), (JSON_TYPE, *self._gateway.freshness()))
                     return
                 raw: bytes = scope["raw_path"]
@@ -97,10 +110,7 @@ class RegistryPort:
         except (ServiceNotFound, InvalidRequest):  # an id that cannot be registered is not there either
             await send_bytes(send, to_json({"detail": _not_found(beat[0])}), status=404)
         except TronError as error:
-            answer = to_json({"detail": error.message or error.reason})
-            status = 403 if isinstance(error, PermissionDenied) else 503
-            retry = tuple((name.lower().encode(), value.encode()) for name, value in headers_of(status).items())
-            await send_bytes(send, answer, (JSON_TYPE, *retry), status)
+            await _send_error(send, error)
         else:
             await send_bytes(send, done)
 
@@ -112,12 +122,27 @@ class RegistryPort:
     # --- reads ------------------------------------------------------------------------------------------------------
 
     async def _send_service(self, service_id: str, send: Send) -> None:
-        entry = self._replica.mirror.entries.get(service_id)
-        if entry is None:
-            answer = to_json({"detail": _not_found(service_id)})
-            await send_bytes(send, answer, (JSON_TYPE, *self._gateway.freshness()), 404)
+        try:
+            found = await self._find(service_id)
+        except TronError as error:
+            await _send_error(send, error)
+            return
+        headers = (JSON_TYPE, *self._gateway.freshness())
+        if found is None:
+            await send_bytes(send, to_json({"detail": _not_found(service_id)}), headers, 404)
         else:
-            await send_bytes(send, self._whole.of(entry), (JSON_TYPE, *self._gateway.freshness()))
+            await send_bytes(send, found, headers)
+
+    async def _find(self, service_id: str) -> bytes | None:
+        """Return the row of a service that the caller may read; None if there is none. Raises TronError."""
+        if self._gateway.shows_everything():
+            entry = self._replica.mirror.entries.get(service_id)
+            return None if entry is None else self._whole.of(entry)
+        try:
+            columns = row(await self._gateway.registry.get_service(service_id))
+        except (ServiceNotFound, InvalidRequest):
+            return None
+        return to_json({key: columns[key] for key in WHOLE})
 
     def _read(self, body: bytes) -> Response:
         return Response(body, media_type="application/json", headers=self._gateway.freshness_as_text())
@@ -189,18 +214,21 @@ class RegistryPort:
 
         @app.get("/services", response_model=bodies.ServiceList, responses=AWAY)
         async def list_services() -> Response:
-            """List all services."""
+            """List all services; with authentication, those that the caller may read."""
+            if not self._gateway.shows_everything():
+                return self._read(some_items((await self._gateway.registry.list_services()).services, LISTED))
             self._gateway.need_snapshot()
             return self._read(self._listing.body())
 
         @app.get("/services/{service_id}", response_model=bodies.WholeService, responses={**AWAY, **NOT_FOUND})
         async def get_service(service_id: str) -> Response:
             """Return one service. A slash in an id is written %2F."""
-            self._gateway.need_snapshot()
-            entry = self._replica.mirror.entries.get(service_id)
-            if entry is None:
+            if self._gateway.shows_everything():
+                self._gateway.need_snapshot()
+            found = await self._find(service_id)
+            if found is None:
                 raise Refused(404, _not_found(service_id))
-            return self._read(self._whole.of(entry))
+            return self._read(found)
 
         @app.get("/discover", response_model=bodies.DiscoveredList, responses=AWAY)
         async def discover(
@@ -211,7 +239,6 @@ class RegistryPort:
             status: str | None = None,
         ) -> Response:
             """List the services that match all given filters exactly. An empty cap, name or status is ignored."""
-            self._gateway.need_snapshot()
 
             def wanted(service: Service) -> bool:
                 return (
@@ -222,6 +249,10 @@ class RegistryPort:
                     and (not status or status_of(service) == status)
                 )
 
+            if not self._gateway.shows_everything():
+                services = (await self._gateway.registry.list_services()).services
+                return self._read(some_items(filter(wanted, services), DISCOVERED))
+            self._gateway.need_snapshot()
             return self._read(self._listing.discover(wanted))
 
         @app.post("/deregister", responses={**BODY, **NOT_FOUND})
@@ -256,6 +287,12 @@ class _named:  # noqa: N801 - reads as a word
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ServiceNotFound | InvalidRequest):
             raise Refused(404, _not_found(self._service_id)) from error
+
+
+async def _send_error(send: Send, error: TronError) -> None:
+    status = error_status(error)
+    retry = tuple((name.lower().encode(), value.encode()) for name, value in headers_of(status).items())
+    await send_bytes(send, to_json({"detail": error.message or error.reason}), (JSON_TYPE, *retry), status)
 
 
 def _not_found(service_id: str) -> str:

@@ -22,6 +22,7 @@ from gateway_http.legacy.registry import RegistryPort
 from gateway_http.replica.entry import Reported
 from gateway_http.runtime import authenticating, connected
 from gateway_http.upstream.caller_credentials import caller_metadata
+from gateway_http.v1 import api
 from grid_hosting.access.audit import AuditKind
 from grid_hosting.access.book import Registered
 from grid_hosting.credential import Credential
@@ -159,6 +160,45 @@ async def test_nobody_learns_whether_a_foreign_id_exists(tmp_path: Path, monkeyp
             assert (await by(AGENT, heartbeat)).status_code == 404, "it may register it"
             heartbeat = partial(client.put, "/heartbeat", json={"service_id": "old-2", "status": "ok"})
             assert (await by(both, heartbeat)).status_code == 404, "it may read all"
+
+
+async def test_a_reader_of_some_ids_sees_the_services_and_events_that_it_would_see_over_grpc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as (registry, served):
+        some = "tron_" + "z" * 43
+        grants = (Grant(Role.OBSERVER, "old-*"),)
+        await registry.access.change(lambda book: book.create_token(some, "token:some", now=1.0, grants=grants))
+        monkeypatch.setitem(CALLERS, some, ("token:some", grants))
+        await by("", lambda: served.actions.register(service("old-1")))
+        await by("", lambda: served.actions.register(service("old-a/b")))
+        await by(AGENT, lambda: served.actions.register(service("worker-1")))
+        await by(AGENT, lambda: served.actions.publish("note", {}, service_id="worker-1"))
+        await by("", lambda: served.actions.publish("note", {}, service_id="old-1"))
+        assert await served.replica.news.until(lambda: len(served.replica.services) == 3, 10)
+        port = RegistryPort(served, 1, [api.router(served)])
+        readers = {some: {"old-1", "old-a/b"}, AGENT: {"worker-1"}, "": {"old-1", "old-a/b"}}
+        everything = {"old-1", "old-a/b", "worker-1"}
+        lists = {"/services": "items", "/discover?type=agent": "items", "/v1/services": "services"}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(port), base_url="http://gateway") as client:
+            for secret, own in {**readers, OPERATOR: everything}.items():
+                for path, key in lists.items():
+                    answer = await by(secret, partial(client.get, path))
+                    assert answer.status_code == 200, answer.text
+                    assert answer.headers["x-registry-live"] == "true"
+                    assert {each["service_id"] for each in answer.json()[key]} == own, (secret, path)
+                for service_id in everything:
+                    for path in (f"/services/{service_id.replace('/', '%2F')}", f"/v1/services/{service_id}"):
+                        answer = await by(secret, partial(client.get, path))
+                        assert answer.status_code == (200 if service_id in own else 404), (secret, path)
+                events = (await by(secret, partial(client.get, "/v1/events"))).json()["events"]
+                assert {each["service_id"] for each in events} == own - {"old-a/b"}, secret
+            whole = (await by(OPERATOR, partial(client.get, "/services/old-1"))).json()
+            assert (await by(some, partial(client.get, "/services/old-1"))).json() == whole
+            await registry.server.stop(None)
+            for path in ("/services", "/services/old-1", "/v1/services", "/v1/events?newest=true"):
+                answer = await by(some, partial(client.get, path))
+                assert answer.status_code == 503, "the copy has more than this reader may see"
 
 
 async def test_a_change_at_the_gateway_itself_is_in_the_audit_log_of_the_registry(
