@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support.binaries import find_binary
@@ -19,6 +20,13 @@ def pytest_configure() -> None:
     # How long an example takes says more about the machine than about the code.
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")
+    # Tracebacks with frames and values, the default, take a busy machine seconds each.
+    structlog.configure(
+        [
+            *structlog.get_config()["processors"][:-1],
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
     for name in ("grpc_proxy", "http_proxy", "https_proxy", "all_proxy"):
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)

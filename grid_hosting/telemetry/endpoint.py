@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import sys
 import threading
 from contextlib import suppress
 from typing import Any, TextIO
@@ -111,8 +112,12 @@ class _Server(WSGIServer):
         return connection
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore a client that disconnected or was too slow; log any other error, which is a bug."""
-        log.debug("scrape_failed", exc_info=True)
+        """Note a client that disconnected or was too slow; log any other error, which is a bug."""
+        error = sys.exception()
+        if isinstance(error, OSError):  # errors of TLS are, too
+            log.debug("scrape_failed", why=str(error))
+        else:
+            log.exception("scrape_broken")
 
 
 class Endpoint:

@@ -32,6 +32,7 @@ def logs(*, log_json: bool) -> Iterator[list[str]]:
     root = logging.getLogger()
     before, root.handlers = root.handlers, []
     level = root.level
+    configured = structlog.get_config()
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "stderr", writes := Writes())
@@ -40,7 +41,7 @@ def logs(*, log_json: bool) -> Iterator[list[str]]:
     finally:
         root.handlers = before
         root.setLevel(level)
-        structlog.reset_defaults()
+        structlog.configure(**configured)
 
 
 def test_lines_of_the_client_library_are_json_lines_too() -> None:

@@ -181,13 +181,13 @@ async def test_clients_that_say_nothing_take_no_thread_and_only_the_time_of_one_
     served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY)
     host, _, port = served.address.rpartition(":")
     before = threading.active_count()
-    silent = [socket.create_connection((host, int(port))) for _ in range(8)]
-    text = await asyncio.to_thread(get, served.address)
-    assert "tron_x 1.0" in text
-    assert threading.active_count() <= before + 1  # that of this test's own call
-    for each in silent:
-        each.close()
-    served.close()
+    with ExitStack() as stack:
+        stack.callback(served.close)
+        for _ in range(8):
+            stack.enter_context(socket.create_connection((host, int(port))))
+        text = await asyncio.to_thread(get, served.address)
+        assert "tron_x 1.0" in text
+        assert threading.active_count() <= before + 1  # that of this test's own call
 
 
 async def test_a_connection_that_cannot_be_accepted_does_not_take_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,13 +201,13 @@ async def test_a_connection_that_cannot_be_accepted_does_not_take_a_processor(mo
     monkeypatch.setattr(socketserver.TCPServer, "get_request", refuse)
     served = Telemetry("program", [], listen=ANY)
     host, _, port = served.address.rpartition(":")
-    waiting = [socket.create_connection((host, int(port))) for _ in range(4)]
-    await eventually(lambda: attempts, what="an attempt to accept")
-    served.close()
-    await thread_ended()
-    assert len(attempts) <= 2
-    for each in waiting:
-        each.close()
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(socket.create_connection((host, int(port))))
+        await eventually(lambda: attempts, what="an attempt to accept")
+        served.close()
+        await thread_ended()
+        assert len(attempts) <= 2
 
 
 async def test_nothing_is_served_after_the_end() -> None:
