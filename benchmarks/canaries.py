@@ -7,7 +7,8 @@ must hear two things of each within its bound and 500 ms: the suspicion, and tha
 each run. The removals that follow are shown, and have no goal. Of nobody else anything may be said.
 
 The same happens to 10,000 whose registry is killed with SIGKILL (the first ten die when they have come back), and to
-40,000 on shared streams of whom 8,000 die at once (the first ten die in the two seconds after).
+28,000 on shared streams of whom 8,000 die at once (the first ten die in the two seconds after). With 40,000 this
+is close to the limit of two processors; it is shown, and has no goal.
 
 Each run is compared with the same load on a bare server, which only parses, counts and answers.
 """

@@ -332,14 +332,18 @@ class RegistryLoop:
 
     async def _keep_time(self) -> None:
         """Run the ticks; this is the only loop that watches the clock."""
+        ticked, reading = time.monotonic(), 0.0
         while True:
-            due = time.monotonic() + TICK
-            await asyncio.sleep(TICK)
+            due = ticked + TICK
+            # A busy loop takes long to read. If it slept a whole tick before, ticks would be late, and time withheld.
+            await asyncio.sleep(max(0.0, TICK - reading))
             # What arrived while we slept, or were stopped, is read before time goes on.
+            began = time.monotonic()
             for _ in range(3):
                 await asyncio.sleep(0)
+            now = ticked = time.monotonic()
+            reading = now - began
             with PAUSES.turn("tick"):
-                now = time.monotonic()
                 stall = self._upkeep.tick(now, time.time)
                 self._instant_at = float("-inf")
                 self.flush()
