@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from grid_model.declaration import Declaration
@@ -147,9 +147,16 @@ class Registrations:
             self._delivery.deliver(record)
         return service
 
-    def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
-        """Change the role of every instance; return their number. Raises ServiceNotFound if there is none."""
-        found = [record for record in self._directory.named(name) if record.spec.role == from_role]
+    def promote(
+        self, name: str, from_role: ServiceRole, to_role: ServiceRole, *, may: Callable[[str], bool] = lambda _: True
+    ) -> int:
+        """Change the role of every instance; return their number. `may`: whether the caller knows an id; instances with
+        other ids do not exist for it. Raises ServiceNotFound if there is none."""
+        found = [
+            record
+            for record in self._directory.named(name)
+            if record.spec.role == from_role and may(record.spec.service_id)
+        ]
         if not found:
             raise ServiceNotFound(f"no service has the name {name!r} and the role {from_role.name}")
         for record in found:

@@ -7,7 +7,7 @@ this one; in the order in which they depend on each other: `outgoing`, `ownershi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from grid_model.declaration import Declaration
 from grid_model.errors import FieldError, InvalidRequest, ServiceNotFound, Superseded
@@ -291,9 +291,11 @@ class Registry(RegistryReads):
         self._delivery.released(service_id, now)
         return owner
 
-    def promote(self, name: str, from_role: ServiceRole, to_role: ServiceRole) -> int:
+    def promote(
+        self, name: str, from_role: ServiceRole, to_role: ServiceRole, *, may: Callable[[str], bool] = lambda _: True
+    ) -> int:
         """Change the role of every instance; see `Registrations.promote`."""
-        return self._registrations.promote(name, from_role, to_role)
+        return self._registrations.promote(name, from_role, to_role, may=may)
 
     def hold_notices(self, maintenance: Maintenance) -> Record:
         """Put a service under maintenance, which is kept by its id. Raises ServiceNotFound."""

@@ -71,10 +71,6 @@ class RegistryReads:
         """Return the service that a parent or recipient names; see `Directory.resolve`."""
         return self._directory.resolve(id_or_name)
 
-    def named(self, name: str) -> list[Record]:
-        """Return all services with this name."""
-        return self._directory.named(name)
-
     def owner_of(self, service_id: str) -> str:
         """Return the owner of an id; empty if it has none. See `ownership`."""
         return self._ownership.owner_of(service_id)

@@ -137,30 +137,29 @@ class Rights:
             raise InvalidRequest.of(*errors)
         self._check_match("id", spec.service_id)
         self._check_match("name", spec.name)
+        self._check_owner(spec.service_id)
         record = self._registry.records.get(spec.service_id)
         if record is not None and (incarnation or (instance_id and instance_id in dict(record.instances))):
-            self._check_match("name", record.spec.name)
-        self._check_owner(spec.service_id)
+            self._check_name_of(record)
         return self.principal.owner
 
     def check_acts_as(self, service_id: str) -> None:
-        """Return if the caller may act as this service: say goodbye, send heartbeats. Raises PermissionDenied,
-        NotOwner."""
+        """Return if the caller may act as this service: say goodbye, send heartbeats. Raises PermissionDenied for an id
+        that no grant matches, whether or not a service has it; NotOwner for one of another owner."""
         self._check_match("id", service_id)
+        self._check_owner(service_id)
         record = self._registry.records.get(service_id)
         if record is not None:
-            self._check_match("name", record.spec.name)
-        self._check_owner(service_id)
+            self._check_name_of(record)
 
     def admits(self, record: Record) -> bool:
         """Return whether the caller may send heartbeats of a service; see `admitted`. A service without an owner
         belongs to the caller from now on."""
-        spec = record.spec
-        owner = self._registry.owner_of(spec.service_id)
-        if owner not in ("", self.principal.owner) or not self.matches(spec.service_id, spec.name):
+        if not self._may_be(record):
             return False
-        if not owner:
-            self._registry.claim(spec.service_id, self.principal.owner)
+        service_id = record.spec.service_id
+        if not self._registry.owner_of(service_id):
+            self._registry.claim(service_id, self.principal.owner)
         if len(self.admitted) >= MOST_ADMITTED:
             self.admitted.clear()
         self.admitted.add(record.incarnation)
@@ -182,6 +181,10 @@ class Rights:
         if not self._operates(service_id):
             self.check_acts_as(service_id)
 
+    def operates(self, service_id: str) -> bool:
+        """Return whether the caller is an operator for this id."""
+        return self._operates(service_id)
+
     def check_operator(self, *texts: str) -> None:
         """Return if the caller is an operator for these ids and names; without any: for all. Raises
         PermissionDenied."""
@@ -194,19 +197,26 @@ class Rights:
         if not self._judges():
             self.check_operator(service_id)
 
-    def check_acknowledge(self, recipient: str) -> None:
-        """Return if the caller may acknowledge alerts for this recipient (empty: for any). Alerts for the operators may
-        concern every service, so they need an operator of all. Raises PermissionDenied, NotOwner."""
+    def may_acknowledge(self, recipient: str) -> bool:
+        """Return whether the caller acknowledges alerts for this recipient (empty: for any). False for a name that a
+        service of others has: the caller is answered as if no service had it. Alerts for the operators may concern
+        every service, so they need an operator of all. Raises PermissionDenied, NotOwner."""
         if self._operates() or (recipient == OPERATORS and self._judges()):
-            return
+            return True
         if recipient == OPERATORS:
             self.check_operator()
         if not recipient:
             raise PermissionDenied(f"{self.principal.name} must name a recipient that is one of its own services")
         record = self._registry.resolve(recipient)
-        service_id = recipient if record is None else record.spec.service_id
-        if not self._operates(service_id):
-            self.check_acts_as(service_id)
+        if record is None or record.spec.service_id == recipient:
+            if not self._operates(recipient):
+                self.check_acts_as(recipient)
+            return True
+        if self._operates(record.spec.service_id) or self._may_be(record):
+            return True
+        if not self._operates(recipient):
+            self._check_match("id", recipient)
+        return False
 
     def check_observer(self, observer: str) -> None:
         """Return if the caller is this observer, whose verdicts are applied. Raises PermissionDenied."""
@@ -245,6 +255,17 @@ class Rights:
     def _check_owner(self, service_id: str) -> None:
         if self._registry.owner_of(service_id) not in ("", self.principal.owner):
             raise NotOwner(f"the id {service_id!r} belongs to another owner; an operator can release it")
+
+    def _check_name_of(self, record: Record) -> None:
+        """The name is not in the text: the caller may not know it."""
+        if not self.matches(record.spec.name):
+            raise PermissionDenied(f"{self.principal.name} has no grant for the name of {record.spec.service_id!r}")
+
+    def _may_be(self, record: Record) -> bool:
+        """Return whether a service is the caller's own, or has no owner, and matches its grants."""
+        spec = record.spec
+        owner = self._registry.owner_of(spec.service_id)
+        return owner in ("", self.principal.owner) and self.matches(spec.service_id, spec.name)
 
     def _operates(self, *texts: str) -> bool:
         who, role = self.principal, Role.OPERATOR

@@ -57,13 +57,15 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         ]
         if errors:
             raise InvalidRequest.of(*errors)
-        self._check_acknowledge(request.recipient, context)
         registry, now = self._loop.registry, self._loop.now()
+        unknown = AlertNotFound(f"no alert {request.alert_id!r} was sent to {request.recipient or 'anyone'!r}")
+        if not self._may_acknowledge(request.recipient, context):
+            raise unknown
         count = registry.acknowledge(request.alert_id, request.recipient, now)
         lost = 0 if request.recipient else registry.acknowledge_loss(request.alert_id, now)
         await self._loop.flushed()
         if not count and not await self._loop.was_sent(request.alert_id, request.recipient):
-            raise AlertNotFound(f"no alert {request.alert_id!r} was sent to {request.recipient or 'anyone'!r}")
+            raise unknown
         return event_service_pb2.AcknowledgeEventResponse(acknowledged=count, lost_services=lost)
 
     async def AcknowledgeEvents(
@@ -80,8 +82,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
             errors.append(FieldError("all", "cannot be combined with service_id or recipient"))
         if errors:
             raise InvalidRequest.of(*errors)
-        self._check_acknowledge(request.recipient, context)
         loop = self._loop
+        if not self._may_acknowledge(request.recipient, context):
+            return event_service_pb2.AcknowledgeEventsResponse()
         count, lost = loop.registry.acknowledge_matching(request.service_id, request.recipient, loop.now())
         await loop.flushed()
         return event_service_pb2.AcknowledgeEventsResponse(acknowledged=count, lost_services=lost)
@@ -154,10 +157,9 @@ class EventService(event_service_pb2_grpc.EventServiceServicer):
         finally:
             self.readers.discard(reader)
 
-    def _check_acknowledge(self, recipient: str, context: Context) -> None:
+    def _may_acknowledge(self, recipient: str, context: Context) -> bool:
         rights = self._callers.rights(context)
-        if rights is not None:
-            rights.check_acknowledge(recipient)
+        return rights is None or rights.may_acknowledge(recipient)
 
 
 def _filter(recipient: str, service_id: str, types: Any) -> EventFilter:

@@ -156,10 +156,14 @@ class RegistryService(registry_service_pb2_grpc.RegistryServiceServicer):
         to_role = wire.known("to_role", ServiceRole, request.to_role)
         rights = self._callers.rights(context)
         if rights is not None:
-            named = (each.spec.service_id for each in self._loop.registry.named(request.name))
-            rights.check_operator(request.name, *named)
+            rights.check_operator(request.name)
         self._loop.commits.admit()
-        count = self._loop.registry.promote(request.name, from_role, to_role)
+        registry = self._loop.registry
+        count = (
+            registry.promote(request.name, from_role, to_role)
+            if rights is None
+            else registry.promote(request.name, from_role, to_role, may=rights.operates)
+        )
         revision = self._loop.registry.revision
         await self._loop.flushed()
         return registry_service_pb2.PromoteResponse(

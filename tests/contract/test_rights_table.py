@@ -190,6 +190,8 @@ class System:
     def __init__(self, loop: RegistryLoop, registry: BoundServer, monitor: BoundServer, known: Known) -> None:
         self.loop = loop
         self.known = known
+        self.why = ""
+        """The text of the last refusal."""
         self._channels = {
             name: grpc.aio.insecure_channel(bound.address) for name, bound in (("tron", monitor), ("", registry))
         }
@@ -199,8 +201,9 @@ class System:
         stub = registry_service_pb2_grpc.RegistryServiceStub(self._channels[""])
         return stub.Heartbeat(metadata=metadata(who), timeout=10)
 
-    async def call(self, who: str, method: MethodDescriptor, service_id: str) -> str:
+    async def call(self, who: str, method: MethodDescriptor, service_id: str, request: Any = None) -> str:
         """Call the method about a service; return the outcome in the words of the table."""
+        self.why = ""
         await self._prepare(method.name)
         channel = self._channels["tron" if "tron" in method.containing_service.full_name else ""]
         kind = {(False, False): "unary_unary", (False, True): "unary_stream", (True, True): "stream_stream"}
@@ -215,11 +218,12 @@ class System:
             if streaming == (True, True):
                 sender = "relay" if who == CARRIED else who  # it names the agent in the message
                 return await self._heartbeat(stub(metadata=metadata(sender), timeout=10), who, service_id)
-            call = stub(request_for(method, service_id), metadata=metadata(who), timeout=10)
+            call = stub(request or request_for(method, service_id), metadata=metadata(who), timeout=10)
             if streaming == (False, True):
                 return await self._read(call, method.name, service_id, who)
             return outcome(await call, method.name, service_id)
         except grpc.aio.AioRpcError as error:
+            self.why = error.details() or ""
             return refusal(error)
 
     async def close(self) -> None:
@@ -237,6 +241,7 @@ class System:
             raise await error_of(call)
         call.cancel()
         if answer.WhichOneof("kind") == "rejected":
+            self.why = answer.rejected.description
             return {15: "denied", 16: "owner"}[answer.rejected.reason]
         assert answer.registered.service.service_id == service_id
         return "ok"
@@ -348,6 +353,7 @@ def refusal(error: grpc.aio.AioRpcError) -> str:
         "NOT_OWNER": "owner",
         "UNAUTHENTICATED": "who",
         "SERVICE_NOT_FOUND": "none",
+        "ALERT_NOT_FOUND": "none",
     }.get(reason, f"{reason}: {error.details()}")
 
 

@@ -89,7 +89,7 @@ def test_an_id_of_another_owner_is_refused_though_the_grant_matches(bench: Bench
         lambda: twin.check_registration(make_spec("worker-1")),
         lambda: twin.check_acts_as("worker-1"),
         lambda: twin.check_deregister("worker-1"),
-        lambda: twin.check_acknowledge("worker-1"),
+        lambda: twin.may_acknowledge("worker-1"),
         lambda: twin.check_publish(make_event(service_id="worker-1"), 0.0),
     ]
     for attempt in attempts:
@@ -97,6 +97,29 @@ def test_an_id_of_another_owner_is_refused_though_the_grant_matches(bench: Bench
             attempt()
     assert not twin.admits(bench.registry.get("worker-1"))
     assert bench.rights(WORKER).admits(bench.registry.get("worker-1"))
+
+
+def test_nobody_learns_the_name_or_the_id_of_a_service_of_others(bench: Bench) -> None:
+    bench.register(ANYONE, "worker-1", name="secret")
+    bench.register(ANYONE, "secret-id", name="worker-9")
+    twin = bench.rights(TWIN)
+    attempts: list[Callable[[], object]] = [
+        lambda: twin.check_acts_as("worker-1"),
+        lambda: twin.check_deregister("worker-1"),
+        lambda: twin.may_acknowledge("worker-1"),
+        lambda: twin.check_registration(make_spec("worker-1", name="worker-1"), incarnation=1),
+    ]
+    for attempt in attempts:
+        with pytest.raises(NotOwner) as caught:
+            attempt()
+        assert "secret" not in str(caught.value)
+    for each in (TWIN, principal("team", "operator worker-*")):
+        assert not bench.rights(each).may_acknowledge("worker-9"), "answered as if no service had this name"
+    with pytest.raises(PermissionDenied, match=r"has no agent grant for the id 'secret'$"):
+        twin.may_acknowledge("secret")
+    bench.registry.deregister("worker-1", "", bench.grid.later())
+    with pytest.raises(NotOwner):
+        twin.may_acknowledge("worker-1")
 
 
 def test_the_id_stays_with_its_owner_after_tron_removed_the_service(bench: Bench) -> None:
@@ -155,7 +178,7 @@ def test_a_service_without_an_owner_belongs_to_the_first_that_sends_its_heartbea
 def test_heartbeats_need_the_name_too_because_alerts_come_by_it(bench: Bench) -> None:
     bench.grid.register("worker-1", name="boss")
     assert not bench.rights(WORKER).admits(bench.registry.get("worker-1"))
-    with pytest.raises(PermissionDenied, match="the name 'boss'"):
+    with pytest.raises(PermissionDenied, match=r"has no grant for the name of 'worker-1'$"):
         bench.rights(WORKER).check_acts_as("worker-1")
 
 
@@ -167,48 +190,47 @@ def test_an_operator_acts_on_the_ids_of_its_grants_and_an_agent_on_none(bench: B
     team = bench.rights(principal("team", "operator worker-*"))
     team.check_deregister("worker-1")
     team.check_maintenance("worker-1")
-    team.check_acknowledge("worker-1")
+    team.may_acknowledge("worker-1")
     bench.register(principal("any", "agent *"), "boss-1", name="worker-9")
     attempts: list[Callable[[], object]] = [
         lambda: team.check_operator(),
         lambda: team.check_operator("boss"),
         lambda: team.check_deregister("boss"),
-        lambda: team.check_acknowledge(""),
-        lambda: team.check_acknowledge(OPERATORS),
-        lambda: bench.rights(principal("team", "operator o*")).check_acknowledge(OPERATORS),
-        lambda: bench.rights(principal("team", "admin worker-*")).check_acknowledge(OPERATORS),
-        lambda: team.check_acknowledge("worker-9"),  # a name, of the service boss-1
+        lambda: team.may_acknowledge(""),
+        lambda: team.may_acknowledge(OPERATORS),
+        lambda: bench.rights(principal("team", "operator o*")).may_acknowledge(OPERATORS),
+        lambda: bench.rights(principal("team", "admin worker-*")).may_acknowledge(OPERATORS),
         lambda: bench.rights(WORKER).check_operator("worker-1"),
         lambda: bench.rights(WORKER).check_maintenance("worker-1"),
-        lambda: bench.rights(WORKER).check_acknowledge(""),
-        lambda: bench.rights(WORKER).check_acknowledge(OPERATORS),
+        lambda: bench.rights(WORKER).may_acknowledge(""),
+        lambda: bench.rights(WORKER).may_acknowledge(OPERATORS),
     ]
     for attempt in attempts:
         with pytest.raises(PermissionDenied):
             attempt()
     for each in (OPERATOR, principal("admin", "admin *")):
         bench.rights(each).check_operator()
-        bench.rights(each).check_acknowledge("")
-        bench.rights(each).check_acknowledge(OPERATORS)
+        bench.rights(each).may_acknowledge("")
+        bench.rights(each).may_acknowledge(OPERATORS)
 
 
 def test_an_agent_acknowledges_for_its_own_services_by_id_or_name(bench: Bench) -> None:
     bench.register(BOSS, "boss-1", name="boss")
-    bench.rights(BOSS).check_acknowledge("boss-1")
-    bench.rights(BOSS).check_acknowledge("boss")
+    assert bench.rights(BOSS).may_acknowledge("boss-1")
+    assert bench.rights(BOSS).may_acknowledge("boss")
     with pytest.raises(PermissionDenied):
-        bench.rights(WORKER).check_acknowledge("boss")
+        bench.rights(WORKER).may_acknowledge("boss")
 
 
 def test_a_judge_is_the_observer_that_its_grant_names(bench: Bench) -> None:
     judge = bench.rights(principal("tron", "judge tron"))
     judge.check_observer("tron")
     judge.check_maintenance("anything")
-    judge.check_acknowledge(OPERATORS)
+    judge.may_acknowledge(OPERATORS)
     attempts: list[Callable[[], object]] = [
         lambda: judge.check_observer("other"),
-        lambda: judge.check_acknowledge("worker-1"),
-        lambda: judge.check_acknowledge(""),
+        lambda: judge.may_acknowledge("worker-1"),
+        lambda: judge.may_acknowledge(""),
         lambda: bench.rights(OPERATOR).check_observer("tron"),
     ]
     for attempt in attempts:
@@ -341,7 +363,7 @@ def test_no_relay_carries_the_acts_of_an_operator(bench: Bench) -> None:
         lambda: rights.check_operator(),
         lambda: rights.check_maintenance("worker-1"),
         lambda: rights.check_observer("tron"),
-        lambda: rights.check_acknowledge(OPERATORS),
+        lambda: rights.may_acknowledge(OPERATORS),
     ]
     for attempt in attempts:
         with pytest.raises(PermissionDenied):
