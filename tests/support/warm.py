@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+import tests.support.unprivileged
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -30,7 +32,11 @@ MODULES = {
     "gateway_http": ("gateway_http.config", "gateway_http.server"),
     "tests.support.agents": ("grpc", "tron_client.agent"),
     "tests.support.fleet": ("grpc", "tron_client.agent"),
-    "tron_cli": ("tron_cli.app", "grpc", "tron_client.client", "tron_client.agent", "tron_client.monitor"),
+    # `typer` imports pydantic when it reads the first command line.
+    "tron_cli": (
+        *("tron_cli.app", "pydantic.fields", "pydantic.type_adapter"),
+        *("grpc", "tron_client.client", "tron_client.agent", "tron_client.monitor"),
+    ),
 }
 """What each program imports before it does anything."""
 
@@ -92,16 +98,25 @@ def start(
     under: Sequence[str] = (),
     cwd: Path | None = None,
     fresh: bool = False,
+    unprivileged: bool = False,
 ) -> Process:
     """Run `python -m MODULE`. It reads `given`, or nothing; what it says goes to `output`, or errors to `errors`.
-    `under`: a command that runs another command in place of itself; `fresh`: start it as users do in any case."""
+    `under`: a command that runs another command in place of itself; `fresh`: start it as users do in any case;
+    `unprivileged`: permission bits bind it, also if we are root."""
     errors = errors or output
     alike = _of_the_interpreter(env) == _of_the_interpreter()
     with Path(os.devnull).open("rb") as nothing:
         if fresh or under or module not in MODULES or not alike or not hasattr(os, "pidfd_open"):
-            command = [*under, sys.executable, "-m", module, *arguments]
+            plain = [sys.executable, "-I", "-S", tests.support.unprivileged.__file__] if unprivileged else []
+            command = [*under, *plain, sys.executable, "-m", module, *arguments]
             return subprocess.Popen(command, stdin=given or nothing, stdout=output, stderr=errors, env=env, cwd=cwd)
-        wanted = {"module": module, "arguments": list(arguments), "env": dict(env), "cwd": str(cwd or Path.cwd())}
+        wanted = {
+            "module": module,
+            "arguments": list(arguments),
+            "env": dict(env),
+            "cwd": str(cwd or Path.cwd()),
+            "unprivileged": unprivileged,
+        }
         status, report = os.pipe()
         try:
             descriptors = [(given or nothing).fileno(), output.fileno(), errors.fileno(), report]
@@ -134,11 +149,17 @@ class Piped:
 
 
 def run(
-    module: str, arguments: Sequence[str], env: Mapping[str, str], *, timeout: float, cwd: Path | None = None
+    module: str,
+    arguments: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    timeout: float,
+    cwd: Path | None = None,
+    unprivileged: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m MODULE` to its end; return how it ended, and what it printed. Raises subprocess.TimeoutExpired."""
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = start(module, arguments, env, output, errors, cwd=cwd)
+        process = start(module, arguments, env, output, errors, cwd=cwd, unprivileged=unprivileged)
         try:
             code = process.wait(timeout)
         finally:

@@ -6,6 +6,7 @@ the file descriptors of its stdin, stdout and stderr, and a pipe for the status 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -14,8 +15,11 @@ import runpy
 import selectors
 import socket
 import sys
+import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
+
+import tests.support.unprivileged
 
 
 @dataclass
@@ -69,8 +73,23 @@ class Forge:
         self.watched.close()
 
 
+def end(code: str | int | None) -> NoReturn:
+    """End the process with this code as `sys.exit` does, but leave what it holds to the kernel: to take every module
+    apart costs as much as many a program."""
+    if isinstance(code, str):
+        sys.exit(code)  # a message, which the interpreter prints
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads, as the interpreter does
+    atexit._run_exitfuncs()  # noqa: SLF001
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (AttributeError, OSError, ValueError):
+        sys.exit(code)  # what becomes of this is up to the interpreter
+    os._exit((code or 0) & 0xFF)
+
+
 def main() -> None:
-    """Serve; in each program: run its module as `python -m` does, to the end of the interpreter."""
+    """Serve; in each program: run its module as `python -m` does, to its end."""
     descriptor, *modules = sys.argv[1:]
     for each in modules:
         importlib.import_module(each)
@@ -79,12 +98,17 @@ def main() -> None:
     wanted = Forge(socket.socket(fileno=int(descriptor))).serve()
     if wanted is None:
         return
-    gc.unfreeze()
+    if wanted["unprivileged"]:
+        tests.support.unprivileged.drop()
     os.chdir(wanted["cwd"])
     os.environ.clear()
     os.environ.update(wanted["env"])
     sys.argv = [wanted["module"], *wanted["arguments"]]
-    runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(wanted["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        end(ended.code)
+    end(0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 import tests.support.unprivileged
 from grid_hosting.start import StartError, prepare_data_dir
+from tests.support import warm
 from tests.support.processes import start_registry
 
 SERVERS = {
@@ -36,16 +37,7 @@ SINKS = '[{program}.sinks]\napprise = ["json://127.0.0.1:1"]\n'
 
 def start(folder: Path, *words: str, module: str = "tron_cli", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `tron`, or one of its programs, to its end, as a user whom permission bits bind."""
-    plain = [sys.executable, "-I", "-S", tests.support.unprivileged.__file__]
-    return subprocess.run(
-        [*plain, sys.executable, "-P", "-m", module, *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=folder,
-        env=os.environ | environment,
-    )
+    return warm.run(module, words, os.environ | environment, timeout=60, cwd=folder, unprivileged=True)
 
 
 def start_one(folder: Path, program: str, *flags: str) -> subprocess.CompletedProcess[str]:

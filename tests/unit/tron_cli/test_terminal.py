@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from grid.events.v1 import event_pb2
 from grid.registry.v1 import registry_service_pb2
 
+from tests.support import warm
 from tests.support.canned_registry import Canned, canned_registry
 from tests.unit.tron_cli.test_commands import service
 
@@ -74,11 +76,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def environment(registry: Canned) -> dict[str, str]:
+    """Our variables, less those that change what is printed."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "COLUMNS", "TRON_MONITOR")}
+    return kept | {"TRON_REGISTRY": registry.address}
+
+
 def run(
     registry: Canned, folder: Path, words: tuple[str, ...], tail: str = "", env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run `tron` in a shell, with `tail` after the command."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "COLUMNS", "TRON_MONITOR")}
     script = f'"$0" -m tron_cli "$@" {tail}'
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", script, sys.executable, *words],
@@ -86,7 +93,7 @@ def run(
         timeout=60,
         check=False,
         cwd=folder,
-        env=environment | {"TRON_REGISTRY": registry.address} | dict(env or {}),
+        env=environment(registry) | dict(env or {}),
     )
 
 
@@ -99,9 +106,11 @@ def test_a_sign_that_the_encoding_lacks_costs_no_output(registry: Canned, folder
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk_is_said_and_is_a_failure(registry: Canned, folder: Path, command: str) -> None:
-    done = run(registry, folder, COMMANDS[command], ">/dev/full")
-    assert done.returncode == 1
-    assert done.stderr == b"tron: cannot write the output: No space left on device\n"
+    env = environment(registry)
+    with Path("/dev/full").open("wb") as full, tempfile.TemporaryFile() as errors:
+        code = warm.start("tron_cli", COMMANDS[command], env, full, errors, cwd=folder).wait(60)
+        errors.seek(0)
+        assert (code, errors.read()) == (1, b"tron: cannot write the output: No space left on device\n")
 
 
 @pytest.mark.parametrize("command", ["services", "version", "watch"])
