@@ -15,8 +15,8 @@ from tron_client import RegistryClient
 from gateway_http.config import Config as GatewayConfig
 from grid_hosting.program import ProgramConfig, read_config
 from registry_server.config import Config as RegistryConfig
-from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
+from tests.support.watched import Watched, start_watched
 from tron.config import Config as MonitorConfig
 from tron.policy import Policy
 
@@ -25,12 +25,12 @@ DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "cli
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with start_system(tmp_path_factory.mktemp("docs")) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with start_watched(tmp_path_factory.mktemp("docs")) as running:
         yield running
 
 
-def _run(system: System, script: Path) -> subprocess.Popen[str]:
+def _run(system: Watched, script: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(script)],
         env={"TRON_REGISTRY": system.registry_address, "PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
@@ -40,7 +40,7 @@ def _run(system: System, script: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_the_agent_of_the_readme_works_when_pasted(system: System, tmp_path: Path) -> None:
+def test_the_agent_of_the_readme_works_when_pasted(system: Watched, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks, "the README shows no agent"
     agent = blocks[0]
@@ -68,7 +68,7 @@ def test_the_agent_of_the_readme_works_when_pasted(system: System, tmp_path: Pat
             assert "Traceback" not in said
 
 
-def test_the_example_of_a_parent_and_its_child_runs_to_its_end(system: System) -> None:
+def test_the_example_of_a_parent_and_its_child_runs_to_its_end(system: Watched) -> None:
     with _run(system, ROOT / "examples" / "parent_and_child.py") as process:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -76,7 +76,7 @@ def test_the_example_of_a_parent_and_its_child_runs_to_its_end(system: System) -
         assert expected in output
 
 
-def test_the_example_of_a_supervisor_runs_to_its_end(system: System) -> None:
+def test_the_example_of_a_supervisor_runs_to_its_end(system: Watched) -> None:
     with _run(system, ROOT / "examples" / "supervisor.py") as process:
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output

@@ -14,8 +14,8 @@ from tron_client import Agent, Alert, Event, MonitorClient, RegistryClient
 
 from tests.e2e.raw_agent import unique
 from tests.support.agents import agents
-from tests.support.processes import System, start_system
 from tests.support.waiting import wait_until
+from tests.support.watched import Watched, start_watched
 
 PATIENCE = 45.0
 """Seconds. After a stall of the registry, on a busy machine, TRON evaluates nobody for 15 s, and again after the next
@@ -57,39 +57,32 @@ class Ear:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A whole system."""
-    with start_system(tmp_path_factory.mktemp("judgement")) as running:
-        wait_until(lambda: watching(running), 10, "TRON watches")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A registry and TRON."""
+    with start_watched(tmp_path_factory.mktemp("judgement")) as running:
         yield running
 
 
-def watching(system: System) -> bool:
-    """Whether TRON hears the registry."""
-    with MonitorClient(system.tron_address) as tron:
-        return tron.get_stats().watching
-
-
 @contextmanager
-def registry(system: System) -> Iterator[RegistryClient]:
+def registry(system: Watched) -> Iterator[RegistryClient]:
     """A client of the registry."""
     with RegistryClient(system.registry_address) as client:
         yield client
 
 
-def events(system: System, *types: str, service_id: str = "") -> list[Event]:
+def events(system: Watched, *types: str, service_id: str = "") -> list[Event]:
     """What is in the log."""
     with registry(system) as client:
         return list(client.list_events(types=types, service_id=service_id, limit=1000).events)
 
 
-def everybody(system: System) -> list[str]:
+def everybody(system: Watched) -> list[str]:
     """The ids of all who are registered."""
     with registry(system) as client:
         return [each.service_id for each in client.list_services().services]
 
 
-def test_a_parent_that_dies_with_thirty_children_is_one_notice_with_the_list(system: System) -> None:
+def test_a_parent_that_dies_with_thirty_children_is_one_notice_with_the_list(system: Watched) -> None:
     root, parent = unique("root"), unique("parent")
     children = [f"{parent}-child-{n:02}" for n in range(30)]
     family = [{"service_id": parent, "parent": root, "heartbeat_interval": 1.0}]
@@ -111,7 +104,7 @@ def test_a_parent_that_dies_with_thirty_children_is_one_notice_with_the_list(sys
         assert {alert.service_id for _, alert in ear.heard} == {parent}
 
 
-def test_the_living_children_of_a_dead_parent_are_told_and_the_root_hears_of_one_death(system: System) -> None:
+def test_the_living_children_of_a_dead_parent_are_told_and_the_root_hears_of_one_death(system: Watched) -> None:
     root, parent = unique("root"), unique("parent")
     with (
         Ear(system.registry_address, root) as ear,
@@ -125,7 +118,7 @@ def test_the_living_children_of_a_dead_parent_are_told_and_the_root_hears_of_one
         assert down.event.details["orphan_count"] == 1
 
 
-def test_where_the_parent_is_dead_too_the_grandparent_is_told_under_the_same_id(system: System) -> None:
+def test_where_the_parent_is_dead_too_the_grandparent_is_told_under_the_same_id(system: Watched) -> None:
     root, parent, child = unique("root"), unique("parent"), unique("child")
     with (
         Ear(system.registry_address, root) as ear,
@@ -145,8 +138,7 @@ def test_where_the_parent_is_dead_too_the_grandparent_is_told_under_the_same_id(
 
 
 def test_what_a_parent_does_not_acknowledge_climbs_and_ends_with_the_operators(tmp_path: Path) -> None:
-    with start_system(tmp_path) as system:
-        wait_until(lambda: watching(system), 10, "TRON watches")
+    with start_watched(tmp_path) as system:
         with MonitorClient(system.tron_address) as tron:
             assert tron.set_policy(escalate_after=1.0)["escalate_after"] == 1.0
         deaf, child = unique("deaf"), unique("child")
@@ -168,8 +160,7 @@ def test_what_a_parent_does_not_acknowledge_climbs_and_ends_with_the_operators(t
 
 
 def test_the_death_of_most_is_one_alert_and_nobody_is_given_up_while_it_lasts(tmp_path: Path) -> None:
-    with start_system(tmp_path) as system:
-        wait_until(lambda: watching(system), 10, "TRON watches")
+    with start_watched(tmp_path) as system:
         fleets = [[{"service_id": f"fleet-{k}-{n:02}", "heartbeat_interval": 1.0} for n in range(40)] for k in range(5)]
         with (
             agents(system.registry_address, *fleets[0]),
@@ -206,7 +197,7 @@ FAULTS = ("DISCONNECTED", "SILENT", "STALLED")
 
 
 @pytest.mark.parametrize("cause", FAULTS)
-def test_the_cause_is_named_right(system: System, cause: str) -> None:
+def test_the_cause_is_named_right(system: Watched, cause: str) -> None:
     root, child = unique("root"), unique("child")
     declared = {"service_id": child, "parent": root, "heartbeat_interval": 0.5, "stall_after": 2.0}
     with Ear(system.registry_address, root) as ear, agents(system.registry_address, declared) as host:
@@ -223,7 +214,7 @@ def test_the_cause_is_named_right(system: System, cause: str) -> None:
             assert "service_down" not in ear.types(child)
 
 
-def test_who_is_busy_is_not_alarmed_about_and_a_crash_meanwhile_is_found_at_once(system: System) -> None:
+def test_who_is_busy_is_not_alarmed_about_and_a_crash_meanwhile_is_found_at_once(system: Watched) -> None:
     root, child = unique("root"), unique("child")
     declared = {"service_id": child, "parent": root, "heartbeat_interval": 0.5, "stall_after": 1.0}
     with Ear(system.registry_address, root) as ear, agents(system.registry_address, declared) as host:
@@ -241,7 +232,7 @@ def test_who_is_busy_is_not_alarmed_about_and_a_crash_meanwhile_is_found_at_once
         assert at - killed_at < 1.0
 
 
-def test_maintenance_holds_notices_through_a_new_registration_and_tells_what_still_holds(system: System) -> None:
+def test_maintenance_holds_notices_through_a_new_registration_and_tells_what_still_holds(system: Watched) -> None:
     root, child = unique("root"), unique("child")
     with Ear(system.registry_address, root) as ear, MonitorClient(system.tron_address) as tron:
         with agents(system.registry_address, {"service_id": child, "parent": root}):
@@ -258,7 +249,7 @@ def test_maintenance_holds_notices_through_a_new_registration_and_tells_what_sti
             assert alert.event.details["was_held_for"] == "maintenance"
 
 
-def test_a_parent_that_returns_is_sent_one_summary_for_each_child_that_lives(system: System) -> None:
+def test_a_parent_that_returns_is_sent_one_summary_for_each_child_that_lives(system: Watched) -> None:
     boss, kids = unique("boss"), [unique("kid") for _ in range(3)]
     declared = [{"service_id": kid, "parent": boss, "reconnect_grace": 0.3} for kid in kids]
     with agents(system.registry_address, *declared) as host:

@@ -18,23 +18,23 @@ from tests.support.agents import agents
 from tests.support.commands import run_tron
 from tests.support.processes import System, start_registry, start_system
 from tests.support.waiting import wait_until
+from tests.support.watched import Watched, start_watched
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A whole system."""
-    with start_system(tmp_path_factory.mktemp("commands")) as running, MonitorClient(running.tron_address) as tron:
-        wait_until(lambda: tron.get_stats().watching, 10, "TRON watches")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A registry and TRON."""
+    with start_watched(tmp_path_factory.mktemp("commands")) as running:
         yield running
 
 
-def tron(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
+def tron(system: Watched | System, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     # The registry's address is enough: it knows where TRON is.
     return run_tron(*arguments, env=os.environ | {"TRON_REGISTRY": system.registry_address})
 
 
-def asked(system: System, *arguments: str) -> dict[str, Any]:
+def asked(system: Watched | System, *arguments: str) -> dict[str, Any]:
     """What a command answers as JSON."""
     done = tron(system, *arguments, "--json")
     assert done.returncode == 0, done.stderr
@@ -42,7 +42,7 @@ def asked(system: System, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-def test_the_self_test_passes_all_four_phases_and_leaves_nothing_behind(system: System) -> None:
+def test_the_self_test_passes_all_four_phases_and_leaves_nothing_behind(system: Watched) -> None:
     answer = asked(system, "selftest")
     assert answer["passed"]
     names = ["connectivity", "simulated timeout", "marked down", "parent alerted"]
@@ -51,7 +51,7 @@ def test_the_self_test_passes_all_four_phases_and_leaves_nothing_behind(system: 
     assert [each["service_id"] for each in left if each["service_id"].startswith("selftest")] == []
 
 
-def test_explain_says_why_in_words_and_as_json(system: System) -> None:
+def test_explain_says_why_in_words_and_as_json(system: Watched) -> None:
     child = unique("explained")
     with agents(
         system.registry_address, {"service_id": child, "heartbeat_interval": 1.0, "reconnect_grace": 30.0}
@@ -72,7 +72,7 @@ def test_explain_says_why_in_words_and_as_json(system: System) -> None:
     assert (unknown.returncode, unknown.stderr) == (1, "tron: no service has the id 'nobody'\n")
 
 
-def test_explain_says_what_became_of_a_service_that_was_given_up(system: System) -> None:
+def test_explain_says_what_became_of_a_service_that_was_given_up(system: Watched) -> None:
     child = unique("given-up")
     with agents(system.registry_address, {"service_id": child, "heartbeat_interval": 1.0}) as host:
         host.kill()
@@ -102,7 +102,7 @@ def test_a_policy_is_changed_at_once_and_for_good(tmp_path: Path) -> None:
         assert (own["misses_before_down"], own["escalate_after"]) == (4, 12)
 
 
-def test_an_override_is_listed_says_where_it_comes_from_and_is_unset(system: System) -> None:
+def test_an_override_is_listed_says_where_it_comes_from_and_is_unset(system: Watched) -> None:
     child = unique("patient")
     with agents(system.registry_address, {"service_id": child}):
         set_ = asked(system, "policy", "--service", child, "reconnect_grace=15", "busy_cap=10min")
@@ -131,18 +131,18 @@ def test_an_override_is_listed_says_where_it_comes_from_and_is_unset(system: Sys
             ("--service", "typo", "flap_count=7"),
             "no service has the id 'typo'; --force sets thresholds of a service that is not registered yet",
         ),
-        (("--service", "service-hmi", "guard_min=7"), "guard_min: the threshold applies to all services together"),
+        (("--service", "service-registry", "guard_min=7"), "guard_min: the threshold applies to all services together"),
     ],
 )
 def test_what_is_wrong_with_a_threshold_is_said_in_its_words(
-    system: System, arguments: tuple[str, ...], said: str
+    system: Watched, arguments: tuple[str, ...], said: str
 ) -> None:
     refusal = tron(system, "policy", *arguments)
     assert (refusal.returncode, refusal.stdout) == (1, "")
     assert refusal.stderr.startswith(f"tron: {said}")
 
 
-def test_maintenance_is_shown_and_ended(system: System) -> None:
+def test_maintenance_is_shown_and_ended(system: Watched) -> None:
     child = unique("maintained")
     with agents(system.registry_address, {"service_id": child}):
         held = asked(system, "maintenance", child, "--for", "5", "--reason", "new disk")["maintenance"]
@@ -173,7 +173,7 @@ def test_maintenance_is_shown_and_ended(system: System) -> None:
         ["services"],
     ],
 )
-def test_the_address_of_the_registry_is_enough_for_every_command(system: System, words: list[str]) -> None:
+def test_the_address_of_the_registry_is_enough_for_every_command(system: Watched, words: list[str]) -> None:
     # What was typed comes before what the environment says; nothing listens there.
     env = os.environ | {"TRON_REGISTRY": "127.0.0.1:1", "TRON_MONITOR": "127.0.0.1:1"}
     done = run_tron(*words, "--registry", system.registry_address, env=env)
@@ -194,18 +194,18 @@ def test_a_registry_that_knows_no_tron_says_so(tmp_path: Path) -> None:
     )
 
 
-def test_the_client_of_tron_finds_it_through_the_registry(system: System) -> None:
+def test_the_client_of_tron_finds_it_through_the_registry(system: Watched) -> None:
     with MonitorClient(registry=system.registry_address) as tron:
         assert tron.get_stats().watching
 
 
-def test_the_self_test_names_the_phase_in_which_it_fails(system: System) -> None:
+def test_the_self_test_names_the_phase_in_which_it_fails(system: Watched) -> None:
     """The last test here: a TRON that was stopped evaluates nobody for a while."""
-    os.kill(system.child_pid("monitor"), signal.SIGSTOP)
+    system.monitor.signal(signal.SIGSTOP)
     try:
         done = tron(system, "selftest", "--patience", "2")
     finally:
-        os.kill(system.child_pid("monitor"), signal.SIGCONT)
+        system.monitor.signal(signal.SIGCONT)
     assert done.returncode == 1
     assert "FAIL  1 connectivity" in done.stdout
     assert "TRON at" in done.stdout

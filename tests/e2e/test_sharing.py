@@ -23,8 +23,9 @@ from grid.registry.v1 import heartbeat_pb2
 from tron_client import Agent, Alert, Endpoint, Event, InvalidRequest, MonitorClient, RegistryClient, TronError
 
 from tests.support.agents import Agents, agents
-from tests.support.processes import System, start_system
+from tests.support.processes import start_system
 from tests.support.waiting import wait_until
+from tests.support.watched import Watched, start_watched
 
 PARENTS, CHILDREN_OF_EACH, OTHERS = 20, 5, 130
 
@@ -55,13 +56,13 @@ os._exit(0)
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with start_system(tmp_path_factory.mktemp("sharing")) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with start_watched(tmp_path_factory.mktemp("sharing")) as running:
         yield running
 
 
 @pytest.fixture
-def client(system: System) -> Iterator[RegistryClient]:
+def client(system: Watched) -> Iterator[RegistryClient]:
     with RegistryClient(system.registry_address) as connected:
         yield connected
 
@@ -85,7 +86,7 @@ def establish() -> None:
 
 
 @pytest.fixture
-def two(system: System, client: RegistryClient) -> Iterator[None]:
+def two(system: Watched, client: RegistryClient) -> Iterator[None]:
     """Two agents of this process that must notice nothing of what a third one does."""
     told: list[object] = []
     quiet = [
@@ -111,18 +112,18 @@ def two(system: System, client: RegistryClient) -> Iterator[None]:
         assert told == []
 
 
-def third(system: System, **options: object) -> Agent:
+def third(system: Watched, **options: object) -> Agent:
     return Agent("third", registry=system.registry_address, heartbeat_interval=0.5, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("two")
-def test_a_registration_that_the_registry_refuses_is_raised(system: System) -> None:
+def test_a_registration_that_the_registry_refuses_is_raised(system: Watched) -> None:
     with pytest.raises(InvalidRequest, match="parent"):
         third(system, parent="third").start()
 
 
 @pytest.mark.usefixtures("two")
-def test_another_process_takes_an_id_over(system: System) -> None:
+def test_another_process_takes_an_id_over(system: Watched) -> None:
     taken: list[int] = []
     agent = third(system, on_superseded=taken.append)
     agent.start()
@@ -131,7 +132,7 @@ def test_another_process_takes_an_id_over(system: System) -> None:
 
 
 @pytest.mark.usefixtures("two")
-def test_a_second_agent_takes_an_id_over_on_the_same_stream(system: System, client: RegistryClient) -> None:
+def test_a_second_agent_takes_an_id_over_on_the_same_stream(system: Watched, client: RegistryClient) -> None:
     older, newer = third(system), third(system)
     older.start()
     with newer:
@@ -141,7 +142,7 @@ def test_a_second_agent_takes_an_id_over_on_the_same_stream(system: System, clie
 
 
 @pytest.mark.usefixtures("two")
-def test_an_agent_that_was_deregistered_registers_anew(system: System, client: RegistryClient) -> None:
+def test_an_agent_that_was_deregistered_registers_anew(system: Watched, client: RegistryClient) -> None:
     with third(system) as agent:
         held = agent.incarnation
         client.deregister("third")
@@ -149,7 +150,7 @@ def test_an_agent_that_was_deregistered_registers_anew(system: System, client: R
 
 
 @pytest.mark.usefixtures("two")
-def test_a_goodbye_is_answered(system: System, client: RegistryClient) -> None:
+def test_a_goodbye_is_answered(system: Watched, client: RegistryClient) -> None:
     agent = third(system)
     agent.start()
     before, began = newest(client), time.monotonic()
@@ -159,7 +160,7 @@ def test_a_goodbye_is_answered(system: System, client: RegistryClient) -> None:
 
 
 @pytest.mark.usefixtures("two")
-def test_an_abandoned_agent_is_judged_as_a_broken_stream(system: System, client: RegistryClient) -> None:
+def test_an_abandoned_agent_is_judged_as_a_broken_stream(system: Watched, client: RegistryClient) -> None:
     agent = third(system)
     agent.start()
     before = newest(client)
@@ -173,7 +174,7 @@ def test_an_abandoned_agent_is_judged_as_a_broken_stream(system: System, client:
     client.deregister("third")
 
 
-def test_a_process_that_dies_is_one_failure(system: System, client: RegistryClient) -> None:
+def test_a_process_that_dies_is_one_failure(system: Watched, client: RegistryClient) -> None:
     """Each parent has a suspicion for each child, operators have no cascade and at most one notice of them."""
     heard: dict[str, list[tuple[Alert, float]]] = {f"parent-{number}": [] for number in range(PARENTS)}
 
@@ -231,7 +232,7 @@ def test_a_process_that_dies_is_one_failure(system: System, client: RegistryClie
     [(8, 5), pytest.param(20, 50, marks=(pytest.mark.endurance, pytest.mark.timeout(600)))],
 )
 def test_processes_that_are_cut_off_together_are_a_mass_failure_and_nobody_is_deregistered(
-    system: System, client: RegistryClient, processes: int, agents_of_each: int
+    system: Watched, client: RegistryClient, processes: int, agents_of_each: int
 ) -> None:
     """Several processes hang at once, with several agents each: the guard is up, and all are back afterwards."""
     with MonitorClient(system.tron_address) as tron:
@@ -273,7 +274,7 @@ def test_processes_that_are_cut_off_together_are_a_mass_failure_and_nobody_is_de
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
-def test_a_process_with_many_agents_has_few_threads(system: System) -> None:
+def test_a_process_with_many_agents_has_few_threads(system: Watched) -> None:
     """Beside those of gRPC for one idle channel and stream: three, and eight for callbacks."""
 
     def threads(kind: str, count: int) -> int:
@@ -289,7 +290,7 @@ def test_a_process_with_many_agents_has_few_threads(system: System) -> None:
 
 
 @pytest.mark.usefixtures("two")
-def test_a_callback_that_hangs_and_reports_without_end_disturb_nobody(system: System, client: RegistryClient) -> None:
+def test_a_callback_that_hangs_and_reports_without_end_disturb_nobody(system: Watched, client: RegistryClient) -> None:
     hangs, go = threading.Event(), threading.Event()
 
     def hang(_: Alert) -> None:
@@ -371,7 +372,7 @@ class Listening(grpc.StreamStreamClientInterceptor):
         return {number for request in list(self.sent) for number in request.beats.columns.incarnations}
 
 
-def test_agents_send_what_is_new_once_and_then_beat_in_columns(system: System, client: RegistryClient) -> None:
+def test_agents_send_what_is_new_once_and_then_beat_in_columns(system: Watched, client: RegistryClient) -> None:
     listening = Listening()
     endpoint = Endpoint(system.registry_address, interceptors=(listening,))
     with ExitStack() as stack:

@@ -17,6 +17,7 @@ from tron_client import MonitorClient, RegistryClient
 from tests.support.agents import agents
 from tests.support.processes import start_monitor, start_registry, start_system
 from tests.support.waiting import wait_until
+from tests.support.watched import start_watched
 
 
 class Receiver:
@@ -81,10 +82,9 @@ def settings(folder: Path, url: str) -> Path:
 
 
 def test_a_sink_that_hangs_delays_no_verdict_and_gets_everything_when_it_is_well(tmp_path: Path) -> None:
-    with receiver() as hook, start_system(tmp_path, "--config", str(settings(tmp_path, hook.url))) as system:
+    with receiver() as hook, start_watched(tmp_path, "--config", str(settings(tmp_path, hook.url))) as system:
         hook.well.clear()
         with MonitorClient(system.tron_address) as tron, RegistryClient(system.registry_address) as client:
-            wait_until(lambda: tron.get_stats().watching, 10, "TRON watches")
             for number in range(3):
                 with agents(system.registry_address, {"service_id": f"a{number}", "reconnect_grace": 0.3}) as host:
                     host.kill()
@@ -108,13 +108,10 @@ def test_a_sink_that_hangs_delays_no_verdict_and_gets_everything_when_it_is_well
 
 
 def test_the_registry_tells_that_tron_is_gone_and_back(tmp_path: Path) -> None:
-    with receiver() as hook, start_system(tmp_path, "--config", str(settings(tmp_path, hook.url))) as system:
-        with MonitorClient(system.tron_address) as tron:
-            wait_until(lambda: tron.get_stats().watching, 10, "TRON watches")
-        monitor = system.child_pid("monitor")
-        os.kill(monitor, signal.SIGSTOP)
+    with receiver() as hook, start_watched(tmp_path, "--config", str(settings(tmp_path, hook.url))) as system:
+        system.monitor.signal(signal.SIGSTOP)
         wait_until(lambda: "monitor_lost" in hook.types(), 15, "it tells that TRON is gone")
-        os.kill(monitor, signal.SIGCONT)
+        system.monitor.signal(signal.SIGCONT)
         wait_until(lambda: hook.types().count("monitor_lost") == 2, 15, "and that it is back")
         with RegistryClient(system.registry_address) as client:
             types = {each.type for each in client.list_events(limit=1000).events}
