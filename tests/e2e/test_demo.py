@@ -22,6 +22,8 @@ ALIVE_WITHIN = 30.0
 """Seconds from the command to a fleet that is alive, however busy the machine; what an idle one needs is measured by
 benchmarks/demo_start.py."""
 
+pytestmark = pytest.mark.timeout(240)
+
 STORY = ("restart_started", "restart_succeeded", "restart_failed", "child_escalated")
 
 
@@ -52,10 +54,16 @@ class Demo:
         """What parents did about an agent, oldest first."""
         return [event.type for event in self.story(service_id) if event.type in STORY]
 
-    def wait_told(self, service_id: str, what: str, timeout: float = 75.0) -> None:
-        """Wait until a parent did something about an agent. After a stall of the registry TRON evaluates nobody for
-        15 s, and a restart that does not finish is tried again after 15 s."""
-        wait_until(lambda: what in self.told(service_id), timeout, f"{what} about {service_id}")
+    def wait_told(self, service_id: str, what: str, timeout: float = 150.0) -> None:
+        """Wait until a parent did something about an agent. Stalls of the registry that follow each other keep TRON
+        from evaluating anybody for up to a minute, and a restart that does not finish is tried again after 15 s."""
+        try:
+            wait_until(lambda: what in self.told(service_id), timeout, f"{what} about {service_id}")
+        except AssertionError:
+            for event in self.story(service_id):
+                print(event.occurred_at, event.type, event.recipient, event.cause, event.message, dict(event.details))
+            print(self.tron("explain", service_id).stdout, self.system.log, sep="\n")  # pytest shows it
+            raise
 
     def wait_alive(self, service_id: str, incarnation: int, timeout: float = 30.0) -> None:
         """Wait until an agent lives another life than the one before."""
