@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from grid_hosting.grpc_server import BoundServer, build_server
 from grid_hosting.security import SecuritySettings
 from grid_hosting.start import StartError
+from grid_hosting.telemetry import endpoint
 from grid_hosting.telemetry.endpoint import Endpoint
 from grid_hosting.tls import ServerTls
 from grid_hosting.transport_security import TransportSecurity
@@ -42,14 +43,21 @@ def served_serial(address: str) -> int:
     return load_pem_x509_certificate(ssl.get_server_certificate((host, int(port))).encode()).serial_number
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of metrics ends a handshake after five seconds: on a machine with more to do, that is soon."""
+    monkeypatch.setattr(endpoint, "ANSWER_WITHIN", 60.0)
+    monkeypatch.setattr(endpoint._Handler, "timeout", 60.0)  # noqa: SLF001
+
+
 @contextmanager
 def metrics_page(security: TransportSecurity) -> Iterator[str]:
     """Serve an empty page of metrics; yield its address."""
-    endpoint = Endpoint("127.0.0.1:0", CollectorRegistry(), security)
+    page = Endpoint("127.0.0.1:0", CollectorRegistry(), security)
     try:
-        yield endpoint.address
+        yield page.address
     finally:
-        endpoint.close()
+        page.close()
 
 
 def read_page(address: str, **files: Path) -> int:
@@ -58,7 +66,7 @@ def read_page(address: str, **files: Path) -> int:
     if files:
         context.load_cert_chain(files["cert"], files["key"])
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    with opener.open(f"https://{address}/metrics", timeout=10) as answer:
+    with opener.open(f"https://{address}/metrics", timeout=60) as answer:
         return int(answer.status)
 
 
