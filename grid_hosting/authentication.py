@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
-from grid_model.access import ON_BEHALF_OF, Principal, Role
+from grid_model.access import ANONYMOUS, ON_BEHALF_OF, Principal, Role
 from grid_model.errors import CredentialExpired, PermissionDenied, QuotaExceeded, TronError, Unauthenticated
 
 from grid_hosting.access.audit import AuditKind, AuditRecord, network_of
@@ -30,9 +30,6 @@ from grid_hosting.open_counts import OpenCounts
 from grid_hosting.status import abort
 
 __all__ = ["ANONYMOUS", "ANY_PRINCIPAL", "Authentication", "Authority", "current_call", "current_principal"]
-
-ANONYMOUS = Principal("anonymous")
-"""The caller of an open method without a credential."""
 
 ANY_PRINCIPAL: frozenset[Role] = frozenset()
 """In a table of roles: every authenticated caller may call the method."""
@@ -97,9 +94,9 @@ class Authentication(WrappingInterceptor):
         tls = {name: tuple(values) for name, values in context.auth_context().items()}
         metadata = tuple(context.invocation_metadata() or ())
         credential = read_credential(metadata, tls, self._rules)
-        if credential is None:
-            if method in _OPEN:
-                return ANONYMOUS, None
+        if credential is None and method in _OPEN:
+            return ANONYMOUS, None
+        if credential is None or not (credential.identifies or method in _OPEN):
             raise Unauthenticated
         try:
             principal = await self._valid(credential, context)
@@ -109,6 +106,8 @@ class Authentication(WrappingInterceptor):
             if method in _OPEN:  # a probe must not restart this server because the registry is away
                 return ANONYMOUS, None
             raise
+        if not credential.identifies:
+            return ANONYMOUS, credential
         forwarded, named = read_forwarded(metadata), any(name == ON_BEHALF_OF for name, _ in metadata)
         if (forwarded or named) and Role.RELAY not in principal.roles:
             why = f"{principal.name} has no relay grant, so it cannot call for another principal"

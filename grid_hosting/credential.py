@@ -7,7 +7,7 @@ common name, so a DNS name could read like the URI of an administrator.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -25,7 +25,8 @@ _SCHEME = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What authenticates a caller: exactly one of `token`, `spiffe_id`, `common_name` and `principal` is not empty."""
+    """What authenticates a caller: exactly one of `token`, `spiffe_id`, `common_name` and `principal` is not empty. For
+    a certificate that only admits its holder to the port, all of them are."""
 
     token: str = field(default="", repr=False)
     spiffe_id: str = ""
@@ -35,7 +36,13 @@ class Credential:
     not_after: datetime | None = None
     """The end of the certificate, in UTC; None for a token."""
     serial: str = ""
-    """The serial number of the certificate, in hexadecimal; empty for a token."""
+    """The serial number of the certificate with which the connection was made, in hexadecimal; empty without one. It
+    may be refused whatever else authenticates the caller."""
+
+    @property
+    def identifies(self) -> bool:
+        """Whether it says who calls."""
+        return bool(self.token or self.spiffe_id or self.common_name or self.principal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +58,22 @@ class CertificateRules:
 def read_credential(
     metadata: Iterable[tuple[str, str | bytes]], tls: Mapping[str, Sequence[bytes]], rules: CertificateRules
 ) -> Credential | None:
-    """Return the credential of a call; None if it has none. `tls`: the authentication context of gRPC.
+    """Return the credential of a call; None if it has none, not even a certificate that only admits to the port. `tls`:
+    the authentication context of gRPC.
 
     Raises Unauthenticated for two credentials, two `authorization` values, and one that is not a bearer token.
     """
     headers = [value for name, value in metadata if name.lower() == _HEADER]
     certificate = _of_certificate(tls, rules)
     bearer = bearer_credential(headers)
-    if bearer is None:
-        return certificate
-    if certificate is not None:
+    if bearer is not None and certificate is not None:
         raise Unauthenticated
-    return bearer
+    if certificate is not None:
+        return certificate
+    _, serial = _end_and_serial(tls)
+    if not serial:
+        return bearer
+    return replace(bearer or Credential(), serial=serial)
 
 
 def bearer_credential(headers: Sequence[str | bytes]) -> Credential | None:
@@ -122,6 +133,12 @@ def principal_of_certificate(pem: bytes, rules: CertificateRules) -> str:
     if found is None:
         return ""
     return principal_of_spiffe(found.spiffe_id) if found.spiffe_id else f"cn:{found.common_name}"
+
+
+@lru_cache(maxsize=1024)
+def serial_of(der: bytes | None) -> str:
+    """Return the serial number of a verified certificate, in hexadecimal; empty without one."""
+    return f"{x509.load_der_x509_certificate(der).serial_number:x}" if der else ""
 
 
 def _of_certificate(tls: Mapping[str, Sequence[bytes]], rules: CertificateRules) -> Credential | None:

@@ -13,6 +13,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 
+CERTIFICATE_SERIAL = "certificate_serial"
+"""The key, in the state of a scope, of the serial number of the client certificate of its connection."""
+
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -94,6 +97,12 @@ def client_of(scope: Scope) -> str:
     """Return the IP address of the connection; empty if it has none."""
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def serial_of(scope: Scope) -> str:
+    """Return the serial number of the client certificate of the connection, in hexadecimal; empty without one."""
+    serial: str = scope.get("state", {}).get(CERTIFICATE_SERIAL, "")
+    return serial
 
 
 def is_json(scope: Scope) -> bool:

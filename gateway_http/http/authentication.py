@@ -140,12 +140,18 @@ class _Layer:
         method = scope["method"] if scope["type"] == "http" else "GET"
         route = self._routes.find(method, scope["path"])
         need = None if isinstance(route, NoRoute) else route.need
+        name = "HTTP" if isinstance(route, NoRoute) else route.name
+        caller: Caller | None = None
         if need is not None and not need.authenticated:
+            try:
+                await self._authentication.callers.admit(scope)
+            except Unauthenticated as error:
+                self._authentication.count_refusal(scope, self._rules, name, error)
+                await self._refuse(scope, receive, send, error)
+                return
             act_as(ANONYMOUS)
             await self._app(scope, receive, send)
             return
-        name = "HTTP" if isinstance(route, NoRoute) else route.name
-        caller: Caller | None = None
         try:
             caller = await self._authentication.callers.identify(scope, self._rules, need, acts=acts(scope))
             if isinstance(route, NoRoute):

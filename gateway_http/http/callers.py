@@ -6,13 +6,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from grid_model.access import Principal
-from grid_model.errors import PermissionDenied, Unauthenticated
+from grid_model.errors import PermissionDenied, TronError, Unauthenticated
 
-from gateway_http.http.asgi import Scope, client_of, headers_of
+from gateway_http.http.asgi import Scope, client_of, headers_of, serial_of
 from gateway_http.http.route_table import Need
 from gateway_http.http.sessions import LONGEST, Session, Sessions
 from grid_hosting.addresses import grpc_peer
@@ -74,20 +74,32 @@ class Callers:
         """
         asked = headers_of(scope, READ | {_AUTHORIZATION})
         client, peer = client_of(scope), peer_of(scope, rules)
-        numbers = session_numbers(scope, rules)
+        numbers, serial = session_numbers(scope, rules), serial_of(scope)
         credential = bearer_credential(asked.get(_AUTHORIZATION, ()))
         if credential is not None and not numbers:
+            credential = replace(credential, serial=serial)
             return Caller(await self._principal(credential, peer), credential, peer)
         if numbers:
             if len(numbers) > 1 or credential is not None:
                 raise Unauthenticated
             if acts and not rules.is_own_page(asked, client):
                 raise PermissionDenied("a session may act from the page of this port only")
-            return await self._of_session(numbers[0], peer)
+            return await self._of_session(numbers[0], peer, serial)
         if need is not None and need.legacy and self._is_legacy(scope, rules):
-            credential = Credential(principal=LEGACY)
+            credential = Credential(principal=LEGACY, serial=serial)
             return Caller(await self._principal(credential, NOBODY_GUESSES), credential, peer)
         raise Unauthenticated
+
+    async def admit(self, scope: Scope) -> None:
+        """Return if the certificate of the connection, if there is one, is not refused, or if that cannot be known now:
+        for routes that are open. Raises Unauthenticated."""
+        if serial := serial_of(scope):
+            try:
+                await self._principal(Credential(serial=serial), NOBODY_GUESSES)
+            except Unauthenticated:
+                raise
+            except TronError:
+                return
 
     async def log_in(
         self, token: str, peer: str, need: Need, former: Iterable[str] = ()
@@ -113,18 +125,19 @@ class Callers:
         """End the sessions whose time has passed, and return them."""
         return self.sessions.expire(self._clock(), in_use)
 
-    async def _of_session(self, number: str, peer: str) -> Caller:
+    async def _of_session(self, number: str, peer: str, serial: str) -> Caller:
         session = self.sessions.find(number, self._clock())
         if session is None:
             raise Unauthenticated
+        credential = replace(session.credential, serial=serial)
         try:
-            principal = await self._principal(session.credential, NOBODY_GUESSES)
+            principal = await self._principal(credential, NOBODY_GUESSES)
         except Unauthenticated:
             self.sessions.end(session)
             raise
         if not self.sessions.is_open(session, self._clock()):  # it has ended while the authority was asked
             raise Unauthenticated
-        return Caller(principal, session.credential, peer, session)
+        return Caller(principal, credential, peer, session)
 
     async def _principal(self, credential: Credential, peer: str) -> Principal:
         principal = await principal_of(self._authority, credential, peer)

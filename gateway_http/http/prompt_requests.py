@@ -1,5 +1,5 @@
 """Closes connections on which no request arrives, or only part of a request: uvicorn bounds only the time between
-requests. Reads the host from a request target that has one.
+requests. Reads the host from a request target that has one. Passes on which client certificate opened the connection.
 
 Each connection counts against `max_connections` and holds a file descriptor: without this bound, silent connections
 could keep all other clients from the port for as long as they like.
@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway_http.http.asgi import CERTIFICATE_SERIAL
+from grid_hosting.credential import serial_of
 
 REQUEST_WITHIN = 30.0
 """Seconds for a request, from the first byte (or from the connection, for the first request) to the end of its body."""
@@ -25,6 +28,10 @@ class PromptProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and (serial := serial_of(tls.getpeercert(binary_form=True))):
+            # The state of this connection, of which each request, and each WebSocket, has a copy.
+            self.app_state = {**self.app_state, CERTIFICATE_SERIAL: serial}
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:

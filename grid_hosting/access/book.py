@@ -124,13 +124,17 @@ class AccessBook:
     def of_certificate(self, name: str, serial: str = "") -> Principal | None:
         """Return the principal of a verified certificate: without grants if it is not registered, None if it, or the
         certificate with this serial number, is refused."""
-        certificate = self.principals.get(SERIAL + serial)
-        if certificate is not None and certificate.disabled:
+        if self.refuses_certificate(serial):
             return None
         found = self.principals.get(name)
         if found is None:
             return Principal(name)
         return None if found.disabled else found.principal()
+
+    def refuses_certificate(self, serial: str) -> bool:
+        """Return whether the certificate with this serial number is refused, also if it only admits to a port."""
+        certificate = self.principals.get(SERIAL + serial)
+        return certificate is not None and certificate.disabled
 
     def of_jwt(self, proven: Proven, now: float) -> Principal | None:
         """Return the principal of a verified JWT, with what its claims and what this book grants; None if the token or

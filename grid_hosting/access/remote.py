@@ -196,6 +196,6 @@ def _request(credential: Credential, peer: str) -> access_service_pb2.IdentifyRe
         request.spiffe_id = credential.spiffe_id
     elif credential.common_name:
         request.common_name = credential.common_name
-    else:
+    elif credential.principal:
         request.principal = credential.principal
     return request

@@ -18,10 +18,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from grid_hosting.credential import serial_of
 from grid_hosting.listening import bind_socket
 from grid_hosting.security import SecuritySettings
 from grid_hosting.start import StartError
-from grid_hosting.telemetry.guarded_page import guarded, with_asked_host
+from grid_hosting.telemetry.guarded_page import CERTIFICATE_SERIAL, guarded, with_asked_host
 from grid_hosting.telemetry.scrapers import Scrapers
 from grid_hosting.transport_security import TransportSecurity
 
@@ -65,7 +66,8 @@ class _Handler(WSGIRequestHandler):
     def get_environ(self) -> dict[str, Any]:
         """Return the environment of the request, which has arrived."""
         self._deadline.cancel()
-        return with_asked_host(super().get_environ(), self.path)
+        certificate = None if self.server.tls is None else self.request.getpeercert(binary_form=True)
+        return with_asked_host({**super().get_environ(), CERTIFICATE_SERIAL: serial_of(certificate)}, self.path)
 
     def finish(self) -> None:
         """Close the connection; the server knows only the socket below TLS."""

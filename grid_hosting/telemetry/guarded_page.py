@@ -14,6 +14,9 @@ from grid_hosting.telemetry.scrapers import Scrapers
 Headers = list[tuple[str, str]]
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+CERTIFICATE_SERIAL = "tron.certificate_serial"
+"""The key, in the environment of a request, of the serial number of the client certificate; empty without one."""
+
 _ADDED = [(name.decode(), value.decode()) for name, value in HEADERS]
 
 
@@ -29,7 +32,8 @@ def guarded(page: Wsgi, rules: HttpRules, scrapers: Scrapers | None = None) -> W
         version = environ.get("SERVER_PROTOCOL", "").rpartition("/")[2]
         refusal = rules.refuse(asked, version=version)
         if refusal is None and scrapers is not None:
-            refusal = scrapers.refuse(environ.get("HTTP_AUTHORIZATION", ""))
+            authorization, serial = environ.get("HTTP_AUTHORIZATION", ""), environ.get(CERTIFICATE_SERIAL, "")
+            refusal = scrapers.refuse(authorization, serial)
         if refusal is None:
             return page(environ, start)
         title = HTTPStatus(refusal.status).phrase

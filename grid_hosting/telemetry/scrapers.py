@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from grid_model.access import Role
 from grid_model.errors import PermissionDenied, TronError, Unauthenticated
@@ -26,9 +27,10 @@ class Scrapers:
         self._authority = authority
         self._loop = loop
 
-    def refuse(self, authorization: str) -> Refusal | None:
-        """Return why a request is refused; None if it is served. For other threads than that of the loop."""
-        asking = asyncio.run_coroutine_threadsafe(self._check(authorization), self._loop)
+    def refuse(self, authorization: str, serial: str = "") -> Refusal | None:
+        """Return why a request is refused; None if it is served. `serial`: that of the client certificate, in
+        hexadecimal. For other threads than that of the loop."""
+        asking = asyncio.run_coroutine_threadsafe(self._check(authorization, serial), self._loop)
         try:
             asking.result(ANSWER_WITHIN)
         except Unauthenticated:
@@ -40,11 +42,11 @@ class Scrapers:
             return AWAY
         return None
 
-    async def _check(self, authorization: str) -> None:
+    async def _check(self, authorization: str, serial: str) -> None:
         credential = bearer_credential([authorization] if authorization else [])
         if credential is None:
             raise Unauthenticated
         # The page has one thread: a refusal that is delayed would delay the scrapes of others.
-        principal = await principal_of(self._authority, credential, NO_PEER)
+        principal = await principal_of(self._authority, replace(credential, serial=serial), NO_PEER)
         if Role.OBSERVER not in principal.roles:
             raise PermissionDenied(f"the metrics need the role observer, which {principal.name} does not have")

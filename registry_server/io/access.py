@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import structlog
-from grid_model.access import Principal
+from grid_model.access import ANONYMOUS, Principal
 from grid_model.errors import Unauthenticated
 
 from grid_hosting.access.audit import AuditFilter, AuditRecord
@@ -129,7 +129,10 @@ class Access:
         """Return the principal of a credential. Raises Unauthenticated, after a while if an address fails often;
         Draining if the keys of an issuer are not known now, and QuotaExceeded.
         Without an address it is the check of an open call, which is no attempt."""
-        if self._jwts is not None and is_jwt(credential.token):
+        found: Principal | None
+        if self.book.refuses_certificate(credential.serial):
+            found = None
+        elif self._jwts is not None and is_jwt(credential.token):
             proven = await self._jwts.verify(credential.token, client_block(peer))
             found = None if proven is None else self.book.of_jwt(proven, time.time())
         else:
@@ -195,6 +198,8 @@ class Access:
         if credential.principal:
             named = self.find(credential.principal)
             return named if named is not None and named.can_be_carried else None
+        if not credential.common_name:
+            return ANONYMOUS
         return book.of_certificate(f"cn:{credential.common_name}", credential.serial)
 
     async def _delay(self, host: str) -> None:

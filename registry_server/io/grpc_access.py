@@ -192,14 +192,15 @@ class AccessService(access_service_pb2_grpc.AccessServiceServicer):
         self, request: access_service_pb2.IdentifyRequest, context: Context
     ) -> access_service_pb2.IdentifyResponse:
         """Return the principal of a credential that another server of the system received."""
-        if request.WhichOneof("credential") is None:
+        serial = request.certificate_serial
+        if request.WhichOneof("credential") is None and not serial:
             raise InvalidRequest.of(FieldError("credential", "is not set"))
         credential = Credential(request.token, request.spiffe_id, request.common_name, request.principal)
-        if credential == Credential():
+        if request.WhichOneof("credential") is not None and not credential.identifies:
             raise InvalidRequest.of(FieldError("credential", "is empty"))
-        if len(request.certificate_serial) > MOST_SERIAL:
+        if len(serial) > MOST_SERIAL:
             raise InvalidRequest.of(FieldError("certificate_serial", f"must be at most {MOST_SERIAL} digits"))
-        credential = replace(credential, serial=request.certificate_serial)
+        credential = replace(credential, serial=serial)
         if len(request.peer) > MOST_PEER or not request.peer.isprintable():
             raise InvalidRequest.of(FieldError("peer", f"must be at most {MOST_PEER} printable characters"))
         await self._access.open()

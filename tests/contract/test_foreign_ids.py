@@ -29,7 +29,7 @@ BY_NAME: dict[str, dict[str, Any]] = {
     "ListServices": {"name": "{}"},
     "GetService": {"service_id": "{}"},
 }
-"""Requests that name a service by its name, which stands in place of the braces."""
+"""Requests that name a service by its name, which replaces the braces."""
 
 
 async def test_no_answer_tells_a_caller_without_rights_whether_an_id_exists(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from grid_model.access import Grant, Principal, Role
+from grid_model.access import ANONYMOUS, Grant, Principal, Role
 from grid_model.errors import TronError, Unauthenticated
 
 from grid_hosting.credential import Credential
@@ -25,6 +25,8 @@ class Known:
     named: dict[str, Principal] = field(default_factory=dict)
     fails: TronError | None = None
     failed: int = 0
+    denied: set[str] = field(default_factory=set)
+    """Serial numbers of certificates."""
     asking: Watermark = field(default_factory=Watermark)
     answering: asyncio.Event | None = None
     """With it, answers wait until it is set; `asking` rises with each question."""
@@ -38,6 +40,10 @@ class Known:
             self.failed += 1
             self.asking.step()
             raise self.fails
+        if credential.serial in self.denied:
+            raise Unauthenticated
+        if not credential.identifies:
+            return ANONYMOUS
         if credential.principal:
             found = self.named.get(credential.principal)
         else:
@@ -46,6 +52,11 @@ class Known:
         if found is None:
             raise Unauthenticated
         return found
+
+    def deny(self, serial: str) -> None:
+        """Refuse a certificate."""
+        self.denied.add(serial)
+        self.revisions.step()
 
     def change(self, token: str, principal: Principal | None) -> None:
         """Replace or revoke a token."""

@@ -129,6 +129,9 @@ def _any_matches(grants: Iterable[Grant], role: Role, text: str) -> bool:
 LOCAL = Principal("local", tuple(Grant(role, "*") for role in Role))
 """Every caller of a system without authentication."""
 
+ANONYMOUS = Principal("anonymous")
+"""The caller of what is open to everybody, without a credential."""
+
 ON_BEHALF_OF = "tron-on-behalf-of-bin"
 """The metadata of a call in which a relay names the principal for which it speaks, in UTF-8."""
 

@@ -531,6 +531,36 @@ async def test_only_the_one_spiffe_uri_of_a_certificate_is_an_identity(
             assert (await system.refused("ReadWrite", BEARER))[1] == "UNAUTHENTICATED"
 
 
+async def test_a_denied_certificate_is_refused_beside_a_token_and_ends_its_streams() -> None:
+    ca, known = Ca(), Known()
+    server, client = ca.issue(), ca.issue("host-1")
+    async with running(
+        known,
+        server_credentials=grpc.ssl_server_credentials([(server.key, server.cert)], ca.pem, require_client_auth=True),
+        client_credentials=grpc.ssl_channel_credentials(ca.pem, client.key, client.cert),
+    ) as system:
+        health = health_pb2_grpc.HealthStub(system.channel)
+        call = system.open("UnaryStream")
+        assert await call.read() == b"token:reader"
+        watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=10)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await system.refused("UnaryUnary", ()))[1] == "UNAUTHENTICATED", "it only admits to the port"
+        known.deny("abc")
+        assert await system.call("UnaryUnary") == b"token:reader"
+        known.deny(f"{load_pem_x509_certificate(client.cert).serial_number:x}")
+        for stream in (call, watch):
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await stream.read()
+            assert _status(failed.value)[1] == "CREDENTIAL_EXPIRED"
+        for kind in KINDS:
+            assert (await system.refused(kind))[1] == "UNAUTHENTICATED"
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await health.Check(health_pb2.HealthCheckRequest())
+        assert _status(failed.value)[1] == "UNAUTHENTICATED"
+        known.fails = Draining("the registry does not answer")
+        assert await health.Check(health_pb2.HealthCheckRequest()), "a probe must not restart the server then"
+
+
 async def test_a_stream_ends_with_its_certificate() -> None:
     ca = Ca()
     ends = datetime.now(UTC) + timedelta(seconds=3)

@@ -127,7 +127,7 @@ class Registry:
 
     async def Identify(self, request: Any, context: Any) -> access_service_pb2.IdentifyResponse:
         """Answer by the token or name."""
-        which = request.WhichOneof("credential")
+        which = request.WhichOneof("credential") or "certificate_serial"
         self.asked.append(getattr(request, which))
         self.peers.append(request.peer)
         self.serials.append(request.certificate_serial)
@@ -371,12 +371,14 @@ async def test_open_streams_are_checked_once_known_callers_may_no_longer_go_on()
         Credential(spiffe_id="spiffe://tron/worker-1", not_after=WALL, serial="ab12"),
         Credential(common_name="worker-1"),
         Credential(token="worker-1"),
+        Credential(token="worker-1", serial="ab12"),
+        Credential(serial="ab12"),
     ],
 )
 async def test_every_kind_of_credential_is_asked_about(credential: Credential) -> None:
     async with running() as system:
         await system.watched()
-        text = credential.spiffe_id or credential.common_name or credential.token
+        text = credential.spiffe_id or credential.common_name or credential.token or credential.serial
         system.registry.callers[text] = OTHER
         assert await system.authority.identify(credential, "") == OTHER
         assert system.registry.asked == [text]

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 import urllib.error
@@ -13,18 +14,23 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import structlog
+from cryptography.x509 import load_pem_x509_certificate
 from grid_model.access import Grant, Principal, Role
 from grid_model.errors import Draining, Unauthenticated
 
 from grid_hosting.credential import Credential
+from grid_hosting.security import SecuritySettings
 from grid_hosting.telemetry import endpoint, telemetry
 from grid_hosting.telemetry.exposition import page_of, render
 from grid_hosting.telemetry.histogram import Histogram
 from grid_hosting.telemetry.metrics import Metric, counter, gauge, gauges, histogram
 from grid_hosting.telemetry.telemetry import Telemetry, read_all
+from grid_hosting.transport_security import TransportSecurity
+from tests.support.authority import Authority
 from tests.support.known import Known
 from tests.support.waiting import eventually
 
@@ -265,6 +271,32 @@ async def test_with_authentication_a_scrape_needs_a_token_with_the_role_observer
             assert ("www-authenticate: Bearer" in answer) == (status == "401")
         known.fails = Draining("the registry does not answer")
         assert (await asyncio.to_thread(ask, served.address, "Authorization: Bearer some")).split(" ")[1] == "503"
+    finally:
+        served.close()
+
+
+async def test_a_denied_certificate_is_refused_beside_a_token(tmp_path: Path) -> None:
+    ca, known = Authority(), Known()
+    cert, key = ca.issue().write(tmp_path)
+    bundle, client = ca.write(tmp_path), ca.issue("host-1")
+    security = TransportSecurity("program", SecuritySettings(cert=cert, key=key, ca=bundle, client_ca=bundle))
+    served = Telemetry("program", [gauge("tron_x", "X.", lambda: 1)], listen=ANY, security=security, authority=known)
+    trust = ssl.create_default_context(cadata=ca.pem.decode())
+    trust.load_cert_chain(*client.write(tmp_path, "client"))
+
+    def status() -> int:
+        url = f"https://{served.address}/metrics"
+        request = urllib.request.Request(url, headers={"authorization": "Bearer reader"})
+        try:
+            with urllib.request.urlopen(request, timeout=10, context=trust) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    try:
+        assert await asyncio.to_thread(status) == 200
+        known.deny(f"{load_pem_x509_certificate(client.cert).serial_number:x}")
+        assert await asyncio.to_thread(status) == 401
     finally:
         served.close()
 

@@ -212,19 +212,26 @@ def test_a_denied_certificate_is_no_credential_at_any_server(served: Served) -> 
     with grpc.insecure_channel(served.address) as channel:
         stub: Any = access_service_pb2_grpc.AccessServiceStub(channel)
 
-        def identify(serial: str) -> str:
-            request = access_service_pb2.IdentifyRequest(spiffe_id="spiffe://tron/a", certificate_serial=serial)
+        def identify(serial: str, **credential: str) -> str:
+            request = access_service_pb2.IdentifyRequest(certificate_serial=serial, **credential)
             answer = stub.Identify(request, timeout=10, metadata=(("authorization", f"Bearer {SERVER}"),))
             return str(answer.principal.name)
 
-        assert identify("ab13") == "spiffe:tron/a"
-        with pytest.raises(grpc.RpcError) as failed:
-            identify("ab12")
-        assert from_rpc_error(failed.value).reason == "ERROR_REASON_PRINCIPAL_NOT_FOUND"
+        # It may authenticate its holder, admit to a port beside a token, or only admit to it.
+        holder, beside, only = {"spiffe_id": "spiffe://tron/a"}, {"token": SERVER}, dict[str, str]()
+        assert [identify("ab13", **each) for each in (holder, beside, only)] == [
+            "spiffe:tron/a",
+            "token:server",
+            "anonymous",
+        ]
+        for each in (holder, beside, only):
+            with pytest.raises(grpc.RpcError) as failed:
+                identify("ab12", **each)
+            assert from_rpc_error(failed.value).reason == "ERROR_REASON_PRINCIPAL_NOT_FOUND"
         with pytest.raises(grpc.RpcError, match="certificate_serial: must be at most 40"):
             identify("1" * 41)
         assert "is no longer refused" in run(served, "grant", "allow", "serial:ab12")
-        assert identify("ab12") == "spiffe:tron/a"
+        assert identify("ab12", **holder) == "spiffe:tron/a"
 
 
 async def test_an_open_stream_ends_once_its_certificate_is_denied(tmp_path: Path) -> None:

@@ -714,7 +714,10 @@ class IdentifyRequest(_message.Message):
     for clients of a network that need no credential.
     """
     certificate_serial: _builtins.str
-    """The serial number of a client certificate, in hexadecimal. Empty: not known."""
+    """The serial number of the client certificate with which the connection was made, in hexadecimal; it may be refused
+    whatever else the credential is. Without any other credential, the answer is a principal without rights. Empty: not
+    known.
+    """
     peer: _builtins.str
     """The address from which it came, at most 128 characters: failed attempts of an address are slowed down. Empty: the check of an open call, which
     is no attempt.
