@@ -3,7 +3,7 @@
 | judged  | what is known                           | becomes    | when                                                |
 |---------|-----------------------------------------|------------|-----------------------------------------------------|
 | alive   | the other side ended its stream         | suspect    | at once; held back if it predates a stall           |
-| alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                   |
+| alive   | not re-attached since the registry's start | suspect | at the end of the reattach window                |
 | alive   | no beat                                 | suspect    | 1 x interval + tolerance: a missed beat             |
 | alive   | beats, but no activity                  | suspect    | stall_after after the activity counter last moved   |
 | suspect | the stream is still broken              | down       | reconnect_grace after it broke                      |
@@ -24,7 +24,7 @@ while it is held (a mass failure, maintenance), and no service is called stalled
 
 All times are attentive seconds from the frames of the registry: the detector owns no clock. Evidence from before the
 registry stopped receiving heartbeats (its start, or a stall) is ignored for the reattach window: silence that nobody
-could have noticed means nothing.
+could have noticed means nothing. The window lasts longer for services without a new stream while others open theirs.
 """
 
 from __future__ import annotations
@@ -36,13 +36,18 @@ from grid_model.liveness import Liveness, LivenessCause
 from grid_model.observation import Facts, ReportDeadline
 
 from tron.facts import NEVER, Kind, Lease, Transition
-from tron.hold import Hold
+from tron.hold import LONGEST, Hold
 from tron.living import Living, unit_of
 from tron.policy import Policies, Policy
 from tron.tally import Tally
 
 SPARE_DEADLINES = 1000
 """Deadlines that may be out of date, beside four for each service."""
+
+RETURNING = 1.0
+"""Attentive seconds for which the reattach window goes on after a service opened its first stream in it, at most
+`hold.LONGEST` in all: a registry that accepts thousands of streams on a slow machine is not done when the window ends,
+and the agents that wait for their turn are alive."""
 
 
 class Detector:
@@ -56,6 +61,8 @@ class Detector:
         self._deadlines: list[tuple[float, str, int]] = []
         self._deregistration_held = False
         self._hold = Hold()
+        self._returned_at = 0.0
+        """The attentive second at which a service last opened its first stream since `hearing_since`."""
         self.defers = False
         """Whether the registry takes report deadlines."""
         self.tally = Tally()
@@ -102,6 +109,8 @@ class Detector:
             judged_at=facts.judged_at,
             missed_beats=facts.missed_beats,
         )
+        if before is not None and self._attached_before(before.facts) and not self._attached_before(facts):
+            self._returned_at = max(self._returned_at, facts.attached_at or 0.0)
         if before is not None and before.facts.incarnation == facts.incarnation:
             lease.confirmed = before.confirmed and not facts.connected
         self._leases[facts.service_id] = lease
@@ -272,11 +281,16 @@ class Detector:
         """Return until when no conclusion is drawn, because the last evidence is from before the registry received
         heartbeats again."""
         evidence = lease.heard_at if not lease.disconnected else (lease.facts.attached_at or 0.0)
-        return self._held(evidence, self._policies.of(lease.facts.service_id))
+        return self._held(evidence, self._policies.of(lease.facts.service_id), returning=lease.disconnected)
 
     def break_held_until(self, lease: Lease) -> float:
         """Return until when a break of the currently open stream would cause no conclusion."""
-        return self._held(lease.facts.attached_at or 0.0, self._policies.of(lease.facts.service_id))
+        return self._held(lease.facts.attached_at or 0.0, self._policies.of(lease.facts.service_id), returning=False)
+
+    def window_ends(self, policy: Policy) -> float:
+        """Return the end of the reattach window for services that have not opened a new stream."""
+        returning_until = min(self._returned_at + RETURNING, self.hearing_since + LONGEST)
+        return max(self.hearing_since + policy.reattach_window, returning_until)
 
     def busy_until(self, lease: Lease) -> float:
         """Return until when a service is exempt; 0 if it never declared itself busy."""
@@ -364,8 +378,14 @@ class Detector:
             return by_silence, LivenessCause.SILENT
         return by_break, LivenessCause.DISCONNECTED
 
-    def _held(self, evidence: float, policy: Policy) -> float:
-        return 0.0 if evidence > self.hearing_since else self.hearing_since + policy.reattach_window
+    def _held(self, evidence: float, policy: Policy, *, returning: bool) -> float:
+        if evidence > self.hearing_since:
+            return 0.0
+        return self.window_ends(policy) if returning else self.hearing_since + policy.reattach_window
+
+    def _attached_before(self, facts: Facts) -> bool:
+        """Return whether a service has opened no stream since the registry receives heartbeats."""
+        return (facts.attached_at or 0.0) <= self.hearing_since
 
     def _busy_until(self, lease: Lease, policy: Policy) -> float:
         facts = lease.facts

@@ -18,7 +18,7 @@ def monitor_metrics(monitor: Monitor) -> list[Metric]:
 
     def hold() -> float:
         judge = monitor.judge
-        return max(0.0, judge.detector.hearing_since + monitor.policies.default.reattach_window - judge.now)
+        return max(0.0, judge.detector.window_ends(monitor.policies.default) - judge.now)
 
     return [
         gauge(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from registry_server.core.record import Record
 from tests.simulation.network import SENT_AGAIN, UP
+from tron.detector import RETURNING
+from tron.hold import LONGEST
 from tron.policy import Policy
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ class Evidence:
     """When the registry last saw its stream end."""
     hearing_from: float
     """Since when the registry hears without a break."""
+    returned_at: float
+    """When a service last came back since then: registered for the first time."""
     judging_from: float
     """Since when nothing is wrong with those who judge."""
     deaf_for: float
@@ -51,7 +55,8 @@ def down_by(record: Record, agent: SimAgent, known: Evidence, policy: Policy, he
         bound = max(bound, max(since, known.broke_at) + grace)  # also if it is not back since a restart
     attached_before = record.attached_at is None or record.attached_at <= hearing_since
     if attached_before or known.arrived_at <= known.hearing_from:
-        bound = max(bound, known.hearing_from + policy.reattach_window + grace)
+        returning_until = min(known.returned_at + RETURNING, known.hearing_from + LONGEST)
+        bound = max(bound, max(known.hearing_from + policy.reattach_window, returning_until) + grace)
     return bound
 
 

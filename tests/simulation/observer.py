@@ -107,6 +107,8 @@ class Observer:
         self.chain_well_since: float | None = None
         self._chain_clear_at = 0.0
         self._hearing_from = 0.0
+        self._returned: dict[str, float] = {}
+        """When each service first registered since the registry hears."""
         self._arrived: dict[int, float] = {}
         self._broke_at: dict[int, float] = {}
         self._ended_by_us: set[int] = set()
@@ -162,6 +164,7 @@ class Observer:
         """It loaded its store: is everything there that was ever told?"""
         self.say(f"registry starts with {len(core.records)} services")
         self._hearing_from = self._registry_up_at = self.loop.now
+        self._returned.clear()
         self._ended_by_us.clear()  # who does not come back after a restart is judged by that
         known = self.store.incarnation
         self._holders = {number: process for number, process in self._holders.items() if number <= known}
@@ -170,6 +173,7 @@ class Observer:
     def registry_heard_nothing(self) -> None:
         """It stood still, and begins to hear again now."""
         self._hearing_from = self.loop.now
+        self._returned.clear()
 
     def registered(self, service: Service, process: Process) -> None:
         """It took a registration from this process; no answer was sent yet."""
@@ -177,6 +181,7 @@ class Observer:
         self._ended_by_us.discard(number)
         self.say(f"registry takes {process.name} as incarnation {number}")
         self._arrived[number] = self.loop.now
+        self._returned.setdefault(service_id, self.loop.now)
         holder = self._holders.setdefault(number, process)
         if holder is not process:
             self.breach("P5", f"{process.name} registered as incarnation {number}, which {holder.name} holds")
@@ -375,6 +380,7 @@ class Observer:
             arrived_at=self._arrived.get(number, 0.0),
             broke_at=self._broke_at.get(number, 0.0),
             hearing_from=self._hearing_from,
+            returned_at=max(self._returned.values(), default=0.0),
             judging_from=self.chain_well_since,
             deaf_for=self.loop.now - self._registry_up_at - clock.read(self.loop.now),
         )

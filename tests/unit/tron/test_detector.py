@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from grid_model.liveness import Liveness, LivenessCause
 from grid_model.observation import Facts
 
 from tests.unit.tron.builders import HELD, POLICY, WINDOW, make_detector, make_facts, story, walk
-from tron.detector import Detector
-from tron.facts import Kind
+from tron.detector import RETURNING, Detector
+from tron.facts import Kind, Transition
+from tron.hold import LONGEST
 from tron.policy import Policies, Policy
 
 MISS, SUSPECT, STALL, DOWN, DEREGISTER, RECOVER, RESTORE = Kind
@@ -178,6 +180,46 @@ def test_after_a_restart_everyone_has_the_reattach_window() -> None:
     decided = walk(make_detector(AFTER_RESTART), WINDOW + 2.5)
     assert story(decided) == [(WINDOW, SUSPECT), (WINDOW + 2, DOWN)]
     assert decided[0][1].due == WINDOW
+
+
+def returning(detector: Detector, until: float, *, every: float) -> list[tuple[float, Transition]]:
+    """Walk on while other services open their first streams since the restart, `every` so many seconds."""
+    decided: list[tuple[float, Transition]] = []
+    at = every
+    for number in count(2):
+        if at > until:
+            break
+        other = replace(AFTER_RESTART, service_id=f"other-{number}", incarnation=number)
+        detector.observe(other)
+        decided += walk(detector, at, begin=at - every)
+        detector.observe(replace(other, connected=True, attached_at=at, heard_at=at, observation=other.observation + 1))
+        at += every
+    return decided
+
+
+def test_the_reattach_window_lasts_while_services_come_back() -> None:
+    detector = make_detector(AFTER_RESTART)
+    assert "a" not in {each.service_id for _, each in returning(detector, WINDOW + 5, every=0.5)}
+    decided = [(at, each) for at, each in walk(detector, WINDOW + 9, begin=WINDOW + 5) if each.service_id == "a"]
+    assert story(decided)[0] == (WINDOW + 5 + RETURNING, SUSPECT)
+
+
+def test_the_reattach_window_ends_after_a_minute_although_services_still_come_back() -> None:
+    decided = returning(make_detector(AFTER_RESTART), LONGEST + 5, every=0.5)
+    assert story([(at, each) for at, each in decided if each.service_id == "a"])[0] == (LONGEST, SUSPECT)
+
+
+def test_one_service_that_reconnects_again_and_again_does_not_prolong_the_window() -> None:
+    detector = make_detector(AFTER_RESTART)
+    other = replace(AFTER_RESTART, service_id="other", incarnation=2)
+    decided: list[tuple[float, Transition]] = []
+    for second in range(1, int(WINDOW) + 2):
+        back = replace(
+            other, connected=True, attached_at=float(second), heard_at=float(second), observation=10 + second
+        )
+        detector.observe(back)
+        decided += walk(detector, second + 0.9, begin=float(second))
+    assert story([(at, each) for at, each in decided if each.service_id == "a"])[0] == (WINDOW, SUSPECT)
 
 
 @pytest.mark.parametrize("streamed", [True, False])
