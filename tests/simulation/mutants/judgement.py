@@ -52,7 +52,7 @@ def _the_wrong_verdict_is_taken_back() -> Patches:
 
 
 def _reattach_window_ignored() -> Patches:
-    return [(Detector, "_held", lambda *_: 0.0)]
+    return [(Detector, "_held", lambda *_, **__: 0.0)]
 
 
 def _restored_without_down() -> Patches:
