@@ -26,7 +26,7 @@ _SCHEME = "bearer "
 @dataclass(frozen=True, slots=True)
 class Credential:
     """What authenticates a caller: exactly one of `token`, `spiffe_id`, `common_name` and `principal` is not empty. For
-    a certificate that only admits its holder to the port, all of them are."""
+    a certificate that only admits its holder to the port, all of them are empty."""
 
     token: str = field(default="", repr=False)
     spiffe_id: str = ""

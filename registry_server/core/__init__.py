@@ -9,6 +9,7 @@ Read in this order.
 - `directory`, `sessions`, `attachments`          ids and names; open streams; which of them carries which service.
 - `ended_streams`                                 the services that wait to be detached because their streams ended.
 - `ownership`                                     the owners of ids, which outlive registrations.
+- `parents`                                       which service is the parent of which, unless its owner refuses that.
 - `registrations`, `maintenance`, `losses`        registered services; held notices; services that were lost.
 - `facts`, `liveness_facts`                       the facts that TRON evaluates, and their numbers.
 - `deadlines`                                     the times at which TRON wants a report about a silent service.

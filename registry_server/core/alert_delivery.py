@@ -212,6 +212,14 @@ class AlertDelivery:
             self._dropped(copy, f"the id {service_id} was released", now)
             self.withdraw((copy,), now, absent=True)
 
+    def refuse(self, record: Record, refuses: Callable[[str], bool], now: Instant) -> None:
+        """Withdraw the copies for a service about services that it refuses as its children."""
+        for id_or_name in self._directory.names_of(record):
+            for copy in self.mailboxes.waiting_for(id_or_name):
+                if copy.event.service_id and refuses(copy.event.service_id):
+                    self._dropped(copy, f"{record.spec.service_id} refuses {copy.event.service_id} as its child", now)
+                    self.withdraw((copy,), now, absent=True)
+
     def _dropped(self, copy: Delivery, why: str, now: Instant) -> None:
         """Handle a copy that is not kept for its recipient: an alert that demands an action goes to the operators, who
         have the largest mailbox."""

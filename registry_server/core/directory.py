@@ -22,6 +22,8 @@ class Directory:
         """By id. Not to be changed but by `add` and `remove`."""
         self.by_incarnation: dict[int, Record] = {}
         """The same by incarnation."""
+        self.refusing: set[str] = set()
+        """The ids of services that refuse children."""
         self._past: OrderedDict[int, str] = OrderedDict()
         self._by_name: dict[str, set[str]] = {}
         self._by_parent: dict[str, set[str]] | None = None
@@ -83,6 +85,8 @@ class Directory:
         """Add a service; its id must be free."""
         self.records[record.spec.service_id] = self.by_incarnation[record.incarnation] = record
         self._by_name.setdefault(record.spec.name, set()).add(record.spec.service_id)
+        if record.spec.refused_children:
+            self.refusing.add(record.spec.service_id)
         if self._by_parent is not None:
             self._link(record)
 
@@ -90,6 +94,7 @@ class Directory:
         """Remove a service."""
         del self.records[record.spec.service_id]
         del self.by_incarnation[record.incarnation]
+        self.refusing.discard(record.spec.service_id)
         self.remember(record.incarnation, record.spec.service_id)
         named = self._by_name[record.spec.name]
         named.discard(record.spec.service_id)

@@ -8,15 +8,16 @@ from grid_model.service import Maintenance
 from registry_server.core.record import Record
 
 
-def facts_of(record: Record, maintenance: Maintenance | None) -> Facts:
-    """Return the current facts about a service; `maintenance` is the one that an operator set, if any."""
+def facts_of(record: Record, maintenance: Maintenance | None, parent: str | None = None) -> Facts:
+    """Return the current facts about a service; `maintenance` is the one that an operator set, if any. `parent`: the
+    service that receives alerts about it; None: the one that it declares."""
     spec, judgement = record.spec, record.judgement
     return Facts(
         service_id=spec.service_id,
         name=spec.name,
         incarnation=record.incarnation,
         observation=record.observation,
-        parent=spec.parent,
+        parent=spec.parent if parent is None else parent,
         interval=spec.heartbeat_interval,
         reconnect_grace=spec.reconnect_grace,
         connected=record.session is not None,

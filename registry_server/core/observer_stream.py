@@ -114,7 +114,10 @@ class ObserverStream:
                 self._feed.copy_sent(alert_id, recipient)
                 deliveries.append(delivery)
         changed = [records[each] for each in unread.changed if each in records]
-        known = [facts_of(record, registry.maintenance_of(record.spec.service_id)) for record in changed]
+        known = [
+            facts_of(record, registry.maintenance_of(record.spec.service_id), registry.parent_of(record))
+            for record in changed
+        ]
         for record in changed:
             self._feed.undefer(record.incarnation)
         return Frame(

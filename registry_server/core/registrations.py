@@ -28,6 +28,7 @@ from registry_server.core.liveness_facts import LivenessFacts
 from registry_server.core.losses import LossAlerts, is_lost
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.ownership import Ownership
+from registry_server.core.parents import Parents
 from registry_server.core.published import Published
 from registry_server.core.record import Record
 from registry_server.core.service import Instant, Intent, Judgement, Service, StoredService, Tombstone
@@ -45,6 +46,7 @@ class Registrations:
         self,
         directory: Directory,
         ownership: Ownership,
+        parents: Parents,
         changes: ChangeLog,
         delivery: AlertDelivery,
         facts: LivenessFacts,
@@ -58,6 +60,7 @@ class Registrations:
         self.loss_alerts = LossAlerts()
         self._directory = directory
         self._ownership = ownership
+        self._parents = parents
         self._changes = changes
         self._delivery = delivery
         self._facts = facts
@@ -124,7 +127,7 @@ class Registrations:
         Raises Superseded for an incarnation, or a retried registration, that is older than the current one;
         UnknownIncarnation for an unknown one; InvalidRequest for a parent that would create a cycle.
         """
-        record = self._directory.records.get(spec.service_id)
+        record = before = self._directory.records.get(spec.service_id)
         if incarnation:
             record = self._held(spec.service_id, incarnation, session_id)
         elif record is not None and instance_id:
@@ -134,6 +137,8 @@ class Registrations:
         if record is None:
             record = self._start_incarnation(spec, instance_id, session_id, now)
         self._ownership.registered(spec.service_id, owner)
+        if record is not before and (record.spec.refused_children or (before and before.spec.refused_children)):
+            self._refuse_children(record, now)
         self._facts.hear(record, now)
         if session_id is not None:
             record.streamed, record.process, record.learned_clock_at = True, process, now.set_by
@@ -170,7 +175,8 @@ class Registrations:
 
     def remove(self, record: Record, reason: str, judgement: Judgement | None, now: Instant) -> None:
         """Remove a service and keep a tombstone; `judgement` None if the service left on purpose."""
-        service_id = record.spec.service_id
+        spec, parent = record.spec, self._parents.parent_of(record)
+        service_id = spec.service_id
         if record.session is not None:
             self._attachments.sessions.drop(record.session, service_id)
             self._delivery.connection_lost(record)
@@ -182,10 +188,7 @@ class Registrations:
                 overtaken.over_once_left(self._delivery.mailboxes.about(service_id), service_id), now
             )
         revision = self._changes.remove(service_id)
-        spec = record.spec
-        tombstone = Tombstone(
-            service_id, record.incarnation, revision, now.wall, reason, judgement, spec.name, spec.parent
-        )
+        tombstone = Tombstone(service_id, record.incarnation, revision, now.wall, reason, judgement, spec.name, parent)
         while len(self.tombstones) >= MAX_TOMBSTONES:
             self.loss_alerts.remove(self.tombstones.pop(next(iter(self.tombstones))).judgement)
         self.rewrite(tombstone)
@@ -301,6 +304,12 @@ class Registrations:
         """Return whether a service is registered and ALIVE."""
         record = self._directory.records.get(service_id)
         return record is not None and record.judgement.liveness is Liveness.ALIVE
+
+    def _refuse_children(self, record: Record, now: Instant) -> None:
+        """Apply what a new incarnation refuses: observers receive the parents of its children again."""
+        self._delivery.refuse(record, lambda child: self._parents.refuses(record, child), now)
+        for child in self._directory.children_of(record):
+            self._facts.changed_beside_judgement(child)
 
     def _withdraw_what_is_over(self, record: Record, now: Instant) -> None:
         """Withdraw alerts about the previous registration of a service that left on purpose and registers again."""

@@ -1,8 +1,9 @@
 """The registry as one object: one method for each command and each question, one writer, no clock, no I/O.
 
 Facts only: nothing here knows what a timeout is. The state is kept by idea, in modules that are reached only through
-this one; in the order in which they depend on each other: `outgoing`, `ownership`, `published`, `liveness_facts`,
-`alert_delivery`, `attachments`, `registrations`, `maintenance`, `heartbeats`, `judgements`, `verdicts`.
+this one; in the order in which they depend on each other: `outgoing`, `ownership`, `parents`, `published`,
+`liveness_facts`, `alert_delivery`, `attachments`, `registrations`, `maintenance`, `heartbeats`, `judgements`,
+`verdicts`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from registry_server.core.observations import ObservationFeed
 from registry_server.core.observers import Observers
 from registry_server.core.outgoing import Outgoing
 from registry_server.core.ownership import Ownership
+from registry_server.core.parents import Parents
 from registry_server.core.published import PART, Published
 from registry_server.core.record import Record
 from registry_server.core.registrations import MAX_TOMBSTONES, Registrations
@@ -71,9 +73,11 @@ class Registry(RegistryReads):
             records, self._delivery, self._facts, self._published, self._outgoing, self.measures
         )
         self._ownership = Ownership(self._outgoing)
+        self._parents = Parents(self._directory, self._ownership)
         self._registrations = Registrations(
             self._directory,
             self._ownership,
+            self._parents,
             self._changes,
             self._delivery,
             self._facts,
@@ -219,6 +223,7 @@ class Registry(RegistryReads):
     def claim(self, service_id: str, owner: str) -> None:
         """Record the owner of the id of a registered service that has none yet."""
         self._ownership.registered(service_id, owner)
+        self._facts.changed_beside_judgement(self.get(service_id))  # its parent may depend on the owner
 
     def refuse_older(self, session_id: int, error: Superseded) -> None:
         """Send on a stream that a newer incarnation holds the id, once that incarnation is on disk, because the older

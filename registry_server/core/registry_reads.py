@@ -16,6 +16,7 @@ from registry_server.core.mailbox import FOR_OPERATORS, Mailboxes
 from registry_server.core.maintenance import HeldNotices
 from registry_server.core.observers import MAX_OBSERVERS, Observers
 from registry_server.core.ownership import Ownership
+from registry_server.core.parents import Parents
 from registry_server.core.published import Published
 from registry_server.core.record import Record
 from registry_server.core.registrations import MAX_SERVICES, Registrations
@@ -35,6 +36,7 @@ class RegistryReads:
     _maintenance: HeldNotices
     _observers: Observers
     _ownership: Ownership
+    _parents: Parents
     _published: Published
     _registrations: Registrations
 
@@ -70,6 +72,14 @@ class RegistryReads:
     def resolve(self, id_or_name: str) -> Record | None:
         """Return the service that a parent or recipient names; see `Directory.resolve`."""
         return self._directory.resolve(id_or_name)
+
+    def parent_of(self, record: Record) -> str:
+        """Return the parent of a service; empty if it has none, or is refused by it. See `parents`."""
+        return self._parents.parent_of(record)
+
+    def refuses_child(self, parent: Record, service_id: str, owner: str) -> bool:
+        """Return whether a service refuses one of this owner as its child."""
+        return self._parents.refuses(parent, service_id, owner)
 
     def owner_of(self, service_id: str) -> str:
         """Return the owner of an id; empty if it has none. See `ownership`."""

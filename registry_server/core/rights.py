@@ -141,6 +141,8 @@ class Rights:
         record = self._registry.records.get(spec.service_id)
         if record is not None and (incarnation or (instance_id and instance_id in dict(record.instances))):
             self._check_name_of(record)
+        else:
+            self._check_parent(spec)
         return self.principal.owner
 
     def check_acts_as(self, service_id: str) -> None:
@@ -256,6 +258,11 @@ class Rights:
         if self._registry.owner_of(service_id) not in ("", self.principal.owner):
             raise NotOwner(f"the id {service_id!r} belongs to another owner; an operator can release it")
 
+    def _check_parent(self, spec: Declaration) -> None:
+        parent = self._registry.resolve(spec.parent) if spec.parent else None
+        if parent is not None and self._registry.refuses_child(parent, spec.service_id, self.principal.owner):
+            raise PermissionDenied(f"service.parent: {spec.parent!r} refuses {spec.service_id!r} as its child")
+
     def _check_name_of(self, record: Record) -> None:
         """The name is not in the text: the caller may not know it."""
         if not self.matches(record.spec.name):
@@ -283,8 +290,8 @@ def ancestors(registry: Registry, service_id: str) -> Iterator[Record]:
     """Yield the registered ancestors of a service, its parent first."""
     seen = {service_id}
     record = registry.records.get(service_id)
-    while record is not None and record.spec.parent:
-        record = registry.resolve(record.spec.parent)
+    while record is not None and (parent := registry.parent_of(record)):
+        record = registry.resolve(parent)
         if record is None or record.spec.service_id in seen:
             return
         seen.add(record.spec.service_id)

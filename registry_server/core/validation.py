@@ -17,6 +17,7 @@ MAX_NAME = 100
 MAX_URL = 2048
 MAX_CAPS = 64
 MAX_CAP = 128
+MAX_REFUSED = 64
 MAX_CAPS_AS_SENT = 1000
 MAX_MESSAGE = 1000
 MAX_OBJECT_BYTES = 16 * 1024
@@ -73,6 +74,7 @@ def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
             or ()
         ),
     ]
+    errors += _check_refused(spec.refused_children)
     if spec.reconnect_grace is not None:
         errors += _check_interval("service.reconnect_grace", spec.reconnect_grace, 0.0, MAX_GRACE)
     if spec.stall_after is not None:
@@ -92,6 +94,19 @@ def check_spec(spec: Declaration, *, as_sent: bool = False) -> Declaration:
     if errors:
         raise InvalidRequest.of(*errors)
     return spec
+
+
+def _check_refused(patterns: tuple[str, ...]) -> list[FieldError]:
+    if len(patterns) > MAX_REFUSED:
+        why = f"has {len(patterns)} elements; at most {MAX_REFUSED} are allowed"
+        return [FieldError("service.refused_children", why)]
+    errors: list[FieldError] = []
+    for index, pattern in enumerate(patterns):
+        path = f"service.refused_children[{index}]"
+        errors += check_text(path, pattern, 1, MAX_SERVICE_ID + 1)
+        if "*" in pattern[:-1]:
+            errors.append(FieldError(path, "may have one * at its end only"))
+    return errors
 
 
 def check_report(report: Report, path: str = "beat", *, as_sent: bool = False) -> list[FieldError]:

@@ -73,7 +73,8 @@ class ObserverService:
     def get(self, service_id: str) -> observation_pb2.GetObservationResponse:
         """Return the current facts about one service. Raises ServiceNotFound."""
         registry = self._loop.registry
-        facts = facts_of(registry.get(service_id), registry.maintenance_of(service_id))
+        record = registry.get(service_id)
+        facts = facts_of(record, registry.maintenance_of(service_id), registry.parent_of(record))
         now = wire.duration(self._loop.now().attentive)
         return observation_pb2.GetObservationResponse(observation=encode_facts(facts), now=now)
 

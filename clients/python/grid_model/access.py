@@ -41,6 +41,11 @@ def check_pattern(pattern: str) -> str:
     return unicodedata.normalize("NFC", pattern)
 
 
+def pattern_matches(pattern: str, text: str) -> bool:
+    """Return whether an id or a name matches a pattern: an exact one, or a prefix with one `*` at its end."""
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A role for the ids, and the names, that match a pattern: an exact one, or a prefix with one `*` at its end.
@@ -65,9 +70,7 @@ class Grant:
 
     def matches(self, text: str) -> bool:
         """Whether an id or a name matches. Compares code points; the caller normalizes."""
-        if self.pattern.endswith("*"):
-            return text.startswith(self.pattern[:-1])
-        return text == self.pattern
+        return pattern_matches(self.pattern, text)
 
     def __str__(self) -> str:
         return f"{self.role.name.lower()} {self.pattern}"

@@ -35,6 +35,8 @@ class Declaration:
     ttl: float = DEFAULT_TTL_INTERVALS * DEFAULT_INTERVAL
     reconnect_grace: float | None = None
     stall_after: float | None = None
+    refused_children: tuple[str, ...] = ()
+    """The ids of services of other owners that may not name this one as their parent: exact, or a prefix with `*`."""
 
 
 class Declared(TypedDict, total=False):
@@ -53,3 +55,4 @@ class Declared(TypedDict, total=False):
     ttl: float | None
     reconnect_grace: float | None
     stall_after: float | None
+    refused_children: Iterable[str]

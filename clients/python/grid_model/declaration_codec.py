@@ -26,6 +26,7 @@ def encode(declaration: Declaration, **more: Any) -> service_pb2.Service:
         cost_hint=declaration.cost_hint,
         heartbeat_interval=wire.duration(declaration.heartbeat_interval),
         ttl=wire.duration(declaration.ttl),
+        refused_children=declaration.refused_children,
         **more,
     )
     if declaration.reconnect_grace is not None:
@@ -58,6 +59,7 @@ def decode(message: service_pb2.Service) -> Declaration:
         ttl=DEFAULT_TTL_INTERVALS * interval if ttl is None else ttl,
         reconnect_grace=_seconds(message, "reconnect_grace"),
         stall_after=_seconds(message, "stall_after"),
+        refused_children=tuple(message.refused_children),
     )
 
 

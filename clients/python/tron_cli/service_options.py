@@ -30,6 +30,14 @@ class ServiceOptions:
     parent: Annotated[
         str, typer.Option(help="The id or unique name of the agent that receives alerts about the service.")
     ] = ""
+    refuse_child: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="The id of a service of another owner that may not name this one as its parent: exact, or a prefix "
+            "with * at its end. May be repeated.",
+        ),
+    ] = None
 
     def keywords(self) -> dict[str, Any]:
         """Return the values as keywords of the SDK. End with a usage error for an invalid label."""
@@ -40,6 +48,7 @@ class ServiceOptions:
             "caps": tuple(self.cap or ()),
             "labels": labels_from(self.label or ()) or None,
             "parent": self.parent,
+            "refused_children": tuple(self.refuse_child or ()),
         }
 
 

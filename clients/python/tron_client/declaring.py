@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound="Callable[..., object]")
 
-_DEFAULTS: dict[str, Any] = {"type": "agent", "role": "production", "caps": ()}
+_DEFAULTS: dict[str, Any] = {"type": "agent", "role": "production", "caps": (), "refused_children": ()}
 
 
 def declare(service_id: str, name: str = "", **declared: Unpack[Declared]) -> service_pb2.Service:
@@ -86,6 +86,7 @@ _SPECIAL: dict[str, Callable[[str, Any], Any]] = {
     "ttl": _duration,
     "reconnect_grace": _grace,
     "stall_after": _duration,
+    "refused_children": arguments.texts,
 }
 _CHECKS = {field: _SPECIAL.get(field, arguments.text) for field in Declared.__annotations__}
 """How each keyword becomes a field of the message; text unless it is special."""

@@ -70,6 +70,8 @@ class Service:
     ttl: float = 90.0
     reconnect_grace: float | None = None
     stall_after: float | None = None
+    refused_children: tuple[str, ...] = ()
+    """The ids of services of other owners that may not name this one as their parent."""
     incarnation: int = 0
     registered_at: datetime | None = None
     last_heartbeat_at: datetime | None = None
@@ -109,6 +111,7 @@ class Service:
             ttl=wire.seconds(pb.ttl),
             reconnect_grace=wire.seconds(pb.reconnect_grace) if pb.HasField("reconnect_grace") else None,
             stall_after=wire.seconds(pb.stall_after) if pb.HasField("stall_after") else None,
+            refused_children=tuple(pb.refused_children),
             incarnation=pb.incarnation,
             registered_at=wire.moment(pb.registered_at) if pb.HasField("registered_at") else None,
             last_heartbeat_at=wire.moment(pb.last_heartbeat_at) if pb.HasField("last_heartbeat_at") else None,

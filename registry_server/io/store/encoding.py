@@ -86,7 +86,13 @@ _SHAPES = {
 def _spec(raw: dict[str, Any]) -> Declaration:
     return _of_its_kinds(
         Declaration(
-            **{**raw, "type": ServiceType[raw["type"]], "role": ServiceRole[raw["role"]], "caps": tuple(raw["caps"])}
+            **{
+                **raw,
+                "type": ServiceType[raw["type"]],
+                "role": ServiceRole[raw["role"]],
+                "caps": tuple(raw["caps"]),
+                "refused_children": tuple(raw.get("refused_children", ())),
+            }
         )
     )
 

@@ -30,10 +30,10 @@ Value = str | int | float | None
 T = TypeVar("T")
 
 FILE = "registry.db"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when an older program would misread or drop what is stored. 2: names, parents and escalated copies have
 columns. 3: a judgement says which alert reported the removal, and when an operator acknowledged the loss.
-4: ids have owners, and events name their publishers."""
+4: ids have owners, and events name their publishers. 5: services may refuse children."""
 
 KEPT_TOMBSTONES = 10_000
 

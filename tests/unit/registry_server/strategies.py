@@ -40,6 +40,7 @@ SPECS = st.builds(
     ttl=SECONDS,
     reconnect_grace=st.none() | SECONDS,
     stall_after=st.none() | SECONDS,
+    refused_children=st.lists(TEXT, max_size=2).map(tuple),
 )
 
 REPORTS = st.builds(

@@ -53,6 +53,7 @@ ADMITTED: list[dict[str, Any]] = [
     {"heartbeat_interval": 0.1, "ttl": 0.1},
     {"heartbeat_interval": 24 * 3600.0, "ttl": 30 * 24 * 3600.0},
     {"reconnect_grace": 0.0, "stall_after": 0.1},
+    {"refused_children": ("*", "a*", "a b")},
     {"reconnect_grace": 3600.0, "stall_after": 24 * 3600.0},
 ]
 
@@ -91,6 +92,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"reconnect_grace": -0.1}, "service.reconnect_grace"),
     ({"reconnect_grace": 3600.1}, "service.reconnect_grace"),
     ({"stall_after": 0.0}, "service.stall_after"),
+    ({"refused_children": ("a*", "*b")}, "service.refused_children[1]"),
+    ({"refused_children": ("",)}, "service.refused_children[0]"),
+    ({"refused_children": ("a",) * 65}, "service.refused_children"),
     ({"stall_after": 86_401.0}, "service.stall_after"),
 ]
 

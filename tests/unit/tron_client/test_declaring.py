@@ -28,6 +28,7 @@ KEYWORDS = {
     "ttl": None,
     "reconnect_grace": None,
     "stall_after": None,
+    "refused_children": (),
 }
 
 

@@ -139,6 +139,7 @@ class Service(_message.Message):
     TTL_FIELD_NUMBER: _builtins.int
     RECONNECT_GRACE_FIELD_NUMBER: _builtins.int
     STALL_AFTER_FIELD_NUMBER: _builtins.int
+    REFUSED_CHILDREN_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
     LAST_HEARTBEAT_AT_FIELD_NUMBER: _builtins.int
@@ -214,6 +215,13 @@ class Service(_message.Message):
         """How long the activity counter may remain unchanged: 0.1 s to 24 h. Unset: forever."""
 
     @_builtins.property
+    def refused_children(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The service_ids of services of other owners that may not name this one as their parent: exact ids, or prefixes with
+        one `*` at their end; `*` refuses all. At most 64. Alerts about services that are refused go to operators. Without
+        authentication ids have no owners, so nothing is refused.
+        """
+
+    @_builtins.property
     def registered_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def last_heartbeat_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -248,6 +256,7 @@ class Service(_message.Message):
         ttl: _duration_pb2.Duration | None = ...,
         reconnect_grace: _duration_pb2.Duration | None = ...,
         stall_after: _duration_pb2.Duration | None = ...,
+        refused_children: _abc.Iterable[_builtins.str] | None = ...,
         incarnation: _builtins.int = ...,
         registered_at: _timestamp_pb2.Timestamp | None = ...,
         last_heartbeat_at: _timestamp_pb2.Timestamp | None = ...,
@@ -268,7 +277,7 @@ class Service(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit", "_load", b"_load", "_p95_ms", b"_p95_ms", "_progress", b"_progress", "_queue_depth", b"_queue_depth", "busy_until", b"busy_until", "ctx_limit", b"ctx_limit", "heartbeat_interval", b"heartbeat_interval", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "liveness_since", b"liveness_since", "load", b"load", "loop_lag", b"loop_lag", "maintenance", b"maintenance", "p95_ms", b"p95_ms", "progress", b"progress", "queue_depth", b"queue_depth", "reconnect_grace", b"reconnect_grace", "registered_at", b"registered_at", "stall_after", b"stall_after", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit", "_load", b"_load", "_p95_ms", b"_p95_ms", "_progress", b"_progress", "_queue_depth", b"_queue_depth", "activity", b"activity", "busy_until", b"busy_until", "caps", b"caps", "connected", b"connected", "cost_hint", b"cost_hint", "ctx_limit", b"ctx_limit", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "liveness", b"liveness", "liveness_cause", b"liveness_cause", "liveness_since", b"liveness_since", "load", b"load", "loop_lag", b"loop_lag", "maintenance", b"maintenance", "message", b"message", "name", b"name", "p95_ms", b"p95_ms", "parent", b"parent", "progress", b"progress", "queue_depth", b"queue_depth", "reconnect_grace", b"reconnect_grace", "registered_at", b"registered_at", "role", b"role", "service_id", b"service_id", "stall_after", b"stall_after", "status", b"status", "ttl", b"ttl", "type", b"type", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit", "_load", b"_load", "_p95_ms", b"_p95_ms", "_progress", b"_progress", "_queue_depth", b"_queue_depth", "activity", b"activity", "busy_until", b"busy_until", "caps", b"caps", "connected", b"connected", "cost_hint", b"cost_hint", "ctx_limit", b"ctx_limit", "heartbeat_interval", b"heartbeat_interval", "incarnation", b"incarnation", "labels", b"labels", "last_heartbeat_at", b"last_heartbeat_at", "liveness", b"liveness", "liveness_cause", b"liveness_cause", "liveness_since", b"liveness_since", "load", b"load", "loop_lag", b"loop_lag", "maintenance", b"maintenance", "message", b"message", "name", b"name", "p95_ms", b"p95_ms", "parent", b"parent", "progress", b"progress", "queue_depth", b"queue_depth", "reconnect_grace", b"reconnect_grace", "refused_children", b"refused_children", "registered_at", b"registered_at", "role", b"role", "service_id", b"service_id", "stall_after", b"stall_after", "status", b"status", "ttl", b"ttl", "type", b"type", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ctx_limit: _TypeAlias = _typing.Literal["ctx_limit"]  # noqa: Y015
     _WhichOneofArgType__ctx_limit: _TypeAlias = _typing.Literal["_ctx_limit", b"_ctx_limit"]  # noqa: Y015
