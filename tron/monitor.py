@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -65,7 +65,8 @@ REFRESH_TIMEOUT = 1.0
 
 
 class Monitor:
-    """Follows one registry until cancelled. `observer` is TRON's own service_id, which is never evaluated."""
+    """Follows one registry until cancelled. `observer` is TRON's own service_id, which is never evaluated;
+    `on_watching` is called when TRON begins to evaluate liveness, and when it no longer does."""
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class Monitor:
         prober: Prober,
         stats: Stats,
         loss: RegistryLoss | None = None,
+        on_watching: Callable[[bool], None] = lambda watching: None,
     ) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         self._observer = observer
@@ -83,6 +85,7 @@ class Monitor:
         self._relay = relay
         self._prober = prober
         self._loss = loss or RegistryLoss()
+        self._on_watching = on_watching
         self._why = messages.NEVER_REACHED
         self.judge = Judge(policies, observer)
         """The current judge; a new one for each stream."""
@@ -128,7 +131,7 @@ class Monitor:
                 self._why = str(error)
                 log.error("frame_invalid", why=self._why)
             finally:
-                self.stats.watching = False
+                self._set_watching(False)
             self.stats.streams_broken += contact
             if contact:
                 log.warning("registry_stream_broken", why=self._why)
@@ -147,6 +150,10 @@ class Monitor:
             last = now
             if lost_for is not None:
                 self._relay.registry_lost(lost_for, self._why)
+
+    def _set_watching(self, watching: bool) -> None:
+        self.stats.watching = watching
+        self._on_watching(watching)
 
     def _record_contact(self) -> None:
         """Record that a message from the registry arrived."""
@@ -176,7 +183,7 @@ class Monitor:
                 self._relay.update(judge.for_operators)
                 self.stats.last_check = time.time()
                 if not self.stats.watching:
-                    self.stats.watching = True
+                    self._set_watching(True)
                     log.info("watching", services=len(judge.detector))
                 yield
 

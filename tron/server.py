@@ -57,8 +57,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         dispatcher = build(config.sinks, config.data_dir / "sinks", source="/grid/tron", healthy=lambda: stats.watching)
         relay = OperatorRelay(channel, dispatcher)
         loss = RegistryLoss(config.registry_lost_after, config.registry_lost_after_drain)
-        monitor = Monitor(channel, SERVICE_ID, policies, relay, prober, stats, loss)
         health = TronHealth()
+        monitor = Monitor(channel, SERVICE_ID, policies, relay, prober, stats, loss, health.watching)
         service = TronService(monitor, LivePolicy(monitor, store, layers), channel, dispatcher)
 
         def register(server: grpc.aio.Server) -> None:
@@ -100,7 +100,6 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(_report_health(monitor, health)),
                 tasks.create_task(monitor.run()),
                 tasks.create_task(relay.run()),
                 tasks.create_task(dispatcher.run()),
@@ -126,10 +125,3 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 await prober.close()
                 telemetry.close()
     log.info("tron_stopped")
-
-
-async def _report_health(monitor: Monitor, health: TronHealth) -> None:
-    """Report SERVING only while TRON is watching: without data from the registry the health is NOT_SERVING."""
-    while True:
-        health.watching(monitor.stats.watching)
-        await asyncio.sleep(0.1)
