@@ -40,7 +40,10 @@ log = structlog.get_logger("rpc")
 Context = grpc.aio.ServicerContext[heartbeat_pb2.HeartbeatRequest, heartbeat_pb2.HeartbeatResponse]
 
 SWEEP_EVERY = 0.25
-"""Seconds between two looks for acknowledgements that wait, and for streams on which nothing was said."""
+"""Seconds between two looks for acknowledgements that wait, while there are any."""
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks for streams on which nothing was said, while no acknowledgement waits."""
 
 FAREWELL = 3.0
 """Seconds that an agent has to hear why its stream ends. After them, the registry no longer waits for its messages."""
@@ -277,6 +280,8 @@ class HeartbeatStreams:
         self._streams: set[HeartbeatStream] = set()
         # The sweep visits only whom it concerns: a fleet may have tens of thousands.
         self._owing: dict[HeartbeatStream, None] = {}
+        self._owed = asyncio.Event()
+        """Set if an acknowledgement may wait."""
         self._unspoken: dict[HeartbeatStream, None] = {}
         self._per_peer = OpenCounts()
         self._none_left = asyncio.Event()
@@ -313,7 +318,13 @@ class HeartbeatStreams:
     async def sweep_forever(self) -> None:
         """Send waiting acknowledgements, and end the streams that send no first message."""
         while True:
-            await asyncio.sleep(SWEEP_EVERY)
+            if not self._owing:
+                self._owed.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._owed.wait()
+            if self._owing:
+                await asyncio.sleep(SWEEP_EVERY)
             turn = Turn("sweep")
             async for stream in turn.each(list(self._owing)):
                 if stream.agent.flush_ack(time.monotonic()):
@@ -328,6 +339,7 @@ class HeartbeatStreams:
 
     def _owe(self, stream: HeartbeatStream) -> None:
         self._owing[stream] = None
+        self._owed.set()
 
     async def drain(self, reconnect_after: float) -> None:
         """Ask all clients to leave, then end the remaining streams; wait up to FAREWELL seconds."""
